@@ -1,0 +1,145 @@
+"""The vocabulary: what a host can hold, what was seen of it, and the name by which each thing is known.
+
+Desired resources (`Package`, `File`, `Unit`, `Gate`) say what the inventory asks for. Seen ones
+(`SeenPackage`, `SeenFile`, `SeenUnit`) say what a host answered. Where there is nothing the answer is
+`Missing.ABSENT`; where the host could not be asked it is `Missing.UNKNOWN`, and the two are never mixed up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+
+
+class Kind(StrEnum):
+    """The closed set of things that a plan can change or wait for."""
+
+    PACKAGE = "package"
+    FILE = "file"
+    UNIT = "unit"
+    GATE = "gate"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Ref:
+    """The name of one resource: on which host, of what kind, called what (a file's name is its path)."""
+
+    host: str
+    kind: Kind
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.host}: {self.kind} {self.name}"
+
+
+class Missing(Enum):
+    """Why there is nothing to show: the host has none, or the host could not be asked."""
+
+    ABSENT = "absent"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """An installed RPM; an empty version means that any version will do."""
+
+    name: str
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file with these bytes, mode and owner. What is secret is never printed, diffed or saved in a plan."""
+
+    content: bytes = field(repr=False)
+    mode: int = 0o644
+    owner: str = "root"
+    group: str = "root"
+    secret: bool = False
+
+    @property
+    def sha256(self) -> str:
+        """The content's SHA-256 in hexadecimal."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A systemd service, enabled and active, that has read the files and runs the packages as they now are.
+
+    `defined_by` are paths of unit files and drop-ins (a change needs a daemon-reload), `reads` are paths of
+    other files that the process reads at its start, `runs` are packages whose programs it runs. A change of
+    any of the three is what makes a restart.
+    """
+
+    name: str
+    defined_by: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+
+
+class Check(StrEnum):
+    """How the answer of a gate's URL is judged."""
+
+    OK = "ok"  # the body is "ok": /healthz and /readyz of every Kubernetes program
+    ANSWERS = "answers"  # any answer with status 200
+    ETCD_HEALTH = "etcd-health"  # etcd's /health: {"health": "true"}
+    NODE_READY = "node-ready"  # a Node object whose condition Ready is True
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Real health, asked by curl on the host itself; polled until it holds or `deadline` seconds have passed.
+
+    `unit` is the service whose status and journal are the evidence when the gate fails; it runs on
+    `unit_host`, or where that is empty, on the gate's own host. `ca`, `cert` and `key` are paths on the gate's
+    host; `key` is never read by us.
+    """
+
+    url: str
+    check: Check
+    unit: str
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+    unit_host: str = ""
+    deadline: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class SeenPackage:
+    """An RPM as found: its version (%{VERSION}), release, and when it was installed (Unix seconds)."""
+
+    version: str
+    release: str
+    installed_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class SeenFile:
+    """A file as found. `content` is there only when it differs from what was asked for and is not secret."""
+
+    sha256: str
+    mode: int
+    owner: str
+    group: str
+    modified_at: float
+    content: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SeenUnit:
+    """A unit as systemd shows it; `started_at` is when its main process started (Unix seconds, 0 if never)."""
+
+    load: str
+    active: str
+    sub: str
+    enabled: bool
+    pid: int
+    started_at: float
+    needs_reload: bool
+
+
+Resource = Package | File | Unit | Gate
+Seen = SeenPackage | SeenFile | SeenUnit | Missing
