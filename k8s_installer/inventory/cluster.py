@@ -1,0 +1,101 @@
+"""What the rest of the program knows of an inventory: frozen values, merged and resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from k8s_installer.errors import Finding
+
+ArgValue = str | int | float | bool | None | tuple[str | int | float | bool, ...]
+
+
+class Role(StrEnum):
+    """What a host is for; one host may have several roles."""
+
+    ETCD = "etcd"
+    MASTER = "master"
+    NODE = "node"
+
+
+@dataclass(frozen=True, slots=True)
+class Ssh:
+    """How one host is reached; paths are absolute. Anyone but root works through `sudo -n`."""
+
+    user: str
+    port: int
+    key: str | None
+    known_hosts: str | None
+    host_keys: str
+    gateway: str | None
+    connect_timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What the inventory asks of one component: flags by name (None removes a default), configuration file keys."""
+
+    args: Mapping[str, ArgValue]
+    config: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Container images: the pause image of every pod, and what `verify` runs (empty: workload checks are skipped)."""
+
+    pause: str
+    verify: str
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One host, with the cluster's SSH options and tuning merged in.
+
+    `pod_subnet` is the part of the pod network that this node's docker hands out; None where the host is no
+    node or the network is not `routes`.
+    """
+
+    name: str
+    address: str
+    roles: frozenset[Role]
+    ssh: Ssh
+    tuning: Mapping[str, Tuning]
+    pod_subnet: IPv4Network | None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a cluster was read from, so that a finding made later can name file and line."""
+
+    file: str
+    lines: Mapping[tuple[str, ...], int] = field(repr=False)
+
+    def finding(self, path: tuple[str, ...], message: str, suggestion: str = "") -> Finding:
+        """A finding at the line of `path`, or of the nearest of its parents that has one."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return Finding(self.file, self.lines.get(path, 0), message, suggestion)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A whole inventory. `folder` is where the file lies: local state and template overrides are beside it."""
+
+    name: str
+    version: str
+    pod_cidr: IPv4Network
+    service_cidr: IPv4Network
+    dns_domain: str
+    network: str
+    security: str
+    images: Images
+    hosts: tuple[Host, ...]
+    folder: Path
+    origin: Origin = field(compare=False, repr=False)
+
+    def having(self, role: Role) -> tuple[Host, ...]:
+        """The hosts of a role, in the inventory's order."""
+        return tuple(host for host in self.hosts if role in host.roles)

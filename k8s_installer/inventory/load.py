@@ -1,0 +1,186 @@
+"""From the file to a `Cluster`: parse, validate the shape, check the topology, merge and resolve."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from k8s_installer.errors import Finding, InventoryError
+from k8s_installer.inventory import topology
+from k8s_installer.inventory.cluster import ArgValue, Cluster, Host, Images, Origin, Ssh, Tuning
+from k8s_installer.inventory.schema import ComponentModel, HostModel, InventoryModel, SshModel
+from k8s_installer.inventory.source import read
+
+DEFAULT_SSH = SshModel(user="root", port=22, host_keys="strict", connect_timeout=10)
+
+
+def load(path: Path) -> Cluster:
+    """Read an inventory file.
+
+    Raises:
+        InventoryError: the file cannot be read, or anything in it is wrong; every finding at once.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise InventoryError([Finding(str(path), 0, f"cannot read the inventory: {reason}")]) from None
+    return parse(text, path)
+
+
+def parse(text: str, path: Path) -> Cluster:
+    """Turn the text of an inventory into a `Cluster`; `path` is where it lies, for messages and relative paths.
+
+    Raises:
+        InventoryError: anything is wrong; every finding at once.
+    """
+    data, lines = read(text, str(path))
+    origin = Origin(str(path), lines)
+    if not isinstance(data, dict):
+        raise InventoryError([Finding(str(path), 0, "an inventory is a mapping with `cluster:` and `hosts:`")])
+    try:
+        model = InventoryModel.model_validate(data)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        raise InventoryError(sorted({_finding(detail, origin) for detail in details})) from None
+    folder = path.absolute().parent
+    findings = [*topology.findings(model, origin), *_missing_files(model, folder, origin)]
+    if findings:
+        raise InventoryError(sorted(findings))
+    return _cluster(model, folder, origin)
+
+
+def _cluster(model: InventoryModel, folder: Path, origin: Origin) -> Cluster:
+    subnets = topology.pod_subnets(model)
+    base: dict[str, Tuning] = {name: _tuning(component) for name, component in model.components.items()}
+    return Cluster(
+        name=model.cluster.name,
+        version=model.cluster.version,
+        pod_cidr=model.cluster.pod_cidr,
+        service_cidr=model.cluster.service_cidr,
+        dns_domain=model.cluster.dns_domain,
+        network=model.cluster.network,
+        security=model.cluster.security,
+        images=Images(model.images.pause or "", model.images.verify),
+        hosts=tuple(
+            _host(name, host, model.ssh, base, subnets.get(name), folder) for name, host in model.hosts.items()
+        ),
+        folder=folder,
+        origin=origin,
+    )
+
+
+def _host(
+    name: str,
+    host: HostModel,
+    ssh: SshModel,
+    base: Mapping[str, Tuning],
+    subnet: IPv4Network | None,
+    folder: Path,
+) -> Host:
+    tuning = dict(base)
+    for component, own in host.components.items():
+        shared = base.get(component, Tuning({}, {}))
+        mine = _tuning(own)
+        tuning[component] = Tuning({**shared.args, **mine.args}, {**shared.config, **mine.config})
+    return Host(
+        name=name,
+        address=str(host.address),
+        roles=frozenset(host.roles),
+        ssh=_ssh([DEFAULT_SSH, ssh, host.ssh], folder),
+        tuning=tuning if host.components else base,
+        pod_subnet=subnet,
+    )
+
+
+def _tuning(component: ComponentModel) -> Tuning:
+    args: dict[str, ArgValue] = {
+        flag: tuple(value) if isinstance(value, list) else value for flag, value in component.args.items()
+    }
+    return Tuning(args, component.config)
+
+
+def _ssh(layers: list[SshModel], folder: Path) -> Ssh:
+    said: dict[str, Any] = {}
+    for layer in layers:
+        said |= layer.model_dump(exclude_none=True)
+    return Ssh(
+        user=said["user"],
+        port=said["port"],
+        key=_path(said.get("key"), folder),
+        known_hosts=_path(said.get("known_hosts"), folder),
+        host_keys=said["host_keys"],
+        gateway=said.get("gateway"),
+        connect_timeout=said["connect_timeout"],
+    )
+
+
+def _path(text: str | None, folder: Path) -> str | None:
+    return None if text is None else str(folder / Path(text).expanduser())
+
+
+def _missing_files(model: InventoryModel, folder: Path, origin: Origin) -> Iterator[Finding]:
+    places: list[tuple[tuple[str, ...], SshModel]] = [(("ssh",), model.ssh)]
+    places += [(("hosts", name, "ssh"), host.ssh) for name, host in model.hosts.items()]
+    for path, ssh in places:
+        for option, text in (("key", ssh.key), ("known_hosts", ssh.known_hosts)):
+            resolved = _path(text, folder)
+            if resolved is not None and not Path(resolved).is_file():
+                yield origin.finding((*path, option), f"ssh.{option}: there is no file {resolved}")
+
+
+def _finding(detail: ErrorDetails, origin: Origin) -> Finding:
+    """Say what pydantic found in the words of someone who wrote the file."""
+    path = tuple(str(part) for part in detail["loc"] if part != "[key]")
+    path = path[: _known_length(path, origin)]
+    name = ".".join(path)
+    if detail["type"] == "extra_forbidden":
+        return origin.finding(path, f"unknown key {name}", _did_you_mean(path[-1], _keys_at(path[:-1])))
+    if detail["type"] == "missing":
+        return origin.finding(path[:-1], f"missing key {name}")
+    given = detail["input"]
+    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    choices = [
+        choice.strip("'") for choice in str(detail.get("ctx", {}).get("expected", "")).replace(" or ", ", ").split(", ")
+    ]
+    suggestion = _did_you_mean(given, choices) if isinstance(given, str) else ""
+    shown = f" {given!r}" if isinstance(given, str | int | float) else ""
+    return origin.finding(path, f"{name}:{shown} {message}", suggestion)
+
+
+def _known_length(path: tuple[str, ...], origin: Origin) -> int:
+    """How much of pydantic's location is the file's own: the rest names branches of a union."""
+    length = len(path)
+    while length > 1 and path[:length] not in origin.lines and path[: length - 1] not in origin.lines:
+        length -= 1
+    if path[:length] not in origin.lines and length > 1 and path[: length - 1] in origin.lines:
+        return length if _keys_at(path[: length - 1]) else length - 1
+    return length
+
+
+def _keys_at(path: tuple[str, ...]) -> list[str]:
+    """The keys that the schema knows at a path of the file."""
+    here: object = InventoryModel
+    for part in path:
+        if isinstance(here, type) and issubclass(here, BaseModel):
+            here = here.model_fields[part].annotation if part in here.model_fields else None
+        elif getattr(here, "__origin__", None) is dict:
+            here = get_args(here)[1]
+        else:
+            return []
+    if isinstance(here, type) and issubclass(here, BaseModel):
+        return list(here.model_fields)
+    if getattr(here, "__origin__", None) is dict:
+        return [str(choice) for choice in get_args(get_args(here)[0]) if isinstance(choice, str)]
+    return []
+
+
+def _did_you_mean(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {close[0]}?" if close else ""

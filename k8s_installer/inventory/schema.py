@@ -1,0 +1,108 @@
+"""The shape of the file, as pydantic models: what keys there are, of what type, with which defaults."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address, IPv4Network
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from k8s_installer.inventory.cluster import Role
+
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+# What survives systemd's EnvironmentFile and word splitting as one word of a command line.
+_WORD = re.compile(r"""[^\s"'\\$`%]+""")
+
+
+def _label(value: str) -> str:
+    if not _LABEL.fullmatch(value):
+        raise ValueError("must be a DNS label: lower-case letters, digits and '-', at most 63")
+    return value
+
+
+def _quoted(value: object) -> object:
+    if isinstance(value, int | float):
+        raise ValueError(f'must be quoted: write "{value}" with the quotes, or YAML reads a number')  # noqa: TRY004
+    return value
+
+
+def _word(value: object) -> object:
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, list | dict):
+            message = "must be a word, a number, true, false, a list of those, or null to drop the flag"
+            raise ValueError(message)  # noqa: TRY004 - pydantic reports ValueErrors
+        if isinstance(item, str) and item and not _WORD.fullmatch(item):
+            raise ValueError("cannot stand in an EnvironmentFile: no spaces, quotes, \\, $, % or `")
+    return value
+
+
+Label = Annotated[str, AfterValidator(_label)]
+Scalar = str | int | float | bool
+Arg = Annotated[Scalar | list[Scalar] | None, BeforeValidator(_word)]
+ComponentName = Literal[
+    "kubernetes", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler",
+    "docker", "kubelet", "kube-proxy",
+]  # fmt: skip
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class ClusterModel(_Model):
+    """`cluster:`"""  # noqa: D415 - the key itself
+
+    name: Label
+    version: Annotated[str, BeforeValidator(_quoted)]
+    pod_cidr: IPv4Network = IPv4Network("10.244.0.0/16")
+    service_cidr: IPv4Network = IPv4Network("10.254.0.0/16")
+    dns_domain: str = "cluster.local"
+    network: Literal["routes", "none"] = "routes"
+    security: Literal["tls", "insecure"] = "tls"
+
+
+class SshModel(_Model):
+    """`ssh:`, of the cluster or of one host; what a host leaves out, the cluster's says."""
+
+    user: str | None = None
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    key: str | None = None
+    known_hosts: str | None = None
+    host_keys: Literal["strict", "accept-new"] | None = None
+    gateway: str | None = None
+    connect_timeout: Annotated[float, Field(gt=0, le=600)] | None = None
+
+
+class ImagesModel(_Model):
+    """`images:`"""  # noqa: D415 - the key itself
+
+    pause: str | None = None
+    verify: str = ""
+
+
+class ComponentModel(_Model):
+    """One entry of `components:`."""
+
+    args: dict[str, Arg] = {}
+    config: dict[str, object] = {}
+
+
+class HostModel(_Model):
+    """One entry of `hosts:`."""
+
+    address: IPv4Address
+    roles: Annotated[list[Role], Field(min_length=1)]
+    ssh: SshModel = SshModel()
+    components: dict[ComponentName, ComponentModel] = {}
+    pod_subnet: IPv4Network | None = None
+
+
+class InventoryModel(_Model):
+    """The whole file."""
+
+    cluster: ClusterModel
+    ssh: SshModel = SshModel()
+    images: ImagesModel = ImagesModel()
+    hosts: Annotated[dict[Label, HostModel], Field(min_length=1)]
+    components: dict[ComponentName, ComponentModel] = {}

@@ -1,0 +1,87 @@
+"""YAML text to plain data, keeping the line of every key: errors can then say where.
+
+Scalars are resolved as YAML 1.2 does it: `no` and `on` are words, and 1.20 in `version` is caught as a number.
+"""
+
+from __future__ import annotations
+
+import re
+
+import yaml
+
+from k8s_installer.errors import Finding, InventoryError
+
+Lines = dict[tuple[str, ...], int]
+
+_WORDS: dict[str, bool | None] = {
+    "": None, "~": None, "null": None, "Null": None, "NULL": None,
+    "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
+}  # fmt: skip
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+
+
+def read(text: str, file: str) -> tuple[object, Lines]:
+    """Parse one YAML document into dicts, lists and scalars, and the line (from 1) of each path.
+
+    Raises:
+        InventoryError: it is no YAML, a key stands twice, or a key is not a string.
+    """
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        node = yaml.compose(text, Loader=loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        what = " ".join(part for part in (error.context, error.problem) if part)
+        raise InventoryError([Finding(file, mark.line + 1 if mark else 0, what)]) from None
+    except (yaml.YAMLError, UnicodeError) as error:
+        raise InventoryError([Finding(file, 0, f"not YAML: {error}")]) from None
+    lines: Lines = {}
+    findings: list[Finding] = []
+    data = _plain(node, (), file, lines, findings)
+    if findings:
+        raise InventoryError(findings)
+    return data, lines
+
+
+def _plain(node: yaml.Node | None, path: tuple[str, ...], file: str, lines: Lines, findings: list[Finding]) -> object:
+    if node is None:
+        return None
+    lines.setdefault(path, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        return _mapping(node, path, file, lines, findings)
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(item, (*path, str(index)), file, lines, findings) for index, item in enumerate(node.value)]
+    return _scalar(node) if isinstance(node, yaml.ScalarNode) else None
+
+
+def _mapping(
+    node: yaml.MappingNode, path: tuple[str, ...], file: str, lines: Lines, findings: list[Finding]
+) -> dict[str, object]:
+    result: dict[str, object] = {}
+    for key_node, value_node in node.value:
+        line = key_node.start_mark.line + 1
+        if not isinstance(key_node, yaml.ScalarNode):
+            findings.append(Finding(file, line, "a key must be a plain word"))
+            continue
+        key = str(key_node.value)
+        inner = (*path, key)
+        if key in result:
+            findings.append(Finding(file, line, f"duplicate key {'.'.join(inner)}", f"first on line {lines[inner]}"))
+            continue
+        lines[inner] = line
+        result[key] = _plain(value_node, inner, file, lines, findings)
+    return result
+
+
+def _scalar(node: yaml.ScalarNode) -> object:
+    text = str(node.value)
+    if node.style in ("'", '"', "|", ">"):
+        return text
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    return text

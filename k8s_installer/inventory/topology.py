@@ -1,0 +1,116 @@
+"""Rules between the parts of an inventory that a schema cannot say: roles, addresses, networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Network
+
+from k8s_installer.errors import Finding
+from k8s_installer.inventory.cluster import Origin, Role
+from k8s_installer.inventory.schema import HostModel, InventoryModel
+
+NODE_PREFIX = 24  # each node's docker hands out a /24: 254 pods, above the kubelet's default limit of 110
+
+
+def findings(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
+    """Everything about roles, addresses and networks that cannot work."""
+    yield from _roles(model, origin)
+    yield from _addresses(model, origin)
+    yield from _networks(model, origin)
+    if model.cluster.network == "routes":
+        yield from _subnets(model, origin)
+
+
+def pod_subnets(model: InventoryModel) -> dict[str, IPv4Network]:
+    """The pod subnet of each node: its own `pod_subnet`, or the next /24 of `pod_cidr` that nobody claims.
+
+    Nodes are served in the inventory's order; one for which nothing is left has no entry.
+    """
+    if model.cluster.network != "routes":
+        return {}
+    claimed = {name: host.pod_subnet for name, host in _nodes(model) if host.pod_subnet is not None}
+    free = _free(model.cluster.pod_cidr, frozenset(claimed.values()))
+    result: dict[str, IPv4Network] = {}
+    for name, _ in _nodes(model):
+        subnet = claimed[name] if name in claimed else next(free, None)
+        if subnet is not None:
+            result[name] = subnet
+    return result
+
+
+def _free(pod_cidr: IPv4Network, claimed: frozenset[IPv4Network]) -> Iterator[IPv4Network]:
+    """The /24s of the pod network that no node claims, in order; a smaller network is its own only one."""
+    candidates = pod_cidr.subnets(new_prefix=max(NODE_PREFIX, pod_cidr.prefixlen))
+    wide = [subnet for subnet in claimed if subnet.prefixlen != NODE_PREFIX]
+    for subnet in candidates:
+        if subnet not in claimed and not any(subnet.overlaps(other) for other in wide):
+            yield subnet
+
+
+def _nodes(model: InventoryModel) -> list[tuple[str, HostModel]]:
+    return [(name, host) for name, host in model.hosts.items() if Role.NODE in host.roles]
+
+
+def _roles(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
+    count = {role: sum(role in host.roles for host in model.hosts.values()) for role in Role}
+    if not count[Role.MASTER]:
+        yield origin.finding(("hosts",), "no master: give at least one host `roles: [etcd, master]`")
+    if not count[Role.ETCD]:
+        yield origin.finding(("hosts",), "no etcd member: give one, three or five hosts the role `etcd`")
+    elif count[Role.ETCD] not in (1, 3, 5):
+        yield origin.finding(
+            ("hosts",),
+            f"{count[Role.ETCD]} etcd members: a quorum wants 1, 3 or 5 hosts with the role `etcd`",
+        )
+    if not count[Role.NODE]:
+        yield origin.finding(("hosts",), "no node: give at least one host the role `node`")
+    for name, host in model.hosts.items():
+        if len(set(host.roles)) != len(host.roles):
+            yield origin.finding(("hosts", name, "roles"), f"host {name}: a role stands twice")
+
+
+def _addresses(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
+    seen: dict[str, str] = {}
+    for name, host in model.hosts.items():
+        address = str(host.address)
+        if address in seen:
+            yield origin.finding(("hosts", name, "address"), f"duplicate address {address}: {seen[address]} has it too")
+        seen.setdefault(address, name)
+        for key, cidr in (("pod_cidr", model.cluster.pod_cidr), ("service_cidr", model.cluster.service_cidr)):
+            if host.address in cidr:
+                yield origin.finding(
+                    ("hosts", name, "address"),
+                    f"host {name}: {address} lies inside {key} {cidr}, which is for the cluster",
+                )
+
+
+def _networks(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
+    pods, services = model.cluster.pod_cidr, model.cluster.service_cidr
+    if pods.overlaps(services):
+        line = ("cluster", "service_cidr") if ("cluster", "service_cidr") in origin.lines else ("cluster", "pod_cidr")
+        yield origin.finding(line, f"pod_cidr {pods} and service_cidr {services} overlap")
+
+
+def _subnets(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
+    pods = model.cluster.pod_cidr
+    given = pod_subnets(model)
+    claimed: dict[IPv4Network, str] = {}
+    for name, host in model.hosts.items():
+        subnet = host.pod_subnet
+        path = ("hosts", name, "pod_subnet")
+        if Role.NODE not in host.roles:
+            if subnet is not None:
+                yield origin.finding(path, f"host {name} has a pod_subnet but is no node")
+        elif name not in given:
+            yield origin.finding(
+                ("hosts", name),
+                f"node {name} has no network: pod_cidr {pods} has no /{NODE_PREFIX} left for it",
+                "widen pod_cidr or give the node a pod_subnet",
+            )
+        elif subnet is not None:
+            if not subnet.subnet_of(pods):
+                yield origin.finding(path, f"host {name}: pod_subnet {subnet} is not inside pod_cidr {pods}")
+            for other, owner in claimed.items():
+                if subnet.overlaps(other):
+                    yield origin.finding(path, f"host {name}: pod_subnet {subnet} overlaps that of {owner}")
+            claimed[subnet] = name

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+
+from k8s_installer.errors import InventoryError
+from k8s_installer.inventory import Cluster, Role, Tuning, load, parse
+
+GOOD = """\
+cluster:
+  name: lab
+  version: "1.5.2"
+  network: routes
+hosts:
+  m1: {address: 10.77.0.11, roles: [etcd, master]}
+  n1: {address: 10.77.0.21, roles: [node]}
+  n2: {address: 10.77.0.22, roles: [node], ssh: {port: 2222}, components: {kubelet: {args: {max-pods: 50}}}}
+components:
+  kube-proxy: {args: {conntrack-max-per-core: 0, v: null, masquerade-all: true}}
+  kubelet: {args: {node-labels: [a=b, c=d]}}
+"""
+
+
+def read(text: str) -> Cluster:
+    return parse(text, Path("cluster.yaml"))
+
+
+def complaint(text: str) -> str:
+    with pytest.raises(InventoryError) as caught:
+        read(text)
+    return str(caught.value)
+
+
+def test_defaults_are_filled_in_and_options_of_a_host_win() -> None:
+    cluster = read(GOOD)
+    m1, n1, n2 = cluster.hosts
+    assert (cluster.pod_cidr, cluster.security, cluster.dns_domain) == (
+        IPv4Network("10.244.0.0/16"),
+        "tls",
+        "cluster.local",
+    )
+    assert (m1.ssh.user, m1.ssh.port, m1.ssh.host_keys, n2.ssh.port) == ("root", 22, "strict", 2222)
+    assert cluster.having(Role.NODE) == (n1, n2)
+    assert n2.tuning["kubelet"] == Tuning({"node-labels": ("a=b", "c=d"), "max-pods": 50}, {})
+    assert n1.tuning["kubelet"] == Tuning({"node-labels": ("a=b", "c=d")}, {})
+    assert n1.tuning["kube-proxy"].args == {"conntrack-max-per-core": 0, "v": None, "masquerade-all": True}
+
+
+def test_nodes_get_the_pod_subnets_in_order_and_keep_what_they_claim() -> None:
+    cluster = read(GOOD.replace("n2: {", "n2: {pod_subnet: 10.244.0.0/24, "))
+    assert [str(host.pod_subnet) for host in cluster.hosts] == ["None", "10.244.1.0/24", "10.244.0.0/24"]
+    assert {host.pod_subnet for host in read(GOOD.replace("routes", "none")).hosts} == {None}
+
+
+def test_a_wide_claim_takes_its_whole_range() -> None:
+    cluster = read(GOOD.replace("n2: {", "n2: {pod_subnet: 10.244.0.0/23, "))
+    assert str(cluster.hosts[1].pod_subnet) == "10.244.2.0/24"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("network: routes", "netwrk: routes", "cluster.yaml:4: unknown key cluster.netwrk (did you mean network?)"),
+        ("network: routes", "zzz: routes", "cluster.yaml:4: unknown key cluster.zzz"),
+        ("ssh: {port: 2222}", "ssh: {prot: 1}", "cluster.yaml:8: unknown key hosts.n2.ssh.prot (did you mean port?)"),
+        ("10.77.0.21", "10.77.0.11", "cluster.yaml:7: duplicate address 10.77.0.11: m1 has it too"),
+        ("[etcd, master]", "[etcd]", "cluster.yaml:5: no master: give at least one host `roles: [etcd, master]`"),
+        ("[etcd, master]", "[master]", "cluster.yaml:5: no etcd member: give one, three or five hosts the role `etcd`"),
+        ("[node]}", "[etcd]}", "cluster.yaml:5: 2 etcd members: a quorum wants 1, 3 or 5 hosts with the role `etcd`"),
+        ("[etcd, master]", "[etcd, etcd, master]", "cluster.yaml:6: host m1: a role stands twice"),
+        ("roles: [node]}", "roles: [nod]}", "cluster.yaml:7: hosts.n1.roles.0: 'nod' should be 'etcd', 'master' or 'node' (did you mean node?)"),
+        ("network: routes", "pod_cidr: 10.254.0.0/20", "cluster.yaml:4: pod_cidr 10.254.0.0/20 and service_cidr 10.254.0.0/16 overlap"),
+        ("network: routes", "service_cidr: 10.244.0.0/16", "cluster.yaml:4: pod_cidr 10.244.0.0/16 and service_cidr 10.244.0.0/16 overlap"),
+        ("network: routes", "service_cidr: 10.77.0.8/29", "cluster.yaml:6: host m1: 10.77.0.11 lies inside service_cidr 10.77.0.8/29, which is for the cluster"),
+        ("network: routes", "pod_cidr: 10.244.7.0/24", "cluster.yaml:8: node n2 has no network: pod_cidr 10.244.7.0/24 has no /24 left for it (widen pod_cidr or give the node a pod_subnet)"),
+        ("n2: {", "n2: {pod_subnet: 10.1.0.0/24, ", "cluster.yaml:8: host n2: pod_subnet 10.1.0.0/24 is not inside pod_cidr 10.244.0.0/16"),
+        ("m1: {", "m1: {pod_subnet: 10.244.9.0/24, ", "cluster.yaml:6: host m1 has a pod_subnet but is no node"),
+        ('"1.5.2"', "1.20", 'cluster.yaml:3: cluster.version: 1.2 must be quoted: write "1.2" with the quotes, or YAML reads a number'),
+        ("m1: {address", "M_1: {address", "cluster.yaml:6: hosts.M_1: 'M_1' must be a DNS label: lower-case letters, digits and '-', at most 63"),
+        ("address: 10.77.0.21, ", "", "cluster.yaml:7: missing key hosts.n1.address"),
+        ("n1: {", "m1: {", "cluster.yaml:7: duplicate key hosts.m1 (first on line 6)"),
+        ("{max-pods: 50}", "{max-pods: {a: 1}}", "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: must be a word, a number, true, false, a list of those, or null to drop the flag"),
+        ("max-pods: 50", "max-pods: a b", "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: 'a b' cannot stand in an EnvironmentFile: no spaces, quotes, \\, $, % or `"),
+        ("{kubelet: {args", "{kubelets: {args", "cluster.yaml:8: hosts.n2.components.kubelets: 'kubelets' should be 'kubernetes', 'etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'docker', 'kubelet' or 'kube-proxy' (did you mean kubelet?)"),
+        ("ssh: {port: 2222}", "ssh: {key: no/such/key}", f"cluster.yaml:8: ssh.key: there is no file {Path.cwd()}/no/such/key"),
+        ("port: 2222", "port: 70000", "cluster.yaml:8: hosts.n2.ssh.port: 70000 should be less than or equal to 65535"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_once_with_its_line(old: str, new: str, message: str) -> None:
+    assert complaint(GOOD.replace(old, new, 1)) == message
+
+
+def test_subnets_that_overlap_are_found() -> None:
+    text = GOOD.replace("n1: {", "n1: {pod_subnet: 10.244.8.0/23, ").replace(
+        "n2: {", "n2: {pod_subnet: 10.244.9.0/24, "
+    )
+    assert complaint(text) == "cluster.yaml:8: host n2: pod_subnet 10.244.9.0/24 overlaps that of n1"
+
+
+def test_every_finding_is_told_at_once_in_the_order_of_the_file() -> None:
+    text = (
+        GOOD.replace("[etcd, master]", "[etcd]")
+        .replace("10.77.0.22", "10.77.0.21")
+        .replace("roles: [node]", "roles: [etcd]")
+    )
+    assert [line.split(": ")[0] for line in complaint(text).splitlines()] == ["cluster.yaml:5"] * 2 + ["cluster.yaml:8"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "cluster.yaml:2: while parsing a flow node did not find expected node content"),
+        ("- a", "cluster.yaml: an inventory is a mapping with `cluster:` and `hosts:`"),
+        ("", "cluster.yaml: an inventory is a mapping with `cluster:` and `hosts:`"),
+        ("? [a]\n: b", "cluster.yaml:1: a key must be a plain word"),
+        ("\x00", "cluster.yaml: not YAML: "),
+    ],
+)
+def test_what_is_no_inventory_is_told(text: str, message: str) -> None:
+    assert complaint(text).startswith(message)
+
+
+def test_yaml_words_of_old_are_words() -> None:
+    cluster = read(GOOD.replace("max-pods: 50", "a: no, b: on, c: 1.5, d: -3, e: ~, f: 'true', g: False, h: 1e3"))
+    args = cluster.hosts[2].tuning["kubelet"].args
+    assert [args[key] for key in "abcdefgh"] == ["no", "on", 1.5, -3, None, "true", False, 1000.0]
+
+
+def test_an_inventory_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InventoryError, match="cannot read the inventory: No such file or directory"):
+        load(tmp_path / "none.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(InventoryError, match="cannot read the inventory: not UTF-8 text"):
+        load(tmp_path / "latin.yaml")
+
+
+def test_paths_are_relative_to_the_inventory(tmp_path: Path) -> None:
+    (tmp_path / "id").write_text("key")
+    (tmp_path / "cluster.yaml").write_text(GOOD + "ssh: {key: id, user: ops, host_keys: accept-new}\n")
+    cluster = load(tmp_path / "cluster.yaml")
+    assert cluster.hosts[0].ssh.key == str(tmp_path / "id")
+    assert cluster.hosts[0].ssh.user == "ops"
+    assert cluster.folder == tmp_path
