@@ -1,0 +1,206 @@
+"""The plan, as a value: what will change, in which order, and why. Pure: nothing here touches a host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from k8s_installer.desired.model import Desired, Wanted
+from k8s_installer.errors import InstallerError
+from k8s_installer.graph import nearest, ordered
+from k8s_installer.resources import (
+    File,
+    Kind,
+    Missing,
+    Package,
+    Ref,
+    Resource,
+    Seen,
+    SeenFile,
+    SeenPackage,
+    SeenUnit,
+    Unit,
+)
+
+
+class Action(StrEnum):
+    """What is done to a resource."""
+
+    INSTALL = "install"
+    UPGRADE = "upgrade"
+    CREATE = "create"
+    UPDATE = "update"
+    ATTRIBUTES = "attributes"  # mode or owner alone: the bytes stay, so nothing restarts
+    RELOAD = "daemon-reload"
+    START = "start"
+    RESTART = "restart"
+    ENABLE = "enable"
+    WAIT = "wait"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One step of a plan: from what was seen to what is wanted.
+
+    `before` is what the host had when the plan was made. `reason` is for people; code never branches on it.
+    """
+
+    ref: Ref
+    action: Action
+    component: str
+    before: Seen
+    after: Resource
+    reason: str
+
+    @property
+    def reversible(self) -> bool:
+        """Whether a rollback can bring back what was there; a package is not downgraded."""
+        return self.action is not Action.UPGRADE
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Changes in an order that works. `after[i]` are the positions of the changes that the i-th waits for."""
+
+    changes: tuple[Change, ...]
+    after: tuple[tuple[int, ...], ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.changes)
+
+
+def make_plan(desired: Desired, seen: Mapping[Ref, Seen]) -> Plan:
+    """Compare what is wanted with what was seen.
+
+    Args:
+        desired: every resource by name, with its edges.
+        seen: what the hosts answered, for every package, file and unit that is wanted.
+
+    Raises:
+        InstallerError: something wanted is unknown; a plan over guesses is no plan.
+    """
+    order = ordered(desired, {ref: wanted.after for ref, wanted in desired.items()})
+    steps: dict[Ref, list[Change]] = {}
+    for ref in order:
+        changes = list(_changes(desired[ref], seen, steps))
+        if changes:
+            steps[ref] = changes
+    before = nearest(steps, order, {ref: wanted.after for ref, wanted in desired.items()})
+    return _numbered(steps, before)
+
+
+def _numbered(steps: Mapping[Ref, list[Change]], before: Mapping[Ref, frozenset[Ref]]) -> Plan:
+    """Lay the steps in a row; the changes of one resource follow each other, the first waits for the others'."""
+    changes: list[Change] = []
+    after: list[tuple[int, ...]] = []
+    last: dict[Ref, int] = {}
+    for ref, own in steps.items():
+        waits = tuple(sorted(last[other] for other in before[ref]))
+        for change in own:
+            after.append(waits)
+            waits = (len(changes),)
+            changes.append(change)
+        last[ref] = len(changes) - 1
+    return Plan(tuple(changes), tuple(after))
+
+
+def _changes(wanted: Wanted, seen: Mapping[Ref, Seen], steps: Mapping[Ref, list[Change]]) -> Iterator[Change]:
+    ref, resource = wanted.ref, wanted.resource
+    if ref.kind is Kind.GATE:
+        if any(before in steps for before in wanted.after):
+            yield _change(wanted, Missing.ABSENT, Action.WAIT, "the step before it changes")
+        return
+    found = seen.get(ref, Missing.UNKNOWN)
+    if found is Missing.UNKNOWN:
+        raise InstallerError(f"{ref} is not known: there is no plan over what could not be asked")
+    if isinstance(resource, Package):
+        yield from _package(wanted, resource, found)
+    elif isinstance(resource, File):
+        yield from _file(wanted, resource, found)
+    elif isinstance(resource, Unit):
+        yield from _unit(wanted, resource, found, seen, steps)
+
+
+def _change(wanted: Wanted, before: Seen, action: Action, reason: str) -> Change:
+    return Change(wanted.ref, action, wanted.component, before, wanted.resource, reason)
+
+
+def _package(wanted: Wanted, package: Package, found: Seen) -> Iterator[Change]:
+    if not isinstance(found, SeenPackage):
+        yield _change(wanted, found, Action.INSTALL, "not installed")
+    elif package.version and found.version != package.version:
+        reason = f"version {found.version} is installed, {package.version} is wanted"
+        yield _change(wanted, found, Action.UPGRADE, reason)
+
+
+def _file(wanted: Wanted, file: File, found: Seen) -> Iterator[Change]:
+    if not isinstance(found, SeenFile):
+        yield _change(wanted, found, Action.CREATE, "not there")
+    elif found.sha256 != file.sha256:
+        yield _change(wanted, found, Action.UPDATE, "the content differs")
+    elif (found.mode, found.owner, found.group) != (file.mode, file.owner, file.group):
+        has = f"{found.mode:04o} {found.owner}:{found.group}"
+        reason = f"{has} instead of {file.mode:04o} {file.owner}:{file.group}"
+        yield _change(wanted, found, Action.ATTRIBUTES, reason)
+
+
+def _unit(
+    wanted: Wanted, unit: Unit, found: Seen, seen: Mapping[Ref, Seen], steps: Mapping[Ref, list[Change]]
+) -> Iterator[Change]:
+    state = found if isinstance(found, SeenUnit) else None
+    if (state is not None and state.needs_reload) or _rewritten(wanted, unit.defined_by, steps):
+        yield _change(wanted, found, Action.RELOAD, "the unit's definition changes")
+    if state is None or state.active != "active":
+        yield _change(wanted, found, Action.START, "no such unit yet" if state is None else _idle(state))
+        return
+    reason = _outdated(wanted, unit, state, seen, steps)
+    if reason:
+        yield _change(wanted, found, Action.RESTART, reason)
+    elif not state.enabled:
+        yield _change(wanted, found, Action.ENABLE, "it would not come back after a reboot")
+
+
+def _idle(state: SeenUnit) -> str:
+    return f"it is {state.active} ({state.sub})"
+
+
+def _inputs(wanted: Wanted, unit: Unit) -> Iterator[Ref]:
+    for package in unit.runs:
+        yield Ref(wanted.ref.host, Kind.PACKAGE, package)
+    for path in (*unit.defined_by, *unit.reads):
+        yield Ref(wanted.ref.host, Kind.FILE, path)
+
+
+def _rewritten(wanted: Wanted, paths: Iterable[str], steps: Mapping[Ref, list[Change]]) -> bool:
+    refs = (Ref(wanted.ref.host, Kind.FILE, path) for path in paths)
+    return any(change.action is not Action.ATTRIBUTES for ref in refs for change in steps.get(ref, ()))
+
+
+def _outdated(
+    wanted: Wanted, unit: Unit, state: SeenUnit, seen: Mapping[Ref, Seen], steps: Mapping[Ref, list[Change]]
+) -> str:
+    """Why the running process is not what its inputs say, or an empty string.
+
+    An input that changes in this plan is one reason. The other is an input that is newer than the process:
+    an earlier run was cut off between the change and the restart, or somebody edited and forgot.
+    """
+    changing = [
+        ref.name
+        for ref in _inputs(wanted, unit)
+        if any(change.action is not Action.ATTRIBUTES for change in steps.get(ref, ()))
+    ]
+    if changing:
+        return f"{_some(changing)} changes"
+    newer = [ref.name for ref in _inputs(wanted, unit) if _changed_at(seen.get(ref)) > state.started_at]
+    return f"{_some(newer)} changed after it started" if newer else ""
+
+
+def _changed_at(found: Seen | None) -> float:
+    if isinstance(found, SeenFile):
+        return found.modified_at
+    return found.installed_at if isinstance(found, SeenPackage) else 0.0
+
+
+def _some(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} (and {len(names) - 1} more)"

@@ -1,0 +1,131 @@
+"""A strict host in memory: it does what a plan's changes say, and refuses what no real host would take."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from k8s_installer import perform
+from k8s_installer.desired.model import Wanted
+from k8s_installer.errors import TransportError
+from k8s_installer.gates import Answer
+from k8s_installer.plan import Action, Change
+from k8s_installer.remote import OnReport, Outcome
+from k8s_installer.resources import File, Gate, Kind, Missing, Package, Ref, Seen, SeenFile, SeenPackage, SeenUnit, Unit
+
+UNIT_FOLDERS = ("/etc/systemd/system/", "/usr/lib/systemd/system/")
+
+
+@dataclass
+class FakeHost:
+    """A `Remote` whose state is plain data; its clock ticks once for every change."""
+
+    name: str
+    owners: set[str] = field(default_factory=lambda: {"root"})
+    brings: Mapping[str, Sequence[str]] = field(default_factory=dict)  # package -> the users and units it brings
+    files: dict[str, SeenFile] = field(default_factory=dict)
+    contents: dict[str, bytes] = field(default_factory=dict)
+    packages: dict[str, SeenPackage] = field(default_factory=dict)
+    units: dict[str, SeenUnit] = field(default_factory=dict)
+    refuses: dict[str, str] = field(default_factory=dict)  # name of a resource -> the words it fails with
+    cut_at: str = ""  # the name of the resource before which the connection is lost
+    log: list[str] = field(default_factory=list)
+    clock: float = 1000.0
+
+    def observe(self, wanted: Sequence[Wanted]) -> Mapping[Ref, Seen]:
+        return {item.ref: self._seen(item) for item in wanted if item.ref.kind is not Kind.GATE}
+
+    def _seen(self, item: Wanted) -> Seen:
+        name = item.ref.name
+        if item.ref.kind is Kind.PACKAGE:
+            return self.packages.get(name, Missing.ABSENT)
+        if item.ref.kind is Kind.UNIT:
+            return self.units.get(name, Missing.ABSENT)
+        if name not in self.files:
+            return Missing.ABSENT
+        file = self.files[name]
+        assert isinstance(item.resource, File)
+        shown = not item.resource.secret and file.sha256 != item.resource.sha256
+        return dataclasses.replace(file, content=self.contents[name] if shown else None)
+
+    def perform(self, changes: Sequence[tuple[int, Change]], on_report: OnReport) -> Outcome:
+        done: set[int] = set()
+        for index, change in changes:
+            if change.ref.name == self.cut_at:
+                raise TransportError(self.name, "the connection was lost")
+            assert change.ref.host == self.name, f"{change.ref} was sent to {self.name}"
+            on_report(perform.Report("begin", index))
+            self.clock += 1
+            words = self.refuses.get(change.ref.name) or self._do(change)
+            if words:
+                on_report(perform.Report("failed", index))
+                return Outcome(frozenset(done), index, words)
+            self.log.append(f"{change.action} {change.ref.name}")
+            done.add(index)
+            on_report(perform.Report("done", index))
+        return Outcome(frozenset(done))
+
+    def _do(self, change: Change) -> str:
+        match change.after:
+            case Package() as package:
+                return self._install(package)
+            case File() as file:
+                return self._write(change, file)
+            case Unit():
+                return self._service(change)
+            case Gate():
+                raise AssertionError("a gate is no change of a host")
+
+    def _install(self, package: Package) -> str:
+        self.packages[package.name] = SeenPackage(package.version or "1.0", "1.el7", self.clock)
+        for brought in self.brings.get(package.name, ()):
+            self.owners.add(brought)
+            self.units.setdefault(brought, SeenUnit("loaded", "inactive", "dead", False, 0, 0.0, False))
+        return ""
+
+    def _write(self, change: Change, file: File) -> str:
+        path = change.ref.name
+        if {file.owner, file.group} - self.owners:
+            return f"chown: invalid user: '{file.owner}:{file.group}'"
+        modified = self.clock
+        if change.action is Action.ATTRIBUTES:
+            assert path in self.files, f"attributes of {path}, which is not there"
+            assert self.files[path].sha256 == file.sha256
+            modified = self.files[path].modified_at
+        else:
+            assert (change.action is Action.UPDATE) == (path in self.files), f"{change.action} of {path}"
+        self.files[path] = SeenFile(file.sha256, file.mode, file.owner, file.group, modified)
+        self.contents[path] = file.content
+        if path.startswith(UNIT_FOLDERS) and change.action is not Action.ATTRIBUTES:
+            name = path.removeprefix(UNIT_FOLDERS[0]).removeprefix(UNIT_FOLDERS[1]).split(".service")[0]
+            old = self.units.get(name, SeenUnit("loaded", "inactive", "dead", False, 0, 0.0, False))
+            self.units[name] = dataclasses.replace(old, needs_reload=True)
+        return ""
+
+    def _service(self, change: Change) -> str:
+        name = change.ref.name
+        if change.action is Action.RELOAD:
+            for unit, state in self.units.items():
+                self.units[unit] = dataclasses.replace(state, needs_reload=False)
+            return ""
+        if name not in self.units:
+            return f"Failed to start {name}.service: Unit not found."
+        state = self.units[name]
+        assert not state.needs_reload, f"{change.action} of {name} without a daemon-reload"
+        if change.action is Action.ENABLE:
+            self.units[name] = dataclasses.replace(state, enabled=True)
+            return ""
+        assert (change.action is Action.RESTART) == (state.active == "active"), f"{change.action} of {state.active}"
+        self.units[name] = SeenUnit("loaded", "active", "running", True, state.pid + 1, self.clock, False)
+        return ""
+
+    def probe(self, gate: Gate) -> Answer:
+        state = self.units.get(gate.unit)
+        held = gate.unit not in self.refuses and (
+            bool(gate.unit_host) or (state is not None and state.active == "active")
+        )
+        return Answer(held, f"{gate.url}: {'ok' if held else 'no answer'}", state.active if state else "unknown", 0)
+
+    def evidence(self, unit: str) -> str:
+        return f"the journal of {unit} on {self.name}"

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Mapping
+
+import pytest
+
+from k8s_installer.apply import apply
+from k8s_installer.desired.model import Desired
+from k8s_installer.errors import InstallerError
+from k8s_installer.plan import Plan, make_plan
+from k8s_installer.resources import File, Kind, Missing, Package, Ref, Seen
+from tests.fakes import FakeHost
+from tests.unit.example import CONFIG, DROP_IN, KEY, desired, hosts
+
+
+def seen(wanted: Desired, fleet: Mapping[str, FakeHost]) -> dict[Ref, Seen]:
+    return {
+        ref: found
+        for host in fleet.values()
+        for ref, found in host.observe([item for ref, item in wanted.items() if ref.host == host.name]).items()
+    }
+
+
+def planned(wanted: Desired, fleet: Mapping[str, FakeHost]) -> Plan:
+    return make_plan(wanted, seen(wanted, fleet))
+
+
+def words(plan: Plan) -> list[str]:
+    return [f"{change.ref.host} {change.action} {change.ref.name}" for change in plan.changes]
+
+
+def converged() -> dict[str, FakeHost]:
+    fleet = hosts()
+    run = apply(planned(desired(), fleet), fleet, lambda event: None, threading.Event())
+    assert not run.failures
+    return fleet
+
+
+def test_bare_hosts_get_packages_then_files_then_services_then_gates() -> None:
+    plan = planned(desired(), hosts())
+    assert sorted(words(plan)) == sorted(
+        [
+            "m1 install kubernetes-master", f"m1 create {CONFIG}", f"m1 create {KEY}", "m1 start kube-apiserver",
+            "m1 wait kube-apiserver is ready", "n1 install kubernetes-node", f"n1 create {DROP_IN}",
+            "n1 daemon-reload kubelet", "n1 start kubelet", "m1 wait node n1 is ready",
+        ]
+    )  # fmt: skip
+    for index, waits in enumerate(plan.after):
+        assert all(before < index for before in waits)
+
+
+def test_a_second_plan_is_empty() -> None:
+    assert not planned(desired(), converged())
+
+
+def test_a_changed_file_restarts_its_unit_alone_and_waits_for_its_health() -> None:
+    plan = planned(desired(config=File(b"KUBE_LOG_LEVEL=2\n")), converged())
+    assert words(plan) == [f"m1 update {CONFIG}", "m1 restart kube-apiserver", "m1 wait kube-apiserver is ready"]
+    assert plan.changes[1].reason == f"{CONFIG} changes"
+    assert plan.after == ((), (0,), (1,))
+
+
+def test_a_changed_drop_in_needs_a_daemon_reload_before_the_restart() -> None:
+    plan = planned(desired(drop_in=File(b"[Service]\nNice=1\n")), converged())
+    assert words(plan) == [
+        f"n1 update {DROP_IN}", "n1 daemon-reload kubelet", "n1 restart kubelet", "m1 wait node n1 is ready",
+    ]  # fmt: skip
+
+
+def test_a_mode_alone_is_set_and_nothing_restarts() -> None:
+    fleet = converged()
+    plan = planned(desired(config=File(b"KUBE_LOG_LEVEL=0\n", 0o600)), fleet)
+    assert words(plan) == [f"m1 attributes {CONFIG}"]
+    assert plan.changes[0].reason == "0644 root:root instead of 0600 root:root"
+    apply(plan, fleet, lambda event: None, threading.Event())
+    assert not planned(desired(config=File(b"KUBE_LOG_LEVEL=0\n", 0o600)), fleet)
+
+
+def test_a_file_that_is_newer_than_its_process_means_a_restart() -> None:
+    fleet = converged()
+    file = fleet["m1"].files[CONFIG]
+    fleet["m1"].files[CONFIG] = dataclasses.replace(file, modified_at=fleet["m1"].clock + 1)
+    plan = planned(desired(), fleet)
+    assert words(plan) == ["m1 restart kube-apiserver", "m1 wait kube-apiserver is ready"]
+    assert plan.changes[0].reason == f"{CONFIG} changed after it started"
+
+
+def test_new_programs_under_an_old_process_mean_a_restart() -> None:
+    fleet = converged()
+    package = fleet["m1"].packages["kubernetes-master"]
+    fleet["m1"].packages["kubernetes-master"] = dataclasses.replace(package, installed_at=fleet["m1"].clock + 1)
+    assert words(planned(desired(), fleet))[0] == "m1 restart kube-apiserver"
+
+
+def test_another_version_is_an_upgrade_that_cannot_be_rolled_back() -> None:
+    plan = planned(desired(master=Package("kubernetes-master", "1.20.3")), converged())
+    assert words(plan)[:2] == ["m1 upgrade kubernetes-master", "m1 restart kube-apiserver"]
+    assert [change.reversible for change in plan.changes[:2]] == [False, True]
+    assert plan.changes[0].reason == "version 1.20.2 is installed, 1.20.3 is wanted"
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ({"active": "failed", "sub": "failed"}, ["n1 start kubelet", "m1 wait node n1 is ready"]),
+        ({"enabled": False}, ["n1 enable kubelet", "m1 wait node n1 is ready"]),
+        ({"needs_reload": True}, ["n1 daemon-reload kubelet", "m1 wait node n1 is ready"]),
+    ],
+)
+def test_a_unit_that_is_not_as_wanted_is_put_right(state: dict[str, object], expected: list[str]) -> None:
+    fleet = converged()
+    fleet["n1"].units["kubelet"] = dataclasses.replace(fleet["n1"].units["kubelet"], **state)  # type: ignore[arg-type]
+    assert words(planned(desired(), fleet)) == expected
+
+
+def test_several_causes_of_a_restart_are_counted() -> None:
+    plan = planned(desired(config=File(b"a"), key=File(b"b", 0o600, "kube", "kube", secret=True)), converged())
+    assert plan.changes[2].reason == f"{CONFIG} (and 1 more) changes"
+
+
+def test_there_is_no_plan_over_what_could_not_be_asked() -> None:
+    wanted = desired()
+    found = seen(wanted, converged())
+    found[Ref("m1", Kind.FILE, CONFIG)] = Missing.UNKNOWN
+    with pytest.raises(InstallerError, match="m1: file /etc/kubernetes/config is not known"):
+        make_plan(wanted, found)
