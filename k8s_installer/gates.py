@@ -1,0 +1,72 @@
+"""Health gates: the one question that a gate asks on its host, and the pure judgement of the answer."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass
+
+from k8s_installer.resources import Check, Gate
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A gate's answer: whether it holds, the words it gave, and the unit's state and main process."""
+
+    holds: bool
+    words: str
+    state: str
+    pid: int
+
+
+def script(gate: Gate) -> str:
+    """Ask a gate's URL once, and how its unit is doing; reads only."""
+    words = ["curl", "-sS", "-m", "5", "-w", "\\nstatus %{http_code}\\n"]
+    for option, path in (("--cacert", gate.ca), ("--cert", gate.cert), ("--key", gate.key)):
+        words += [option, path] if path else []
+    unit = shlex.quote(gate.unit)
+    return (
+        f"{shlex.join([*words, gate.url])} 2>&1\nsystemctl show -p ActiveState -p SubState -p MainPID {unit}.service\n"
+    )
+
+
+def judge(gate: Gate, output: str) -> Answer:
+    """Judge what `script` printed."""
+    body, _, rest = output.rpartition("\nstatus ")
+    lines = (rest or output).splitlines()
+    status = lines[0].strip() if rest else "000"
+    shown = dict(line.partition("=")[::2] for line in lines if "=" in line)
+    words = body.strip() if rest else output.strip()
+    return Answer(
+        holds=status == "200" and _holds(gate.check, body),
+        words=f"{gate.url}: {' '.join(words.split())[-300:] or 'no answer'} (status {status})",
+        state=shown.get("ActiveState", "unknown"),
+        pid=int(shown.get("MainPID", "0") or 0),
+    )
+
+
+def _holds(check: Check, body: str) -> bool:
+    if check is Check.OK:
+        return body.strip() == "ok"
+    if check is Check.ANSWERS:
+        return True
+    return _etcd_healthy(body) if check is Check.ETCD_HEALTH else _node_ready(body)
+
+
+def _etcd_healthy(body: str) -> bool:
+    return _object(body).get("health") in ("true", True)
+
+
+def _node_ready(body: str) -> bool:
+    status = _object(body).get("status")
+    conditions = status.get("conditions", []) if isinstance(status, dict) else []
+    return any(item.get("type") == "Ready" and item.get("status") == "True" for item in conditions)
+
+
+def _object(body: str) -> dict[str, object]:
+    """The JSON object that a body is; an empty one where it is something else."""
+    try:
+        value = json.loads(body)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

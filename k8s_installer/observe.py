@@ -1,0 +1,154 @@
+"""What a host has, asked by ONE read-only script: the questions, and the pure parsers of the answers.
+
+Every question is a command of CentOS 7 (coreutils 8.22, findutils 4.5, rpm 4.11, systemd 219) whose answer
+is a line with a word in front, so that answers can stand in any order and a missing one is noticed.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+
+from k8s_installer.desired.model import Wanted
+from k8s_installer.resources import File, Kind, Missing, Ref, Seen, SeenFile, SeenPackage, SeenUnit
+
+UNIT_PROPERTIES = (
+    "Id", "LoadState", "ActiveState", "SubState", "UnitFileState", "MainPID",
+    "ExecMainStartTimestampMonotonic", "NeedDaemonReload",
+)  # fmt: skip
+LARGEST_DIFF = 256 * 1024  # bytes; a larger file is compared by its sum alone
+END = "end-of-observation"
+
+_FILES = """\
+files=$(cat <<'PATHS'
+{paths}
+PATHS
+)
+find $files -maxdepth 0 -printf 'file %y %m %u %g %T@ %p\\n' 2>/dev/null
+sums=$(sha256sum $files 2>/dev/null)
+printf '%s\\n' "$sums" | sed -n 's/^[0-9a-f]\\{{64\\}} /sum &/p'
+while read -r wanted path; do
+  case $sums in *"$wanted  $path"*) continue ;; esac
+  [ -f "$path" ] && [ "$(stat -c %s "$path")" -le {largest} ] || continue
+  printf 'content %s %s\\n' "$path" "$(base64 -w0 "$path")"
+done <<'WANTED'
+{wanted}
+WANTED
+"""
+_PACKAGES = "rpm -q --qf 'rpm %{{NAME}} %{{VERSION}} %{{RELEASE}} %{{INSTALLTIME}}\\n' {names} 2>&1\n"
+_UNITS = "systemctl show {properties} {names} 2>&1 | sed 's/^/unit /'\n"
+# The uptime is cut to hundredths, so a process seems to have started up to 10 ms late, never early: a file
+# written just before its unit's start is never taken for newer than the process.
+_CLOCK = 'read -r up idle </proc/uptime; echo "clock $(date +%s.%N) $up"\n'
+
+
+def script(wanted: Sequence[Wanted]) -> str:
+    """The one script that asks a host for everything in `wanted` (all of that host)."""
+    files = [(item.ref.name, item.resource) for item in wanted if isinstance(item.resource, File)]
+    packages = [item.ref.name for item in wanted if item.ref.kind is Kind.PACKAGE]
+    units = [item.ref.name for item in wanted if item.ref.kind is Kind.UNIT]
+    parts = [_CLOCK]
+    if files:
+        shown = [f"{file.sha256} {path}" for path, file in files if not file.secret]
+        paths = "\n".join(path for path, _ in files)
+        parts.append(_FILES.format(paths=paths, wanted="\n".join(shown), largest=LARGEST_DIFF))
+    if packages:
+        parts.append(_PACKAGES.format(names=shlex.join(packages)))
+    if units:
+        properties = " ".join(f"-p {name}" for name in UNIT_PROPERTIES)
+        parts.append(_UNITS.format(properties=properties, names=shlex.join(f"{unit}.service" for unit in units)))
+    return "".join(parts) + f"echo {END}\n"
+
+
+def parse(output: str, wanted: Sequence[Wanted]) -> dict[Ref, Seen]:
+    """Read the answers; what was wanted and got no answer is UNKNOWN, and so is all if the script was cut off."""
+    refs = [item.ref for item in wanted if item.ref.kind is not Kind.GATE]
+    lines = output.splitlines()
+    if not lines or lines[-1] != END:
+        return dict.fromkeys(refs, Missing.UNKNOWN)
+    by_word: dict[str, list[str]] = {}
+    for line in lines:
+        word, _, rest = line.partition(" ")
+        by_word.setdefault(word, []).append(rest)
+    found: dict[tuple[Kind, str], Seen] = {
+        **{(Kind.FILE, path): file for path, file in files(by_word).items()},
+        **{(Kind.PACKAGE, name): package for name, package in packages(by_word).items()},
+        **{(Kind.UNIT, name): unit for name, unit in units(by_word.get("unit", []), boot_time(by_word)).items()},
+    }
+    # find names every file that is there; a package or unit must be answered for by name
+    absent = {Kind.FILE: Missing.ABSENT, Kind.PACKAGE: Missing.UNKNOWN, Kind.UNIT: Missing.UNKNOWN}
+    return {ref: found.get((ref.kind, ref.name), absent[ref.kind]) for ref in refs}
+
+
+def boot_time(by_word: dict[str, list[str]]) -> float:
+    """When the host booted by its own clock, in Unix seconds: what monotonic times are counted from."""
+    now, uptime = by_word["clock"][0].split()
+    return float(now) - float(uptime)
+
+
+def files(by_word: dict[str, list[str]]) -> dict[str, SeenFile]:
+    """From find's, sha256sum's and base64's lines; anything but a regular file has an empty sum and so differs."""
+    sums = {path: digest for digest, path in (line.split("  ", 1) for line in by_word.get("sum", ()))}
+    contents = {path: base64.b64decode(text) for path, text in _pairs(by_word.get("content", ()))}
+    result: dict[str, SeenFile] = {}
+    for line in by_word.get("file", ()):
+        kind, mode, owner, group, modified, path = line.split(" ", 5)
+        result[path] = SeenFile(
+            sha256=sums.get(path, "") if kind == "f" else "",
+            mode=int(mode, 8),
+            owner=owner,
+            group=group,
+            modified_at=float(modified),
+            content=contents.get(path),
+        )
+    return result
+
+
+def packages(by_word: dict[str, list[str]]) -> dict[str, Seen]:
+    """From rpm's lines: `rpm NAME VERSION RELEASE TIME`, or `package NAME is not installed`."""
+    result: dict[str, Seen] = {}
+    for line in by_word.get("rpm", ()):
+        name, version, release, installed = line.split()
+        result[name] = SeenPackage(version, release, float(installed))
+    for line in by_word.get("package", ()):
+        missing = re.fullmatch(r"(\S+) is not installed", line)
+        if missing:
+            result[missing[1]] = Missing.ABSENT
+    return result
+
+
+def units(lines: Iterable[str], boot: float) -> dict[str, Seen]:
+    """From `systemctl show`: blocks of KEY=VALUE; `LoadState=not-found` is an absent unit."""
+    result: dict[str, Seen] = {}
+    block: dict[str, str] = {}
+    for line in (*lines, ""):
+        key, equals, value = line.partition("=")
+        if equals:
+            block[key] = value
+        elif block:
+            result[block["Id"].removesuffix(".service")] = _unit(block, boot)
+            block = {}
+    return result
+
+
+def _unit(block: dict[str, str], boot: float) -> Seen:
+    if block["LoadState"] == "not-found":
+        return Missing.ABSENT
+    started = int(block["ExecMainStartTimestampMonotonic"])
+    return SeenUnit(
+        load=block["LoadState"],
+        active=block["ActiveState"],
+        sub=block["SubState"],
+        enabled=block["UnitFileState"] == "enabled",
+        pid=int(block["MainPID"]),
+        started_at=boot + started / 1e6 if started else 0.0,
+        needs_reload=block["NeedDaemonReload"] == "yes",
+    )
+
+
+def _pairs(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
+    for line in lines:
+        first, _, second = line.partition(" ")
+        yield first, second

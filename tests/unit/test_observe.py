@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+from k8s_installer.desired.model import Wanted
+from k8s_installer.observe import END, parse, script
+from k8s_installer.resources import File, Kind, Missing, Package, Ref, Resource, SeenFile, SeenPackage, SeenUnit, Unit
+
+# Printed by CentOS 7.9's rpm 4.11 and systemd 219 in this form (the lab's strict wrappers keep to it).
+ANSWERS = f"""\
+clock 1700000100.500000000 100.25
+rpm etcd 3.3.11 2.el7.centos 1690000000
+package docker is not installed
+unit Id=etcd.service
+unit LoadState=loaded
+unit ActiveState=active
+unit SubState=running
+unit UnitFileState=enabled
+unit MainPID=812
+unit ExecMainStartTimestampMonotonic=50250000
+unit NeedDaemonReload=no
+unit 
+unit Id=docker.service
+unit LoadState=not-found
+unit ActiveState=inactive
+unit SubState=dead
+unit UnitFileState=
+unit MainPID=0
+unit ExecMainStartTimestampMonotonic=0
+unit NeedDaemonReload=no
+unit 
+unit Id=kubelet.service
+unit LoadState=loaded
+unit ActiveState=inactive
+unit SubState=dead
+unit UnitFileState=disabled
+unit MainPID=0
+unit ExecMainStartTimestampMonotonic=0
+unit NeedDaemonReload=yes
+{END}
+"""  # noqa: W291 - systemctl's empty line between two units
+
+
+def wanted(kind: Kind, name: str, resource: Resource) -> Wanted:
+    return Wanted(Ref("m1", kind, name), resource, "etcd", (), "a test")
+
+
+UNITS = [wanted(Kind.UNIT, name, Unit(name)) for name in ("etcd", "docker", "kubelet")]
+PACKAGES = [wanted(Kind.PACKAGE, name, Package(name)) for name in ("etcd", "docker", "kubernetes")]
+
+
+def test_units_are_present_absent_or_unknown() -> None:
+    found = parse(ANSWERS, [*UNITS, wanted(Kind.UNIT, "flanneld", Unit("flanneld"))])
+    assert list(found.values()) == [
+        SeenUnit("loaded", "active", "running", True, 812, 1700000050.5, False),
+        Missing.ABSENT,
+        SeenUnit("loaded", "inactive", "dead", False, 0, 0.0, True),
+        Missing.UNKNOWN,
+    ]
+
+
+def test_a_package_that_rpm_did_not_answer_for_is_unknown_not_absent() -> None:
+    found = parse(ANSWERS, PACKAGES)
+    assert list(found.values()) == [
+        SeenPackage("3.3.11", "2.el7.centos", 1690000000.0),
+        Missing.ABSENT,
+        Missing.UNKNOWN,
+    ]
+
+
+def test_a_script_that_was_cut_off_tells_nothing() -> None:
+    assert set(parse(ANSWERS.replace(END, ""), [*UNITS, *PACKAGES]).values()) == {Missing.UNKNOWN}
+    assert set(parse("", UNITS).values()) == {Missing.UNKNOWN}
+
+
+def test_other_lines_of_rpm_are_no_answer() -> None:
+    text = f"clock 1.0 1.0\npackage database is broken\n{END}\n"
+    assert list(parse(text, PACKAGES[:1]).values()) == [Missing.UNKNOWN]
+
+
+def test_nothing_wanted_is_a_question_all_the_same() -> None:
+    assert parse(f"clock 1.0 1.0\n{END}\n", []) == {}
+    assert script([]).endswith(f"echo {END}\n")
+
+
+def test_files_are_seen_as_they_are(tmp_path: Path) -> None:
+    """The real script on real files: same, different, secret, missing, a folder, a link, too large to show."""
+    names = {"same": b"same\n", "other": b"hand-made\n", "secret": b"old key\n", "large": b"x" * 300_000}
+    for name, content in names.items():
+        (tmp_path / name).write_bytes(content)
+        (tmp_path / name).chmod(0o640)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("same")
+    questions = [
+        wanted(Kind.FILE, str(tmp_path / name), File(b"same\n", secret=name == "secret"))
+        for name in (*names, "missing", "folder", "link")
+    ]
+    output = subprocess.run(["/bin/sh"], input=script(questions), capture_output=True, text=True, check=True).stdout
+    found = {Path(ref.name).name: seen for ref, seen in parse(output, questions).items()}
+
+    def digest(name: str) -> str:
+        return hashlib.sha256(names[name]).hexdigest()
+
+    seen = {name: file for name, file in found.items() if isinstance(file, SeenFile)}
+    assert found["missing"] is Missing.ABSENT
+    assert {name: file.sha256 for name, file in seen.items()} == {
+        "same": digest("same"), "other": digest("other"), "secret": digest("secret"), "large": digest("large"),
+        "folder": "", "link": "",
+    }  # fmt: skip
+    assert {name: file.content for name, file in seen.items() if file.content is not None} == {"other": b"hand-made\n"}
+    assert (seen["same"].mode, seen["same"].owner) == (0o640, (tmp_path / "same").owner())
+    assert abs(seen["same"].modified_at - (tmp_path / "same").stat().st_mtime) < 1e-6
