@@ -17,6 +17,10 @@ from k8s_installer.resources import File, Package
 
 MARK = "::k8s-installer::"
 JOURNAL_LINES = 20
+# A program that refuses a flag says so once and then prints pages of usage, which push its words out of sight.
+JOURNAL_SEARCHED = 600
+COMPLAINT_LINES = 6
+COMPLAINTS = "[Ee]rror: |invalid argument|unknown (shorthand )?flag|panic: |fatal|: [EF][0-9]{4} "
 
 # Written beside its target, flushed, owned, checked by sum and renamed: a reader sees the old bytes or the new
 # ones, never a mixture, not even after a power cut.
@@ -25,7 +29,9 @@ say() {{ printf '%s %s\\n' '{MARK}' "$*"; }}
 failed() {{ say "failed $1"; shift; printf '%s\\n' "$@"; exit 1; }}
 evidence() {{
   systemctl status --no-pager --full --lines=0 "$1" 2>&1
-  echo '--- journal'
+  echo '--- errors in its journal'
+  journalctl --no-pager -n {JOURNAL_SEARCHED} -u "$1" 2>&1 | grep -E '{COMPLAINTS}' | tail -n {COMPLAINT_LINES}
+  echo '--- end of its journal'
   journalctl --no-pager -n {JOURNAL_LINES} -u "$1" 2>&1
 }}
 put() {{

@@ -11,6 +11,7 @@ from k8s_installer.errors import InstallerError
 from k8s_installer.graph import nearest, ordered
 from k8s_installer.resources import (
     File,
+    Gate,
     Kind,
     Missing,
     Package,
@@ -107,7 +108,7 @@ def _numbered(steps: Mapping[Ref, list[Change]], before: Mapping[Ref, frozenset[
 
 def _changes(wanted: Wanted, seen: Mapping[Ref, Seen], steps: Mapping[Ref, list[Change]]) -> Iterator[Change]:
     ref, resource = wanted.ref, wanted.resource
-    if ref.kind is Kind.GATE:
+    if isinstance(resource, Gate):
         if any(before in steps for before in wanted.after):
             yield _change(wanted, Missing.ABSENT, Action.WAIT, "the step before it changes")
         return
@@ -118,7 +119,7 @@ def _changes(wanted: Wanted, seen: Mapping[Ref, Seen], steps: Mapping[Ref, list[
         yield from _package(wanted, resource, found)
     elif isinstance(resource, File):
         yield from _file(wanted, resource, found)
-    elif isinstance(resource, Unit):
+    else:
         yield from _unit(wanted, resource, found, seen, steps)
 
 

@@ -8,7 +8,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from k8s_installer.errors import Finding, InventoryError
@@ -17,6 +17,8 @@ from k8s_installer.inventory.cluster import ArgValue, Cluster, Host, Images, Ori
 from k8s_installer.inventory.schema import ComponentModel, HostModel, InventoryModel, SshModel
 from k8s_installer.inventory.source import read
 
+# In a writer's words, where pydantic speaks of Python's types.
+_WORDS = {"model_type": "must be a mapping", "dict_type": "must be a mapping", "list_type": "must be a list"}
 DEFAULT_SSH = SshModel(user="root", port=22, host_keys="strict", connect_timeout=10)
 
 
@@ -138,14 +140,13 @@ def _missing_files(model: InventoryModel, folder: Path, origin: Origin) -> Itera
 def _finding(detail: ErrorDetails, origin: Origin) -> Finding:
     """Say what pydantic found in the words of someone who wrote the file."""
     path = tuple(str(part) for part in detail["loc"] if part != "[key]")
-    path = path[: _known_length(path, origin)]
     name = ".".join(path)
     if detail["type"] == "extra_forbidden":
         return origin.finding(path, f"unknown key {name}", _did_you_mean(path[-1], _keys_at(path[:-1])))
     if detail["type"] == "missing":
         return origin.finding(path[:-1], f"missing key {name}")
     given = detail["input"]
-    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    message = _WORDS.get(detail["type"]) or detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
     choices = [
         choice.strip("'") for choice in str(detail.get("ctx", {}).get("expected", "")).replace(" or ", ", ").split(", ")
     ]
@@ -154,31 +155,12 @@ def _finding(detail: ErrorDetails, origin: Origin) -> Finding:
     return origin.finding(path, f"{name}:{shown} {message}", suggestion)
 
 
-def _known_length(path: tuple[str, ...], origin: Origin) -> int:
-    """How much of pydantic's location is the file's own: the rest names branches of a union."""
-    length = len(path)
-    while length > 1 and path[:length] not in origin.lines and path[: length - 1] not in origin.lines:
-        length -= 1
-    if path[:length] not in origin.lines and length > 1 and path[: length - 1] in origin.lines:
-        return length if _keys_at(path[: length - 1]) else length - 1
-    return length
-
-
 def _keys_at(path: tuple[str, ...]) -> list[str]:
-    """The keys that the schema knows at a path of the file."""
-    here: object = InventoryModel
+    """The keys that the schema knows at a path of the file, which leads through models and mappings to a model."""
+    here: Any = InventoryModel
     for part in path:
-        if isinstance(here, type) and issubclass(here, BaseModel):
-            here = here.model_fields[part].annotation if part in here.model_fields else None
-        elif getattr(here, "__origin__", None) is dict:
-            here = get_args(here)[1]
-        else:
-            return []
-    if isinstance(here, type) and issubclass(here, BaseModel):
-        return list(here.model_fields)
-    if getattr(here, "__origin__", None) is dict:
-        return [str(choice) for choice in get_args(get_args(here)[0]) if isinstance(choice, str)]
-    return []
+        here = here.model_fields[part].annotation if hasattr(here, "model_fields") else get_args(here)[1]
+    return list(here.model_fields)
 
 
 def _did_you_mean(word: str, known: list[str]) -> str:

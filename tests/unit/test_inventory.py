@@ -85,11 +85,25 @@ def test_a_wide_claim_takes_its_whole_range() -> None:
         ("max-pods: 50", "max-pods: a b", "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: 'a b' cannot stand in an EnvironmentFile: no spaces, quotes, \\, $, % or `"),
         ("{kubelet: {args", "{kubelets: {args", "cluster.yaml:8: hosts.n2.components.kubelets: 'kubelets' should be 'kubernetes', 'etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'docker', 'kubelet' or 'kube-proxy' (did you mean kubelet?)"),
         ("ssh: {port: 2222}", "ssh: {key: no/such/key}", f"cluster.yaml:8: ssh.key: there is no file {Path.cwd()}/no/such/key"),
+        ("{port: 2222}", "5", "cluster.yaml:8: hosts.n2.ssh: 5 must be a mapping"),
         ("port: 2222", "port: 70000", "cluster.yaml:8: hosts.n2.ssh.port: 70000 should be less than or equal to 65535"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_once_with_its_line(old: str, new: str, message: str) -> None:
     assert complaint(GOOD.replace(old, new, 1)) == message
+
+
+def test_subnets_that_do_not_overlap_are_no_finding() -> None:
+    text = GOOD.replace("n1: {", "n1: {pod_subnet: 10.244.8.0/24, ").replace(
+        "n2: {", "n2: {pod_subnet: 10.244.9.0/24, "
+    )
+    assert [str(host.pod_subnet) for host in read(text).hosts[1:]] == ["10.244.8.0/24", "10.244.9.0/24"]
+
+
+def test_a_finding_without_a_line_of_its_own_gets_its_parents() -> None:
+    origin = read(GOOD).origin
+    assert origin.finding(("cluster", "security"), "x").line == 1
+    assert origin.finding(("no", "such"), "x").line == 1
 
 
 def test_subnets_that_overlap_are_found() -> None:

@@ -85,6 +85,13 @@ def test_nothing_wanted_is_a_question_all_the_same() -> None:
     assert script([]).endswith(f"echo {END}\n")
 
 
+def test_packages_and_units_are_one_question_each() -> None:
+    lines = script([*UNITS, *PACKAGES]).splitlines()
+    assert [line.split(" ")[:2] for line in lines[1:-1]] == [["rpm", "-q"], ["systemctl", "show"]]
+    assert lines[1].endswith("etcd docker kubernetes 2>&1")
+    assert "etcd.service docker.service kubelet.service" in lines[2]
+
+
 def test_files_are_seen_as_they_are(tmp_path: Path) -> None:
     """The real script on real files: same, different, secret, missing, a folder, a link, too large to show."""
     names = {"same": b"same\n", "other": b"hand-made\n", "secret": b"old key\n", "large": b"x" * 300_000}
