@@ -1,0 +1,7 @@
+"""From an inventory to what is wanted: every package, file, unit and gate, with its place in the order. Pure."""
+
+from k8s_installer.desired.build import desire
+from k8s_installer.desired.check import check
+from k8s_installer.desired.model import Desired, Wanted
+
+__all__ = ["Desired", "Wanted", "check", "desire"]

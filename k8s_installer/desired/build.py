@@ -1,0 +1,147 @@
+"""The whole of what is wanted: the resources of every host, and every edge of their order. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from k8s_installer.desired.check import check
+from k8s_installer.desired.context import Context
+from k8s_installer.desired.files import Source, files, host_context
+from k8s_installer.desired.layout import Layout
+from k8s_installer.desired.model import Desired, Wanted
+from k8s_installer.errors import InventoryError
+from k8s_installer.inventory import Cluster, Host, Role
+from k8s_installer.pki import Pki
+from k8s_installer.profiles import Component, GateSpec, Profile
+from k8s_installer.render import Renderer
+from k8s_installer.resources import Gate, Kind, Package, Ref, Unit
+
+
+def desire(cluster: Cluster, profile: Profile, pki: Pki, renderer: Renderer) -> Desired:
+    """What the inventory asks for, by name.
+
+    Packages and files wait for nothing on other hosts; units do, as the profile's `after` says.
+
+    Raises:
+        InventoryError: the inventory asks for what this version does not have; every finding at once.
+        TemplateError: a template cannot be rendered.
+    """
+    findings = check(cluster, profile)
+    if findings:
+        raise InventoryError(findings)
+    source = Source.of(cluster, profile, pki, renderer)
+    fleet = Fleet.of(cluster, profile)
+    result: dict[Ref, Wanted] = {}
+    for host in cluster.hosts:
+        # Components of one host may name the same package: the first one's reason stands.
+        for wanted in _host(source, fleet, host):
+            result.setdefault(wanted.ref, wanted)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What is known of all hosts before any is looked at; it keeps the work linear in their number.
+
+    `units` and `final` are, by component, its units on every host, and what says that it works on every host.
+    """
+
+    layouts: Mapping[frozenset[Role], Layout]
+    first_master: Host
+    units: Mapping[str, tuple[Ref, ...]]
+    final: Mapping[str, tuple[Ref, ...]]
+
+    @classmethod
+    def of(cls, cluster: Cluster, profile: Profile) -> Fleet:
+        """The fleet of a cluster under a profile."""
+        components = profile.components
+        hosts = {
+            name: [host for host in cluster.hosts if component.roles & host.roles]
+            for name, component in components.items()
+        }
+        return cls(
+            layouts={roles: Layout.of(cluster, profile, roles) for roles in {host.roles for host in cluster.hosts}},
+            first_master=cluster.having(Role.MASTER)[0],
+            units={name: tuple(_unit_ref(components[name], host) for host in hosts[name]) for name in components},
+            final={
+                name: tuple(ref for host in hosts[name] for ref in _final(components[name], host))
+                for name in components
+            },
+        )
+
+    def asks(self, gate: GateSpec, host: Host) -> Host:
+        """The host on which a gate of `host` is asked."""
+        return host if gate.asked_from == "own-host" else self.first_master
+
+
+def _host(source: Source, fleet: Fleet, host: Host) -> Iterator[Wanted]:
+    layout = fleet.layouts[host.roles]
+    context = host_context(source, host)
+    for name, component in layout.components.items():
+        yield from _packages(host, name, component)
+        for path, file in files(source, name, layout.files[name], host, context).items():
+            after = tuple(Ref(host.name, Kind.PACKAGE, package) for package in layout.packages[path])
+            yield Wanted(Ref(host.name, Kind.FILE, path), file, name, after, layout.files[name][path].why)
+        if component.unit:
+            yield _unit(fleet, host, name)
+        previous: tuple[Ref, ...] = ()
+        for spec in component.gates:
+            gate = _gate(source, fleet, host, name, spec, previous, context)
+            yield gate
+            previous = (gate.ref,)
+
+
+def _packages(host: Host, name: str, component: Component) -> Iterator[Wanted]:
+    for package, version in component.packages.items():
+        because = f"Brings the program, the unit and the user of {name}." if component.unit else component.why
+        yield Wanted(Ref(host.name, Kind.PACKAGE, package), Package(package, version), name, (), because)
+
+
+def _unit(fleet: Fleet, host: Host, name: str) -> Wanted:
+    layout = fleet.layouts[host.roles]
+    component = layout.components[name]
+    unit = Unit(component.unit, layout.defined_by(name), layout.reads[name], tuple(component.packages))
+    after = [
+        *(Ref(host.name, Kind.PACKAGE, package) for package in unit.runs),
+        *(Ref(host.name, Kind.FILE, path) for path in (*unit.defined_by, *unit.reads)),
+        *(ref for other in component.after.here for ref in _final(layout.components[other], host)),
+        *(ref for other in component.after.everywhere for ref in fleet.final[other]),
+    ]
+    return Wanted(_unit_ref(component, host), unit, name, tuple(after), component.why)
+
+
+def _gate(
+    source: Source, fleet: Fleet, host: Host, name: str, spec: GateSpec, previous: tuple[Ref, ...], context: Context
+) -> Wanted:
+    component = source.profile.components[name]
+    asks = fleet.asks(spec, host)
+
+    def text(template: str) -> str:
+        return source.renderer.text(template, context, host.name, where=f"{name} {source.profile.version}: gate")
+
+    asked = spec.insecure if source.cluster.security == "insecure" and spec.insecure is not None else spec.tls
+    gate = Gate(
+        url=text(asked.url),
+        check=spec.check,
+        unit=component.unit,
+        unit_host="" if asks is host else host.name,
+        ca=asked.ca,
+        cert=asked.cert,
+        key=asked.key,
+        deadline=spec.deadline,
+    )
+    units = (_unit_ref(component, host),) if spec.after == "here" else fleet.units[name]
+    there = fleet.layouts[asks.roles].packages
+    credentials = (Ref(asks.name, Kind.FILE, path) for path in (asked.ca, asked.cert, asked.key) if path in there)
+    return Wanted(Ref(asks.name, Kind.GATE, text(spec.name)), gate, name, (*units, *credentials, *previous), spec.why)
+
+
+def _unit_ref(component: Component, host: Host) -> Ref:
+    return Ref(host.name, Kind.UNIT, component.unit)
+
+
+def _final(component: Component, host: Host) -> list[Ref]:
+    """What says that a component works on a host: its own gates, or its unit where it has none."""
+    gates = [Ref(host.name, Kind.GATE, gate.name) for gate in component.gates if gate.asked_from == "own-host"]
+    return gates or [_unit_ref(component, host)]

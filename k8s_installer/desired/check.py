@@ -1,0 +1,83 @@
+"""What an inventory asks of components, checked against what the version's programs accept. Pure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterator
+
+from k8s_installer.errors import Finding
+from k8s_installer.inventory import Cluster, Host
+from k8s_installer.profiles import Component, Profile, Style
+
+
+def check(cluster: Cluster, profile: Profile) -> list[Finding]:
+    """Every finding at once, in the order of the file; an empty list means that `desire` will work.
+
+    Deprecated flags are fine: they work. Flags of etcd and docker are not checked, whose lists we do not have.
+    """
+    return sorted([*_security(cluster, profile), *_tuning(cluster, profile)])
+
+
+def _security(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
+    if cluster.security not in profile.security:
+        known = ", ".join(profile.security)
+        message = f"security: {cluster.security} does not exist in Kubernetes {profile.version}: use {known}"
+        # The mode may be the default and so have no line of its own; the version is what rules it out then.
+        yield cluster.origin.finding(("cluster", "security"), message)
+
+
+def _tuning(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
+    """Walk what the file says, by path, for its lines; a merged `Tuning` does not know where it comes from."""
+    hosts = {host.name: host for host in cluster.hosts}
+    for path in cluster.origin.lines:
+        match path:
+            case ("components", name, kind, key):
+                message = _wrong(profile, name, kind, key)
+            case ("hosts", host, "components", name):
+                message = _misplaced(profile, hosts[host], name)
+            case ("hosts", host, "components", name, kind, key):
+                message = _wrong(profile, name, kind, key)
+            case _:
+                continue
+        if message is not None:
+            yield cluster.origin.finding(path, *message)
+
+
+def _misplaced(profile: Profile, host: Host, name: str) -> tuple[str, str] | None:
+    here = profile.on(host.roles)
+    if name in here:
+        return None
+    roles = ", ".join(sorted(host.roles))
+    return f"host {host.name} runs no {name}: its roles are {roles}", f"it runs {', '.join(here)}"
+
+
+def _wrong(profile: Profile, name: str, kind: str, key: str) -> tuple[str, str] | None:
+    """What is wrong with one key of a component's `args` or `config`, and what was probably meant."""
+    component = profile.components[name]
+    if kind == "config":
+        if component.config:
+            return None
+        return f"{name} has no configuration file in Kubernetes {profile.version}: use args", ""
+    if component.style is not Style.KUBERNETES:
+        return None
+    known = _accepted(profile, name, component)
+    if key in known:
+        return None
+    return f"{name} has no flag {key} in Kubernetes {profile.version}", _did_you_mean(key, known)
+
+
+def _accepted(profile: Profile, name: str, component: Component) -> Collection[str]:
+    """The flags that may stand in a component's variables: those that every program which reads them knows."""
+    if not component.accepted_by:
+        return profile.known_flags[name]
+    return [
+        flag
+        for variable, programs in component.accepted_by.items()
+        for flag in component.variables[variable]
+        if all(flag in profile.known_flags[program] for program in programs)
+    ]
+
+
+def _did_you_mean(word: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(word, sorted(known), n=1)
+    return f"did you mean {close[0]}?" if close else ""

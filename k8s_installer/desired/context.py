@@ -1,0 +1,40 @@
+"""The names that templates and profiles may use; docs/adding-a-version.md explains each. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from k8s_installer.inventory import Cluster, Host, Role
+from k8s_installer.profiles import Profile
+
+Context = Mapping[str, object]
+
+
+def of_cluster(cluster: Cluster, profile: Profile) -> dict[str, object]:
+    """What is the same for all hosts: all that a shared file knows."""
+    return {
+        "cluster": cluster,
+        "version": profile.version,
+        "etcd_members": cluster.having(Role.ETCD),
+        "masters": cluster.having(Role.MASTER),
+        "nodes": cluster.having(Role.NODE),
+        "service_ip": str(cluster.service_cidr[1]),
+        "cgroup_driver": profile.cgroup_driver,
+        "pause_image": cluster.images.pause or profile.pause_image,
+    }
+
+
+def of_host(cluster: Cluster, host: Host) -> dict[str, object]:
+    """What one host adds."""
+    subnet = host.pod_subnet
+    return {
+        "host": host,
+        "api_host": host.address if Role.MASTER in host.roles else cluster.having(Role.MASTER)[0].address,
+        "pod_gateway": f"{subnet[1]}/{subnet.prefixlen}" if subnet is not None else "",
+    }
+
+
+def header(template: str, whom: str, version: str) -> str:
+    """Where a file comes from, for its first line; nothing in it changes from run to run."""
+    source = f"templates/{template} for {whom} (Kubernetes {version})"
+    return f"Rendered by k8s-installer from {source}; change the inventory, not this file."

@@ -1,0 +1,90 @@
+"""What one host's files hold, component by component. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from k8s_installer.desired.context import Context, header, of_cluster, of_host
+from k8s_installer.desired.flags import config, effective, variables
+from k8s_installer.inventory import Cluster, Host, Tuning
+from k8s_installer.pki import Pki
+from k8s_installer.profiles import FileSpec, Profile
+from k8s_installer.render import Renderer
+from k8s_installer.resources import File
+
+_UNTUNED = Tuning({}, {})
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """All that files are made from. `shared` remembers those that are the same on every host, by path."""
+
+    cluster: Cluster
+    profile: Profile
+    pki: Pki
+    renderer: Renderer
+    context: Context
+    shared: dict[str, File] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, cluster: Cluster, profile: Profile, pki: Pki, renderer: Renderer) -> Source:
+        """A source with nothing rendered yet."""
+        return cls(cluster, profile, pki, renderer, of_cluster(cluster, profile))
+
+
+def files(source: Source, name: str, specs: Mapping[str, FileSpec], host: Host, context: Context) -> dict[str, File]:
+    """The files of one component on one host, by path, as `specs` describe them.
+
+    Raises:
+        TemplateError: a template cannot be rendered; it names template, line and host.
+    """
+    own = {**context, **_tuned(source, name, host, context)}
+    result: dict[str, File] = {}
+    for path, spec in specs.items():
+        if not spec.shared:
+            result[path] = _file(source, spec, own, host.name, host.name)
+            continue
+        if path not in source.shared:
+            everyone = f"every host of {source.cluster.name}"
+            source.shared[path] = _file(source, spec, source.context, everyone, host.name)
+        result[path] = source.shared[path]
+    return result
+
+
+def host_context(source: Source, host: Host) -> Context:
+    """The names that the host's own templates may use, besides those of each component."""
+    return {**source.context, **of_host(source.cluster, host)}
+
+
+def _tuned(source: Source, name: str, host: Host, context: Context) -> dict[str, object]:
+    """What the inventory makes of the component on this host: `variables` and `config`."""
+    component = source.profile.components[name]
+    tuning = host.tuning.get(name, _UNTUNED)
+
+    def render(template: str, where: str) -> str:
+        return source.renderer.text(template, context, host.name, where=f"{name} {source.profile.version}: {where}")
+
+    flags = effective(component, tuning, source.cluster, render)
+    return {
+        "flags": flags,
+        "variables": variables(component, flags),
+        "config": config(component.config, tuning.config, render),
+    }
+
+
+def _file(source: Source, spec: FileSpec, context: Context, whom: str, host: str) -> File:
+    if spec.pki:
+        name = source.renderer.text(spec.pki, context, host, where=f"pki {spec.pki}")
+        content = source.pki[name]
+    else:
+        params = {
+            key: source.renderer.text(value, context, host, where=f"{spec.template}, with {key}")
+            for key, value in spec.params.items()
+        }
+        names = {**context, "params": params, "header": header(spec.template, whom, source.profile.version)}
+        if spec.secret:  # no other template sees a key, not even by mistake
+            names["pki"] = {name: data.decode() for name, data in source.pki.files.items()}
+        content = source.renderer.file(spec.template, names, host)
+    secret = spec.secret or spec.pki.endswith(".key")
+    return File(content, spec.mode, spec.owner, spec.owner, secret=secret)

@@ -1,0 +1,103 @@
+"""From a profile's flags and the inventory's to the variables of the packaged units. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from k8s_installer.inventory import Cluster, Tuning
+from k8s_installer.profiles import Component, Style
+from k8s_installer.profiles.schema import REST, FlagValue
+
+Render = Callable[[str, str], str]  # (template, where it stands) -> text
+
+
+def effective(component: Component, tuning: Tuning, cluster: Cluster, render: Render) -> dict[str, FlagValue]:
+    """The flags of a component on one host: the profile's for this security and network, the inventory's over them.
+
+    A default that renders to nothing is left out, and so is a flag that the inventory sets to null. A flag
+    keeps its place in the line when the inventory changes its value, so that one line of one file changes.
+    """
+    sets = component.flags
+    defaults = {
+        **sets.always,
+        **(sets.tls if cluster.security == "tls" else sets.insecure),
+        **(sets.routes if cluster.network == "routes" else {}),
+    }
+    flags: dict[str, FlagValue] = {}
+    for name, value in defaults.items():
+        rendered = _rendered(value, name, render)
+        if rendered not in ("", ()) or name in tuning.args:
+            flags[name] = rendered
+    for name, wanted in tuning.args.items():
+        if wanted is None:
+            flags.pop(name, None)
+        else:
+            flags[name] = wanted
+    return flags
+
+
+def variables(component: Component, flags: Mapping[str, FlagValue]) -> dict[str, list[str]]:
+    """For each variable of the component's files, its words in the order of the profile.
+
+    Example:
+        A component whose variables are `{KUBE_API_PORT: [port], KUBE_API_ARGS: ["*"]}` and whose flags are
+        `{v: 2, port: 8080}` gives `{"KUBE_API_PORT": ["--port=8080"], "KUBE_API_ARGS": ["--v=2"]}`.
+    """
+    named = {flag for wanted in component.variables.values() for flag in wanted}
+    result: dict[str, list[str]] = {}
+    for variable, wanted in component.variables.items():
+        chosen = [flag for flag in wanted if flag in flags]
+        if REST in wanted:
+            chosen += [flag for flag in flags if flag not in named]
+        result[variable] = [word for flag in chosen for word in _words(component.style, flag, flags[flag])]
+    return result
+
+
+def config(defaults: Mapping[str, object], wanted: Mapping[str, object], render: Render) -> dict[str, object]:
+    """A configuration file's keys, the inventory's merged over the profile's; null removes a key."""
+    result: dict[str, object] = {key: _nested(value, key, render) for key, value in defaults.items()}
+    return _merged(result, wanted)
+
+
+def _merged(defaults: Mapping[str, object], wanted: Mapping[str, object]) -> dict[str, object]:
+    result = dict(defaults)
+    for key, value in wanted.items():
+        inner = result.get(key)
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, Mapping):
+            result[key] = _merged(inner if isinstance(inner, Mapping) else {}, value)
+        else:
+            result[key] = value
+    return result
+
+
+def _nested(value: object, where: str, render: Render) -> object:
+    if isinstance(value, Mapping):
+        return {key: _nested(inner, f"{where}.{key}", render) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_nested(inner, where, render) for inner in value]
+    return render(value, f"config {where}") if isinstance(value, str) else value
+
+
+def _rendered(value: FlagValue, name: str, render: Render) -> FlagValue:
+    where = f"flag {name}"
+    if isinstance(value, tuple):
+        items = [render(item, where) if isinstance(item, str) else item for item in value]
+        return tuple(item for item in items if item != "")
+    return render(value, where) if isinstance(value, str) else value
+
+
+def _words(style: Style, flag: str, value: FlagValue) -> list[str]:
+    items = value if isinstance(value, tuple) else (value,)
+    texts = [_text(item) for item in items]
+    if style is Style.DOCKER:
+        return [f"--{flag}={text}" for text in texts]
+    joined = ",".join(texts)
+    if style is Style.ETCD:
+        return [f'ETCD_{flag.upper().replace("-", "_")}="{joined}"']
+    return [f"--{flag}={joined}"]
+
+
+def _text(value: str | float | bool) -> str:  # noqa: FBT001 - a flag's value, not an option of ours
+    return str(value).lower() if isinstance(value, bool) else str(value)

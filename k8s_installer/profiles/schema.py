@@ -1,0 +1,143 @@
+"""The shape of a profile: frozen pydantic models, strict about unknown keys, with no behaviour but lookups.
+
+Every string that holds `{{` is a Jinja template; docs/adding-a-version.md lists the names it may use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from k8s_installer.inventory import Role
+from k8s_installer.resources import Check
+
+Scalar = str | int | float | bool
+FlagValue = Scalar | tuple[Scalar, ...]
+Network = Literal["routes", "none"]
+Security = Literal["tls", "insecure"]
+REST = "*"  # in a list of flags: every flag that no other variable names
+
+
+def _octal(value: object) -> int:
+    if not isinstance(value, str):
+        raise ValueError('a mode is quoted, "0640": YAML would read another number')  # noqa: TRY004 - pydantic's way
+    return int(value, 8)
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Style(StrEnum):
+    """How the flags of a component become the lines of its files."""
+
+    KUBERNETES = "kubernetes"  # --flag=value, a list joined by commas
+    DOCKER = "docker"  # --flag=value, repeated for each item of a list
+    ETCD = "etcd"  # ETCD_FLAG="value", a list joined by commas
+
+
+class FileSpec(_Model):
+    """One file: from a template or from the local PKI, for whom, and on which hosts.
+
+    `shared` files have the same bytes on every host: they are rendered once, and their templates do not know
+    a host. `used_by` decides what a change causes: the process reads it at its start (a restart), it defines
+    the unit (a daemon-reload and a restart), or only people and gates use it (nothing). `roles`, `security`
+    and `network` are conditions; None is always.
+    """
+
+    why: str
+    template: str = ""
+    pki: str = ""
+    params: Mapping[str, str] = Field(default={}, alias="with")
+    mode: Annotated[int, BeforeValidator(_octal)] = 0o644
+    owner: str = "root"
+    secret: bool = False
+    used_by: Literal["process", "systemd", "gate"] = "process"
+    shared: bool = False
+    roles: frozenset[Role] = frozenset(Role)
+    security: Security | None = None
+    network: Network | None = None
+
+
+class Endpoint(_Model):
+    """What curl asks, and with which files of the host."""
+
+    url: str
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+
+
+class GateSpec(_Model):
+    """How real health is asked. `asked_from` is the host that asks: the component's own, or the first master.
+
+    `after: everywhere` waits until the component's units run on every host (a quorum needs its members).
+    The name of a gate asked on its own host is plain text, other gates may use `{{`.
+    """
+
+    name: str
+    why: str
+    check: Check
+    deadline: float = 60.0
+    asked_from: Literal["own-host", "first-master"] = "own-host"
+    after: Literal["here", "everywhere"] = "here"
+    tls: Endpoint
+    insecure: Endpoint | None = None
+
+
+class After(_Model):
+    """Components whose gates (or units, where they have none) must have passed: on this host, or on every host."""
+
+    here: tuple[str, ...] = ()
+    everywhere: tuple[str, ...] = ()
+
+
+class FlagSets(_Model):
+    """Default flags: always, by security mode, and by network; a value that renders to nothing leaves the flag out."""
+
+    always: Mapping[str, FlagValue] = {}
+    tls: Mapping[str, FlagValue] = {}
+    insecure: Mapping[str, FlagValue] = {}
+    routes: Mapping[str, FlagValue] = {}
+
+
+class Component(_Model):
+    """One program and all that belongs to it; its name in `Profile.components` is that of the inventory.
+
+    `variables` says in which variable of the packaged unit (or, for etcd, in which section of its file) each
+    flag lives; `*` takes those that no other names. `accepted_by` is for variables that several programs
+    read: each must know the flag. `reads` are files of other components that the process reads too.
+    """
+
+    why: str
+    roles: frozenset[Role]
+    unit: str = ""
+    packages: Mapping[str, str] = {}
+    after: After = After()
+    ports: Mapping[str, int] = {}
+    style: Style = Style.KUBERNETES
+    variables: Mapping[str, tuple[str, ...]] = {}
+    accepted_by: Mapping[str, tuple[str, ...]] = {}
+    flags: FlagSets = FlagSets()
+    config: Mapping[str, object] = {}
+    files: Mapping[str, FileSpec] = {}
+    reads: tuple[str, ...] = ()
+    gates: tuple[GateSpec, ...] = ()
+
+
+class Profile(_Model):
+    """What one Kubernetes version runs with. `flags` are the known flags of each program, by name."""
+
+    version: str
+    security: tuple[Security, ...]
+    pause_image: str
+    cgroup_driver: str
+    components: Mapping[str, Component]
+    known_flags: Mapping[str, frozenset[str]]
+
+    def on(self, roles: frozenset[Role]) -> dict[str, Component]:
+        """The components that a host with these roles has, in the profile's order."""
+        return {name: component for name, component in self.components.items() if component.roles & roles}

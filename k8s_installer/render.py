@@ -1,0 +1,99 @@
+"""Templates to bytes: the one Jinja environment, strict about every name."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jinja2
+import yaml
+
+from k8s_installer.errors import TemplateError
+
+# What an expression of a template can raise besides Jinja's own errors.
+_FAULTS = (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
+
+
+def packaged_templates() -> Path:
+    """The folder of the templates that come with the program: in a wheel, or in the repository."""
+    installed = Path(__file__).parent / "_templates"
+    return installed if installed.is_dir() else Path(__file__).parent.parent / "templates"
+
+
+class Renderer:
+    """Renders templates, each found in the first of `folders` that has it, else among the packaged ones.
+
+    A template is read and compiled once per `Renderer`, so all hosts see the same text.
+    """
+
+    def __init__(self, folders: Sequence[Path] = ()) -> None:
+        self._folders = [*folders, packaged_templates()]
+        # auto_reload off and no limit to the cache: one compilation each. autoescape off: nothing here is HTML,
+        # and &quot; in a unit file would be a fault.
+        self._environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(self._folders),
+            undefined=jinja2.StrictUndefined,
+            autoescape=False,  # noqa: S701 - see above
+            keep_trailing_newline=True,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+            cache_size=-1,
+        )
+        self._environment.filters["to_yaml"] = self._to_yaml
+        self._expressions: dict[str, jinja2.Template] = {}
+        self._yaml: dict[str, str] = {}
+
+    def file(self, template: str, context: Mapping[str, object], host: str) -> bytes:
+        """The bytes of a file; `host` is named if it fails.
+
+        Raises:
+            TemplateError: the template is missing, is no Jinja, or uses a name that is not there.
+        """
+        try:
+            return self._environment.get_template(template).render(context).encode()
+        except _FAULTS as error:
+            raise self._error(error, template, host) from error
+
+    def text(self, source: str, context: Mapping[str, object], host: str, *, where: str) -> str:
+        """The text of a template that stands in a profile; `where` says which, if it fails.
+
+        Raises:
+            TemplateError: as for `file`.
+        """
+        if "{{" not in source and "{%" not in source:
+            return source
+        try:
+            if source not in self._expressions:
+                self._expressions[source] = self._environment.from_string(source)
+            return self._expressions[source].render(context)
+        except _FAULTS as error:
+            raise TemplateError(f"{where}, for {host}: {_words(error)}") from error
+
+    def _to_yaml(self, value: object) -> str:
+        """YAML in the order given, for files that people read; most hosts want the same, so each is written once."""
+        key = json.dumps(value)
+        if key not in self._yaml:
+            text = yaml.safe_dump(value, sort_keys=False, default_flow_style=False, width=4096)
+            self._yaml[key] = text.rstrip("\n")
+        return self._yaml[key]
+
+    def _error(self, error: Exception, template: str, host: str) -> TemplateError:
+        name, line = template, 0
+        if isinstance(error, jinja2.TemplateNotFound):
+            return TemplateError(f"there is no template {error.name}, needed for {host}")
+        if isinstance(error, jinja2.TemplateSyntaxError):
+            name, line = error.name or template, error.lineno
+        else:
+            # Jinja gives the frames of a template the file and the lines of the template itself.
+            for frame in traceback.extract_tb(error.__traceback__):
+                for folder in self._folders:
+                    if Path(frame.filename).is_relative_to(folder):
+                        name, line = str(Path(frame.filename).relative_to(folder)), frame.lineno or 0
+        return TemplateError(f"{name}:{line}, for {host}: {_words(error)}")
+
+
+def _words(error: Exception) -> str:
+    return (error.message if isinstance(error, jinja2.TemplateError) else None) or str(error) or type(error).__name__

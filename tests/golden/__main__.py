@@ -1,0 +1,14 @@
+"""`python -m tests.golden`: write the golden files anew."""
+
+from __future__ import annotations
+
+import shutil
+
+from tests.golden.cases import CASES, FOLDER, rendered
+
+shutil.rmtree(FOLDER, ignore_errors=True)
+for case in CASES:
+    for name, content in rendered(*case).items():
+        path = FOLDER / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)

@@ -1,0 +1,53 @@
+"""Every rendered byte of every version and mode, for the two smallest topologies, as files to read and to diff.
+
+`python -m tests.golden` writes them anew; read the diff before you commit it. Keys and certificates are
+placeholders, and `resources.txt` of a case is all that is no text of a template: packages, modes, owners, units,
+gates and the whole order.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from k8s_installer import pki, profiles
+from k8s_installer.desired import Wanted, desire
+from k8s_installer.render import Renderer
+from k8s_installer.resources import File, Gate, Package, Unit
+from tests.unit.clusters import MODES, cluster
+
+FOLDER = Path(__file__).parent / "cases"
+CASES = [(*mode, topology) for mode in MODES for topology in ("one-master-two-nodes", "all-in-one")]
+
+
+def rendered(version: str, security: str, topology: str) -> dict[str, bytes]:
+    """The files of a case, by their path below `FOLDER`."""
+    lab = cluster(version, security, topology)
+    case = f"{version}-{security}-{topology}"
+    wanted = desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer())
+    result = {
+        f"{case}/{ref.host}{ref.name}": item.resource.content
+        for ref, item in wanted.items()
+        if isinstance(item.resource, File) and not item.resource.content.startswith(b"<")
+    }
+    result[f"{case}/resources.txt"] = "\n\n".join(map(_described, wanted.values())).encode() + b"\n"
+    return result
+
+
+def _described(item: Wanted) -> str:
+    lines = [f"{item.ref} ({item.component})", f"  because {item.because}"]
+    resource = item.resource
+    if isinstance(resource, File):
+        lines.append(f"  {resource.mode:04o} {resource.owner}:{resource.group}{' secret' if resource.secret else ''}")
+        if resource.content.startswith(b"<"):
+            lines.append(f"  is {resource.content.decode().strip()}")
+    elif isinstance(resource, Package):
+        lines.append(f"  version {resource.version or 'any'}")
+    elif isinstance(resource, Unit):
+        lines += [f"  defined by {path}" for path in resource.defined_by]
+        lines += [f"  reads {path}" for path in resource.reads]
+        lines += [f"  runs {package}" for package in resource.runs]
+    elif isinstance(resource, Gate):
+        lines.append(f"  asks {resource.url} for {resource.check}, {resource.deadline:.0f} s")
+        lines.append(f"  with {resource.ca} {resource.cert} {resource.key}".rstrip())
+        lines.append(f"  explained by {resource.unit} of {resource.unit_host or item.ref.host}")
+    return "\n".join([*lines, *(f"  after {ref}" for ref in item.after)])

@@ -1,0 +1,42 @@
+"""Inventories that tests of several modules share, by topology."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from k8s_installer import inventory
+from k8s_installer.inventory import Cluster
+
+TOPOLOGIES = {
+    "one-master-two-nodes": """
+  m1: {address: 10.77.0.11, roles: [etcd, master]}
+  n1: {address: 10.77.0.21, roles: [node]}
+  n2: {address: 10.77.0.22, roles: [node]}
+""",
+    "all-in-one": """
+  c1: {address: 10.77.0.11, roles: [etcd, master, node]}
+""",
+    "etcd-apart": """
+  e1: {address: 10.77.0.1, roles: [etcd]}
+  e2: {address: 10.77.0.2, roles: [etcd]}
+  e3: {address: 10.77.0.3, roles: [etcd]}
+  m1: {address: 10.77.0.11, roles: [master]}
+  m2: {address: 10.77.0.12, roles: [master]}
+  n1: {address: 10.77.0.21, roles: [node]}
+""",
+}
+MODES = [("1.5.2", "insecure"), ("1.5.2", "tls"), ("1.20.2", "tls")]
+
+
+def cluster(
+    version: str = "1.20.2",
+    security: str = "tls",
+    topology: str = "one-master-two-nodes",
+    *,
+    network: str = "routes",
+    more: str = "",
+) -> Cluster:
+    """A cluster named lab; `more` is the YAML of further top-level keys."""
+    options = f'{{name: lab, version: "{version}", security: {security}, network: {network}}}'
+    text = f"cluster: {options}\nhosts:{TOPOLOGIES.get(topology, topology)}{more}"
+    return inventory.parse(text, Path("/srv/lab/inventory.yaml"))

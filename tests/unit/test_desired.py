@@ -1,0 +1,292 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from k8s_installer import inventory, pki, profiles
+from k8s_installer.desired import Desired, desire
+from k8s_installer.errors import InventoryError, TemplateError
+from k8s_installer.graph import ordered
+from k8s_installer.inventory import Cluster
+from k8s_installer.pki import Pki
+from k8s_installer.render import Renderer
+from k8s_installer.resources import Check, File, Gate, Kind, Package, Ref, Unit
+from tests.unit.clusters import MODES, TOPOLOGIES, cluster
+
+every_cluster = pytest.mark.parametrize(
+    "lab",
+    [
+        cluster(*mode, topology, network=network)
+        for mode in MODES
+        for topology in TOPOLOGIES
+        for network in ("routes", "none")
+    ],
+    ids=lambda lab: f"{lab.version}-{lab.security}-{lab.hosts[0].name}-{lab.network}",
+)
+
+
+def desired(lab: Cluster, *folders: Path) -> Desired:
+    return desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer(folders))
+
+
+def order(wanted: Desired) -> list[Ref]:
+    return ordered(wanted, {ref: item.after for ref, item in wanted.items()})
+
+
+def unit(host: str, name: str) -> Ref:
+    return Ref(host, Kind.UNIT, name)
+
+
+def gate(host: str, name: str) -> Ref:
+    return Ref(host, Kind.GATE, name)
+
+
+def file(wanted: Desired, host: str, path: str) -> File:
+    resource = wanted[Ref(host, Kind.FILE, path)].resource
+    assert isinstance(resource, File)
+    return resource
+
+
+@every_cluster
+def test_the_edges_name_only_what_is_wanted_and_have_no_circle(lab: Cluster) -> None:
+    wanted = desired(lab)
+    assert len(order(wanted)) == len(wanted)
+    for ref, item in wanted.items():
+        assert item.ref == ref
+        assert len(set(item.after)) == len(item.after), ref
+        assert item.because.endswith("."), ref
+
+
+@every_cluster
+def test_the_same_input_gives_the_same_bytes(lab: Cluster) -> None:
+    first, second = desired(lab), desired(lab)
+    assert first == second
+    assert list(first) == list(second)
+
+
+@every_cluster
+def test_what_a_unit_reads_and_runs_is_wanted_and_comes_before_it(lab: Cluster) -> None:
+    wanted = desired(lab)
+    for ref, item in wanted.items():
+        if isinstance(item.resource, Unit):
+            inputs = {Ref(ref.host, Kind.FILE, path) for path in (*item.resource.defined_by, *item.resource.reads)}
+            inputs |= {Ref(ref.host, Kind.PACKAGE, package) for package in item.resource.runs}
+            assert inputs <= wanted.keys()
+            assert inputs <= set(item.after)
+        if isinstance(item.resource, Gate):
+            paths = {item.resource.ca, item.resource.cert, item.resource.key} - {""}
+            assert {Ref(ref.host, Kind.FILE, path) for path in paths} <= set(item.after)
+
+
+@every_cluster
+def test_packages_wait_for_nothing_and_files_for_packages_of_their_own_host_alone(lab: Cluster) -> None:
+    for ref, item in desired(lab).items():
+        if isinstance(item.resource, Package):
+            assert item.after == ()
+        if isinstance(item.resource, File):
+            assert all(before.host == ref.host and before.kind is Kind.PACKAGE for before in item.after)
+            if item.resource.owner != "root" or not ref.name.startswith(
+                ("/etc/systemd", "/etc/sysctl", "/etc/kubernetes/network")
+            ):
+                assert item.after, ref
+
+
+@every_cluster
+def test_every_rendered_file_says_where_it_comes_from(lab: Cluster) -> None:
+    for ref, item in desired(lab).items():
+        if isinstance(item.resource, File) and not item.resource.content.startswith(b"<"):
+            lines = item.resource.content.decode().splitlines()
+            said = lines[1] if lines[0] == "#!/bin/sh" else lines[0]
+            assert said.startswith("# Rendered by k8s-installer from templates/"), ref
+            assert said.endswith(f"(Kubernetes {lab.version}); change the inventory, not this file."), ref
+            assert item.resource.content.endswith(b"\n"), ref
+            assert b"\n\n\n" not in item.resource.content, ref
+
+
+@every_cluster
+def test_no_line_of_a_unit_file_is_longer_than_systemd_219_reads(lab: Cluster) -> None:
+    for ref, item in desired(lab).items():
+        if isinstance(item.resource, File) and ref.name.startswith("/etc/systemd/"):
+            assert max(map(len, item.resource.content.splitlines())) < 2048
+
+
+@pytest.mark.parametrize(("version", "security"), MODES)
+def test_things_start_in_the_order_that_works(version: str, security: str) -> None:
+    steps = [ref for ref in order(desired(cluster(version, security))) if ref.kind in (Kind.UNIT, Kind.GATE)]
+    chain = [
+        unit("m1", "etcd"), gate("m1", "etcd is healthy"),
+        unit("m1", "kube-apiserver"), gate("m1", "kube-apiserver is ready"),
+        unit("m1", "kube-controller-manager"), gate("m1", "kube-controller-manager is healthy"),
+        unit("m1", "kube-scheduler"), gate("m1", "kube-scheduler is healthy"),
+        unit("n1", "docker"), unit("n1", "kubelet"), gate("n1", "kubelet is healthy"), gate("m1", "node n1 is ready"),
+    ]  # fmt: skip
+    assert [ref for ref in steps if ref in chain] == chain
+    assert steps.index(gate("n2", "kubelet is healthy")) < steps.index(unit("n2", "kube-proxy"))
+    assert steps[-1] == gate("n2", "kube-proxy is healthy")
+
+
+def test_etcd_members_start_together_and_are_asked_when_all_run() -> None:
+    wanted = desired(cluster(topology="etcd-apart"))
+    members = {unit(host, "etcd") for host in ("e1", "e2", "e3")}
+    for host in ("e1", "e2", "e3"):
+        assert not members & set(wanted[unit(host, "etcd")].after)
+        assert members <= set(wanted[gate(host, "etcd is healthy")].after)
+    gates = {gate(host, "etcd is healthy") for host in ("e1", "e2", "e3")}
+    for host in ("m1", "m2"):
+        assert gates <= set(wanted[unit(host, "kube-apiserver")].after)
+
+
+def test_nodes_wait_for_every_master() -> None:
+    wanted = desired(cluster(topology="etcd-apart"))
+    masters = {gate("m1", "kube-scheduler is healthy"), gate("m2", "kube-scheduler is healthy")}
+    assert masters <= set(wanted[unit("n1", "docker")].after)
+    assert unit("n1", "kubernetes-network") in wanted[unit("n1", "docker")].after
+
+
+def test_a_node_is_asked_for_on_the_first_master_and_explained_by_its_own_kubelet() -> None:
+    ready = desired(cluster(topology="etcd-apart"))[gate("m1", "node n1 is ready")].resource
+    assert ready == Gate(
+        url="https://127.0.0.1:6443/api/v1/nodes/n1",
+        check=Check.NODE_READY,
+        unit="kubelet",
+        unit_host="n1",
+        ca="/etc/kubernetes/pki/ca.crt",
+        cert="/etc/kubernetes/pki/admin.crt",
+        key="/etc/kubernetes/pki/admin.key",
+    )
+    alone = desired(cluster(topology="all-in-one"))[gate("c1", "node c1 is ready")].resource
+    assert isinstance(alone, Gate)
+    assert alone.unit_host == ""
+
+
+def test_an_insecure_cluster_is_asked_over_http_and_has_no_keys() -> None:
+    wanted = desired(cluster("1.5.2", "insecure"))
+    assert [ref for ref in wanted if "pki" in ref.name or "kubeconfig" in ref.name] == []
+    urls = [item.resource.url for item in wanted.values() if isinstance(item.resource, Gate)]
+    assert all(url.startswith("http://127.0.0.1:") for url in urls)
+
+
+@pytest.mark.parametrize(("version", "pinned"), [("1.5.2", "1.5.2"), ("1.20.2", "1.20.2")])
+def test_kubernetes_packages_are_pinned_and_the_others_are_not(version: str, pinned: str) -> None:
+    packages = {
+        ref.name: item.resource.version
+        for ref, item in desired(cluster(version)).items()
+        if isinstance(item.resource, Package)
+    }
+    kubernetes = ("kubernetes-client", "kubernetes-master", "kubernetes-node")
+    assert packages == {"etcd": "", "docker": "", **dict.fromkeys(kubernetes, pinned)}
+
+
+def test_what_is_the_same_on_every_host_is_rendered_once() -> None:
+    wanted = desired(cluster())
+    for path in (
+        "/etc/kubernetes/network/routes",
+        "/etc/kubernetes/network/routes.sh",
+        "/etc/sysctl.d/90-kubernetes.conf",
+    ):
+        assert file(wanted, "m1", path) is file(wanted, "n1", path) is file(wanted, "n2", path)
+
+
+def test_keys_are_secret_and_certificates_are_not() -> None:
+    for ref, item in desired(cluster(topology="all-in-one")).items():
+        if isinstance(item.resource, File):
+            assert item.resource.secret == ref.name.endswith((".key", "encryption.yaml")), ref
+            assert item.resource.mode & 0o077 == 0 or not item.resource.secret, ref
+
+
+def test_only_the_encryption_file_holds_a_key() -> None:
+    lab = cluster(topology="all-in-one")
+    secret = Pki({name: f"SECRET {name}".encode() for name in pki.placeholder(lab).files if name.endswith(".key")})
+    filled = Pki({**pki.placeholder(lab).files, **secret.files})
+    for ref, item in desire(lab, profiles.profile_of(lab), filled, Renderer()).items():
+        if isinstance(item.resource, File) and b"SECRET" in item.resource.content:
+            assert item.resource.secret, ref
+
+
+def test_a_change_of_the_administrators_certificate_restarts_nothing() -> None:
+    for item in desired(cluster(topology="all-in-one")).values():
+        if isinstance(item.resource, Unit):
+            assert not [path for path in item.resource.reads if "admin" in path or "healthcheck" in path]
+
+
+def test_the_list_of_routes_names_every_node_and_is_absent_without_routes() -> None:
+    lines = file(desired(cluster()), "m1", "/etc/kubernetes/network/routes").content.decode().splitlines()
+    assert lines[2:] == ["10.244.0.0/24 10.77.0.21 n1", "10.244.1.0/24 10.77.0.22 n2"]
+    without = desired(cluster(network="none"))
+    assert [ref for ref in without if "route" in ref.name or "masquerade" in ref.name] == []
+    assert file(without, "n1", "/etc/sysconfig/docker-network").content.endswith(b'DOCKER_NETWORK_OPTIONS=""\n')
+
+
+def test_a_master_that_is_no_node_does_not_touch_bridges() -> None:
+    wanted = desired(cluster())
+    assert not [ref for ref in wanted if ref.host == "m1" and "bridge" in ref.name]
+    assert [ref for ref in wanted if ref.host == "n1" and "bridge" in ref.name]
+
+
+def test_images_and_components_of_the_inventory_reach_their_files() -> None:
+    lab = cluster(
+        more="""
+images: {pause: "registry:5000/pause:1"}
+components:
+  docker: {args: {insecure-registry: ["registry:5000", "other:5000"], storage-driver: devicemapper}}
+  etcd: {args: {heartbeat-interval: 200, cert-file: null}}
+  kubelet: {config: {maxPods: 50, authentication: {webhook: {cacheTTL: 10s}}}}
+"""
+    )
+    wanted = desired(lab)
+    assert (
+        b'"--pod-infra-container-image=registry:5000/pause:1"' in file(wanted, "n1", "/etc/kubernetes/kubelet").content
+    )
+    docker = file(wanted, "n1", "/etc/sysconfig/docker").content
+    assert b"--insecure-registry=registry:5000 --insecure-registry=other:5000'" in docker
+    storage = file(wanted, "n1", "/etc/sysconfig/docker-storage").content
+    assert b'"--storage-driver devicemapper "' in storage
+    etcd = file(wanted, "m1", "/etc/etcd/etcd.conf").content
+    assert b'#[Other]\nETCD_HEARTBEAT_INTERVAL="200"\n' in etcd
+    assert b"\nETCD_CERT_FILE" not in etcd
+    kubelet = file(wanted, "n1", "/etc/kubernetes/kubelet.yaml").content
+    assert b"  webhook:\n    enabled: true\n    cacheTTL: 10s\n" in kubelet
+    assert kubelet.endswith(b"maxPods: 50\n")
+
+
+def test_docker_and_the_kubelet_have_the_same_cgroup_driver() -> None:
+    new, old = desired(cluster()), desired(cluster("1.5.2"))
+    for wanted in (new, old):
+        assert b"--exec-opt=native.cgroupdriver=systemd" in file(wanted, "n1", "/etc/sysconfig/docker").content
+    assert b"cgroupDriver: systemd\n" in file(new, "n1", "/etc/kubernetes/kubelet.yaml").content
+    assert b"--cgroup-driver=systemd" in file(old, "n1", "/etc/kubernetes/kubelet").content
+
+
+def test_what_the_version_does_not_have_is_refused_with_every_finding() -> None:
+    with pytest.raises(InventoryError) as caught:
+        desired(cluster("1.20.2", "insecure", more="components: {kubelet: {args: {api-servers: x}}}"))
+    assert len(caught.value.findings) == 2
+
+
+def test_a_broken_override_names_template_line_and_host(tmp_path: Path) -> None:
+    (tmp_path / "kubernetes").mkdir()
+    (tmp_path / "kubernetes" / "proxy.j2").write_text("# {{ header }}\n{{ no_such }}\n", encoding="utf-8")
+    with pytest.raises(TemplateError, match=r"^kubernetes/proxy\.j2:2, for n1: 'no_such' is undefined$"):
+        desired(cluster(), tmp_path)
+
+
+def test_a_shared_template_does_not_know_a_host(tmp_path: Path) -> None:
+    (tmp_path / "network").mkdir()
+    (tmp_path / "network" / "routes.j2").write_text("{{ host.name }}\n", encoding="utf-8")
+    with pytest.raises(TemplateError, match=r"^network/routes\.j2:1, for m1: 'host' is undefined$"):
+        desired(cluster(), tmp_path)
+
+
+def test_a_template_that_is_not_secret_sees_no_key(tmp_path: Path) -> None:
+    (tmp_path / "kubernetes").mkdir()
+    (tmp_path / "kubernetes" / "proxy.j2").write_text("{{ pki['ca.key'] }}\n", encoding="utf-8")
+    with pytest.raises(TemplateError, match="'pki' is undefined"):
+        desired(cluster(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[2] / "inventories").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_every_example_inventory_works(path: Path) -> None:
+    assert desired(inventory.load(path))

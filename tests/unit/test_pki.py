@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import os
+import stat
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from k8s_installer import pki
+from k8s_installer.errors import InputError
+from k8s_installer.inventory import Cluster
+from k8s_installer.pki import certificates, store
+from k8s_installer.pki.leaves import Leaf, leaves, names
+from tests.unit.clusters import cluster
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Cluster, pki.Pki]:
+    folder = tmp_path_factory.mktemp("state") / "pki"
+    lab = cluster()
+    return folder, lab, pki.ensure(folder, lab)
+
+
+def certificate(pem: bytes) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(pem)
+
+
+def san(pem: bytes) -> set[str]:
+    value = certificate(pem).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return {*value.get_values_for_type(x509.DNSName), *map(str, value.get_values_for_type(x509.IPAddress))}
+
+
+def test_a_second_run_gives_the_same_bytes_and_writes_nothing(made: tuple[Path, Cluster, pki.Pki]) -> None:
+    folder, lab, first = made
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    assert pki.ensure(folder, lab) == first
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_folders_are_0700_and_files_0600(made: tuple[Path, Cluster, pki.Pki]) -> None:
+    for path in (made[0], *made[0].rglob("*")):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_the_placeholder_has_the_same_names_and_no_key(made: tuple[Path, Cluster, pki.Pki]) -> None:
+    _, lab, real = made
+    shown = pki.placeholder(lab)
+    assert set(shown.files) == set(real.files) == set(names(lab))
+    assert shown["ca.key"] == b"<ca.key>\n"
+    assert "BEGIN" not in repr(real)
+
+
+def test_an_insecure_cluster_has_no_pki_and_no_folder(tmp_path: Path) -> None:
+    bare = cluster("1.5.2", "insecure")
+    assert pki.ensure(tmp_path / "pki", bare).files == {}
+    assert pki.placeholder(bare).files == {}
+    assert not (tmp_path / "pki").exists()
+
+
+def test_a_name_that_is_not_made_is_named() -> None:
+    with pytest.raises(InputError, match=r"^the cluster's PKI has no x\.crt$"):
+        pki.Pki({})["x.crt"]
+
+
+def test_keys_are_ec_but_those_that_curl_on_centos_and_tokens_need(made: tuple[Path, Cluster, pki.Pki]) -> None:
+    _, _, files = made
+    kinds = {
+        name: pem.splitlines()[0] for name, pem in files.files.items() if name.endswith(".key") and b"BEGIN" in pem
+    }
+    rsa_keys = {name for name, first in kinds.items() if first == b"-----BEGIN RSA PRIVATE KEY-----"}
+    assert rsa_keys == {"admin.key", "etcd-healthcheck.key", "sa.key"}
+    assert {first for name, first in kinds.items() if name not in rsa_keys} == {b"-----BEGIN EC PRIVATE KEY-----"}
+    assert files["sa.pub"].startswith(b"-----BEGIN PUBLIC KEY-----")
+    assert len(base64.b64decode(files["encryption.key"])) == 32
+
+
+def test_the_apiserver_answers_to_every_name_by_which_it_is_reached(made: tuple[Path, Cluster, pki.Pki]) -> None:
+    assert san(made[2]["m1/apiserver.crt"]) == {
+        "m1", "10.77.0.11", "localhost", "127.0.0.1", "10.254.0.1", "kubernetes", "kubernetes.default",
+        "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
+    }  # fmt: skip
+
+
+def test_a_kubelet_is_its_node_to_the_apiserver_and_a_server_to_others(made: tuple[Path, Cluster, pki.Pki]) -> None:
+    leaf = certificate(made[2]["n1/kubelet.crt"])
+    subject = {attribute.oid: attribute.value for attribute in leaf.subject}
+    assert subject == {NameOID.ORGANIZATION_NAME: "system:nodes", NameOID.COMMON_NAME: "system:node:n1"}
+    usages = set(leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+    assert usages == {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH}
+    assert IPv4Address("10.77.0.21") in leaf.extensions.get_extension_for_class(
+        x509.SubjectAlternativeName
+    ).value.get_values_for_type(x509.IPAddress)
+
+
+def test_every_certificate_is_issued_by_its_authority_and_lives_as_long_as_documented(
+    made: tuple[Path, Cluster, pki.Pki],
+) -> None:
+    _, lab, files = made
+    for name, leaf in leaves(lab).items():
+        parsed = certificate(files[f"{name}.crt"])
+        parsed.verify_directly_issued_by(certificate(files[f"{leaf.issuer}.crt"]))
+        now = dt.datetime.now(dt.UTC)
+        assert parsed.not_valid_before_utc < now - dt.timedelta(minutes=30)
+        assert dt.timedelta(days=1824) < parsed.not_valid_after_utc - now <= dt.timedelta(days=1825)
+
+
+def test_a_host_with_a_new_address_gets_new_certificates_and_nobody_else_does(tmp_path: Path) -> None:
+    first = pki.ensure(tmp_path, cluster())
+    moved = cluster(
+        topology="""
+  m1: {address: 10.77.0.11, roles: [etcd, master]}
+  n1: {address: 10.77.0.99, roles: [node]}
+  n2: {address: 10.77.0.22, roles: [node]}
+"""
+    )
+    second = pki.ensure(tmp_path, moved)
+    changed = {name for name in names(moved) if second[name] != first[name]}
+    assert changed == {"n1/kubelet.crt", "n1/kubelet.key"}
+    assert "10.77.0.99" in san(second["n1/kubelet.crt"])
+
+
+def rsa_pem(bits: int = 2048) -> bytes:
+    return certificates.private_pem(rsa.generate_private_key(public_exponent=65537, key_size=bits))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("scheduler.key", None),
+        ("scheduler.crt", None),
+        ("scheduler.crt", b"rubbish"),
+        ("scheduler.key", certificates.private_pem(ec.generate_private_key(ec.SECP256R1()))),
+        ("scheduler.key", rsa_pem()),
+        (
+            "scheduler.key",
+            ed25519.Ed25519PrivateKey.generate().private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            ),
+        ),
+    ],
+    ids=["no key", "no certificate", "no PEM", "another's key", "an RSA key", "an Ed25519 key"],
+)
+def test_a_damaged_leaf_is_issued_anew(
+    made: tuple[Path, Cluster, pki.Pki], tmp_path: Path, name: str, content: bytes | None
+) -> None:
+    _, lab, first = made
+    for file, pem in first.files.items():
+        store._write(tmp_path, file, pem)
+    (tmp_path / name).unlink()
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    second = pki.ensure(tmp_path, lab)
+    assert {file for file in names(lab) if second[file] != first[file]} == {"scheduler.crt", "scheduler.key"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("ca.key", None, r"ca\.key is gone while its other half is there"),
+        ("ca.crt", None, r"ca\.crt is gone while its other half is there"),
+        ("etcd-ca.crt", b"rubbish", r"etcd-ca\.crt and \.key are no CA: "),
+        ("etcd-ca.key", rsa_pem(), r"the key does not belong to the certificate"),
+        ("sa.key", b"rubbish", r"sa\.key is no key: "),
+        ("encryption.key", b"rubbish!", r"encryption\.key is not 32 bytes in base64"),
+        ("encryption.key", b"YQ==", r"encryption\.key is not 32 bytes in base64"),
+    ],
+)
+def test_what_nothing_could_replace_is_never_replaced(
+    made: tuple[Path, Cluster, pki.Pki], tmp_path: Path, name: str, content: bytes | None, message: str
+) -> None:
+    _, lab, first = made
+    for file, pem in first.files.items():
+        store._write(tmp_path, file, pem)
+    (tmp_path / name).unlink()
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        pki.ensure(tmp_path, lab)
+    assert "backup" in caught.value.hint
+
+
+def test_a_lost_public_half_of_the_token_key_comes_back(made: tuple[Path, Cluster, pki.Pki], tmp_path: Path) -> None:
+    _, lab, first = made
+    for file, pem in first.files.items():
+        store._write(tmp_path, file, pem)
+    (tmp_path / "sa.pub").unlink()
+    assert pki.ensure(tmp_path, lab) == first
+
+
+def test_a_folder_that_cannot_be_used_is_bad_input(tmp_path: Path) -> None:
+    (tmp_path / "pki").write_text("a file", encoding="utf-8")
+    with pytest.raises(InputError, match=r"the PKI folder .*/pki cannot be used: Not a directory"):
+        pki.ensure(tmp_path / "pki", cluster())
+
+
+def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device", "x")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        store._write(tmp_path, "x.key", b"secret")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_without_client_use_is_told_from_one_with_it() -> None:
+    authority = certificates.Authority(certificates.new_authority("x"))
+    server = Leaf("x", "a", names=("a", "10.0.0.1"))
+    pair = certificates.issue(authority, server)
+    assert certificates.fits(pair, server, authority)
+    assert not certificates.fits(pair, Leaf("x", "a", names=server.names, client=True), authority)
+    assert not certificates.fits(pair, Leaf("x", "b", names=server.names), authority)
+    assert not certificates.fits(pair, server, certificates.Authority(certificates.new_authority("x")))

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from k8s_installer import profiles
+from k8s_installer.errors import InputError, InventoryError
+from k8s_installer.inventory import Role
+from k8s_installer.profiles.schema import REST, FileSpec, Profile, Style
+from k8s_installer.render import packaged_templates
+from tests.unit.clusters import cluster
+
+ALL = [profiles.load(version) for version in profiles.available()]
+every_profile = pytest.mark.parametrize("profile", ALL, ids=lambda profile: profile.version)
+
+
+def test_versions_are_listed_oldest_first() -> None:
+    assert profiles.available() == ("1.5.2", "1.20.2")
+
+
+def test_an_unknown_version_names_those_that_there_are_and_the_nearest() -> None:
+    with pytest.raises(InputError, match=r"unknown Kubernetes version 1\.20\.5: .* 1\.5\.2, 1\.20\.2") as caught:
+        profiles.load("1.20.5")
+    assert caught.value.hint == "did you mean 1.20.2?"
+
+
+def test_an_unknown_version_of_an_inventory_names_its_line() -> None:
+    with pytest.raises(InventoryError) as caught:
+        profiles.profile_of(cluster("9"))
+    assert str(caught.value) == (
+        "/srv/lab/inventory.yaml:1: unknown Kubernetes version 9: there are profiles for 1.5.2, 1.20.2"
+    )
+
+
+def test_the_profile_of_an_inventory_is_that_of_its_version() -> None:
+    assert profiles.profile_of(cluster("1.5.2", "insecure")).version == "1.5.2"
+
+
+@every_profile
+def test_a_host_has_the_components_of_its_roles_in_the_order_of_the_profile(profile: Profile) -> None:
+    masters = ["network", "kubernetes", "kube-apiserver", "kube-controller-manager", "kube-scheduler"]
+    assert list(profile.on(frozenset({Role.MASTER}))) == masters
+    assert list(profile.on(frozenset({Role.ETCD}))) == ["etcd"]
+    assert list(profile.on(frozenset({Role.NODE}))) == ["network", "kubernetes", "docker", "kubelet", "kube-proxy"]
+    assert list(profile.on(frozenset(Role))) == list(profile.components)
+
+
+@every_profile
+def test_every_default_flag_is_one_that_the_program_knows(profile: Profile) -> None:
+    for name, component in profile.components.items():
+        if component.style is Style.KUBERNETES and name in profile.known_flags:
+            sets = component.flags
+            used = {*sets.always, *sets.tls, *sets.insecure, *sets.routes}
+            assert used <= profile.known_flags[name], name
+
+
+@every_profile
+def test_every_flag_has_one_variable_that_holds_it(profile: Profile) -> None:
+    for name, component in profile.components.items():
+        named = [flag for flags in component.variables.values() for flag in flags]
+        assert len(named) == len(set(named)), name
+        sets = component.flags
+        homeless = {*sets.always, *sets.tls, *sets.insecure, *sets.routes} - set(named)
+        assert not homeless or REST in named, name
+
+
+@every_profile
+def test_every_template_exists_and_every_packaged_one_is_used(profile: Profile) -> None:
+    used = {
+        spec.template
+        for other in ALL
+        for component in other.components.values()
+        for spec in component.files.values()
+        if spec.template
+    }
+    here = packaged_templates()
+    assert used == {str(path.relative_to(here)) for path in here.rglob("*.j2")}
+
+
+@every_profile
+def test_a_file_comes_from_a_template_or_from_the_pki_and_never_from_both(profile: Profile) -> None:
+    for component in profile.components.values():
+        for path, spec in component.files.items():
+            assert bool(spec.template) != bool(spec.pki), path
+
+
+@every_profile
+def test_every_key_is_readable_by_its_owner_alone(profile: Profile) -> None:
+    for component in profile.components.values():
+        for path, spec in component.files.items():
+            if spec.secret or spec.pki.endswith(".key"):
+                assert spec.mode == 0o600, path
+
+
+@every_profile
+def test_what_a_component_waits_for_or_reads_of_others_exists(profile: Profile) -> None:
+    paths = {path for component in profile.components.values() for path in component.files}
+    for component in profile.components.values():
+        assert {*component.after.here, *component.after.everywhere} <= set(profile.components)
+        assert set(component.reads) <= paths
+
+
+@every_profile
+def test_a_gate_that_others_wait_for_has_a_plain_name(profile: Profile) -> None:
+    for component in profile.components.values():
+        for gate in component.gates:
+            assert gate.asked_from == "first-master" or "{{" not in gate.name
+
+
+@every_profile
+def test_every_reason_is_a_sentence(profile: Profile) -> None:
+    for component in profile.components.values():
+        reasons = [component.why, *(spec.why for spec in component.files.values())]
+        for why in [*reasons, *(gate.why for gate in component.gates)]:
+            assert why.endswith("."), why
+            assert why[0].isupper() or why.startswith(("docker", "etcd", "kube", "systemd")), why
+
+
+def test_a_mode_is_octal_and_quoted() -> None:
+    assert FileSpec.model_validate({"why": "x", "mode": "0640"}).mode == 0o640
+    with pytest.raises(ValidationError, match="a mode is quoted"):
+        FileSpec.model_validate({"why": "x", "mode": 640})
