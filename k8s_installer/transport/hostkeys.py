@@ -1,0 +1,184 @@
+"""Is this the host we think it is? known_hosts files, read and judged as OpenSSH does, and appended to.
+
+Paramiko's own reader is not used: it asks for the type of the first known key alone (a host known by an RSA
+key is then taken for another one), knows neither patterns nor `@revoked`, and takes quadratic time.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import fcntl
+import hashlib
+import hmac
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import paramiko
+
+from k8s_installer.errors import TransportError
+
+# The signature algorithms by which a host proves that it has an RSA key; all others are named as their key.
+_RSA_SIGNATURES = ("rsa-sha2-512", "rsa-sha2-256", "ssh-rsa")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownKey:
+    """One key of a known_hosts file: `blob` is the key as SSH sends it."""
+
+    type: str
+    blob: bytes = b""
+    revoked: bool = False
+
+
+def entry_name(address: str, port: int) -> str:
+    """The name under which a known_hosts file knows a host."""
+    return address if port == paramiko.config.SSH_PORT else f"[{address}]:{port}"
+
+
+def known_keys(text: str, name: str) -> tuple[KnownKey, ...]:
+    """The keys that a known_hosts file has for `name`; lines that cannot be read are passed over, as ssh does."""
+    found = []
+    for line in text.splitlines():
+        words = line.split()
+        mark = words.pop(0) if words and words[0].startswith("@") else ""
+        if len(words) < 3 or words[0].startswith("#") or mark not in {"", "@revoked"}:  # noqa: PLR2004 - names type key
+            continue
+        if not _matches(words[0], name):
+            continue
+        try:
+            found.append(KnownKey(words[1], base64.b64decode(words[2], validate=True), revoked=bool(mark)))
+        except binascii.Error:
+            continue
+    return tuple(found)
+
+
+def _matches(patterns: str, name: str) -> bool:
+    """Whether the first field of a line means `name`: patterns with `*` and `?`, `!` to exclude, or a hash."""
+    if patterns.startswith("|1|"):
+        return _hash_matches(patterns, name)
+    matched = False
+    for pattern in patterns.split(","):
+        wanted = re.escape(pattern.removeprefix("!")).replace(r"\*", ".*").replace(r"\?", ".")
+        if re.fullmatch(wanted, name):
+            if pattern.startswith("!"):
+                return False
+            matched = True
+    return matched
+
+
+def _hash_matches(field: str, name: str) -> bool:
+    try:
+        salt, digest = (base64.b64decode(part, validate=True) for part in field.split("|")[2:])
+    except ValueError:  # not two parts, or not base64
+        return False
+    return hmac.compare_digest(hmac.new(salt, name.encode(), hashlib.sha1).digest(), digest)
+
+
+def key_algorithms(known: tuple[KnownKey, ...], offered: tuple[str, ...]) -> tuple[str, ...]:
+    """`offered`, with those first whose keys are known: a host with several keys then shows one that we can check."""
+    types = {key.type for key in known if not key.revoked}
+    ours = [name for name in offered if name in types or ("ssh-rsa" in types and name in _RSA_SIGNATURES)]
+    return (*ours, *(name for name in offered if name not in ours))
+
+
+@dataclass(frozen=True, slots=True)
+class HostKeyCheck(paramiko.MissingHostKeyPolicy):
+    """Judges one host's key while connecting; Paramiko knows no keys itself and asks here every time.
+
+    `host` is the inventory's name, `what` the machine in words ("the host 10.0.0.1").
+    """
+
+    host: str
+    what: str
+    address: str
+    port: int
+    file: Path
+    accept_new: bool
+
+    def known(self) -> tuple[KnownKey, ...]:
+        """What the file has for this host; a file that is not there has nothing.
+
+        Raises:
+            TransportError: the file cannot be read.
+        """
+        try:
+            text = self.file.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise TransportError(
+                self.host,
+                f"cannot read the known hosts in {self.file}: {error.strerror}",
+                hint="ssh.known_hosts names another file",
+            ) from None
+        return known_keys(text, entry_name(self.address, self.port))
+
+    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:  # noqa: ARG002
+        """Accept the key, or raise TransportError: unknown, changed or revoked."""
+        known = self.known()
+        shown = KnownKey(key.get_name(), key.asbytes())
+        if any(one.blob == shown.blob and one.revoked for one in known):
+            raise TransportError(
+                self.host,
+                f"{self.what} shows a key that {self.file} marks as revoked: {_words(key)}",
+                hint="give the host a new key; somebody who has the old one can pretend to be it",
+            )
+        trusted = [one for one in known if not one.revoked]
+        if shown in trusted:
+            return
+        if trusted:
+            raise self._changed(key)
+        if not self.accept_new:
+            raise self._unknown(key)
+        self._append(key)
+
+    def _changed(self, key: paramiko.PKey) -> TransportError:
+        name = entry_name(self.address, self.port)
+        return TransportError(
+            self.host,
+            f"{self.what} is not the one we know: it shows {_words(key)}, and {self.file} has another key for it",
+            hint="somebody may be in between. If the host was installed anew, forget the old key: "
+            f"ssh-keygen -f {self.file} -R '{name}'",
+        )
+
+    def _unknown(self, key: paramiko.PKey) -> TransportError:
+        port = "" if self.port == paramiko.config.SSH_PORT else f"-p {self.port} "
+        return TransportError(
+            self.host,
+            f"{self.what} is unknown: {self.file} has no key for {entry_name(self.address, self.port)}, "
+            f"and it shows {_words(key)}",
+            hint=f"if that is its key: ssh-keyscan {port}{self.address} >> {self.file}"
+            " (or ssh.host_keys: accept-new in the inventory)",
+        )
+
+    def _append(self, key: paramiko.PKey) -> None:
+        """Add the key in one write under a lock, because all hosts of a cluster are met at the same time.
+
+        Raises:
+            TransportError: the file cannot be written.
+        """
+        line = f"{entry_name(self.address, self.port)} {key.get_name()} {key.get_base64()}\n".encode()
+        try:
+            self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self.file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                size = os.fstat(descriptor).st_size
+                broken = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+                os.write(descriptor, (b"\n" if broken else b"") + line)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise TransportError(
+                self.host,
+                f"cannot add its key to {self.file}: {error.strerror}",
+                hint="ssh.known_hosts names another file",
+            ) from None
+
+
+def _words(key: paramiko.PKey) -> str:
+    return f"{key.get_name()} {key.fingerprint}"

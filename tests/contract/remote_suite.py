@@ -1,0 +1,134 @@
+"""What every `Remote` does, the fake and the real one alike: the tests that a fake host must share with real hosts.
+
+`files` needs nothing but a shell; `services` needs systemd, yum and the lab's packages.
+"""
+
+from __future__ import annotations
+
+from k8s_installer import perform
+from k8s_installer.desired.model import Wanted
+from k8s_installer.plan import Action, Change, Plan, make_plan
+from k8s_installer.remote import Outcome, Remote
+from k8s_installer.resources import (
+    Check,
+    File,
+    Gate,
+    Kind,
+    Missing,
+    Package,
+    Ref,
+    Resource,
+    SeenFile,
+    SeenPackage,
+    SeenUnit,
+    Unit,
+)
+
+
+def want(remote: Remote, kind: Kind, name: str, resource: Resource, *after: Wanted) -> Wanted:
+    return Wanted(Ref(remote.name, kind, name), resource, "suite", tuple(item.ref for item in after), "the suite")
+
+
+def planned(remote: Remote, *wanted: Wanted) -> Plan:
+    return make_plan({item.ref: item for item in wanted}, remote.observe(wanted))
+
+
+def carried_out(remote: Remote, plan: Plan) -> tuple[Outcome, list[perform.Report]]:
+    reports: list[perform.Report] = []
+    outcome = remote.perform(list(enumerate(plan.changes)), reports.append)
+    return outcome, reports
+
+
+def actions(plan: Plan) -> list[Action]:
+    return [change.action for change in plan.changes]
+
+
+def files(remote: Remote, folder: str, user: str) -> None:
+    """Create, update, attributes, a second look, a failure: in this order on one host."""
+    path = f"{folder}/etc/kubernetes/config"
+    first = want(remote, Kind.FILE, path, File(b"one\n", 0o640, user, user))
+    plan = planned(remote, first)
+    assert actions(plan) == [Action.CREATE]
+    outcome, reports = carried_out(remote, plan)
+    assert outcome == Outcome(frozenset({0}))
+    assert reports == [perform.Report("begin", 0), perform.Report("done", 0)]
+    assert not planned(remote, first)
+
+    second = want(remote, Kind.FILE, path, File(b"two\n", 0o640, user, user))
+    plan = planned(remote, second)
+    assert actions(plan) == [Action.UPDATE]
+    before = plan.changes[0].before
+    assert isinstance(before, SeenFile)
+    assert (before.content, before.mode, before.owner) == (b"one\n", 0o640, user)
+    carried_out(remote, plan)
+    written = remote.observe([second])[second.ref]
+    assert isinstance(written, SeenFile)
+    assert (written.sha256, written.content) == (File(b"two\n").sha256, None)
+    assert written.modified_at >= before.modified_at
+
+    third = want(remote, Kind.FILE, path, File(b"two\n", 0o600, user, user))
+    plan = planned(remote, third)
+    assert actions(plan) == [Action.ATTRIBUTES]
+    carried_out(remote, plan)
+    found = remote.observe([third])[third.ref]
+    assert isinstance(found, SeenFile)
+    assert (found.mode, found.modified_at) == (0o600, written.modified_at)
+
+    secret = want(remote, Kind.FILE, path, File(b"key\n", 0o600, user, user, secret=True))
+    hidden = remote.observe([secret])[secret.ref]
+    assert isinstance(hidden, SeenFile)
+    assert hidden.content is None
+
+    stranger = want(remote, Kind.FILE, f"{folder}/a", File(b"", 0o600, "no-such-user", "no-such-user"))
+    later = want(remote, Kind.FILE, f"{folder}/b", File(b"", 0o600, user, user), stranger)
+    outcome, reports = carried_out(remote, planned(remote, stranger, later))
+    assert (outcome.done, outcome.failed) == (frozenset(), 0)
+    assert "no-such-user" in outcome.evidence
+    assert reports[-1] == perform.Report("failed", 0)
+    assert set(remote.observe([stranger, later]).values()) == {Missing.ABSENT}
+
+
+def services(remote: Remote) -> None:
+    """A package brings a user and a unit; the unit starts, restarts and is watched; what fails says why."""
+    package = want(remote, Kind.PACKAGE, "etcd", Package("etcd"))
+    drop_in = "/etc/systemd/system/etcd.service.d/10-suite.conf"
+    definition = want(remote, Kind.FILE, drop_in, File(b"[Service]\nNice=1\n"), package)
+    owned = want(remote, Kind.FILE, "/etc/etcd/suite", File(b"", 0o600, "etcd", "etcd"), package)
+    unit = want(remote, Kind.UNIT, "etcd", Unit("etcd", (drop_in,), ("/etc/etcd/suite",), ("etcd",)), definition, owned)
+    gate = Gate("http://127.0.0.1:2379/health", Check.ETCD_HEALTH, "etcd")
+    everything = (package, definition, owned, unit)
+    assert set(remote.observe(everything).values()) == {Missing.ABSENT}
+    assert not remote.probe(gate).holds
+
+    plan = planned(remote, *everything)
+    assert actions(plan) == [Action.INSTALL, Action.CREATE, Action.CREATE, Action.RELOAD, Action.START]
+    outcome, _ = carried_out(remote, plan)
+    assert outcome.failed is None, outcome.evidence
+    seen = remote.observe(everything)
+    assert isinstance(seen[package.ref], SeenPackage)
+    running = seen[unit.ref]
+    assert isinstance(running, SeenUnit)
+    assert (running.active, running.enabled, running.needs_reload) == ("active", True, False)
+    assert not planned(remote, *everything)
+    assert remote.probe(gate).holds
+    assert "etcd" in remote.evidence("etcd")
+
+    changed = want(remote, Kind.FILE, drop_in, File(b"[Service]\nNice=2\n"), package)
+    plan = planned(remote, package, changed, owned, unit)
+    assert actions(plan) == [Action.UPDATE, Action.RELOAD, Action.RESTART]
+    # cut off before the restart: the next plan finds a process that is older than its definition
+    half = Plan(plan.changes[:2], plan.after[:2])
+    carried_out(remote, half)
+    again = planned(remote, package, changed, owned, unit)
+    assert actions(again) == [Action.RESTART]
+    carried_out(remote, again)
+    restarted = remote.observe([unit])[unit.ref]
+    assert isinstance(restarted, SeenUnit)
+    assert restarted.pid != running.pid
+    assert not planned(remote, package, changed, owned, unit)
+
+    missing = want(remote, Kind.UNIT, "no-such-unit", Unit("no-such-unit"))
+    plan = Plan((Change(missing.ref, Action.START, "suite", Missing.ABSENT, missing.resource, "the suite"),), ((),))
+    outcome, _ = carried_out(remote, plan)
+    assert outcome.failed == 0
+    assert "no-such-unit" in outcome.evidence

@@ -1,0 +1,26 @@
+"""The suite of `remote_suite` against the strict fake, and its files over a real sshd; see tests/fleet for the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from k8s_installer.remote import SshRemote
+from k8s_installer.transport import Transport
+from tests.contract import remote_suite
+from tests.fakes import FakeHost
+
+pytestmark = pytest.mark.contract
+
+
+def test_the_fake_keeps_the_contract_of_files() -> None:
+    remote_suite.files(FakeHost("m1"), "/tmp/suite", "root")
+
+
+def test_a_real_host_keeps_the_contract_of_files(host: Transport, tmp_path: Path) -> None:
+    remote_suite.files(SshRemote(host), str(tmp_path), tmp_path.owner())
+
+
+def test_the_fake_keeps_the_contract_of_services() -> None:
+    remote_suite.services(FakeHost("m1", brings={"etcd": ["etcd"]}))
