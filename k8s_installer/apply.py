@@ -1,0 +1,246 @@
+"""Carries a plan out: as few scripts as the order allows, hosts side by side, gates polled until they hold.
+
+A host's script holds every change whose predecessors are done or stand before it in the same script, so the
+number of round trips follows from the edges of the plan alone.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from k8s_installer.errors import InstallerError
+from k8s_installer.perform import Report
+from k8s_installer.plan import Change, Plan
+from k8s_installer.remote import Remote
+from k8s_installer.resources import Gate, Package
+
+WORKERS = 16
+POLL_SECONDS = 0.25
+# A process that comes and goes will not become healthy by waiting for the whole deadline.
+RESTARTS_TO_GIVE_UP = 3
+
+
+class State(StrEnum):
+    """What has become of one change."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A change reached a state, at `at` seconds of the monotonic clock; `detail` is evidence or cause."""
+
+    index: int
+    state: State
+    at: float
+    detail: str = ""
+
+
+OnEvent = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What happened: every event in order. `interrupted` says that the user asked to stop."""
+
+    events: tuple[Event, ...]
+    interrupted: bool
+
+    @property
+    def failures(self) -> tuple[Event, ...]:
+        """The real causes: what failed, not what was skipped because of it."""
+        return tuple(event for event in self.events if event.state is State.FAILED)
+
+    @property
+    def skipped(self) -> tuple[Event, ...]:
+        """What was never begun."""
+        return tuple(event for event in self.events if event.state is State.SKIPPED)
+
+
+def apply(plan: Plan, remotes: Mapping[str, Remote], on_event: OnEvent, stop: threading.Event) -> Run:
+    """Carry `plan` out; never raises for what a host does, which is told in the run's events.
+
+    Args:
+        plan: the changes and their order.
+        remotes: a connected host for every host name in the plan.
+        on_event: called from this thread for every event as it happens.
+        stop: once it is set, what has begun is finished and nothing new begins.
+    """
+    course = _Course(plan, on_event, stop)
+    with ThreadPoolExecutor(WORKERS) as pool:
+        while course.unfinished():
+            for job in course.next_jobs():
+                pool.submit(_work, job, plan, remotes, course.inbox)
+            course.receive()
+    return Run(tuple(course.events), stop.is_set())
+
+
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """A worker has ended. `lost` says that the host cannot be asked any more; `fault` is a fault of ours."""
+
+    indices: tuple[int, ...]
+    lost: bool = False
+    fault: BaseException | None = None
+
+
+_Inbox = queue.SimpleQueue[Event | _Finished]
+
+
+@dataclass(slots=True)
+class _Course:
+    """Where the run stands; only the thread that called `apply` touches it."""
+
+    plan: Plan
+    on_event: OnEvent
+    stop: threading.Event
+    inbox: _Inbox = field(default_factory=queue.SimpleQueue)
+    events: list[Event] = field(default_factory=list)
+    states: list[State] = field(init=False)
+    taken: set[int] = field(default_factory=set)  # what the workers have; their states come by the inbox
+    causes: dict[int, str] = field(default_factory=dict)  # why what comes after this change cannot begin
+
+    def __post_init__(self) -> None:
+        self.states = [State.WAITING] * len(self.plan.changes)
+
+    def unfinished(self) -> bool:
+        return bool(self.taken) or State.WAITING in self.states
+
+    def next_jobs(self) -> list[tuple[int, ...]]:
+        """What can begin now: one script for each idle host, and every gate whose time has come."""
+        if self.stop.is_set():
+            self._skip(self._waiting(), "the run was stopped")
+        self._skip_behind_failures()
+        waiting = self._waiting()
+        busy = {self._host(index) for index in self.taken if not self._is_gate(index)}
+        scripts: dict[str, set[int]] = {}
+        for index in waiting:
+            host = self._host(index)
+            if not self._is_gate(index) and host not in busy and self._free(index, scripts.get(host, set())):
+                scripts.setdefault(host, set()).add(index)
+        jobs = [tuple(sorted(script, key=self._place)) for script in scripts.values()]
+        jobs += [(index,) for index in waiting if self._is_gate(index) and self._free(index, set())]
+        self.taken.update(*jobs)
+        return jobs
+
+    def receive(self) -> None:
+        """Take messages until a worker has ended."""
+        while self.taken:
+            message = self.inbox.get()
+            if isinstance(message, Event):
+                self._record(message)
+                continue
+            self.taken.difference_update(message.indices)
+            if message.fault is not None:
+                raise message.fault
+            if message.lost:
+                host = self._host(message.indices[0])
+                self._skip([i for i in self._waiting() if self._host(i) == host], f"{host} cannot be asked any more")
+            return
+
+    def _record(self, event: Event) -> None:
+        self.states[event.index] = event.state
+        if event.state is State.FAILED:
+            self.causes[event.index] = f"it comes after {self.plan.changes[event.index].ref}, which failed"
+        if event.state is State.SKIPPED:
+            self.causes[event.index] = event.detail
+        self.events.append(event)
+        self.on_event(event)
+
+    def _waiting(self) -> list[int]:
+        return [i for i, state in enumerate(self.states) if state is State.WAITING and i not in self.taken]
+
+    def _free(self, index: int, script: set[int]) -> bool:
+        return all(self.states[before] is State.DONE or before in script for before in self.plan.after[index])
+
+    def _skip_behind_failures(self) -> None:
+        for index in self._waiting():
+            for before in self.plan.after[index]:
+                if before in self.causes:
+                    self._skip([index], self.causes[before])
+                    break
+
+    def _skip(self, indices: list[int], cause: str) -> None:
+        for index in indices:
+            self._record(Event(index, State.SKIPPED, time.monotonic(), cause))
+
+    def _place(self, index: int) -> tuple[bool, int]:
+        """Packages stand first in a script where nothing holds them back: neighbours are one yum transaction."""
+        early = isinstance(self.plan.changes[index].after, Package) and self._free(index, set())
+        return not early, index
+
+    def _host(self, index: int) -> str:
+        return self.plan.changes[index].ref.host
+
+    def _is_gate(self, index: int) -> bool:
+        return isinstance(self.plan.changes[index].after, Gate)
+
+
+Tell = Callable[[int, State, str], None]
+
+
+def _work(indices: tuple[int, ...], plan: Plan, remotes: Mapping[str, Remote], inbox: _Inbox) -> None:
+    """A worker's whole life: do the job, report every step, and never leave the caller without an answer."""
+    changes = [(index, plan.changes[index]) for index in indices]
+    left = list(indices)
+
+    def tell(index: int, state: State, detail: str) -> None:
+        if state in (State.DONE, State.FAILED):
+            left.remove(index)
+        inbox.put(Event(index, state, time.monotonic(), detail))
+
+    lost, fault = False, None
+    try:
+        index, change = changes[0]
+        if isinstance(change.after, Gate):
+            tell(index, State.RUNNING, "")
+            _wait(index, change.after, change, remotes, tell)
+        else:
+            _perform(changes, remotes[change.ref.host], tell)
+    except InstallerError as error:
+        lost = True
+        tell(left[0], State.FAILED, "\n".join(filter(None, (str(error), error.hint))))
+    except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits for this one
+        fault = error
+    inbox.put(_Finished(indices, lost, fault))
+
+
+def _perform(changes: Sequence[tuple[int, Change]], remote: Remote, tell: Tell) -> None:
+    states = {"begin": State.RUNNING, "done": State.DONE}
+
+    def read(report: Report) -> None:
+        if report.word in states:
+            tell(report.index, states[report.word], "")
+
+    outcome = remote.perform(changes, read)
+    if outcome.failed is not None:
+        tell(outcome.failed, State.FAILED, outcome.evidence)
+
+
+def _wait(index: int, gate: Gate, change: Change, remotes: Mapping[str, Remote], tell: Tell) -> None:
+    remote = remotes[change.ref.host]
+    deadline = time.monotonic() + gate.deadline
+    processes: set[int] = set()
+    while True:
+        answer = remote.probe(gate)
+        if answer.holds:
+            tell(index, State.DONE, "")
+            return
+        processes |= {answer.pid} - {0}
+        hopeless = not gate.unit_host and (answer.state == "failed" or len(processes) > RESTARTS_TO_GIVE_UP)
+        if hopeless or time.monotonic() > deadline:
+            late = "" if hopeless else f" within {gate.deadline:.0f} s"
+            witness = remotes.get(gate.unit_host or change.ref.host, remote)
+            tell(index, State.FAILED, f"not so{late}: {answer.words}\n{witness.evidence(gate.unit)}")
+            return
+        time.sleep(POLL_SECONDS)

@@ -1,0 +1,67 @@
+"""From an inventory file to what is wanted: joins the inventory, its profile, the keys and the templates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from k8s_installer import desired, inventory, pki, profiles, render
+from k8s_installer.desired.model import Desired
+from k8s_installer.errors import InputError, InventoryError
+from k8s_installer.inventory import Cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What the user asked for, resolved: the cluster, its version's profile, and every wanted resource."""
+
+    cluster: Cluster
+    profile: profiles.Profile
+    desired: Desired
+
+
+def state_folder(cluster: Cluster) -> Path:
+    """Where a cluster's keys and journals are kept on this machine: beside its inventory."""
+    return cluster.folder / ".k8s-installer" / cluster.name
+
+
+def checked(path: Path) -> tuple[Cluster, profiles.Profile]:
+    """Read and check an inventory and find the profile of its version; touches nothing.
+
+    Raises:
+        InventoryError: anything is wrong with it, its version or its flags; every finding at once.
+    """
+    cluster = inventory.load(path)
+    profile = profiles.profile_of(cluster)
+    findings = desired.check(cluster, profile)
+    if findings:
+        raise InventoryError(sorted(findings))
+    return cluster, profile
+
+
+def resolve(path: Path, templates: Path | None, keys: Callable[[Cluster], pki.Pki]) -> Intent:
+    """Read an inventory and work out everything it wants.
+
+    Args:
+        path: the inventory file.
+        templates: a folder whose templates come before the packaged ones; `templates/` beside the inventory
+            is used where this is None.
+        keys: gives the cluster's keys: real ones kept on disk, or placeholders.
+
+    Raises:
+        InventoryError, TemplateError: what the user wrote is wrong; nothing was touched.
+    """
+    cluster, profile = checked(path)
+    if templates is not None and not templates.is_dir():
+        raise InputError(f"--templates: there is no folder {templates}")
+    own = templates or cluster.folder / "templates"
+    renderer = render.Renderer([own] if own.is_dir() else [])
+    # rendered with placeholders first: a template's mistake must show before any key is made
+    desired.desire(cluster, profile, pki.placeholder(cluster), renderer)
+    return Intent(cluster, profile, desired.desire(cluster, profile, keys(cluster), renderer))
+
+
+def real_keys(cluster: Cluster) -> pki.Pki:
+    """The cluster's keys from its local folder, made there where they do not exist yet."""
+    return pki.ensure(state_folder(cluster) / "pki", cluster)

@@ -1,0 +1,59 @@
+"""The difference that a file's change makes, line by line and flag by flag; secrets show as sums."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+from k8s_installer.plan import Action, Change
+from k8s_installer.resources import File, SeenFile
+
+_VARIABLE = re.compile(r'([A-Z_]+)="?(.*?)"?\s*')
+
+
+def unified(change: Change) -> list[str]:
+    """A unified diff of a file's change, without line ends; empty where the bytes stay as they are."""
+    file, before = change.after, change.before
+    if not isinstance(file, File) or change.action not in (Action.CREATE, Action.UPDATE):
+        return []
+    old = before if isinstance(before, SeenFile) else None
+    if file.secret or (old is not None and old.content is None):
+        was = f"sha256 {old.sha256[:16]}" if old else "nothing"
+        return [f"-{was}", f"+sha256 {file.sha256[:16]}{' (secret)' if file.secret else ''}"]
+    return list(
+        difflib.unified_diff(
+            _lines(old.content if old and old.content else b""),
+            _lines(file.content),
+            f"{change.ref.host}:{change.ref.name}" if old else "/dev/null",
+            f"{change.ref.host}:{change.ref.name}",
+            n=0,
+            lineterm="",
+        )
+    )
+
+
+def flags(diff: list[str]) -> list[str]:
+    """What a diff of one-line variables says flag by flag, as `--name: old → new`."""
+    old = _flags(line for line in diff if line.startswith("-") and not line.startswith("---"))
+    new = _flags(line for line in diff if line.startswith("+") and not line.startswith("+++"))
+    return [
+        f"{name}: {old.get(name, '(not set)')} → {new.get(name, '(not set)')}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _flags(lines: Iterable[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for line in lines:
+        variable = _VARIABLE.fullmatch(line[1:])
+        for word in variable[2].split() if variable else ():
+            name, _, value = word.partition("=")
+            if name.startswith("--"):
+                found[name] = value
+    return found
+
+
+def _lines(content: bytes) -> list[str]:
+    return content.decode("utf-8", "replace").splitlines()

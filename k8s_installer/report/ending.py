@@ -1,0 +1,68 @@
+"""The last words of a run: what was done, where the time went, or why it stopped; and what to type next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Group
+from rich.text import Text
+
+from k8s_installer.apply import Run
+from k8s_installer.plan import Action, Change, Plan
+from k8s_installer.report import timing
+from k8s_installer.report.diff import unified
+from k8s_installer.report.text import change_words
+from k8s_installer.resources import Gate, Unit
+
+
+def applied(plan: Plan, run: Run, verifying: float, total: float, inventory: Path) -> Group:
+    """After success: time by phase, in total, and how much of it was ours. Times are seconds."""
+    lines = [Text("Time by phase", "bold")]
+    spans = timing.phases(plan, run)
+    if verifying:
+        spans["verify"] = verifying
+    width = max(len(name) for name in spans)
+    lines += [Text(f"  {name:<{width}}  {seconds:6.1f} s") for name, seconds in spans.items()]
+    waiting = timing.waiting(plan, run) + verifying
+    lines.append(
+        Text(
+            f"Done in {total:.1f} s: {waiting:.1f} s of yum, service starts and waiting for health, "
+            f"{total - waiting:.1f} s of our own.",
+            "bold green",
+        )
+    )
+    lines.append(Text(f"Next: k8s-installer plan -i {inventory}    (says that nothing is left to change)", "dim"))
+    return Group(*lines)
+
+
+def failed(plan: Plan, run: Run, inventory: Path) -> Group:
+    """After a failure: each real cause with its evidence, what was left out, and how to go on."""
+    lines: list[Text] = []
+    for event in run.failures:
+        change = plan.changes[event.index]
+        lines.append(Text(f"{change.ref.host}: could not {change_words(change)}", "bold red"))
+        lines += [Text(f"  {line}") for line in event.detail.splitlines()]
+        lines += list(_led_here(plan, change))
+    if run.interrupted:
+        lines.append(Text("Stopped as asked; what had begun was finished.", "bold yellow"))
+    if run.skipped:
+        lines.append(Text(f"{len(run.skipped)} changes were not begun because of this.", "yellow"))
+    lines.append(Text(f"Next: mend the cause, then k8s-installer apply -i {inventory}    (goes on from what is there)"))
+    return Group(*lines)
+
+
+def _led_here(plan: Plan, failed_change: Change) -> Iterator[Text]:
+    """The diffs of this run's files that the failed unit reads: most often the cause is among them."""
+    unit = failed_change.after.unit if isinstance(failed_change.after, Gate) else failed_change.ref.name
+    host = failed_change.ref.host
+    read = {
+        path
+        for change in plan.changes
+        if change.ref.host == host and change.ref.name == unit and isinstance(change.after, Unit)
+        for path in (*change.after.reads, *change.after.defined_by)
+    }
+    for change in plan.changes:
+        if change.ref.host == host and change.ref.name in read and change.action is Action.UPDATE:
+            for line in unified(change):
+                yield Text(f"  {line}", "green" if line.startswith("+") else "red")

@@ -1,0 +1,102 @@
+"""A plan as text: by component in the order of the run, a line per change, the diff under it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from rich.text import Text
+
+from k8s_installer.inventory import Cluster
+from k8s_installer.plan import Action, Change, Plan
+from k8s_installer.report.diff import flags, unified
+from k8s_installer.resources import File, Kind, Package
+
+_STYLE = {
+    Action.INSTALL: ("+", "green"),
+    Action.UPGRADE: ("^", "yellow"),
+    Action.CREATE: ("+", "green"),
+    Action.UPDATE: ("~", "yellow"),
+    Action.ATTRIBUTES: ("~", "yellow"),
+    Action.RELOAD: ("↻", "cyan"),
+    Action.START: ("▸", "cyan"),
+    Action.RESTART: ("↻", "magenta"),
+    Action.ENABLE: ("▸", "cyan"),
+    Action.WAIT: ("…", "dim"),
+}
+_PLURAL = {
+    Action.INSTALL: "package to install|packages to install",
+    Action.UPGRADE: "package to upgrade|packages to upgrade",
+    Action.CREATE: "file to create|files to create",
+    Action.UPDATE: "file to update|files to update",
+    Action.ATTRIBUTES: "mode or owner to set|modes or owners to set",
+    Action.RELOAD: "daemon-reload|daemon-reloads",
+    Action.START: "service to start|services to start",
+    Action.RESTART: "restart|restarts",
+    Action.ENABLE: "service to enable|services to enable",
+    Action.WAIT: "health gate|health gates",
+}
+
+
+def plan_lines(cluster: Cluster, plan: Plan, *, full: bool) -> Iterator[Text]:
+    """A whole plan; `full` shows the content of files that are created, too."""
+    yield Text(f"Plan for {cluster.name}: Kubernetes {cluster.version} on {len(cluster.hosts)} hosts\n", "bold")
+    width = max((len(host.name) for host in cluster.hosts), default=0)
+    rank = {name: number for number, name in enumerate(dict.fromkeys(change.component for change in plan.changes))}
+    by_component = sorted(plan.changes, key=lambda change: rank[change.component])
+    for component, changes in groupby(by_component, key=lambda change: change.component):
+        yield Text(component, "bold")
+        for change in changes:
+            yield _line(change, width)
+            yield from _diff(change, full=full)
+        yield Text()
+    yield Text(totals(plan), "bold")
+
+
+def totals(plan: Plan) -> str:
+    """One sentence: how many changes of each kind."""
+    if not plan:
+        return "No changes: every host is what the inventory says."
+    counts = {action: sum(change.action is action for change in plan.changes) for action in Action}
+    parts = [f"{count} {_PLURAL[action].split('|')[count != 1]}" for action, count in counts.items() if count]
+    return f"Plan: {', '.join(parts)}."
+
+
+def change_words(change: Change) -> str:
+    """What a change does, in words: `restart kube-proxy`, `create /etc/etcd/etcd.conf`."""
+    if change.ref.kind is Kind.GATE:
+        return f"wait until {change.ref.name}"
+    if isinstance(change.after, Package):
+        version = f" {change.after.version}" if change.after.version else ""
+        return f"{change.action} package {change.ref.name}{version}"
+    if change.action is Action.RELOAD:
+        return f"daemon-reload for {change.ref.name}"
+    if change.action is Action.ATTRIBUTES:
+        return f"set mode and owner of {change.ref.name}"
+    return f"{change.action} {change.ref.name}"
+
+
+def _line(change: Change, width: int) -> Text:
+    glyph, style = _STYLE[change.action]
+    line = Text(f"  {change.ref.host:<{width}}  ")
+    line.append(f"{glyph} {change_words(change)}", style)
+    if isinstance(change.after, File) and change.action is Action.CREATE:
+        size = "secret" if change.after.secret else f"{len(change.after.content.splitlines())} lines"
+        line.append(f"  {change.after.mode:04o} {change.after.owner}:{change.after.group}, {size}", "dim")
+    elif change.action is not Action.WAIT:
+        line.append(f"  ({change.reason})", "dim")
+    if not change.reversible:
+        line.append("  cannot be rolled back", "red")
+    return line
+
+
+def _diff(change: Change, *, full: bool) -> Iterator[Text]:
+    if change.action is not Action.UPDATE and not (full and change.action is Action.CREATE):
+        return
+    lines = unified(change)
+    for line in lines:
+        style = "green" if line.startswith("+") else "red" if line.startswith("-") else "dim"
+        yield Text(f"      {line}", style)
+    if change.action is Action.UPDATE:
+        for line in flags(lines):
+            yield Text(f"      {line}", "yellow")

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import io
+import json
+import threading
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from k8s_installer.apply import Event, Run, State, apply
+from k8s_installer.inventory import Cluster, parse
+from k8s_installer.plan import Plan
+from k8s_installer.report import data, ending, progress, text, timing
+from k8s_installer.report.diff import flags, unified
+from k8s_installer.resources import File, Package
+from tests.unit.example import CONFIG, desired, hosts
+from tests.unit.test_plan import converged, planned
+
+OLD = b'# the proxy\nKUBE_PROXY_ARGS="--v=0 --conntrack-max-per-core=0"\n'
+NEW = b'# the proxy\nKUBE_PROXY_ARGS="--v=0 --conntrack-max-per-core=32768 --masquerade-all"\n'
+
+
+def cluster() -> Cluster:
+    inventory = """\
+cluster: {name: lab, version: "1.20.2"}
+hosts: {m1: {address: 10.0.0.1, roles: [etcd, master]}, n1: {address: 10.0.0.2, roles: [node]}}
+"""
+    return parse(inventory, Path("cluster.yaml"))
+
+
+def edited() -> Plan:
+    fleet = hosts()
+    apply(planned(desired(config=File(OLD)), fleet), fleet, lambda event: None, threading.Event())
+    return planned(desired(config=File(NEW)), fleet)
+
+
+def printed(*lines: object, width: int = 120) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    for line in lines:
+        console.print(line)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_a_changed_flag_is_one_line_of_diff_and_one_line_of_words() -> None:
+    diff = unified(edited().changes[0])
+    assert diff[:2] == [f"--- m1:{CONFIG}", f"+++ m1:{CONFIG}"]
+    assert [line for line in diff if line[0] in "+-" and line[:3] not in ("---", "+++")] == [
+        '-KUBE_PROXY_ARGS="--v=0 --conntrack-max-per-core=0"',
+        '+KUBE_PROXY_ARGS="--v=0 --conntrack-max-per-core=32768 --masquerade-all"',
+    ]
+    assert flags(diff) == ["--conntrack-max-per-core: 0 → 32768", "--masquerade-all: (not set) → "]
+
+
+def test_only_words_that_are_flags_are_told_one_by_one() -> None:
+    assert flags(['-A="x --v=0"', '+A="y --v=0"', "+# no variable"]) == []
+
+
+def test_a_secret_is_a_sum_in_every_form() -> None:
+    wanted = desired(key=File(b"new secret\n", 0o600, "kube", "kube", secret=True))
+    for plan in (planned(wanted, hosts()), planned(wanted, converged())):
+        shown = json.dumps(data.plan_data(cluster(), plan)) + printed(*text.plan_lines(cluster(), plan, full=True))
+        assert "new secret" not in shown
+        assert "(secret)" in shown
+
+
+def test_a_plan_reads_by_component_with_reasons() -> None:
+    shown = printed(*text.plan_lines(cluster(), edited(), full=False))
+    assert "Plan for lab: Kubernetes 1.20.2 on 2 hosts" in shown
+    assert f"m1  ~ update {CONFIG}  (the content differs)" in shown
+    assert f"m1  ↻ restart kube-apiserver  ({CONFIG} changes)" in shown
+    assert shown.rstrip().endswith("Plan: 1 file to update, 1 restart, 1 health gate.")
+
+
+def test_new_files_are_counted_and_shown_in_full_when_asked() -> None:
+    plan = planned(desired(), hosts())
+    brief = printed(*text.plan_lines(cluster(), plan, full=False))
+    assert f"+ create {CONFIG}  0644 root:root, 1 lines" in brief
+    assert "0600 kube:kube, secret" in brief
+    assert "+ install package kubernetes-master 1.20.2  (not installed)" in brief
+    assert "+ install package kubernetes-node  (not installed)" in brief
+    assert "daemon-reload for kubelet" in brief
+    assert "+KUBE_LOG_LEVEL=0" not in brief
+    assert "+KUBE_LOG_LEVEL=0" in printed(*text.plan_lines(cluster(), plan, full=True))
+
+
+def test_what_cannot_be_undone_is_said_in_the_plan() -> None:
+    plan = planned(desired(master=Package("kubernetes-master", "1.20.3")), converged())
+    assert "cannot be rolled back" in printed(*text.plan_lines(cluster(), plan, full=False))
+
+
+def test_attributes_are_named() -> None:
+    plan = planned(desired(config=File(b"KUBE_LOG_LEVEL=0\n", 0o600)), converged())
+    assert text.change_words(plan.changes[0]) == f"set mode and owner of {CONFIG}"
+    assert unified(plan.changes[0]) == []
+
+
+def test_no_changes_says_so() -> None:
+    assert text.totals(Plan((), ())) == "No changes: every host is what the inventory says."
+
+
+def test_json_has_before_and_wanted_of_every_kind() -> None:
+    plan = planned(desired(config=File(NEW), master=Package("kubernetes-master", "1.20.3")), converged())
+    shown = data.plan_data(cluster(), plan)
+    changes = shown["changes"]
+    assert isinstance(changes, list)
+    assert [change["before"] is not None for change in changes] == [True, True, True, False]
+    assert [change["wanted"] is not None for change in changes] == [False, True, False, True]
+    assert shown["summary"] == {"upgrade": 1, "update": 1, "restart": 1, "wait": 1}
+
+
+def events() -> tuple[Plan, Run]:
+    """A run by hand: a file (ours), its unit 2 s, a gate 3 s that overlaps nothing."""
+    plan = edited()
+    run = [(0, State.RUNNING, 10.0), (0, State.DONE, 10.5), (1, State.RUNNING, 10.5), (1, State.DONE, 12.5),
+           (2, State.RUNNING, 13.0), (2, State.DONE, 16.0)]  # fmt: skip
+    return plan, Run(tuple(Event(index, state, at) for index, state, at in run), interrupted=False)
+
+
+def test_time_is_told_by_phase_and_by_whose_it_was() -> None:
+    plan, run = events()
+    assert timing.phases(plan, run) == {CONFIG: 0.5, "kube-apiserver": 2.0, "kube-apiserver is ready": 3.0}
+    assert timing.waiting(plan, run) == 5.0
+    shown = printed(ending.applied(plan, run, verifying=2.0, total=8.0, inventory=Path("c.yaml")))
+    assert "Done in 8.0 s: 7.0 s of yum, service starts and waiting for health, 1.0 s of our own." in shown
+    assert "verify" in shown
+    assert "verify" not in printed(ending.applied(plan, run, verifying=0.0, total=8.0, inventory=Path("c.yaml")))
+
+
+def test_work_at_the_same_time_on_two_hosts_counts_once() -> None:
+    plan = planned(desired(), hosts())
+    packages = [index for index, change in enumerate(plan.changes) if isinstance(change.after, Package)]
+    first, second = packages
+    run = Run(
+        (Event(first, State.RUNNING, 1.0), Event(second, State.RUNNING, 2.0), Event(first, State.DONE, 3.0),
+         Event(second, State.DONE, 5.0), Event(1, State.SKIPPED, 6.0), Event(3, State.FAILED, 7.0)),
+        interrupted=False,
+    )  # fmt: skip
+    assert timing.waiting(plan, run) == 4.0
+    assert timing.phases(plan, run) == {"kubernetes-master": 2.0, "kubernetes-node": 3.0}
+
+
+def test_a_failure_shows_the_evidence_the_diff_and_the_next_command() -> None:
+    plan = edited()
+    run = Run(
+        (Event(0, State.DONE, 1.0), Event(1, State.FAILED, 2.0, "Job failed\n--- journal\nunknown flag"),
+         Event(2, State.SKIPPED, 3.0, "it comes after m1")),
+        interrupted=True,
+    )  # fmt: skip
+    shown = printed(ending.failed(plan, run, Path("c.yaml")))
+    assert "m1: could not restart kube-apiserver" in shown
+    assert "  unknown flag" in shown
+    assert '  -KUBE_PROXY_ARGS="--v=0 --conntrack-max-per-core=0"' in shown
+    assert "Stopped as asked" in shown
+    assert "1 changes were not begun because of this." in shown
+    assert "k8s-installer apply -i c.yaml" in shown
+
+
+@pytest.mark.parametrize(("index", "led_here"), [(0, False), (2, True)])
+def test_only_units_and_gates_have_diffs_that_led_to_them(index: int, *, led_here: bool) -> None:
+    plan = edited()
+    shown = printed(ending.failed(plan, Run((Event(index, State.FAILED, 1.0, "x"),), interrupted=False), Path("c")))
+    assert ("KUBE_PROXY_ARGS" in shown) is led_here
+
+
+def run_shown(console: Console) -> Run:
+    fleet = hosts()
+    fleet["m1"].refuses["kube-apiserver"] = "unknown flag"
+    plan = planned(desired(), fleet)
+    with progress.shown(plan, console) as on_event:
+        run = apply(plan, fleet, on_event, threading.Event())
+    assert data.run_data(plan, run)["interrupted"] is False
+    return run
+
+
+def test_progress_is_lines_where_there_is_no_terminal() -> None:
+    console = Console(file=io.StringIO(), width=100)
+    run_shown(console)
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert "m1: start kube-apiserver: FAILED" in lines
+    assert any(line.startswith("m1: install package kubernetes-master 1.20.2: 0.") for line in lines)
+    assert not any("start kubelet" in line for line in lines)
+
+
+def test_progress_is_a_table_on_a_terminal() -> None:
+    console = Console(file=io.StringIO(), width=150, height=40, force_terminal=True)
+    run_shown(console)
+    assert isinstance(console.file, io.StringIO)
+    assert "✗" in console.file.getvalue()
+    assert "✓" in console.file.getvalue()
+
+
+def test_a_cell_counts_while_it_works() -> None:
+    plan = planned(desired(), hosts())
+    board = progress.Board(plan, ["m1", "n1"])
+    before = printed(board.table(), width=200)
+    board.take(Event(0, State.RUNNING, 1.0))
+    assert "·" in before
+    assert "0/1" in printed(board.table(), width=200)
