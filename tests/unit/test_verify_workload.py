@@ -1,0 +1,372 @@
+"""A whole workload against an API server, a controller and a Service in memory."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from k8s_installer.errors import TransportError
+from k8s_installer.inventory import Cluster
+from k8s_installer.transport import OnLine, Result, Transport
+from k8s_installer.verify import Answer, Api, ApiAccess, CheckResult, Request, Status, poll, workload
+from k8s_installer.verify.lifecycle import DROP, HEAL, LABEL, MAKE, PROXY, REACH, REMOVE, RUN, SERVICE, SPREAD
+from tests.unit.clusters import cluster
+
+READY = {"conditions": [{"type": "Ready", "status": "True"}]}
+
+
+@dataclass
+class World:
+    """Just enough of a cluster: objects by path, pods that are made and placed at once, and what is broken in it."""
+
+    nodes: tuple[str, ...] = ("n1", "n2")
+    broken: frozenset[str] = frozenset()
+    namespaces: set[str] = field(default_factory=set)
+    pods: dict[str, dict[str, Any]] = field(default_factory=dict)
+    replicas: int = 0
+    made: int = 0
+    asked: list[Request] = field(default_factory=list)
+
+    def serving(self) -> list[str]:
+        if "label" in self.broken:
+            return sorted(self.pods)
+        return sorted(name for name, pod in self.pods.items() if pod["metadata"]["labels"].get("serving") == "yes")
+
+    def scale(self) -> None:
+        while len(self.pods) < self.replicas:
+            self.made += 1
+            name = f"web-{self.made:05}"
+            node = self.nodes[0 if "spread" in self.broken else self.made % len(self.nodes)]
+            self.pods[name] = {
+                "metadata": {"name": name, "uid": f"uid-{self.made}", "labels": {"serving": "yes"}},
+                "spec": {"nodeName": node},
+                "status": {
+                    "phase": "Pending" if "pods" in self.broken else "Running",
+                    "podIP": f"10.1.0.{self.made}",
+                    **READY,
+                },
+            }
+        while len(self.pods) > self.replicas:
+            self.pods.popitem()
+
+    def answer(self, request: Request) -> Answer:
+        self.asked.append(request)
+        for pattern, handle in self.routes():
+            found = re.fullmatch(pattern, f"{request.method} {request.path}")
+            if found:
+                return handle(request, *found.groups())
+        raise AssertionError(f"nobody told this API server about {request}")
+
+    def routes(self) -> list[tuple[str, Callable[..., Answer]]]:
+        space = r"/api/v1/namespaces/(?:[^/]+)"
+        return [
+            (r"GET /api/v1/nodes", lambda _: self.node_list()),
+            (r"POST /api/v1/namespaces", self.make_namespace),
+            (r"DELETE /api/v1/namespaces/([^/]+)", self.delete_namespace),
+            (r"GET /api/v1/namespaces/([^/]+)", lambda _, name: _ok({}) if name in self.namespaces else _missing()),
+            (rf"GET {space}/serviceaccounts/default", lambda _: _missing() if "accounts" in self.broken else _ok({})),
+            (rf"POST {space}/services", lambda _: _ok({"spec": {"clusterIP": "10.254.0.9"}})),
+            (rf"GET {space}/services/web", lambda _: _ok({"spec": {"clusterIP": "10.254.0.9"}})),
+            (rf"GET {space}/services/web/proxy/", lambda _: self.proxy()),
+            (rf"(?:POST|GET) {space}/replicationcontrollers(?:/web)?", lambda _: self.controller()),
+            (rf"GET {space}/replicationcontrollers\?.*", lambda _: _list([{"metadata": {"name": self.found()}}])),
+            (rf"PATCH {space}/replicationcontrollers/web", self.patch_controller),
+            (rf"GET {space}/pods\?.*", lambda _: _list(list(self.pods.values()))),
+            (rf"DELETE {space}/pods/(.*)", self.delete_pod),
+            (rf"DELETE {space}/pods\?.*", self.delete_pods),
+            (rf"PATCH {space}/pods/(.*)", self.patch_pod),
+            (rf"GET {space}/endpoints/web", lambda _: self.endpoints()),
+            (rf"GET {space}/events", lambda _: _list([])),
+        ]
+
+    def node_list(self) -> Answer:
+        if "nodes" in self.broken:
+            return Answer(500, "no")
+        return _list([{"metadata": {"name": name}, "status": READY} for name in self.nodes])
+
+    def make_namespace(self, request: Request) -> Answer:
+        assert request.body
+        metadata = request.body["metadata"]
+        assert isinstance(metadata, dict)
+        if "forbidden" in self.broken:
+            return Answer(403, '{"message": "forbidden"}')
+        self.namespaces.add(metadata["name"])
+        return _ok({})
+
+    def delete_namespace(self, _: Request, name: str) -> Answer:
+        if "undeletable" in self.broken:
+            return Answer(500, "no")
+        if name not in self.namespaces:
+            return _missing()
+        if "sticky" not in self.broken:
+            self.namespaces.remove(name)
+        return _ok({})
+
+    def controller(self) -> Answer:
+        return _ok({"status": {} if "controller" in self.broken else {"observedGeneration": 1}})
+
+    def found(self) -> str:
+        return "other" if "selector" in self.broken else "web"
+
+    def patch_controller(self, request: Request) -> Answer:
+        assert request.body
+        if not self.namespaces:
+            return _missing()
+        spec = request.body.get("spec")
+        if isinstance(spec, dict):
+            self.replicas = spec["replicas"]
+            self.scale()
+        return _ok({})
+
+    def delete_pod(self, _: Request, name: str) -> Answer:
+        if "heal" not in self.broken:
+            del self.pods[name]
+            self.scale()
+        return _ok({})
+
+    def delete_pods(self, request: Request) -> Answer:
+        assert request.body == {"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0}
+        self.pods.clear()
+        self.scale()
+        return _ok({})
+
+    def patch_pod(self, request: Request, name: str) -> Answer:
+        assert request.body == {"metadata": {"labels": {"serving": "no"}}}
+        self.pods[name]["metadata"]["labels"]["serving"] = "no"
+        if "evicted" in self.broken:
+            del self.pods[name]
+            self.scale()
+        return _ok({})
+
+    def endpoints(self) -> Answer:
+        names = self.serving() if "endpoints" not in self.broken else list(self.pods)
+        return _ok({"subsets": [{"addresses": [{"ip": self.pods[name]["status"]["podIP"]} for name in names]}]})
+
+    def proxy(self) -> Answer:
+        if "proxy" in self.broken:
+            return Answer(503, '{"message": "dial tcp 10.1.0.1:80: i/o timeout"}')
+        return Answer(200, " ".join(self.serving()))
+
+
+def _ok(body: dict[str, Any]) -> Answer:
+    return Answer(200, json.dumps(body))
+
+
+def _list(items: list[dict[str, Any]]) -> Answer:
+    return _ok({"items": items})
+
+
+def _missing() -> Answer:
+    return Answer(404, '{"message": "not found"}')
+
+
+@dataclass
+class Machine:
+    """A host that reaches the Service of a world, or does not."""
+
+    host: str
+    world: World
+
+    def run(self, script: str, *, timeout: float = 60.0, on_line: OnLine | None = None) -> Result:
+        assert "http://10.254.0.9:80/" in script
+        if f"lost {self.host}" in self.world.broken:
+            raise TransportError(self.host, "the connection was lost")
+        if f"routes {self.host}" in self.world.broken:
+            return Result(0, "failure curl: (28) timed out\n", "")
+        if "silent" in self.world.broken:
+            return Result(0, "answer somebody else\n", "")
+        return Result(0, "".join(f"answer {name}\n" for name in self.world.serving()), "")
+
+    def close(self) -> None:
+        raise AssertionError("not ours to close")
+
+
+class WorldApi(Api):
+    def __init__(self, world: World) -> None:
+        super().__init__(Machine("m1", world), ApiAccess("http://127.0.0.1:8080"))
+        self.world = world
+
+    def ask(self, *requests: Request) -> tuple[Answer, ...]:
+        return tuple(map(self.world.answer, requests))
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(poll, "_PAUSE_SECONDS", 0.0)
+    for name in ("OBJECT", "START", "ROUTE", "HEAL", "STOP", "REMOVE"):
+        monkeypatch.setattr(f"k8s_installer.verify.lifecycle._{name}_SECONDS", 0.01)
+
+
+WITH_IMAGE = "images: {verify: 'web:1'}\n"
+
+
+def prove(
+    world: World, inventory: Cluster | None = None, machines: tuple[str, ...] = ("n1", "n2")
+) -> dict[str, CheckResult]:
+    told: list[CheckResult] = []
+    transports: dict[str, Transport] = {name: Machine(name, world) for name in machines}
+    results = workload(WorldApi(world), inventory or cluster(more=WITH_IMAGE), transports, told.append)
+    assert list(results) == told
+    return {result.name: result for result in results}
+
+
+def failed(results: dict[str, CheckResult]) -> list[str]:
+    return [name for name, result in results.items() if result.status is Status.FAILED]
+
+
+def skipped(results: dict[str, CheckResult]) -> list[str]:
+    return [name for name, result in results.items() if result.status is Status.SKIPPED]
+
+
+def test_a_cluster_that_works_passes_everything_and_keeps_nothing() -> None:
+    world = World()
+    results = prove(world)
+    assert {result.status for result in results.values()} == {Status.PASSED}
+    assert results[RUN].detail == "2 of web:1: web-00001 on n2, web-00002 on n1"
+    assert results[HEAL].detail == "web-00001 by web-00003 on n2"
+    assert not world.namespaces
+    methods = [(request.method, request.path.split("/")[5:6]) for request in world.asked]
+    assert methods.index(("POST", ["services"])) < methods.index(("POST", ["replicationcontrollers"]))
+
+
+def test_without_an_image_what_needs_pods_is_skipped_and_the_rest_is_proven() -> None:
+    results = prove(World(), cluster())
+    assert skipped(results) == [RUN, SPREAD, REACH, PROXY, HEAL, DROP]
+    assert {results[name].detail for name in skipped(results)} == {"the inventory has no images.verify to run"}
+    assert not failed(results)
+
+
+def test_one_node_cannot_show_different_nodes() -> None:
+    results = prove(World(nodes=("n1",)))
+    assert skipped(results) == [SPREAD]
+    assert results[SPREAD].detail == "only one node takes pods"
+    assert not failed(results)
+
+
+def test_no_node_at_all() -> None:
+    results = prove(World(nodes=()))
+    assert skipped(results) == [RUN, SPREAD, REACH, PROXY, HEAL, DROP]
+    assert results[DROP].detail == "no node takes pods"
+
+
+@pytest.mark.parametrize(
+    ("broken", "check", "words"),
+    [
+        ("forbidden", MAKE, "POST /api/v1/namespaces: forbidden (status 403)"),
+        ("accounts", MAKE, "no ServiceAccount: not found"),
+        ("controller", "a ReplicationController is taken up", "does not look at it"),
+        ("selector", LABEL, "does not find the object"),
+        ("nodes", RUN, "GET /api/v1/nodes: no (status 500)"),
+        ("pods", RUN, "0 of 2 pods are ready"),
+        ("spread", SPREAD, "2 nodes take pods, but all are on n1: web-00001, web-00002"),
+        ("routes n2", REACH, "n2: no answer from web-00001, web-00002: curl: (28) timed out"),
+        ("lost n2", REACH, "n2: n2: the connection was lost"),
+        ("silent", REACH, "n1: no answer from web-00001, web-00002; n2"),
+        ("proxy", PROXY, "no answer from web-00001, web-00002"),
+        ("heal", HEAL, "web-00001 was deleted 0.01 s ago and is still there"),
+        ("label", DROP, "is still among the endpoints"),
+        ("endpoints", DROP, "is still among the endpoints"),
+        ("evicted", DROP, "does not run any more"),
+        ("sticky", REMOVE, "is still "),
+        ("undeletable", REMOVE, "stays: no (status 500)"),
+    ],
+)
+def test_what_is_broken_is_what_fails_and_everything_is_removed(broken: str, check: str, words: str) -> None:
+    world = World(broken=frozenset({broken}))
+    results = prove(world)
+    assert failed(results) == [check]
+    assert words in results[check].detail
+    assert results[REMOVE].status is not Status.SKIPPED
+    assert not world.namespaces or check == REMOVE
+
+
+def test_what_could_not_be_proven_after_a_failure_is_skipped() -> None:
+    results = prove(World(broken=frozenset({"pods"})))
+    assert skipped(results) == [SPREAD, REACH, PROXY, HEAL, DROP]
+    assert results[DROP].detail == f"because this failed: {REACH}" or RUN in results[DROP].detail
+    assert any("pod web-00001 on n2: Pending" in line for line in results[RUN].evidence)
+
+
+def test_a_node_without_a_connection_fails_by_name() -> None:
+    results = prove(World(), machines=("n1",))
+    assert "n2: there is no connection to the host" in results[REACH].detail
+
+
+def test_a_route_that_still_leads_to_the_relabelled_pod_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    monkeypatch.setattr(world, "endpoints", lambda: _ok({"subsets": []}))
+    stale: list[str] = []
+
+    def serving() -> list[str]:
+        stale[:] = stale or sorted(world.pods)
+        return sorted({*world.pods, *stale})
+
+    monkeypatch.setattr(world, "serving", serving)
+    assert "still answers" in prove(world)[DROP].detail
+
+
+def test_a_service_that_loses_all_its_pods_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+
+    def empty_after_relabel(request: Request, name: str) -> Answer:
+        world.broken = frozenset({"silent"})
+        return World.patch_pod(world, request, name)
+
+    monkeypatch.setattr(world, "patch_pod", empty_after_relabel)
+    assert "no pod answers" in prove(world)[DROP].detail
+
+
+def test_an_api_that_fails_midway_is_a_failure_and_no_absence(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    real = world.answer
+
+    def answer(request: Request) -> Answer:
+        return Answer(0, "curl: (7)") if request.method == "GET" and "/pods?" in request.path else real(request)
+
+    monkeypatch.setattr(world, "answer", answer)
+    results = prove(world)
+    assert results[RUN].detail == "the API server does not list the pods: curl: (7)"
+
+
+def test_an_interrupt_removes_the_namespace_and_goes_on_being_one() -> None:
+    world = World()
+
+    def interrupt(result: CheckResult) -> None:
+        if result.name == SERVICE:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        workload(WorldApi(world), cluster(more=WITH_IMAGE), {}, interrupt)
+    assert not world.namespaces
+    assert world.asked[-1].method == "DELETE"
+
+
+def test_an_interrupt_on_a_lost_master_is_still_the_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    api = WorldApi(world)
+
+    def lose(*_: Request) -> tuple[Answer, ...]:
+        raise TransportError("m1", "gone")
+
+    def interrupt(_: CheckResult) -> None:
+        monkeypatch.setattr(api, "ask", lose)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        workload(api, cluster(), {}, interrupt)
+
+
+def test_a_master_that_is_lost_is_said_once_for_each_check_that_needed_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = WorldApi(World())
+
+    def lose(*_: Request) -> tuple[Answer, ...]:
+        raise TransportError("m1", "gone", hint="again")
+
+    monkeypatch.setattr(api, "ask", lose)
+    results = workload(api, cluster(), {}, lambda _: None)
+    assert [result.name for result in results if result.status is Status.FAILED] == [MAKE, REMOVE]
