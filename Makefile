@@ -1,0 +1,65 @@
+# The project's commands. On a fresh Debian 12 machine, as root, `make demo` and `make test` need nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LAB ?= demo
+INSTALLER := $(BIN)/k8s-installer
+
+.PHONY: help setup demo test unit contract fleet lint format golden clean
+
+help:
+	@echo "make demo    three local hosts, a cluster on them, pods that answer (stop it: $(INSTALLER) lab down)"
+	@echo "make test    everything: lint, unit, golden, contract, fleet"
+	@echo "make setup   the virtual environment .venv with $(INSTALLER)"
+	@echo "make lint    ruff, mypy, import-linter       make unit      the tests that need no host"
+	@echo "make golden  write the golden files anew     make clean     remove what make made"
+
+setup: $(VENV)/.done
+
+# pip of Debian 12 knows no dependency groups, so it is renewed first
+$(VENV)/.done: pyproject.toml
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "installing python3-venv"; apt-get -qq update && apt-get -qq install -y python3-venv >/dev/null; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade pip
+	$(BIN)/python -m pip install -q --editable . --group dev
+	@touch $@
+
+demo: setup
+	$(INSTALLER) lab up --name $(LAB)
+	$(INSTALLER) apply --yes -i "$$($(INSTALLER) lab status --name $(LAB) -o json | $(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["inventory"])')"
+	$(INSTALLER) lab ssh --name $(LAB) m1 -- kubectl get nodes -o wide
+	@echo
+	@echo "look at it:  $(INSTALLER) lab ssh --name $(LAB) m1 -- kubectl get nodes"
+	@echo "go inside:   $(INSTALLER) lab ssh --name $(LAB) m1"
+	@echo "stop it:     $(INSTALLER) lab down --name $(LAB)"
+
+test: lint unit contract fleet
+
+unit: setup
+	$(BIN)/python -m pytest -q tests/unit tests/golden --cov --cov-report=term-missing:skip-covered --cov-fail-under=100
+
+contract: setup
+	@test -x /usr/sbin/sshd || { echo "installing openssh-server"; apt-get -qq update && apt-get -qq install -y openssh-server >/dev/null; }
+	$(BIN)/python -m pytest -q tests/contract
+
+# The fleet needs root on Debian or Ubuntu with cgroup v1; elsewhere this says what is missing and that it did not run.
+fleet: setup
+	$(BIN)/python -m pytest -q tests/fleet
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup
+	$(BIN)/ruff check -q --fix .
+	$(BIN)/ruff format -q .
+
+golden: setup
+	$(BIN)/python -m tests.golden
+
+clean:
+	rm -rf $(VENV) dist build .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

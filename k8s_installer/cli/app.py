@@ -1,0 +1,140 @@
+"""The commands. Each parses its options, calls one flow, prints what came of it and says how to go on."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from k8s_installer import __version__, intent, pki
+from k8s_installer.cli import flows, lab
+from k8s_installer.cli.console import Exit, Output, print_error, print_json, stderr, stdout, stop
+from k8s_installer.errors import InputError, InstallerError
+
+app = typer.Typer(
+    name="k8s-installer",
+    help="Installs Kubernetes component by component, from packages, as systemd units you can read.",
+    epilog="Start here: `k8s-installer lab up`, then `k8s-installer apply -i INVENTORY`.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(lab.app, name="lab")
+
+Inventory = Annotated[
+    Path,
+    typer.Option("-i", "--inventory", envvar="K8S_INSTALLER_INVENTORY", help="The inventory file.", show_default=False),
+]
+Templates = Annotated[
+    Path | None,
+    typer.Option(help="A folder of templates that come before the packaged ones, file by file."),
+]
+Format = Annotated[Output, typer.Option("-o", "--output", help="What stdout gets.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        stdout().print(f"k8s-installer {__version__}")
+        raise stop(Exit.DONE)
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Installs Kubernetes component by component, from packages, as systemd units you can read."""
+
+
+@app.command(epilog="Example: `k8s-installer validate -i cluster.yaml`")
+def validate(inventory: Inventory, output: Format = Output.TEXT) -> None:
+    """Check an inventory: its shape, topology, networks, and every flag against the version's known flags."""
+    try:
+        cluster, profile = intent.checked(inventory)
+    except InputError as error:
+        if output is Output.JSON:
+            print_json({"valid": False, "findings": error.message.splitlines()})
+        raise
+    if output is Output.JSON:
+        print_json({"valid": True, "findings": []})
+        return
+    hosts = f"{len(cluster.hosts)} host{'s' * (len(cluster.hosts) != 1)}"
+    stdout().print(
+        f"{inventory}: valid: Kubernetes {cluster.version} on {hosts} (profile {profile.version})", markup=False
+    )
+
+
+@app.command(
+    epilog="Example: `k8s-installer render -i cluster.yaml -o rendered/`, then read rendered/m1/etc/kubernetes/"
+)
+def render(
+    inventory: Inventory,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="Write the files below this folder, one folder a host.", show_default=False
+        ),
+    ] = None,
+    host: Annotated[list[str] | None, typer.Option(help="Only this host's files; can be given again.")] = None,
+    templates: Templates = None,
+) -> None:
+    """Render every file of every host, without SSH. Keys and certificates are shown as placeholders."""
+    wanted = intent.resolve(inventory, templates, pki.placeholder)
+    flows.render(wanted, output, host or [])
+
+
+@app.command(epilog="Example: `k8s-installer plan -i cluster.yaml`. Exit code 3 says that changes are pending.")
+def plan(
+    inventory: Inventory,
+    templates: Templates = None,
+    diff: Annotated[bool, typer.Option("--diff", help="Show the content of files that are created, too.")] = False,
+    output: Format = Output.TEXT,
+) -> None:
+    """Show exactly what `apply` would change: files line by line, packages, restarts, order and reasons."""
+    wanted = intent.resolve(inventory, templates, intent.real_keys)
+    raise stop(flows.plan(wanted, output, full=diff))
+
+
+@app.command(
+    epilog="Example: `k8s-installer apply -i cluster.yaml` bootstraps the cluster; after an edit, the same command "
+    "changes what the edit means and nothing else."
+)
+def apply(
+    inventory: Inventory,
+    templates: Templates = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    verify: Annotated[bool, typer.Option(help="Prove the cluster with real pods when done.")] = True,
+    output: Format = Output.TEXT,
+) -> None:
+    """Plan, ask, carry out, verify: one command bootstraps a cluster and keeps it what the inventory says."""
+    began = time.monotonic()
+    if not yes and not sys.stdin.isatty():
+        raise InputError("there is no terminal to ask on", hint="give --yes to apply without a question")
+    wanted = intent.resolve(inventory, templates, intent.real_keys)
+    raise stop(flows.apply(wanted, inventory, output, began, yes=yes, verify=verify))
+
+
+@app.command(epilog="Example: `k8s-installer verify -i cluster.yaml`")
+def verify(inventory: Inventory, templates: Templates = None, output: Format = Output.TEXT) -> None:
+    """Prove that the cluster works: every health gate, then pods, a Service and self-healing for real."""
+    wanted = intent.resolve(inventory, templates, intent.real_keys)
+    raise stop(flows.verify(wanted, output))
+
+
+def main() -> None:
+    """Run the command line; the one place where errors become messages and exit codes."""
+    try:
+        app()
+    except InputError as error:
+        print_error(error)
+        sys.exit(Exit.USAGE)
+    except InstallerError as error:
+        print_error(error)
+        sys.exit(Exit.FAILED)
+    except KeyboardInterrupt:
+        stderr().print("stopped")
+        sys.exit(Exit.INTERRUPTED)

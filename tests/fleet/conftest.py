@@ -1,0 +1,95 @@
+"""One lab of three hosts with a bootstrapped cluster, shared by the tests that look at it or break it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LAB = "tcluster"
+PROGRAMS = os.environ.get("LAB_PROGRAMS", "")
+
+
+def installer(*arguments: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a user does, without a terminal."""
+    return subprocess.run(
+        [sys.executable, "-m", "k8s_installer", *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout,
+        env={**os.environ, "COLUMNS": "160", "NO_COLOR": "1"},
+    )
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster on the lab: `text` is its inventory, `bootstrap` what the first `apply` printed."""
+
+    folder: Path
+    text: str
+    addresses: dict[str, str]
+    key: str
+    known_hosts: str
+    bootstrap: subprocess.CompletedProcess[str]
+
+    @property
+    def inventory(self) -> Path:
+        return self.folder / "cluster.yaml"
+
+    def run(self, command: str, *arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a command of the installer with the inventory, or with another text in its place."""
+        path = self.inventory if text is None else self.folder / "edited.yaml"
+        if text is not None:
+            path.write_text(text)
+        return installer(command, "-i", str(path), *arguments)
+
+    def on(self, host: str, command: str) -> str:
+        """What a command prints on a host; it must succeed."""
+        options = ["-i", self.key, "-o", f"UserKnownHostsFile={self.known_hosts}", "-o", "BatchMode=yes"]
+        argv = ["ssh", *options, f"root@{self.addresses[host]}", command]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 0, f"{host}: {command}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def processes(self) -> dict[str, str]:
+        """The main process of every service of ours, and when it started, on every host."""
+        units = (
+            "etcd kube-apiserver kube-controller-manager kube-scheduler docker kubelet kube-proxy kubernetes-network"
+        )
+        ask = f"for u in {units}; do echo $u $(systemctl show -p MainPID -p ExecMainStartTimestampMonotonic $u); done"
+        lines = [(host, line) for host in self.addresses for line in self.on(host, ask).splitlines()]
+        return {f"{host} {line.split()[0]}": line for host, line in lines}
+
+
+@contextmanager
+def running_lab(name: str, *shape: str) -> Iterator[dict[str, Any]]:
+    """A fresh lab of this name, as `lab status -o json` shows it; gone behind the `with`."""
+    programs = ["--programs", PROGRAMS] if PROGRAMS else []
+    installer("lab", "down", "--name", name)
+    try:
+        up = installer("lab", "up", "--name", name, *shape, *programs, "-o", "json", timeout=2400)
+        assert up.returncode == 0, up.stderr
+        yield json.loads(up.stdout)
+    finally:
+        installer("lab", "down", "--name", name)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with running_lab(LAB) as lab:
+        folder = tmp_path_factory.mktemp("cluster")
+        text = Path(lab["inventory"]).read_text()
+        (folder / "cluster.yaml").write_text(text)
+        bootstrap = installer("apply", "--yes", "-i", str(folder / "cluster.yaml"))
+        addresses = {host["name"]: host["address"] for host in lab["hosts"]}
+        yield Cluster(folder, text, addresses, lab["key"], lab["known_hosts"], bootstrap)

@@ -1,0 +1,141 @@
+"""The whole path on real hosts: bootstrap, a second run, edits, hand edits, verify. In order: each finds what was left."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+
+from tests.fleet.conftest import Cluster
+
+pytestmark = pytest.mark.fleet
+
+PROXY = "  kube-proxy: {args: {conntrack-max-per-core: 0"
+
+
+def edited(cluster: Cluster, old: str, new: str) -> str:
+    assert cluster.text.count(old) == 1
+    return cluster.text.replace(old, new)
+
+
+def changes(done: subprocess.CompletedProcess[str]) -> list[dict[str, str]]:
+    assert done.returncode == 3, done.stderr
+    return list(json.loads(done.stdout)["changes"])
+
+
+def diff_lines(change: dict[str, str]) -> list[str]:
+    return [line for line in change["diff"] if line[0] in "+-" and not line.startswith(("+++", "---"))]
+
+
+def test_one_command_bootstraps_a_cluster_that_is_proven_with_pods(cluster: Cluster) -> None:
+    done = cluster.bootstrap
+    assert done.returncode == 0, done.stderr
+    assert "Done in" in done.stderr
+    assert "✗" not in done.stderr
+    nodes = json.loads(cluster.on("m1", "kubectl --kubeconfig /etc/kubernetes/admin.kubeconfig get nodes -o json"))
+    ready = {
+        node["metadata"]["name"]: condition["status"]
+        for node in nodes["items"]
+        for condition in node["status"]["conditions"]
+        if condition["type"] == "Ready"
+    }
+    assert ready == {"n1": "True", "n2": "True"}
+
+
+def test_a_second_run_changes_nothing_and_no_process_is_new(cluster: Cluster) -> None:
+    before = cluster.processes()
+    done = cluster.run("apply", "--yes")
+    assert (done.returncode, done.stdout) == (0, "No changes: every host is what the inventory says.\n"), done.stderr
+    assert cluster.processes() == before
+    assert cluster.run("plan").returncode == 0
+
+
+def test_services_started_in_the_order_that_works(cluster: Cluster) -> None:
+    started = {name: int(line.rsplit("=", 1)[1]) for name, line in cluster.processes().items()}
+    masters = [f"m1 {unit}" for unit in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")]
+    for node in ("n1", "n2"):
+        order = [*masters, *(f"{node} {unit}" for unit in ("docker", "kubelet", "kube-proxy"))]
+        assert sorted(order, key=started.__getitem__) == order
+
+
+def test_one_flag_is_one_line_of_one_file_and_one_restart_on_each_node(cluster: Cluster) -> None:
+    text = edited(cluster, PROXY, f"{PROXY}, v: 2")
+    planned = changes(cluster.run("plan", "-o", "json", text=text))
+    assert sorted((change["host"], change["action"], change["name"]) for change in planned) == [
+        (node, action, name)
+        for node in ("n1", "n2")
+        for action, name in (
+            ("restart", "kube-proxy"), ("update", "/etc/kubernetes/proxy"), ("wait", "kube-proxy is healthy"),
+        )
+    ]  # fmt: skip
+    for change in planned:
+        assert [line[0] for line in diff_lines(change)] == (["-", "+"] if change["action"] == "update" else [])
+    before = cluster.processes()
+    done = cluster.run("apply", "--yes", "--no-verify", text=text)
+    assert done.returncode == 0, done.stderr
+    after = cluster.processes()
+    assert {name for name in before if before[name] != after[name]} == {"n1 kube-proxy", "n2 kube-proxy"}
+    assert "--v=2" in cluster.on("n1", "tr '\\0' ' ' </proc/$(pidof kube-proxy)/cmdline")
+    assert cluster.run("apply", "--yes", "--no-verify").returncode == 0
+
+
+def test_an_edit_by_hand_shows_in_the_plan_and_is_put_right(cluster: Cluster) -> None:
+    cluster.on("m1", "sed -i 's/--leader-elect=true/--leader-elect=false/' /etc/kubernetes/scheduler")
+    planned = changes(cluster.run("plan", "-o", "json"))
+    assert [(change["host"], change["action"]) for change in planned] == [
+        ("m1", "update"),
+        ("m1", "restart"),
+        ("m1", "wait"),
+    ]
+    removed, added = diff_lines(planned[0])
+    assert "--leader-elect=false" in removed
+    assert "--leader-elect=true" in added
+    assert cluster.run("apply", "--yes", "--no-verify").returncode == 0
+    assert cluster.run("plan").returncode == 0
+
+
+def test_a_run_that_died_between_a_write_and_its_restart_is_continued(cluster: Cluster) -> None:
+    """What such a run leaves behind: the new bytes, under a process that read the old ones."""
+    text = edited(cluster, PROXY, f"{PROXY}, v: 3")
+    rendered = cluster.folder / "rendered"
+    assert cluster.run("render", "--host", "n2", "-o", str(rendered), text=text).returncode == 0
+    new = (rendered / "n2/etc/kubernetes/proxy").read_text()
+    cluster.on("n2", f"cat >/etc/kubernetes/proxy <<'EOF'\n{new}EOF\n")
+    planned = changes(cluster.run("plan", "-o", "json", text=text))
+    on_n2 = [(change["action"], change["reason"]) for change in planned if change["host"] == "n2"]
+    assert on_n2[0] == ("restart", "/etc/kubernetes/proxy changed after it started")
+    assert cluster.run("apply", "--yes", "--no-verify", text=text).returncode == 0
+    assert "--v=3" in cluster.on("n2", "tr '\\0' ' ' </proc/$(pidof kube-proxy)/cmdline")
+    assert cluster.run("apply", "--yes", "--no-verify").returncode == 0
+
+
+def test_a_stopped_service_is_started_again(cluster: Cluster) -> None:
+    cluster.on("n1", "systemctl stop kube-proxy && systemctl disable kube-proxy")
+    planned = changes(cluster.run("plan", "-o", "json"))
+    assert (planned[0]["action"], planned[0]["name"]) == ("start", "kube-proxy")
+    assert cluster.run("apply", "--yes", "--no-verify").returncode == 0
+    assert cluster.on("n1", "systemctl is-enabled kube-proxy") == "enabled\n"
+
+
+def test_a_user_with_sudo_does_as_well_as_root(cluster: Cluster) -> None:
+    done = cluster.run("apply", "--yes", text=edited(cluster, "user: root", "user: ops"))
+    assert (done.returncode, done.stdout) == (0, "No changes: every host is what the inventory says.\n"), done.stderr
+
+
+def test_verify_proves_every_object_and_skips_nothing(cluster: Cluster) -> None:
+    done = cluster.run("verify", "-o", "json")
+    assert done.returncode == 0, done.stderr
+    checks = json.loads(done.stdout)["checks"]
+    assert {check["status"] for check in checks} == {"passed"}, done.stderr
+    left = cluster.on("m1", "kubectl --kubeconfig /etc/kubernetes/admin.kubeconfig get namespaces -o name")
+    assert "verify" not in left.replace("Terminating", "")
+
+
+def test_without_an_image_what_needs_pods_is_skipped_not_passed(cluster: Cluster) -> None:
+    text = "\n".join(line for line in cluster.text.splitlines() if not line.strip().startswith("verify:"))
+    done = cluster.run("verify", "-o", "json", text=text)
+    assert done.returncode == 0, done.stderr
+    states = [check["status"] for check in json.loads(done.stdout)["checks"]]
+    assert "skipped" in states
+    assert "failed" not in states

@@ -1,0 +1,108 @@
+"""Host trouble: exit 1, one clear message, nothing half-written, and the way back. The cluster is left as it was."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.fleet.conftest import Cluster
+
+pytestmark = pytest.mark.fleet
+
+
+def settled(cluster: Cluster) -> None:
+    """The cluster is what its inventory says, whatever a test did to it."""
+    done = cluster.run("apply", "--yes", "--no-verify")
+    assert done.returncode == 0, done.stderr
+    assert cluster.run("plan").returncode == 0
+
+
+def test_a_host_that_refuses_is_named_and_nothing_is_touched(cluster: Cluster) -> None:
+    before = cluster.processes()
+    text = cluster.text.replace("roles: [node]}", "roles: [node], ssh: {port: 2299}}", 1)
+    done = cluster.run("apply", "--yes", text=text)
+    assert done.returncode == 1
+    assert "error: n1: " in done.stderr
+    assert "(port 2299) refuses connections" in done.stderr
+    assert done.stdout == ""
+    assert cluster.processes() == before
+
+
+def test_a_wrong_host_key_is_refused(cluster: Cluster) -> None:
+    master, node = cluster.addresses["m1"], cluster.addresses["n1"]
+    lines = [line.split(maxsplit=1) for line in Path(cluster.known_hosts).read_text().splitlines()]
+    wrong = cluster.folder / "wrong_hosts"
+    kept = [f"{names} {key}" for names, key in lines if node not in names]
+    swapped = [f"{node} {key}" for names, key in lines if master in names]
+    wrong.write_text("\n".join([*kept, *swapped, ""]))
+    done = cluster.run("apply", "--yes", text=cluster.text.replace(cluster.known_hosts, str(wrong)))
+    assert done.returncode == 1
+    assert "error: n1: " in done.stderr
+    assert "is not the one we know" in done.stderr
+
+
+def test_a_wrong_key_is_refused(cluster: Cluster) -> None:
+    key = cluster.folder / "stranger"
+    if not key.exists():
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    done = cluster.run("plan", text=cluster.text.replace(cluster.key, str(key)))
+    assert done.returncode == 1
+    assert done.stderr.count("error: ") >= 3
+    assert str(key) in done.stderr
+
+
+def test_a_user_without_sudo_is_told_what_is_missing(cluster: Cluster) -> None:
+    done = cluster.run("apply", "--yes", text=cluster.text.replace("user: root", "user: guest"))
+    assert done.returncode == 1
+    assert "sudo" in done.stderr
+    assert "NOPASSWD" in done.stderr
+
+
+def test_a_service_that_will_not_start_shows_its_own_words(cluster: Cluster) -> None:
+    """The value passes validation (its flag exists) and kube-scheduler does not take it."""
+    text = f"{cluster.text}  kube-scheduler: {{args: {{leader-elect-lease-duration: banana}}}}\n"
+    done = cluster.run("apply", "--yes", "--no-verify", text=text)
+    assert done.returncode == 1
+    assert 'invalid argument "banana" for "--leader-elect-lease-duration"' in done.stderr
+    assert "--leader-elect-lease-duration: (not set) → banana" in done.stdout
+    assert "Next: " in done.stderr
+    settled(cluster)
+
+
+def test_a_repository_that_cannot_be_reached_is_told_in_yums_words(cluster: Cluster) -> None:
+    repository = "/etc/yum.repos.d/lab.repo"
+    cluster.on(
+        "n2",
+        f"rpm -e --nodeps kubernetes-client; cp {repository} /root/; sed -i 's/^baseurl=.*/baseurl=http:\\/\\/127.0.0.1:9\\//' {repository}; yum clean all",
+    )
+    try:
+        done = cluster.run("apply", "--yes", "--no-verify")
+        assert done.returncode == 1
+        assert "n2: could not install package kubernetes-client" in done.stderr
+        assert "Failed to download metadata for repo 'lab'" in done.stderr
+    finally:
+        cluster.on("n2", f"cp /root/lab.repo {repository}; yum clean all")
+    settled(cluster)
+
+
+def test_a_full_disk_keeps_the_old_bytes(cluster: Cluster) -> None:
+    folder, path = "/etc/kubernetes/network", "/etc/kubernetes/network/routes"
+    cluster.on(
+        "n1",
+        f"cp -a {folder} /root/network && mount -t tmpfs -o size=32k,mode=755 tmpfs {folder} && cp -a /root/network/. {folder}",
+    )
+    cluster.on("n1", f"dd if=/dev/zero of={folder}/filler bs=1k status=none 2>/dev/null; true")
+    before = cluster.on("n1", f"sha256sum {path}")
+    text = cluster.text.replace("roles: [node]}", "roles: [node], pod_subnet: 10.244.99.0/24}", 1)
+    try:
+        done = cluster.run("apply", "--yes", "--no-verify", text=text)
+        assert done.returncode == 1
+        assert f"n1: could not update {path}" in done.stderr
+        assert "No space left on device" in done.stderr
+        assert cluster.on("n1", f"sha256sum {path}") == before
+        assert cluster.on("n1", f"find {folder} -name '.k8s-installer.*'") == ""
+    finally:
+        cluster.on("n1", f"umount {folder}")
+    settled(cluster)

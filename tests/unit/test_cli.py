@@ -1,0 +1,115 @@
+"""The command line from outside: exit codes, streams, one clear message for each mistake, nothing touched."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from k8s_installer import __version__
+from tests.unit.test_inventory import GOOD
+
+TEN_LINES = GOOD.replace('"1.5.2"', '"1.20.2"')
+
+
+def installer(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "k8s_installer", *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin", "NO_COLOR": "1", "COLUMNS": "140", "HOME": str(folder)},
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "cluster.yaml").write_text(TEN_LINES)
+    return tmp_path
+
+
+def test_the_version_is_printed(folder: Path) -> None:
+    done = installer("--version", folder=folder)
+    assert (done.returncode, done.stdout) == (0, f"k8s-installer {__version__}\n")
+
+
+@pytest.mark.parametrize("command", ["validate", "render", "plan", "apply", "verify"])
+def test_every_command_shows_an_example(command: str, folder: Path) -> None:
+    done = installer(command, "--help", folder=folder)
+    assert done.returncode == 0
+    assert f"k8s-installer {command} -i cluster.yaml" in " ".join(done.stdout.split())
+
+
+def test_a_valid_inventory_is_said_to_be_so(folder: Path) -> None:
+    done = installer("validate", "-i", "cluster.yaml", folder=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "cluster.yaml: valid: Kubernetes 1.20.2 on 3 hosts (profile 1.20.2)\n"
+    assert json.loads(installer("validate", "-i", "cluster.yaml", "-o", "json", folder=folder).stdout)["valid"] is True
+
+
+@pytest.mark.parametrize("command", ["validate", "render", "plan", "apply --yes", "verify"])
+def test_a_mistake_is_exit_code_2_on_stderr_and_touches_nothing(command: str, folder: Path) -> None:
+    (folder / "cluster.yaml").write_text(TEN_LINES.replace("max-pods", "max-podz"))
+    done = installer(*command.split(), "-i", "cluster.yaml", folder=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: cluster.yaml:8: kubelet has no flag max-podz in Kubernetes 1.20.2 (did you mean max-pods?)\n"
+    assert [path.name for path in folder.iterdir()] == ["cluster.yaml"]
+
+
+def test_a_version_without_a_profile_is_told(folder: Path) -> None:
+    (folder / "cluster.yaml").write_text(TEN_LINES.replace("1.20.2", "1.20.1"))
+    done = installer("plan", "-i", "cluster.yaml", folder=folder)
+    assert done.returncode == 2
+    assert "cluster.yaml:3: unknown Kubernetes version 1.20.1" in done.stderr
+    assert "did you mean 1.20.2?" in done.stderr
+
+
+def test_a_template_with_a_mistake_is_told_before_any_key_is_made(folder: Path) -> None:
+    (folder / "templates" / "kubernetes").mkdir(parents=True)
+    (folder / "templates" / "kubernetes" / "proxy.j2").write_text("# mine\n{{ variabels.KUBE_PROXY_ARGS }}\n")
+    done = installer("plan", "-i", "cluster.yaml", folder=folder)
+    assert done.returncode == 2
+    assert "kubernetes/proxy.j2:2" in done.stderr
+    assert "variabels" in done.stderr
+    assert not (folder / ".k8s-installer").exists()
+
+
+def test_without_a_terminal_apply_wants_yes(folder: Path) -> None:
+    done = installer("apply", "-i", "cluster.yaml", folder=folder)
+    assert done.returncode == 2
+    assert "--yes" in done.stderr
+    assert not (folder / ".k8s-installer").exists()
+
+
+def test_rendered_files_are_written_without_keys(folder: Path) -> None:
+    done = installer("render", "-i", "cluster.yaml", "-o", "out", folder=folder)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "--max-pods=50" in (folder / "out/n2/etc/kubernetes/kubelet").read_text()
+    assert not list(folder.rglob(".k8s-installer"))
+    assert not any(
+        b"PRIVATE KEY-----\nM" in path.read_bytes() for path in (folder / "out").rglob("*") if path.is_file()
+    )
+
+
+def test_rendered_files_go_to_stdout_where_no_folder_is_given(folder: Path) -> None:
+    done = installer("render", "-i", "cluster.yaml", "--host", "n2", folder=folder)
+    assert "==> n2:/etc/kubernetes/kubelet <==" in done.stdout
+    assert "==> n1:" not in done.stdout
+    unknown = installer("render", "-i", "cluster.yaml", "--host", "n9", folder=folder)
+    assert (unknown.returncode, unknown.stderr.splitlines()[0]) == (2, "error: --host: the inventory has no host n9")
+
+
+def test_a_folder_that_cannot_be_written_is_told(folder: Path) -> None:
+    (folder / "out").write_text("a file")
+    done = installer("render", "-i", "cluster.yaml", "-o", "out", folder=folder)
+    assert done.returncode == 2
+    assert "cannot write out/" in done.stderr
+
+
+def test_no_arguments_show_the_help(folder: Path) -> None:
+    assert "validate" in installer(folder=folder).stdout + installer(folder=folder).stderr
