@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterator
 
-from k8s_installer.errors import Finding
+from k8s_installer.errors import Finding, did_you_mean
 from k8s_installer.inventory import Cluster, Host
 from k8s_installer.profiles import Component, Profile, Style
 
@@ -54,6 +53,8 @@ def _misplaced(profile: Profile, host: Host, name: str) -> tuple[str, str] | Non
 def _wrong(profile: Profile, name: str, kind: str, key: str) -> tuple[str, str] | None:
     """What is wrong with one key of a component's `args` or `config`, and what was probably meant."""
     component = profile.components[name]
+    if key.lower().replace("_", "-") in {fixed.lower() for fixed in component.fixed}:
+        return f"{name}: {key} cannot be changed yet: gates, kubeconfigs and other programs go by it", ""
     if kind == "config":
         if component.config:
             return None
@@ -63,7 +64,7 @@ def _wrong(profile: Profile, name: str, kind: str, key: str) -> tuple[str, str] 
     known = _accepted(profile, name, component)
     if key in known:
         return None
-    return f"{name} has no flag {key} in Kubernetes {profile.version}", _did_you_mean(key, known)
+    return f"{name} has no flag {key} in Kubernetes {profile.version}", did_you_mean(key, known)
 
 
 def _accepted(profile: Profile, name: str, component: Component) -> Collection[str]:
@@ -76,8 +77,3 @@ def _accepted(profile: Profile, name: str, component: Component) -> Collection[s
         for flag in component.variables[variable]
         if all(flag in profile.known_flags[program] for program in programs)
     ]
-
-
-def _did_you_mean(word: str, known: Collection[str]) -> str:
-    close = difflib.get_close_matches(word, sorted(known), n=1)
-    return f"did you mean {close[0]}?" if close else ""

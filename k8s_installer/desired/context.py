@@ -14,11 +14,9 @@ def of_cluster(cluster: Cluster, profile: Profile) -> dict[str, object]:
     """What is the same for all hosts: all that a shared file knows."""
     return {
         "cluster": cluster,
-        "version": profile.version,
         "etcd_members": cluster.having(Role.ETCD),
         "masters": cluster.having(Role.MASTER),
         "nodes": cluster.having(Role.NODE),
-        "service_ip": str(cluster.service_cidr[1]),
         "cgroup_driver": profile.cgroup_driver,
         "pause_image": cluster.images.pause or profile.pause_image,
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from k8s_installer.errors import Finding, InventoryError
+from k8s_installer.errors import Finding, InventoryError, did_you_mean
 from k8s_installer.inventory import topology
 from k8s_installer.inventory.cluster import ArgValue, Cluster, Host, Images, Origin, Ssh, Tuning
 from k8s_installer.inventory.schema import ComponentModel, HostModel, InventoryModel, SshModel
@@ -142,7 +141,7 @@ def _finding(detail: ErrorDetails, origin: Origin) -> Finding:
     path = tuple(str(part) for part in detail["loc"] if part != "[key]")
     name = ".".join(path)
     if detail["type"] == "extra_forbidden":
-        return origin.finding(path, f"unknown key {name}", _did_you_mean(path[-1], _keys_at(path[:-1])))
+        return origin.finding(path, f"unknown key {name}", did_you_mean(path[-1], _keys_at(path[:-1])))
     if detail["type"] == "missing":
         return origin.finding(path[:-1], f"missing key {name}")
     given = detail["input"]
@@ -150,7 +149,7 @@ def _finding(detail: ErrorDetails, origin: Origin) -> Finding:
     choices = [
         choice.strip("'") for choice in str(detail.get("ctx", {}).get("expected", "")).replace(" or ", ", ").split(", ")
     ]
-    suggestion = _did_you_mean(given, choices) if isinstance(given, str) else ""
+    suggestion = did_you_mean(given, choices) if isinstance(given, str) else ""
     shown = f" {given!r}" if isinstance(given, str | int | float) else ""
     return origin.finding(path, f"{name}:{shown} {message}", suggestion)
 
@@ -161,8 +160,3 @@ def _keys_at(path: tuple[str, ...]) -> list[str]:
     for part in path:
         here = here.model_fields[part].annotation if hasattr(here, "model_fields") else get_args(here)[1]
     return list(here.model_fields)
-
-
-def _did_you_mean(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {close[0]}?" if close else ""

@@ -12,12 +12,28 @@ from k8s_installer.inventory.cluster import Role
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 # What survives systemd's EnvironmentFile and word splitting as one word of a command line.
-_WORD = re.compile(r"""[^\s"'\\$`%]+""")
+_WORD = re.compile(r"""[^\s\x00-\x1f\x7f"'\\$`%]+""")
+_FLAG = re.compile(r"[A-Za-z0-9][-_A-Za-z0-9]*")
+_DOMAIN_LENGTH = 200  # of 253, so that names of Services fit in front of it
 
 
 def _label(value: str) -> str:
     if not _LABEL.fullmatch(value):
         raise ValueError("must be a DNS label: lower-case letters, digits and '-', at most 63")
+    return value
+
+
+def _domain(value: str) -> str:
+    if len(value) > _DOMAIN_LENGTH or not all(_LABEL.fullmatch(label) for label in value.split(".")):
+        raise ValueError(
+            f"must be DNS labels (lower-case letters, digits, '-') with dots between, at most {_DOMAIN_LENGTH}"
+        )
+    return value
+
+
+def _flag(value: str) -> str:
+    if not _FLAG.fullmatch(value):
+        raise ValueError("is no name of a flag: letters, digits, '-' and '_', without the leading dashes")
     return value
 
 
@@ -38,6 +54,9 @@ def _word(value: object) -> object:
 
 
 Label = Annotated[str, AfterValidator(_label)]
+Domain = Annotated[str, AfterValidator(_domain)]
+Flag = Annotated[str, AfterValidator(_flag)]
+Word = Annotated[str, BeforeValidator(_word)]
 Scalar = str | int | float | bool
 Arg = Annotated[Scalar | list[Scalar] | None, BeforeValidator(_word)]
 ComponentName = Literal[
@@ -57,7 +76,7 @@ class ClusterModel(_Model):
     version: Annotated[str, BeforeValidator(_quoted)]
     pod_cidr: IPv4Network = IPv4Network("10.244.0.0/16")
     service_cidr: IPv4Network = IPv4Network("10.254.0.0/16")
-    dns_domain: str = "cluster.local"
+    dns_domain: Domain = "cluster.local"
     network: Literal["routes", "none"] = "routes"
     security: Literal["tls", "insecure"] = "tls"
 
@@ -77,14 +96,14 @@ class SshModel(_Model):
 class ImagesModel(_Model):
     """`images:`"""  # noqa: D415 - the key itself
 
-    pause: str | None = None
-    verify: str = ""
+    pause: Word | None = None
+    verify: Word = ""
 
 
 class ComponentModel(_Model):
     """One entry of `components:`."""
 
-    args: dict[str, Arg] = {}
+    args: dict[Flag, Arg] = {}
     config: dict[str, object] = {}
 
 

@@ -9,6 +9,9 @@ from k8s_installer.errors import Finding
 from k8s_installer.inventory.cluster import Origin, Role
 from k8s_installer.inventory.schema import HostModel, InventoryModel
 
+SMALLEST = 28  # of a network: the first addresses of each have uses of their own
+LARGEST_SERVICES = 12  # the apiserver refuses a wider service_cidr
+NODE_NAME = 52  # a node's certificate is for system:node:NAME, and X.509 has room for 64 characters
 NODE_PREFIX = 24  # each node's docker hands out a /24: 254 pods, above the kubelet's default limit of 110
 
 
@@ -67,6 +70,8 @@ def _roles(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
     for name, host in model.hosts.items():
         if len(set(host.roles)) != len(host.roles):
             yield origin.finding(("hosts", name, "roles"), f"host {name}: a role stands twice")
+        if Role.NODE in host.roles and len(name) > NODE_NAME:
+            yield origin.finding(("hosts", name), f"host {name}: the name of a node has at most {NODE_NAME} characters")
 
 
 def _addresses(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
@@ -86,9 +91,19 @@ def _addresses(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
 
 def _networks(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
     pods, services = model.cluster.pod_cidr, model.cluster.service_cidr
+    for key, cidr in (("pod_cidr", pods), ("service_cidr", services)):
+        yield from _too_small(("cluster", key), f"{key} {cidr}", cidr, origin)
+    if services.prefixlen < LARGEST_SERVICES:
+        path = ("cluster", "service_cidr")
+        yield origin.finding(path, f"service_cidr {services} is too large: give it at most a /{LARGEST_SERVICES}")
     if pods.overlaps(services):
         line = ("cluster", "service_cidr") if ("cluster", "service_cidr") in origin.lines else ("cluster", "pod_cidr")
         yield origin.finding(line, f"pod_cidr {pods} and service_cidr {services} overlap")
+
+
+def _too_small(path: tuple[str, ...], name: str, network: IPv4Network, origin: Origin) -> Iterator[Finding]:
+    if network.prefixlen > SMALLEST:
+        yield origin.finding(path, f"{name} is too small: give it at least a /{SMALLEST}")
 
 
 def _subnets(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
@@ -108,6 +123,7 @@ def _subnets(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
                 "widen pod_cidr or give the node a pod_subnet",
             )
         elif subnet is not None:
+            yield from _too_small(path, f"host {name}: pod_subnet {subnet}", subnet, origin)
             if not subnet.subnet_of(pods):
                 yield origin.finding(path, f"host {name}: pod_subnet {subnet} is not inside pod_cidr {pods}")
             for other, owner in claimed.items():

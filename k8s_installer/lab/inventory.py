@@ -95,6 +95,9 @@ images:                       # from the lab's own registry
 
 _COMPONENTS = """
 components:
-  docker: {{args: {{insecure-registry: ["{registry}"]}}}}
+  docker:
+    args:
+      insecure-registry: ["{registry}"]
+      signature-verification: null   # the lab's docker 20.10 is not Red Hat's and has no such flag
   kube-proxy: {{args: {{conntrack-max-per-core: 0}}}}   # a container cannot write nf_conntrack_max
 """

@@ -78,7 +78,11 @@ def load_key(pem: bytes) -> PrivateKey:
 
 def new_authority(name: str) -> Pair:
     """A new CA, signed by itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    return self_signed(name, ec.generate_private_key(ec.SECP256R1()))
+
+
+def self_signed(name: str, key: PrivateKey) -> Pair:
+    """A CA of this key, signed by itself; whatever the key has issued before under this name belongs to it."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = (
         _builder(subject, subject, key, AUTHORITY_LIFE)

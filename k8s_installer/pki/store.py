@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from k8s_installer.errors import InputError
@@ -22,8 +25,9 @@ _HINT = "restore the file from a backup, or move the folder away to start with a
 def ensure(folder: Path, cluster: Cluster) -> Pki:
     """Load the cluster's PKI, making what is missing; a second call gives the same bytes.
 
-    A certificate whose names no longer fit the inventory (a host got another address) is issued anew. CAs
-    and the two keys without certificate are never replaced. The folder is 0700, its files 0600.
+    A certificate whose names no longer fit the inventory (a host got another address) is issued anew. The keys
+    of CAs and the two keys without certificate are never replaced. The folder is 0700, its files 0600. A run
+    waits while another one is at it, and continues what one that was cut off has begun.
 
     Raises:
         InputError: the folder cannot be used, or a key that nothing could replace is lost or damaged.
@@ -32,9 +36,26 @@ def ensure(folder: Path, cluster: Cluster) -> Pki:
     if not wanted:
         return Pki({})
     try:
-        return Pki(_ensure(folder, wanted))
+        with _alone(folder):
+            return Pki(_ensure(folder, wanted))
     except OSError as error:
         raise InputError(f"the PKI folder {folder} cannot be used: {error.strerror}: {error.filename}") from error
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; the kernel ends it with the process, however that ends."""
+    handle = -1
+    with suppress(OSError):  # where nothing can be written nothing can be made, and reading needs no lock
+        _folder(folder)
+        handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if handle >= 0:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        if handle >= 0:
+            os.close(handle)
 
 
 def _ensure(folder: Path, wanted: dict[str, Leaf]) -> dict[str, bytes]:
@@ -52,16 +73,20 @@ def _ensure(folder: Path, wanted: dict[str, Leaf]) -> dict[str, bytes]:
 
 
 def _authority(folder: Path, name: str) -> Pair:
-    found = _read(folder, f"{name}.crt"), _read(folder, f"{name}.key")
-    if found == (None, None):
+    certificate, key = _read(folder, f"{name}.crt"), _read(folder, f"{name}.key")
+    if key is None:
+        if certificate is not None:
+            raise InputError(f"{folder / name}.key is gone while its certificate is there", hint=_HINT)
         pair = certificates.new_authority(AUTHORITIES[name])
         _write_pair(folder, name, pair)
         return pair
-    for ending, content in zip(("crt", "key"), found, strict=True):
-        if content is None:
-            raise InputError(f"{folder / name}.{ending} is gone while its other half is there", hint=_HINT)
-    pair = Pair(found[0] or b"", found[1] or b"")
     try:
+        if certificate is None:
+            # A run was cut off between the two, or the file was lost: the key signs another one, under which all
+            # that it has ever issued stays good.
+            certificate = certificates.self_signed(AUTHORITIES[name], certificates.load_key(key)).certificate
+            _write(folder, f"{name}.crt", certificate)
+        pair = Pair(certificate, key)
         Authority(pair)
     except ValueError as error:
         raise InputError(f"{folder / name}.crt and .key are no CA: {error}", hint=_HINT) from error
@@ -116,17 +141,21 @@ def _read(folder: Path, name: str) -> bytes | None:
 
 
 def _write_pair(folder: Path, name: str, pair: Pair) -> None:
-    # A run cut off between the two leaves halves that do not belong together, which the next one notices.
+    # The key first: a CA's key without a certificate can sign one, a certificate without its key is of no use. Halves
+    # of a leaf that do not belong together are noticed by the next run.
     _write(folder, f"{name}.key", pair.key)
     _write(folder, f"{name}.crt", pair.certificate)
+
+
+def _folder(path: Path) -> None:
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.chmod(0o700)
 
 
 def _write(folder: Path, name: str, content: bytes) -> None:
     """Write beside the target and rename: no run ever reads half a file."""
     path = folder / name
-    for parent in dict.fromkeys((folder, path.parent)):
-        parent.mkdir(parents=True, exist_ok=True)
-        parent.chmod(0o700)
+    _folder(path.parent)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # 0600
     try:
         with os.fdopen(handle, "wb") as file:

@@ -7,9 +7,7 @@ accepts, read from the programs themselves.
 
 from k8s_installer.profiles.load import available, load, profile_of
 from k8s_installer.profiles.schema import (
-    After,
     Component,
-    Endpoint,
     FileSpec,
     GateSpec,
     Profile,
@@ -17,5 +15,5 @@ from k8s_installer.profiles.schema import (
 )
 
 __all__ = [
-    "After", "Component", "Endpoint", "FileSpec", "GateSpec", "Profile", "Style", "available", "load", "profile_of",
+    "Component", "FileSpec", "GateSpec", "Profile", "Style", "available", "load", "profile_of",
 ]  # fmt: skip

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from pathlib import Path
 
 import yaml
 
-from k8s_installer.errors import InputError, InventoryError
+from k8s_installer.errors import InputError, InventoryError, did_you_mean
 from k8s_installer.inventory import Cluster
 from k8s_installer.profiles.schema import Profile
 
@@ -27,7 +26,7 @@ def load(version: str) -> Profile:
         InputError: there is none; the message names those that there are.
     """
     if version not in available():
-        raise InputError(_unknown(version), hint=_suggestion(version))
+        raise InputError(_unknown(version), hint=did_you_mean(version, available()))
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as quick, where libyaml is there
     data = yaml.load((_FOLDER / f"{version}.yaml").read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 - a safe one
     flags = json.loads((_FOLDER / "flags" / f"{version}.json").read_text(encoding="utf-8"))
@@ -42,8 +41,8 @@ def profile_of(cluster: Cluster) -> Profile:
         InventoryError: there is none; the finding names the line of `cluster.version`.
     """
     if cluster.version not in available():
-        path = ("cluster", "version")
-        raise InventoryError([cluster.origin.finding(path, _unknown(cluster.version), _suggestion(cluster.version))])
+        suggestion = did_you_mean(cluster.version, available())
+        raise InventoryError([cluster.origin.finding(("cluster", "version"), _unknown(cluster.version), suggestion)])
     return load(cluster.version)
 
 
@@ -53,9 +52,3 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def _unknown(version: str) -> str:
     return f"unknown Kubernetes version {version}: there are profiles for {', '.join(available())}"
-
-
-def _suggestion(version: str) -> str:
-    # 1.20.5 is meant to be 1.20.2 rather than 1.5.2, so the beginning counts first.
-    close = difflib.get_close_matches(version, available(), n=1)
-    return f"did you mean {close[0]}?" if close else ""

@@ -89,10 +89,15 @@ class GateSpec(_Model):
 
 
 class After(_Model):
-    """Components whose gates (or units, where they have none) must have passed: on this host, or on every host."""
+    """Components whose gates (or units, where they have none) must have passed: on this host, or on every host.
+
+    `installed` are those whose packages and files must be on every host, nothing more: a member that starts
+    before the others can be started would wait for a quorum, and give up.
+    """
 
     here: tuple[str, ...] = ()
     everywhere: tuple[str, ...] = ()
+    installed: tuple[str, ...] = ()
 
 
 class FlagSets(_Model):
@@ -109,7 +114,9 @@ class Component(_Model):
 
     `variables` says in which variable of the packaged unit (or, for etcd, in which section of its file) each
     flag lives; `*` takes those that no other names. `accepted_by` is for variables that several programs
-    read: each must know the flag. `reads` are files of other components that the process reads too.
+    read: each must know the flag. `fixed` are the flags (or keys of the configuration file) that gates, kubeconfigs
+    and other programs go by: an inventory cannot change them. `reads` are files of other components that the
+    process reads too.
     """
 
     why: str
@@ -117,11 +124,11 @@ class Component(_Model):
     unit: str = ""
     packages: Mapping[str, str] = {}
     after: After = After()
-    ports: Mapping[str, int] = {}
     style: Style = Style.KUBERNETES
     variables: Mapping[str, tuple[str, ...]] = {}
     accepted_by: Mapping[str, tuple[str, ...]] = {}
     flags: FlagSets = FlagSets()
+    fixed: tuple[str, ...] = ()
     config: Mapping[str, object] = {}
     files: Mapping[str, FileSpec] = {}
     reads: tuple[str, ...] = ()

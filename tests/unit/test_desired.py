@@ -130,7 +130,10 @@ def test_etcd_members_start_together_and_are_asked_when_all_run() -> None:
     wanted = desired(cluster(topology="etcd-apart"))
     members = {unit(host, "etcd") for host in ("e1", "e2", "e3")}
     for host in ("e1", "e2", "e3"):
-        assert not members & set(wanted[unit(host, "etcd")].after)
+        after = set(wanted[unit(host, "etcd")].after)
+        assert not members & after
+        assert {Ref(other.host, Kind.PACKAGE, "etcd") for other in members} <= after
+        assert {Ref(other.host, Kind.FILE, "/etc/etcd/pki/etcd.key") for other in members} <= after
         assert members <= set(wanted[gate(host, "etcd is healthy")].after)
     gates = {gate(host, "etcd is healthy") for host in ("e1", "e2", "e3")}
     for host in ("m1", "m2"):
@@ -162,9 +165,32 @@ def test_a_node_is_asked_for_on_the_first_master_and_explained_by_its_own_kubele
 
 def test_an_insecure_cluster_is_asked_over_http_and_has_no_keys() -> None:
     wanted = desired(cluster("1.5.2", "insecure"))
-    assert [ref for ref in wanted if "pki" in ref.name or "kubeconfig" in ref.name] == []
+    assert [ref for ref in wanted if "pki" in ref.name or "kube/config" in ref.name or "kubeconfig" in ref.name] == []
     urls = [item.resource.url for item in wanted.values() if isinstance(item.resource, Gate)]
     assert all(url.startswith("http://127.0.0.1:") for url in urls)
+
+
+@pytest.mark.parametrize("version", ["1.5.2", "1.20.2"])
+def test_kubectl_of_root_on_a_master_finds_the_administrators_file_where_it_looks_first(version: str) -> None:
+    wanted = desired(cluster(version))
+    config = file(wanted, "m1", "/root/.kube/config")
+    assert (config.mode, config.owner) == (0o600, "root")
+    assert b"client-key: /etc/kubernetes/pki/admin.key\n" in config.content
+    assert [ref.host for ref in wanted if ref.name == "/root/.kube/config"] == ["m1"]
+
+
+@pytest.mark.parametrize(("version", "security"), MODES)
+def test_docker_keeps_the_options_of_its_package_but_for_the_log_driver(version: str, security: str) -> None:
+    options = file(desired(cluster(version, security)), "n1", "/etc/sysconfig/docker").content
+    assert b"OPTIONS='--selinux-enabled=true --signature-verification=false --log-driver=json-file " in options
+    assert b"    DOCKER_CERT_PATH=/etc/docker\n" in options
+    other = cluster(version, security, more="components: {docker: {args: {signature-verification: null}}}")
+    assert b"signature" not in file(desired(other), "n1", "/etc/sysconfig/docker").content
+
+
+def test_the_hosts_network_comes_back_behind_the_initscripts() -> None:
+    lines = file(desired(cluster()), "m1", "/etc/systemd/system/kubernetes-network.service").content.splitlines()
+    assert {b"PartOf=network.service", b"After=network.service"} <= set(lines)
 
 
 @pytest.mark.parametrize(("version", "pinned"), [("1.5.2", "1.5.2"), ("1.20.2", "1.20.2")])

@@ -210,6 +210,32 @@ components:
     ]
 
 
+def test_what_gates_and_kubeconfigs_go_by_cannot_be_changed() -> None:
+    lab = cluster(
+        topology="""
+  c1:
+    address: 10.77.0.11
+    roles: [etcd, master, node]
+    components:
+      kube-apiserver:
+        args: {secure-port: 7443}
+""",
+        more="""
+components:
+  etcd: {args: {LISTEN_CLIENT_URLS: "http://0.0.0.0:1"}}
+  kubelet: {config: {healthzPort: 1}}
+  kube-scheduler: {args: {bind-address: null}}
+""",
+    )
+    why = "cannot be changed yet: gates, kubeconfigs and other programs go by it"
+    assert findings(lab) == [
+        f"8: kube-apiserver: secure-port {why}",
+        f"11: etcd: LISTEN_CLIENT_URLS {why}",
+        f"12: kubelet: healthzPort {why}",
+        f"13: kube-scheduler: bind-address {why}",
+    ]
+
+
 def test_the_kubelet_of_1_5_has_no_configuration_file() -> None:
     assert findings(cluster("1.5.2", more="components: {kubelet: {config: {maxPods: 1}}}")) == [
         "6: kubelet has no configuration file in Kubernetes 1.5.2: use args"

@@ -73,9 +73,22 @@ def test_a_wide_claim_takes_its_whole_range() -> None:
         ("roles: [node]}", "roles: [nod]}", "cluster.yaml:7: hosts.n1.roles.0: 'nod' should be 'etcd', 'master' or 'node' (did you mean node?)"),
         ("network: routes", "pod_cidr: 10.254.0.0/20", "cluster.yaml:4: pod_cidr 10.254.0.0/20 and service_cidr 10.254.0.0/16 overlap"),
         ("network: routes", "service_cidr: 10.244.0.0/16", "cluster.yaml:4: pod_cidr 10.244.0.0/16 and service_cidr 10.244.0.0/16 overlap"),
-        ("network: routes", "service_cidr: 10.77.0.8/29", "cluster.yaml:6: host m1: 10.77.0.11 lies inside service_cidr 10.77.0.8/29, which is for the cluster"),
+        ("network: routes", "service_cidr: 10.77.0.0/28", "cluster.yaml:6: host m1: 10.77.0.11 lies inside service_cidr 10.77.0.0/28, which is for the cluster"),
         ("network: routes", "pod_cidr: 10.244.7.0/24", "cluster.yaml:8: node n2 has no network: pod_cidr 10.244.7.0/24 has no /24 left for it (widen pod_cidr or give the node a pod_subnet)"),
         ("n2: {", "n2: {pod_subnet: 10.1.0.0/24, ", "cluster.yaml:8: host n2: pod_subnet 10.1.0.0/24 is not inside pod_cidr 10.244.0.0/16"),
+        ("network: routes", "service_cidr: 10.9.0.0/32", "cluster.yaml:4: service_cidr 10.9.0.0/32 is too small: give it at least a /28"),
+        ("network: routes", "service_cidr: 10.9.0.0/29", "cluster.yaml:4: service_cidr 10.9.0.0/29 is too small: give it at least a /28"),
+        ("network: routes", "service_cidr: 16.0.0.0/11", "cluster.yaml:4: service_cidr 16.0.0.0/11 is too large: give it at most a /12"),
+        ("network: routes", "network: none\n  pod_cidr: 10.244.0.0/31", "cluster.yaml:5: pod_cidr 10.244.0.0/31 is too small: give it at least a /28"),
+        ("n2: {", "n2: {pod_subnet: 10.244.3.0/32, ", "cluster.yaml:8: host n2: pod_subnet 10.244.3.0/32 is too small: give it at least a /28"),
+        ("network: routes", "dns_domain: 'ä b'", "cluster.yaml:4: cluster.dns_domain: 'ä b' must be DNS labels (lower-case letters, digits, '-') with dots between, at most 200"),
+        ("network: routes", "dns_domain: a..b", "cluster.yaml:4: cluster.dns_domain: 'a..b' must be DNS labels (lower-case letters, digits, '-') with dots between, at most 200"),
+        ("n1: {", "n" * 53 + ": {", f"cluster.yaml:7: host {'n' * 53}: the name of a node has at most 52 characters"),
+        ("components:\n", "images: {pause: 'a b\" $X'}\ncomponents:\n", "cluster.yaml:9: images.pause: 'a b\" $X' cannot stand in an EnvironmentFile: no spaces, quotes, \\, $, % or `"),
+        ("components:\n", "images: {verify: 'a%b'}\ncomponents:\n", "cluster.yaml:9: images.verify: 'a%b' cannot stand in an EnvironmentFile: no spaces, quotes, \\, $, % or `"),
+        ("components:\n", "components:\n  docker: {args: {'x y\" z': 1}}\n", "cluster.yaml:10: components.docker.args.x y\" z: 'x y\" z' is no name of a flag: letters, digits, '-' and '_', without the leading dashes"),
+        ("components:\n", "components:\n  etcd: {args: {--debug: true}}\n", "cluster.yaml:10: components.etcd.args.--debug: '--debug' is no name of a flag: letters, digits, '-' and '_', without the leading dashes"),
+        ("max-pods: 50", 'max-pods: "\\0"', "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: '\\x00' cannot stand in an EnvironmentFile: no spaces, quotes, \\, $, % or `"),
         ("m1: {", "m1: {pod_subnet: 10.244.9.0/24, ", "cluster.yaml:6: host m1 has a pod_subnet but is no node"),
         ('"1.5.2"', "1.20", 'cluster.yaml:3: cluster.version: 1.2 must be quoted: write "1.2" with the quotes, or YAML reads a number'),
         ("m1: {address", "M_1: {address", "cluster.yaml:6: hosts.M_1: 'M_1' must be a DNS label: lower-case letters, digits and '-', at most 63"),
@@ -91,6 +104,15 @@ def test_a_wide_claim_takes_its_whole_range() -> None:
 )  # fmt: skip
 def test_what_is_wrong_is_said_once_with_its_line(old: str, new: str, message: str) -> None:
     assert complaint(GOOD.replace(old, new, 1)) == message
+
+
+def test_the_smallest_networks_and_dotted_domains_are_good() -> None:
+    networks = "pod_cidr: 10.1.0.0/27\n  service_cidr: 10.9.0.0/28\n  dns_domain: k8s.example-1.org"
+    text = GOOD.replace("network: routes", networks)
+    text = text.replace("n1: {", "n1: {pod_subnet: 10.1.0.0/28, ").replace("n2: {", "n2: {pod_subnet: 10.1.0.16/28, ")
+    cluster = read(text)
+    assert (str(cluster.hosts[2].pod_subnet), cluster.dns_domain) == ("10.1.0.16/28", "k8s.example-1.org")
+    assert read(GOOD + "images: {pause: null, verify: 'r:5000/a/b:1@sha256:0f'}\n").images.pause == ""
 
 
 def test_subnets_that_do_not_overlap_are_no_finding() -> None:

@@ -4,6 +4,7 @@ import base64
 import datetime as dt
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor, wait
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -163,8 +164,7 @@ def test_a_damaged_leaf_is_issued_anew(
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("ca.key", None, r"ca\.key is gone while its other half is there"),
-        ("ca.crt", None, r"ca\.crt is gone while its other half is there"),
+        ("ca.key", None, r"ca\.key is gone while its certificate is there"),
         ("etcd-ca.crt", b"rubbish", r"etcd-ca\.crt and \.key are no CA: "),
         ("etcd-ca.key", rsa_pem(), r"the key does not belong to the certificate"),
         ("sa.key", b"rubbish", r"sa\.key is no key: "),
@@ -184,6 +184,68 @@ def test_what_nothing_could_replace_is_never_replaced(
     with pytest.raises(InputError, match=message) as caught:
         pki.ensure(tmp_path, lab)
     assert "backup" in caught.value.hint
+
+
+def test_a_run_that_was_cut_off_between_a_key_and_its_certificate_is_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = store._write
+
+    def killed(folder: Path, name: str, content: bytes) -> None:
+        if name == "ca.crt":
+            raise KeyboardInterrupt
+        write(folder, name, content)
+
+    monkeypatch.setattr(store, "_write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        pki.ensure(tmp_path, cluster())
+    monkeypatch.undo()
+    key = (tmp_path / "ca.key").read_bytes()
+    assert pki.ensure(tmp_path, cluster())["ca.key"] == key
+
+
+def test_a_lost_certificate_of_a_ca_comes_back_and_what_it_issued_stays_good(
+    made: tuple[Path, Cluster, pki.Pki], tmp_path: Path
+) -> None:
+    _, lab, first = made
+    for file, pem in first.files.items():
+        store._write(tmp_path, file, pem)
+    (tmp_path / "ca.crt").unlink()
+    second = pki.ensure(tmp_path, lab)
+    assert {name for name in names(lab) if second[name] != first[name]} == {"ca.crt"}
+    certificate(first["admin.crt"]).verify_directly_issued_by(certificate(second["ca.crt"]))
+
+
+def test_a_key_that_can_sign_nothing_is_not_replaced(tmp_path: Path) -> None:
+    store._write(tmp_path, "ca.key", b"rubbish")
+    with pytest.raises(InputError, match=r"ca\.crt and \.key are no CA: "):
+        pki.ensure(tmp_path, cluster())
+    assert (tmp_path / "ca.key").read_bytes() == b"rubbish"
+
+
+def test_first_runs_at_once_agree(tmp_path: Path) -> None:
+    with ThreadPoolExecutor() as pool:
+        first, second = pool.map(lambda _: pki.ensure(tmp_path / "pki", cluster()), range(2))
+    assert first == second == pki.ensure(tmp_path / "pki", cluster())
+
+
+def test_a_run_waits_for_the_one_that_has_the_folder(tmp_path: Path) -> None:
+    with ThreadPoolExecutor() as pool:
+        with store._alone(tmp_path):
+            waiting = pool.submit(pki.ensure, tmp_path, cluster())
+            assert not wait([waiting], timeout=0.3).done
+            assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+        assert waiting.result(timeout=60)["ca.key"] == (tmp_path / "ca.key").read_bytes()
+
+
+def test_a_folder_that_can_only_be_read_is_read(
+    made: tuple[Path, Cluster, pki.Pki], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> int:
+        raise OSError(30, "Read-only file system", "x")
+
+    monkeypatch.setattr(os, "open", refused)
+    assert pki.ensure(made[0], made[1]) == made[2]
 
 
 def test_a_lost_public_half_of_the_token_key_comes_back(made: tuple[Path, Cluster, pki.Pki], tmp_path: Path) -> None:

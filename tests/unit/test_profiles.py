@@ -96,8 +96,31 @@ def test_every_key_is_readable_by_its_owner_alone(profile: Profile) -> None:
 def test_what_a_component_waits_for_or_reads_of_others_exists(profile: Profile) -> None:
     paths = {path for component in profile.components.values() for path in component.files}
     for component in profile.components.values():
-        assert {*component.after.here, *component.after.everywhere} <= set(profile.components)
+        assert {*component.after.here, *component.after.everywhere, *component.after.installed} <= set(
+            profile.components
+        )
         assert set(component.reads) <= paths
+
+
+@every_profile
+def test_what_is_fixed_is_a_flag_or_a_key_that_exists(profile: Profile) -> None:
+    for name, component in profile.components.items():
+        sets = component.flags
+        known = profile.known_flags.get(name, frozenset({*sets.always, *sets.tls, *sets.insecure}))
+        assert set(component.fixed) <= known | set(component.config), name
+
+
+@every_profile
+def test_a_port_that_a_gate_asks_is_fixed_where_a_flag_sets_it(profile: Profile) -> None:
+    gates = [gate for component in profile.components.values() for gate in component.gates]
+    asked = [end.url.split("/")[2] for gate in gates for end in (gate.tls, gate.insecure) if end is not None]
+    ports = {int(place.partition(":")[2]) for place in asked}
+    for name, component in profile.components.items():
+        sets = component.flags
+        defaults = {**sets.always, **sets.tls, **sets.insecure, **component.config}
+        assert {key for key, value in defaults.items() if isinstance(value, int) and value in ports} <= set(
+            component.fixed
+        ), name
 
 
 @every_profile

@@ -45,7 +45,7 @@ def test_the_inventory_is_what_apply_wants() -> None:
             "n2": {"address": "10.77.4.22", "roles": ["node"]},
         },
         "components": {
-            "docker": {"args": {"insecure-registry": ["10.77.4.1:5000"]}},
+            "docker": {"args": {"insecure-registry": ["10.77.4.1:5000"], "signature-verification": None}},
             "kube-proxy": {"args": {"conntrack-max-per-core": 0}},
         },
     }
