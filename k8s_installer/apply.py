@@ -77,11 +77,15 @@ def apply(plan: Plan, remotes: Mapping[str, Remote], on_event: OnEvent, stop: th
         stop: once it is set, what has begun is finished and nothing new begins.
     """
     course = _Course(plan, on_event, stop)
-    with ThreadPoolExecutor(WORKERS) as pool:
+    pool = ThreadPoolExecutor(WORKERS)
+    try:
         while course.unfinished():
             for job in course.next_jobs():
                 pool.submit(_work, job, plan, remotes, course.inbox)
             course.receive()
+    finally:
+        # after a second Ctrl-C nobody waits: the workers end when their connections are closed
+        pool.shutdown(wait=False, cancel_futures=True)
     return Run(tuple(course.events), stop.is_set())
 
 
@@ -114,7 +118,7 @@ class _Course:
         self.states = [State.WAITING] * len(self.plan.changes)
 
     def unfinished(self) -> bool:
-        return bool(self.taken) or State.WAITING in self.states
+        return bool(self.taken) or State.WAITING in self.states or State.RUNNING in self.states
 
     def next_jobs(self) -> list[tuple[int, ...]]:
         """What can begin now: one script for each idle host, and every gate whose time has come."""
@@ -131,6 +135,8 @@ class _Course:
         jobs = [tuple(sorted(script, key=self._place)) for script in scripts.values()]
         jobs += [(index,) for index in waiting if self._is_gate(index) and self._free(index, set())]
         self.taken.update(*jobs)
+        if not self.taken and self.unfinished():
+            raise AssertionError(f"nothing can begin, and this waits: {self._waiting()}")
         return jobs
 
     def receive(self) -> None:
@@ -192,10 +198,13 @@ Tell = Callable[[int, State, str], None]
 def _work(indices: tuple[int, ...], plan: Plan, remotes: Mapping[str, Remote], inbox: _Inbox) -> None:
     """A worker's whole life: do the job, report every step, and never leave the caller without an answer."""
     changes = [(index, plan.changes[index]) for index in indices]
-    left = list(indices)
+    left = list(indices)  # what has not ended
+    begun: set[int] = set()
 
     def tell(index: int, state: State, detail: str) -> None:
-        if state in (State.DONE, State.FAILED):
+        if state is State.RUNNING:
+            begun.add(index)
+        else:
             left.remove(index)
         inbox.put(Event(index, state, time.monotonic(), detail))
 
@@ -212,6 +221,8 @@ def _work(indices: tuple[int, ...], plan: Plan, remotes: Mapping[str, Remote], i
         tell(left[0], State.FAILED, "\n".join(filter(None, (str(error), error.hint))))
     except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits for this one
         fault = error
+    for index in [index for index in left if index in begun]:
+        tell(index, State.SKIPPED, "it was in one transaction with what failed")
     inbox.put(_Finished(indices, lost, fault))
 
 

@@ -6,6 +6,7 @@ import json
 import shlex
 from dataclasses import dataclass
 
+from k8s_installer import curl
 from k8s_installer.resources import Check, Gate
 
 
@@ -21,13 +22,9 @@ class Answer:
 
 def script(gate: Gate) -> str:
     """Ask a gate's URL once, and how its unit is doing; reads only."""
-    words = ["curl", "-sS", "-m", "5", "-w", "\\nstatus %{http_code}\\n"]
-    for option, path in (("--cacert", gate.ca), ("--cert", gate.cert), ("--key", gate.key)):
-        words += [option, path] if path else []
+    words = curl.command(gate.url, "-w", "\\nstatus %{http_code}\\n", ca=gate.ca, cert=gate.cert, key=gate.key)
     unit = shlex.quote(gate.unit)
-    return (
-        f"{shlex.join([*words, gate.url])} 2>&1\nsystemctl show -p ActiveState -p SubState -p MainPID {unit}.service\n"
-    )
+    return f"{shlex.join(words)} 2>&1\nsystemctl show -p ActiveState -p SubState -p MainPID {unit}.service\n"
 
 
 def judge(gate: Gate, output: str) -> Answer:

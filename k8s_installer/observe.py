@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 
 from k8s_installer.desired.model import Wanted
-from k8s_installer.resources import File, Kind, Missing, Ref, Seen, SeenFile, SeenPackage, SeenUnit
+from k8s_installer.resources import File, Gone, Kept, Kind, Missing, Ref, Seen, SeenFile, SeenPackage, SeenUnit
 
 UNIT_PROPERTIES = (
     "Id", "LoadState", "ActiveState", "SubState", "UnitFileState", "MainPID",
@@ -46,12 +46,12 @@ _CLOCK = 'read -r up idle </proc/uptime; echo "clock $(date +%s.%N) $up"\n'
 
 def script(wanted: Sequence[Wanted]) -> str:
     """The one script that asks a host for everything in `wanted` (all of that host)."""
-    files = [(item.ref.name, item.resource) for item in wanted if isinstance(item.resource, File)]
+    files = [(item.ref.name, item.resource) for item in wanted if isinstance(item.resource, File | Kept | Gone)]
     packages = [item.ref.name for item in wanted if item.ref.kind is Kind.PACKAGE]
     units = [item.ref.name for item in wanted if item.ref.kind is Kind.UNIT]
     parts = [_CLOCK]
     if files:
-        shown = [f"{file.sha256} {path}" for path, file in files if not file.secret]
+        shown = [f"{file.sha256} {path}" for path, file in files if not isinstance(file, Gone) and not file.secret]
         paths = "\n".join(path for path, _ in files)
         parts.append(_FILES.format(paths=paths, wanted="\n".join(shown), largest=LARGEST_DIFF))
     if packages:
@@ -90,17 +90,20 @@ def boot_time(by_word: dict[str, list[str]]) -> float:
 
 def files(by_word: dict[str, list[str]]) -> dict[str, SeenFile]:
     """From find's, sha256sum's and base64's lines; anything but a regular file has an empty sum and so differs."""
+    now = float(by_word["clock"][0].split()[0])
     sums = {path: digest for digest, path in (line.split("  ", 1) for line in by_word.get("sum", ()))}
     contents = {path: base64.b64decode(text) for path, text in _pairs(by_word.get("content", ()))}
     result: dict[str, SeenFile] = {}
     for line in by_word.get("file", ()):
-        kind, mode, owner, group, modified, path = line.split(" ", 5)
+        kind, mode, owner, group, changed, path = line.split(" ", 5)
+        modified = float(changed)
         result[path] = SeenFile(
             sha256=sums.get(path, "") if kind == "f" else "",
             mode=int(mode, 8),
             owner=owner,
             group=group,
-            modified_at=float(modified),
+            # a time to come is from before the clock was set back; nothing can be told from it
+            modified_at=modified if modified <= now else 0.0,
             content=contents.get(path),
         )
     return result

@@ -13,18 +13,23 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from k8s_installer.plan import Action, Change
-from k8s_installer.resources import File, Package
+from k8s_installer.resources import File, Gone, Kept, Package, SeenFile
 
 MARK = "::k8s-installer::"
 JOURNAL_LINES = 20
 # A program that refuses a flag says so once and then prints pages of usage, which push its words out of sight.
 JOURNAL_SEARCHED = 600
 COMPLAINT_LINES = 6
+LARGEST_DIFF = 64 * 1024  # bytes of a file whose difference is shown when it has changed under a plan
 COMPLAINTS = "[Ee]rror: |invalid argument|unknown (shorthand )?flag|panic: |fatal|: [EF][0-9]{4} "
+
+# Where a host keeps what a change replaced, by SHA-256, for a rollback; as secret as what it was.
+KEPT = "/var/lib/k8s-installer/kept"
 
 # Written beside its target, flushed, owned, checked by sum and renamed: a reader sees the old bytes or the new
 # ones, never a mixture, not even after a power cut.
 _PRELUDE = f"""\
+kept=${{K8S_INSTALLER_KEPT:-{KEPT}}}
 say() {{ printf '%s %s\\n' '{MARK}' "$*"; }}
 failed() {{ say "failed $1"; shift; printf '%s\\n' "$@"; exit 1; }}
 evidence() {{
@@ -34,12 +39,22 @@ evidence() {{
   echo '--- end of its journal'
   journalctl --no-pager -n {JOURNAL_LINES} -u "$1" 2>&1
 }}
-put() {{
+sum_of() {{ sum=$(sha256sum <"$1" 2>/dev/null) && echo "${{sum%% *}}" || echo absent; }}
+packaged() {{ # whether a file is as its package brought it: what a plan saw as absent before yum ran
+  rpm -qf --qf '[%{{FILENAMES}} %{{FILEDIGESTS}}\\n]' "$1" 2>/dev/null | grep -qxF "$1 $(sum_of "$1")"
+}}
+keep() (
+  [ -f "$1" ] || exit 0
+  umask 077
+  mkdir -p "$kept" && cp -p "$1" "$kept/new.$$" && mv "$kept/new.$$" "$kept/$(sum_of "$kept/new.$$")"
+)
+place() {{ # path mode owner group sha256 [time]: its bytes come on stdin
   folder=${{1%/*}}
   [ -d "$folder" ] || (umask 022; mkdir -p "$folder") || return 1
   new=$(umask 077; mktemp "$folder/.k8s-installer.XXXXXX") || return 1
-  base64 -d | dd of="$new" conv=fsync status=none &&
-    printf '%s  %s\\n' "$5" "$new" | sha256sum -c --status &&
+  dd of="$new" conv=fsync status=none &&
+    printf '%s  %s\\n' "$5" "$new" | sha256sum -c --status && keep "$1" &&
+    {{ [ -z "${{6-}}" ] || touch -r "$6" "$new"; }} &&
     chown "$3:$4" "$new" && chmod "$2" "$new" && mv -T "$new" "$1" ||
     {{ rm -f "$new"; df -P "$folder"; return 1; }}
   [ ! -x /usr/sbin/restorecon ] || restorecon "$1"
@@ -58,7 +73,7 @@ class Report:
 def script(numbered: Sequence[tuple[int, Change]]) -> str:
     """The script that carries these changes of one host out, in this order."""
     parts = [_PRELUDE]
-    for action, group in groupby(numbered, key=lambda item: _batch(item[1])):
+    for action, group in groupby(numbered, key=lambda item: batch(item[1])):
         changes = list(group)
         if action == "packages":
             parts.append(_packages(changes))
@@ -69,8 +84,8 @@ def script(numbered: Sequence[tuple[int, Change]]) -> str:
     return "".join(parts)
 
 
-def _batch(change: Change) -> str:
-    """Neighbours that one command can carry out together: a yum transaction, a daemon-reload."""
+def batch(change: Change) -> str:
+    """What neighbours have in common that one command carries out: a yum transaction, a daemon-reload, or nothing."""
     if isinstance(change.after, Package):
         return "packages"
     return "reload" if change.action is Action.RELOAD else ""
@@ -103,21 +118,50 @@ def _reload(changes: list[tuple[int, Change]]) -> str:
 
 
 def _single(index: int, change: Change) -> str:
-    body = _file(index, change, change.after) if isinstance(change.after, File) else _unit(index, change)
+    wanted = change.after
+    body = _file(index, change, wanted) if isinstance(wanted, File | Kept | Gone) else _unit(index, change)
     return _each("begin", [index]) + body + _each("done", [index])
 
 
-def _file(index: int, change: Change, file: File) -> str:
+def _file(index: int, change: Change, file: File | Kept | Gone) -> str:
     path = shlex.quote(change.ref.name)
+    stop = f'failed {index} "$out"\n'
+    unmoved = _unmoved(index, change, file)
+    if isinstance(file, Gone):
+        return f"{unmoved}out=$(keep {path} 2>&1 && rm -f {path} 2>&1) || {stop}"
+    owner = f"{file.owner}:{file.group}"
     if change.action is Action.ATTRIBUTES:
-        owner = f"{file.owner}:{file.group}"
-        return f'out=$(chown {owner} {path} && chmod {file.mode:o} {path} 2>&1) || failed {index} "$out"\n'
-    # base64 in lines: dash keeps a heredoc in memory, and a line of megabytes would be slow to scan
-    text = base64.encodebytes(file.content).decode()
+        return f"{unmoved}out=$(chown {owner} {path} 2>&1 && chmod {file.mode:o} {path} 2>&1) || {stop}"
+    place = f"place {path} {file.mode:o} {file.owner} {file.group} {file.sha256}"
+    if isinstance(file, Kept):
+        kept = f'"$kept/{file.sha256}"'  # with its old time: what was never restarted is not out of date
+        return f"{unmoved}out=$({place} {kept} <{kept} 2>&1) || {stop}"
+    time = f" {path}" if change.action is Action.REWRITE else ""
+    return f"{unmoved}out=$(base64 -d <<'BYTES' | {place}{time} 2>&1\n{_base64(file.content)}BYTES\n) || {stop}"
+
+
+def _unmoved(index: int, change: Change, file: File | Kept | Gone) -> str:
+    """Stop where the host's file is neither what the plan saw nor what it wants; the difference is the evidence."""
+    before = change.before
+    if isinstance(before, SeenFile) and not before.sha256:
+        return ""  # no regular file, and so without a sum: whatever it is, it goes
+    path = shlex.quote(change.ref.name)
+    expected = before.sha256 if isinstance(before, SeenFile) else "absent"
+    wanted = "absent" if isinstance(file, Gone) else file.sha256
+    words = f"the plan is stale: {change.ref.name} has changed on the host since it was made"
+    shown = ""
+    if isinstance(before, SeenFile) and before.content is not None and len(before.content) <= LARGEST_DIFF:
+        shown = f" \"$(base64 -d <<'BYTES' | diff -u - {path}\n{_base64(before.content)}BYTES\n)\""
+    arrived = f"packaged {path} || " if expected == "absent" else ""
     return (
-        f"out=$(put {path} {file.mode:o} {file.owner} {file.group} {file.sha256} 2>&1 <<'BYTES'\n{text}BYTES\n"
-        f') || failed {index} "$out"\n'
+        f"case $(sum_of {path}) in {expected}|{wanted}) ;; *) "
+        f'{arrived}failed {index} {shlex.quote(words)} "now: $(sum_of {path})"{shown} ;; esac\n'
     )
+
+
+def _base64(content: bytes) -> str:
+    # in lines: dash keeps a heredoc in memory, and a line of megabytes would be slow to scan
+    return base64.encodebytes(content).decode()
 
 
 def _unit(index: int, change: Change) -> str:
@@ -128,8 +172,8 @@ def _unit(index: int, change: Change) -> str:
         return enable
     # a unit that failed too often refuses to start until its counter is cleared
     reset = f"systemctl reset-failed {unit} 2>/dev/null\n"
-    verb = "restart" if change.action is Action.RESTART else "start"
-    return enable + reset + f"out=$(systemctl {verb} {unit} 2>&1) || {fail}"
+    # restart starts a stopped unit, too; start would join the job of a process that comes up with old settings
+    return enable + reset + f"out=$(systemctl restart {unit} 2>&1) || {fail}"
 
 
 def _each(word: str, indices: Iterable[int]) -> str:

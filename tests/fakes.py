@@ -5,15 +5,31 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from k8s_installer import perform
 from k8s_installer.desired.model import Wanted
 from k8s_installer.errors import TransportError
 from k8s_installer.gates import Answer
-from k8s_installer.plan import Action, Change
+from k8s_installer.plan import QUIET, Action, Change
 from k8s_installer.remote import OnReport, Outcome
-from k8s_installer.resources import File, Gate, Kind, Missing, Package, Ref, Seen, SeenFile, SeenPackage, SeenUnit, Unit
+from k8s_installer.resources import (
+    File,
+    Gate,
+    Gone,
+    Kept,
+    Kind,
+    Missing,
+    Package,
+    Ref,
+    Seen,
+    SeenFile,
+    SeenPackage,
+    SeenUnit,
+    Unit,
+)
 
+IDLE = SeenUnit("loaded", "inactive", "dead", enabled=False, pid=0, started_at=0.0, needs_reload=False)
 UNIT_FOLDERS = ("/etc/systemd/system/", "/usr/lib/systemd/system/")
 
 
@@ -24,8 +40,10 @@ class FakeHost:
     name: str
     owners: set[str] = field(default_factory=lambda: {"root"})
     brings: Mapping[str, Sequence[str]] = field(default_factory=dict)  # package -> the users and units it brings
+    carries: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)  # package -> files that it brings
     files: dict[str, SeenFile] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)
+    kept: dict[str, tuple[bytes, float]] = field(default_factory=dict)  # what changes replaced, by its sum
     packages: dict[str, SeenPackage] = field(default_factory=dict)
     units: dict[str, SeenUnit] = field(default_factory=dict)
     refuses: dict[str, str] = field(default_factory=dict)  # name of a resource -> the words it fails with
@@ -45,33 +63,47 @@ class FakeHost:
         if name not in self.files:
             return Missing.ABSENT
         file = self.files[name]
-        assert isinstance(item.resource, File)
-        shown = not item.resource.secret and file.sha256 != item.resource.sha256
+        wanted = item.resource
+        shown = isinstance(wanted, File | Kept) and not wanted.secret and file.sha256 != wanted.sha256
         return dataclasses.replace(file, content=self.contents[name] if shown else None)
 
     def perform(self, changes: Sequence[tuple[int, Change]], on_report: OnReport) -> Outcome:
         done: set[int] = set()
-        for index, change in changes:
-            if change.ref.name == self.cut_at:
-                raise TransportError(self.name, "the connection was lost")
-            assert change.ref.host == self.name, f"{change.ref} was sent to {self.name}"
+        for word, group in groupby(changes, key=lambda item: perform.batch(item[1])):
+            together = list(group)
+            for some in [together] if word else [[one] for one in together]:
+                failed = self._carry_out(some, on_report)
+                if failed is not None:
+                    return Outcome(frozenset(done), *failed)
+                done.update(index for index, _ in some)
+        return Outcome(frozenset(done))
+
+    def _carry_out(self, some: list[tuple[int, Change]], on_report: OnReport) -> tuple[int, str] | None:
+        """What one command does: all of it begins before any of it ends."""
+        if any(change.ref.name == self.cut_at for _, change in some):
+            raise TransportError(self.name, "the connection was lost")
+        for index, _ in some:
             on_report(perform.Report("begin", index))
+        for index, change in some:
+            assert change.ref.host == self.name, f"{change.ref} was sent to {self.name}"
             self.clock += 1
             words = self.refuses.get(change.ref.name) or self._do(change)
             if words:
                 on_report(perform.Report("failed", index))
-                return Outcome(frozenset(done), index, words)
+                return index, words
             self.log.append(f"{change.action} {change.ref.name}")
-            done.add(index)
+        for index, _ in some:
             on_report(perform.Report("done", index))
-        return Outcome(frozenset(done))
+        return None
 
     def _do(self, change: Change) -> str:
         match change.after:
             case Package() as package:
                 return self._install(package)
-            case File() as file:
-                return self._write(change, file)
+            case File() | Kept() as file:
+                return self._moved(change) or self._write(change, file)
+            case Gone():
+                return self._moved(change) or self._remove(change.ref.name)
             case Unit():
                 return self._service(change)
             case Gate():
@@ -81,26 +113,52 @@ class FakeHost:
         self.packages[package.name] = SeenPackage(package.version or "1.0", "1.el7", self.clock)
         for brought in self.brings.get(package.name, ()):
             self.owners.add(brought)
-            self.units.setdefault(brought, SeenUnit("loaded", "inactive", "dead", False, 0, 0.0, False))
+            self.units.setdefault(brought, IDLE)
+        for path, content in self.carries.get(package.name, {}).items():
+            self.contents[path] = content
+            self.files[path] = SeenFile(File(content).sha256, 0o644, "root", "root", self.clock)
         return ""
 
-    def _write(self, change: Change, file: File) -> str:
+    def _moved(self, change: Change) -> str:
+        path = change.ref.name
+        now = self.files[path].sha256 if path in self.files else "absent"
+        was = change.before.sha256 if isinstance(change.before, SeenFile) else "absent"
+        wanted = change.after.sha256 if isinstance(change.after, File | Kept) else "absent"
+        packaged = was == "absent" and any(
+            files.get(path) == self.contents.get(path) for files in self.carries.values()
+        )
+        return (
+            ""
+            if packaged or now in (was, wanted)
+            else f"the plan is stale: {path} has changed on the host since it was made"
+        )
+
+    def _remove(self, path: str) -> str:
+        if path in self.files:
+            file = self.files.pop(path)
+            self.kept[file.sha256] = (self.contents.pop(path), file.modified_at)
+        return ""
+
+    def _write(self, change: Change, file: File | Kept) -> str:
         path = change.ref.name
         if {file.owner, file.group} - self.owners:
             return f"chown: invalid user: '{file.owner}:{file.group}'"
+        old = self.files.get(path)
         modified = self.clock
         if change.action is Action.ATTRIBUTES:
-            assert path in self.files, f"attributes of {path}, which is not there"
-            assert self.files[path].sha256 == file.sha256
-            modified = self.files[path].modified_at
-        else:
-            assert (change.action is Action.UPDATE) == (path in self.files), f"{change.action} of {path}"
+            assert old is not None, f"attributes of {path}, which is not there"
+            assert old.sha256 == file.sha256
+        if old is not None and change.action in QUIET:
+            modified = old.modified_at
+        if old is not None:
+            self.kept[old.sha256] = (self.contents[path], old.modified_at)
+        content, modified = (file.content, modified) if isinstance(file, File) else self.kept[file.sha256]
         self.files[path] = SeenFile(file.sha256, file.mode, file.owner, file.group, modified)
-        self.contents[path] = file.content
-        if path.startswith(UNIT_FOLDERS) and change.action is not Action.ATTRIBUTES:
+        self.contents[path] = content
+        if path.startswith(UNIT_FOLDERS) and change.action not in QUIET:
             name = path.removeprefix(UNIT_FOLDERS[0]).removeprefix(UNIT_FOLDERS[1]).split(".service")[0]
-            old = self.units.get(name, SeenUnit("loaded", "inactive", "dead", False, 0, 0.0, False))
-            self.units[name] = dataclasses.replace(old, needs_reload=True)
+            unit = self.units.get(name, IDLE)
+            self.units[name] = dataclasses.replace(unit, needs_reload=True)
         return ""
 
     def _service(self, change: Change) -> str:

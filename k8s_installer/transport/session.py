@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from threading import Timer
+from threading import BoundedSemaphore, Timer
 from typing import Protocol
 
 import paramiko
@@ -17,6 +17,8 @@ from k8s_installer.errors import CommandFailed, TransportError
 
 OnLine = Callable[[str], None]
 
+# Scripts at once on one connection: sshd's MaxSessions is 10, and a lock's heartbeat or a log in beside us counts.
+CHANNELS = 6
 _CHUNK = 32 * 1024
 # How often the rest of a long script is offered again to a host that takes no more for now.
 _FEED_SECONDS = 0.01
@@ -34,7 +36,7 @@ class Result:
 
 
 class Transport(Protocol):
-    """The way to one host, used by one thread at a time."""
+    """The way to one host; several threads may use it, and wait for each other where sshd takes no more."""
 
     @property
     def host(self) -> str:
@@ -77,6 +79,7 @@ class SshTransport:
 
     def __init__(self, host: str, client: paramiko.SSHClient, shell: str, close: Callable[[], None]) -> None:
         self._host, self._client, self._shell, self._close = host, client, shell, close
+        self._channels = BoundedSemaphore(CHANNELS)
 
     @property
     def host(self) -> str:
@@ -96,7 +99,8 @@ class SshTransport:
         cut.daemon = True
         cut.start()
         try:
-            status = self._execute(wrap(script, marker).encode(), deadline, out, err)
+            with self._channels:
+                status = self._execute(wrap(script, marker).encode(), deadline, out, err)
         except (OSError, EOFError, paramiko.SSHException) as error:
             if time.monotonic() < deadline:
                 raise self._lost(str(error)) from None

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from k8s_installer import curl
 from k8s_installer.errors import CommandFailed
 from k8s_installer.transport import Transport
 
@@ -98,14 +99,12 @@ def script(access: ApiAccess, requests: Sequence[Request]) -> str:
 
 def _curl(access: ApiAccess, request: Request) -> str:
     # A name of our own, because the server indents what it sends to a browser or to "curl".
-    words = ["curl", "-sS", "-A", "k8s-installer", "-m", str(_CURL_SECONDS)]
-    words += ["-X", request.method, "-w", "\\n%{http_code}"]
-    for option, path in (("--cacert", access.ca), ("--cert", access.cert), ("--key", access.key)):
-        words += [option, path] if path else []
+    options = ["-A", "k8s-installer", "-X", request.method, "-w", "\\n%{http_code}"]
     if request.body is not None:
         kind = _MERGE_PATCH if request.method == "PATCH" else "application/json"
-        words += ["-H", f"Content-Type: {kind}", "--data-binary", "@-"]
-    words.append(access.url + request.path)
+        options += ["-H", f"Content-Type: {kind}", "--data-binary", "@-"]
+    url = access.url + request.path
+    words = curl.command(url, *options, ca=access.ca, cert=access.cert, key=access.key, seconds=_CURL_SECONDS)
     pipe = f"{shlex.join(words)} 2>&1 | base64 | tr -d '\\n'; echo"
     if request.body is None:
         return pipe

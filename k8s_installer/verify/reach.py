@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from k8s_installer import curl
 from k8s_installer.errors import HostError
 from k8s_installer.transport import Transport
 from k8s_installer.verify.poll import Deadline
@@ -27,10 +28,10 @@ class Heard:
 
 def script(url: str, times: int) -> str:
     """Ask a URL `times` times, each on a connection of its own; one line for each answer, until one fails."""
-    curl = shlex.join(["curl", "-sS", "-m", str(_CURL_SECONDS), url])
+    ask = shlex.join(curl.command(url, seconds=_CURL_SECONDS))
     return (
         f"i=0; while [ $i -lt {times} ]; do i=$((i+1))\n"
-        f"if answer=$({curl} 2>&1); then word=answer; else word=failure; fi\n"
+        f"if answer=$({ask} 2>&1); then word=answer; else word=failure; fi\n"
         "printf '%s %s\\n' \"$word\" \"$(printf %s \"$answer\" | tr '\\n' ' ' | cut -c 1-300)\"\n"
         "[ $word = answer ] || break; done\n"
     )

@@ -24,6 +24,13 @@ from k8s_installer.resources import (
     Unit,
 )
 
+CONFIG = b"""\
+ETCD_DATA_DIR="/var/lib/etcd/default.etcd"
+ETCD_LISTEN_CLIENT_URLS="http://127.0.0.1:2379"
+ETCD_NAME="suite"
+ETCD_ADVERTISE_CLIENT_URLS="http://127.0.0.1:2379"
+"""
+
 
 def want(remote: Remote, kind: Kind, name: str, resource: Resource, *after: Wanted) -> Wanted:
     return Wanted(Ref(remote.name, kind, name), resource, "suite", tuple(item.ref for item in after), "the suite")
@@ -94,14 +101,17 @@ def services(remote: Remote) -> None:
     drop_in = "/etc/systemd/system/etcd.service.d/10-suite.conf"
     definition = want(remote, Kind.FILE, drop_in, File(b"[Service]\nNice=1\n"), package)
     owned = want(remote, Kind.FILE, "/etc/etcd/suite", File(b"", 0o600, "etcd", "etcd"), package)
-    unit = want(remote, Kind.UNIT, "etcd", Unit("etcd", (drop_in,), ("/etc/etcd/suite",), ("etcd",)), definition, owned)
+    # the package brings this file: when its turn comes it is there, although the plan saw none
+    config = want(remote, Kind.FILE, "/etc/etcd/etcd.conf", File(CONFIG), package)
+    reads = ("/etc/etcd/suite", "/etc/etcd/etcd.conf")
+    unit = want(remote, Kind.UNIT, "etcd", Unit("etcd", (drop_in,), reads, ("etcd",)), definition, owned, config)
     gate = Gate("http://127.0.0.1:2379/health", Check.ETCD_HEALTH, "etcd")
-    everything = (package, definition, owned, unit)
+    everything = (package, definition, owned, config, unit)
     assert set(remote.observe(everything).values()) == {Missing.ABSENT}
     assert not remote.probe(gate).holds
 
     plan = planned(remote, *everything)
-    assert actions(plan) == [Action.INSTALL, Action.CREATE, Action.CREATE, Action.RELOAD, Action.START]
+    assert actions(plan) == [Action.INSTALL, *[Action.CREATE] * 3, Action.RELOAD, Action.START]
     outcome, _ = carried_out(remote, plan)
     assert outcome.failed is None, outcome.evidence
     seen = remote.observe(everything)
@@ -114,18 +124,18 @@ def services(remote: Remote) -> None:
     assert "etcd" in remote.evidence("etcd")
 
     changed = want(remote, Kind.FILE, drop_in, File(b"[Service]\nNice=2\n"), package)
-    plan = planned(remote, package, changed, owned, unit)
+    plan = planned(remote, package, changed, owned, config, unit)
     assert actions(plan) == [Action.UPDATE, Action.RELOAD, Action.RESTART]
     # cut off before the restart: the next plan finds a process that is older than its definition
     half = Plan(plan.changes[:2], plan.after[:2])
     carried_out(remote, half)
-    again = planned(remote, package, changed, owned, unit)
+    again = planned(remote, package, changed, owned, config, unit)
     assert actions(again) == [Action.RESTART]
     carried_out(remote, again)
     restarted = remote.observe([unit])[unit.ref]
     assert isinstance(restarted, SeenUnit)
     assert restarted.pid != running.pid
-    assert not planned(remote, package, changed, owned, unit)
+    assert not planned(remote, package, changed, owned, config, unit)
 
     missing = want(remote, Kind.UNIT, "no-such-unit", Unit("no-such-unit"))
     plan = Plan((Change(missing.ref, Action.START, "suite", Missing.ABSENT, missing.resource, "the suite"),), ((),))

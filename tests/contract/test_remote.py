@@ -23,4 +23,6 @@ def test_a_real_host_keeps_the_contract_of_files(host: Transport, tmp_path: Path
 
 
 def test_the_fake_keeps_the_contract_of_services() -> None:
-    remote_suite.services(FakeHost("m1", brings={"etcd": ["etcd"]}))
+    remote_suite.services(
+        FakeHost("m1", brings={"etcd": ["etcd"]}, carries={"etcd": {"/etc/etcd/etcd.conf": b"#[Member]\n"}})
+    )

@@ -267,3 +267,10 @@ def test_sixteen_hosts_at_once(sshd: Sshd) -> None:
 
     with ThreadPoolExecutor(16) as pool:
         assert list(pool.map(ask, range(16))) == [f"{number}\n" for number in range(16)]
+
+
+def test_more_threads_than_sshd_has_sessions_wait_for_each_other(host: Transport) -> None:
+    """MaxSessions is 10 by default: a refused channel would be taken for a lost connection."""
+    with ThreadPoolExecutor(16) as pool:
+        results = list(pool.map(lambda number: host.run(f"sleep 0.2; echo {number}"), range(16)))
+    assert [result.stdout for result in results] == [f"{number}\n" for number in range(16)]

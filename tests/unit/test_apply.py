@@ -7,8 +7,10 @@ import pytest
 
 from k8s_installer import apply as engine
 from k8s_installer.apply import Event, Run, State, apply
+from k8s_installer.desired.model import Wanted
 from k8s_installer.gates import Answer
 from k8s_installer.plan import Plan
+from k8s_installer.resources import File, Kind, Package, Ref
 from tests.fakes import FakeHost
 from tests.unit.example import CONFIG, DROP_IN, desired, hosts
 from tests.unit.test_plan import planned
@@ -66,6 +68,25 @@ def test_independent_changes_of_a_failed_script_are_tried_again_without_it() -> 
     states = outcome(plan, run(plan, fleet))
     assert states[CONFIG] is State.FAILED
     assert states["/etc/kubernetes/pki/apiserver.key"] is State.DONE
+
+
+def test_a_transaction_that_fails_fails_whole_and_the_run_ends() -> None:
+    """yum takes several packages at once: all have begun when one of them is not to be had."""
+    fleet = hosts()
+    fleet["m1"].refuses["etcd"] = "No package etcd available."
+    packages = {
+        Ref("m1", Kind.PACKAGE, name): Wanted(Ref("m1", Kind.PACKAGE, name), Package(name), "etcd", (), "a test")
+        for name in ("kubernetes-client", "etcd", "docker")
+    }
+    behind = Ref("m1", Kind.FILE, "/etc/kubernetes/config")
+    first = Ref("m1", Kind.PACKAGE, "kubernetes-client")
+    plan = planned({**packages, behind: Wanted(behind, File(b""), "etcd", (first,), "a test")}, fleet)
+    done = run(plan, fleet)
+    assert outcome(plan, done) == {
+        "kubernetes-client": State.SKIPPED, "etcd": State.FAILED, "docker": State.SKIPPED,
+        "/etc/kubernetes/config": State.SKIPPED,
+    }  # fmt: skip
+    assert [event.detail for event in done.failures] == ["No package etcd available."]
 
 
 def test_a_lost_host_is_not_asked_again_and_the_next_run_goes_on() -> None:

@@ -14,7 +14,7 @@ def gate(check: Check, ca: str = "", cert: str = "", key: str = "") -> Gate:
 
 def test_the_question_is_one_curl_and_one_systemctl() -> None:
     assert script(gate(Check.OK, ca="/pki/ca.crt", cert="/pki/a.crt", key="/pki/a.key")).splitlines() == [
-        "curl -sS -m 5 -w '\\nstatus %{http_code}\\n' --cacert /pki/ca.crt --cert /pki/a.crt --key /pki/a.key https://127.0.0.1:6443/readyz 2>&1",
+        "curl -sS --noproxy '*' -m 5 -w '\\nstatus %{http_code}\\n' --cacert /pki/ca.crt --cert /pki/a.crt --key /pki/a.key https://127.0.0.1:6443/readyz 2>&1",
         "systemctl show -p ActiveState -p SubState -p MainPID kube-apiserver.service",
     ]
 

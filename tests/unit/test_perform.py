@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
+import hashlib
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,7 +12,7 @@ import pytest
 
 from k8s_installer.perform import MARK, Report, evidence, evidence_script, report, script
 from k8s_installer.plan import Action, Change
-from k8s_installer.resources import File, Kind, Missing, Package, Ref, Resource, Unit
+from k8s_installer.resources import File, Gone, Kept, Kind, Missing, Package, Ref, Resource, SeenFile, Unit
 
 
 def change(action: Action, kind: Kind, name: str, after: Resource) -> Change:
@@ -23,7 +26,11 @@ def written(path: Path, content: bytes) -> Change:
 
 def shell(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a script as a host would, with the programs in `folder` before the machine's own."""
-    environment = {"PATH": f"{folder}:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+    environment = {
+        "PATH": f"{folder}:/usr/sbin:/usr/bin:/sbin:/bin",
+        "LC_ALL": "C",
+        "K8S_INSTALLER_KEPT": f"{folder}/kept",
+    }
     return subprocess.run(["/bin/sh", "-s"], input=text, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -50,7 +57,7 @@ def test_every_byte_arrives_with_its_mode(tmp_path: Path) -> None:
 def test_bytes_that_arrive_broken_never_reach_the_target(tmp_path: Path) -> None:
     target = tmp_path / "config"
     target.write_text("old")
-    text = script([(0, written(target, b"new"))]).replace(base64.b64encode(b"new").decode(), "AAAA")
+    text = script([(0, updated(target, b"new", seen(target)))]).replace(base64.b64encode(b"new").decode(), "AAAA")
     result = shell(text, tmp_path)
     assert (result.returncode, marks(result.stdout)) == (1, ["begin 0", "failed 0"])
     assert target.read_text() == "old"
@@ -61,14 +68,91 @@ def test_a_full_disk_leaves_the_old_file_and_says_so(tmp_path: Path) -> None:
     target = tmp_path / "config"
     target.write_text("old")
     program(tmp_path, "dd", 'cat >/dev/null; echo "dd: error writing: No space left on device" >&2; exit 1')
-    result = shell(script([(0, written(target, b"new"))]), tmp_path)
+    result = shell(script([(0, updated(target, b"new", seen(target)))]), tmp_path)
     assert "No space left on device" in evidence(result.stdout)
     assert target.read_text() == "old"
     assert sorted([path.name for path in tmp_path.iterdir()]) == ["config", "dd"]
 
 
+def seen(path: Path, content: bytes | None = None) -> SeenFile:
+    return SeenFile(hashlib.sha256(path.read_bytes()).hexdigest(), 0o640, path.owner(), path.group(), 0.0, content)
+
+
+def updated(path: Path, content: bytes, before: SeenFile, action: Action = Action.UPDATE) -> Change:
+    return dataclasses.replace(written(path, content), action=action, before=before)
+
+
+def test_what_is_replaced_is_kept_by_its_sum_and_can_be_restored(tmp_path: Path) -> None:
+    target = tmp_path / "config"
+    target.write_text("old")
+    before = seen(target)
+    shell(script([(0, updated(target, b"new", before))]), tmp_path)
+    assert (tmp_path / "kept" / before.sha256).read_text() == "old"
+    assert (tmp_path / "kept").stat().st_mode & 0o777 == 0o700
+    kept = Kept(before.sha256, 0o600, before.owner, before.group)
+    back = dataclasses.replace(updated(target, b"", seen(target), Action.RESTORE), after=kept)
+    result = shell(script([(0, back)]), tmp_path)
+    assert marks(result.stdout) == ["begin 0", "done 0"]
+    assert (target.read_text(), target.stat().st_mode & 0o777) == ("old", 0o600)
+
+
+def test_what_a_run_made_is_removed_and_kept(tmp_path: Path) -> None:
+    target = tmp_path / "config"
+    target.write_text("made")
+    gone = dataclasses.replace(updated(target, b"", seen(target), Action.REMOVE), after=Gone())
+    assert marks(shell(script([(0, gone)]), tmp_path).stdout) == ["begin 0", "done 0"]
+    assert not target.exists()
+    assert [path.read_text() for path in (tmp_path / "kept").iterdir()] == ["made"]
+    assert marks(shell(script([(0, gone)]), tmp_path).stdout) == ["begin 0", "done 0"]
+
+
+def test_a_file_that_has_changed_since_the_plan_stops_the_script_and_shows_the_difference(tmp_path: Path) -> None:
+    target = tmp_path / "config"
+    target.write_text("one\ntwo\n")
+    before = seen(target, b"one\ntwo\n")
+    target.write_text("one\nby hand\n")
+    result = shell(script([(0, updated(target, b"new\n", before))]), tmp_path)
+    assert marks(result.stdout) == ["begin 0", "failed 0"]
+    assert f"the plan is stale: {target} has changed on the host" in result.stdout
+    assert "-two\n+by hand\n" in result.stdout
+    assert target.read_text() == "one\nby hand\n"
+    secret = shell(script([(0, updated(target, b"new\n", dataclasses.replace(before, content=None)))]), tmp_path)
+    assert "by hand" not in secret.stdout
+
+
+def test_a_file_that_is_already_what_is_wanted_is_no_reason_to_stop(tmp_path: Path) -> None:
+    target = tmp_path / "config"
+    target.write_text("old")
+    before = seen(target)
+    target.write_text("new")
+    assert marks(shell(script([(0, updated(target, b"new", before))]), tmp_path).stdout) == ["begin 0", "done 0"]
+
+
+def test_a_file_that_should_not_be_there_is_not_overwritten(tmp_path: Path) -> None:
+    target = tmp_path / "config"
+    target.write_text("somebody's")
+    assert marks(shell(script([(0, written(target, b"new"))]), tmp_path).stdout) == ["begin 0", "failed 0"]
+    assert target.read_text() == "somebody's"
+
+
+def test_a_link_in_the_place_of_a_file_gives_way(tmp_path: Path) -> None:
+    target = tmp_path / "config"
+    target.symlink_to("/etc/passwd")
+    link = SeenFile("", 0o777, "root", "root", 0.0)
+    assert marks(shell(script([(0, updated(target, b"new", link))]), tmp_path).stdout) == ["begin 0", "done 0"]
+    assert (target.is_symlink(), target.read_text()) == (False, "new")
+
+
+def test_a_rewrite_that_says_the_same_keeps_the_files_time(tmp_path: Path) -> None:
+    target = tmp_path / "config"
+    target.write_text("A=1")
+    os.utime(target, (1000, 1000))
+    shell(script([(0, updated(target, b"# one\nA=1", seen(target), Action.REWRITE))]), tmp_path)
+    assert (target.read_text(), target.stat().st_mtime) == ("# one\nA=1", 1000)
+
+
 def test_the_first_failure_ends_the_script(tmp_path: Path) -> None:
-    program(tmp_path, "systemctl", '[ "$1" != start ] || { echo "Job for $2 failed" >&2; exit 1; }')
+    program(tmp_path, "systemctl", '[ "$1" != restart ] || { echo "Job for $2 failed" >&2; exit 1; }')
     program(tmp_path, "journalctl", "echo 'etcd: Error: bad flag'; echo usage")
     unit = change(Action.START, Kind.UNIT, "etcd", Unit("etcd"))
     result = shell(
@@ -91,7 +175,7 @@ def test_a_unit_is_enabled_and_then_started(tmp_path: Path, action: Action) -> N
     program(tmp_path, "systemctl", f'echo "$*" >>{tmp_path}/calls')
     shell(script([(0, change(action, Kind.UNIT, "etcd", Unit("etcd")))]), tmp_path)
     calls = (tmp_path / "calls").read_text().splitlines()
-    assert calls == ["enable etcd"] + ([] if action is Action.ENABLE else ["reset-failed etcd", f"{action} etcd"])
+    assert calls == ["enable etcd"] + ([] if action is Action.ENABLE else ["reset-failed etcd", "restart etcd"])
 
 
 def test_neighbouring_packages_are_one_transaction(tmp_path: Path) -> None:
@@ -117,7 +201,8 @@ def test_attributes_touch_no_byte(tmp_path: Path) -> None:
     target.write_text("same")
     before = target.stat()
     owner = File(b"same", 0o600, target.owner(), target.group())
-    shell(script([(0, change(Action.ATTRIBUTES, Kind.FILE, str(target), owner))]), tmp_path)
+    again = dataclasses.replace(change(Action.ATTRIBUTES, Kind.FILE, str(target), owner), before=seen(target))
+    shell(script([(0, again)]), tmp_path)
     after = target.stat()
     assert (after.st_mode & 0o777, after.st_ino, after.st_mtime_ns) == (0o600, before.st_ino, before.st_mtime_ns)
 

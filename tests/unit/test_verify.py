@@ -44,10 +44,10 @@ def test_requests_reach_curl_word_by_word_and_bodies_by_stdin(tmp_path: Path) ->
         run(script, tmp_path, 'for word in "$@"; do printf "%s\\n" "$word"; done; cat; printf "\\n200"')
     )
     first, second, third = (answer.text.split("\n") for answer in answers)
-    options = ["-sS", "-A", "k8s-installer", "-m", "10", "-X"]
+    options = ["-sS", "--noproxy", "*", "-m", "10", "-A", "k8s-installer", "-X"]
     certificates = ["--cacert", "/pki/ca.crt", "--cert", "/pki/admin.crt", "--key", "/pki/admin.key"]
-    assert first[:13] == [*options, "GET", "-w", "\\n%{http_code}", *certificates[:4]]
-    assert first[13:16] == [*certificates[4:], "https://127.0.0.1:6443/a?b=c%3Dd&e"]
+    assert first[:15] == [*options, "GET", "-w", "\\n%{http_code}", *certificates[:4]]
+    assert first[15:18] == [*certificates[4:], "https://127.0.0.1:6443/a?b=c%3Dd&e"]
     assert "Content-Type: application/merge-patch+json" in second
     assert "Content-Type: application/json" in third
     assert json.loads(second[-2]) == body
