@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from k8s_installer.desired.model import Desired, Wanted
+from k8s_installer import settings
+from k8s_installer.desired.model import NO_TURN, Desired, Turn, Wanted
 from k8s_installer.errors import InstallerError
 from k8s_installer.graph import nearest, ordered
 from k8s_installer.resources import (
     File,
     Gate,
+    Gone,
+    Kept,
     Kind,
     Missing,
     Package,
@@ -23,6 +27,7 @@ from k8s_installer.resources import (
     SeenUnit,
     Unit,
 )
+from k8s_installer.rolling import QUARTER, Batch, in_turns
 
 
 class Action(StrEnum):
@@ -32,7 +37,10 @@ class Action(StrEnum):
     UPGRADE = "upgrade"
     CREATE = "create"
     UPDATE = "update"
+    REWRITE = "rewrite"  # other bytes that say the same: a comment, blanks; the file's time stays, nothing restarts
     ATTRIBUTES = "attributes"  # mode or owner alone: the bytes stay, so nothing restarts
+    RESTORE = "restore"  # the bytes that the host kept from before a change
+    REMOVE = "remove"
     RELOAD = "daemon-reload"
     START = "start"
     RESTART = "restart"
@@ -40,11 +48,15 @@ class Action(StrEnum):
     WAIT = "wait"
 
 
+QUIET = frozenset({Action.ATTRIBUTES, Action.REWRITE})  # changes of files that no process needs to hear of
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One step of a plan: from what was seen to what is wanted.
 
     `before` is what the host had when the plan was made. `reason` is for people; code never branches on it.
+    `turn` is whose turn it belongs to: a rollback undoes a whole turn.
     """
 
     ref: Ref
@@ -53,6 +65,7 @@ class Change:
     before: Seen
     after: Resource
     reason: str
+    turn: Turn = NO_TURN
 
     @property
     def reversible(self) -> bool:
@@ -71,24 +84,30 @@ class Plan:
         return bool(self.changes)
 
 
-def make_plan(desired: Desired, seen: Mapping[Ref, Seen]) -> Plan:
+def make_plan(desired: Desired, seen: Mapping[Ref, Seen], batch: Batch = QUARTER) -> Plan:
     """Compare what is wanted with what was seen.
 
     Args:
         desired: every resource by name, with its edges.
         seen: what the hosts answered, for every package, file and unit that is wanted.
+        batch: how many nodes may restart something at the same time.
 
     Raises:
         InstallerError: something wanted is unknown; a plan over guesses is no plan.
     """
-    order = ordered(desired, {ref: wanted.after for ref, wanted in desired.items()})
+    edges = {ref: wanted.after for ref, wanted in desired.items()}
+    order = ordered(desired, edges)
     steps: dict[Ref, list[Change]] = {}
     for ref in order:
         changes = list(_changes(desired[ref], seen, steps))
         if changes:
             steps[ref] = changes
-    before = nearest(steps, order, {ref: wanted.after for ref, wanted in desired.items()})
-    return _numbered(steps, before)
+    before = nearest(steps, order, edges)
+    restarting = {ref for ref, changes in steps.items() if any(c.action is Action.RESTART for c in changes)}
+    turns = {ref: desired[ref].turn for ref in steps}
+    sizes = Counter(turn.group for turn in {item.turn for item in desired.values()})
+    before = in_turns(before, turns, restarting, sizes, batch)
+    return _numbered({ref: steps[ref] for ref in ordered(steps, before)}, before)
 
 
 def _numbered(steps: Mapping[Ref, list[Change]], before: Mapping[Ref, frozenset[Ref]]) -> Plan:
@@ -117,14 +136,17 @@ def _changes(wanted: Wanted, seen: Mapping[Ref, Seen], steps: Mapping[Ref, list[
         raise InstallerError(f"{ref} is not known: there is no plan over what could not be asked")
     if isinstance(resource, Package):
         yield from _package(wanted, resource, found)
-    elif isinstance(resource, File):
+    elif isinstance(resource, File | Kept):
         yield from _file(wanted, resource, found)
+    elif isinstance(resource, Gone):
+        if found is not Missing.ABSENT:
+            yield _change(wanted, found, Action.REMOVE, "the run before made it")
     else:
         yield from _unit(wanted, resource, found, seen, steps)
 
 
 def _change(wanted: Wanted, before: Seen, action: Action, reason: str) -> Change:
-    return Change(wanted.ref, action, wanted.component, before, wanted.resource, reason)
+    return Change(wanted.ref, action, wanted.component, before, wanted.resource, reason, wanted.turn)
 
 
 def _package(wanted: Wanted, package: Package, found: Seen) -> Iterator[Change]:
@@ -135,11 +157,17 @@ def _package(wanted: Wanted, package: Package, found: Seen) -> Iterator[Change]:
         yield _change(wanted, found, Action.UPGRADE, reason)
 
 
-def _file(wanted: Wanted, file: File, found: Seen) -> Iterator[Change]:
+def _file(wanted: Wanted, file: File | Kept, found: Seen) -> Iterator[Change]:
+    kept = isinstance(file, Kept)
     if not isinstance(found, SeenFile):
-        yield _change(wanted, found, Action.CREATE, "not there")
+        yield _change(wanted, found, Action.RESTORE if kept else Action.CREATE, "not there")
     elif found.sha256 != file.sha256:
-        yield _change(wanted, found, Action.UPDATE, "the content differs")
+        if isinstance(file, Kept):
+            yield _change(wanted, found, Action.RESTORE, "the run before changed it")
+        elif found.content is not None and settings.same(wanted.ref.name, found.content, file.content):
+            yield _change(wanted, found, Action.REWRITE, "no restart: the settings are the same")
+        else:
+            yield _change(wanted, found, Action.UPDATE, "the content differs")
     elif (found.mode, found.owner, found.group) != (file.mode, file.owner, file.group):
         has = f"{found.mode:04o} {found.owner}:{found.group}"
         reason = f"{has} instead of {file.mode:04o} {file.owner}:{file.group}"
@@ -175,7 +203,7 @@ def _inputs(wanted: Wanted, unit: Unit) -> Iterator[Ref]:
 
 def _rewritten(wanted: Wanted, paths: Iterable[str], steps: Mapping[Ref, list[Change]]) -> bool:
     refs = (Ref(wanted.ref.host, Kind.FILE, path) for path in paths)
-    return any(change.action is not Action.ATTRIBUTES for ref in refs for change in steps.get(ref, ()))
+    return any(change.action not in QUIET for ref in refs for change in steps.get(ref, ()))
 
 
 def _outdated(
@@ -187,9 +215,7 @@ def _outdated(
     an earlier run was cut off between the change and the restart, or somebody edited and forgot.
     """
     changing = [
-        ref.name
-        for ref in _inputs(wanted, unit)
-        if any(change.action is not Action.ATTRIBUTES for change in steps.get(ref, ()))
+        ref.name for ref in _inputs(wanted, unit) if any(change.action not in QUIET for change in steps.get(ref, ()))
     ]
     if changing:
         return f"{_some(changing)} changes"

@@ -65,6 +65,22 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """A file as it was before a change: its host keeps those bytes, by their SHA-256, for a rollback."""
+
+    sha256: str
+    mode: int
+    owner: str
+    group: str
+    secret: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A path at which there should be nothing: what a rollback wants where a run made a file."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
     """A systemd service, enabled and active, that has read the files and runs the packages as they now are.
 
@@ -141,5 +157,5 @@ class SeenUnit:
     needs_reload: bool
 
 
-Resource = Package | File | Unit | Gate
+Resource = Package | File | Kept | Gone | Unit | Gate
 Seen = SeenPackage | SeenFile | SeenUnit | Missing

@@ -9,7 +9,7 @@ from k8s_installer.desired.check import check
 from k8s_installer.desired.context import Context
 from k8s_installer.desired.files import Source, files, host_context
 from k8s_installer.desired.layout import Layout
-from k8s_installer.desired.model import Desired, Wanted
+from k8s_installer.desired.model import Desired, Turn, Wanted
 from k8s_installer.errors import InventoryError
 from k8s_installer.inventory import Cluster, Host, Role
 from k8s_installer.pki import Pki
@@ -44,12 +44,14 @@ def desire(cluster: Cluster, profile: Profile, pki: Pki, renderer: Renderer) -> 
 class Fleet:
     """What is known of all hosts before any is looked at; it keeps the work linear in their number.
 
-    `units` and `final` are, by component, its units on every host, and what says that it works on every host.
+    `units`, `installed` and `final` are, by component: its units on every host, what must be there before they can
+    start (for components that others wait for in this way), and what says that it works on every host.
     """
 
     layouts: Mapping[frozenset[Role], Layout]
     first_master: Host
     units: Mapping[str, tuple[Ref, ...]]
+    installed: Mapping[str, tuple[Ref, ...]]
     final: Mapping[str, tuple[Ref, ...]]
 
     @classmethod
@@ -60,10 +62,16 @@ class Fleet:
             name: [host for host in cluster.hosts if component.roles & host.roles]
             for name, component in components.items()
         }
+        layouts = {roles: Layout.of(cluster, profile, roles) for roles in {host.roles for host in cluster.hosts}}
+        awaited = {other for component in components.values() for other in component.after.installed}
         return cls(
-            layouts={roles: Layout.of(cluster, profile, roles) for roles in {host.roles for host in cluster.hosts}},
+            layouts=layouts,
             first_master=cluster.having(Role.MASTER)[0],
             units={name: tuple(_unit_ref(components[name], host) for host in hosts[name]) for name in components},
+            installed={
+                name: tuple(ref for host in hosts[name] for ref in _inputs(layouts[host.roles], host, name))
+                for name in awaited
+            },
             final={
                 name: tuple(ref for host in hosts[name] for ref in _final(components[name], host))
                 for name in components
@@ -79,12 +87,13 @@ def _host(source: Source, fleet: Fleet, host: Host) -> Iterator[Wanted]:
     layout = fleet.layouts[host.roles]
     context = host_context(source, host)
     for name, component in layout.components.items():
-        yield from _packages(host, name, component)
+        turn = _turn(component, host)
+        yield from _packages(host, name, component, turn)
         for path, file in files(source, name, layout.files[name], host, context).items():
             after = tuple(Ref(host.name, Kind.PACKAGE, package) for package in layout.packages[path])
-            yield Wanted(Ref(host.name, Kind.FILE, path), file, name, after, layout.files[name][path].why)
+            yield Wanted(Ref(host.name, Kind.FILE, path), file, name, after, layout.files[name][path].why, turn)
         if component.unit:
-            yield _unit(fleet, host, name)
+            yield _unit(fleet, host, name, turn)
         previous: tuple[Ref, ...] = ()
         for spec in component.gates:
             gate = _gate(source, fleet, host, name, spec, previous, context)
@@ -92,23 +101,23 @@ def _host(source: Source, fleet: Fleet, host: Host) -> Iterator[Wanted]:
             previous = (gate.ref,)
 
 
-def _packages(host: Host, name: str, component: Component) -> Iterator[Wanted]:
+def _packages(host: Host, name: str, component: Component, turn: Turn) -> Iterator[Wanted]:
     for package, version in component.packages.items():
         because = f"Brings the program, the unit and the user of {name}." if component.unit else component.why
-        yield Wanted(Ref(host.name, Kind.PACKAGE, package), Package(package, version), name, (), because)
+        yield Wanted(Ref(host.name, Kind.PACKAGE, package), Package(package, version), name, (), because, turn)
 
 
-def _unit(fleet: Fleet, host: Host, name: str) -> Wanted:
+def _unit(fleet: Fleet, host: Host, name: str, turn: Turn) -> Wanted:
     layout = fleet.layouts[host.roles]
     component = layout.components[name]
     unit = Unit(component.unit, layout.defined_by(name), layout.reads[name], tuple(component.packages))
     after = [
-        *(Ref(host.name, Kind.PACKAGE, package) for package in unit.runs),
-        *(Ref(host.name, Kind.FILE, path) for path in (*unit.defined_by, *unit.reads)),
+        *_inputs(layout, host, name),
+        *(ref for other in component.after.installed for ref in fleet.installed[other]),
         *(ref for other in component.after.here for ref in _final(layout.components[other], host)),
         *(ref for other in component.after.everywhere for ref in fleet.final[other]),
     ]
-    return Wanted(_unit_ref(component, host), unit, name, tuple(after), component.why)
+    return Wanted(_unit_ref(component, host), unit, name, tuple(dict.fromkeys(after)), component.why, turn)
 
 
 def _gate(
@@ -134,7 +143,25 @@ def _gate(
     units = (_unit_ref(component, host),) if spec.after == "here" else fleet.units[name]
     there = fleet.layouts[asks.roles].packages
     credentials = (Ref(asks.name, Kind.FILE, path) for path in (asked.ca, asked.cert, asked.key) if path in there)
-    return Wanted(Ref(asks.name, Kind.GATE, text(spec.name)), gate, name, (*units, *credentials, *previous), spec.why)
+    after = (*units, *credentials, *previous)
+    return Wanted(Ref(asks.name, Kind.GATE, text(spec.name)), gate, name, after, spec.why, _turn(component, host))
+
+
+def _turn(component: Component, host: Host) -> Turn:
+    """Etcd's members, the masters and the nodes take turns, each among themselves."""
+    if component.roles == {Role.ETCD}:
+        return Turn("etcd", host.name)
+    return Turn("masters" if component.roles & host.roles & {Role.MASTER} else "nodes", host.name)
+
+
+def _inputs(layout: Layout, host: Host, name: str) -> list[Ref]:
+    """What a component's unit runs, is defined by and reads on a host."""
+    paths = (*layout.defined_by(name), *layout.reads[name])
+    packages = layout.components[name].packages
+    return [
+        *(Ref(host.name, Kind.PACKAGE, package) for package in packages),
+        *(Ref(host.name, Kind.FILE, path) for path in paths),
+    ]
 
 
 def _unit_ref(component: Component, host: Host) -> Ref:

@@ -67,7 +67,6 @@ def _tuned(source: Source, name: str, host: Host, context: Context) -> dict[str,
 
     flags = effective(component, tuning, source.cluster, render)
     return {
-        "flags": flags,
         "variables": variables(component, flags),
         "config": config(component.config, tuning.config, render),
     }

@@ -9,10 +9,22 @@ from k8s_installer.resources import Ref, Resource
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """Whose turn a change is in a rolling change: members of a group restart one after the other, or some at a time."""
+
+    group: str
+    member: str
+
+
+NO_TURN = Turn("", "")
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """One resource, the component it belongs to (the phase in which it is shown), and what it comes after.
 
     `because` says in one sentence why the resource exists; it is for people, and no code branches on it.
+    `turn` says with which others it may not be down at the same time.
     """
 
     ref: Ref
@@ -20,6 +32,7 @@ class Wanted:
     component: str
     after: tuple[Ref, ...]
     because: str
+    turn: Turn = NO_TURN
 
 
 Desired = Mapping[Ref, Wanted]

@@ -1,0 +1,85 @@
+"""The way back: what undoes a failed turn, or a whole past run. Pure; carried out like any other plan."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from k8s_installer.apply import Run, State
+from k8s_installer.desired.model import Desired, Turn
+from k8s_installer.plan import Action, Change, Plan
+from k8s_installer.resources import File, Gate, Gone, Kept, Ref, SeenFile, Unit
+
+
+@dataclass(frozen=True, slots=True)
+class PastFile:
+    """A file that a past run changed: what its host keeps from before, or None where there was none."""
+
+    ref: Ref
+    kept: Kept | None
+
+
+def failed_turns(plan: Plan, run: Run) -> tuple[Turn, ...]:
+    """The turns in which a service or a gate failed, in the order in which they did."""
+    failed = (plan.changes[event.index] for event in run.failures)
+    return tuple(dict.fromkeys(change.turn for change in failed if isinstance(change.after, Unit | Gate)))
+
+
+def undo(plan: Plan, run: Run, turn: Turn) -> Plan:
+    """The plan that brings a failed turn back to what ran before it.
+
+    Files get their old bytes, what was made is removed, and what was restarted is restarted and waited for. The
+    plan is empty where nothing ran before: a first start that fails has nothing to go back to, and its files
+    are the evidence. Packages stay.
+    """
+    last = {event.index: event.state for event in run.events}
+    mine = [(change, last.get(index)) for index, change in enumerate(plan.changes) if change.turn == turn]
+    written = [
+        _inverse(change, change.after)
+        for change, state in mine
+        if isinstance(change.after, File) and state is State.DONE
+    ]
+    if not written or not any(change.action is Action.RESTART for change, _ in mine):
+        return Plan((), ())
+    tried = (State.DONE, State.FAILED)  # what was never begun still runs with what is brought back
+    restarted = [change for change, state in mine if change.action is Action.RESTART and state in tried]
+    reloaded = [change for change, state in mine if change.action is Action.RELOAD]
+    gates = [change for change, _ in mine if isinstance(change.after, Gate)]
+    reloads = [_again(change, Action.RELOAD, "its files are back") for change in reloaded]
+    changes = [*written, *reloads, *_restarts(restarted, gates)]
+    return Plan(tuple(changes), tuple((index - 1,) if index else () for index in range(len(changes))))
+
+
+def before(desired: Desired, past: Collection[PastFile]) -> Desired:
+    """What a cluster wanted before a past run, where that run changed files: the kept bytes, or nothing at all.
+
+    Everything else stays as it is wanted now. Files that the inventory no longer speaks of are left alone.
+    """
+    result = dict(desired)
+    for file in past:
+        if file.ref in desired:
+            wanted: Kept | Gone = file.kept if file.kept is not None else Gone()
+            result[file.ref] = replace(desired[file.ref], resource=wanted, because="It was so before the last run.")
+    return result
+
+
+def _restarts(restarted: Iterable[Change], gates: Collection[Change]) -> Iterator[Change]:
+    for change in restarted:
+        yield _again(change, Action.RESTART, "its files are back")
+        for gate in gates:
+            if isinstance(gate.after, Gate) and gate.after.unit == change.ref.name:
+                yield _again(gate, Action.WAIT, "the step before it changes")
+
+
+def _again(change: Change, action: Action, reason: str) -> Change:
+    return Change(change.ref, action, change.component, change.before, change.after, reason, change.turn)
+
+
+def _inverse(change: Change, file: File) -> Change:
+    before = change.before
+    now = SeenFile(file.sha256, file.mode, file.owner, file.group, 0.0)
+    if not isinstance(before, SeenFile):
+        return Change(change.ref, Action.REMOVE, change.component, now, Gone(), "it was made by this run", change.turn)
+    old = Kept(before.sha256, before.mode, before.owner, before.group, file.secret)
+    action = Action.ATTRIBUTES if change.action is Action.ATTRIBUTES else Action.RESTORE
+    return Change(change.ref, action, change.component, now, old, "back to what was there", change.turn)

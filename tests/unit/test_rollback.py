@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+from k8s_installer.apply import Run, apply
+from k8s_installer.plan import Plan
+from k8s_installer.resources import File, Kept, Kind, Ref
+from k8s_installer.rollback import PastFile, before, failed_turns, undo
+from k8s_installer.saved import saved
+from tests.fakes import FakeHost
+from tests.unit.example import CONFIG, DROP_IN, desired, hosts
+from tests.unit.test_plan import converged, planned, words
+
+NEW = File(b"KUBE_LOG_LEVEL=broken\n")
+
+
+def carried_out(plan: Plan, fleet: Mapping[str, FakeHost]) -> Run:
+    return apply(plan, fleet, lambda event: None, threading.Event())
+
+
+def failing(fleet: dict[str, FakeHost], **changed: File) -> tuple[Plan, Run]:
+    """Carry out an edit whose kube-apiserver does not come up."""
+    fleet["m1"].refuses["kube-apiserver"] = "unknown flag"
+    plan = planned(desired(**changed), fleet)
+    return plan, carried_out(plan, fleet)
+
+
+def test_a_failed_turn_gets_its_old_bytes_and_restarts_and_all_is_as_it_was() -> None:
+    fleet = converged()
+    contents = dict(fleet["m1"].contents)
+    plan, run = failing(fleet, config=NEW)
+    (turn,) = failed_turns(plan, run)
+    back = undo(plan, run, turn)
+    assert words(back) == [f"m1 restore {CONFIG}", "m1 restart kube-apiserver", "m1 wait kube-apiserver is ready"]
+    assert back.after == ((), (0,), (1,))
+    del fleet["m1"].refuses["kube-apiserver"]
+    assert not carried_out(back, fleet).failures
+    assert fleet["m1"].contents == contents
+    assert not planned(desired(), fleet)
+
+
+def test_a_made_file_is_removed_and_a_definition_is_loaded_again() -> None:
+    fleet = converged()
+    del fleet["n1"].files[DROP_IN], fleet["n1"].contents[DROP_IN]
+    fleet["n1"].refuses["kubelet"] = "bad unit file"
+    plan = planned(desired(drop_in=File(b"[Service]\nNice=99\n")), fleet)
+    run = carried_out(plan, fleet)
+    (turn,) = failed_turns(plan, run)
+    back = undo(plan, run, turn)
+    assert words(back) == [f"n1 remove {DROP_IN}", "n1 daemon-reload kubelet"]  # it was never restarted
+    del fleet["n1"].refuses["kubelet"]
+    assert not carried_out(back, fleet).failures
+    assert DROP_IN not in fleet["n1"].files
+
+
+def test_gates_of_what_was_not_restarted_are_not_awaited() -> None:
+    fleet = converged()
+    plan, run = failing(fleet, config=NEW, drop_in=File(b"[Service]\nNice=1\n"))
+    assert "m1 wait node n1 is ready" in words(plan)
+    assert "m1 wait node n1 is ready" not in words(undo(plan, run, failed_turns(plan, run)[0]))
+
+
+def test_attributes_go_back_too() -> None:
+    fleet = converged()
+    plan, run = failing(fleet, config=NEW, key=File(b"key\n", 0o640, "kube", "kube", secret=True))
+    back = undo(plan, run, failed_turns(plan, run)[0])
+    assert words(back)[1] == "m1 attributes /etc/kubernetes/pki/apiserver.key"
+    del fleet["m1"].refuses["kube-apiserver"]
+    carried_out(back, fleet)
+    assert fleet["m1"].files["/etc/kubernetes/pki/apiserver.key"].mode == 0o600
+
+
+def test_a_first_start_that_fails_keeps_its_files_as_evidence() -> None:
+    fleet = hosts()
+    plan, run = failing(fleet)
+    assert not undo(plan, run, failed_turns(plan, run)[0])
+
+
+def test_a_file_that_cannot_be_written_is_nothing_to_roll_back() -> None:
+    fleet = converged()
+    fleet["m1"].refuses[CONFIG] = "No space left on device"
+    plan = planned(desired(config=NEW), fleet)
+    run = carried_out(plan, fleet)
+    assert failed_turns(plan, run) == ()
+
+
+def past(fleet: dict[str, FakeHost]) -> list[PastFile]:
+    """What a run that edits the configuration and makes a file leaves to go back to."""
+    old = fleet["m1"].files[CONFIG]
+    kept = Kept(old.sha256, old.mode, old.owner, old.group)
+    stranger = PastFile(Ref("m1", Kind.FILE, "/etc/no-longer-wanted"), None)
+    return [PastFile(Ref("m1", Kind.FILE, CONFIG), kept), PastFile(Ref("n1", Kind.FILE, DROP_IN), None), stranger]
+
+
+def test_a_whole_run_is_undone_by_a_plan_like_any_other() -> None:
+    fleet = converged()
+    del fleet["n1"].files[DROP_IN], fleet["n1"].contents[DROP_IN]
+    files = past(fleet)
+    edit = desired(config=File(b"KUBE_LOG_LEVEL=4\n"))
+    assert not carried_out(planned(edit, fleet), fleet).failures
+    back = planned(before(desired(), files), fleet)
+    assert [word for word in words(back) if "wait" not in word] == [
+        f"m1 restore {CONFIG}", "m1 restart kube-apiserver",
+        f"n1 remove {DROP_IN}", "n1 daemon-reload kubelet", "n1 restart kubelet",
+    ]  # fmt: skip
+    assert any("restore file" in line and "-> " in line for line in saved("lab", desired(), back).lines)
+    assert not carried_out(back, fleet).failures
+    assert not planned(before(desired(), files), fleet)
+    assert fleet["m1"].contents[CONFIG] == b"KUBE_LOG_LEVEL=0\n"
+
+
+def test_a_kept_file_that_is_gone_by_now_comes_back() -> None:
+    fleet = converged()
+    files = past(fleet)[:1]
+    gone = fleet["m1"].files.pop(CONFIG)
+    fleet["m1"].kept[gone.sha256] = (fleet["m1"].contents.pop(CONFIG), 1.0)
+    back = planned(before(desired(), files), fleet)
+    assert back.changes[0].reason == "not there"
+    assert words(back)[0] == f"m1 restore {CONFIG}"
+
+
+def test_a_unit_without_a_gate_is_restarted_and_nothing_is_awaited() -> None:
+    fleet = converged()
+    plan, run = failing(fleet, config=NEW)
+    bare = Plan(plan.changes[:2], plan.after[:2])
+    assert words(undo(bare, run, failed_turns(plan, run)[0])) == [f"m1 restore {CONFIG}", "m1 restart kube-apiserver"]
