@@ -6,7 +6,8 @@
     │   └── TemplateError       a template that cannot be rendered
     ├── HostError
     │   ├── TransportError      a host could not be asked: nothing is known about it
-    │   └── CommandFailed       a host was asked and said no
+    │   ├── CommandFailed       a host was asked and said no
+    │   └── LockHeld, LockLost  the cluster's lock is somebody else's (defined in lock.py)
     ├── HostsError          several hosts have trouble: every message at once
     └── LabError            this machine cannot run the local hosts, or one of them failed
 
@@ -15,6 +16,8 @@ Library exceptions are translated where the library is called, so that no caller
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -87,3 +90,9 @@ class HostsError(InstallerError):
 
 class LabError(InstallerError):
     """This machine cannot run the lab's hosts, or one of them failed; the message says what is missing."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Ask for the nearest of the known words; empty where none is near."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {close[0]}?" if close else ""

@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from k8s_installer import status
 from k8s_installer.desired.model import Desired, Wanted
-from k8s_installer.errors import HostError, HostsError, InstallerError
+from k8s_installer.errors import CommandFailed, HostError, HostsError, InstallerError
 from k8s_installer.gates import Answer
 from k8s_installer.inventory import Host
 from k8s_installer.remote import Remote, SshRemote
@@ -19,6 +20,7 @@ from k8s_installer.transport import Transport, connect
 WORKERS = 16
 
 OnHost = Callable[[str], None]
+Dial = Callable[[Host], Transport]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +39,16 @@ class Fleet:
 
 
 @contextmanager
-def observed(hosts: Iterable[Host], desired: Desired, on_host: OnHost) -> Iterator[Fleet]:
+def observed(hosts: Iterable[Host], desired: Desired, on_host: OnHost, dial: Dial = connect) -> Iterator[Fleet]:
     """Connect to every host and see what it has of `desired`: one connection and one script each.
 
-    The connections stay open inside the `with` and are closed behind it. `on_host` is called with a host's
-    name when it has answered, from the threads that ask.
+    The connections stay open inside the `with` and are closed behind it.
+
+    Args:
+        hosts: whom to ask.
+        desired: what to ask for; each host is asked for its own.
+        on_host: called with a host's name when it has answered, from the threads that ask.
+        dial: how to connect; a trace comes in here.
     """
     by_host: dict[str, list[Wanted]] = defaultdict(list)
     for ref, wanted in desired.items():
@@ -53,7 +60,7 @@ def observed(hosts: Iterable[Host], desired: Desired, on_host: OnHost) -> Iterat
 
     def ask(host: Host) -> None:
         try:
-            transports[host.name] = connect(host)
+            transports[host.name] = dial(host)
             remotes[host.name] = SshRemote(transports[host.name])
             seen.update(remotes[host.name].observe(by_host[host.name]))
         except HostError as error:
@@ -89,3 +96,32 @@ def unhealthy(desired: Desired, remotes: Mapping[str, Remote]) -> list[tuple[Ref
         for (ref, _), answer in zip(asked, answers, strict=True)
         if not (isinstance(answer, Answer) and answer.holds)
     ]
+
+
+def statuses(hosts: Iterable[Host], desired: Desired, on_host: OnHost) -> Mapping[str, status.HostStatus | HostError]:
+    """Ask every host how it is: one connection and one script each; an error stands for a host that did not answer."""
+    by_host: dict[str, list[Wanted]] = defaultdict(list)
+    for ref, wanted in desired.items():
+        by_host[ref.host].append(wanted)
+
+    def ask(host: Host) -> tuple[str, status.HostStatus | HostError]:
+        try:
+            return host.name, _status(host, by_host[host.name])
+        except HostError as error:
+            return host.name, error
+        finally:
+            on_host(host.name)
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        return dict(pool.map(ask, hosts))
+
+
+def _status(host: Host, wanted: list[Wanted]) -> status.HostStatus:
+    transport = connect(host)
+    try:
+        result = transport.run(status.script(wanted), timeout=status.seconds(wanted))
+    finally:
+        transport.close()
+    if result.status != 0:
+        raise CommandFailed(host.name, "looking at the host", result.status, result.stdout, result.stderr)
+    return status.parse(result.stdout, wanted)

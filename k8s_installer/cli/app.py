@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 
 from k8s_installer import __version__, intent, pki
-from k8s_installer.cli import flows, lab
+from k8s_installer.cli import applying, flows, lab
 from k8s_installer.cli.console import Exit, Output, print_error, print_json, stderr, stdout, stop
 from k8s_installer.errors import InputError, InstallerError
+from k8s_installer.rolling import Batch
 
 app = typer.Typer(
     name="k8s-installer",
@@ -33,6 +34,10 @@ Templates = Annotated[
     typer.Option(help="A folder of templates that come before the packaged ones, file by file."),
 ]
 Format = Annotated[Output, typer.Option("-o", "--output", help="What stdout gets.")]
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+AtOnce = Annotated[str, typer.Option("--batch", help="How many nodes may restart something at once: 3, or 25%.")]
+BreakLock = Annotated[bool, typer.Option("--break-lock", help="Take the cluster's lock from whoever holds it.")]
 
 
 def _version(wanted: bool) -> None:
@@ -87,35 +92,84 @@ def render(
     flows.render(wanted, output, host or [])
 
 
-@app.command(epilog="Example: `k8s-installer plan -i cluster.yaml`. Exit code 3 says that changes are pending.")
+@app.command(
+    epilog="Examples: `k8s-installer plan -i cluster.yaml`, `k8s-installer plan -i cluster.yaml -o plan.json`. "
+    "Exit code 3 says that changes are pending."
+)
 def plan(
     inventory: Inventory,
     templates: Templates = None,
     diff: Annotated[bool, typer.Option("--diff", help="Show the content of files that are created, too.")] = False,
-    output: Format = Output.TEXT,
+    batch: AtOnce = "25%",
+    output: Annotated[
+        str,
+        typer.Option("-o", "--output", metavar="text|json|FILE", help="What stdout gets, or where to save the plan."),
+    ] = "text",
 ) -> None:
     """Show exactly what `apply` would change: files line by line, packages, restarts, order and reasons."""
+    form = Output(output) if output in list(Output) else Path(output)
+    size = Batch.parse(batch)
     wanted = intent.resolve(inventory, templates, intent.real_keys)
-    raise stop(flows.plan(wanted, output, full=diff))
+    raise stop(flows.plan(wanted, form, size, full=diff))
 
 
 @app.command(
-    epilog="Example: `k8s-installer apply -i cluster.yaml` bootstraps the cluster; after an edit, the same command "
-    "changes what the edit means and nothing else."
+    epilog="Examples: `k8s-installer apply -i cluster.yaml` bootstraps the cluster; after an edit, the same command "
+    "changes what the edit means and nothing else. `k8s-installer apply plan.json -i cluster.yaml` carries out a saved "
+    "plan, or stops if anything has moved since."
 )
 def apply(
     inventory: Inventory,
+    planfile: Annotated[
+        Path | None, typer.Argument(help="A plan that `plan -o FILE` saved.", show_default=False)
+    ] = None,
     templates: Templates = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     verify: Annotated[bool, typer.Option(help="Prove the cluster with real pods when done.")] = True,
+    batch: AtOnce = "25%",
+    limit: Annotated[str, typer.Option(metavar="HOST,...", help="Only these hosts.")] = "",
+    only: Annotated[
+        str, typer.Option(metavar="COMPONENT,...", help="Only these components; nothing is verified.")
+    ] = "",
+    rollback: Annotated[bool, typer.Option(help="Undo a turn whose service or gate fails.")] = True,
+    break_lock: BreakLock = False,
     output: Format = Output.TEXT,
 ) -> None:
     """Plan, ask, carry out, verify: one command bootstraps a cluster and keeps it what the inventory says."""
-    began = time.monotonic()
-    if not yes and not sys.stdin.isatty():
-        raise InputError("there is no terminal to ask on", hint="give --yes to apply without a question")
+    options = applying.Options(
+        inventory=inventory, began=time.monotonic(), output=output, saved_plan=planfile, batch=Batch.parse(batch),
+        yes=yes, verify=verify, roll_back=rollback, break_lock=break_lock, limit=limit, only=only,
+    )  # fmt: skip
+    _require_consent(yes or planfile is not None)
     wanted = intent.resolve(inventory, templates, intent.real_keys)
-    raise stop(flows.apply(wanted, inventory, output, began, yes=yes, verify=verify))
+    raise stop(applying.apply(wanted, options))
+
+
+@app.command(epilog="Example: `k8s-installer rollback -i cluster.yaml`")
+def rollback(
+    inventory: Inventory,
+    templates: Templates = None,
+    yes: Yes = False,
+    batch: AtOnce = "25%",
+    break_lock: BreakLock = False,
+    output: Format = Output.TEXT,
+) -> None:
+    """Undo the last run: its files get the bytes from before, and what read them restarts. Packages stay.
+
+    The inventory still asks for what was undone: edit it, or the next `apply` brings it back.
+    """
+    options = applying.Options(
+        inventory=inventory, began=time.monotonic(), output=output, batch=Batch.parse(batch), yes=yes,
+        verify=False, break_lock=break_lock,
+    )  # fmt: skip
+    _require_consent(yes)
+    wanted = intent.resolve(inventory, templates, intent.real_keys)
+    raise stop(applying.roll_back(wanted, options))
+
+
+def _require_consent(given: bool) -> None:
+    if not given and not sys.stdin.isatty():
+        raise InputError("there is no terminal to ask on", hint="give --yes to apply without a question")
 
 
 @app.command(epilog="Example: `k8s-installer verify -i cluster.yaml`")
@@ -123,6 +177,13 @@ def verify(inventory: Inventory, templates: Templates = None, output: Format = O
     """Prove that the cluster works: every health gate, then pods, a Service and self-healing for real."""
     wanted = intent.resolve(inventory, templates, intent.real_keys)
     raise stop(flows.verify(wanted, output))
+
+
+@app.command(epilog="Example: `k8s-installer status -i cluster.yaml`. Exit code 3: something differs.")
+def status(inventory: Inventory, templates: Templates = None, output: Format = Output.TEXT) -> None:
+    """Show every host and component: versions, states, drift with its evidence, certificates, health."""
+    wanted = intent.resolve(inventory, templates, intent.real_keys)
+    raise stop(flows.show_status(wanted, inventory, output))
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from k8s_installer.apply import Run, State
 from k8s_installer.inventory import Cluster
 from k8s_installer.plan import Change, Plan
 from k8s_installer.report.diff import unified
-from k8s_installer.resources import File, Gate, SeenFile, SeenPackage, SeenUnit
+from k8s_installer.resources import File, Gate, Kept, SeenFile, SeenPackage, SeenUnit
 
 
 def plan_data(cluster: Cluster, plan: Plan) -> dict[str, object]:
@@ -73,7 +73,7 @@ def _before(change: Change) -> dict[str, object] | None:
 
 def _wanted(change: Change) -> dict[str, object] | None:
     wanted = change.after
-    if isinstance(wanted, File):
+    if isinstance(wanted, File | Kept):
         return {
             "sha256": wanted.sha256, "mode": f"{wanted.mode:04o}", "owner": wanted.owner,
             "group": wanted.group, "secret": wanted.secret,

@@ -15,7 +15,7 @@ _VARIABLE = re.compile(r'([A-Z_]+)="?(.*?)"?\s*')
 def unified(change: Change) -> list[str]:
     """A unified diff of a file's change, without line ends; empty where the bytes stay as they are."""
     file, before = change.after, change.before
-    if not isinstance(file, File) or change.action not in (Action.CREATE, Action.UPDATE):
+    if not isinstance(file, File) or change.action not in (Action.CREATE, Action.UPDATE, Action.REWRITE):
         return []
     old = before if isinstance(before, SeenFile) else None
     if file.secret or (old is not None and old.content is None):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Group
@@ -27,8 +27,8 @@ def applied(plan: Plan, run: Run, verifying: float, total: float, inventory: Pat
     waiting = timing.waiting(plan, run) + verifying
     lines.append(
         Text(
-            f"Done in {total:.1f} s: {waiting:.1f} s of yum, service starts and waiting for health, "
-            f"{total - waiting:.1f} s of our own.",
+            f"Done in {total:.1f} s: {waiting:.1f} s in which some host was at yum, at a service's start, becoming "
+            f"healthy or being verified, {total - waiting:.1f} s of our own.",
             "bold green",
         )
     )
@@ -36,20 +36,34 @@ def applied(plan: Plan, run: Run, verifying: float, total: float, inventory: Pat
     return Group(*lines)
 
 
-def failed(plan: Plan, run: Run, inventory: Path) -> Group:
-    """After a failure: each real cause with its evidence, what was left out, and how to go on."""
+def failed(plan: Plan, run: Run, undone: Sequence[tuple[Plan, Run]], inventory: Path, trace: Path) -> Group:
+    """After a failure: each real cause with its evidence, what was undone or left out, and how to go on."""
     lines: list[Text] = []
     for event in run.failures:
         change = plan.changes[event.index]
         lines.append(Text(f"{change.ref.host}: could not {change_words(change)}", "bold red"))
         lines += [Text(f"  {line}") for line in event.detail.splitlines()]
         lines += list(_led_here(plan, change))
+    for back, way in undone:
+        lines += list(_undone(back, way))
     if run.interrupted:
         lines.append(Text("Stopped as asked; what had begun was finished.", "bold yellow"))
     if run.skipped:
         lines.append(Text(f"{len(run.skipped)} changes were not begun because of this.", "yellow"))
+    lines.append(Text(f"The whole trace: {trace}", "dim"))
     lines.append(Text(f"Next: mend the cause, then k8s-installer apply -i {inventory}    (goes on from what is there)"))
     return Group(*lines)
+
+
+def _undone(back: Plan, way: Run) -> Iterator[Text]:
+    member = back.changes[0].turn.member
+    if not way.failures:
+        yield Text(f"{member} is back to what it was: {len(back.changes)} changes undone, healthy again.", "yellow")
+        return
+    for event in way.failures:
+        change = back.changes[event.index]
+        yield Text(f"{change.ref.host}: the way back failed, too: could not {change_words(change)}", "bold red")
+        yield from (Text(f"  {line}") for line in event.detail.splitlines())
 
 
 def _led_here(plan: Plan, failed_change: Change) -> Iterator[Text]:

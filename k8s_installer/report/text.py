@@ -17,7 +17,10 @@ _STYLE = {
     Action.UPGRADE: ("^", "yellow"),
     Action.CREATE: ("+", "green"),
     Action.UPDATE: ("~", "yellow"),
+    Action.REWRITE: ("~", "dim"),
     Action.ATTRIBUTES: ("~", "yellow"),
+    Action.RESTORE: ("<", "yellow"),
+    Action.REMOVE: ("-", "red"),
     Action.RELOAD: ("↻", "cyan"),
     Action.START: ("▸", "cyan"),
     Action.RESTART: ("↻", "magenta"),
@@ -29,6 +32,9 @@ _PLURAL = {
     Action.UPGRADE: "package to upgrade|packages to upgrade",
     Action.CREATE: "file to create|files to create",
     Action.UPDATE: "file to update|files to update",
+    Action.REWRITE: "file to rewrite|files to rewrite",
+    Action.RESTORE: "file to restore|files to restore",
+    Action.REMOVE: "file to remove|files to remove",
     Action.ATTRIBUTES: "mode or owner to set|modes or owners to set",
     Action.RELOAD: "daemon-reload|daemon-reloads",
     Action.START: "service to start|services to start",
@@ -91,7 +97,7 @@ def _line(change: Change, width: int) -> Text:
 
 
 def _diff(change: Change, *, full: bool) -> Iterator[Text]:
-    if change.action is not Action.UPDATE and not (full and change.action is Action.CREATE):
+    if change.action not in (Action.UPDATE, Action.REWRITE) and not (full and change.action is Action.CREATE):
         return
     lines = unified(change)
     for line in lines:

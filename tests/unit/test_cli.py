@@ -38,7 +38,7 @@ def test_the_version_is_printed(folder: Path) -> None:
     assert (done.returncode, done.stdout) == (0, f"k8s-installer {__version__}\n")
 
 
-@pytest.mark.parametrize("command", ["validate", "render", "plan", "apply", "verify"])
+@pytest.mark.parametrize("command", ["validate", "render", "plan", "apply", "verify", "rollback", "status"])
 def test_every_command_shows_an_example(command: str, folder: Path) -> None:
     done = installer(command, "--help", folder=folder)
     assert done.returncode == 0
@@ -52,12 +52,15 @@ def test_a_valid_inventory_is_said_to_be_so(folder: Path) -> None:
     assert json.loads(installer("validate", "-i", "cluster.yaml", "-o", "json", folder=folder).stdout)["valid"] is True
 
 
-@pytest.mark.parametrize("command", ["validate", "render", "plan", "apply --yes", "verify"])
+@pytest.mark.parametrize("command", ["validate", "render", "plan", "apply --yes", "verify", "rollback --yes", "status"])
 def test_a_mistake_is_exit_code_2_on_stderr_and_touches_nothing(command: str, folder: Path) -> None:
     (folder / "cluster.yaml").write_text(TEN_LINES.replace("max-pods", "max-podz"))
     done = installer(*command.split(), "-i", "cluster.yaml", folder=folder)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: cluster.yaml:8: kubelet has no flag max-podz in Kubernetes 1.20.2 (did you mean max-pods?)\n"
+    assert (
+        done.stderr
+        == "error: cluster.yaml:8: kubelet has no flag max-podz in Kubernetes 1.20.2 (did you mean max-pods?)\n"
+    )
     assert [path.name for path in folder.iterdir()] == ["cluster.yaml"]
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from k8s_installer.errors import CommandFailed, Finding, HostsError, TransportError
+from k8s_installer.errors import CommandFailed, Finding, HostsError, TransportError, did_you_mean
 
 
 def test_a_command_that_failed_says_its_last_words_and_keeps_the_rest() -> None:
@@ -18,3 +18,8 @@ def test_the_trouble_of_several_hosts_is_one_message_with_every_hint() -> None:
 def test_a_finding_reads_like_a_compilers() -> None:
     assert str(Finding("c.yaml", 3, "wrong", "did you mean right?")) == "c.yaml:3: wrong (did you mean right?)"
     assert str(Finding("c.yaml", 0, "wrong")) == "c.yaml: wrong"
+
+
+def test_the_nearest_known_word_is_asked_for_and_nothing_where_none_is_near() -> None:
+    assert did_you_mean("kubelte", frozenset({"docker", "kubelet"})) == "did you mean kubelet?"
+    assert did_you_mean("zzz", ["docker"]) == ""

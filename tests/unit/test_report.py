@@ -14,6 +14,7 @@ from k8s_installer.plan import Plan
 from k8s_installer.report import data, ending, progress, text, timing
 from k8s_installer.report.diff import flags, unified
 from k8s_installer.resources import File, Package
+from k8s_installer.rollback import failed_turns, undo
 from tests.unit.example import CONFIG, desired, hosts
 from tests.unit.test_plan import converged, planned
 
@@ -122,8 +123,9 @@ def test_time_is_told_by_phase_and_by_whose_it_was() -> None:
     plan, run = events()
     assert timing.phases(plan, run) == {CONFIG: 0.5, "kube-apiserver": 2.0, "kube-apiserver is ready": 3.0}
     assert timing.waiting(plan, run) == 5.0
-    shown = printed(ending.applied(plan, run, verifying=2.0, total=8.0, inventory=Path("c.yaml")))
-    assert "Done in 8.0 s: 7.0 s of yum, service starts and waiting for health, 1.0 s of our own." in shown
+    shown = printed(ending.applied(plan, run, verifying=2.0, total=8.0, inventory=Path("c.yaml")), width=300)
+    assert "Done in 8.0 s: 7.0 s in which some host was at yum" in shown
+    assert "1.0 s of our own." in shown
     assert "verify" in shown
     assert "verify" not in printed(ending.applied(plan, run, verifying=0.0, total=8.0, inventory=Path("c.yaml")))
 
@@ -148,7 +150,7 @@ def test_a_failure_shows_the_evidence_the_diff_and_the_next_command() -> None:
          Event(2, State.SKIPPED, 3.0, "it comes after m1")),
         interrupted=True,
     )  # fmt: skip
-    shown = printed(ending.failed(plan, run, Path("c.yaml")))
+    shown = printed(ending.failed(plan, run, [], Path("c.yaml"), Path("t.trace")))
     assert "m1: could not restart kube-apiserver" in shown
     assert "  unknown flag" in shown
     assert '  -KUBE_PROXY_ARGS="--v=0 --conntrack-max-per-core=0"' in shown
@@ -160,8 +162,30 @@ def test_a_failure_shows_the_evidence_the_diff_and_the_next_command() -> None:
 @pytest.mark.parametrize(("index", "led_here"), [(0, False), (2, True)])
 def test_only_units_and_gates_have_diffs_that_led_to_them(index: int, *, led_here: bool) -> None:
     plan = edited()
-    shown = printed(ending.failed(plan, Run((Event(index, State.FAILED, 1.0, "x"),), interrupted=False), Path("c")))
+    shown = printed(
+        ending.failed(plan, Run((Event(index, State.FAILED, 1.0, "x"),), interrupted=False), [], Path("c"), Path("t"))
+    )
     assert ("KUBE_PROXY_ARGS" in shown) is led_here
+
+
+def failed_and_undone(*, well: bool) -> str:
+    fleet = converged()
+    plan = planned(desired(config=File(NEW)), fleet)
+    fleet["m1"].refuses["kube-apiserver"] = "unknown flag"
+    run = apply(plan, fleet, lambda event: None, threading.Event())
+    back = undo(plan, run, failed_turns(plan, run)[0])
+    if well:
+        fleet["m1"].refuses.clear()
+    way = apply(back, fleet, lambda event: None, threading.Event())
+    return printed(ending.failed(plan, run, [(back, way)], Path("c.yaml"), Path("run.trace")))
+
+
+def test_the_way_back_is_told_with_both_failures_if_it_fails_too() -> None:
+    assert "is back to what it was: 3 changes undone, healthy again." in failed_and_undone(well=True)
+    shown = failed_and_undone(well=False)
+    assert "m1: could not restart kube-apiserver" in shown
+    assert "m1: the way back failed, too: could not restart kube-apiserver" in shown
+    assert "The whole trace: run.trace" in shown
 
 
 def run_shown(console: Console) -> Run:

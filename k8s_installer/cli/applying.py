@@ -1,0 +1,265 @@
+"""What `apply` and `rollback` do: observe, plan, ask, lock, carry out, undo what failed, prove, say how to go on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from k8s_installer import apply as engine
+from k8s_installer import fleet, journal, lock, rollback, saved
+from k8s_installer.apply import Event, Run
+from k8s_installer.cli.console import Exit, Output, print_json, stderr, stdout
+from k8s_installer.cli.flows import observed, print_plan
+from k8s_installer.cli.stopping import stop_on_ctrl_c
+from k8s_installer.cli.verifying import prove
+from k8s_installer.desired.select import chosen, of_components, on_members
+from k8s_installer.errors import HostsError, InstallerError
+from k8s_installer.intent import Intent, state_folder
+from k8s_installer.inventory import Host, Role
+from k8s_installer.plan import Action, Plan, make_plan
+from k8s_installer.remote import Remote
+from k8s_installer.report import data, ending, progress, text
+from k8s_installer.resources import Kept, Kind, SeenFile
+from k8s_installer.rolling import QUARTER, Batch
+from k8s_installer.trace import Trace, open_trace, traced
+from k8s_installer.transport import Transport, connect
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user asked of a run besides the inventory. `began` is when the program started, monotonic seconds."""
+
+    inventory: Path
+    began: float
+    output: Output = Output.TEXT
+    saved_plan: Path | None = None
+    batch: Batch = QUARTER
+    yes: bool = False
+    verify: bool = True
+    roll_back: bool = True
+    break_lock: bool = False
+    limit: str = ""
+    only: str = ""
+    after_line: journal.OnLine = journal.nothing
+
+    @property
+    def proves(self) -> bool:
+        """Whether the whole cluster is proven at the end; a part of it proves nothing."""
+        return self.verify and not self.limit and not self.only
+
+
+def apply(intent: Intent, options: Options) -> Exit:
+    """Make the fleet what the inventory says."""
+    folder = state_folder(intent.cluster) / "journal"
+    part = _part(intent, options)
+    with open_trace(folder) as trace:
+        try:
+            # locked before anything is looked at: nobody else's run can come between the plan and its changes
+            with (
+                _locked(part, options, trace) as lost,
+                observed(part, lambda host: traced(connect(host), trace)) as seen,
+            ):
+                reached = _reached(part, seen)
+                made = make_plan(reached.desired, seen.seen, options.batch)
+                if options.saved_plan is not None:
+                    _require_same(options.saved_plan, reached, made)
+                if not made:
+                    return _unchanged(reached, seen, options)
+                return _change(reached, made, seen, options, trace, lost)
+        except InstallerError as error:
+            error.hint = "\n".join(filter(None, (error.hint, f"the whole trace: {trace.path}")))
+            raise
+
+
+def roll_back(intent: Intent, options: Options) -> Exit:
+    """Undo the files of the last run: planned, asked for and carried out like everything else.
+
+    Raises:
+        InstallerError: there is no run, or it set things up for the first time and so has nothing before it.
+    """
+    past = journal.last(state_folder(intent.cluster) / "journal")
+    if past is None:
+        raise InstallerError("no run of this cluster is known here", hint="its journal is beside the inventory")
+    # a script goes on for a moment when its run has died: then all that it may have done is looked at
+    done = past.done_changes() if past.ended else past.changes()
+    first = [change for change in done if change.action is Action.START]
+    if first:
+        raise InstallerError(
+            f"run {past.run} started {first[0].ref.name} on {first[0].ref.host}: nothing ran before it",
+            hint="a first start cannot be undone by going back",
+        )
+    for change in done:
+        if change.action in (Action.INSTALL, Action.UPGRADE):
+            stderr().print(f"stays: {change.action} of {change.ref} cannot be undone", style="yellow", markup=False)
+    files = [
+        rollback.PastFile(change.ref, _kept(change))
+        for change in done
+        if change.ref.kind is Kind.FILE and change.action is not Action.REMOVE
+    ]
+    stderr().print(f"going back to before run {past.run}: {len(files)} files", markup=False)
+    return apply(replace(intent, desired=rollback.before(intent.desired, files)), options)
+
+
+def _kept(change: journal.PastChange) -> Kept | None:
+    seen = change.before
+    return Kept(seen.sha256, seen.mode, seen.owner, seen.group, change.secret) if isinstance(seen, SeenFile) else None
+
+
+def _change(
+    intent: Intent, made: Plan, seen: fleet.Fleet, options: Options, trace: Trace, lost: threading.Event
+) -> Exit:
+    """Show, ask, carry out, prove, and say what came of it."""
+    if options.output is Output.TEXT:
+        print_plan(intent, made, full=False)
+    _say_left_out(seen)
+    asked = time.monotonic()
+    if not options.yes and options.saved_plan is None and not _agreed():
+        return Exit.FAILED
+    began = options.began + time.monotonic() - asked  # a person's time is not the run's
+    with _journal(intent, options, made, trace) as book:
+        run, undone = _carried_out(made, seen.remotes, book, lost, roll_back=options.roll_back)
+        broken = bool(run.failures or run.skipped)
+        proof = prove(intent, seen) if options.proves and not broken else None
+        well = not broken and (proof is None or proof.passed) and not seen.unreachable
+        book.close("done" if well else "failed")
+    if options.output is Output.JSON:
+        print_json({**data.run_data(made, run), "verify": proof.data() if proof else None})
+    if broken:
+        stderr().print(ending.failed(made, run, undone, options.inventory, trace.path), soft_wrap=True)
+    else:
+        total, proven = time.monotonic() - began, proof.seconds if proof else 0.0
+        stderr().print(ending.applied(made, run, proven, total, options.inventory), soft_wrap=True)
+    _say_left_out(seen)
+    return Exit.DONE if well else Exit.FAILED
+
+
+def _carried_out(
+    made: Plan, remotes: Mapping[str, Remote], book: journal.Journal, lost: threading.Event, *, roll_back: bool
+) -> tuple[Run, list[tuple[Plan, Run]]]:
+    """Run the plan, and for every turn that failed the way back; each with what became of it."""
+    book.plan(made.changes)
+    with stop_on_ctrl_c(lost) as stop, progress.shown(made, stderr()) as show:
+
+        def note(event: Event) -> None:
+            book.event(event, made.changes[event.index])
+            show(event)
+
+        run = engine.apply(made, remotes, note, stop)
+    undone: list[tuple[Plan, Run]] = []
+    for turn in rollback.failed_turns(made, run) if roll_back else ():
+        back = rollback.undo(made, run, turn)
+        if back:
+            stderr().print(f"rolling back {turn.group} {turn.member}", style="yellow", markup=False)
+            with progress.shown(back, stderr()) as show:
+                undone.append((back, engine.apply(back, remotes, show, lost)))
+            book.write("rollback", turn=f"{turn.group} {turn.member}", failures=len(undone[-1][1].failures))
+    return run, undone
+
+
+def _part(intent: Intent, options: Options) -> Intent:
+    """The part of the cluster that --limit and --only leave, and a word about what they leave out."""
+    desired, hosts = intent.desired, intent.cluster.hosts
+    if options.limit:
+        names = chosen("--limit", options.limit, [host.name for host in hosts])
+        desired = on_members(desired, names)
+        first = intent.cluster.having(Role.MASTER)[0]
+        hosts = tuple(host for host in hosts if host.name in names or host is first)
+        left = [host.name for host in intent.cluster.hosts if host.name not in names]
+        stderr().print(f"--limit leaves out {', '.join(left) or 'nothing'}", markup=False)
+    if options.only:
+        components = list(dict.fromkeys(wanted.component for wanted in desired.values()))
+        names = chosen("--only", options.only, components)
+        desired = of_components(desired, names)
+        left = [name for name in components if name not in names]
+        stderr().print(f"--only leaves out {', '.join(left) or 'nothing'}", markup=False)
+    return replace(intent, desired=desired, cluster=replace(intent.cluster, hosts=hosts))
+
+
+def _reached(intent: Intent, seen: fleet.Fleet) -> Intent:
+    """Without the nodes that cannot be reached; a master or an etcd member that cannot be reached stops everything."""
+    needed = [host for host in intent.cluster.hosts if host.name in seen.unreachable and _is_needed(host)]
+    if needed:
+        raise HostsError([seen.unreachable[host.name] for host in needed])
+    there = [host.name for host in intent.cluster.hosts if host.name not in seen.unreachable]
+    if not there:
+        seen.require_all()
+    return replace(intent, desired=on_members(intent.desired, there)) if seen.unreachable else intent
+
+
+def _is_needed(host: Host) -> bool:
+    return bool(host.roles & {Role.ETCD, Role.MASTER})
+
+
+def _say_left_out(seen: fleet.Fleet) -> None:
+    for name, error in sorted(seen.unreachable.items()):
+        stderr().print(f"left out: {name}: {error.message.removeprefix(f'{name}: ')}", style="yellow", markup=False)
+
+
+def _require_same(path: Path, intent: Intent, made: Plan) -> None:
+    try:
+        old = saved.load(path.read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise InstallerError(f"cannot read {path}: {error.strerror}") from None
+    told = saved.differences(old, saved.saved(intent.cluster.name, intent.desired, made))
+    if told:
+        raise InstallerError(
+            "\n  ".join([f"{path}: the plan is stale, nothing was changed:", *told]),
+            hint=f"look at what changed, then save it anew: k8s-installer plan -o {path}",
+        )
+
+
+def _agreed() -> bool:
+    if stderr().input("Apply this plan? [y/N] ").strip().lower().startswith("y"):
+        return True
+    stderr().print("nothing was changed")
+    return False
+
+
+def _unchanged(intent: Intent, seen: fleet.Fleet, options: Options) -> Exit:
+    """Nothing to do; an earlier run may have died before its last gate, so health is asked all the same."""
+    sick = fleet.unhealthy(intent.desired, seen.remotes)
+    if options.output is Output.JSON:
+        print_json(data.run_data(Plan((), ()), Run((), interrupted=False)))
+    else:
+        stdout().print(text.totals(Plan((), ())), markup=False)
+    for ref, words in sick:
+        stderr().print(f"{ref.host}: not so: {ref.name}: {words}", style="red", markup=False)
+    _say_left_out(seen)
+    return Exit.FAILED if sick or seen.unreachable else Exit.DONE
+
+
+@contextmanager
+def _locked(intent: Intent, options: Options, trace: Trace) -> Iterator[threading.Event]:
+    """Hold the cluster's lock on its first master, by a connection of its own; the event says that it was lost."""
+    lost = threading.Event()
+
+    def on_lost(error: lock.LockLost) -> None:
+        stderr().print(f"{error.message}: nothing new begins", style="red", markup=False)
+        lost.set()
+
+    transport: Transport = traced(connect(intent.cluster.having(Role.MASTER)[0]), trace)
+    try:
+        with lock.hold(transport, lock.this_process(), force=options.break_lock, on_lost=on_lost):
+            yield lost
+    finally:
+        transport.close()
+
+
+@contextmanager
+def _journal(intent: Intent, options: Options, made: Plan, trace: Trace) -> Iterator[journal.Journal]:
+    owner = lock.this_process()
+    header = {
+        "cluster": intent.cluster.name,
+        "version": intent.cluster.version,
+        "inventory": str(options.inventory),
+        "owner": owner.name,
+        "pid": owner.pid,
+        "summary": data.summary(made),
+    }
+    folder = state_folder(intent.cluster) / "journal"
+    with journal.start(folder, header, options.after_line, run=trace.run) as book:
+        yield book

@@ -1,0 +1,270 @@
+"""A cluster's status: one table, what is not as wanted with who changed it, and what to type next; or plain data."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Group
+from rich.text import Text
+
+from k8s_installer.plan import Action
+from k8s_installer.resources import Missing, SeenPackage, SeenUnit
+from k8s_installer.status import Certificate, ComponentStatus, Difference, Evidence, PackageStatus, Session, Status
+
+EXPIRES_SOON = 30  # days
+_HEADER = ("host", "component", "version", "state, since (UTC)", "files", "certificates", "health")
+_MOST = 6  # differences shown of one component; a bare host has dozens, and `plan` shows them all
+_BAD, _CARE = "bold red", "yellow"
+
+
+def table(status: Status, inventory: Path) -> Group:
+    """For people: a row for each component of each host, then all that differs, then the next command.
+
+    The rows are lines of text, not a rich table: they keep their width in a pipe, where grep wants whole lines.
+    """
+    rows = [tuple(Text(word, "bold") for word in _HEADER), *_rows(status)]
+    widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
+    lines = [_joined(row, widths) for row in rows]
+    wrong = list(_wrong(status))
+    if wrong:
+        lines += [Text(), *wrong, Text(), *_next(status, inventory)]
+    else:
+        lines += [Text(), Text("Every host is what the inventory says, and healthy.", "bold green")]
+    return Group(*lines)
+
+
+def data(status: Status) -> dict[str, object]:
+    """For programs: stable names, times in ISO 8601 (UTC), null for what is not known; no content of any file."""
+    hosts = list(dict.fromkeys(item.host for item in status.components))
+    return {
+        "differs": status.differs,
+        "hosts": [
+            {
+                "name": host,
+                "error": str(status.unreachable[host]) if host in status.unreachable else None,
+                "components": [_component(item) for item in status.components if item.host == host],
+            }
+            for host in hosts
+        ],
+    }
+
+
+def _rows(status: Status) -> Iterator[tuple[Text, ...]]:
+    told: set[str] = set()
+    for item in status.components:
+        if item.host not in status.unreachable:
+            yield (
+                Text(item.host), Text(item.component), _versions(item.packages), _state(item), _files(item),
+                _life(item.certificate), _health(item),
+            )  # fmt: skip
+        elif item.host not in told:
+            told.add(item.host)
+            yield (Text(item.host), Text("-"), Text("-"), Text("not reached", _BAD), Text("-"), Text("-"), Text("-"))
+
+
+def _versions(packages: Sequence[PackageStatus]) -> Text:
+    words = [_version(package) for package in packages]
+    return Text(" ").join(words) if words else Text("-")
+
+
+def _version(package: PackageStatus) -> Text:
+    if not isinstance(package.found, SeenPackage):
+        return Text("not installed" if package.found is Missing.ABSENT else "unknown", _BAD)
+    if package.wanted not in ("", package.found.version):
+        return Text(f"{package.found.version}, not {package.wanted}", _BAD)
+    return Text(package.found.version)
+
+
+def _state(item: ComponentStatus) -> Text:
+    if item.unit is None:
+        return Text("-")
+    found = item.unit.found
+    if not isinstance(found, SeenUnit):
+        return Text("no such unit" if found is Missing.ABSENT else "unknown", _BAD)
+    since = f" {_moment(found.started_at)}" if found.started_at else ""
+    if found.active != "active":
+        return Text(f"{found.active} ({found.sub}), last start{since or ' never'}", _BAD)
+    text = Text(f"{found.sub}{since}")
+    if item.unit.stale:
+        text.append(", stale", _CARE)
+    if not found.enabled:
+        text.append(", not enabled", _CARE)
+    return text
+
+
+def _files(item: ComponentStatus) -> Text:
+    if not item.files:
+        return Text("-")
+    good = len(item.files) - len(item.out_of_line) - len(item.not_known)
+    return Text(f"{good}/{len(item.files)}", _BAD if good < len(item.files) else "")
+
+
+def _life(certificate: Certificate | None) -> Text:
+    if certificate is None:
+        return Text("-")
+    if certificate.days < 0:
+        return Text("expired", _BAD)
+    return Text(f"{certificate.days} d", _CARE if certificate.days < EXPIRES_SOON else "")
+
+
+def _health(item: ComponentStatus) -> Text:
+    if not item.health:
+        return Text("-")
+    if all(health.holds for health in item.health):
+        return Text("ok")
+    return Text("bad" if any(health.holds is False for health in item.health) else "unknown", _BAD)
+
+
+def _joined(row: Sequence[Text], widths: Sequence[int]) -> Text:
+    line = Text("  ").join(
+        [Text.assemble(cell, " " * (width - cell.cell_len)) for cell, width in zip(row, widths, strict=True)]
+    )
+    line.rstrip()
+    return line
+
+
+def _wrong(status: Status) -> Iterator[Text]:
+    for _, error in sorted(status.unreachable.items()):
+        yield Text(str(error), _BAD)
+    for item in status.components:
+        if item.host not in status.unreachable:
+            yield from _differences(item)
+        for health in item.health:
+            if not health.holds and health.asked_on not in status.unreachable:
+                who = f"{item.host}: {health.name}: " + ("not so" if health.holds is False else "not known")
+                yield Text.assemble((who, _BAD), f": {health.words}")
+        if item.certificate is not None and item.certificate.days < EXPIRES_SOON:
+            yield _expiring(item.host, item.certificate)
+
+
+def _differences(item: ComponentStatus) -> Iterator[Text]:
+    for found in item.differences[:_MOST]:
+        yield Text.assemble((f"{found.ref}: ", _BAD), found.words)
+        if found.evidence is not None:
+            for line in _evidence(found, found.evidence):
+                yield Text(f"    {line}", _CARE)
+    if len(item.differences) > _MOST:
+        yield Text(f"{item.host}: {item.component}: {len(item.differences) - _MOST} more", _BAD)
+
+
+def _evidence(found: Difference, evidence: Evidence) -> Iterator[str]:
+    if found.action is Action.CREATE:
+        if evidence.changed_at:
+            yield f"something in its folder was made or removed at {_moment(evidence.changed_at)} UTC"
+    else:
+        if found.action is not Action.ATTRIBUTES:
+            it = "" if evidence.path == found.ref.name else f"{evidence.path}: "
+            yield f"{it}modified at {_moment(evidence.modified_at)} UTC, owned by {evidence.owner}"
+        # An inode that changed later: renamed into place, unpacked with its old time, or its mode was set.
+        if evidence.changed_at - evidence.modified_at > 1 or found.action is Action.ATTRIBUTES:
+            yield f"renamed, or its mode or owner set, at {_moment(evidence.changed_at)} UTC"
+    for session in evidence.sessions:
+        ended = "and still is" if math.isinf(session.ended) else f"until {_moment(session.ended)} UTC"
+        origin = f" from {session.origin}" if session.origin else ""
+        yield f"{session.user} was logged in then{origin}, since {_moment(session.began)} UTC, {ended}"
+
+
+def _expiring(host: str, certificate: Certificate) -> Text:
+    style, word = (_BAD, "ended") if certificate.days < 0 else (_CARE, "ends")
+    return Text.assemble(
+        (f"{host}: {certificate.path}: ", style), f"it {word} at {_moment(certificate.expires_at)} UTC"
+    )
+
+
+def _next(status: Status, inventory: Path) -> Iterator[Text]:
+    if status.unreachable:
+        # there is no plan without every host
+        hints = dict.fromkeys(error.hint for error in status.unreachable.values() if error.hint)
+        yield from (Text(f"Next: {hint}") for hint in hints)
+        return
+    if any(item.differences for item in status.components):
+        yield Text(f"Next: k8s-installer plan -i {inventory}    (line by line, and what apply would do about it)")
+        return
+    for item in status.components:
+        for unit in dict.fromkeys(health.unit for health in item.health if health.holds is False):
+            yield Text(f"Next: journalctl -u {unit} on {item.host}")
+
+
+def _component(item: ComponentStatus) -> dict[str, object]:
+    certificate = item.certificate
+    return {
+        "name": item.component,
+        "packages": [
+            {
+                "name": package.name,
+                "wanted": package.wanted or None,
+                "found": package.found.version if isinstance(package.found, SeenPackage) else None,
+                "state": _presence(package.found),
+            }
+            for package in item.packages
+        ],
+        "unit": _unit(item),
+        "files": {
+            "total": len(item.files),
+            "out_of_line": list(item.out_of_line),
+            "not_known": list(item.not_known),
+        },
+        "certificate": certificate
+        and {"path": certificate.path, "expires": _iso(certificate.expires_at), "days": certificate.days},
+        "health": [
+            {"name": health.name, "asked_on": health.asked_on, "holds": health.holds, "words": health.words}
+            for health in item.health
+        ],
+        "differences": [_difference(found) for found in item.differences],
+    }
+
+
+def _unit(item: ComponentStatus) -> dict[str, object] | None:
+    if item.unit is None:
+        return None
+    unit: dict[str, object] = {"name": item.unit.name, "state": _presence(item.unit.found)}
+    if isinstance(item.unit.found, SeenUnit):
+        seen = item.unit.found
+        unit |= {
+            "active": seen.active, "sub": seen.sub, "since": _iso(seen.started_at), "enabled": seen.enabled,
+            "stale": item.unit.stale,
+        }  # fmt: skip
+    return unit
+
+
+def _difference(found: Difference) -> dict[str, object]:
+    evidence = found.evidence
+    return {
+        "kind": str(found.ref.kind),
+        "name": found.ref.name,
+        "action": found.action and str(found.action),
+        "reason": found.words,
+        "evidence": evidence
+        and {
+            "path": evidence.path,
+            "modified": _iso(evidence.modified_at),
+            "changed": _iso(evidence.changed_at),
+            "owner": evidence.owner or None,
+            "sessions": [_session(session) for session in evidence.sessions],
+        },
+    }
+
+
+def _session(session: Session) -> dict[str, object]:
+    return {
+        "user": session.user,
+        "origin": session.origin or None,
+        "began": _iso(session.began),
+        "ended": None if math.isinf(session.ended) else _iso(session.ended),
+    }
+
+
+def _presence(found: object) -> str:
+    return str(found.value) if isinstance(found, Missing) else "present"
+
+
+def _moment(at: float) -> str:
+    return f"{dt.datetime.fromtimestamp(at, dt.UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _iso(at: float) -> str | None:
+    """ISO 8601; None for the 0 that stands for no time."""
+    return dt.datetime.fromtimestamp(at, dt.UTC).isoformat(timespec="seconds") if at else None

@@ -1,0 +1,106 @@
+"""The one script that asks a host for everything at once, and the parser of its answer. Pure."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import posixpath
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+
+from k8s_installer import gates, observe
+from k8s_installer.desired.model import Wanted
+from k8s_installer.gates import Answer
+from k8s_installer.resources import Gate, Kind, Ref
+from k8s_installer.status.model import HostStatus, Session
+
+AT_ONCE = 16  # gates asked at the same time: a dead API server costs a master of 100 nodes 35 s and not 500
+
+# Stages of a pipeline run at the same time, each with its own answer in hand, and are heard one after the other:
+# no temporary files, and no answer in the middle of another one.
+_ASK = "{{ answer=$({{ {question}}} </dev/null); cat; printf '%s\\n' \"$answer\" | sed 's/^/gate {number} /'; }}"
+# A file's ctime cannot be set as its mtime can; of a file that is gone, the folder's mtime is what is left.
+_TOUCHED = "find {paths} -maxdepth 0 -printf 'touched %T@ %C@ %p\\n' 2>/dev/null\n"
+# People at terminals. A login without one (ours, scp, other installers) is not written into wtmp.
+_SESSIONS = "TZ=UTC last -F -w -i -n 50 2>/dev/null | sed 's/^/session /'\n"
+_SESSION = re.compile(r"(\S+) +(\S+) +(.*?) *\w{3} (\w{3} [ \d]\d [\d:]{8} \d{4}) +(.*)")
+_END = re.compile(r"- \w{3} (\w{3} [ \d]\d [\d:]{8} \d{4})")
+_LENGTH = re.compile(r"\((?:(\d+)\+)?(\d+):(\d+)\)")
+_NOBODY = ("reboot", "shutdown", "runlevel")
+
+
+def script(wanted: Sequence[Wanted]) -> str:
+    """The one script that asks a host for everything in `wanted` (all of that host), its health and its visitors."""
+    asked = _gates(wanted)
+    questions = [_ASK.format(question=gates.script(gate), number=number) for number, (_, gate) in enumerate(asked)]
+    parts = [" |\n".join(questions[start : start + AT_ONCE]) + "\n" for start in range(0, len(questions), AT_ONCE)]
+    files = [item.ref.name for item in wanted if item.ref.kind is Kind.FILE]
+    if files:
+        folders = dict.fromkeys(posixpath.dirname(path) for path in files)
+        parts.append(_TOUCHED.format(paths=shlex.join([*files, *folders])))
+    return "".join(parts) + _SESSIONS + observe.script(wanted)
+
+
+def seconds(wanted: Sequence[Wanted]) -> float:
+    """How long `script` may take: a look at the host, and gates that do not answer before curl gives up."""
+    return 60.0 + 6.0 * math.ceil(len(_gates(wanted)) / AT_ONCE)
+
+
+def parse(output: str, wanted: Sequence[Wanted]) -> HostStatus:
+    """Read what `script` printed; of a script that was cut off, all is UNKNOWN."""
+    own: dict[str, list[str]] = {"gate": [], "touched": [], "session": []}
+    rest: list[str] = []
+    for line in output.split("\n"):
+        word, _, text = line.partition(" ")
+        if word in own:
+            own[word].append(text)
+        else:
+            rest.append(line)
+    seen = observe.parse("\n".join(rest), wanted)
+    if observe.END not in rest:
+        return HostStatus(seen, {}, {}, (), 0.0)
+    clock = next(float(line.split()[1]) for line in rest if line.startswith("clock "))
+    times = (line.split(" ", 2) for line in own["touched"])
+    touched = {path: (float(modified), float(changed)) for modified, changed, path in times}
+    return HostStatus(seen, dict(_answers(own["gate"], wanted)), touched, tuple(_sessions(own["session"])), clock)
+
+
+def _gates(wanted: Sequence[Wanted]) -> list[tuple[Ref, Gate]]:
+    return [(item.ref, item.resource) for item in wanted if isinstance(item.resource, Gate)]
+
+
+def _answers(lines: Sequence[str], wanted: Sequence[Wanted]) -> Iterator[tuple[Ref, Answer]]:
+    texts: dict[int, list[str]] = {}
+    for line in lines:
+        number, _, text = line.partition(" ")
+        texts.setdefault(int(number), []).append(text)
+    for place, (ref, gate) in enumerate(_gates(wanted)):
+        if place in texts:
+            yield ref, gates.judge(gate, "\n".join(texts[place]))
+
+
+def _sessions(lines: Sequence[str]) -> Iterator[Session]:
+    """From the lines of `last -F`; those of boots and shutdowns are nobody's."""
+    for line in lines:
+        found = _SESSION.match(line)
+        if found and found[1] not in _NOBODY:
+            began = _time(found[4])
+            # 0.0.0.0 is how `last -i` says that there is no address
+            yield Session(found[1], "" if found[3] == "0.0.0.0" else found[3], began, _ended(began, found[5]))  # noqa: S104
+
+
+def _ended(began: float, words: str) -> float:
+    """When a session ended: told, or (`- crash`, `- down`) known by its length in minutes, or not yet (infinity)."""
+    if "still logged in" in words:
+        return math.inf
+    end = _END.match(words)
+    if end:
+        return _time(end[1])
+    length = _LENGTH.search(words)
+    days, hours, minutes = (int(part or 0) for part in length.groups()) if length else (0, 0, 0)
+    return began + 60.0 * (minutes + 60 * (hours + 24 * days))
+
+
+def _time(words: str) -> float:
+    return dt.datetime.strptime(words, "%b %d %H:%M:%S %Y").replace(tzinfo=dt.UTC).timestamp()

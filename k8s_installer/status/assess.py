@@ -1,0 +1,188 @@
+"""What is wanted against what the hosts answered, component by component. Pure.
+
+What differs is judged by `make_plan` alone, so that `status` and `plan` never disagree.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from cryptography import x509
+
+from k8s_installer.desired.model import Desired, Wanted
+from k8s_installer.errors import HostError
+from k8s_installer.plan import Action, Change, make_plan
+from k8s_installer.resources import File, Gate, Kind, Missing, Package, Ref, Seen, SeenFile, Unit
+from k8s_installer.status.model import (
+    Certificate,
+    ComponentStatus,
+    Difference,
+    Evidence,
+    Health,
+    HostStatus,
+    PackageStatus,
+    Session,
+    Status,
+    UnitStatus,
+)
+
+_DAY = 86400.0  # seconds
+_NEVER = (0.0, 0.0)
+
+
+def assess(desired: Desired, hosts: Mapping[str, HostStatus | HostError]) -> Status:
+    """Compare what is wanted with what every host answered; an error stands for a host that could not be asked.
+
+    A host that is in neither form is not known; so is what a host that answered could not say.
+    """
+    reached = {name: answer for name, answer in hosts.items() if isinstance(answer, HostStatus)}
+    seen = {ref: found for answer in reached.values() for ref, found in answer.seen.items()}
+    groups: dict[tuple[str, str], list[Wanted]] = {}
+    for ref, wanted in desired.items():
+        unit_host = wanted.resource.unit_host if isinstance(wanted.resource, Gate) else ""
+        groups.setdefault((unit_host or ref.host, wanted.component), []).append(wanted)
+    plan = make_plan(_known(desired, seen, reached), seen)
+    by_ref: dict[Ref, list[Change]] = {}
+    for change in plan.changes:
+        by_ref.setdefault(change.ref, []).append(change)
+    look = _Look(desired, reached, seen, by_ref)
+    return Status(
+        tuple(look.component(host, name, items) for (host, name), items in groups.items()),
+        {name: answer for name, answer in hosts.items() if isinstance(answer, HostError)},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """All that a component's status is made from."""
+
+    desired: Desired
+    reached: Mapping[str, HostStatus]
+    seen: Mapping[Ref, Seen]
+    changes: Mapping[Ref, list[Change]]
+
+    def component(self, host: str, name: str, items: Sequence[Wanted]) -> ComponentStatus:
+        unit = next((item for item in items if isinstance(item.resource, Unit)), None)
+        return ComponentStatus(
+            host=host,
+            component=name,
+            packages=tuple(self._packages(host, items, unit)),
+            unit=self._unit(unit) if unit else None,
+            files=tuple(item.ref.name for item in items if item.ref.kind is Kind.FILE),
+            certificate=min(self._certificates(items), key=lambda found: found.expires_at, default=None),
+            health=tuple(self._health(item.ref, item.resource) for item in items if isinstance(item.resource, Gate)),
+            differences=tuple(found for item in items for found in self._differences(item)),
+        )
+
+    def _packages(self, host: str, items: Sequence[Wanted], unit: Wanted | None) -> Iterator[PackageStatus]:
+        """Its own, and those of another component whose programs its unit runs."""
+        runs = unit.resource.runs if unit and isinstance(unit.resource, Unit) else ()
+        refs = [item.ref for item in items if item.ref.kind is Kind.PACKAGE]
+        for ref in dict.fromkeys([*refs, *(Ref(host, Kind.PACKAGE, name) for name in runs)]):
+            package = self.desired[ref].resource
+            version = package.version if isinstance(package, Package) else ""
+            yield PackageStatus(ref.name, version, self._found(ref))
+
+    def _unit(self, wanted: Wanted) -> UnitStatus:
+        restarts = any(change.action is Action.RESTART for change in self.changes.get(wanted.ref, ()))
+        return UnitStatus(wanted.ref.name, self._found(wanted.ref), restarts and not self._led(wanted))
+
+    def _found(self, ref: Ref) -> Seen:
+        return self.seen.get(ref, Missing.UNKNOWN)
+
+    def _led(self, wanted: Wanted) -> bool:
+        """Whether something that a unit reads or runs differs itself: its own restart is only what follows."""
+        changes = (change for ref in _inputs(wanted) for change in self.changes.get(ref, ()))
+        return any(change.action is not Action.ATTRIBUTES for change in changes)
+
+    def _differences(self, wanted: Wanted) -> Iterator[Difference]:
+        ref = wanted.ref
+        if ref.kind is Kind.GATE:
+            return
+        if self._found(ref) is Missing.UNKNOWN:
+            yield Difference(ref, wanted.component, None, "not known: the host did not answer for it")
+        for change in self.changes.get(ref, ()):
+            if change.action in (Action.RESTART, Action.RELOAD) and self._led(wanted):
+                continue
+            yield Difference(ref, wanted.component, change.action, change.reason, self._evidence(wanted, change))
+
+    def _evidence(self, wanted: Wanted, change: Change) -> Evidence | None:
+        """Who changed a file; for a process that is older than what it reads, the newest file of those."""
+        host = self.reached[wanted.ref.host]
+        if change.action is Action.RESTART:
+            found = {ref.name: self.seen.get(ref) for ref in _inputs(wanted)}
+            files = {path: file for path, file in found.items() if isinstance(file, SeenFile)}
+            newest = max(files, key=lambda path: files[path].modified_at, default="")
+            return _of_file(host, newest, files[newest], change.action) if newest else None
+        path = wanted.ref.name
+        if isinstance(change.before, SeenFile):
+            return _of_file(host, path, change.before, change.action)
+        if change.action is not Action.CREATE:
+            return None
+        folder = host.touched.get(posixpath.dirname(path), _NEVER)[0]
+        return Evidence(path, 0.0, folder, "", _around(host, folder))
+
+    def _certificates(self, items: Sequence[Wanted]) -> Iterator[Certificate]:
+        """What is in line is known without asking for it; of what is not, the host showed its own bytes."""
+        for item in items:
+            file, found = item.resource, self._found(item.ref)
+            if not isinstance(file, File) or file.secret or not isinstance(found, SeenFile):
+                continue
+            end = _expiry(file.content if found.sha256 == file.sha256 else found.content or b"")
+            if end is not None:
+                days = math.floor((end - self.reached[item.ref.host].clock) / _DAY)
+                yield Certificate(item.ref.name, end, days)
+
+    def _health(self, ref: Ref, gate: Gate) -> Health:
+        host = self.reached.get(ref.host)
+        answer = host.answers.get(ref) if host else None
+        if answer is None:
+            return Health(ref.name, ref.host, gate.unit, None, f"{ref.host} could not be asked")
+        return Health(ref.name, ref.host, gate.unit, answer.holds, answer.words)
+
+
+def _known(desired: Desired, seen: Mapping[Ref, Seen], reached: Mapping[str, HostStatus]) -> Desired:
+    """What a plan can be made of: the rest is shown as not known, and waits for nobody."""
+    known = {
+        ref
+        for ref in desired
+        if ref.host in reached and (ref.kind is Kind.GATE or seen.get(ref, Missing.UNKNOWN) is not Missing.UNKNOWN)
+    }
+    return {
+        ref: dataclasses.replace(wanted, after=tuple(before for before in wanted.after if before in known))
+        for ref, wanted in desired.items()
+        if ref in known
+    }
+
+
+def _inputs(wanted: Wanted) -> list[Ref]:
+    """The packages and files whose change makes a unit restart."""
+    unit, host = wanted.resource, wanted.ref.host
+    runs, files = (unit.runs, (*unit.defined_by, *unit.reads)) if isinstance(unit, Unit) else ((), ())
+    return [*(Ref(host, Kind.PACKAGE, name) for name in runs), *(Ref(host, Kind.FILE, path) for path in files)]
+
+
+def _of_file(host: HostStatus, path: str, file: SeenFile, action: Action) -> Evidence:
+    changed = host.touched.get(path, _NEVER)[1]
+    # setting a mode or an owner does not touch the mtime
+    when = changed if action is Action.ATTRIBUTES else file.modified_at
+    return Evidence(path, file.modified_at, changed, f"{file.owner}:{file.group}", _around(host, when))
+
+
+def _around(host: HostStatus, when: float) -> tuple[Session, ...]:
+    return tuple(session for session in host.sessions if session.began <= when < session.ended + 1)
+
+
+def _expiry(content: bytes) -> float | None:
+    """When the first of the certificates in a file ends, in Unix seconds; None where there is none to read."""
+    if b"-----BEGIN CERTIFICATE-----" not in content:
+        return None
+    try:
+        found = x509.load_pem_x509_certificates(content)
+    except ValueError:
+        return None
+    return min(certificate.not_valid_after_utc.timestamp() for certificate in found)

@@ -1,0 +1,264 @@
+"""The full trace of a run in one file: every script, its answer and its time, with nothing secret in it.
+
+Secrets are kept out twice. Bytes that a script writes (a heredoc of base64) are replaced by their count and sum,
+and whatever still looks like a key or a token, in scripts and in answers, is replaced by its kind.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+import re
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from k8s_installer.errors import CommandFailed, InstallerError
+from k8s_installer.transport import OnLine, Result, Transport
+
+KEPT_TRACES = 50
+TITLE_CHARACTERS = 80
+# The word by which `perform` marks bytes; any other heredoc is hidden too if all of it is base64.
+BYTES = "BYTES"
+
+_HEREDOC = re.compile(r"<<-?\s*(['\"]?)([\w-]+)\1")
+_RANDOM = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}")
+# Each is linear in the text, whatever a host prints: no pattern can begin at every character of a long run.
+_KEYS = (
+    re.compile(r"-----BEGIN ([A-Z0-9 ]*)PRIVATE KEY-----.*?(?:-----END \1PRIVATE KEY-----|\Z)", re.DOTALL),
+    # the tail of a key whose head was cut off: its last line is too short to look random
+    re.compile(r"\S{0,80}\s{0,2}-----END [A-Z0-9 ]*PRIVATE KEY-----"),
+)
+_SECRETS = (
+    (re.compile(r"(?i)((?:authorization:\s*\w+|bearer)\s+)[^\s\"']+"), r"\1<secret>"),
+    (re.compile(r"(?i)((?:key-data|password)\\?[\"']?\s*[:=]\s*\\?[\"']?)[^\s\"',}]+"), r"\1<secret>"),
+    # sixteen and more: "secret: not found" is a complaint and stays
+    (re.compile(r"(?i)((?:token|secret)\\?[\"']?\s*[:=]\s*\\?[\"']?)[^\s\"',}]{16,}"), r"\1<secret>"),
+    (re.compile(r"(?<![\w-])eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?"), "<token>"),
+)
+# A terminal obeys what a host prints; a reader of the trace must see it.
+_VISIBLE = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+
+
+def run_id(now: datetime | None = None) -> str:
+    """A new name for a run; names sort by time: `20260102-120310-123456-a1b2c3` (UTC, microseconds, random)."""
+    return f"{now or datetime.now(UTC):%Y%m%d-%H%M%S-%f}-{secrets.token_hex(3)}"
+
+
+def private_file(folder: Path, name: str) -> BinaryIO:
+    """Create a file that only its owner can read (0600), in a folder that only its owner can enter (0700).
+
+    Raises:
+        InstallerError: it cannot be made there, or it is there already.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        file = os.fdopen(os.open(folder / name, flags, 0o600), "ab")
+        directory = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)  # the name is as safe as the lines
+        finally:
+            os.close(directory)
+    except OSError as error:
+        raise InstallerError(
+            f"cannot keep a record of this run: {error.strerror}: {error.filename or folder}",
+            hint=f"{folder} must be a folder that you can write to",
+        ) from None
+    return file
+
+
+def prune(folder: Path, ending: str, keep: int) -> None:
+    """Remove the oldest files with this ending, until `keep` are left; a file that stays is no harm."""
+    for path in sorted(folder.glob(f"*{ending}"), reverse=True)[keep:]:
+        with suppress(OSError):
+            path.unlink()
+
+
+def redact(text: str) -> str:
+    """The text without private keys, tokens, passwords and other long random words.
+
+    Sums in hexadecimal stay: they are no secrets, and what an answer is about is often known by them.
+    """
+    if "PRIVATE KEY-----" in text:
+        for pattern in _KEYS:
+            text = pattern.sub("<private key>", text)
+    for pattern, shown in _SECRETS:
+        text = pattern.sub(shown, text)
+    return _RANDOM.sub(_random, text)
+
+
+def _random(match: re.Match[str]) -> str:
+    word = match[0]
+    mixed = word != word.lower() and word != word.upper()
+    return f"<{len(word)} random characters>" if mixed else word
+
+
+def readable(script: str) -> str:
+    """A script as the trace shows it: bytes elided as `<N bytes, sha256 ...>`, secrets redacted."""
+    return redact("\n".join(_elided(script.splitlines())))
+
+
+def _elided(lines: list[str]) -> Iterator[str]:
+    """The lines, where a heredoc of bytes is one line; one that has no end goes to the end."""
+    number = 0
+    while number < len(lines):
+        line = lines[number]
+        yield line
+        number += 1
+        heredoc = _HEREDOC.search(line)
+        if heredoc is None:
+            continue
+        end = next((i for i in range(number, len(lines)) if lines[i].lstrip("\t") == heredoc[2]), len(lines))
+        body = lines[number:end]
+        if heredoc[2] == BYTES or _decoded(body):
+            yield _sum(body)
+            number = end
+
+
+def _decoded(body: list[str]) -> bytes | None:
+    try:
+        return base64.b64decode("".join(body), validate=True)
+    except binascii.Error:
+        return None
+
+
+def _sum(body: list[str]) -> str:
+    content = _decoded(body)
+    if content is None:
+        return f"<{len(body)} lines that are not base64>"
+    return f"<{len(content)} bytes, sha256 {hashlib.sha256(content).hexdigest()}>"
+
+
+class Trace:
+    """The open file. Every method may be called from any thread; a record is never torn by another one."""
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self.path, self._file = path, file
+        self._lock = threading.Lock()
+        self._count = 0
+        self._scripts: dict[bytes, int] = {}  # sum of a script -> the number under which it is written out
+
+    @property
+    def run(self) -> str:
+        """The run's name, for the journal beside it."""
+        return self.path.stem
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self.note(f"the run ends with {type(error).__name__}: {error}")
+        self.close()
+
+    def note(self, text: str) -> None:
+        """Write words of our own: the command line, a decision, an error."""
+        with self._lock:
+            self._write(text)
+
+    def begin(self, host: str, script: str) -> int:
+        """Write that a script is sent to a host; the number by which `end` knows it.
+
+        A gate asks the same again and again, so a script is written out once.
+        """
+        digest = hashlib.sha256(script.encode(errors="replace")).digest()
+        with self._lock:
+            self._count += 1
+            number, first = self._count, self._scripts.setdefault(digest, self._count)
+            shown = readable(script)
+            title = f"{host} #{number} begins: {_title(shown)}"
+            if first == number:
+                self._write(title, _quoted("|", shown))
+            else:
+                self._write(f"{title} (the script of #{first})")
+        return number
+
+    def end(self, number: int, host: str, words: str, result: tuple[str, str], seconds: float) -> None:
+        """Write how script `number` ended: its exit status or error in `words`, and both of its outputs."""
+        out, err = (redact(text) for text in result)
+        with self._lock:
+            self._write(f"{host} #{number} {words} after {seconds:.2f} s", _quoted("out|", out), _quoted("err|", err))
+
+    def close(self) -> None:
+        """Close the file; what is written behind that is dropped."""
+        with self._lock, suppress(OSError):
+            self._file.close()
+
+    def _write(self, title: str, *blocks: str) -> None:
+        """Add one record. A full disk on this machine must not stop what goes on on the hosts."""
+        text = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}Z {redact(title)}\n" + "".join(blocks)
+        with suppress(OSError, ValueError):  # ValueError: the file is closed
+            self._file.write(text.translate(_VISIBLE).encode(errors="backslashreplace"))
+            self._file.flush()
+
+
+def _title(shown: str) -> str:
+    """What a script is for: its first line, where scripts may have a comment."""
+    first = next((line for line in shown.splitlines() if line.strip()), "")
+    return first.removeprefix("#").strip()[:TITLE_CHARACTERS]
+
+
+def _quoted(mark: str, text: str) -> str:
+    """Lines behind a mark, so that no output can be taken for a record of ours."""
+    return "".join(f"    {mark} {line}\n" for line in text.splitlines())
+
+
+def open_trace(folder: Path, run: str = "") -> Trace:
+    """Begin the trace `<run>.trace` in the journal's folder; the oldest are removed, fifty stay.
+
+    Raises:
+        InstallerError: the folder or the file cannot be made.
+    """
+    path = folder / f"{run or run_id()}.trace"
+    file = private_file(folder, path.name)
+    prune(folder, ".trace", KEPT_TRACES)
+    return Trace(path, file)
+
+
+class _Traced:
+    def __init__(self, inner: Transport, trace: Trace) -> None:
+        self._inner, self._trace = inner, trace
+
+    @property
+    def host(self) -> str:
+        return self._inner.host
+
+    def run(self, script: str, *, timeout: float = 60.0, on_line: OnLine | None = None) -> Result:
+        heard: list[str] = []  # an answer that is cut off is not returned, and says how far the script came
+
+        def hear(line: str) -> None:
+            heard.append(line)
+            if on_line is not None:
+                on_line(line)
+
+        number, began = self._trace.begin(self.host, script), time.monotonic()
+        try:
+            result = self._inner.run(script, timeout=timeout, on_line=hear)
+        except BaseException as error:
+            outputs = (error.stdout, error.stderr) if isinstance(error, CommandFailed) else ("\n".join(heard), "")
+            words = f"{type(error).__name__}: {error}"
+            self._trace.end(number, self.host, words, outputs, time.monotonic() - began)
+            raise
+        outputs = (result.stdout, result.stderr)
+        self._trace.end(number, self.host, f"exit {result.status}", outputs, time.monotonic() - began)
+        return result
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def traced(transport: Transport, trace: Trace) -> Transport:
+    """The same transport, with every script and its answer written to the trace."""
+    return _Traced(transport, trace)

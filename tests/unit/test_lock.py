@@ -1,0 +1,390 @@
+from __future__ import annotations
+
+import getpass
+import itertools
+import os
+import platform
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from k8s_installer import lock
+from k8s_installer.errors import CommandFailed, TransportError
+from k8s_installer.lock import (
+    Answer,
+    Claim,
+    LockHeld,
+    LockLost,
+    Owner,
+    Terms,
+    hold,
+    parse,
+    release_script,
+    renew_script,
+    take_script,
+    this_process,
+)
+from k8s_installer.transport import OnLine, Result
+from k8s_installer.transport.session import wrap
+
+ALICE, BOB = Owner("alice@laptop", 4711), Owner("bob@desk", 12)
+SHELLS = [["/bin/sh", "-s"], *([["bash", "--posix", "-s"]] if shutil.which("bash") else [])]
+# renewals follow each other at once, and give up only where a test says so
+QUICK = Terms(lease=60, beat=0.01, give_up=30.0)
+
+
+class Shell:
+    """A `Transport` to this machine; `trouble` is raised in place of running what contains its word."""
+
+    host = "m1"
+
+    def __init__(self, shell: list[str] = SHELLS[0]) -> None:
+        self.shell = shell
+        self.trouble: dict[str, Exception] = {}
+        self.renewed = threading.Semaphore(0)
+
+    def run(self, script: str, *, timeout: float = 60.0, on_line: OnLine | None = None) -> Result:
+        for word, error in self.trouble.items():
+            if word in script:
+                raise error
+        text = wrap(script, "marker")
+        done = subprocess.run(self.shell, input=text, capture_output=True, text=True, check=False, timeout=10)
+        if "say renewed" in script:
+            self.renewed.release()
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def close(self) -> None:
+        raise AssertionError("the lock does not close a connection that it was given")
+
+
+@pytest.fixture(params=SHELLS, ids=lambda shell: Path(shell[0]).name)
+def shell(request: pytest.FixtureRequest) -> Shell:
+    return Shell(request.param)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "it's here" / "k8s-installer"
+
+
+def claim(folder: Path, owner: Owner, lease: int = 60) -> Claim:
+    return Claim(str(folder), f"token-{owner.pid}", owner, lease)
+
+
+def said(shell: Shell, script: str) -> Answer:
+    result = shell.run(script)
+    assert (result.status, result.stderr) == (0, "marker\n"), result
+    answer = parse(result.stdout)
+    assert answer is not None
+    return answer
+
+
+def take(shell: Shell, claim: Claim, *, force: bool = False) -> Answer:
+    return said(shell, take_script(claim, force=force))
+
+
+def unexpected(lost: LockLost) -> None:
+    raise AssertionError(lost)
+
+
+def test_a_free_lock_is_taken_and_kept_from_others_until_it_is_released(shell: Shell, folder: Path) -> None:
+    assert take(shell, claim(folder, ALICE)).word == "taken"
+    held = take(shell, claim(folder, BOB))
+    assert (held.word, held.owner, held.pid, held.until - held.since) == ("held", "alice@laptop", 4711, 60)
+    assert said(shell, release_script(claim(folder, BOB))).word == "lost"
+    assert said(shell, release_script(claim(folder, ALICE))).word == "released"
+    assert take(shell, claim(folder, BOB)).word == "taken"
+
+
+def test_the_lock_is_for_root_alone(shell: Shell, folder: Path) -> None:
+    folder.mkdir(parents=True, mode=0o755)
+    take(shell, claim(folder, ALICE))
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()} == {"guard": 0o600, "lock": 0o600}
+
+
+def test_of_many_that_come_at_the_same_time_one_gets_the_lock(folder: Path) -> None:
+    scripts = [wrap(take_script(claim(folder, Owner(f"user-{n}", n)), force=False), "marker") for n in range(8)]
+    pipes = [
+        subprocess.Popen(SHELLS[0], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in scripts
+    ]
+    for pipe, script in zip(pipes, scripts, strict=True):
+        assert pipe.stdin is not None
+        pipe.stdin.write(script)
+        pipe.stdin.flush()
+    answers = [parse(pipe.communicate()[0]) for pipe in pipes]
+    winners = [n for n, answer in enumerate(answers) if answer is not None and answer.word == "taken"]
+    assert len(winners) == 1
+    holders = {answer.owner for answer in answers if answer is not None and answer.word == "held"}
+    assert holders == {f"user-{winners[0]}"}
+    assert len(answers) == 8
+    assert None not in answers
+
+
+def test_a_lease_that_nobody_renews_ends_by_itself(shell: Shell, folder: Path) -> None:
+    take(shell, claim(folder, ALICE, lease=0))
+    assert take(shell, claim(folder, BOB)).word == "taken"
+
+
+def fields(folder: Path) -> list[str]:
+    return (folder / "lock").read_text().split()
+
+
+def test_expiry_does_not_depend_on_a_clock_that_somebody_can_set(shell: Shell, folder: Path) -> None:
+    take(shell, claim(folder, ALICE))
+    word, token, boot, up, _since, _until, *rest = fields(folder)
+    (folder / "lock").write_text(f"{word} {token} {boot} {up} 1 2 {' '.join(rest)}\n")
+    assert take(shell, claim(folder, BOB)).word == "held"
+    (folder / "lock").write_text(f"{word} {token} {boot} 1 1 99999999999 {' '.join(rest)}\n")
+    assert take(shell, claim(folder, BOB)).word == "taken"
+
+
+def test_a_lease_from_before_a_reboot_ends_by_the_calendar(shell: Shell, folder: Path) -> None:
+    take(shell, claim(folder, ALICE))
+    word, token, _boot, _up, since, until, *rest = fields(folder)
+    (folder / "lock").write_text(f"{word} {token} another-boot 1 {since} {until} {' '.join(rest)}\n")
+    assert take(shell, claim(folder, BOB)).word == "held"
+    (folder / "lock").write_text(f"{word} {token} another-boot 99999999999 1 2 {' '.join(rest)}\n")
+    assert take(shell, claim(folder, BOB)).word == "taken"
+
+
+def test_a_renewal_makes_the_lease_full_again_and_keeps_its_start(shell: Shell, folder: Path) -> None:
+    take(shell, claim(folder, ALICE, lease=0))
+    word, token, boot, up, _since, *rest = fields(folder)
+    (folder / "lock").write_text(f"{word} {token} {boot} {up} 1 {' '.join(rest)}\n")
+    assert said(shell, renew_script(claim(folder, ALICE))).word == "renewed"
+    assert fields(folder)[4] == "1"
+    assert take(shell, claim(folder, BOB)).word == "held"
+
+
+def test_a_broken_lock_cannot_be_renewed_nor_released_by_who_had_it(shell: Shell, folder: Path) -> None:
+    take(shell, claim(folder, ALICE))
+    broken = take(shell, claim(folder, BOB), force=True)
+    assert (broken.word, broken.owner) == ("taken", "alice@laptop")
+    lost = said(shell, renew_script(claim(folder, ALICE)))
+    assert (lost.word, lost.owner) == ("lost", "bob@desk")
+    assert said(shell, release_script(claim(folder, ALICE))).word == "lost"
+    assert said(shell, renew_script(claim(folder, BOB))).word == "renewed"
+    assert said(shell, release_script(claim(folder, BOB))).word == "released"
+    gone = said(shell, renew_script(claim(folder, ALICE)))
+    assert (gone.word, gone.owner, gone.since) == ("lost", "", 0)
+    assert not (folder / "lock").exists()
+
+
+GARBAGE = [
+    b"",
+    b"\n",
+    b"\xff\xfe\x80 \x01garbage\n",
+    b"k8s-installer/1 token boot 1 2 3\n",
+    b"k8s-installer/1 token boot 1 2 3 4x alice\n",
+    b"k8s-installer/1 token boot $(date) 2 3 4 alice\n",
+    b"k8s-installer/2 token boot 1 2 3 4 alice\n",
+]
+
+
+@pytest.mark.parametrize("content", GARBAGE)
+def test_a_file_that_cannot_be_read_is_held_by_somebody_and_expires_too(
+    shell: Shell, folder: Path, content: bytes
+) -> None:
+    folder.mkdir(parents=True)
+    (folder / "lock").write_bytes(content)
+    held = take(shell, claim(folder, BOB))
+    assert (held.word, held.owner, held.pid, held.until - held.since) == ("held", "", 0, 60)
+    os.utime(folder / "lock", (1, 1))
+    assert take(shell, claim(folder, BOB)).word == "taken"
+
+
+def test_garbage_is_broken_like_any_lock(shell: Shell, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / "lock").write_bytes(GARBAGE[2])
+    assert take(shell, claim(folder, BOB), force=True).word == "taken"
+    assert said(shell, renew_script(claim(folder, BOB))).word == "renewed"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("o'brien @ home $(id) `id`", "o'brien @ home $(id) `id`"),
+        ("two\nlines\t\x1b[31m", "two lines [31m"),
+        ("Zoë@büro", "Zoë@büro"),
+        ("-n", "-n"),
+        ("  ", "somebody"),
+    ],
+)
+def test_any_name_of_an_owner_is_kept_as_it_is_on_one_line(shell: Shell, folder: Path, name: str, shown: str) -> None:
+    take(shell, claim(folder, Owner(name, 1)))
+    assert take(shell, claim(folder, BOB)).owner == shown
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_of_the_host(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(CommandFailed, match="m1: taking the lock: exit 1: mkdir: "),
+        hold(shell, ALICE, force=False, on_lost=unexpected, folder=str(tmp_path / "file" / "x")),
+    ):
+        raise AssertionError("not reached")
+
+
+def test_a_lock_that_cannot_be_written_is_an_error_of_the_host(shell: Shell, folder: Path) -> None:
+    (folder / "lock.new").mkdir(parents=True)
+    with pytest.raises(CommandFailed, match="m1: taking the lock: exit 1: "), held(shell, ALICE, folder):
+        raise AssertionError("not reached")
+
+
+def test_other_output_is_no_answer() -> None:
+    assert parse("") is None
+    assert parse("::k8s-installer-lock:: taken\nwelcome\n") is None
+
+
+@contextmanager
+def held(
+    shell: Shell,
+    owner: Owner,
+    folder: Path,
+    *,
+    force: bool = False,
+    on_lost: Callable[[LockLost], None] = unexpected,
+    terms: Terms = QUICK,
+) -> Iterator[None]:
+    with hold(shell, owner, force=force, on_lost=on_lost, folder=str(folder), terms=terms):
+        yield
+
+
+class Losses:
+    """What `on_lost` was told."""
+
+    def __init__(self) -> None:
+        self.errors: list[LockLost] = []
+        self.heard = threading.Event()
+
+    def __call__(self, error: LockLost) -> None:
+        self.errors.append(error)
+        self.heard.set()
+
+
+def test_a_held_lock_is_renewed_and_released_behind_the_with(shell: Shell, folder: Path) -> None:
+    with held(shell, ALICE, folder):
+        for _ in range(3):
+            assert shell.renewed.acquire(timeout=5)
+        assert take(shell, claim(folder, BOB)).word == "held"
+    assert not (folder / "lock").exists()
+
+
+def test_a_lock_that_is_renewed_outlives_its_lease(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = itertools.count()
+    monkeypatch.setattr(lock, "time", SimpleNamespace(monotonic=lambda: next(seconds)))  # a look at it takes a second
+    shell = Shell()
+    with held(shell, ALICE, folder, terms=Terms(lease=60, beat=0.01, give_up=10.0)):
+        for _ in range(12):
+            assert shell.renewed.acquire(timeout=5)
+
+
+def test_a_lock_is_released_when_the_run_fails_and_the_runs_own_error_is_seen(folder: Path) -> None:
+    with pytest.raises(KeyError), held(Shell(), ALICE, folder):
+        raise KeyError
+    assert not (folder / "lock").exists()
+
+
+def test_a_master_that_cannot_be_asked_at_the_end_does_not_hide_what_happened(folder: Path) -> None:
+    shell = Shell()
+    with held(shell, ALICE, folder):
+        shell.trouble["say released"] = TransportError("m1", "the connection was lost")
+    assert (folder / "lock").exists()
+
+
+def test_a_second_run_is_told_who_holds_the_lock(folder: Path) -> None:
+    with held(Shell(), ALICE, folder):
+        words = r"^m1: alice@laptop \(pid 4711\) holds the lock since .* UTC \(\d+ s ago\), until .* unless"
+        with pytest.raises(LockHeld, match=words), held(Shell(), BOB, folder):
+            raise AssertionError("not reached")
+        assert "alice@laptop" in (folder / "lock").read_text()
+
+
+def test_a_run_whose_lock_is_broken_hears_of_it_once_and_leaves_the_other_lock_alone(folder: Path) -> None:
+    lost = Losses()
+    with held(Shell(), ALICE, folder, on_lost=lost):
+        with held(Shell(), BOB, folder, force=True):
+            assert lost.heard.wait(5)
+        (error,) = lost.errors
+        assert error.message.startswith("m1: our lock was broken: bob@desk (pid 12) holds the lock since ")
+        assert "run `apply` again" in error.hint
+    assert len(lost.errors) == 1
+
+
+def test_a_lock_that_was_removed_is_lost(folder: Path) -> None:
+    lost = Losses()
+    with held(Shell(), ALICE, folder, on_lost=lost):
+        (folder / "lock").unlink()
+        assert lost.heard.wait(5)
+    assert [error.message for error in lost.errors] == ["m1: our lock was broken: nobody holds it now"]
+
+
+def test_one_renewal_that_fails_is_tried_again(folder: Path) -> None:
+    shell = Shell()
+    with held(shell, ALICE, folder):
+        assert shell.renewed.acquire(timeout=5)
+        shell.trouble["say renewed"] = TransportError("m1", "no answer")
+        while shell.renewed.acquire(blocking=False):
+            pass
+        shell.trouble.clear()
+        assert shell.renewed.acquire(timeout=5)
+
+
+@pytest.mark.parametrize("error", [TransportError("m1", "the connection was lost"), ValueError("m1: a fault of ours")])
+def test_a_lock_that_cannot_be_renewed_in_time_is_lost_with_the_reason(folder: Path, error: Exception) -> None:
+    shell, lost = Shell(), Losses()
+    shell.trouble["say renewed"] = error
+    terms = Terms(lease=60, beat=0.01, give_up=0.2)
+    with held(shell, ALICE, folder, terms=terms, on_lost=lost):
+        assert lost.heard.wait(5)
+    assert [it.message for it in lost.errors] == [f"m1: the lock could not be renewed for 0.2 s: {error}"]
+
+
+def test_the_message_says_who_since_when_until_when_and_what_to_do() -> None:
+    noon = 1_700_000_000 // 86400 * 86400 + 12 * 3600
+    error = LockHeld("m1", Answer("held", noon + 310, noon + 190, noon + 340, 4711, "alice@laptop"))
+    assert error.message == (
+        "m1: alice@laptop (pid 4711) holds the lock since 12:03:10 UTC (2 min ago), until 12:05:40 unless it is renewed"
+    )
+    assert error.hint == (
+        "wait for that run. If it is dead, its lock ends by itself at 12:05:40; "
+        "to take it at once, with nothing else running: --break-lock"
+    )
+
+
+@pytest.mark.parametrize(
+    ("since", "words"),
+    [
+        (-5, "since 12:00:05 UTC (0 s ago)"),
+        (59, "since 11:59:01 UTC (59 s ago)"),
+        (7200, "since 10:00:00 UTC (2 h ago)"),
+        (2 * 86400, "since 2023-11-12 12:00:00 UTC (2 d ago)"),
+    ],
+)
+def test_times_are_told_as_people_read_them(since: int, words: str) -> None:
+    noon = 1_700_000_000 // 86400 * 86400 + 12 * 3600
+    assert words in str(LockHeld("m1", Answer("held", noon, noon - since, noon + 60, 1, "alice")))
+
+
+def test_an_unreadable_lock_is_somebodys() -> None:
+    error = LockHeld("m1", Answer("held", 100, 90, 150, 0, ""))
+    assert str(error).startswith("m1: somebody (the lock's file cannot be read) holds the lock since 00:01:30 UTC")
+
+
+def test_this_process_is_named_by_user_machine_and_pid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(getpass, "getuser", lambda: "alice")
+    monkeypatch.setattr(platform, "node", lambda: "laptop")
+    assert this_process() == Owner("alice@laptop", os.getpid())
+
+    def nameless() -> str:
+        raise KeyError
+
+    monkeypatch.setattr(getpass, "getuser", nameless)
+    assert this_process().name == f"uid-{os.getuid()}@laptop"
