@@ -6,9 +6,6 @@ where it has booted since, its calendar. Nothing is compared with the clock of t
 
 from __future__ import annotations
 
-import getpass
-import os
-import platform
 import re
 import secrets
 import shlex
@@ -20,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from k8s_installer.errors import CommandFailed, HostError
+from k8s_installer.owner import Owner, is_dead
 from k8s_installer.transport import Transport
 
 FOLDER = "/var/lib/k8s-installer"
@@ -68,23 +66,6 @@ _OURS = '[ "$its_token" = "$token" ] || { say lost; exit 0; }\n'
 _RENEW = _OURS + 'write "$its_since"\nsay renewed\n'
 _RELEASE = _OURS + 'rm -f "$lock" || exit 1\nsay released\n'
 _ANSWER = re.compile(rf"^{MARK} (taken|held|renewed|released|lost) (\d+) (\d+) (\d+) (\d+) ?(.*)$", re.MULTILINE)
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """Who holds a lock, in the words that others will read: `alice@laptop`, and the process there."""
-
-    name: str
-    pid: int
-
-
-def this_process() -> Owner:
-    """The user, machine and process that run this program."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a user without a name, as in containers
-        user = f"uid-{os.getuid()}"
-    return Owner(f"{user}@{platform.node() or 'unknown'}", os.getpid())
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +214,8 @@ def hold(
     claim = Claim(folder, secrets.token_hex(8), owner, terms.lease)
     asked = time.monotonic()
     answer = _ask(transport, "taking the lock", take_script(claim, force=force), ASK_SECONDS)
+    if answer.word == "held" and is_dead(Owner(answer.owner, answer.pid), owner):
+        answer = _ask(transport, "taking the lock of a run that died", take_script(claim, force=True), ASK_SECONDS)
     if answer.word == "held":
         raise LockHeld(transport.host, answer)
     ended = threading.Event()

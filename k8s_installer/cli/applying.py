@@ -20,6 +20,7 @@ from k8s_installer.desired.select import chosen, of_components, on_members
 from k8s_installer.errors import HostsError, InstallerError
 from k8s_installer.intent import Intent, state_folder
 from k8s_installer.inventory import Host, Role
+from k8s_installer.owner import this_process
 from k8s_installer.plan import Action, Plan, make_plan
 from k8s_installer.remote import Remote
 from k8s_installer.report import data, ending, progress, text
@@ -243,7 +244,7 @@ def _locked(intent: Intent, options: Options, trace: Trace) -> Iterator[threadin
 
     transport: Transport = traced(connect(intent.cluster.having(Role.MASTER)[0]), trace)
     try:
-        with lock.hold(transport, lock.this_process(), force=options.break_lock, on_lost=on_lost):
+        with lock.hold(transport, this_process(), force=options.break_lock, on_lost=on_lost):
             yield lost
     finally:
         transport.close()
@@ -251,7 +252,7 @@ def _locked(intent: Intent, options: Options, trace: Trace) -> Iterator[threadin
 
 @contextmanager
 def _journal(intent: Intent, options: Options, made: Plan, trace: Trace) -> Iterator[journal.Journal]:
-    owner = lock.this_process()
+    owner = this_process()
     header = {
         "cluster": intent.cluster.name,
         "version": intent.cluster.version,

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import getpass
 import itertools
 import os
-import platform
 import shutil
 import subprocess
 import threading
@@ -21,15 +19,14 @@ from k8s_installer.lock import (
     Claim,
     LockHeld,
     LockLost,
-    Owner,
     Terms,
     hold,
     parse,
     release_script,
     renew_script,
     take_script,
-    this_process,
 )
+from k8s_installer.owner import Owner, this_process
 from k8s_installer.transport import OnLine, Result
 from k8s_installer.transport.session import wrap
 
@@ -378,13 +375,12 @@ def test_an_unreadable_lock_is_somebodys() -> None:
     assert str(error).startswith("m1: somebody (the lock's file cannot be read) holds the lock since 00:01:30 UTC")
 
 
-def test_this_process_is_named_by_user_machine_and_pid(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(getpass, "getuser", lambda: "alice")
-    monkeypatch.setattr(platform, "node", lambda: "laptop")
-    assert this_process() == Owner("alice@laptop", os.getpid())
-
-    def nameless() -> str:
-        raise KeyError
-
-    monkeypatch.setattr(getpass, "getuser", nameless)
-    assert this_process().name == f"uid-{os.getuid()}@laptop"
+def test_the_lock_of_our_own_run_that_died_is_taken_at_once(tmp_path: Path) -> None:
+    me = this_process()
+    child = subprocess.Popen(["true"])
+    child.wait()
+    dead = Owner(me.name, child.pid)
+    shell = Shell()
+    shell.run(take_script(claim(tmp_path, dead), force=False))
+    with hold(shell, me, force=False, on_lost=lambda error: pytest.fail(str(error)), folder=str(tmp_path), terms=QUICK):
+        pass

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
+import yaml
 
 from k8s_installer.lab import inventory, state
 from k8s_installer.lab.state import Driver, Lab, Shape
@@ -18,7 +18,7 @@ def text_of(masters: int = 1, nodes: int = 2, *, name: str = "demo", driver: Dri
 
 
 def parsed(text: str) -> dict[str, Any]:
-    data: dict[str, Any] = YAML(typ="safe").load(text)
+    data: dict[str, Any] = yaml.safe_load(text)
     return data
 
 
