@@ -197,7 +197,8 @@ def _is_needed(host: Host) -> bool:
 
 def _say_left_out(seen: fleet.Fleet) -> None:
     for name, error in sorted(seen.unreachable.items()):
-        stderr().print(f"left out: {name}: {error.message.removeprefix(f'{name}: ')}", style="yellow", markup=False)
+        words = "\n  ".join(filter(None, (error.message.removeprefix(f"{name}: "), error.hint)))
+        stderr().print(f"left out: {name}: {words}", style="yellow", markup=False, soft_wrap=True)
 
 
 def _require_same(path: Path, intent: Intent, made: Plan) -> None:

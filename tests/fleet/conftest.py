@@ -8,11 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from k8s_installer.lab import machine
 
 LAB = "tcluster"
 PROGRAMS = os.environ.get("LAB_PROGRAMS", "")
@@ -40,7 +42,7 @@ class Cluster:
     addresses: dict[str, str]
     key: str
     known_hosts: str
-    bootstrap: subprocess.CompletedProcess[str]
+    bootstrap: subprocess.CompletedProcess[str] | None = None
 
     @property
     def inventory(self) -> Path:
@@ -84,12 +86,24 @@ def running_lab(name: str, *shape: str) -> Iterator[dict[str, Any]]:
         installer("lab", "down", "--name", name)
 
 
+def made_cluster(lab: dict[str, Any], folder: Path) -> Cluster:
+    """A bare cluster on a lab, with an inventory of its own in `folder`."""
+    text = Path(lab["inventory"]).read_text()
+    (folder / "cluster.yaml").write_text(text)
+    addresses = {host["name"]: host["address"] for host in lab["hosts"]}
+    return Cluster(folder, text, addresses, lab["key"], lab["known_hosts"])
+
+
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with running_lab(LAB) as lab:
-        folder = tmp_path_factory.mktemp("cluster")
-        text = Path(lab["inventory"]).read_text()
-        (folder / "cluster.yaml").write_text(text)
-        bootstrap = installer("apply", "--yes", "-i", str(folder / "cluster.yaml"))
-        addresses = {host["name"]: host["address"] for host in lab["hosts"]}
-        yield Cluster(folder, text, addresses, lab["key"], lab["known_hosts"], bootstrap)
+        bare = made_cluster(lab, tmp_path_factory.mktemp("cluster"))
+        yield replace(bare, bootstrap=bare.run("apply", "--yes"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where this machine cannot run a lab, its tests say why they did not run."""
+    missing = machine.missing(machine.look())
+    if missing:
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason=f"no lab on this machine: {'; '.join(missing)}"))

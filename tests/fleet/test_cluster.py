@@ -30,6 +30,7 @@ def diff_lines(change: dict[str, str]) -> list[str]:
 
 def test_one_command_bootstraps_a_cluster_that_is_proven_with_pods(cluster: Cluster) -> None:
     done = cluster.bootstrap
+    assert done is not None
     assert done.returncode == 0, done.stderr
     assert "Done in" in done.stderr
     assert "✗" not in done.stderr

@@ -24,9 +24,8 @@ def test_a_host_that_refuses_is_named_and_nothing_is_touched(cluster: Cluster) -
     text = cluster.text.replace("roles: [node]}", "roles: [node], ssh: {port: 2299}}", 1)
     done = cluster.run("apply", "--yes", text=text)
     assert done.returncode == 1
-    assert "error: n1: " in done.stderr
+    assert "left out: n1: " in done.stderr
     assert "(port 2299) refuses connections" in done.stderr
-    assert done.stdout == ""
     assert cluster.processes() == before
 
 
@@ -39,7 +38,7 @@ def test_a_wrong_host_key_is_refused(cluster: Cluster) -> None:
     wrong.write_text("\n".join([*kept, *swapped, ""]))
     done = cluster.run("apply", "--yes", text=cluster.text.replace(cluster.known_hosts, str(wrong)))
     assert done.returncode == 1
-    assert "error: n1: " in done.stderr
+    assert "left out: n1: " in done.stderr
     assert "is not the one we know" in done.stderr
 
 

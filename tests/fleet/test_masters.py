@@ -1,0 +1,113 @@
+"""Three masters: one restart at a time, nobody else notices, and a mistake stops at the first."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+
+from tests.fleet.conftest import Cluster, made_cluster, running_lab
+
+pytestmark = pytest.mark.fleet
+
+MASTERS = ["m1", "m2", "m3"]
+ROUNDS = 1500  # of a tenth of a second: the poller stops by itself
+FLAG = "  kube-apiserver: {{args: {{{}}}}}\n"
+
+
+@pytest.fixture(scope="module")
+def masters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with running_lab("tmasters", "--masters", "3", "--nodes", "1") as lab:
+        cluster = made_cluster(lab, tmp_path_factory.mktemp("masters"))
+        done = cluster.run("apply", "--yes")
+        assert done.returncode == 0, done.stderr
+        yield cluster
+
+
+POLLER = """\
+for master in {masters}; do
+  ( name=${{master%=*}} i=0
+    while [ -e /root/poll ] && [ $i -lt {rounds} ]; do
+      i=$((i+1))
+      echo $name $(date +%s.%N) $(curl -s -m 3 -o /dev/null -w '%{{http_code}}' --cacert {pki}/ca.crt \\
+        --cert {pki}/kubelet.crt --key {pki}/kubelet.key https://${{master#*=}}:6443/api/v1/nodes/n1)
+      sleep 0.1
+    done >/root/poll.$name ) &
+done
+wait
+"""
+
+
+def poll(cluster: Cluster, stop: threading.Event) -> dict[str, list[tuple[float, bool]]]:
+    """Ask every master's API every 100 ms from the node, with its own certificate, until `stop`."""
+    where = " ".join(f"{name}={cluster.addresses[name]}" for name in MASTERS)
+    script = POLLER.format(masters=where, rounds=ROUNDS, pki="/etc/kubernetes/pki")
+    cluster.on(
+        "n1", f"cat >/root/poll.sh <<'EOF'\n{script}EOF\ntouch /root/poll; nohup sh /root/poll.sh >/dev/null 2>&1 &"
+    )
+    stop.wait(300)
+    cluster.on("n1", "rm -f /root/poll; sleep 4")
+    lines = [line.split() for name in MASTERS for line in cluster.on("n1", f"cat /root/poll.{name}").splitlines()]
+    answers: dict[str, list[tuple[float, bool]]] = {name: [] for name in MASTERS}
+    for name, at, code in (line for line in lines if len(line) == len(("name", "at", "code"))):
+        answers[name].append((float(at), code == "200"))
+    return answers
+
+
+def outages(answers: list[tuple[float, bool]]) -> list[tuple[float, float]]:
+    """Spans without a good answer: from the last good one before to the first good one behind."""
+    spans: list[tuple[float, float]] = []
+    for (_, was_good), (at, good) in pairwise([(0.0, True), *answers]):
+        if was_good and not good:
+            spans.append((at, float("inf")))
+        if good and not was_good:
+            spans[-1] = (spans[-1][0], at)
+    return spans
+
+
+def test_one_master_restarts_at_a_time_and_the_others_answer_every_request(masters: Cluster) -> None:
+    stop = threading.Event()
+    found: dict[str, list[tuple[float, bool]]] = {}
+    poller = threading.Thread(target=lambda: found.update(poll(masters, stop)))
+    poller.start()
+    done = masters.run("apply", "--yes", "--no-verify", text=masters.text + FLAG.format("v: 1"))
+    stop.set()
+    poller.join()
+    assert done.returncode == 0, done.stderr
+    spans = {name: outages(found[name]) for name in MASTERS}
+    assert all(len(found[name]) > 50 for name in MASTERS)
+    assert {name: len(gone) for name, gone in spans.items()} == dict.fromkeys(MASTERS, 1), spans
+    (first,), (second,), (third,) = (spans[name] for name in MASTERS)
+    assert first[1] <= second[0]
+    assert second[1] <= third[0]
+
+
+def test_a_value_that_ends_the_apiserver_rolls_the_first_back_and_touches_no_other(masters: Cluster) -> None:
+    masters.run("apply", "--yes", "--no-verify")
+    before = masters.processes()
+    done = masters.run(
+        "apply", "--yes", "--no-verify", text=masters.text + FLAG.format("max-requests-inflight: banana")
+    )
+    assert done.returncode == 1
+    assert 'invalid argument "banana" for "--max-requests-inflight"' in done.stderr
+    assert "m1 is back to what it was" in done.stderr
+    after = masters.processes()
+    assert {name for name in before if before[name] != after[name]} <= {
+        f"m1 {unit}" for unit in ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+    }
+    assert masters.run("plan").returncode == 0
+    assert masters.run("verify").returncode == 0
+
+
+def test_masters_with_new_programs_that_were_never_restarted_converge(masters: Cluster) -> None:
+    """The classic trap: a run died behind yum, and every master's new program is there under the old process."""
+    for name in MASTERS:
+        masters.on(name, "yum -y -q reinstall kubernetes-master >/dev/null 2>&1 && rm -f /etc/kubernetes/*.rpmnew")
+    planned = masters.run("plan")
+    assert planned.returncode == 3
+    assert planned.stdout.count("restart kube-apiserver  (kubernetes-master changed after it started)") == len(MASTERS)
+    done = masters.run("apply", "--yes", "--no-verify")
+    assert done.returncode == 0, done.stderr
+    assert masters.run("plan").returncode == 0
