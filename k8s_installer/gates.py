@@ -5,9 +5,18 @@ from __future__ import annotations
 import json
 import shlex
 from dataclasses import dataclass
+from datetime import datetime
 
 from k8s_installer import curl
 from k8s_installer.resources import Check, Gate
+
+# When the unit's main process started, by the host's clock; ps of procps-ng 3.3.10 knows the seconds since then.
+_STARTED = """\
+pid=$(systemctl show -p MainPID {unit}.service)
+age=$(ps -o etimes= -p "${{pid#MainPID=}}") && echo "Started=$(($(date +%s) - age))"
+"""
+# The annotation in which a leader wrote its lease before there were Lease objects (1.14).
+_OLD_LEASE = "control-plane.alpha.kubernetes.io/leader"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +33,8 @@ def script(gate: Gate) -> str:
     """Ask a gate's URL once, and how its unit is doing; reads only."""
     words = curl.command(gate.url, "-w", "\\nstatus %{http_code}\\n", ca=gate.ca, cert=gate.cert, key=gate.key)
     unit = shlex.quote(gate.unit)
-    return f"{shlex.join(words)} 2>&1\nsystemctl show -p ActiveState -p SubState -p MainPID {unit}.service\n"
+    asked = f"{shlex.join(words)} 2>&1\nsystemctl show -p ActiveState -p SubState -p MainPID {unit}.service\n"
+    return asked + _STARTED.format(unit=unit) if gate.check is Check.LEASE_HELD else asked
 
 
 def judge(gate: Gate, output: str) -> Answer:
@@ -35,19 +45,34 @@ def judge(gate: Gate, output: str) -> Answer:
     shown = dict(line.partition("=")[::2] for line in lines if "=" in line)
     words = body.strip() if rest else output.strip()
     return Answer(
-        holds=status == "200" and _holds(gate.check, body),
+        holds=status == "200" and _holds(gate.check, body, int(shown.get("Started", "0"))),
         words=f"{gate.url}: {' '.join(words.split())[-300:] or 'no answer'} (status {status})",
         state=shown.get("ActiveState", "unknown"),
         pid=int(shown.get("MainPID", "0") or 0),
     )
 
 
-def _holds(check: Check, body: str) -> bool:
+def _holds(check: Check, body: str, started: int) -> bool:
     if check is Check.OK:
         return body.strip() == "ok"
     if check is Check.ANSWERS:
         return True
-    return _etcd_healthy(body) if check is Check.ETCD_HEALTH else _node_ready(body)
+    if check is Check.ETCD_HEALTH:
+        return _etcd_healthy(body)
+    if check is Check.NODE_READY:
+        return _node_ready(body)
+    return _renewed(body) > started > 0
+
+
+def _renewed(body: str) -> float:
+    """When a leader renewed its lease, in Unix seconds; 0 where nobody holds it."""
+    found = _object(body)
+    spec, metadata = found.get("spec"), found.get("metadata")
+    if isinstance(metadata, dict) and _OLD_LEASE in metadata.get("annotations", {}):
+        spec = _object(metadata["annotations"][_OLD_LEASE])
+    if not isinstance(spec, dict) or not spec.get("holderIdentity"):
+        return 0.0
+    return datetime.fromisoformat(spec["renewTime"]).timestamp()
 
 
 def _etcd_healthy(body: str) -> bool:

@@ -130,6 +130,7 @@ def _gate(
         return source.renderer.text(template, context, host.name, where=f"{name} {source.profile.version}: gate")
 
     asked = spec.insecure if source.cluster.security == "insecure" and spec.insecure is not None else spec.tls
+    tuned = host.tuning.get(name)
     gate = Gate(
         url=text(asked.url),
         check=spec.check,
@@ -138,7 +139,7 @@ def _gate(
         ca=asked.ca,
         cert=asked.cert,
         key=asked.key,
-        deadline=spec.deadline,
+        deadline=spec.deadline if tuned is None or tuned.deadline is None else tuned.deadline,
     )
     units = (_unit_ref(component, host),) if spec.after == "here" else fleet.units[name]
     there = fleet.layouts[asks.roles].packages

@@ -36,10 +36,14 @@ class Ssh:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """What the inventory asks of one component: flags by name (None removes a default), configuration file keys."""
+    """What the inventory asks of one component: flags by name (None removes a default), configuration file keys.
+
+    `deadline` is how many seconds each of its health gates may take; None leaves that to the profile.
+    """
 
     args: Mapping[str, ArgValue]
     config: Mapping[str, object]
+    deadline: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

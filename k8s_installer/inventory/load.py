@@ -89,7 +89,8 @@ def _host(
     for component, own in host.components.items():
         shared = base.get(component, Tuning({}, {}))
         mine = _tuning(own)
-        tuning[component] = Tuning({**shared.args, **mine.args}, {**shared.config, **mine.config})
+        deadline = shared.deadline if mine.deadline is None else mine.deadline
+        tuning[component] = Tuning({**shared.args, **mine.args}, {**shared.config, **mine.config}, deadline)
     return Host(
         name=name,
         address=str(host.address),
@@ -104,7 +105,7 @@ def _tuning(component: ComponentModel) -> Tuning:
     args: dict[str, ArgValue] = {
         flag: tuple(value) if isinstance(value, list) else value for flag, value in component.args.items()
     }
-    return Tuning(args, component.config)
+    return Tuning(args, component.config, component.deadline)
 
 
 def _ssh(layers: list[SshModel], folder: Path) -> Ssh:

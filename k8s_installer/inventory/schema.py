@@ -103,6 +103,7 @@ class ImagesModel(_Model):
 class ComponentModel(_Model):
     """One entry of `components:`."""
 
+    deadline: Annotated[float, Field(gt=0, le=3600)] | None = None
     args: dict[Flag, Arg] = {}
     config: dict[str, object] = {}
 

@@ -73,7 +73,8 @@ def test_a_bootstrap_that_is_killed_at_every_step_converges(bare: Cluster) -> No
         kills += 1
         assert kills < TOO_MANY
         now = sums(bare.inventory)
-        assert torn(before, now, wanted, packaged_sums(bare)) == []
+        strange = torn(before, now, wanted, set())
+        assert not strange or torn(before, now, wanted, packaged_sums(bare)) == []
         before = now
     assert done.returncode == 0, done.stderr
     assert sums(bare.inventory) == wanted
@@ -84,7 +85,7 @@ def test_a_bootstrap_that_is_killed_at_every_step_converges(bare: Cluster) -> No
 
 def test_a_rolling_change_that_is_killed_at_every_line_of_its_journal_converges(bare: Cluster) -> None:
     texts = [bare.text.replace("conntrack-max-per-core: 0", f"conntrack-max-per-core: 0, v: {v}") for v in (1, 2)]
-    texts = [f"{text}  kube-scheduler: {{args: {{v: {v}}}}}\n" for v, text in enumerate(texts, 1)]
+    texts = [f"{text}  kubelet: {{args: {{v: {v}}}}}\n" for v, text in enumerate(texts, 1)]
     kills = 0
     for line in range(1, TOO_MANY):
         path = bare.folder / f"edit{line % 2}.yaml"

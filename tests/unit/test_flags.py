@@ -93,14 +93,16 @@ def test_a_changed_flag_changes_one_line_of_one_file() -> None:
         }
         for lab in (
             cluster(),
-            cluster(more="components: {kube-controller-manager: {args: {leader-elect: false, v: 4}}}"),
+            cluster(
+                more="components: {kube-controller-manager: {args: {use-service-account-credentials: false, v: 4}}}"
+            ),
         )
     )
     changed = [ref for ref in before if before[ref] != after[ref]]
     assert changed == [Ref("m1", Kind.FILE, "/etc/kubernetes/controller-manager")]
     lines = [(old, new) for old, new in zip(before[changed[0]], after[changed[0]], strict=True) if old != new]
     assert len(lines) == 1
-    assert lines[0][1] == lines[0][0].replace("elect=true", "elect=false").removesuffix('"') + ' --v=4"'
+    assert lines[0][1] == lines[0][0].replace("credentials=true", "credentials=false").removesuffix('"') + ' --v=4"'
 
 
 def test_a_flag_with_a_variable_of_its_own_is_replaced_there() -> None:

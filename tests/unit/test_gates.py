@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from k8s_installer.gates import judge, script
@@ -39,6 +41,39 @@ def test_the_question_is_one_curl_and_one_systemctl() -> None:
 )
 def test_an_answer_is_judged_by_its_status_and_its_body(check: Check, body: str, status: int, *, holds: bool) -> None:
     assert judge(gate(check), f"{body}\nstatus {status}\n{UNIT}").holds is holds
+
+
+LEASE = '{"spec": {"holderIdentity": "m1_abc", "renewTime": "2026-11-23T03:00:10.123456Z"}}'
+OLD_LEASE = json.dumps(
+    {
+        "metadata": {
+            "annotations": {
+                "control-plane.alpha.kubernetes.io/leader": '{"holderIdentity": "m1", "renewTime": "2026-11-23T03:00:10Z"}'
+            }
+        }
+    }
+)
+RENEWED = 1795402810
+
+
+@pytest.mark.parametrize("body", [LEASE, OLD_LEASE])
+def test_a_lease_is_held_if_it_was_renewed_since_the_process_started(body: str) -> None:
+    def holds(started: str) -> bool:
+        return judge(gate(Check.LEASE_HELD), f"{body}\nstatus 200\n{UNIT}{started}").holds
+
+    assert holds(f"Started={RENEWED - 5}\n")
+    assert not holds(f"Started={RENEWED + 5}\n")
+    assert not holds("")
+
+
+@pytest.mark.parametrize("body", ['{"spec": {"holderIdentity": ""}}', "{}", '{"metadata": {}}', "no JSON"])
+def test_a_lease_that_nobody_has_is_not_held(body: str) -> None:
+    assert not judge(gate(Check.LEASE_HELD), f"{body}\nstatus 200\n{UNIT}Started=1\n").holds
+
+
+def test_a_lease_is_asked_for_with_the_start_of_the_process() -> None:
+    assert "ps -o etimes=" in script(gate(Check.LEASE_HELD))
+    assert "ps -o etimes=" not in script(gate(Check.OK))
 
 
 def test_the_units_state_and_process_come_with_the_answer() -> None:

@@ -48,6 +48,15 @@ def test_defaults_are_filled_in_and_options_of_a_host_win() -> None:
     assert n1.tuning["kube-proxy"].args == {"conntrack-max-per-core": 0, "v": None, "masquerade-all": True}
 
 
+def test_the_deadline_of_a_components_gates_can_be_changed_for_all_and_for_one() -> None:
+    cluster = read(
+        GOOD.replace("kubelet: {args: {max-pods: 50}}", "kubelet: {deadline: 300}") + "  etcd: {deadline: 120}\n"
+    )
+    assert cluster.hosts[0].tuning["etcd"].deadline == 120
+    assert cluster.hosts[2].tuning["kubelet"].deadline == 300
+    assert cluster.hosts[1].tuning["kubelet"].deadline is None
+
+
 def test_nodes_get_the_pod_subnets_in_order_and_keep_what_they_claim() -> None:
     cluster = read(GOOD.replace("n2: {", "n2: {pod_subnet: 10.244.0.0/24, "))
     assert [str(host.pod_subnet) for host in cluster.hosts] == ["None", "10.244.1.0/24", "10.244.0.0/24"]
