@@ -99,7 +99,9 @@ def render(
 def plan(
     inventory: Inventory,
     templates: Templates = None,
-    diff: Annotated[bool, typer.Option("--diff", help="Show the content of files that are created, too.")] = False,
+    diff: Annotated[
+        bool, typer.Option("--diff", help="Also say what each thing is for, and show the content of new files.")
+    ] = False,
     batch: AtOnce = "25%",
     output: Annotated[
         str,

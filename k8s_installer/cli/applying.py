@@ -215,7 +215,7 @@ def _require_same(path: Path, intent: Intent, made: Plan) -> None:
 
 
 def _agreed() -> bool:
-    if stderr().input("Apply this plan? [y/N] ").strip().lower().startswith("y"):
+    if stderr().input("Apply this plan? [y/N] ", markup=False).strip().lower().startswith("y"):
         return True
     stderr().print("nothing was changed")
     return False

@@ -106,7 +106,7 @@ def print_plan(intent: Intent, made: Plan, *, full: bool) -> None:
     if not made:
         stdout().print(text.totals(made), markup=False)
         return
-    for line in text.plan_lines(intent.cluster, made, full=full):
+    for line in text.plan_lines(intent.cluster, made, intent.desired, full=full):
         stdout().print(line)
 
 

@@ -7,6 +7,7 @@ from itertools import groupby
 
 from rich.text import Text
 
+from k8s_installer.desired.model import Desired
 from k8s_installer.inventory import Cluster
 from k8s_installer.plan import Action, Change, Plan
 from k8s_installer.report.diff import flags, unified
@@ -44,8 +45,8 @@ _PLURAL = {
 }
 
 
-def plan_lines(cluster: Cluster, plan: Plan, *, full: bool) -> Iterator[Text]:
-    """A whole plan; `full` shows the content of files that are created, too."""
+def plan_lines(cluster: Cluster, plan: Plan, desired: Desired, *, full: bool) -> Iterator[Text]:
+    """A whole plan; `full` also shows what each resource is for, and the content of files that are created."""
     yield Text(f"Plan for {cluster.name}: Kubernetes {cluster.version} on {len(cluster.hosts)} hosts\n", "bold")
     width = max((len(host.name) for host in cluster.hosts), default=0)
     rank = {name: number for number, name in enumerate(dict.fromkeys(change.component for change in plan.changes))}
@@ -54,6 +55,8 @@ def plan_lines(cluster: Cluster, plan: Plan, *, full: bool) -> Iterator[Text]:
         yield Text(component, "bold")
         for change in changes:
             yield _line(change, width)
+            if full:
+                yield Text(f"      # {desired[change.ref].because}", "dim italic")
             yield from _diff(change, full=full)
         yield Text()
     yield Text(totals(plan), "bold")

@@ -61,13 +61,15 @@ def test_only_words_that_are_flags_are_told_one_by_one() -> None:
 def test_a_secret_is_a_sum_in_every_form() -> None:
     wanted = desired(key=File(b"new secret\n", 0o600, "kube", "kube", secret=True))
     for plan in (planned(wanted, hosts()), planned(wanted, converged())):
-        shown = json.dumps(data.plan_data(cluster(), plan)) + printed(*text.plan_lines(cluster(), plan, full=True))
+        shown = json.dumps(data.plan_data(cluster(), plan)) + printed(
+            *text.plan_lines(cluster(), plan, desired(), full=True)
+        )
         assert "new secret" not in shown
         assert "(secret)" in shown
 
 
 def test_a_plan_reads_by_component_with_reasons() -> None:
-    shown = printed(*text.plan_lines(cluster(), edited(), full=False))
+    shown = printed(*text.plan_lines(cluster(), edited(), desired(), full=False))
     assert "Plan for lab: Kubernetes 1.20.2 on 2 hosts" in shown
     assert f"m1  ~ update {CONFIG}  (the content differs)" in shown
     assert f"m1  ↻ restart kube-apiserver  ({CONFIG} changes)" in shown
@@ -76,19 +78,21 @@ def test_a_plan_reads_by_component_with_reasons() -> None:
 
 def test_new_files_are_counted_and_shown_in_full_when_asked() -> None:
     plan = planned(desired(), hosts())
-    brief = printed(*text.plan_lines(cluster(), plan, full=False))
+    brief = printed(*text.plan_lines(cluster(), plan, desired(), full=False))
     assert f"+ create {CONFIG}  0644 root:root, 1 lines" in brief
     assert "0600 kube:kube, secret" in brief
     assert "+ install package kubernetes-master 1.20.2  (not installed)" in brief
     assert "+ install package kubernetes-node  (not installed)" in brief
     assert "daemon-reload for kubelet" in brief
     assert "+KUBE_LOG_LEVEL=0" not in brief
-    assert "+KUBE_LOG_LEVEL=0" in printed(*text.plan_lines(cluster(), plan, full=True))
+    assert "# it is an example" not in brief
+    assert "# it is an example" in printed(*text.plan_lines(cluster(), plan, desired(), full=True))
+    assert "+KUBE_LOG_LEVEL=0" in printed(*text.plan_lines(cluster(), plan, desired(), full=True))
 
 
 def test_what_cannot_be_undone_is_said_in_the_plan() -> None:
     plan = planned(desired(master=Package("kubernetes-master", "1.20.3")), converged())
-    assert "cannot be rolled back" in printed(*text.plan_lines(cluster(), plan, full=False))
+    assert "cannot be rolled back" in printed(*text.plan_lines(cluster(), plan, desired(), full=False))
 
 
 def test_attributes_are_named() -> None:
