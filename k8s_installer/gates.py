@@ -46,7 +46,7 @@ def judge(gate: Gate, output: str) -> Answer:
     words = body.strip() if rest else output.strip()
     return Answer(
         holds=status == "200" and _holds(gate.check, body, int(shown.get("Started", "0"))),
-        words=f"{gate.url}: {' '.join(words.split())[-300:] or 'no answer'} (status {status})",
+        words=f"{gate.url}: {_said(gate.check, words) or 'no answer'} (status {status})",
         state=shown.get("ActiveState", "unknown"),
         pid=int(shown.get("MainPID", "0") or 0),
     )
@@ -80,9 +80,24 @@ def _etcd_healthy(body: str) -> bool:
 
 
 def _node_ready(body: str) -> bool:
+    return _ready(body).get("status") == "True"
+
+
+def _ready(body: str) -> dict[str, str]:
+    """The condition Ready of a node; empty where it has none."""
     status = _object(body).get("status")
     conditions = status.get("conditions", []) if isinstance(status, dict) else []
-    return any(item.get("type") == "Ready" and item.get("status") == "True" for item in conditions)
+    return next((item for item in conditions if item.get("type") == "Ready"), {})
+
+
+def _said(check: Check, body: str) -> str:
+    """What an answer says, for people: of a node only what it says of being ready."""
+    ready = _ready(body) if check is Check.NODE_READY else {}
+    if ready:
+        return " ".join(
+            f"Ready is {ready.get('status')}: {ready.get('reason', '')}: {ready.get('message', '')}".split()
+        )
+    return " ".join(body.split())[-300:]
 
 
 def _object(body: str) -> dict[str, object]:

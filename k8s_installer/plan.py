@@ -110,6 +110,12 @@ def make_plan(desired: Desired, seen: Mapping[Ref, Seen], batch: Batch = QUARTER
     return _numbered({ref: steps[ref] for ref in ordered(steps, before)}, before)
 
 
+def waits(desired: Desired, gates: Iterable[Ref]) -> Plan:
+    """A plan that changes nothing and waits for these gates, each for itself."""
+    changes = tuple(_change(desired[ref], Missing.ABSENT, Action.WAIT, "it does not hold yet") for ref in gates)
+    return Plan(changes, ((),) * len(changes))
+
+
 def _numbered(steps: Mapping[Ref, list[Change]], before: Mapping[Ref, frozenset[Ref]]) -> Plan:
     """Lay the steps in a row; the changes of one resource follow each other, the first waits for the others'."""
     changes: list[Change] = []

@@ -21,7 +21,7 @@ from k8s_installer.errors import HostsError, InstallerError
 from k8s_installer.intent import Intent, state_folder
 from k8s_installer.inventory import Host, Role
 from k8s_installer.owner import this_process
-from k8s_installer.plan import Action, Plan, make_plan
+from k8s_installer.plan import Action, Plan, make_plan, waits
 from k8s_installer.remote import Remote
 from k8s_installer.report import data, ending, progress, text
 from k8s_installer.resources import Kept, Kind, SeenFile
@@ -69,7 +69,7 @@ def apply(intent: Intent, options: Options) -> Exit:
                 if options.saved_plan is not None:
                     _require_same(options.saved_plan, reached, made)
                 if not made:
-                    return _unchanged(reached, seen, options)
+                    return _unchanged(reached, seen, options, trace, lost)
                 return _change(reached, made, seen, options, trace, lost)
         except InstallerError as error:
             error.hint = "\n".join(filter(None, (error.hint, f"the whole trace: {trace.path}")))
@@ -221,17 +221,22 @@ def _agreed() -> bool:
     return False
 
 
-def _unchanged(intent: Intent, seen: fleet.Fleet, options: Options) -> Exit:
-    """Nothing to do; an earlier run may have died before its last gate, so health is asked all the same."""
-    sick = fleet.unhealthy(intent.desired, seen.remotes)
-    if options.output is Output.JSON:
-        print_json(data.run_data(Plan((), ()), Run((), interrupted=False)))
-    else:
+def _unchanged(intent: Intent, seen: fleet.Fleet, options: Options, trace: Trace, lost: threading.Event) -> Exit:
+    """Nothing to change; but an earlier run may have died before its last gate, so health is awaited all the same."""
+    if options.output is Output.TEXT:
         stdout().print(text.totals(Plan((), ())), markup=False)
-    for ref, words in sick:
-        stderr().print(f"{ref.host}: not so: {ref.name}: {words}", style="red", markup=False)
+    sick = waits(intent.desired, [ref for ref, _ in fleet.unhealthy(intent.desired, seen.remotes)])
+    run = Run((), interrupted=False)
+    if sick:
+        with stop_on_ctrl_c(lost) as stop, progress.shown(sick, stderr()) as show:
+            run = engine.apply(sick, seen.remotes, show, stop)
+    if options.output is Output.JSON:
+        print_json(data.run_data(sick, run))
+    broken = bool(run.failures or run.skipped)
+    if broken:
+        stderr().print(ending.failed(sick, run, [], options.inventory, trace.path), soft_wrap=True)
     _say_left_out(seen)
-    return Exit.FAILED if sick or seen.unreachable else Exit.DONE
+    return Exit.FAILED if broken or seen.unreachable else Exit.DONE
 
 
 @contextmanager

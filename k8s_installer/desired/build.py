@@ -30,8 +30,9 @@ def desire(cluster: Cluster, profile: Profile, pki: Pki, renderer: Renderer) -> 
     findings = check(cluster, profile)
     if findings:
         raise InventoryError(findings)
-    source = Source.of(cluster, profile, pki, renderer)
-    fleet = Fleet.of(cluster, profile)
+    fitting = _gated(profile, cluster)
+    source = Source.of(cluster, fitting, pki, renderer)
+    fleet = Fleet.of(cluster, fitting)
     result: dict[Ref, Wanted] = {}
     for host in cluster.hosts:
         # Components of one host may name the same package: the first one's reason stands.
@@ -81,6 +82,17 @@ class Fleet:
     def asks(self, gate: GateSpec, host: Host) -> Host:
         """The host on which a gate of `host` is asked."""
         return host if gate.asked_from == "own-host" else self.first_master
+
+
+def _gated(profile: Profile, cluster: Cluster) -> Profile:
+    """The profile with the gates of the cluster's security mode alone."""
+    components = {
+        name: component.model_copy(
+            update={"gates": tuple(gate for gate in component.gates if gate.security in (None, cluster.security))}
+        )
+        for name, component in profile.components.items()
+    }
+    return profile.model_copy(update={"components": components})
 
 
 def _host(source: Source, fleet: Fleet, host: Host) -> Iterator[Wanted]:

@@ -75,7 +75,8 @@ class GateSpec(_Model):
     """How real health is asked. `asked_from` is the host that asks: the component's own, or the first master.
 
     `after: everywhere` waits until the component's units run on every host (a quorum needs its members).
-    The name of a gate asked on its own host is plain text, other gates may use `{{`.
+    The name of a gate asked on its own host is plain text, other gates may use `{{`. `security` is a condition;
+    None is always.
     """
 
     name: str
@@ -84,6 +85,7 @@ class GateSpec(_Model):
     deadline: float = 60.0
     asked_from: Literal["own-host", "first-master"] = "own-host"
     after: Literal["here", "everywhere"] = "here"
+    security: Security | None = None
     tls: Endpoint
     insecure: Endpoint | None = None
 

@@ -316,3 +316,13 @@ def test_a_template_that_is_not_secret_sees_no_key(tmp_path: Path) -> None:
 )
 def test_every_example_inventory_works(path: Path) -> None:
     assert desired(inventory.load(path))
+
+
+def test_a_leader_is_waited_for_only_where_one_is_elected() -> None:
+    def leases(version: str, security: str) -> int:
+        wanted = desired(cluster(version, security))
+        return sum(
+            isinstance(item.resource, Gate) and item.resource.check is Check.LEASE_HELD for item in wanted.values()
+        )
+
+    assert [leases(*mode) for mode in (("1.5.2", "insecure"), ("1.5.2", "tls"), ("1.20.2", "tls"))] == [0, 2, 2]

@@ -82,6 +82,12 @@ def test_the_units_state_and_process_come_with_the_answer() -> None:
     assert answer.words == "https://127.0.0.1:6443/readyz: ok (status 200)"
 
 
+def test_a_node_that_is_not_ready_says_why() -> None:
+    ready = {"type": "Ready", "status": "False", "reason": "KubeletNotReady", "message": "PLEG is not healthy"}
+    answer = judge(gate(Check.NODE_READY), json.dumps({"status": {"conditions": [ready]}}) + f"\nstatus 200\n{UNIT}")
+    assert answer.words.endswith("/readyz: Ready is False: KubeletNotReady: PLEG is not healthy (status 200)")
+
+
 def test_no_connection_is_no_health() -> None:
     answer = judge(gate(Check.OK), "curl: (7) Failed to connect\n\nstatus 000\nActiveState=failed\nMainPID=0\n")
     assert (answer.holds, answer.state, answer.pid) == (False, "failed", 0)

@@ -9,7 +9,7 @@ import pytest
 from k8s_installer.apply import apply
 from k8s_installer.desired.model import Desired
 from k8s_installer.errors import InstallerError
-from k8s_installer.plan import Plan, make_plan
+from k8s_installer.plan import Plan, make_plan, waits
 from k8s_installer.resources import File, Kind, Missing, Package, Ref, Seen
 from tests.fakes import FakeHost
 from tests.unit.example import CONFIG, DROP_IN, KEY, desired, hosts
@@ -47,8 +47,8 @@ def test_bare_hosts_get_packages_then_files_then_services_then_gates() -> None:
             "n1 daemon-reload kubelet", "n1 start kubelet", "m1 wait node n1 is ready",
         ]
     )  # fmt: skip
-    for index, waits in enumerate(plan.after):
-        assert all(before < index for before in waits)
+    for index, awaited in enumerate(plan.after):
+        assert all(before < index for before in awaited)
 
 
 def test_a_second_plan_is_empty() -> None:
@@ -126,3 +126,10 @@ def test_there_is_no_plan_over_what_could_not_be_asked() -> None:
     found[Ref("m1", Kind.FILE, CONFIG)] = Missing.UNKNOWN
     with pytest.raises(InstallerError, match="m1: file /etc/kubernetes/config is not known"):
         make_plan(wanted, found)
+
+
+def test_gates_can_be_waited_for_alone() -> None:
+    gates = [ref for ref in desired() if ref.kind is Kind.GATE]
+    plan = waits(desired(), gates)
+    assert words(plan) == ["m1 wait kube-apiserver is ready", "m1 wait node n1 is ready"]
+    assert plan.after == ((), ())
