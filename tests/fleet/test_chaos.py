@@ -100,7 +100,6 @@ def test_a_rolling_change_that_is_killed_at_every_line_of_its_journal_converges(
         again = installer("apply", "--yes", "--no-verify", "-i", str(path))
         assert again.returncode == 0, again.stderr
         assert sums(path) == wanted
-        assert installer("plan", "-i", str(path)).returncode == 0
     sys.stderr.write(f"\nrolling change: {kills} kill points, {kills} converged, 0 torn files\n")
     assert kills > 10
     assert bare.run("apply", "--yes").returncode == 0

@@ -84,10 +84,11 @@ def test_one_flag_is_one_line_of_one_file_and_one_restart_on_each_node(cluster: 
 def test_an_edit_by_hand_shows_in_the_plan_and_is_put_right(cluster: Cluster) -> None:
     cluster.on("m1", "sed -i 's/--leader-elect=true/--leader-elect=false/' /etc/kubernetes/scheduler")
     planned = changes(cluster.run("plan", "-o", "json"))
-    assert [(change["host"], change["action"]) for change in planned] == [
-        ("m1", "update"),
-        ("m1", "restart"),
-        ("m1", "wait"),
+    assert [(change["host"], change["action"], change["name"]) for change in planned] == [
+        ("m1", "update", "/etc/kubernetes/scheduler"),
+        ("m1", "restart", "kube-scheduler"),
+        ("m1", "wait", "kube-scheduler is healthy"),
+        ("m1", "wait", "kube-scheduler has a leader"),
     ]
     removed, added = diff_lines(planned[0])
     assert "--leader-elect=false" in removed
