@@ -50,9 +50,7 @@ def observed(hosts: Iterable[Host], desired: Desired, on_host: OnHost, dial: Dia
         on_host: called with a host's name when it has answered, from the threads that ask.
         dial: how to connect; a trace comes in here.
     """
-    by_host: dict[str, list[Wanted]] = defaultdict(list)
-    for ref, wanted in desired.items():
-        by_host[ref.host].append(wanted)
+    by_host = _by_host(desired)
     transports: dict[str, Transport] = {}
     remotes: dict[str, Remote] = {}
     seen: dict[Ref, Seen] = {}
@@ -100,9 +98,7 @@ def unhealthy(desired: Desired, remotes: Mapping[str, Remote]) -> list[tuple[Ref
 
 def statuses(hosts: Iterable[Host], desired: Desired, on_host: OnHost) -> Mapping[str, status.HostStatus | HostError]:
     """Ask every host how it is: one connection and one script each; an error stands for a host that did not answer."""
-    by_host: dict[str, list[Wanted]] = defaultdict(list)
-    for ref, wanted in desired.items():
-        by_host[ref.host].append(wanted)
+    by_host = _by_host(desired)
 
     def ask(host: Host) -> tuple[str, status.HostStatus | HostError]:
         try:
@@ -114,6 +110,14 @@ def statuses(hosts: Iterable[Host], desired: Desired, on_host: OnHost) -> Mappin
 
     with ThreadPoolExecutor(WORKERS) as pool:
         return dict(pool.map(ask, hosts))
+
+
+def _by_host(desired: Desired) -> Mapping[str, list[Wanted]]:
+    """What is wanted of each host; nothing of one that is not named."""
+    by_host: dict[str, list[Wanted]] = defaultdict(list)
+    for ref, wanted in desired.items():
+        by_host[ref.host].append(wanted)
+    return by_host
 
 
 def _status(host: Host, wanted: list[Wanted]) -> status.HostStatus:

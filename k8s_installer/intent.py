@@ -40,14 +40,14 @@ def checked(path: Path) -> tuple[Cluster, profiles.Profile]:
     return cluster, profile
 
 
-def resolve(path: Path, templates: Path | None, keys: Callable[[Cluster], pki.Pki]) -> Intent:
+def resolve(path: Path, templates: Path | None, keys: Callable[[Cluster], pki.Pki] | None) -> Intent:
     """Read an inventory and work out everything it wants.
 
     Args:
         path: the inventory file.
         templates: a folder whose templates come before the packaged ones; `templates/` beside the inventory
             is used where this is None.
-        keys: gives the cluster's keys: real ones kept on disk, or placeholders.
+        keys: gives the cluster's keys; None leaves placeholders in their place.
 
     Raises:
         InventoryError, TemplateError: what the user wrote is wrong; nothing was touched.
@@ -58,8 +58,8 @@ def resolve(path: Path, templates: Path | None, keys: Callable[[Cluster], pki.Pk
     own = templates or cluster.folder / "templates"
     renderer = render.Renderer([own] if own.is_dir() else [])
     # rendered with placeholders first: a template's mistake must show before any key is made
-    desired.desire(cluster, profile, pki.placeholder(cluster), renderer)
-    return Intent(cluster, profile, desired.desire(cluster, profile, keys(cluster), renderer))
+    drawn = desired.desire(cluster, profile, pki.placeholder(cluster), renderer)
+    return Intent(cluster, profile, desired.desire(cluster, profile, keys(cluster), renderer) if keys else drawn)
 
 
 def real_keys(cluster: Cluster) -> pki.Pki:

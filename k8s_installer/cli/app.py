@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from k8s_installer import __version__, intent, pki
+from k8s_installer import __version__, intent
 from k8s_installer.cli import applying, flows, lab
 from k8s_installer.cli.console import Exit, Output, print_error, print_json, stderr, stdout, stop
 from k8s_installer.errors import InputError, InstallerError
@@ -88,7 +88,7 @@ def render(
     templates: Templates = None,
 ) -> None:
     """Render every file of every host, without SSH. Keys and certificates are shown as placeholders."""
-    wanted = intent.resolve(inventory, templates, pki.placeholder)
+    wanted = intent.resolve(inventory, templates, None)
     flows.render(wanted, output, host or [])
 
 
