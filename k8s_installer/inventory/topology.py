@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network
 
 from k8s_installer.errors import Finding
@@ -43,10 +43,12 @@ def pod_subnets(model: InventoryModel) -> dict[str, IPv4Network]:
 
 def _free(pod_cidr: IPv4Network, claimed: frozenset[IPv4Network]) -> Iterator[IPv4Network]:
     """The /24s of the pod network that no node claims, in order; a smaller network is its own only one."""
-    candidates = pod_cidr.subnets(new_prefix=max(NODE_PREFIX, pod_cidr.prefixlen))
-    wide = [subnet for subnet in claimed if subnet.prefixlen != NODE_PREFIX]
-    for subnet in candidates:
-        if subnet not in claimed and not any(subnet.overlaps(other) for other in wide):
+    length = max(NODE_PREFIX, pod_cidr.prefixlen)
+    taken = {subnet.supernet(new_prefix=length) if subnet.prefixlen > length else subnet for subnet in claimed}
+    # A claim may be wider than a candidate. There are a few lengths, however many claims: no need to compare with each.
+    lengths = {subnet.prefixlen for subnet in taken}
+    for subnet in pod_cidr.subnets(new_prefix=length):
+        if not any(subnet.supernet(new_prefix=wider) in taken for wider in lengths):
             yield subnet
 
 
@@ -109,7 +111,6 @@ def _too_small(path: tuple[str, ...], name: str, network: IPv4Network, origin: O
 def _subnets(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
     pods = model.cluster.pod_cidr
     given = pod_subnets(model)
-    claimed: dict[IPv4Network, str] = {}
     for name, host in model.hosts.items():
         subnet = host.pod_subnet
         path = ("hosts", name, "pod_subnet")
@@ -126,7 +127,24 @@ def _subnets(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
             yield from _too_small(path, f"host {name}: pod_subnet {subnet}", subnet, origin)
             if not subnet.subnet_of(pods):
                 yield origin.finding(path, f"host {name}: pod_subnet {subnet} is not inside pod_cidr {pods}")
-            for other, owner in claimed.items():
-                if subnet.overlaps(other):
-                    yield origin.finding(path, f"host {name}: pod_subnet {subnet} overlaps that of {owner}")
-            claimed[subnet] = name
+    claimed = {name: host.pod_subnet for name, host in _nodes(model) if host.pod_subnet is not None}
+    for name, owner in _overlapping(claimed):
+        path = ("hosts", name, "pod_subnet")
+        yield origin.finding(path, f"host {name}: pod_subnet {claimed[name]} overlaps that of {owner}")
+
+
+def _overlapping(subnets: Mapping[str, IPv4Network]) -> Iterator[tuple[str, str]]:
+    """Each host whose subnet lies inside another's, with that one's; the later of the two in the inventory first.
+
+    Of two networks that overlap one lies inside the other, so in the order of their addresses the innermost that
+    are still open are all that a network needs to be compared with.
+    """
+    position = {name: number for number, name in enumerate(subnets)}
+    around: list[str] = []
+    for name in sorted(subnets, key=lambda name: (int(subnets[name].network_address), subnets[name].prefixlen)):
+        while around and not subnets[name].subnet_of(subnets[around[-1]]):
+            around.pop()
+        if around:
+            first, second = sorted((name, around[-1]), key=position.__getitem__)
+            yield second, first
+        around.append(name)

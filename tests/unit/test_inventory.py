@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network
+from itertools import combinations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from k8s_installer.errors import InventoryError
-from k8s_installer.inventory import Cluster, Role, Tuning, load, parse
+from k8s_installer.inventory import Cluster, Role, Tuning, load, parse, topology
 
 GOOD = """\
 cluster:
@@ -142,6 +145,28 @@ def test_subnets_that_overlap_are_found() -> None:
         "n2: {", "n2: {pod_subnet: 10.244.9.0/24, "
     )
     assert complaint(text) == "cluster.yaml:8: host n2: pod_subnet 10.244.9.0/24 overlaps that of n1"
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> IPv4Network:
+    length = draw(st.integers(20, 28))
+    return IPv4Network((0x0AF40000 + draw(st.integers(0, 0xFFFF)), length), strict=False)
+
+
+@given(st.lists(networks(), max_size=8))
+def test_a_subnet_is_told_to_overlap_if_it_does_and_only_then(subnets: list[IPv4Network]) -> None:
+    told = list(topology._overlapping({str(number): subnet for number, subnet in enumerate(subnets)}))
+    pairs = list(combinations(range(len(subnets)), 2))
+    overlapping = {pair for pair in pairs if subnets[pair[0]].overlaps(subnets[pair[1]])}
+    assert {(int(first), int(second)) for second, first in told} <= overlapping
+    assert {number for pair in overlapping for number in pair} == {int(name) for pair in told for name in pair}
+
+
+@given(st.sets(networks(), max_size=8))
+def test_free_networks_are_those_that_nobody_claims(claimed: set[IPv4Network]) -> None:
+    pods = IPv4Network("10.244.0.0/16")
+    free = [subnet for subnet in pods.subnets(new_prefix=24) if not any(subnet.overlaps(other) for other in claimed)]
+    assert list(topology._free(pods, frozenset(claimed))) == free
 
 
 def test_every_finding_is_told_at_once_in_the_order_of_the_file() -> None:
