@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 
 import jinja2
+import jinja2.meta
 import yaml
 
 from k8s_installer.errors import TemplateError
@@ -22,6 +23,16 @@ def packaged_templates() -> Path:
     return installed if installed.is_dir() else Path(__file__).parent.parent / "templates"
 
 
+class _Environment(jinja2.Environment):
+    """Jinja's own, but that all templates share one dictionary of globals, which none of ours adds to.
+
+    Jinja copies what a template has for each rendering, and takes longer over a chain of two than over the text.
+    """
+
+    def make_globals(self, d: MutableMapping[str, object] | None) -> MutableMapping[str, object]:
+        return {**self.globals, **d} if d else self.globals
+
+
 class Renderer:
     """Renders templates, each found in the first of `folders` that has it, else among the packaged ones.
 
@@ -32,10 +43,10 @@ class Renderer:
         self._folders = [*folders, packaged_templates()]
         # auto_reload off and no limit to the cache: one compilation each. autoescape off: nothing here is HTML,
         # and &quot; in a unit file would be a fault.
-        self._environment = jinja2.Environment(
+        self._environment = _Environment(
             loader=jinja2.FileSystemLoader(self._folders),
             undefined=jinja2.StrictUndefined,
-            autoescape=False,  # noqa: S701 - see above
+            autoescape=False,
             keep_trailing_newline=True,
             trim_blocks=True,
             lstrip_blocks=True,
@@ -44,6 +55,7 @@ class Renderer:
         )
         self._environment.filters["to_yaml"] = self._to_yaml
         self._expressions: dict[str, jinja2.Template] = {}
+        self._names: dict[str, frozenset[str]] = {}
         self._yaml: dict[str, str] = {}
 
     def file(self, template: str, context: Mapping[str, object], host: str) -> bytes:
@@ -71,6 +83,16 @@ class Renderer:
             return self._expressions[source].render(context)
         except _FAULTS as error:
             raise TemplateError(f"{where}, for {host}: {_words(error)}") from error
+
+    def names(self, source: str) -> frozenset[str]:
+        """The names that a template in a profile takes from its context, itself and not by including another.
+
+        It must be valid, as `text` finds out.
+        """
+        if source not in self._names:
+            tree = self._environment.parse(source)
+            self._names[source] = frozenset(jinja2.meta.find_undeclared_variables(tree))
+        return self._names[source]
 
     def _to_yaml(self, value: object) -> str:
         """YAML in the order given, for files that people read; most hosts want the same, so each is written once."""

@@ -77,7 +77,14 @@ def in_turns(
             continue
         _part(result, changes, turns)
         window = batch.of(group, sizes[group])
-        rising = [ref for member, refs in changes.items() if member not in busy for ref in _last(refs, result)]
+        standing = frozenset(busy)
+        rising = [ref for member, refs in changes.items() if member not in standing for ref in _last(refs, result)]
+        if rising:
+            # One of them ends after all others, and the restarts wait for that one: a wide window would else hold
+            # as many edges as it has members times those that rise.
+            *others, ends = rising
+            result[ends] = result[ends] | frozenset(others)
+            rising = [ends]
         for position, member in enumerate(busy):
             awaited = _last(changes[busy[position - window]], result) if position >= window else rising
             for ref in _first(changes[member], result):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import yaml
 
@@ -12,6 +13,7 @@ _YAML = (".yaml", ".kubeconfig")
 _COMMENTS = ("#", ";")
 
 
+@lru_cache(maxsize=256)  # most hosts have and want the same bytes, and a list of routes has a line for each host
 def same(path: str, old: bytes, new: bytes) -> bool:
     """Whether a process that has read `old` behaves as if it had read `new`.
 

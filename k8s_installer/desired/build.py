@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from k8s_installer.desired.check import check
-from k8s_installer.desired.context import Context
-from k8s_installer.desired.files import Source, files, host_context
-from k8s_installer.desired.layout import Layout
+from k8s_installer.desired.context import Context, of_host
+from k8s_installer.desired.files import Source, files
+from k8s_installer.desired.layout import Layout, Named
 from k8s_installer.desired.model import Desired, Turn, Wanted
 from k8s_installer.errors import InventoryError
 from k8s_installer.inventory import Cluster, Host, Role
@@ -97,15 +97,16 @@ def _gated(profile: Profile, cluster: Cluster) -> Profile:
 
 def _host(source: Source, fleet: Fleet, host: Host) -> Iterator[Wanted]:
     layout = fleet.layouts[host.roles]
-    context = host_context(source, host)
+    named = layout.named(host.name)
+    context = {**source.context, **of_host(host, fleet.first_master)}
     for name, component in layout.components.items():
         turn = _turn(component, host)
-        yield from _packages(host, name, component, turn)
-        for path, file in files(source, name, layout.files[name], host, context).items():
-            after = tuple(Ref(host.name, Kind.PACKAGE, package) for package in layout.packages[path])
-            yield Wanted(Ref(host.name, Kind.FILE, path), file, name, after, layout.files[name][path].why, turn)
+        yield from _packages(named, name, component, turn)
+        specs = layout.files[name]
+        for path, file in files(source, name, specs, host, context).items():
+            yield Wanted(named.files[path], file, name, named.brought_by[path], specs[path].why, turn)
         if component.unit:
-            yield _unit(fleet, host, name, turn)
+            yield _unit(fleet, host, name, named, turn)
         previous: tuple[Ref, ...] = ()
         for spec in component.gates:
             gate = _gate(source, fleet, host, name, spec, previous, context)
@@ -113,18 +114,18 @@ def _host(source: Source, fleet: Fleet, host: Host) -> Iterator[Wanted]:
             previous = (gate.ref,)
 
 
-def _packages(host: Host, name: str, component: Component, turn: Turn) -> Iterator[Wanted]:
+def _packages(named: Named, name: str, component: Component, turn: Turn) -> Iterator[Wanted]:
     for package, version in component.packages.items():
         because = f"Brings the program, the unit and the user of {name}." if component.unit else component.why
-        yield Wanted(Ref(host.name, Kind.PACKAGE, package), Package(package, version), name, (), because, turn)
+        yield Wanted(named.packages[package], Package(package, version), name, (), because, turn)
 
 
-def _unit(fleet: Fleet, host: Host, name: str, turn: Turn) -> Wanted:
+def _unit(fleet: Fleet, host: Host, name: str, named: Named, turn: Turn) -> Wanted:
     layout = fleet.layouts[host.roles]
     component = layout.components[name]
-    unit = Unit(component.unit, layout.defined_by(name), layout.reads[name], tuple(component.packages))
+    unit = Unit(component.unit, layout.defined_by[name], layout.reads[name], tuple(component.packages))
     after = [
-        *_inputs(layout, host, name),
+        *layout.inputs(name, named),
         *(ref for other in component.after.installed for ref in fleet.installed[other]),
         *(ref for other in component.after.here for ref in _final(layout.components[other], host)),
         *(ref for other in component.after.everywhere for ref in fleet.final[other]),
@@ -139,7 +140,7 @@ def _gate(
     asks = fleet.asks(spec, host)
 
     def text(template: str) -> str:
-        return source.renderer.text(template, context, host.name, where=f"{name} {source.profile.version}: gate")
+        return source.text(template, context, host.name, where=f"{name} {source.profile.version}: gate")
 
     asked = spec.insecure if source.cluster.security == "insecure" and spec.insecure is not None else spec.tls
     tuned = host.tuning.get(name)
@@ -168,13 +169,7 @@ def _turn(component: Component, host: Host) -> Turn:
 
 
 def _inputs(layout: Layout, host: Host, name: str) -> list[Ref]:
-    """What a component's unit runs, is defined by and reads on a host."""
-    paths = (*layout.defined_by(name), *layout.reads[name])
-    packages = layout.components[name].packages
-    return [
-        *(Ref(host.name, Kind.PACKAGE, package) for package in packages),
-        *(Ref(host.name, Kind.FILE, path) for path in paths),
-    ]
+    return layout.inputs(name, layout.named(host.name))
 
 
 def _unit_ref(component: Component, host: Host) -> Ref:

@@ -9,6 +9,8 @@ from k8s_installer.profiles import Profile
 
 Context = Mapping[str, object]
 
+OF_HOST = frozenset({"host", "api_host", "pod_gateway"})  # the names that `of_host` adds
+
 
 def of_cluster(cluster: Cluster, profile: Profile) -> dict[str, object]:
     """What is the same for all hosts: all that a shared file knows."""
@@ -22,12 +24,12 @@ def of_cluster(cluster: Cluster, profile: Profile) -> dict[str, object]:
     }
 
 
-def of_host(cluster: Cluster, host: Host) -> dict[str, object]:
+def of_host(host: Host, first_master: Host) -> dict[str, object]:
     """What one host adds."""
     subnet = host.pod_subnet
     return {
         "host": host,
-        "api_host": host.address if Role.MASTER in host.roles else cluster.having(Role.MASTER)[0].address,
+        "api_host": host.address if Role.MASTER in host.roles else first_master.address,
         "pod_gateway": f"{subnet[1]}/{subnet.prefixlen}" if subnet is not None else "",
     }
 

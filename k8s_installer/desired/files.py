@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from k8s_installer.desired.context import Context, header, of_cluster, of_host
+from k8s_installer.desired.context import OF_HOST, Context, header, of_cluster
 from k8s_installer.desired.flags import config, effective, variables
 from k8s_installer.inventory import Cluster, Host, Tuning
 from k8s_installer.pki import Pki
@@ -18,7 +18,11 @@ _UNTUNED = Tuning({}, {})
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """All that files are made from. `shared` remembers those that are the same on every host, by path."""
+    """All that files are made from.
+
+    What is the same on every host is made once: `shared` remembers such files, by path, and `texts` the texts of
+    a profile's templates.
+    """
 
     cluster: Cluster
     profile: Profile
@@ -26,11 +30,21 @@ class Source:
     renderer: Renderer
     context: Context
     shared: dict[str, File] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, cluster: Cluster, profile: Profile, pki: Pki, renderer: Renderer) -> Source:
         """A source with nothing rendered yet."""
         return cls(cluster, profile, pki, renderer, of_cluster(cluster, profile))
+
+    def text(self, template: str, context: Context, host: str, *, where: str) -> str:
+        """The text of a template that stands in the profile, rendered once where it names nothing of a host's own."""
+        if template in self.texts:
+            return self.texts[template]
+        text = self.renderer.text(template, context, host, where=where)
+        if not self.renderer.names(template) & OF_HOST:
+            self.texts[template] = text
+        return text
 
 
 def files(source: Source, name: str, specs: Mapping[str, FileSpec], host: Host, context: Context) -> dict[str, File]:
@@ -52,18 +66,13 @@ def files(source: Source, name: str, specs: Mapping[str, FileSpec], host: Host, 
     return result
 
 
-def host_context(source: Source, host: Host) -> Context:
-    """The names that the host's own templates may use, besides those of each component."""
-    return {**source.context, **of_host(source.cluster, host)}
-
-
 def _tuned(source: Source, name: str, host: Host, context: Context) -> dict[str, object]:
     """What the inventory makes of the component on this host: `variables` and `config`."""
     component = source.profile.components[name]
     tuning = host.tuning.get(name, _UNTUNED)
 
     def render(template: str, where: str) -> str:
-        return source.renderer.text(template, context, host.name, where=f"{name} {source.profile.version}: {where}")
+        return source.text(template, context, host.name, where=f"{name} {source.profile.version}: {where}")
 
     flags = effective(component, tuning, source.cluster, render)
     return {
@@ -74,16 +83,16 @@ def _tuned(source: Source, name: str, host: Host, context: Context) -> dict[str,
 
 def _file(source: Source, spec: FileSpec, context: Context, whom: str, host: str) -> File:
     if spec.pki:
-        name = source.renderer.text(spec.pki, context, host, where=f"pki {spec.pki}")
+        name = source.text(spec.pki, context, host, where=f"pki {spec.pki}")
         content = source.pki[name]
     else:
         params = {
-            key: source.renderer.text(value, context, host, where=f"{spec.template}, with {key}")
+            key: source.text(value, context, host, where=f"{spec.template}, with {key}")
             for key, value in spec.params.items()
         }
         names = {**context, "params": params, "header": header(spec.template, whom, source.profile.version)}
         if spec.secret:  # no other template sees a key, not even by mistake
-            names["pki"] = {name: data.decode() for name, data in source.pki.files.items()}
+            names["pki"] = {name: data.decode(errors="replace") for name, data in source.pki.files.items()}
         content = source.renderer.file(spec.template, names, host)
     secret = spec.secret or spec.pki.endswith(".key")
     return File(content, spec.mode, spec.owner, spec.owner, secret=secret)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from k8s_installer.resources import Ref, Resource
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """Whose turn a change is in a rolling change: members of a group restart one after the other, or some at a time."""
 
     group: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from k8s_installer.plan import Action, Change
 from k8s_installer.resources import File, SeenFile
@@ -21,16 +22,9 @@ def unified(change: Change) -> list[str]:
     if file.secret or (old is not None and old.content is None):
         was = f"sha256 {old.sha256[:16]}" if old else "nothing"
         return [f"-{was}", f"+sha256 {file.sha256[:16]}{' (secret)' if file.secret else ''}"]
-    return list(
-        difflib.unified_diff(
-            _lines(old.content if old and old.content else b""),
-            _lines(file.content),
-            f"{change.ref.host}:{change.ref.name}" if old else "/dev/null",
-            f"{change.ref.host}:{change.ref.name}",
-            n=0,
-            lineterm="",
-        )
-    )
+    place = f"{change.ref.host}:{change.ref.name}"
+    hunks = _hunks(old.content if old and old.content else b"", file.content)
+    return [f"--- {place if old else '/dev/null'}", f"+++ {place}", *hunks] if hunks else []
 
 
 def flags(diff: list[str]) -> list[str]:
@@ -42,6 +36,12 @@ def flags(diff: list[str]) -> list[str]:
         for name in sorted(old.keys() | new.keys())
         if old.get(name) != new.get(name)
     ]
+
+
+@lru_cache(maxsize=256)  # most hosts have and want the same bytes, and a list of routes has a line for each host
+def _hunks(old: bytes, new: bytes) -> tuple[str, ...]:
+    """The parts that differ, without the two lines in front that say whose they are."""
+    return tuple(difflib.unified_diff(_lines(old), _lines(new), n=0, lineterm=""))[2:]
 
 
 def _flags(lines: Iterable[str]) -> dict[str, str]:

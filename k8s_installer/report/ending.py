@@ -39,11 +39,14 @@ def applied(plan: Plan, run: Run, verifying: float, total: float, inventory: Pat
 def failed(plan: Plan, run: Run, undone: Sequence[tuple[Plan, Run]], inventory: Path, trace: Path) -> Group:
     """After a failure: each real cause with its evidence, what was undone or left out, and how to go on."""
     lines: list[Text] = []
+    by_host: dict[str, list[Change]] = {}
+    for change in plan.changes:
+        by_host.setdefault(change.ref.host, []).append(change)
     for event in run.failures:
         change = plan.changes[event.index]
         lines.append(Text(f"{change.ref.host}: could not {change_words(change)}", "bold red"))
         lines += [Text(f"  {line}") for line in event.detail.splitlines()]
-        lines += list(_led_here(plan, change))
+        lines += list(_led_here(by_host[change.ref.host], change))
     for back, way in undone:
         lines += list(_undone(back, way))
     if run.interrupted:
@@ -66,17 +69,16 @@ def _undone(back: Plan, way: Run) -> Iterator[Text]:
         yield from (Text(f"  {line}") for line in event.detail.splitlines())
 
 
-def _led_here(plan: Plan, failed_change: Change) -> Iterator[Text]:
-    """The diffs of this run's files that the failed unit reads: most often the cause is among them."""
+def _led_here(of_host: Sequence[Change], failed_change: Change) -> Iterator[Text]:
+    """The diffs of those of the host's files that the failed unit reads: most often the cause is among them."""
     unit = failed_change.after.unit if isinstance(failed_change.after, Gate) else failed_change.ref.name
-    host = failed_change.ref.host
     read = {
         path
-        for change in plan.changes
-        if change.ref.host == host and change.ref.name == unit and isinstance(change.after, Unit)
+        for change in of_host
+        if change.ref.name == unit and isinstance(change.after, Unit)
         for path in (*change.after.reads, *change.after.defined_by)
     }
-    for change in plan.changes:
-        if change.ref.host == host and change.ref.name in read and change.action is Action.UPDATE:
+    for change in of_host:
+        if change.ref.name in read and change.action is Action.UPDATE:
             for line in unified(change):
                 yield Text(f"  {line}", "green" if line.startswith("+") else "red")

@@ -38,16 +38,18 @@ def table(status: Status, inventory: Path) -> Group:
 
 def data(status: Status) -> dict[str, object]:
     """For programs: stable names, times in ISO 8601 (UTC), null for what is not known; no content of any file."""
-    hosts = list(dict.fromkeys(item.host for item in status.components))
+    by_host: dict[str, list[ComponentStatus]] = {}
+    for item in status.components:
+        by_host.setdefault(item.host, []).append(item)
     return {
         "differs": status.differs,
         "hosts": [
             {
                 "name": host,
                 "error": str(status.unreachable[host]) if host in status.unreachable else None,
-                "components": [_component(item) for item in status.components if item.host == host],
+                "components": [_component(item) for item in items],
             }
-            for host in hosts
+            for host, items in by_host.items()
         ],
     }
 
