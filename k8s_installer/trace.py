@@ -14,7 +14,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from k8s_installer.errors import CommandFailed, InstallerError
-from k8s_installer.transport import OnLine, Result, Transport
+from k8s_installer.transport import OnLine, OnSent, Result, Transport
 
 KEPT_TRACES = 50
 TITLE_CHARACTERS = 80
@@ -243,9 +243,18 @@ class _Traced:
             if on_line is not None:
                 on_line(line)
 
+        return self._noted(script, heard, lambda: self._inner.run(script, timeout=timeout, on_line=hear))
+
+    def upload(self, script: str, source: Path, *, idle: float = 60.0, on_sent: OnSent | None = None) -> Result:
+        return self._noted(script, [], lambda: self._inner.upload(script, source, idle=idle, on_sent=on_sent))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def _noted(self, script: str, heard: list[str], talk: Callable[[], Result]) -> Result:
         number, began = self._trace.begin(self.host, script), time.monotonic()
         try:
-            result = self._inner.run(script, timeout=timeout, on_line=hear)
+            result = talk()
         except BaseException as error:
             outputs = (error.stdout, error.stderr) if isinstance(error, CommandFailed) else ("\n".join(heard), "")
             words = f"{type(error).__name__}: {error}"
@@ -254,9 +263,6 @@ class _Traced:
         outputs = (result.stdout, result.stderr)
         self._trace.end(number, self.host, f"exit {result.status}", outputs, time.monotonic() - began)
         return result
-
-    def close(self) -> None:
-        self._inner.close()
 
 
 def traced(transport: Transport, trace: Trace) -> Transport:

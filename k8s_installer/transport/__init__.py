@@ -10,6 +10,7 @@ names no key.
 """
 
 from k8s_installer.transport.connection import connect
-from k8s_installer.transport.session import OnLine, Result, Transport
+from k8s_installer.transport.exchange import OnLine, OnSent
+from k8s_installer.transport.session import Result, Transport
 
-__all__ = ["OnLine", "Result", "Transport", "connect"]
+__all__ = ["OnLine", "OnSent", "Result", "Transport", "connect"]

@@ -6,6 +6,7 @@ import errno
 import logging
 import socket
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ _KEEPALIVE_SECONDS = 5
 _LOST_SECONDS = 15
 # sshd of CentOS 7 looks up the name of who logs in, and a name server may be slow or away.
 _AUTH_SECONDS = 30.0
+# Made once: it copies all of Invoke's settings, which takes as long as a signature.
+_NO_FILES = fabric.Config(lazy=True)
 # Paramiko's words where the other end said nothing, nonsense, or hung up before it showed its host key.
 _SILENCE = ("banner", "No existing session", "Negotiation failed")
 
@@ -129,6 +132,8 @@ def _open(hop: _Hop, sock: paramiko.Channel | None) -> fabric.Connection:
     def start(sock: Any, **kwargs: Any) -> paramiko.Transport:  # noqa: ANN401 - as Paramiko passes them
         transport = paramiko.Transport(sock, **kwargs)
         options = transport.get_security_options()
+        # AES-GCM in one call for each packet, where CTR is followed by an HMAC: a fifth less time for an upload
+        options.ciphers = sorted(options.ciphers, key=lambda name: "gcm" not in name)
         options.key_types = key_algorithms(known, tuple(options.key_types))
         transport.set_keepalive(_KEEPALIVE_SECONDS)
         _tune(sock)
@@ -146,9 +151,7 @@ def _open(hop: _Hop, sock: paramiko.Channel | None) -> fabric.Connection:
     }
     if sock is not None:
         options["sock"] = sock
-    connection = fabric.Connection(
-        hop.address, user=hop.user, port=hop.port, config=fabric.Config(lazy=True), connect_kwargs=options
-    )
+    connection = fabric.Connection(hop.address, user=hop.user, port=hop.port, config=_NO_FILES, connect_kwargs=options)
     connection.client.set_missing_host_key_policy(hop.host_key)
     try:
         connection.open()
@@ -172,12 +175,16 @@ def _tune(sock: object) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _LOST_SECONDS * 1000)
 
 
+# One key opens all hosts as a rule, and to read an RSA key is to check its primes.
+_read_key = lru_cache(maxsize=8)(paramiko.PKey.from_path)
+
+
 def _load_key(hop: _Hop) -> paramiko.PKey | None:
     """The private key of the inventory; None where none is named, or where only the agent can use it."""
     if hop.key is None:
         return None
     try:
-        return paramiko.PKey.from_path(hop.key)
+        return _read_key(hop.key)
     except TypeError:  # as cryptography says that a passphrase is missing
         return None
     except OSError as error:

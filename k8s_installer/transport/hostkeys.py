@@ -9,11 +9,12 @@ from __future__ import annotations
 import base64
 import binascii
 import fcntl
-import hashlib
 import hmac
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import paramiko
@@ -38,21 +39,46 @@ def entry_name(address: str, port: int) -> str:
     return address if port == paramiko.config.SSH_PORT else f"[{address}]:{port}"
 
 
-def known_keys(text: str, name: str) -> tuple[KnownKey, ...]:
-    """The keys that a known_hosts file has for `name`; lines that cannot be read are passed over, as ssh does."""
-    found = []
-    for line in text.splitlines():
-        words = line.split()
-        mark = words.pop(0) if words and words[0].startswith("@") else ""
-        if len(words) < 3 or words[0].startswith("#") or mark not in {"", "@revoked"}:  # noqa: PLR2004 - names type key
-            continue
-        if not _matches(words[0], name):
-            continue
-        try:
-            found.append(KnownKey(words[1], base64.b64decode(words[2], validate=True), revoked=bool(mark)))
-        except binascii.Error:
-            continue
-    return tuple(found)
+@dataclass(frozen=True, slots=True)
+class KnownHosts:
+    """A known_hosts file, read once for all hosts: going through its lines for each would take quadratic time.
+
+    `plain` has the keys of names that are written out; `patterns` are the other lines' names, hashed ones too.
+    """
+
+    plain: Mapping[str, tuple[KnownKey, ...]]
+    patterns: tuple[tuple[str, KnownKey], ...]
+
+    @classmethod
+    def parse(cls, text: str) -> KnownHosts:
+        """Read the text of a file; lines that cannot be read are passed over, as ssh does."""
+        plain: dict[str, tuple[KnownKey, ...]] = {}
+        patterns = []
+        for line in text.splitlines():
+            words = line.split()
+            mark = words.pop(0) if words and words[0].startswith("@") else ""
+            if len(words) < 3 or words[0].startswith("#") or mark not in {"", "@revoked"}:  # noqa: PLR2004 - names type key
+                continue
+            try:
+                key = KnownKey(words[1], base64.b64decode(words[2], validate=True), revoked=bool(mark))
+            except binascii.Error:
+                continue
+            if set(words[0]) & set("*?!|"):
+                patterns.append((words[0], key))
+                continue
+            for name in words[0].split(","):
+                plain[name] = (*plain.get(name, ()), key)
+        return cls(plain, tuple(patterns))
+
+    def keys(self, name: str) -> tuple[KnownKey, ...]:
+        """The keys by which a host is known."""
+        return (*self.plain.get(name, ()), *(key for names, key in self.patterns if _matches(names, name)))
+
+
+@lru_cache(maxsize=4)
+def _read(file: Path, _inode: int, _size: int, _changed: int) -> KnownHosts:
+    """The file as it is; whatever changes it changes one of the numbers, and so it is read again."""
+    return KnownHosts.parse(file.read_text(encoding="utf-8", errors="replace"))
 
 
 def _matches(patterns: str, name: str) -> bool:
@@ -74,7 +100,7 @@ def _hash_matches(field: str, name: str) -> bool:
         salt, digest = (base64.b64decode(part, validate=True) for part in field.split("|")[2:])
     except ValueError:  # not two parts, or not base64
         return False
-    return hmac.compare_digest(hmac.new(salt, name.encode(), hashlib.sha1).digest(), digest)
+    return hmac.compare_digest(hmac.digest(salt, name.encode(), "sha1"), digest)
 
 
 def key_algorithms(known: tuple[KnownKey, ...], offered: tuple[str, ...]) -> tuple[str, ...]:
@@ -105,7 +131,8 @@ class HostKeyCheck(paramiko.MissingHostKeyPolicy):
             TransportError: the file cannot be read.
         """
         try:
-            text = self.file.read_text(encoding="utf-8", errors="replace")
+            now = self.file.stat()
+            hosts = _read(self.file, now.st_ino, now.st_size, now.st_mtime_ns)
         except FileNotFoundError:
             return ()
         except OSError as error:
@@ -114,7 +141,7 @@ class HostKeyCheck(paramiko.MissingHostKeyPolicy):
                 f"cannot read the known hosts in {self.file}: {error.strerror}",
                 hint="ssh.known_hosts names another file",
             ) from None
-        return known_keys(text, entry_name(self.address, self.port))
+        return hosts.keys(entry_name(self.address, self.port))
 
     def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:  # noqa: ARG002
         """Accept the key, or raise TransportError: unknown, changed or revoked."""

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import secrets
-import select
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from threading import BoundedSemaphore, Timer
+from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Protocol
 
 import paramiko
 
-from k8s_installer.errors import CommandFailed, TransportError
-
-OnLine = Callable[[str], None]
+from k8s_installer.errors import CommandFailed, InstallerError, TransportError
+from k8s_installer.transport.exchange import NO_STATUS, Deadline, Feed, Lines, OnLine, OnSent, exchange
 
 # Scripts at once on one connection: sshd's MaxSessions is 10, and a lock's heartbeat or a log in beside us counts.
 CHANNELS = 6
-_CHUNK = 32 * 1024
-# How often the rest of a long script is offered again to a host that takes no more for now.
-_FEED_SECONDS = 0.01
-# Paramiko's writes and requests have no deadline: so long after ours the connection is cut under them.
-_CUT_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +50,49 @@ class Transport(Protocol):
             CommandFailed: the host would not run the script (sudo or the login shell refused); nothing was done.
         """
 
+    def upload(self, script: str, source: Path, *, idle: float = 60.0, on_sent: OnSent | None = None) -> Result:
+        """Run a script as `run` does, which reads bytes of a local file from its stdin.
+
+        The script writes a line `send N`, and then reads the bytes from offset N on to the end. One that does not
+        ask gets none. `on_sent` gets the offset up to which the file is on its way, in the calling thread.
+
+        Returns:
+            as `run`.
+
+        Raises:
+            InstallerError: the file cannot be read.
+            TransportError: nothing moved for `idle` seconds, or the connection was lost.
+            CommandFailed: as `run`.
+        """
+
     def close(self) -> None:
         """Let go of the connection; a script that runs in another thread ends with TransportError."""
 
 
-def wrap(script: str, marker: str) -> str:
+def wrap(script: str, marker: str, stdin: str = "</dev/null") -> str:
     """The text for `/bin/sh -s`: the script as a function, called by a last line that counts only when whole.
 
     The markers on both outputs say that the script began, and part its output from what login shells and sudo
-    have written before.
+    have written before. With an empty `stdin` the script reads what is sent behind that line once it has asked:
+    before, dash would read it with the script.
     """
     return (
         f"k8s_installer_script() {{\n:\n{script}\n}}\n"
         "LC_ALL=C PATH=${PATH:-/usr/bin:/bin}:/usr/sbin:/sbin; export LC_ALL PATH\n"
-        f"{{ printf '%s\\n' {marker}; printf '%s\\n' {marker} >&2; k8s_installer_script </dev/null; exit; }}\n"
+        f"{{ printf '%s\\n' {marker}; printf '%s\\n' {marker} >&2; k8s_installer_script {stdin}; exit; }}\n"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Talk:
+    """One script on its way: what it is in words, what goes in and out, and how long it (or its silence) may last."""
+
+    what: str
+    feed: Feed
+    out: Lines
+    err: Lines
+    seconds: float
+    idle: bool = False
 
 
 class SshTransport:
@@ -93,57 +114,68 @@ class SshTransport:
     def run(self, script: str, *, timeout: float = 60.0, on_line: OnLine | None = None) -> Result:
         """See `Transport.run`."""
         marker = secrets.token_hex(16)
-        out, err = _Lines(marker.encode(), on_line), _Lines(marker.encode(), None)
-        deadline = time.monotonic() + timeout
-        cut = Timer(timeout + _CUT_SECONDS, self._close)
-        cut.daemon = True
-        cut.start()
-        try:
-            with self._channels:
-                status = self._execute(wrap(script, marker).encode(), deadline, out, err)
-        except (OSError, EOFError, paramiko.SSHException) as error:
-            if time.monotonic() < deadline:
-                raise self._lost(str(error)) from None
-            status = None
-        finally:
-            cut.cancel()
-        if status is None:
-            raise self._timed_out(timeout, begun=out.begun)
-        if status == _NO_STATUS:
-            raise self._lost("")
-        out.finish()
-        err.finish()
-        if not out.begun:
-            raise self._refused(status, out.text, err.text)
-        return Result(status, out.text, err.text)
+        out, err = Lines(marker.encode(), on_line), Lines(marker.encode(), None)
+        feed = Feed(wrap(script, marker).encode())
+        return self._carry(_Talk("the script", feed, out, err, timeout))
 
-    def _execute(self, data: bytes, deadline: float, out: _Lines, err: _Lines) -> int | None:
-        """The exit status, _NO_STATUS where there is none to come, None where the time is over."""
+    def upload(self, script: str, source: Path, *, idle: float = 60.0, on_sent: OnSent | None = None) -> Result:
+        """See `Transport.upload`."""
+        marker = secrets.token_hex(16)
+        try:
+            file = source.open("rb")
+        except OSError as error:
+            raise InstallerError(f"cannot read {source}: {error.strerror}", hint="see that it is there") from None
+        with file:
+            feed = Feed(wrap(script, marker, stdin="").encode(), file, on_sent)
+            out, err = Lines(marker.encode(), feed.ask), Lines(marker.encode(), None)
+            return self._carry(_Talk(f"the upload of {source.name}", feed, out, err, idle, idle=True))
+
+    def _carry(self, talk: _Talk) -> Result:
+        deadline = Deadline(talk.seconds, self._close)
+        try:
+            with deadline, self._channels:
+                status = self._execute(talk, deadline)
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            if deadline.left > 0:
+                raise self._lost(talk, str(error)) from None
+            status = None
+        if status is None:
+            raise self._timed_out(talk)
+        if status == NO_STATUS:
+            raise self._lost(talk, "")
+        talk.out.finish()
+        talk.err.finish()
+        if not talk.out.begun:
+            raise self._refused(status, talk.out.text, talk.err.text)
+        return Result(status, talk.out.text, talk.err.text)
+
+    def _execute(self, talk: _Talk, deadline: Deadline) -> int | None:
+        """The exit status, NO_STATUS where there is none to come, None where the time is over."""
         transport = self._client.get_transport()
         if transport is None:
             raise EOFError("the connection is closed")
-        channel = transport.open_session(timeout=max(deadline - time.monotonic(), 0.001))
+        channel = transport.open_session(timeout=max(deadline.left, 0.001))
         try:
             channel.exec_command(self._shell)
-            ended = _exchange(channel, data, deadline, out, err)
+            ended = exchange(channel, talk.feed, deadline, talk.out, talk.err, idle=talk.idle)
             return channel.recv_exit_status() if ended else None
         finally:
             with suppress(OSError, EOFError, paramiko.SSHException):
                 channel.close()
 
-    def _timed_out(self, timeout: float, *, begun: bool) -> TransportError:
-        did = "did not end" if begun else "did not begin"
+    def _timed_out(self, talk: _Talk) -> TransportError:
+        did = ("stood still for" if talk.idle else "did not end within") if talk.out.begun else "did not begin within"
         return TransportError(
             self._host,
-            f"the script {did} within {timeout:g} s; how far it came is not known",
+            f"{talk.what} {did} {talk.seconds:g} s; how far it came is not known",
             hint="look what the host is busy with; programs that a script leaves behind must not keep its output open",
         )
 
-    def _lost(self, reason: str) -> TransportError:
+    def _lost(self, talk: _Talk, reason: str) -> TransportError:
         why = f" ({reason})" if reason else ""
         return TransportError(
             self._host,
-            f"the connection was lost before the script ended{why}; how far it came is not known",
+            f"the connection was lost before {talk.what} ended{why}; how far it came is not known",
             hint="see that the host is up, then run the same command again: it looks at the host anew",
         )
 
@@ -153,91 +185,3 @@ class SshTransport:
         else:
             hint = "the login shell of the user must run commands: see /etc/passwd, and ForceCommand of sshd"
         return CommandFailed(self._host, self._shell, status, stdout, stderr, hint=hint)
-
-
-# What Paramiko has for an exit status when the channel was closed without one.
-_NO_STATUS = -1
-
-
-def _exchange(channel: paramiko.Channel, data: bytes, deadline: float, out: _Lines, err: _Lines) -> bool:
-    """Feed the script and read both outputs until both are closed; False where the deadline came first.
-
-    One loop does all three: a host that waits for us to read does not take more of the script.
-    """
-    channel.settimeout(0)
-    events = select.poll()
-    events.register(channel.fileno(), select.POLLIN)
-    sent = 0
-    while (left := deadline - time.monotonic()) > 0:
-        ended = bool(channel.eof_received or channel.closed)
-        fed = _feed(channel, data, sent)
-        sent += fed
-        read = [
-            _read(channel.recv_ready, channel.recv, out),
-            _read(channel.recv_stderr_ready, channel.recv_stderr, err),
-        ]
-        if fed or any(read):
-            continue
-        if ended:
-            return channel.status_event.wait(left)
-        events.poll(1000 * (min(left, _FEED_SECONDS) if sent < len(data) else left))
-    return False
-
-
-def _feed(channel: paramiko.Channel, data: bytes, sent: int) -> int:
-    """Send what the host takes of the rest now; the number of bytes that need not be offered again."""
-    piece = data[sent : sent + _CHUNK]
-    if not piece:
-        return 0
-    try:
-        count = channel.send(piece)
-    except TimeoutError:
-        return 0
-    except OSError:
-        return len(data) - sent  # the host closed the channel: its exit status says why
-    if sent + count == len(data):
-        channel.shutdown_write()
-    return count
-
-
-def _read(ready: Callable[[], bool], receive: Callable[[int], bytes], into: _Lines) -> bool:
-    if not ready():
-        return False
-    into.feed(receive(_CHUNK))
-    return True
-
-
-class _Lines:
-    """One output: cut into lines, and kept from the marker on (all of it, where no marker comes)."""
-
-    def __init__(self, marker: bytes, on_line: OnLine | None) -> None:
-        self.begun = False
-        self._marker, self._on_line = marker, on_line
-        self._open: list[bytes] = []
-        self._texts: list[str] = []
-
-    @property
-    def text(self) -> str:
-        return "".join(self._texts)
-
-    def feed(self, data: bytes) -> None:
-        *lines, rest = data.split(b"\n")
-        for line in lines:
-            self._take(b"".join([*self._open, line]), "\n")
-            self._open = []
-        if rest:
-            self._open.append(rest)
-
-    def finish(self) -> None:
-        if self._open:
-            self._take(b"".join(self._open), "")
-
-    def _take(self, line: bytes, end: str) -> None:
-        if not self.begun and line.endswith(self._marker):
-            self.begun = True
-            self._texts.clear()
-            return
-        text = line.decode(errors="replace")
-        self._texts.append(text + end)
-        if self._on_line and self.begun:
-            self._on_line(text)

@@ -125,7 +125,7 @@ def _config(folder: Path, port: int, env: Sequence[str], host_keys: Sequence[str
         "PasswordAuthentication no",
         "KbdInteractiveAuthentication no",
         "MaxStartups 100",
-        f"SetEnv {' '.join(['HOME=' + str(folder), f'K8S_INSTALLER_KEPT={folder}/kept', *env])}",  # sshd takes the first; nobody's ~/.bashrc has a part in this
+        f"SetEnv {' '.join(['HOME=' + str(folder), f'K8S_INSTALLER_KEPT={folder}/kept', f'K8S_INSTALLER_INCOMING={folder}/incoming', *env])}",  # sshd takes the first; nobody's ~/.bashrc has a part in this
         "LogLevel VERBOSE",
     ]
 

@@ -29,6 +29,7 @@ from k8s_installer.lock import (
 from k8s_installer.owner import Owner, this_process
 from k8s_installer.transport import OnLine, Result
 from k8s_installer.transport.session import wrap
+from tests.fakes import NoUploads
 
 ALICE, BOB = Owner("alice@laptop", 4711), Owner("bob@desk", 12)
 SHELLS = [["/bin/sh", "-s"], *([["bash", "--posix", "-s"]] if shutil.which("bash") else [])]
@@ -36,7 +37,7 @@ SHELLS = [["/bin/sh", "-s"], *([["bash", "--posix", "-s"]] if shutil.which("bash
 QUICK = Terms(lease=60, beat=0.01, give_up=30.0)
 
 
-class Shell:
+class Shell(NoUploads):
     """A `Transport` to this machine; `trouble` is raised in place of running what contains its word."""
 
     host = "m1"

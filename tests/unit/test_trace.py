@@ -15,7 +15,7 @@ from k8s_installer.perform import script
 from k8s_installer.plan import Action, Change
 from k8s_installer.resources import File, Kind, Missing, Ref
 from k8s_installer.trace import Trace, open_trace, private_file, prune, readable, redact, run_id, traced
-from k8s_installer.transport import OnLine, Result
+from k8s_installer.transport import OnLine, OnSent, Result
 from tests.unit.clusters import cluster
 
 # No real key: random bytes in the form of one, whose last line is short.
@@ -42,6 +42,9 @@ class Host:
             raise self.answer
         return self.answer
 
+    def upload(self, script: str, source: Path, *, idle: float = 60.0, on_sent: OnSent | None = None) -> Result:
+        return self.run(script, timeout=idle)
+
     def close(self) -> None:
         self.closed = True
 
@@ -50,6 +53,13 @@ def text(trace: Trace) -> str:
     """The trace, without what differs from run to run."""
     written = re.sub(r"(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}Z ", "", trace.path.read_text())
     return re.sub(r"after \d+\.\d\d s", "after 0.00 s", written)
+
+
+def test_an_upload_is_told_by_its_script(tmp_path: Path) -> None:
+    with open_trace(tmp_path) as trace:
+        traced(Host(Result(0, "send 0\n", "")), trace).upload("take it in", tmp_path / "kubelet")
+        assert "take it in" in text(trace)
+        assert "send 0" in text(trace)
 
 
 def traces(folder: Path, answer: Result | BaseException, *scripts: str, lines: tuple[str, ...] = ()) -> str:

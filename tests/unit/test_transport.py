@@ -9,7 +9,7 @@ import pytest
 from paramiko.ssh_exception import IncompatiblePeer, NoValidConnectionsError, SSHException
 
 from k8s_installer.transport import connection
-from k8s_installer.transport.hostkeys import HostKeyCheck, KnownKey, entry_name, key_algorithms, known_keys
+from k8s_installer.transport.hostkeys import HostKeyCheck, KnownHosts, KnownKey, entry_name, key_algorithms
 
 BLOB = base64.b64encode(b"key").decode()
 KEY = KnownKey("ssh-ed25519", b"key")
@@ -34,24 +34,26 @@ KEY = KnownKey("ssh-ed25519", b"key")
     ],
 )
 def test_names_of_a_known_hosts_file(names: str, found: bool) -> None:  # noqa: FBT001 - a table
-    assert known_keys(f"{names} ssh-ed25519 {BLOB} comment\n", "10.0.0.1") == ((KEY,) if found else ())
+    assert KnownHosts.parse(f"{names} ssh-ed25519 {BLOB} comment\n").keys("10.0.0.1") == ((KEY,) if found else ())
 
 
 def test_lines_that_say_nothing_are_passed_over() -> None:
     text = (
         f"# 10.0.0.1 ssh-ed25519 {BLOB}\n\n10.0.0.1\n10.0.0.1 ssh-ed25519 %%%\n@cert-authority * ssh-ed25519 {BLOB}\n"
     )
-    assert known_keys(text, "10.0.0.1") == ()
+    assert KnownHosts.parse(text).keys("10.0.0.1") == ()
 
 
 def test_revoked_keys_are_marked() -> None:
-    assert known_keys(f"@revoked * ssh-ed25519 {BLOB}", "10.0.0.1") == (KnownKey("ssh-ed25519", b"key", revoked=True),)
+    assert KnownHosts.parse(f"@revoked * ssh-ed25519 {BLOB}").keys("10.0.0.1") == (
+        KnownKey("ssh-ed25519", b"key", revoked=True),
+    )
 
 
 def test_ports_other_than_ssh_are_part_of_the_name() -> None:
     assert entry_name("10.0.0.1", 22) == "10.0.0.1"
     assert entry_name("10.0.0.1", 2222) == "[10.0.0.1]:2222"
-    assert known_keys(f"[10.0.0.1]:2222 ssh-ed25519 {BLOB}", "[10.0.0.1]:2222") == (KEY,)
+    assert KnownHosts.parse(f"[10.0.0.1]:2222 ssh-ed25519 {BLOB}").keys("[10.0.0.1]:2222") == (KEY,)
 
 
 def test_a_host_is_asked_for_the_keys_we_know_first() -> None:

@@ -15,6 +15,7 @@ from k8s_installer.transport import OnLine, Result
 from k8s_installer.verify import Answer, Api, ApiAccess, CheckResult, Request, Status, api, health, objects, reach
 from k8s_installer.verify.checks import Failure, Series, Skip
 from k8s_installer.verify.objects import Node, Pod
+from tests.fakes import NoUploads
 from tests.unit.clusters import cluster
 
 TLS = ApiAccess("https://127.0.0.1:6443", "/pki/ca.crt", "/pki/admin.crt", "/pki/admin.key")
@@ -90,7 +91,7 @@ def test_lines_that_are_no_answers_end_them() -> None:
     assert api.parse("") == ()
 
 
-class Master:
+class Master(NoUploads):
     """A transport that answers every script with the same result."""
 
     host = "m1"

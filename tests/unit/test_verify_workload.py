@@ -15,6 +15,7 @@ from k8s_installer.inventory import Cluster
 from k8s_installer.transport import OnLine, Result, Transport
 from k8s_installer.verify import Answer, Api, ApiAccess, CheckResult, Request, Status, poll, workload
 from k8s_installer.verify.lifecycle import DROP, HEAL, LABEL, MAKE, PROXY, REACH, REMOVE, RUN, SERVICE, SPREAD
+from tests.fakes import NoUploads
 from tests.unit.clusters import cluster
 
 READY = {"conditions": [{"type": "Ready", "status": "True"}]}
@@ -166,7 +167,7 @@ def _missing() -> Answer:
 
 
 @dataclass
-class Machine:
+class Machine(NoUploads):
     """A host that reaches the Service of a world, or does not."""
 
     host: str

@@ -1,0 +1,219 @@
+"""What passes over one channel: bytes to a script's stdin, and both of its outputs as they come."""
+
+from __future__ import annotations
+
+import io
+import re
+import select
+import time
+from collections.abc import Callable
+from threading import Timer
+from typing import BinaryIO
+
+import paramiko
+
+from k8s_installer.errors import InstallerError
+
+OnLine = Callable[[str], None]
+OnSent = Callable[[int], None]
+
+# What Paramiko has for an exit status when the channel was closed without one.
+NO_STATUS = -1
+_CHUNK = 32 * 1024
+# What Paramiko leaves of the other end's packet size: a longer piece would go as a full packet and a tiny one.
+_PACKET_HEAD = 64
+# How long a piece waits for a host that takes no more for now, before its outputs are looked at again.
+_FEED_SECONDS = 0.01
+# Paramiko's writes and requests have no deadline: so long after ours the connection is cut under them.
+_CUT_SECONDS = 2.0
+
+
+class Deadline:
+    """When we stop waiting; behind it `cut` is called, which ends whatever hangs in Paramiko.
+
+    Inside a `with` it watches. `extend` gives the other end the whole time again.
+    """
+
+    def __init__(self, seconds: float, cut: Callable[[], None]) -> None:
+        self._seconds, self._cut = seconds, cut
+        self._timer: Timer | None = None
+        self._over = False
+        self.extend()
+
+    def extend(self) -> None:
+        """The other end has moved: count from now on."""
+        self._at = time.monotonic() + self._seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds, of which there are none or fewer when it has passed."""
+        return self._at - time.monotonic()
+
+    def __enter__(self) -> None:
+        self._watch()
+
+    def __exit__(self, *_: object) -> None:
+        self._over = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _watch(self) -> None:
+        left = self.left + _CUT_SECONDS
+        if self._over:
+            return
+        if left <= 0:
+            self._cut()
+            return
+        self._timer = Timer(left, self._watch)
+        self._timer.daemon = True
+        self._timer.start()
+
+
+class Feed:
+    """What goes to a script's stdin: its own text and, for an upload, the part of a file that it then asks for.
+
+    A script asks with a line `send N`, where N is the offset; the stdin is closed behind the last byte. Never
+    more than one packet of the file is in memory.
+    """
+
+    def __init__(self, text: bytes, source: BinaryIO | None = None, on_sent: OnSent | None = None) -> None:
+        self._stream: BinaryIO = io.BytesIO(text)
+        self._rest: bytes = b""
+        self._source, self._on_sent = source, on_sent
+        self._sent = 0
+        self._streaming = False
+
+    def ask(self, line: str) -> None:
+        """Read a line of the script's output; only the first that asks counts."""
+        asked = re.fullmatch("send ([0-9]+)", line)
+        if asked and self._source is not None:
+            self._sent = int(asked[1])
+            self._source.seek(self._sent)
+            self._stream, self._source, self._streaming = self._source, None, True
+            self._tell()
+
+    def piece(self, size: int) -> bytes:
+        """What to send next, at most `size` bytes; none where there is nothing to send now.
+
+        Raises:
+            InstallerError: the file cannot be read.
+        """
+        if not self._rest:
+            try:
+                self._rest = self._stream.read(size)
+            except OSError as error:
+                raise InstallerError(f"cannot read what is uploaded: {error.strerror}") from None
+        return self._rest
+
+    def took(self, count: int) -> None:
+        """So many bytes of the piece are on their way."""
+        self._rest = self._rest[count:]
+        if self._streaming:
+            self._sent += count
+            self._tell()
+
+    def drop(self) -> None:
+        """The host takes no more."""
+        self._stream, self._rest, self._source = io.BytesIO(), b"", None
+
+    @property
+    def waits(self) -> bool:
+        """Whether the script may still ask for more."""
+        return self._source is not None
+
+    def _tell(self) -> None:
+        if self._on_sent is not None:
+            self._on_sent(self._sent)
+
+
+def exchange(channel: paramiko.Channel, feed: Feed, deadline: Deadline, out: Lines, err: Lines, *, idle: bool) -> bool:
+    """Feed a script and read both outputs until both are closed; False where the deadline came first.
+
+    One loop does all three: a host that waits for us to read does not take more of the script. With `idle`
+    whatever moves extends the deadline.
+    """
+    channel.settimeout(_FEED_SECONDS)
+    events = select.poll()
+    events.register(channel.fileno(), select.POLLIN)
+    is_open = True
+    while (left := deadline.left) > 0:
+        ended = bool(channel.eof_received or channel.closed)
+        piece = feed.piece(max(channel.out_max_packet_size - _PACKET_HEAD, 1)) if is_open else b""
+        if is_open and not piece and not feed.waits:
+            is_open = False
+            channel.shutdown_write()
+        fed = _send(channel, feed, piece)
+        read = [
+            _read(channel.recv_ready, channel.recv, out),
+            _read(channel.recv_stderr_ready, channel.recv_stderr, err),
+        ]
+        if fed or any(read):
+            if idle:
+                deadline.extend()
+            continue
+        if ended:
+            return channel.status_event.wait(left)
+        if not piece:  # a piece that was not taken has waited already
+            events.poll(1000 * left)
+    return False
+
+
+def _send(channel: paramiko.Channel, feed: Feed, piece: bytes) -> bool:
+    """Send what the host takes of a piece now; whether anything has changed."""
+    if not piece:
+        return False
+    try:
+        count = channel.send(piece)
+    except TimeoutError:
+        return False
+    except OSError:
+        feed.drop()  # the host closed the channel: its exit status says why
+        return True
+    feed.took(count)
+    return count > 0
+
+
+def _read(ready: Callable[[], bool], receive: Callable[[int], bytes], into: Lines) -> bool:
+    if not ready():
+        return False
+    into.feed(receive(_CHUNK))
+    return True
+
+
+class Lines:
+    """One output: cut into lines, and kept from the marker on (all of it, where no marker comes)."""
+
+    def __init__(self, marker: bytes, on_line: OnLine | None) -> None:
+        self.begun = False
+        self._marker, self._on_line = marker, on_line
+        self._open: list[bytes] = []
+        self._texts: list[str] = []
+
+    @property
+    def text(self) -> str:
+        """All that was kept."""
+        return "".join(self._texts)
+
+    def feed(self, data: bytes) -> None:
+        """Take what was read."""
+        *lines, rest = data.split(b"\n")
+        for line in lines:
+            self._take(b"".join([*self._open, line]), "\n")
+            self._open = []
+        if rest:
+            self._open.append(rest)
+
+    def finish(self) -> None:
+        """Take the last line, if it has no end."""
+        if self._open:
+            self._take(b"".join(self._open), "")
+
+    def _take(self, line: bytes, end: str) -> None:
+        if not self.begun and line.endswith(self._marker):
+            self.begun = True
+            self._texts.clear()
+            return
+        text = line.decode(errors="replace")
+        self._texts.append(text + end)
+        if self._on_line and self.begun:
+            self._on_line(text)
