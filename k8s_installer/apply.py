@@ -6,10 +6,11 @@ number of round trips follows from the edges of the plan alone.
 
 from __future__ import annotations
 
+import heapq
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -17,11 +18,14 @@ from enum import StrEnum
 from k8s_installer.errors import InstallerError
 from k8s_installer.perform import Report
 from k8s_installer.plan import Change, Plan
-from k8s_installer.remote import Remote
-from k8s_installer.resources import Gate, Package
+from k8s_installer.remote import WORKERS, Remote
+from k8s_installer.resources import Gate, Large, Package
 
-WORKERS = 16
+# A host asks itself for so long before it answers that a gate does not hold: waiting costs no round trips.
+PATIENCE_SECONDS = 2
+# Between two such answers, and so the pause where a body says no at once.
 POLL_SECONDS = 0.25
+MB = 1_000_000
 # A process that comes and goes will not become healthy by waiting for the whole deadline.
 RESTARTS_TO_GIVE_UP = 3
 
@@ -34,6 +38,7 @@ class State(StrEnum):
     DONE = "done"
     FAILED = "failed"
     SKIPPED = "skipped"
+    SENDING = "sending"  # no state to be in: how far the upload of its file is, before its script runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,11 @@ _Inbox = queue.SimpleQueue[Event | _Finished]
 
 @dataclass(slots=True)
 class _Course:
-    """Where the run stands; only the thread that called `apply` touches it."""
+    """Where the run stands; only the thread that called `apply` touches it.
+
+    After each step only those hosts are looked at again for which it can have changed something, so that the work
+    grows with the plan and not with its square.
+    """
 
     plan: Plan
     on_event: OnEvent
@@ -111,33 +120,57 @@ class _Course:
     inbox: _Inbox = field(default_factory=queue.SimpleQueue)
     events: list[Event] = field(default_factory=list)
     states: list[State] = field(init=False)
+    followers: list[list[int]] = field(init=False)  # what waits for each change
+    unended: dict[str, dict[int, None]] = field(init=False)  # by host, in order
     taken: set[int] = field(default_factory=set)  # what the workers have; their states come by the inbox
-    causes: dict[int, str] = field(default_factory=dict)  # why what comes after this change cannot begin
+    busy: set[str] = field(default_factory=set)  # hosts that a script runs on
+    stirred: dict[str, None] = field(init=False)  # hosts on which something may be able to begin
+    doomed: list[tuple[int, str]] = field(default_factory=list)  # a heap: what cannot begin any more, and why
 
     def __post_init__(self) -> None:
-        self.states = [State.WAITING] * len(self.plan.changes)
+        count = len(self.plan.changes)
+        self.states = [State.WAITING] * count
+        self.followers = [[] for _ in range(count)]
+        self.unended = {}
+        for index, before in enumerate(self.plan.after):
+            self.unended.setdefault(self._host(index), {})[index] = None
+            for other in before:
+                self.followers[other].append(index)
+        self.stirred = dict.fromkeys(self.unended)
 
     def unfinished(self) -> bool:
-        return bool(self.taken) or State.WAITING in self.states or State.RUNNING in self.states
+        return bool(self.taken) or any(self.unended.values())
 
     def next_jobs(self) -> list[tuple[int, ...]]:
         """What can begin now: one script for each idle host, and every gate whose time has come."""
         if self.stop.is_set():
             self._skip(self._waiting(), "the run was stopped")
-        self._skip_behind_failures()
-        waiting = self._waiting()
-        busy = {self._host(index) for index in self.taken if not self._is_gate(index)}
-        scripts: dict[str, set[int]] = {}
-        for index in waiting:
-            host = self._host(index)
-            if not self._is_gate(index) and host not in busy and self._free(index, scripts.get(host, set())):
-                scripts.setdefault(host, set()).add(index)
-        jobs = [tuple(sorted(script, key=self._place)) for script in scripts.values()]
-        jobs += [(index,) for index in waiting if self._is_gate(index) and self._free(index, set())]
-        self.taken.update(*jobs)
+        self._skip_doomed()
+        jobs: list[tuple[int, ...]] = []
+        for host in self.stirred:
+            jobs += self._jobs_on(host)
+        self.stirred.clear()
         if not self.taken and self.unfinished():
             raise AssertionError(f"nothing can begin, and this waits: {self._waiting()}")
         return jobs
+
+    def _jobs_on(self, host: str) -> Iterator[tuple[int, ...]]:
+        script: set[int] = set()
+        gates: list[int] = []
+        for index in [index for index in self.unended[host] if index not in self.taken]:
+            if self._is_gate(index):
+                gates += [index] if self._free(index, set()) else []
+            elif host not in self.busy and self._free(index, script):
+                script.add(index)
+        if script:
+            self.busy.add(host)
+            yield self._take(tuple(sorted(script, key=self._place)))
+        for index in gates:
+            yield self._take((index,))
+
+    def _take(self, job: tuple[int, ...]) -> tuple[int, ...]:
+        self.taken.update(job)
+        return job
 
     def receive(self) -> None:
         """Take messages until a worker has ended."""
@@ -149,36 +182,54 @@ class _Course:
             self.taken.difference_update(message.indices)
             if message.fault is not None:
                 raise message.fault
+            host = self._host(message.indices[0])
+            self.stirred[host] = None
+            if not self._is_gate(message.indices[0]):
+                self.busy.discard(host)
             if message.lost:
-                host = self._host(message.indices[0])
-                self._skip([i for i in self._waiting() if self._host(i) == host], f"{host} cannot be asked any more")
+                self._skip(sorted(self.unended[host].keys() - self.taken), f"{host} cannot be asked any more")
             return
 
     def _record(self, event: Event) -> None:
-        self.states[event.index] = event.state
+        if event.state is State.SENDING:
+            self.on_event(event)
+            return
+        index = event.index
+        self.states[index] = event.state
+        if event.state is not State.RUNNING:
+            del self.unended[self._host(index)][index]
+        if event.state is State.DONE:
+            self.stirred.update((self._host(follower), None) for follower in self.followers[index])
         if event.state is State.FAILED:
-            self.causes[event.index] = f"it comes after {self.plan.changes[event.index].ref}, which failed"
+            self._doom(index, f"it comes after {self.plan.changes[index].ref}, which failed")
         if event.state is State.SKIPPED:
-            self.causes[event.index] = event.detail
+            self._doom(index, event.detail)
         self.events.append(event)
         self.on_event(event)
 
-    def _waiting(self) -> list[int]:
-        return [i for i, state in enumerate(self.states) if state is State.WAITING and i not in self.taken]
+    def _doom(self, index: int, cause: str) -> None:
+        for follower in self.followers[index]:
+            heapq.heappush(self.doomed, (follower, cause))
 
-    def _free(self, index: int, script: set[int]) -> bool:
-        return all(self.states[before] is State.DONE or before in script for before in self.plan.after[index])
-
-    def _skip_behind_failures(self) -> None:
-        for index in self._waiting():
-            for before in self.plan.after[index]:
-                if before in self.causes:
-                    self._skip([index], self.causes[before])
-                    break
+    def _skip_doomed(self) -> None:
+        held = []  # in a script that has not ended: it may come back as not begun
+        while self.doomed:
+            index, cause = heapq.heappop(self.doomed)
+            if index in self.taken:
+                held.append((index, cause))
+            elif index in self.unended[self._host(index)]:
+                self._skip([index], cause)
+        self.doomed = held
 
     def _skip(self, indices: list[int], cause: str) -> None:
         for index in indices:
             self._record(Event(index, State.SKIPPED, time.monotonic(), cause))
+
+    def _waiting(self) -> list[int]:
+        return sorted(index for indices in self.unended.values() for index in indices if index not in self.taken)
+
+    def _free(self, index: int, script: set[int]) -> bool:
+        return all(self.states[before] is State.DONE or before in script for before in self.plan.after[index])
 
     def _place(self, index: int) -> tuple[bool, int]:
         """Packages stand first in a script where nothing holds them back: neighbours are one yum transaction."""
@@ -204,7 +255,7 @@ def _work(indices: tuple[int, ...], plan: Plan, remotes: Mapping[str, Remote], i
     def tell(index: int, state: State, detail: str) -> None:
         if state is State.RUNNING:
             begun.add(index)
-        else:
+        elif state is not State.SENDING:
             left.remove(index)
         inbox.put(Event(index, state, time.monotonic(), detail))
 
@@ -229,7 +280,11 @@ def _work(indices: tuple[int, ...], plan: Plan, remotes: Mapping[str, Remote], i
 def _perform(changes: Sequence[tuple[int, Change]], remote: Remote, tell: Tell) -> None:
     states = {"begin": State.RUNNING, "done": State.DONE}
 
+    sizes = {index: change.after.size for index, change in changes if isinstance(change.after, Large)}
+
     def read(report: Report) -> None:
+        if report.word == "sent":
+            tell(report.index, State.SENDING, f"{report.sent // MB} of {sizes[report.index] // MB} MB")
         if report.word in states:
             tell(report.index, states[report.word], "")
 
@@ -243,7 +298,7 @@ def _wait(index: int, gate: Gate, change: Change, remotes: Mapping[str, Remote],
     deadline = time.monotonic() + gate.deadline
     processes: set[int] = set()
     while True:
-        answer = remote.probe(gate)
+        answer = remote.probe(gate, PATIENCE_SECONDS)
         if answer.holds:
             tell(index, State.DONE, "")
             return

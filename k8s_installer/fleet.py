@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from k8s_installer import status
 from k8s_installer.desired.model import Desired, Wanted
 from k8s_installer.errors import CommandFailed, HostError, HostsError, InstallerError
 from k8s_installer.gates import Answer
 from k8s_installer.inventory import Host
-from k8s_installer.remote import Remote, SshRemote
-from k8s_installer.resources import Gate, Ref, Seen
+from k8s_installer.remote import WORKERS, Remote, SshRemote
+from k8s_installer.resources import Gate, Ref, Seen, SeenFile
 from k8s_installer.transport import Transport, connect
 
-WORKERS = 16
-
 OnHost = Callable[[str], None]
-Dial = Callable[[Host], Transport]
+Through = Callable[[Transport], Transport]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,40 +36,69 @@ class Fleet:
             raise HostsError([error for _, error in sorted(self.unreachable.items())])
 
 
-@contextmanager
-def observed(hosts: Iterable[Host], desired: Desired, on_host: OnHost, dial: Dial = connect) -> Iterator[Fleet]:
-    """Connect to every host and see what it has of `desired`: one connection and one script each.
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """Hosts that are being logged in to by a pool of threads, by name; what asks them runs in the same threads."""
 
-    The connections stay open inside the `with` and are closed behind it.
+    pool: ThreadPoolExecutor
+    dialled: Mapping[str, Future[Transport]]
+
+
+@contextmanager
+def connecting(hosts: Iterable[Host]) -> Iterator[Connections]:
+    """Begin to log in to every host; nobody waits for it, so that what is wanted can be worked out meanwhile.
+
+    The connections are closed behind the `with`.
+    """
+    pool = ThreadPoolExecutor(WORKERS)
+    dialled = {host.name: pool.submit(connect, host) for host in hosts}
+    try:
+        yield Connections(pool, dialled)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for transport in dialled.values():
+            transport.add_done_callback(_close)
+
+
+def _close(dialled: Future[Transport]) -> None:
+    if not dialled.cancelled() and dialled.exception() is None:
+        dialled.result().close()
+
+
+def observe(connections: Connections, desired: Desired, on_host: OnHost, through: Through = lambda way: way) -> Fleet:
+    """See what every host has of `desired`, by one script each.
 
     Args:
-        hosts: whom to ask.
+        connections: whom to ask.
         desired: what to ask for; each host is asked for its own.
         on_host: called with a host's name when it has answered, from the threads that ask.
-        dial: how to connect; a trace comes in here.
+        through: what every way to a host is put behind; a trace comes in here.
     """
     by_host = _by_host(desired)
     transports: dict[str, Transport] = {}
     remotes: dict[str, Remote] = {}
     seen: dict[Ref, Seen] = {}
     unreachable: dict[str, HostError] = {}
+    contents: dict[bytes, bytes] = {}  # an old file that all hosts have is kept once
 
-    def ask(host: Host) -> None:
+    def ask(name: str) -> None:
         try:
-            transports[host.name] = dial(host)
-            remotes[host.name] = SshRemote(transports[host.name])
-            seen.update(remotes[host.name].observe(by_host[host.name]))
+            transports[name] = through(connections.dialled[name].result())
+            remotes[name] = SshRemote(transports[name])
+            for ref, found in remotes[name].observe(by_host[name]).items():
+                seen[ref] = _sharing(found, contents)
         except HostError as error:
-            unreachable[host.name] = error
-        on_host(host.name)
+            unreachable[name] = error
+        on_host(name)
 
-    try:
-        with ThreadPoolExecutor(WORKERS) as pool:
-            list(pool.map(ask, hosts))
-        yield Fleet(transports, remotes, seen, unreachable)
-    finally:
-        for transport in transports.values():
-            transport.close()
+    list(connections.pool.map(ask, connections.dialled))
+    return Fleet(transports, remotes, seen, unreachable)
+
+
+def _sharing(found: Seen, contents: dict[bytes, bytes]) -> Seen:
+    if isinstance(found, SeenFile) and found.content is not None:
+        return replace(found, content=contents.setdefault(found.content, found.content))
+    return found
 
 
 def unhealthy(desired: Desired, remotes: Mapping[str, Remote]) -> list[tuple[Ref, str]]:
@@ -96,20 +123,21 @@ def unhealthy(desired: Desired, remotes: Mapping[str, Remote]) -> list[tuple[Ref
     ]
 
 
-def statuses(hosts: Iterable[Host], desired: Desired, on_host: OnHost) -> Mapping[str, status.HostStatus | HostError]:
-    """Ask every host how it is: one connection and one script each; an error stands for a host that did not answer."""
+def statuses(
+    connections: Connections, desired: Desired, on_host: OnHost
+) -> Mapping[str, status.HostStatus | HostError]:
+    """Ask every host how it is, by one script each; an error stands for a host that did not answer."""
     by_host = _by_host(desired)
 
-    def ask(host: Host) -> tuple[str, status.HostStatus | HostError]:
+    def ask(name: str) -> tuple[str, status.HostStatus | HostError]:
         try:
-            return host.name, _status(host, by_host[host.name])
+            return name, _status(connections.dialled[name].result(), by_host[name])
         except HostError as error:
-            return host.name, error
+            return name, error
         finally:
-            on_host(host.name)
+            on_host(name)
 
-    with ThreadPoolExecutor(WORKERS) as pool:
-        return dict(pool.map(ask, hosts))
+    return dict(connections.pool.map(ask, connections.dialled))
 
 
 def _by_host(desired: Desired) -> Mapping[str, list[Wanted]]:
@@ -120,12 +148,8 @@ def _by_host(desired: Desired) -> Mapping[str, list[Wanted]]:
     return by_host
 
 
-def _status(host: Host, wanted: list[Wanted]) -> status.HostStatus:
-    transport = connect(host)
-    try:
-        result = transport.run(status.script(wanted), timeout=status.seconds(wanted))
-    finally:
-        transport.close()
+def _status(transport: Transport, wanted: list[Wanted]) -> status.HostStatus:
+    result = transport.run(status.script(wanted), timeout=status.seconds(wanted))
     if result.status != 0:
-        raise CommandFailed(host.name, "looking at the host", result.status, result.stdout, result.stderr)
+        raise CommandFailed(transport.host, "looking at the host", result.status, result.stdout, result.stderr)
     return status.parse(result.stdout, wanted)

@@ -10,6 +10,16 @@ from datetime import datetime
 from k8s_installer import curl
 from k8s_installer.resources import Check, Gate
 
+# The last answer is the one that counts, when the patience is over; time is the host's own, and costs no process.
+_ASK = """\
+read -r up idle </proc/uptime
+end=$((${{up%.*}} + {patience}))
+while answer=$({curl} 2>&1); read -r up idle </proc/uptime; [ "${{up%.*}}" -lt $end ]; do
+  case $answer in (*'status 200') break ;; esac
+  sleep 0.1
+done
+printf '%s\\n' "$answer"
+"""
 # When the unit's main process started, by the host's clock; ps of procps-ng 3.3.10 knows the seconds since then.
 _STARTED = """\
 pid=$(systemctl show -p MainPID {unit}.service)
@@ -29,11 +39,16 @@ class Answer:
     pid: int
 
 
-def script(gate: Gate) -> str:
-    """Ask a gate's URL once, and how its unit is doing; reads only."""
+def script(gate: Gate, patience: int = 0) -> str:
+    """Ask a gate's URL, and how its unit is doing; reads only.
+
+    Without patience it is asked once; else, for so many whole seconds, until it answers with status 200. Whether the
+    body then says yes is for `judge`.
+    """
     words = curl.command(gate.url, "-w", "\\nstatus %{http_code}\\n", ca=gate.ca, cert=gate.cert, key=gate.key)
     unit = shlex.quote(gate.unit)
-    asked = f"{shlex.join(words)} 2>&1\nsystemctl show -p ActiveState -p SubState -p MainPID {unit}.service\n"
+    ask = _ASK.format(curl=shlex.join(words), patience=patience)
+    asked = f"{ask}systemctl show -p ActiveState -p SubState -p MainPID {unit}.service\n"
     return asked + _STARTED.format(unit=unit) if gate.check is Check.LEASE_HELD else asked
 
 

@@ -11,6 +11,8 @@ from k8s_installer.desired.model import Desired
 from k8s_installer.errors import InputError, InventoryError
 from k8s_installer.inventory import Cluster
 
+Keys = Callable[[Cluster], pki.Pki]
+
 
 @dataclass(frozen=True, slots=True)
 class Intent:
@@ -40,28 +42,40 @@ def checked(path: Path) -> tuple[Cluster, profiles.Profile]:
     return cluster, profile
 
 
-def resolve(path: Path, templates: Path | None, keys: Callable[[Cluster], pki.Pki] | None) -> Intent:
-    """Read an inventory and work out everything it wants.
+def resolve(path: Path, templates: Path | None, keys: Keys | None) -> Intent:
+    """Read an inventory and work out everything it wants; see `checked` and `desire`."""
+    return desire(*checked(path), templates, keys)
+
+
+def desire(cluster: Cluster, profile: profiles.Profile, templates: Path | None, keys: Keys | None) -> Intent:
+    """Work out everything that a checked inventory wants.
 
     Args:
-        path: the inventory file.
+        cluster: the inventory.
+        profile: that of its version.
         templates: a folder whose templates come before the packaged ones; `templates/` beside the inventory
             is used where this is None.
         keys: gives the cluster's keys; None leaves placeholders in their place.
 
     Raises:
-        InventoryError, TemplateError: what the user wrote is wrong; nothing was touched.
+        InputError, TemplateError: what the user wrote is wrong; nothing was touched.
     """
-    cluster, profile = checked(path)
     if templates is not None and not templates.is_dir():
         raise InputError(f"--templates: there is no folder {templates}")
     own = templates or cluster.folder / "templates"
     renderer = render.Renderer([own] if own.is_dir() else [])
-    # rendered with placeholders first: a template's mistake must show before any key is made
-    drawn = desired.desire(cluster, profile, pki.placeholder(cluster), renderer)
-    return Intent(cluster, profile, desired.desire(cluster, profile, keys(cluster), renderer) if keys else drawn)
+    # Rendered before any key is made, for a template's mistake must show first; but with the keys that are there
+    # already, which in every run but the first are all, and then what was rendered stands.
+    there = pki.present(_pki_folder(cluster), cluster) if keys else pki.placeholder(cluster)
+    wanted = desired.desire(cluster, profile, there, renderer)
+    real = keys(cluster) if keys else there
+    return Intent(cluster, profile, wanted if real == there else desired.desire(cluster, profile, real, renderer))
 
 
 def real_keys(cluster: Cluster) -> pki.Pki:
     """The cluster's keys from its local folder, made there where they do not exist yet."""
-    return pki.ensure(state_folder(cluster) / "pki", cluster)
+    return pki.ensure(_pki_folder(cluster), cluster)
+
+
+def _pki_folder(cluster: Cluster) -> Path:
+    return state_folder(cluster) / "pki"

@@ -20,7 +20,19 @@ from typing import Any, BinaryIO, Self
 from k8s_installer.apply import Event, State
 from k8s_installer.errors import InstallerError
 from k8s_installer.plan import Action, Change
-from k8s_installer.resources import File, Kept, Kind, Missing, Package, Ref, Seen, SeenFile, SeenPackage, SeenUnit
+from k8s_installer.resources import (
+    File,
+    Kept,
+    Kind,
+    Large,
+    Missing,
+    Package,
+    Ref,
+    Seen,
+    SeenFile,
+    SeenPackage,
+    SeenUnit,
+)
 from k8s_installer.trace import private_file, prune, redact, run_id
 
 FORMAT = 1
@@ -257,12 +269,12 @@ def _facts(index: int, change: Change) -> dict[str, object]:
     version = {"version": wanted.version} if isinstance(wanted, Package) else {}
     return {
         "index": index,
-        **asdict(change.ref),
+        **change.ref._asdict(),
         "action": change.action,
         "component": change.component,
         "secret": getattr(wanted, "secret", False),
         "before": _before(change.before),
-        "after": _sum(wanted) if isinstance(wanted, File | Kept) else version,
+        "after": _sum(wanted) if isinstance(wanted, File | Large | Kept) else version,
     }
 
 
@@ -272,7 +284,7 @@ def _before(seen: Seen) -> object:
     return {**_sum(seen), "modified_at": seen.modified_at} if isinstance(seen, SeenFile) else asdict(seen)
 
 
-def _sum(file: File | Kept | SeenFile) -> dict[str, object]:
+def _sum(file: File | Large | Kept | SeenFile) -> dict[str, object]:
     return {"sha256": file.sha256, "mode": f"{file.mode:04o}", "owner": file.owner, "group": file.group}
 
 

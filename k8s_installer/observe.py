@@ -1,7 +1,7 @@
 """What a host has, asked by ONE read-only script: the questions, and the pure parsers of the answers.
 
-Every question is a command of CentOS 7 (coreutils 8.22, findutils 4.5, rpm 4.11, systemd 219) whose answer
-is a line with a word in front, so that answers can stand in any order and a missing one is noticed.
+Every question is a command of CentOS 7 (coreutils 8.22, rpm 4.11, systemd 219). Every answer is a line with a word
+in front (a sum is its own), so that a missing one is noticed; systemctl's stand last, behind a line that says so.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import base64
 import re
 import shlex
+import stat
 from collections.abc import Iterable, Sequence
 
 from k8s_installer.desired.model import Wanted
-from k8s_installer.resources import File, Gone, Kept, Kind, Missing, Ref, Seen, SeenFile, SeenPackage, SeenUnit
+from k8s_installer.resources import File, Gone, Kept, Kind, Large, Missing, Ref, Seen, SeenFile, SeenPackage, SeenUnit
 
 UNIT_PROPERTIES = (
     "Id", "LoadState", "ActiveState", "SubState", "UnitFileState", "MainPID",
@@ -20,25 +21,25 @@ UNIT_PROPERTIES = (
 )  # fmt: skip
 LARGEST_DIFF = 256 * 1024  # bytes; a larger file is compared by its sum alone
 END = "end-of-observation"
+_SUM_DIGITS = 64
+UNITS = "units"  # what follows it is systemctl's
 
+# Of all that a plan with nothing to do costs, this script's processes are most: one for all files' attributes, one
+# for all their sums, one for all packages, one for all units, and one for the time. Everything else is the shell's own.
 _FILES = """\
-files=$(cat <<'PATHS'
-{paths}
-PATHS
-)
-find $files -maxdepth 0 -printf 'file %y %m %u %g %T@ %p\\n' 2>/dev/null
-sums=$(sha256sum $files 2>/dev/null)
-printf '%s\\n' "$sums" | sed -n 's/^[0-9a-f]\\{{64\\}} /sum &/p'
-while read -r wanted path; do
-  case $sums in *"$wanted  $path"*) continue ;; esac
+set -- {paths}
+stat -c 'file %f %U %G %.9Y %n' "$@" 2>/dev/null
+sums=$(sha256sum "$@" 2>/dev/null)
+echo "$sums"
+for wanted in {wanted}; do
+  case $sums in *"$wanted"*) continue ;; esac
+  path=${{wanted#*  }}
   [ -f "$path" ] && [ "$(stat -c %s "$path")" -le {largest} ] || continue
   printf 'content %s %s\\n' "$path" "$(base64 -w0 "$path")"
-done <<'WANTED'
-{wanted}
-WANTED
+done
 """
 _PACKAGES = "rpm -q --qf 'rpm %{{NAME}} %{{VERSION}} %{{RELEASE}} %{{INSTALLTIME}}\\n' {names} 2>&1\n"
-_UNITS = "systemctl show {properties} {names} 2>&1 | sed 's/^/unit /'\n"
+_UNITS = f"echo {UNITS}\nsystemctl show {{properties}} {{names}} 2>&1\n"
 # The uptime is cut to hundredths, so a process seems to have started up to 10 ms late, never early: a file
 # written just before its unit's start is never taken for newer than the process.
 _CLOCK = 'read -r up idle </proc/uptime; echo "clock $(date +%s.%N) $up"\n'
@@ -46,14 +47,14 @@ _CLOCK = 'read -r up idle </proc/uptime; echo "clock $(date +%s.%N) $up"\n'
 
 def script(wanted: Sequence[Wanted]) -> str:
     """The one script that asks a host for everything in `wanted` (all of that host)."""
-    files = [(item.ref.name, item.resource) for item in wanted if isinstance(item.resource, File | Kept | Gone)]
+    files = [(item.ref.name, item.resource) for item in wanted if isinstance(item.resource, File | Large | Kept | Gone)]
     packages = [item.ref.name for item in wanted if item.ref.kind is Kind.PACKAGE]
     units = [item.ref.name for item in wanted if item.ref.kind is Kind.UNIT]
     parts = [_CLOCK]
     if files:
-        shown = [f"{file.sha256} {path}" for path, file in files if not isinstance(file, Gone) and not file.secret]
-        paths = "\n".join(path for path, _ in files)
-        parts.append(_FILES.format(paths=paths, wanted="\n".join(shown), largest=LARGEST_DIFF))
+        shown = [f"{file.sha256}  {path}" for path, file in files if isinstance(file, File | Kept) and not file.secret]
+        paths = shlex.join(path for path, _ in files)
+        parts.append(_FILES.format(paths=paths, wanted=shlex.join(shown), largest=LARGEST_DIFF))
     if packages:
         parts.append(_PACKAGES.format(names=shlex.join(packages)))
     if units:
@@ -68,16 +69,17 @@ def parse(output: str, wanted: Sequence[Wanted]) -> dict[Ref, Seen]:
     lines = output.splitlines()
     if not lines or lines[-1] != END:
         return dict.fromkeys(refs, Missing.UNKNOWN)
+    split = lines.index(UNITS) if UNITS in lines else len(lines)
     by_word: dict[str, list[str]] = {}
-    for line in lines:
+    for line in lines[:split]:
         word, _, rest = line.partition(" ")
         by_word.setdefault(word, []).append(rest)
     found: dict[tuple[Kind, str], Seen] = {
         **{(Kind.FILE, path): file for path, file in files(by_word).items()},
         **{(Kind.PACKAGE, name): package for name, package in packages(by_word).items()},
-        **{(Kind.UNIT, name): unit for name, unit in units(by_word.get("unit", []), boot_time(by_word)).items()},
+        **{(Kind.UNIT, name): unit for name, unit in units(lines[split + 1 :], boot_time(by_word)).items()},
     }
-    # find names every file that is there; a package or unit must be answered for by name
+    # stat names every file that is there; a package or unit must be answered for by name
     absent = {Kind.FILE: Missing.ABSENT, Kind.PACKAGE: Missing.UNKNOWN, Kind.UNIT: Missing.UNKNOWN}
     return {ref: found.get((ref.kind, ref.name), absent[ref.kind]) for ref in refs}
 
@@ -89,17 +91,17 @@ def boot_time(by_word: dict[str, list[str]]) -> float:
 
 
 def files(by_word: dict[str, list[str]]) -> dict[str, SeenFile]:
-    """From find's, sha256sum's and base64's lines; anything but a regular file has an empty sum and so differs."""
+    """From stat's, sha256sum's and base64's lines; anything but a regular file has an empty sum and so differs."""
     now = float(by_word["clock"][0].split()[0])
-    sums = {path: digest for digest, path in (line.split("  ", 1) for line in by_word.get("sum", ()))}
+    sums = {rest[1:]: word for word, rests in by_word.items() if len(word) == _SUM_DIGITS for rest in rests}
     contents = {path: base64.b64decode(text) for path, text in _pairs(by_word.get("content", ()))}
     result: dict[str, SeenFile] = {}
     for line in by_word.get("file", ()):
-        kind, mode, owner, group, changed, path = line.split(" ", 5)
-        modified = float(changed)
+        raw, owner, group, changed, path = line.split(" ", 4)
+        mode, modified = int(raw, 16), float(changed)
         result[path] = SeenFile(
-            sha256=sums.get(path, "") if kind == "f" else "",
-            mode=int(mode, 8),
+            sha256=sums.get(path, "") if stat.S_ISREG(mode) else "",
+            mode=stat.S_IMODE(mode),
             owner=owner,
             group=group,
             # a time to come is from before the clock was set back; nothing can be told from it

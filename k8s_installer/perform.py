@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import base64
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from k8s_installer.plan import Action, Change
-from k8s_installer.resources import File, Gone, Kept, Package, SeenFile
+from k8s_installer.resources import File, Gone, Kept, Large, Package, SeenFile
 
 MARK = "::k8s-installer::"
 JOURNAL_LINES = 20
@@ -25,11 +25,15 @@ COMPLAINTS = "[Ee]rror: |invalid argument|unknown (shorthand )?flag|panic: |fata
 
 # Where a host keeps what a change replaced, by SHA-256, for a rollback; as secret as what it was.
 KEPT = "/var/lib/k8s-installer/kept"
+# Where a host has what was uploaded for a change, by its SHA-256, until the change has placed it. Mostly it is on the
+# file system of what is placed, and placing is a rename.
+INCOMING = "/var/lib/k8s-installer/incoming"
 
 # Written beside its target, flushed, owned, checked by sum and renamed: a reader sees the old bytes or the new
 # ones, never a mixture, not even after a power cut.
 _PRELUDE = f"""\
 kept=${{K8S_INSTALLER_KEPT:-{KEPT}}}
+incoming=${{K8S_INSTALLER_INCOMING:-{INCOMING}}}
 say() {{ printf '%s %s\\n' '{MARK}' "$*"; }}
 failed() {{ say "failed $1"; shift; printf '%s\\n' "$@"; exit 1; }}
 evidence() {{
@@ -48,12 +52,15 @@ keep() (
   umask 077
   mkdir -p "$kept" && cp -p "$1" "$kept/new.$$" && mv "$kept/new.$$" "$kept/$(sum_of "$kept/new.$$")"
 )
-place() {{ # path mode owner group sha256 [time]: its bytes come on stdin
+written() {{ dd of="$1" conv=fsync status=none && printf '%s  %s\\n' "$2" "$1" | sha256sum -c --status; }}
+uploaded() {{ # new sha256 command: its sum was compared when it came, and its time is the change's
+  "$3" -T "$incoming/$2" "$1" && touch "$1" && dd if=/dev/null of="$1" conv=notrunc,fsync status=none
+}}
+place() {{ # path mode owner group sha256 [time [mv|cp]]: its bytes come on stdin, or were uploaded
   folder=${{1%/*}}
   [ -d "$folder" ] || (umask 022; mkdir -p "$folder") || return 1
   new=$(umask 077; mktemp "$folder/.k8s-installer.XXXXXX") || return 1
-  dd of="$new" conv=fsync status=none &&
-    printf '%s  %s\\n' "$5" "$new" | sha256sum -c --status && keep "$1" &&
+  if [ -z "${{7-}}" ]; then written "$new" "$5"; else uploaded "$new" "$5" "$7"; fi && keep "$1" &&
     {{ [ -z "${{6-}}" ] || touch -r "$6" "$new"; }} &&
     chown "$3:$4" "$new" && chmod "$2" "$new" && mv -T "$new" "$1" ||
     {{ rm -f "$new"; df -P "$folder"; return 1; }}
@@ -64,15 +71,20 @@ place() {{ # path mode owner group sha256 [time]: its bytes come on stdin
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One line of a running script: change `index` has begun, is done, or failed."""
+    """One line of a running script: change `index` has begun, is done, or failed.
+
+    `sent` is no script's word: so many bytes of the change's file are on their way.
+    """
 
     word: str
     index: int
+    sent: int = 0
 
 
 def script(numbered: Sequence[tuple[int, Change]]) -> str:
     """The script that carries these changes of one host out, in this order."""
     parts = [_PRELUDE]
+    last = {file.sha256: index for index, file in _uploaded(numbered)}
     for action, group in groupby(numbered, key=lambda item: batch(item[1])):
         changes = list(group)
         if action == "packages":
@@ -80,8 +92,20 @@ def script(numbered: Sequence[tuple[int, Change]]) -> str:
         elif action == "reload":
             parts.append(_reload(changes))
         else:
-            parts.extend(_single(index, change) for index, change in changes)
+            parts.extend(_single(index, change, last) for index, change in changes)
     return "".join(parts)
+
+
+def uploads(numbered: Sequence[tuple[int, Change]]) -> Iterator[tuple[int, Large]]:
+    """What must be on the host before the script of these changes runs; each file once."""
+    once = {file.sha256: (index, file) for index, file in reversed(list(_uploaded(numbered)))}
+    yield from sorted(once.values(), key=lambda item: item[0])
+
+
+def _uploaded(numbered: Iterable[tuple[int, Change]]) -> Iterator[tuple[int, Large]]:
+    for index, change in numbered:
+        if isinstance(change.after, Large) and change.action is not Action.ATTRIBUTES:
+            yield index, change.after
 
 
 def batch(change: Change) -> str:
@@ -117,13 +141,18 @@ def _reload(changes: list[tuple[int, Change]]) -> str:
     )
 
 
-def _single(index: int, change: Change) -> str:
+def _single(index: int, change: Change, last: Mapping[str, int]) -> str:
     wanted = change.after
-    body = _file(index, change, wanted) if isinstance(wanted, File | Kept | Gone) else _unit(index, change)
+    if isinstance(wanted, File | Large | Kept | Gone):
+        # another change of this script may place the same bytes
+        take = "cp" if isinstance(wanted, Large) and last.get(wanted.sha256) != index else "mv"
+        body = _file(index, change, wanted, take)
+    else:
+        body = _unit(index, change)
     return _each("begin", [index]) + body + _each("done", [index])
 
 
-def _file(index: int, change: Change, file: File | Kept | Gone) -> str:
+def _file(index: int, change: Change, file: File | Large | Kept | Gone, take: str) -> str:
     path = shlex.quote(change.ref.name)
     stop = f'failed {index} "$out"\n'
     unmoved = _unmoved(index, change, file)
@@ -136,11 +165,13 @@ def _file(index: int, change: Change, file: File | Kept | Gone) -> str:
     if isinstance(file, Kept):
         kept = f'"$kept/{file.sha256}"'  # with its old time: what was never restarted is not out of date
         return f"{unmoved}out=$({place} {kept} <{kept} 2>&1) || {stop}"
+    if isinstance(file, Large):
+        return f"{unmoved}out=$({place} '' {take} 2>&1) || {stop}"
     time = f" {path}" if change.action is Action.REWRITE else ""
     return f"{unmoved}out=$(base64 -d <<'BYTES' | {place}{time} 2>&1\n{_base64(file.content)}BYTES\n) || {stop}"
 
 
-def _unmoved(index: int, change: Change, file: File | Kept | Gone) -> str:
+def _unmoved(index: int, change: Change, file: File | Large | Kept | Gone) -> str:
     """Stop where the host's file is neither what the plan saw nor what it wants; the difference is the evidence."""
     before = change.before
     if isinstance(before, SeenFile) and not before.sha256:

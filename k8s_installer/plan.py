@@ -17,6 +17,7 @@ from k8s_installer.resources import (
     Gone,
     Kept,
     Kind,
+    Large,
     Missing,
     Package,
     Ref,
@@ -102,6 +103,8 @@ def make_plan(desired: Desired, seen: Mapping[Ref, Seen], batch: Batch = QUARTER
         changes = list(_changes(desired[ref], seen, steps))
         if changes:
             steps[ref] = changes
+    if not steps:
+        return Plan((), ())
     before = nearest(steps, order, edges)
     restarting = {ref for ref, changes in steps.items() if any(c.action is Action.RESTART for c in changes)}
     turns = {ref: desired[ref].turn for ref in steps}
@@ -142,7 +145,7 @@ def _changes(wanted: Wanted, seen: Mapping[Ref, Seen], steps: Mapping[Ref, list[
         raise InstallerError(f"{ref} is not known: there is no plan over what could not be asked")
     if isinstance(resource, Package):
         yield from _package(wanted, resource, found)
-    elif isinstance(resource, File | Kept):
+    elif isinstance(resource, File | Large | Kept):
         yield from _file(wanted, resource, found)
     elif isinstance(resource, Gone):
         if found is not Missing.ABSENT:
@@ -163,14 +166,18 @@ def _package(wanted: Wanted, package: Package, found: Seen) -> Iterator[Change]:
         yield _change(wanted, found, Action.UPGRADE, reason)
 
 
-def _file(wanted: Wanted, file: File | Kept, found: Seen) -> Iterator[Change]:
+def _file(wanted: Wanted, file: File | Large | Kept, found: Seen) -> Iterator[Change]:
     kept = isinstance(file, Kept)
     if not isinstance(found, SeenFile):
         yield _change(wanted, found, Action.RESTORE if kept else Action.CREATE, "not there")
     elif found.sha256 != file.sha256:
         if isinstance(file, Kept):
             yield _change(wanted, found, Action.RESTORE, "the run before changed it")
-        elif found.content is not None and settings.same(wanted.ref.name, found.content, file.content):
+        elif (
+            isinstance(file, File)
+            and found.content is not None
+            and settings.same(wanted.ref.name, found.content, file.content)
+        ):
             yield _change(wanted, found, Action.REWRITE, "no restart: the settings are the same")
         else:
             yield _change(wanted, found, Action.UPDATE, "the content differs")

@@ -1,6 +1,6 @@
 """The vocabulary: what a host can hold, what was seen of it, and the name by which each thing is known.
 
-Desired resources (`Package`, `File`, `Unit`, `Gate`) say what the inventory asks for. Seen ones
+Desired resources (`Package`, `File`, `Large`, `Unit`, `Gate`) say what the inventory asks for. Seen ones
 (`SeenPackage`, `SeenFile`, `SeenUnit`) say what a host answered. Where there is nothing the answer is
 `Missing.ABSENT`; where the host could not be asked it is `Missing.UNKNOWN`, and the two are never mixed up.
 """
@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
+from pathlib import Path
+from typing import ClassVar, NamedTuple
 
 
 class Kind(StrEnum):
@@ -21,9 +23,11 @@ class Kind(StrEnum):
     GATE = "gate"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Ref:
-    """The name of one resource: on which host, of what kind, called what (a file's name is its path)."""
+class Ref(NamedTuple):
+    """The name of one resource: on which host, of what kind, called what (a file's name is its path).
+
+    A tuple, for it is the key of every dictionary here: a dataclass hashes and compares in Python, six times as slow.
+    """
 
     host: str
     kind: Kind
@@ -57,11 +61,27 @@ class File:
     owner: str = "root"
     group: str = "root"
     secret: bool = False
+    sha256: str = field(init=False, repr=False, compare=False)  # of the content, in hexadecimal
 
-    @property
-    def sha256(self) -> str:
-        """The content's SHA-256 in hexadecimal."""
-        return hashlib.sha256(self.content).hexdigest()
+    def __post_init__(self) -> None:
+        # once, and not whenever a host is compared: a file that all hosts share may have a line for each of them
+        object.__setattr__(self, "sha256", hashlib.sha256(self.content).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Large:
+    """A file whose bytes are too many for a plan: the local file `source` has them. Never secret, never diffed.
+
+    Two that say the same are equal wherever their bytes come from.
+    """
+
+    source: Path = field(repr=False, compare=False)
+    sha256: str
+    size: int
+    mode: int = 0o644
+    owner: str = "root"
+    group: str = "root"
+    secret: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,5 +178,5 @@ class SeenUnit:
     needs_reload: bool
 
 
-Resource = Package | File | Kept | Gone | Unit | Gate
+Resource = Package | File | Large | Kept | Gone | Unit | Gate
 Seen = SeenPackage | SeenFile | SeenUnit | Missing

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from k8s_installer.apply import Run, State
 from k8s_installer.desired.model import Desired, Turn
 from k8s_installer.plan import Action, Change, Plan
-from k8s_installer.resources import File, Gate, Gone, Kept, Ref, SeenFile, Unit
+from k8s_installer.resources import File, Gate, Gone, Kept, Large, Ref, SeenFile, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def undo(plan: Plan, run: Run, turn: Turn) -> Plan:
     written = [
         _inverse(change, change.after)
         for change, state in mine
-        if isinstance(change.after, File) and state is State.DONE
+        if isinstance(change.after, File | Large) and state is State.DONE
     ]
     if not written or not any(change.action is Action.RESTART for change, _ in mine):
         return Plan((), ())
@@ -75,7 +75,7 @@ def _again(change: Change, action: Action, reason: str) -> Change:
     return Change(change.ref, action, change.component, change.before, change.after, reason, change.turn)
 
 
-def _inverse(change: Change, file: File) -> Change:
+def _inverse(change: Change, file: File | Large) -> Change:
     before = change.before
     now = SeenFile(file.sha256, file.mode, file.owner, file.group, 0.0)
     if not isinstance(before, SeenFile):

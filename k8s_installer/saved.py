@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from k8s_installer.desired.model import Desired
 from k8s_installer.errors import InputError
 from k8s_installer.plan import Plan
-from k8s_installer.resources import File, Gone, Kept, Package, SeenFile, SeenPackage, SeenUnit
+from k8s_installer.resources import File, Gone, Kept, Large, Package, SeenFile, SeenPackage, SeenUnit
 
 FORMAT = 1
 
@@ -72,8 +72,9 @@ def differences(old: Saved, new: Saved) -> list[str]:
     """Why a saved plan no longer holds, in words; empty where it still does."""
     if old.cluster != new.cluster:
         return [f"it was made for cluster {old.cluster}, the inventory is of {new.cluster}"]
-    told = [f"no longer:  {line}" for line in old.lines if line not in new.lines]
-    told += [f"now also:   {line}" for line in new.lines if line not in old.lines]
+    before, now = frozenset(old.lines), frozenset(new.lines)
+    told = [f"no longer:  {line}" for line in old.lines if line not in now]
+    told += [f"now also:   {line}" for line in new.lines if line not in before]
     if not told and old.lines != new.lines:
         return ["the order of its changes is another one"]
     if not told and old.digest != new.digest:
@@ -83,7 +84,7 @@ def differences(old: Saved, new: Saved) -> list[str]:
 
 def _state(value: object) -> str:
     match value:
-        case SeenFile() | File() | Kept():
+        case SeenFile() | File() | Large() | Kept():
             return f"{value.sha256[:16]} {value.mode:04o} {value.owner}:{value.group}"
         case SeenPackage() | Package():
             return value.version or "any version"

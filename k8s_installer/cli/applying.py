@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from k8s_installer import apply as engine
 from k8s_installer import fleet, journal, lock, rollback, saved
-from k8s_installer.apply import Event, Run
+from k8s_installer.apply import Event, Run, State
 from k8s_installer.cli.console import Exit, Output, print_json, stderr, stdout
-from k8s_installer.cli.flows import observed, print_plan
+from k8s_installer.cli.flows import Asked, observed, print_plan
 from k8s_installer.cli.stopping import stop_on_ctrl_c
 from k8s_installer.cli.verifying import prove
 from k8s_installer.desired.select import chosen, of_components, on_members
 from k8s_installer.errors import HostsError, InstallerError
-from k8s_installer.intent import Intent, state_folder
-from k8s_installer.inventory import Host, Role
+from k8s_installer.fleet import Connections, connecting
+from k8s_installer.intent import Intent, checked, desire, real_keys, state_folder
+from k8s_installer.inventory import Cluster, Host, Role
 from k8s_installer.owner import this_process
 from k8s_installer.plan import Action, Plan, make_plan, waits
 from k8s_installer.remote import Remote
@@ -34,7 +35,7 @@ from k8s_installer.transport import Transport, connect
 class Options:
     """What the user asked of a run besides the inventory. `began` is when the program started, monotonic seconds."""
 
-    inventory: Path
+    asked: Asked
     began: float
     output: Output = Output.TEXT
     saved_plan: Path | None = None
@@ -53,31 +54,41 @@ class Options:
         return self.verify and not self.limit and not self.only
 
 
-def apply(intent: Intent, options: Options) -> Exit:
-    """Make the fleet what the inventory says."""
-    folder = state_folder(intent.cluster) / "journal"
-    part = _part(intent, options)
-    with open_trace(folder) as trace:
-        try:
-            # locked before anything is looked at: nobody else's run can come between the plan and its changes
-            with (
-                _locked(part, options, trace) as lost,
-                observed(part, lambda host: traced(connect(host), trace)) as seen,
-            ):
-                reached = _reached(part, seen)
-                made = make_plan(reached.desired, seen.seen, options.batch)
-                if options.saved_plan is not None:
-                    _require_same(options.saved_plan, reached, made)
-                if not made:
-                    return _unchanged(reached, seen, options, trace, lost)
-                return _change(reached, made, seen, options, trace, lost)
-        except InstallerError as error:
-            error.hint = "\n".join(filter(None, (error.hint, f"the whole trace: {trace.path}")))
-            raise
+def apply(options: Options, change: Callable[[Intent], Intent] = lambda intent: intent) -> Exit:
+    """Make the fleet what the inventory says, or what `change` makes of that."""
+    cluster, profile = checked(options.asked.inventory)
+    hosts = _hosts(cluster, options)
+    with connecting(hosts) as connections:
+        intent = change(desire(cluster, profile, options.asked.templates, real_keys))
+        part = _part(intent, hosts, options)
+        with open_trace(state_folder(cluster) / "journal") as trace:
+            try:
+                # locked before anything is looked at: nobody else's run can come between the plan and its changes
+                with _locked(part, options, trace) as lost:
+                    return _apply(part, connections, options, trace, lost)
+            except InstallerError as error:
+                error.hint = "\n".join(filter(None, (error.hint, f"the whole trace: {trace.path}")))
+                raise
 
 
-def roll_back(intent: Intent, options: Options) -> Exit:
-    """Undo the files of the last run: planned, asked for and carried out like everything else.
+def _apply(intent: Intent, connections: Connections, options: Options, trace: Trace, lost: threading.Event) -> Exit:
+    seen = observed(intent, connections, lambda way: traced(way, trace))
+    reached = _reached(intent, seen)
+    made = make_plan(reached.desired, seen.seen, options.batch)
+    if options.saved_plan is not None:
+        _require_same(options.saved_plan, reached, made)
+    if not made:
+        return _unchanged(reached, seen, options, trace, lost)
+    return _change(reached, made, seen, options, trace, lost)
+
+
+def roll_back(options: Options) -> Exit:
+    """Undo the files of the last run: planned, asked for and carried out like everything else."""
+    return apply(options, _before_last_run)
+
+
+def _before_last_run(intent: Intent) -> Intent:
+    """What was there before the last run.
 
     Raises:
         InstallerError: there is no run, or it set things up for the first time and so has nothing before it.
@@ -102,7 +113,7 @@ def roll_back(intent: Intent, options: Options) -> Exit:
         if change.ref.kind is Kind.FILE and change.action is not Action.REMOVE
     ]
     stderr().print(f"going back to before run {past.run}: {len(files)} files", markup=False)
-    return apply(replace(intent, desired=rollback.before(intent.desired, files)), options)
+    return replace(intent, desired=rollback.before(intent.desired, files))
 
 
 def _kept(change: journal.PastChange) -> Kept | None:
@@ -130,10 +141,10 @@ def _change(
     if options.output is Output.JSON:
         print_json({**data.run_data(made, run), "verify": proof.data() if proof else None})
     if broken:
-        stderr().print(ending.failed(made, run, undone, options.inventory, trace.path), soft_wrap=True)
+        stderr().print(ending.failed(made, run, undone, options.asked.inventory, trace.path), soft_wrap=True)
     else:
         total, proven = time.monotonic() - began, proof.seconds if proof else 0.0
-        stderr().print(ending.applied(made, run, proven, total, options.inventory), soft_wrap=True)
+        stderr().print(ending.applied(made, run, proven, total, options.asked.inventory), soft_wrap=True)
     _say_left_out(seen)
     return Exit.DONE if well else Exit.FAILED
 
@@ -146,7 +157,8 @@ def _carried_out(
     with stop_on_ctrl_c(lost) as stop, progress.shown(made, stderr()) as show:
 
         def note(event: Event) -> None:
-            book.event(event, made.changes[event.index])
+            if event.state is not State.SENDING:
+                book.event(event, made.changes[event.index])
             show(event)
 
         run = engine.apply(made, remotes, note, stop)
@@ -161,14 +173,21 @@ def _carried_out(
     return run, undone
 
 
-def _part(intent: Intent, options: Options) -> Intent:
+def _hosts(cluster: Cluster, options: Options) -> tuple[Host, ...]:
+    """The hosts that --limit leaves, and the first master, which holds the lock."""
+    if not options.limit:
+        return cluster.hosts
+    names = chosen("--limit", options.limit, [host.name for host in cluster.hosts])
+    first = cluster.having(Role.MASTER)[0]
+    return tuple(host for host in cluster.hosts if host.name in names or host is first)
+
+
+def _part(intent: Intent, hosts: tuple[Host, ...], options: Options) -> Intent:
     """The part of the cluster that --limit and --only leave, and a word about what they leave out."""
-    desired, hosts = intent.desired, intent.cluster.hosts
+    desired = intent.desired
     if options.limit:
-        names = chosen("--limit", options.limit, [host.name for host in hosts])
+        names = chosen("--limit", options.limit, [host.name for host in intent.cluster.hosts])
         desired = on_members(desired, names)
-        first = intent.cluster.having(Role.MASTER)[0]
-        hosts = tuple(host for host in hosts if host.name in names or host is first)
         left = [host.name for host in intent.cluster.hosts if host.name not in names]
         stderr().print(f"--limit leaves out {', '.join(left) or 'nothing'}", markup=False)
     if options.only:
@@ -234,7 +253,7 @@ def _unchanged(intent: Intent, seen: fleet.Fleet, options: Options, trace: Trace
         print_json(data.run_data(sick, run))
     broken = bool(run.failures or run.skipped)
     if broken:
-        stderr().print(ending.failed(sick, run, [], options.inventory, trace.path), soft_wrap=True)
+        stderr().print(ending.failed(sick, run, [], options.asked.inventory, trace.path), soft_wrap=True)
     _say_left_out(seen)
     return Exit.FAILED if broken or seen.unreachable else Exit.DONE
 
@@ -262,7 +281,7 @@ def _journal(intent: Intent, options: Options, made: Plan, trace: Trace) -> Iter
     header = {
         "cluster": intent.cluster.name,
         "version": intent.cluster.version,
-        "inventory": str(options.inventory),
+        "inventory": str(options.asked.inventory),
         "owner": owner.name,
         "pid": owner.pid,
         "summary": data.summary(made),

@@ -10,6 +10,6 @@ the traditional PEM form (PKCS#1, SEC 1): that NSS reads no PKCS#8, and Go has a
 """
 
 from k8s_installer.pki.leaves import Pki, placeholder
-from k8s_installer.pki.store import ensure
+from k8s_installer.pki.store import ensure, present
 
-__all__ = ["Pki", "ensure", "placeholder"]
+__all__ = ["Pki", "ensure", "placeholder", "present"]

@@ -16,7 +16,7 @@ from k8s_installer.errors import InputError
 from k8s_installer.inventory import Cluster
 from k8s_installer.pki import certificates
 from k8s_installer.pki.certificates import Authority, Pair
-from k8s_installer.pki.leaves import AUTHORITIES, ENCRYPTION, TOKENS, Leaf, Pki, leaves
+from k8s_installer.pki.leaves import AUTHORITIES, ENCRYPTION, TOKENS, Leaf, Pki, leaves, placeholder
 
 _KEY_BYTES = 32
 _HINT = "restore the file from a backup, or move the folder away to start with a new PKI"
@@ -35,9 +35,24 @@ def ensure(folder: Path, cluster: Cluster) -> Pki:
     wanted = leaves(cluster)
     if not wanted:
         return Pki({})
+    with _told(folder), _alone(folder):
+        return Pki(_ensure(folder, wanted))
+
+
+def present(folder: Path, cluster: Cluster) -> Pki:
+    """What there is of the cluster's PKI, as it is, and placeholders for the rest; makes and judges nothing.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
+    with _told(folder):
+        return Pki({name: _read(folder, name) or content for name, content in placeholder(cluster).files.items()})
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
     try:
-        with _alone(folder):
-            return Pki(_ensure(folder, wanted))
+        yield
     except OSError as error:
         raise InputError(f"the PKI folder {folder} cannot be used: {error.strerror}: {error.filename}") from error
 

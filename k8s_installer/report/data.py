@@ -8,7 +8,7 @@ from k8s_installer.apply import Run, State
 from k8s_installer.inventory import Cluster
 from k8s_installer.plan import Change, Plan
 from k8s_installer.report.diff import unified
-from k8s_installer.resources import File, Gate, Kept, SeenFile, SeenPackage, SeenUnit
+from k8s_installer.resources import File, Gate, Kept, Large, SeenFile, SeenPackage, SeenUnit
 
 
 def plan_data(cluster: Cluster, plan: Plan) -> dict[str, object]:
@@ -77,6 +77,11 @@ def _wanted(change: Change) -> dict[str, object] | None:
         return {
             "sha256": wanted.sha256, "mode": f"{wanted.mode:04o}", "owner": wanted.owner,
             "group": wanted.group, "secret": wanted.secret,
+        }  # fmt: skip
+    if isinstance(wanted, Large):
+        return {
+            "sha256": wanted.sha256, "mode": f"{wanted.mode:04o}", "owner": wanted.owner,
+            "group": wanted.group, "size": wanted.size,
         }  # fmt: skip
     if isinstance(wanted, Gate):
         return {"url": wanted.url, "check": str(wanted.check), "deadline": wanted.deadline}

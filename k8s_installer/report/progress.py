@@ -50,10 +50,10 @@ class Lines:
         self._begun: dict[int, float] = {}
 
     def take(self, event: Event) -> None:
-        """Print what an event says, if it ends a change."""
+        """Print what an event says, if it ends a change; the time that its upload took counts."""
         change = self._plan.changes[event.index]
-        if event.state is State.RUNNING:
-            self._begun[event.index] = event.at
+        if event.state in (State.SENDING, State.RUNNING):
+            self._begun.setdefault(event.index, event.at)
         if event.state not in (State.DONE, State.FAILED):
             return
         seconds = event.at - self._begun.get(event.index, event.at)
@@ -75,9 +75,12 @@ class Board:
 
     def take(self, event: Event) -> None:
         """Keep what an event says."""
+        change = self._plan.changes[event.index]
+        if event.state is State.SENDING:
+            self._now = f"{change.ref.host}: {change.ref.name} {event.detail}"
+            return
         self._states[event.index] = event.state
         if event.state is State.RUNNING:
-            change = self._plan.changes[event.index]
             self._now = f"{change.ref.host}: {change_words(change)}"
 
     def table(self) -> Table:

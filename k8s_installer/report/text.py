@@ -11,7 +11,7 @@ from k8s_installer.desired.model import Desired
 from k8s_installer.inventory import Cluster
 from k8s_installer.plan import Action, Change, Plan
 from k8s_installer.report.diff import flags, unified
-from k8s_installer.resources import File, Kind, Package
+from k8s_installer.resources import File, Kind, Large, Package
 
 _STYLE = {
     Action.INSTALL: ("+", "green"),
@@ -92,6 +92,8 @@ def _line(change: Change, width: int) -> Text:
     if isinstance(change.after, File) and change.action is Action.CREATE:
         size = "secret" if change.after.secret else f"{len(change.after.content.splitlines())} lines"
         line.append(f"  {change.after.mode:04o} {change.after.owner}:{change.after.group}, {size}", "dim")
+    elif isinstance(change.after, Large) and change.action is not Action.ATTRIBUTES:
+        line.append(f"  ({change.reason}; {change.after.size / 1e6:.1f} MB to send)", "dim")
     elif change.action is not Action.WAIT:
         line.append(f"  ({change.reason})", "dim")
     if not change.reversible:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from k8s_installer.apply import Run, State
 from k8s_installer.plan import Plan
-from k8s_installer.resources import File
+from k8s_installer.resources import File, Large
 
 
 def phases(plan: Plan, run: Run) -> dict[str, float]:
@@ -28,7 +28,7 @@ def waiting(plan: Plan, run: Run) -> float:
     begun: dict[int, float] = {}
     spans: list[tuple[float, float]] = []
     for event in run.events:
-        if isinstance(plan.changes[event.index].after, File):
+        if isinstance(plan.changes[event.index].after, File | Large):
             continue
         if event.state is State.RUNNING:
             begun[event.index] = event.at

@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+from pathlib import Path
+
 from k8s_installer import perform
 from k8s_installer.desired.model import Wanted
 from k8s_installer.plan import Action, Change, Plan, make_plan
@@ -13,7 +17,9 @@ from k8s_installer.resources import (
     Check,
     File,
     Gate,
+    Kept,
     Kind,
+    Large,
     Missing,
     Package,
     Ref,
@@ -95,6 +101,66 @@ def files(remote: Remote, folder: str, user: str) -> None:
     assert set(remote.observe([stranger, later]).values()) == {Missing.ABSENT}
 
 
+def sent(reports: list[perform.Report]) -> list[int]:
+    return [report.sent for report in reports if report.word == "sent"]
+
+
+def large(remote: Remote, folder: str, user: str, source: Path) -> None:
+    """A file that is uploaded: made, changed, left alone, brought back, and refused where it is another one."""
+    path = f"{folder}/usr/bin/kubelet"
+
+    def program(code: bytes) -> Large:
+        content = folder.encode().ljust(1000) + code  # a host keeps what it had: this test's are no other test's
+        source.write_bytes(content)
+        return Large(source, hashlib.sha256(content).hexdigest(), len(content), 0o755, user, user)
+
+    one = program(b"one " * 100_000)
+    first = want(remote, Kind.FILE, path, one)
+    plan = planned(remote, first)
+    assert actions(plan) == [Action.CREATE]
+    outcome, reports = carried_out(remote, plan)
+    assert outcome == Outcome(frozenset({0}))
+    assert sent(reports) == [0, 401_000]
+    assert [report.word for report in reports] == ["sent", "sent", "begin", "done"]
+    found = remote.observe([first])[first.ref]
+    assert isinstance(found, SeenFile)
+    assert (found.sha256, found.mode, found.owner) == (one.sha256, 0o755, user)
+    assert not planned(remote, first)
+
+    stricter = want(remote, Kind.FILE, path, dataclasses.replace(one, mode=0o700))
+    plan = planned(remote, stricter)
+    assert actions(plan) == [Action.ATTRIBUTES]
+    outcome, reports = carried_out(remote, plan)
+    assert (outcome.failed, sent(reports)) == (None, [])
+
+    second, link = (
+        want(remote, Kind.FILE, place, program(b"two " * 50_000)) for place in (path, f"{folder}/usr/bin/again")
+    )
+    plan = planned(remote, second, link)
+    assert actions(plan) == [Action.UPDATE, Action.CREATE]
+    assert isinstance(plan.changes[0].before, SeenFile)
+    assert plan.changes[0].before.content is None
+    outcome, reports = carried_out(remote, plan)
+    assert outcome == Outcome(frozenset({0, 1}))
+    assert sent(reports) == [0, 201_000]  # once for both
+    assert not planned(remote, second, link)
+
+    back = want(remote, Kind.FILE, path, Kept(found.sha256, 0o755, user, user))
+    assert carried_out(remote, planned(remote, back))[0] == Outcome(frozenset({0}))
+    outcome, reports = carried_out(remote, planned(remote, second))
+    assert (outcome.failed, sent(reports)) == (None, [])  # the host kept it when it went back
+    assert not planned(remote, second)
+
+    third = want(remote, Kind.FILE, path, program(b"three"))
+    plan = planned(remote, third)
+    source.write_bytes(source.read_bytes()[::-1])
+    outcome, reports = carried_out(remote, plan)
+    assert (outcome.done, outcome.failed) == (frozenset(), 0)
+    assert "is not what is wanted" in outcome.evidence
+    assert [report.word for report in reports] == ["failed"]
+    assert not planned(remote, second)
+
+
 def services(remote: Remote) -> None:
     """A package brings a user and a unit; the unit starts, restarts and is watched; what fails says why."""
     package = want(remote, Kind.PACKAGE, "etcd", Package("etcd"))
@@ -121,6 +187,7 @@ def services(remote: Remote) -> None:
     assert (running.active, running.enabled, running.needs_reload) == ("active", True, False)
     assert not planned(remote, *everything)
     assert remote.probe(gate).holds
+    assert remote.probe(gate, patience=1).holds
     assert "etcd" in remote.evidence("etcd")
 
     changed = want(remote, Kind.FILE, drop_in, File(b"[Service]\nNice=2\n"), package)

@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from k8s_installer import intent
 from k8s_installer.cli import applying
+from k8s_installer.cli.flows import Asked
 
 
 def main(number: int, inventory: Path) -> int:
@@ -17,8 +17,8 @@ def main(number: int, inventory: Path) -> int:
         if line == number:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    options = applying.Options(inventory, time.monotonic(), yes=True, verify=False, after_line=after_line)
-    return int(applying.apply(intent.resolve(inventory, None, intent.real_keys), options))
+    options = applying.Options(Asked(inventory, None), time.monotonic(), yes=True, verify=False, after_line=after_line)
+    return int(applying.apply(options))
 
 
 if __name__ == "__main__":

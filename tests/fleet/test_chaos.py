@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer.fleet import observed
+from k8s_installer.fleet import connecting, observe
 from k8s_installer.intent import real_keys, resolve
 from k8s_installer.resources import File, Ref, SeenFile
 from tests.fleet.conftest import Cluster, installer, made_cluster, running_lab
@@ -39,7 +39,8 @@ def killed_at(cluster: Cluster, line: int, inventory: Path) -> subprocess.Comple
 def sums(inventory: Path) -> dict[Ref, str]:
     """The sum of every wanted file on every host, as it is now."""
     wanted = resolve(inventory, None, real_keys)
-    with observed(wanted.cluster.hosts, wanted.desired, lambda host: None) as seen:
+    with connecting(wanted.cluster.hosts) as connections:
+        seen = observe(connections, wanted.desired, lambda host: None)
         seen.require_all()
         return {
             ref: found.sha256 if isinstance(found := seen.seen[ref], SeenFile) else "absent"

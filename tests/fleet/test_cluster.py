@@ -81,6 +81,37 @@ def test_one_flag_is_one_line_of_one_file_and_one_restart_on_each_node(cluster: 
     assert cluster.run("apply", "--yes", "--no-verify").returncode == 0
 
 
+def tally(cluster: Cluster) -> dict[str, tuple[int, int]]:
+    """How many logins and how many commands the sshd of each host has counted; this question adds one of each."""
+    logs = {host: cluster.on(host, "journalctl -o cat -t sshd") for host in cluster.addresses}
+    return {host: (log.count("Accepted publickey"), log.count("Starting session")) for host, log in logs.items()}
+
+
+def test_sshd_counts_one_login_and_one_command_for_a_plan_and_few_more_for_a_change(cluster: Cluster) -> None:
+    for host in cluster.addresses:
+        cluster.on(host, "echo LogLevel VERBOSE >/etc/ssh/sshd_config.d/verbose.conf; systemctl reload ssh")
+    before = tally(cluster)
+    assert cluster.run("plan").returncode == 0
+    planned = tally(cluster)
+    text = edited(cluster, PROXY, f"{PROXY}, v: 4")
+    assert cluster.run("apply", "--yes", "--no-verify", text=text).returncode == 0
+    applied = tally(cluster)
+
+    def spent(first: dict[str, tuple[int, int]], last: dict[str, tuple[int, int]], host: str) -> tuple[int, int]:
+        return last[host][0] - first[host][0] - 1, last[host][1] - first[host][1] - 1
+
+    assert {host: spent(before, planned, host) for host in before} == dict.fromkeys(before, (1, 1))
+    for node in ("n1", "n2"):  # look, change, and ask the gate; a slow start is asked after once more
+        logins, commands = spent(planned, applied, node)
+        assert logins == 1
+        assert 3 <= commands <= 4
+    # nothing changes on the master, which is looked at; it holds the lock by a connection of its own
+    logins, commands = spent(planned, applied, "m1")
+    assert logins == 2
+    assert commands <= 4
+    assert cluster.run("apply", "--yes", "--no-verify").returncode == 0
+
+
 def test_an_edit_by_hand_shows_in_the_plan_and_is_put_right(cluster: Cluster) -> None:
     cluster.on("m1", "sed -i 's/--leader-elect=true/--leader-elect=false/' /etc/kubernetes/scheduler")
     planned = changes(cluster.run("plan", "-o", "json"))

@@ -118,10 +118,10 @@ def test_a_process_that_keeps_dying_is_not_waited_for() -> None:
     fleet = hosts()
     pids = iter(range(100, 200))
 
-    def dying(gate: object) -> Answer:
+    def dying(gate: object, patience: int) -> Answer:
         return Answer(holds=False, words="refused", state="activating", pid=next(pids))
 
-    fleet["m1"].probe = dying  # type: ignore[method-assign]
+    fleet["m1"].probe = dying  # type: ignore[method-assign, assignment]
     done = run(planned(desired(), fleet), fleet)
     assert done.failures[0].detail.startswith("not so: refused")
     assert next(pids) == 100 + engine.RESTARTS_TO_GIVE_UP + 1
@@ -150,3 +150,50 @@ def test_a_fault_of_the_program_is_raised_not_swallowed() -> None:
     fleet["m1"].units["kube-apiserver"] = "not a unit"  # type: ignore[assignment]
     with pytest.raises(AttributeError):
         run(planned(desired(), hosts()), fleet)
+
+
+def test_what_a_running_script_holds_is_skipped_when_it_comes_back() -> None:
+    """A change fails in a script; another host's script ends before that one does; then it ends, too."""
+    first, second, other = (Ref(host, Kind.FILE, path) for host, path in (("m1", "/a"), ("m1", "/b"), ("n1", "/c")))
+    wanted = {
+        first: Wanted(first, File(b""), "etcd", (), "a test"),
+        second: Wanted(second, File(b""), "etcd", (first,), "a test"),
+        other: Wanted(other, File(b""), "etcd", (), "a test"),
+    }
+    plan = planned(wanted, {"m1": FakeHost("m1"), "n1": FakeHost("n1")})
+    course = engine._Course(plan, lambda event: None, threading.Event())
+    m1, n1 = course.next_jobs()
+    course.inbox.put(Event(m1[0], State.FAILED, 0.0))
+    course.inbox.put(Event(n1[0], State.DONE, 0.0))
+    course.inbox.put(engine._Finished(n1))
+    course.receive()
+    assert course.next_jobs() == []
+    course.inbox.put(engine._Finished(m1))
+    course.receive()
+    assert course.next_jobs() == []
+    assert not course.unfinished()
+    assert [event.detail for event in course.events if event.state is State.SKIPPED] == [
+        "it comes after m1: file /a, which failed"
+    ]
+
+
+def test_the_schedulers_work_grows_with_the_plan_and_not_with_its_square(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+    real = engine._Course._free
+
+    def counted(self: engine._Course, index: int, script: set[int]) -> bool:
+        nonlocal looks
+        looks += 1
+        return real(self, index, script)
+
+    monkeypatch.setattr(engine._Course, "_free", counted)
+    seen = []
+    for count in (10, 20, 40):
+        looks = 0
+        refs = [Ref(f"n{host}", Kind.FILE, path) for host in range(count) for path in ("/a", "/b")]
+        fleet = {ref.host: FakeHost(ref.host) for ref in refs}
+        assert not run(
+            planned({ref: Wanted(ref, File(b""), "etcd", (), "a test") for ref in refs}, fleet), fleet
+        ).failures
+        seen.append(looks / count)
+    assert seen[0] == seen[1] == seen[2]

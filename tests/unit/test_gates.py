@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -15,10 +17,36 @@ def gate(check: Check, ca: str = "", cert: str = "", key: str = "") -> Gate:
 
 
 def test_the_question_is_one_curl_and_one_systemctl() -> None:
-    assert script(gate(Check.OK, ca="/pki/ca.crt", cert="/pki/a.crt", key="/pki/a.key")).splitlines() == [
-        "curl -sS --noproxy '*' -m 5 -w '\\nstatus %{http_code}\\n' --cacert /pki/ca.crt --cert /pki/a.crt --key /pki/a.key https://127.0.0.1:6443/readyz 2>&1",
-        "systemctl show -p ActiveState -p SubState -p MainPID kube-apiserver.service",
-    ]
+    text = script(gate(Check.OK, ca="/pki/ca.crt", cert="/pki/a.crt", key="/pki/a.key"))
+    assert text.count("curl") == text.count("systemctl") == 1
+    assert (
+        "curl -sS --noproxy '*' -m 5 -w '\\nstatus %{http_code}\\n' "
+        "--cacert /pki/ca.crt --cert /pki/a.crt --key /pki/a.key https://127.0.0.1:6443/readyz 2>&1" in text
+    )
+    assert text.endswith("systemctl show -p ActiveState -p SubState -p MainPID kube-apiserver.service\n")
+
+
+@pytest.mark.parametrize(
+    ("patience", "ready_at", "asked", "holds"),
+    [(0, 1, 1, True), (0, 2, 1, False), (9, 1, 1, True), (9, 3, 3, True)],
+)
+def test_a_host_asks_itself_until_the_answer_comes(
+    tmp_path: Path, patience: int, ready_at: int, asked: int, *, holds: bool
+) -> None:
+    """The real script, with a curl that gets an answer at its N-th call."""
+    calls = tmp_path / "calls"
+    stand_in = f'echo >>{calls}; [ $(wc -l <{calls}) -ge {ready_at} ] && printf "ok\\nstatus 200\\n" || printf "no\\nstatus 000\\n"'
+    for name, body in (("curl", stand_in), ("systemctl", "echo MainPID=1")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    question = gate(Check.OK)
+    done = subprocess.run(
+        ["/bin/sh"], input=script(question, patience), env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    answer = judge(question, done.stdout)
+    assert (answer.holds, answer.pid) == (holds, 1)
+    assert len(calls.read_text()) == asked
 
 
 @pytest.mark.parametrize(

@@ -13,34 +13,35 @@ ANSWERS = f"""\
 clock 1700000100.500000000 100.25
 rpm etcd 3.3.11 2.el7.centos 1690000000
 package docker is not installed
-unit Id=etcd.service
-unit LoadState=loaded
-unit ActiveState=active
-unit SubState=running
-unit UnitFileState=enabled
-unit MainPID=812
-unit ExecMainStartTimestampMonotonic=50250000
-unit NeedDaemonReload=no
-unit 
-unit Id=docker.service
-unit LoadState=not-found
-unit ActiveState=inactive
-unit SubState=dead
-unit UnitFileState=
-unit MainPID=0
-unit ExecMainStartTimestampMonotonic=0
-unit NeedDaemonReload=no
-unit 
-unit Id=kubelet.service
-unit LoadState=loaded
-unit ActiveState=inactive
-unit SubState=dead
-unit UnitFileState=disabled
-unit MainPID=0
-unit ExecMainStartTimestampMonotonic=0
-unit NeedDaemonReload=yes
+units
+Id=etcd.service
+LoadState=loaded
+ActiveState=active
+SubState=running
+UnitFileState=enabled
+MainPID=812
+ExecMainStartTimestampMonotonic=50250000
+NeedDaemonReload=no
+
+Id=docker.service
+LoadState=not-found
+ActiveState=inactive
+SubState=dead
+UnitFileState=
+MainPID=0
+ExecMainStartTimestampMonotonic=0
+NeedDaemonReload=no
+
+Id=kubelet.service
+LoadState=loaded
+ActiveState=inactive
+SubState=dead
+UnitFileState=disabled
+MainPID=0
+ExecMainStartTimestampMonotonic=0
+NeedDaemonReload=yes
 {END}
-"""  # noqa: W291 - systemctl's empty line between two units
+"""
 
 
 def wanted(kind: Kind, name: str, resource: Resource) -> Wanted:
@@ -87,9 +88,9 @@ def test_nothing_wanted_is_a_question_all_the_same() -> None:
 
 def test_packages_and_units_are_one_question_each() -> None:
     lines = script([*UNITS, *PACKAGES]).splitlines()
-    assert [line.split(" ")[:2] for line in lines[1:-1]] == [["rpm", "-q"], ["systemctl", "show"]]
+    assert [line.split(" ")[:2] for line in lines[1:-1]] == [["rpm", "-q"], ["echo", "units"], ["systemctl", "show"]]
     assert lines[1].endswith("etcd docker kubernetes 2>&1")
-    assert "etcd.service docker.service kubelet.service" in lines[2]
+    assert "etcd.service docker.service kubelet.service" in lines[3]
 
 
 def test_files_are_seen_as_they_are(tmp_path: Path) -> None:

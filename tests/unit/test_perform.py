@@ -30,6 +30,7 @@ def shell(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
         "PATH": f"{folder}:/usr/sbin:/usr/bin:/sbin:/bin",
         "LC_ALL": "C",
         "K8S_INSTALLER_KEPT": f"{folder}/kept",
+        "K8S_INSTALLER_INCOMING": f"{folder}/incoming",
     }
     return subprocess.run(["/bin/sh", "-s"], input=text, env=environment, capture_output=True, text=True, check=False)
 

@@ -58,6 +58,17 @@ def test_the_placeholder_has_the_same_names_and_no_key(made: tuple[Path, Cluster
     assert "BEGIN" not in repr(real)
 
 
+def test_what_is_present_is_given_as_it_is_and_nothing_is_made(
+    made: tuple[Path, Cluster, pki.Pki], tmp_path: Path
+) -> None:
+    folder, lab, real = made
+    assert pki.present(folder, lab) == real
+    assert pki.present(tmp_path / "none", lab) == pki.placeholder(lab)
+    (tmp_path / "ca.crt").write_bytes(b"anything\n")
+    assert pki.present(tmp_path, lab).files == {**pki.placeholder(lab).files, "ca.crt": b"anything\n"}
+    assert [path.name for path in tmp_path.iterdir()] == ["ca.crt"]
+
+
 def test_an_insecure_cluster_has_no_pki_and_no_folder(tmp_path: Path) -> None:
     bare = cluster("1.5.2", "insecure")
     assert pki.ensure(tmp_path / "pki", bare).files == {}
@@ -258,8 +269,9 @@ def test_a_lost_public_half_of_the_token_key_comes_back(made: tuple[Path, Cluste
 
 def test_a_folder_that_cannot_be_used_is_bad_input(tmp_path: Path) -> None:
     (tmp_path / "pki").write_text("a file", encoding="utf-8")
-    with pytest.raises(InputError, match=r"the PKI folder .*/pki cannot be used: Not a directory"):
-        pki.ensure(tmp_path / "pki", cluster())
+    for use in (pki.ensure, pki.present):
+        with pytest.raises(InputError, match=r"the PKI folder .*/pki cannot be used: Not a directory"):
+            use(tmp_path / "pki", cluster())
 
 
 def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

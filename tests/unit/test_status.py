@@ -433,8 +433,9 @@ def answered(wanted: list[Wanted], tmp_path: Path) -> str:
         (programs / name).chmod(0o755)
     path = f"{programs}:{os.environ['PATH']}"
     done = subprocess.run(
-        ["/bin/sh"], input=script(wanted), env={"PATH": path}, capture_output=True, text=True, check=True
-    )
+        ["/bin/sh", "-c", script(wanted)],  # with nothing on its stdin, as the transport runs it
+        stdin=subprocess.DEVNULL, env={"PATH": path}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
     assert done.stderr == ""
     return done.stdout
 

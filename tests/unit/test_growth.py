@@ -1,0 +1,246 @@
+"""How work and memory grow with the number of hosts: counted, never timed."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import tracemalloc
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+import jinja2
+import pytest
+
+from k8s_installer import inventory, pki, profiles
+from k8s_installer.desired import Desired, context, desire
+from k8s_installer.inventory import Cluster
+from k8s_installer.plan import Action, Plan, make_plan
+from k8s_installer.render import Renderer
+from k8s_installer.resources import File, Missing, Package, Ref, Seen, SeenFile, SeenPackage, SeenUnit, Unit
+
+NODES = (40, 80, 120)  # the same step twice, and batches of a quarter without a rest
+HEAD = 'cluster: {name: big, version: "1.20.2", pod_cidr: 10.0.0.0/11, service_cidr: 10.254.0.0/16}\nhosts:\n'
+CONFIG = "/etc/kubernetes/config"
+
+
+def text(nodes: int, more: str = "") -> str:
+    """An inventory of three masters and many nodes; `more` is said of each node, with its number for `#`."""
+    masters = [f"  m{number}: {{address: 172.16.0.{number}, roles: [etcd, master]}}" for number in (1, 2, 3)]
+    return HEAD + "\n".join(masters) + "\n" + "".join(
+        f"  n{number}: {{address: 172.20.0.{number}, roles: [node]{more.replace('#', str(number))}}}\n"
+        for number in range(nodes)
+    )  # fmt: skip
+
+
+def cluster(nodes: int, more: str = "") -> Cluster:
+    return inventory.parse(text(nodes, more), Path("/srv/inventory.yaml"))
+
+
+def wanted(nodes: int) -> Desired:
+    large = cluster(nodes)
+    return desire(large, profiles.profile_of(large), pki.placeholder(large), Renderer())
+
+
+def well(desired: Desired) -> dict[Ref, Seen]:
+    """What hosts answer that are what is wanted."""
+    seen: dict[Ref, Seen] = {}
+    for ref, item in desired.items():
+        match item.resource:
+            case Package() as package:
+                seen[ref] = SeenPackage(package.version or "1", "1.el7", 1.0)
+            case File() as file:
+                seen[ref] = SeenFile(file.sha256, file.mode, file.owner, file.group, 1.0)
+            case Unit():
+                seen[ref] = SeenUnit(
+                    "loaded", "active", "running", enabled=True, pid=1, started_at=2.0, needs_reload=False
+                )
+    return seen
+
+
+def as_wanted(desired: Desired) -> dict[Ref, Seen]:
+    return well(desired)
+
+
+def bare(desired: Desired) -> dict[Ref, Seen]:
+    return dict.fromkeys(well(desired), Missing.ABSENT)
+
+
+def edited(desired: Desired) -> dict[Ref, Seen]:
+    """One file of every host is another."""
+    return {
+        ref: replace(seen, sha256="0" * 64) if isinstance(seen, SeenFile) and ref.name == CONFIG else seen
+        for ref, seen in well(desired).items()
+    }
+
+
+def half_new(desired: Desired) -> dict[Ref, Seen]:
+    """Every second node is bare, and a file of all others is another: the batch waits for those that rise."""
+    new = {ref for ref in desired if ref.host.startswith("n") and int(ref.host[1:]) % 2}
+    return {ref: Missing.ABSENT if ref in new else seen for ref, seen in edited(desired).items()}
+
+
+def steps(count: Callable[[int], int]) -> tuple[int, int]:
+    """How much more the second size has than the first, and the third than the second."""
+    first, second, third = (count(nodes) for nodes in NODES)
+    assert first < second, "it counts nothing"
+    return second - first, third - second
+
+
+def grows_evenly(count: Callable[[int], int], tolerance: float = 0.0) -> bool:
+    one, other = steps(count)
+    return abs(one - other) <= tolerance * one
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
+    """How often each template was compiled."""
+    count: Counter[str] = Counter()
+    compiling = jinja2.Environment.compile
+
+    def counted(self: jinja2.Environment, source: str, *arguments: object) -> object:
+        count[source] += 1
+        return compiling(self, source, *arguments)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(jinja2.Environment, "compile", counted)
+    return iter([count])
+
+
+def test_each_template_is_compiled_once_however_many_hosts_there_are(compiled: Iterator[Counter[str]]) -> None:
+    count = next(compiled)
+    wanted(4)
+    few = Counter(count)
+    count.clear()
+    wanted(40)
+    assert few == count
+    assert set(count.values()) == {1}
+
+
+def test_the_same_number_of_templates_is_rendered_for_each_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered: list[object] = []
+    rendering = jinja2.Template.render
+
+    def counted(self: jinja2.Template, *arguments: object, **names: object) -> str:
+        rendered.append(self)
+        return rendering(self, *arguments, **names)
+
+    monkeypatch.setattr(jinja2.Template, "render", counted)
+
+    def count(nodes: int) -> int:
+        rendered.clear()
+        wanted(nodes)
+        return len(rendered)
+
+    assert grows_evenly(count)
+
+
+def test_what_a_host_adds_to_the_names_is_known() -> None:
+    host = cluster(1).hosts[-1]
+    assert set(context.of_host(host, host)) == context.OF_HOST
+
+
+def test_a_file_that_all_hosts_share_is_one_file() -> None:
+    desired = wanted(8)
+    shared = [item.resource for ref, item in desired.items() if ref.name == "/etc/kubernetes/network/routes"]
+    assert len(shared) == 11
+    assert len({id(file) for file in shared}) == 1
+
+
+def test_edges_grow_with_the_number_of_hosts() -> None:
+    assert grows_evenly(lambda nodes: sum(len(item.after) for item in wanted(nodes).values()))
+
+
+@pytest.mark.parametrize("seen", [bare, edited, half_new])
+def test_edges_of_a_plan_grow_with_the_number_of_hosts(seen: Callable[[Desired], dict[Ref, Seen]]) -> None:
+    def plan(nodes: int) -> Plan:
+        desired = wanted(nodes)
+        return make_plan(desired, seen(desired))
+
+    assert grows_evenly(lambda nodes: sum(map(len, plan(nodes).after)))
+
+
+def test_every_restart_waits_for_all_that_rise() -> None:
+    desired = wanted(8)
+    plan = make_plan(desired, half_new(desired))
+    waits: list[set[int]] = []
+    for before in plan.after:
+        waits.append(set(before).union(*(waits[index] for index in before)))
+    restarts = [
+        index
+        for index, change in enumerate(plan.changes)
+        if (change.action, change.turn.group) == (Action.RESTART, "nodes")
+    ]
+    rising = {
+        index
+        for index, change in enumerate(plan.changes)
+        if change.turn.group == "nodes" and int(change.turn.member[1:]) % 2
+    }
+    assert restarts
+    assert rising
+    assert all(rising <= waits[index] for index in restarts)
+
+
+@pytest.mark.parametrize("seen", [as_wanted, bare, edited, half_new])
+def test_calls_from_the_inventory_to_the_plan_grow_with_the_number_of_hosts(
+    seen: Callable[[Desired], dict[Ref, Seen]],
+) -> None:
+    wanted(4)  # what is made once for the whole process is made
+
+    def count(nodes: int) -> int:
+        desired = wanted(nodes)
+        found = seen(desired)
+        return _calls(lambda: (wanted(nodes), make_plan(desired, found)))
+
+    assert grows_evenly(count, tolerance=0.02)
+
+
+def test_calls_for_the_nodes_own_networks_grow_with_their_number() -> None:
+    cluster(4, ", pod_subnet: 10.0.#.0/25")
+    for own in (", pod_subnet: 10.0.#.0/24", ", pod_subnet: 10.0.#.0/25"):
+        assert grows_evenly(lambda nodes, own=own: _calls(lambda: cluster(nodes, own)), tolerance=0.02)  # type: ignore[misc]
+
+
+def test_memory_grows_with_the_number_of_hosts() -> None:
+    def count(nodes: int) -> int:
+        tracemalloc.start()
+        try:
+            desired = wanted(nodes)
+            gc.collect()
+            # without the dictionary's own table, which doubles now and then
+            return tracemalloc.get_traced_memory()[0] - sys.getsizeof(desired)
+        finally:
+            tracemalloc.stop()
+
+    wanted(4)
+    assert grows_evenly(count, tolerance=0.1)
+
+
+@pytest.mark.parametrize("command", ["", "; sys.argv = ['k8s-installer', '--help']; k8s_installer.cli.main()"])
+def test_the_help_needs_none_of_the_large_libraries(command: str) -> None:
+    program = (
+        "import atexit, sys, k8s_installer.cli\n"
+        "large = {'paramiko', 'fabric', 'invoke', 'cryptography', 'jinja2', 'pydantic', 'yaml', 'k8s_installer.lab'}\n"
+        "atexit.register(lambda: print('loaded:', sorted(large & set(sys.modules))))\n"
+        f"pass{command}"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "loaded: []"), done.stderr
+
+
+def _calls(work: Callable[[], object]) -> int:
+    count = 0
+
+    def called(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(called)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return count
