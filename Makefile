@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 LAB ?= demo
 INSTALLER := $(BIN)/k8s-installer
 
-.PHONY: help setup demo test unit contract fleet lint format golden clean
+.PHONY: help setup demo test unit contract fleet lint format golden bench clean
 
 help:
 	@echo "make demo    three local hosts, a cluster on them, pods that answer (stop it: $(INSTALLER) lab down)"
@@ -13,6 +13,7 @@ help:
 	@echo "make setup   the virtual environment .venv with $(INSTALLER)"
 	@echo "make lint    ruff, mypy, import-linter       make unit      the tests that need no host"
 	@echo "make golden  write the golden files anew     make clean     remove what make made"
+	@echo "make bench   measure it beside bare SSH, pyinfra and Ansible (ARGS=--help says more)"
 
 setup: $(VENV)/.done
 
@@ -60,6 +61,10 @@ format: setup
 golden: setup
 	$(BIN)/python -m tests.golden
 
+# Not a test: hours, most of them Ansible's. `make bench ARGS="--no-peers"` is 15 minutes.
+bench: setup
+	$(BIN)/python -m benchmarks $(ARGS)
+
 clean:
-	rm -rf $(VENV) dist build .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .venv-bench dist build .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

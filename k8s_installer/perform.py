@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from k8s_installer.plan import Action, Change
-from k8s_installer.resources import File, Gone, Kept, Large, Package, SeenFile
+from k8s_installer.resources import File, Gone, Kept, Large, Package, SeenFile, SeenUnit
 
 MARK = "::k8s-installer::"
 JOURNAL_LINES = 20
@@ -50,7 +50,8 @@ packaged() {{ # whether a file is as its package brought it: what a plan saw as 
 keep() (
   [ -f "$1" ] || exit 0
   umask 077
-  mkdir -p "$kept" && cp -p "$1" "$kept/new.$$" && mv "$kept/new.$$" "$kept/$(sum_of "$kept/new.$$")"
+  [ -d "$kept" ] || mkdir -p "$kept"
+  cp -p "$1" "$kept/new.$$" && mv "$kept/new.$$" "$kept/$(sum_of "$kept/new.$$")"
 )
 written() {{ dd of="$1" conv=fsync status=none && printf '%s  %s\\n' "$2" "$1" | sha256sum -c --status; }}
 uploaded() {{ # new sha256 command: its sum was compared when it came, and its time is the change's
@@ -201,10 +202,12 @@ def _unit(index: int, change: Change) -> str:
     enable = f"out=$(systemctl enable {unit} 2>&1) || {fail}"
     if change.action is Action.ENABLE:
         return enable
-    # a unit that failed too often refuses to start until its counter is cleared
-    reset = f"systemctl reset-failed {unit} 2>/dev/null\n"
     # restart starts a stopped unit, too; start would join the job of a process that comes up with old settings
-    return enable + reset + f"out=$(systemctl restart {unit} 2>&1) || {fail}"
+    restart = f"out=$(systemctl restart {unit} 2>&1) || {fail}"
+    if isinstance(change.before, SeenUnit) and change.before.enabled and change.before.active == "active":
+        return restart  # the rule, and each systemctl less is some milliseconds on each host, or a reload of systemd
+    # a unit that failed too often refuses to start until its counter is cleared
+    return f"{enable}systemctl reset-failed {unit} 2>/dev/null\n{restart}"
 
 
 def _each(word: str, indices: Iterable[int]) -> str:

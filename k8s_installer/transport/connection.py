@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+import threading
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -27,8 +28,8 @@ _KEEPALIVE_SECONDS = 5
 _LOST_SECONDS = 15
 # sshd of CentOS 7 looks up the name of who logs in, and a name server may be slow or away.
 _AUTH_SECONDS = 30.0
-# Made once: it copies all of Invoke's settings, which takes as long as a signature.
-_NO_FILES = fabric.Config(lazy=True)
+# A configuration of Fabric's takes as long to make as a signature, and only one thread at a time may use it.
+_OF_THREAD = threading.local()
 # Paramiko's words where the other end said nothing, nonsense, or hung up before it showed its host key.
 _SILENCE = ("banner", "No existing session", "Negotiation failed")
 
@@ -151,7 +152,7 @@ def _open(hop: _Hop, sock: paramiko.Channel | None) -> fabric.Connection:
     }
     if sock is not None:
         options["sock"] = sock
-    connection = fabric.Connection(hop.address, user=hop.user, port=hop.port, config=_NO_FILES, connect_kwargs=options)
+    connection = fabric.Connection(hop.address, user=hop.user, port=hop.port, config=_config(), connect_kwargs=options)
     connection.client.set_missing_host_key_policy(hop.host_key)
     try:
         connection.open()
@@ -161,6 +162,14 @@ def _open(hop: _Hop, sock: paramiko.Channel | None) -> fabric.Connection:
             raise _explain(error, hop) from None
         raise
     return connection
+
+
+def _config() -> fabric.Config:
+    """This thread's configuration, without any file's settings."""
+    if not hasattr(_OF_THREAD, "config"):
+        _OF_THREAD.config = fabric.Config(lazy=True)
+    config: fabric.Config = _OF_THREAD.config
+    return config
 
 
 def _tune(sock: object) -> None:

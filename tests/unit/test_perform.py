@@ -12,7 +12,19 @@ import pytest
 
 from k8s_installer.perform import MARK, Report, evidence, evidence_script, report, script
 from k8s_installer.plan import Action, Change
-from k8s_installer.resources import File, Gone, Kept, Kind, Missing, Package, Ref, Resource, SeenFile, Unit
+from k8s_installer.resources import (
+    File,
+    Gone,
+    Kept,
+    Kind,
+    Missing,
+    Package,
+    Ref,
+    Resource,
+    SeenFile,
+    SeenUnit,
+    Unit,
+)
 
 
 def change(action: Action, kind: Kind, name: str, after: Resource) -> Change:
@@ -177,6 +189,24 @@ def test_a_unit_is_enabled_and_then_started(tmp_path: Path, action: Action) -> N
     shell(script([(0, change(action, Kind.UNIT, "etcd", Unit("etcd")))]), tmp_path)
     calls = (tmp_path / "calls").read_text().splitlines()
     assert calls == ["enable etcd"] + ([] if action is Action.ENABLE else ["reset-failed etcd", "restart etcd"])
+
+
+@pytest.mark.parametrize(
+    ("active", "enabled", "calls"),
+    [
+        ("active", True, ["restart etcd"]),
+        ("active", False, ["enable etcd", "reset-failed etcd", "restart etcd"]),
+        ("failed", True, ["enable etcd", "reset-failed etcd", "restart etcd"]),
+    ],
+)
+def test_a_unit_that_runs_and_is_enabled_is_restarted_and_no_more(
+    tmp_path: Path, active: str, calls: list[str], *, enabled: bool
+) -> None:
+    program(tmp_path, "systemctl", f'echo "$*" >>{tmp_path}/calls')
+    before = SeenUnit("loaded", active, "running", enabled, 812, 1.0, needs_reload=False)
+    restart = dataclasses.replace(change(Action.RESTART, Kind.UNIT, "etcd", Unit("etcd")), before=before)
+    shell(script([(0, restart)]), tmp_path)
+    assert (tmp_path / "calls").read_text().splitlines() == calls
 
 
 def test_neighbouring_packages_are_one_transaction(tmp_path: Path) -> None:
