@@ -13,6 +13,7 @@ from k8s_installer.desired.model import Desired, Wanted
 from k8s_installer.errors import CommandFailed, HostError, HostsError, InstallerError
 from k8s_installer.gates import Answer
 from k8s_installer.inventory import Host
+from k8s_installer.observe import Memory
 from k8s_installer.remote import WORKERS, Remote, SshRemote
 from k8s_installer.resources import Gate, Ref, Seen, SeenFile
 from k8s_installer.transport import Transport, connect
@@ -29,6 +30,7 @@ class Fleet:
     remotes: Mapping[str, Remote]
     seen: Mapping[Ref, Seen]
     unreachable: Mapping[str, HostError]
+    memories: Mapping[str, Memory]
 
     def require_all(self) -> None:
         """Raise HostsError unless every host answered."""
@@ -65,7 +67,13 @@ def _close(dialled: Future[Transport]) -> None:
         dialled.result().close()
 
 
-def observe(connections: Connections, desired: Desired, on_host: OnHost, through: Through = lambda way: way) -> Fleet:
+def observe(
+    connections: Connections,
+    desired: Desired,
+    on_host: OnHost,
+    through: Through = lambda way: way,
+    memories: Mapping[str, Memory] | None = None,
+) -> Fleet:
     """See what every host has of `desired`, by one script each.
 
     Args:
@@ -73,8 +81,10 @@ def observe(connections: Connections, desired: Desired, on_host: OnHost, through
         desired: what to ask for; each host is asked for its own.
         on_host: called with a host's name when it has answered, from the threads that ask.
         through: what every way to a host is put behind; a trace comes in here.
+        memories: what is remembered of hosts, and need not be read again where it is the same.
     """
     by_host = _by_host(desired)
+    remembered: dict[str, Memory] = dict(memories or {})
     transports: dict[str, Transport] = {}
     remotes: dict[str, Remote] = {}
     seen: dict[Ref, Seen] = {}
@@ -84,15 +94,17 @@ def observe(connections: Connections, desired: Desired, on_host: OnHost, through
     def ask(name: str) -> None:
         try:
             transports[name] = through(connections.dialled[name].result())
-            remotes[name] = SshRemote(transports[name])
-            for ref, found in remotes[name].observe(by_host[name]).items():
+            remote = remotes[name] = SshRemote(transports[name], memory=remembered.get(name))
+            for ref, found in remote.observe(by_host[name]).items():
                 seen[ref] = _sharing(found, contents)
+            if remote.memory is not None:
+                remembered[name] = remote.memory
         except HostError as error:
             unreachable[name] = error
         on_host(name)
 
     list(connections.pool.map(ask, connections.dialled))
-    return Fleet(transports, remotes, seen, unreachable)
+    return Fleet(transports, remotes, seen, unreachable, remembered)
 
 
 def _sharing(found: Seen, contents: dict[bytes, bytes]) -> Seen:

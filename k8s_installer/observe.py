@@ -2,6 +2,10 @@
 
 Every question is a command of CentOS 7 (coreutils 8.22, rpm 4.11, systemd 219). Every answer is a line with a word
 in front (a sum is its own), so that a missing one is noticed; systemctl's stand last, behind a line that says so.
+
+A file that is as it was when it was last summed, by its inode, size and ctime (which nobody can set), is not read
+again, and rpm is not asked while its database is the same: as git knows a work tree. The host compares, and gives the
+remembered answer.
 """
 
 from __future__ import annotations
@@ -10,7 +14,8 @@ import base64
 import re
 import shlex
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from k8s_installer.desired.model import Wanted
 from k8s_installer.resources import File, Gone, Kept, Kind, Large, Missing, Ref, Seen, SeenFile, SeenPackage, SeenUnit
@@ -24,12 +29,26 @@ END = "end-of-observation"
 _SUM_DIGITS = 64
 UNITS = "units"  # what follows it is systemctl's
 
-# Of all that a plan with nothing to do costs, this script's processes are most: one for all files' attributes, one
-# for all their sums, one for all packages, one for all units, and one for the time. Everything else is the shell's own.
-_FILES = """\
+# CentOS 7's database, and that of newer rpms, which is not all there is while the third is beside it.
+_RPM_DATABASE = ("/var/lib/rpm/Packages", "/var/lib/rpm/rpmdb.sqlite", "/var/lib/rpm/rpmdb.sqlite-wal")
+# Within so many seconds a file can change twice and keep its ctime, which the kernel counts in ticks.
+_RACY_SECONDS = 2.0
+
+# Of all that a plan with nothing to do costs, this script's processes are most: one for all attributes, one for the
+# sums, one for all packages, one for all units, and one for the time. Everything else is the shell's own.
+_STAT = "looked=$(stat -c 'file %f %U %G %.9Y %d:%i:%s:%.9Z %n' {paths} 2>/dev/null)\necho \"$looked\"\n"
+_SUMS = """\
 set -- {paths}
-stat -c 'file %f %U %G %.9Y %n' "$@" 2>/dev/null
-sums=$(sha256sum "$@" 2>/dev/null)
+sums=
+for known in {known}; do
+  line=${{known#* }}
+  case $looked in
+    *" ${{known%% *}} ${{line#*  }}"*) sums="$sums$line
+" ;;
+    *) set -- "$@" "${{line#*  }}" ;;
+  esac
+done
+[ $# -eq 0 ] || sums=$sums$(sha256sum "$@" 2>/dev/null)
 echo "$sums"
 for wanted in {wanted}; do
   case $sums in *"$wanted"*) continue ;; esac
@@ -38,25 +57,56 @@ for wanted in {wanted}; do
   printf 'content %s %s\\n' "$path" "$(base64 -w0 "$path")"
 done
 """
-_PACKAGES = "rpm -q --qf 'rpm %{{NAME}} %{{VERSION}} %{{RELEASE}} %{{INSTALLTIME}}\\n' {names} 2>&1\n"
+_ASK_RPM = "rpm -q --qf 'rpm %{{NAME}} %{{VERSION}} %{{RELEASE}} %{{INSTALLTIME}}\\n' {names} 2>&1\n"
+_PACKAGES = "case $looked in\n*{database}) printf '%s\\n' {answer} ;;\n*) {ask} ;;\nesac\n"
 _UNITS = f"echo {UNITS}\nsystemctl show {{properties}} {{names}} 2>&1\n"
 # The uptime is cut to hundredths, so a process seems to have started up to 10 ms late, never early: a file
 # written just before its unit's start is never taken for newer than the process.
 _CLOCK = 'read -r up idle </proc/uptime; echo "clock $(date +%s.%N) $up"\n'
 
 
-def script(wanted: Sequence[Wanted]) -> str:
-    """The one script that asks a host for everything in `wanted` (all of that host)."""
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a host answered the last time: sums by path, each with the file's stamp, and rpm's answer.
+
+    A stamp is `device:inode:size:ctime`. `database` are the lines of stat for rpm's database, and `packages` are rpm's
+    own lines; both are empty where nothing is remembered.
+    """
+
+    sums: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    database: str = ""
+    packages: tuple[str, ...] = ()
+
+
+def script(wanted: Sequence[Wanted], memory: Memory | None = None) -> str:
+    """The one script that asks a host for everything in `wanted` (all of that host), but for what is remembered."""
+    memory = memory or Memory()
     files = [(item.ref.name, item.resource) for item in wanted if isinstance(item.resource, File | Large | Kept | Gone)]
     packages = [item.ref.name for item in wanted if item.ref.kind is Kind.PACKAGE]
     units = [item.ref.name for item in wanted if item.ref.kind is Kind.UNIT]
+    paths = [path for path, _ in files]
     parts = [_CLOCK]
+    if files or packages:
+        # rpm's database stands last: what is remembered of it is compared with the end of what stat says
+        parts.append(_STAT.format(paths=shlex.join([*paths, *(_RPM_DATABASE if packages else ())])))
     if files:
+        # a file that differs from what is wanted is read again: its content is wanted too
+        known = [
+            f"{memory.sums[path][0]} {file.sha256}  {path}"
+            for path, file in files
+            if path in memory.sums and not isinstance(file, Gone) and memory.sums[path][1] == file.sha256
+        ]
+        remembered = {entry.rpartition("  ")[2] for entry in known}
         shown = [f"{file.sha256}  {path}" for path, file in files if isinstance(file, File | Kept) and not file.secret]
-        paths = shlex.join(path for path, _ in files)
-        parts.append(_FILES.format(paths=paths, wanted=shlex.join(shown), largest=LARGEST_DIFF))
+        new = shlex.join(path for path in paths if path not in remembered)
+        parts.append(_SUMS.format(paths=new, known=shlex.join(known), wanted=shlex.join(shown), largest=LARGEST_DIFF))
     if packages:
-        parts.append(_PACKAGES.format(names=shlex.join(packages)))
+        ask = _ASK_RPM.format(names=shlex.join(packages))
+        answered = {line.split()[1] for line in memory.packages}
+        if memory.database and answered == set(packages):
+            answer = shlex.quote("\n".join(memory.packages))
+            ask = _PACKAGES.format(database=shlex.quote(memory.database), answer=answer, ask=ask.rstrip("\n"))
+        parts.append(ask)
     if units:
         properties = " ".join(f"-p {name}" for name in UNIT_PROPERTIES)
         parts.append(_UNITS.format(properties=properties, names=shlex.join(f"{unit}.service" for unit in units)))
@@ -84,6 +134,29 @@ def parse(output: str, wanted: Sequence[Wanted]) -> dict[Ref, Seen]:
     return {ref: found.get((ref.kind, ref.name), absent[ref.kind]) for ref in refs}
 
 
+def remember(output: str) -> Memory:
+    """What can be relied on the next time; nothing of a script that was cut off."""
+    lines = output.splitlines()
+    if not lines or lines[-1] != END:
+        return Memory()
+    now = next(float(line.split()[1]) for line in lines if line.startswith("clock "))
+    looked = [line for line in lines if line.startswith("file ")]
+    settled = {
+        path: stamp
+        for *_, stamp, path in (line.split(" ", 6) for line in looked)
+        if float(stamp.rpartition(":")[2]) < now - _RACY_SECONDS
+    }
+    sums = {path: digest for digest, path in (line.split("  ", 1) for line in lines if line[64:66] == "  ")}
+    database = [line for line in looked if line.endswith(_RPM_DATABASE)]
+    packages = tuple(line for line in lines if line.startswith(("rpm ", "package ")))
+    whole = bool(database) and all(line.rpartition(" ")[2] in settled for line in database)
+    return Memory(
+        {path: (settled[path], digest) for path, digest in sums.items() if path in settled},
+        "\n".join(database) if whole else "",
+        packages if whole else (),
+    )
+
+
 def boot_time(by_word: dict[str, list[str]]) -> float:
     """When the host booted by its own clock, in Unix seconds: what monotonic times are counted from."""
     now, uptime = by_word["clock"][0].split()
@@ -97,7 +170,7 @@ def files(by_word: dict[str, list[str]]) -> dict[str, SeenFile]:
     contents = {path: base64.b64decode(text) for path, text in _pairs(by_word.get("content", ()))}
     result: dict[str, SeenFile] = {}
     for line in by_word.get("file", ()):
-        raw, owner, group, changed, path = line.split(" ", 4)
+        raw, owner, group, changed, _, path = line.split(" ", 5)
         mode, modified = int(raw, 16), float(changed)
         result[path] = SeenFile(
             sha256=sums.get(path, "") if stat.S_ISREG(mode) else "",

@@ -76,8 +76,9 @@ class Remote(Protocol):
 class SshRemote:
     """A host behind a `Transport`."""
 
-    def __init__(self, transport: Transport, packer: Packer = _PACKER) -> None:
+    def __init__(self, transport: Transport, packer: Packer = _PACKER, memory: observe.Memory | None = None) -> None:
         self._transport, self._packer = transport, packer
+        self.memory = memory  # of the last look; None where there was none
         self._slow = False  # the way there, so that compressing pays
 
     @property
@@ -87,9 +88,10 @@ class SshRemote:
 
     def observe(self, wanted: Sequence[Wanted]) -> Mapping[Ref, Seen]:
         """See `Remote`; raises CommandFailed where the host cannot run the questions at all."""
-        result = self._transport.run(observe.script(wanted), timeout=OBSERVE_SECONDS)
+        result = self._transport.run(observe.script(wanted, self.memory), timeout=OBSERVE_SECONDS)
         if result.status != 0:
             raise CommandFailed(self.name, "looking at the host", result.status, result.stdout, result.stderr)
+        self.memory = observe.remember(result.stdout)
         return observe.parse(result.stdout, wanted)
 
     def perform(self, changes: Sequence[tuple[int, Change]], on_report: OnReport) -> Outcome:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from k8s_installer import fleet, intent, saved, status
+from k8s_installer import fleet, intent, memory, saved, status
 from k8s_installer.cli.console import Exit, Output, print_json, stderr, stdout
 from k8s_installer.cli.rendering import write
 from k8s_installer.cli.verifying import prove
@@ -75,8 +75,11 @@ def connected(asked: Asked) -> Iterator[tuple[Intent, fleet.Connections]]:
 
 def observed(wanted: Intent, connections: fleet.Connections, through: fleet.Through = lambda way: way) -> fleet.Fleet:
     """The fleet that an intent is about, seen; the screen says who has answered."""
+    path = intent.state_folder(wanted.cluster) / "seen.json"
     with _looking(len(connections.dialled)) as tick:
-        return fleet.observe(connections, wanted.desired, tick, through)
+        seen = fleet.observe(connections, wanted.desired, tick, through, memory.load(path))
+    memory.save(path, seen.memories)
+    return seen
 
 
 @contextmanager

@@ -1,12 +1,29 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from k8s_installer import observe
 from k8s_installer.desired.model import Wanted
-from k8s_installer.observe import END, parse, script
-from k8s_installer.resources import File, Kind, Missing, Package, Ref, Resource, SeenFile, SeenPackage, SeenUnit, Unit
+from k8s_installer.memory import load, save
+from k8s_installer.observe import END, Memory, parse, remember, script
+from k8s_installer.resources import (
+    File,
+    Kind,
+    Missing,
+    Package,
+    Ref,
+    Resource,
+    Seen,
+    SeenFile,
+    SeenPackage,
+    SeenUnit,
+    Unit,
+)
 
 # Printed by CentOS 7.9's rpm 4.11 and systemd 219 in this form (the lab's strict wrappers keep to it).
 ANSWERS = f"""\
@@ -88,9 +105,10 @@ def test_nothing_wanted_is_a_question_all_the_same() -> None:
 
 def test_packages_and_units_are_one_question_each() -> None:
     lines = script([*UNITS, *PACKAGES]).splitlines()
-    assert [line.split(" ")[:2] for line in lines[1:-1]] == [["rpm", "-q"], ["echo", "units"], ["systemctl", "show"]]
-    assert lines[1].endswith("etcd docker kubernetes 2>&1")
-    assert "etcd.service docker.service kubelet.service" in lines[3]
+    asked = [line for line in lines if line.startswith(("rpm", "systemctl"))]
+    assert [line.split(" ")[:2] for line in asked] == [["rpm", "-q"], ["systemctl", "show"]]
+    assert asked[0].endswith("etcd docker kubernetes 2>&1")
+    assert "etcd.service docker.service kubelet.service" in asked[1]
 
 
 def test_files_are_seen_as_they_are(tmp_path: Path) -> None:
@@ -120,3 +138,100 @@ def test_files_are_seen_as_they_are(tmp_path: Path) -> None:
     assert {name: file.content for name, file in seen.items() if file.content is not None} == {"other": b"hand-made\n"}
     assert (seen["same"].mode, seen["same"].owner) == (0o640, (tmp_path / "same").owner())
     assert abs(seen["same"].modified_at - (tmp_path / "same").stat().st_mtime) < 1e-6
+
+
+class Machine:
+    """The real script on real files, with programs that count how often they are asked, and for what."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.database = folder / "Packages"
+        self.database.write_bytes(b"1")
+        monkeypatch.setattr(observe, "_RPM_DATABASE", (str(self.database), f"{self.database}-wal"))
+        monkeypatch.setattr(observe, "_RACY_SECONDS", -60.0)  # files of this moment count
+        (folder / "bin").mkdir()
+        for name, body in (
+            ("sha256sum", f'echo "sum $*" >>{folder}/calls; exec /usr/bin/sha256sum "$@"'),
+            ("rpm", f"echo rpm >>{folder}/calls; echo rpm etcd 3.3 1 5; echo package docker is not installed"),
+        ):
+            (folder / "bin" / name).write_text(f"#!/bin/sh\n{body}\n")
+            (folder / "bin" / name).chmod(0o755)
+        self.wanted = [wanted(Kind.PACKAGE, name, Package(name)) for name in ("etcd", "docker")]
+        for name in ("a", "b"):
+            (folder / name).write_bytes(name.encode())
+            self.wanted.append(wanted(Kind.FILE, str(folder / name), File(name.encode())))
+
+    def look(self, memory: Memory) -> tuple[dict[Ref, Seen], Memory, list[str]]:
+        """What is seen, what is remembered of it, and what was asked for it."""
+        calls = self.folder / "calls"
+        calls.write_text("")
+        done = subprocess.run(
+            ["/bin/sh", "-c", script(self.wanted, memory)],
+            env={"PATH": f"{self.folder}/bin:/usr/bin:/bin"}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return parse(done.stdout, self.wanted), remember(done.stdout), calls.read_text().splitlines()
+
+
+def test_what_is_as_it_was_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(tmp_path, monkeypatch)
+    seen, memory, calls = machine.look(Memory())
+    assert calls == [f"sum {tmp_path}/a {tmp_path}/b", "rpm"]
+    again, same, calls = machine.look(memory)
+    assert (again, same, calls) == (seen, memory, [])
+
+
+def test_a_file_that_changed_is_read_though_its_size_and_time_are_as_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(tmp_path, monkeypatch)
+    _, memory, _ = machine.look(Memory())
+    path = tmp_path / "b"
+    before = path.stat()
+    path.write_bytes(b"B")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    seen, memory, calls = machine.look(memory)
+    assert calls == [f"sum {path}"]
+    found = seen[machine.wanted[3].ref]
+    assert isinstance(found, SeenFile)
+    assert (found.sha256, found.content) == (hashlib.sha256(b"B").hexdigest(), b"B")
+    seen, _, calls = machine.look(memory)  # it differs from what is wanted: its content is asked for each time
+    assert calls == [f"sum {path}"]
+    assert seen[machine.wanted[3].ref] == found
+
+
+def test_rpm_is_asked_when_its_database_is_another_or_another_package_is_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(tmp_path, monkeypatch)
+    _, memory, _ = machine.look(Memory())
+    log = tmp_path / "Packages-wal"
+    log.write_bytes(b"")
+    assert machine.look(memory)[2] == ["rpm"]
+    log.unlink()
+    assert machine.look(memory)[2] == []
+    machine.database.write_bytes(b"2")
+    assert machine.look(memory)[2] == ["rpm"]
+    machine.wanted.append(wanted(Kind.PACKAGE, "flannel", Package("flannel")))
+    assert machine.look(machine.look(memory)[1])[2] == ["rpm"]
+
+
+def test_nothing_is_remembered_of_what_could_change_unseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(tmp_path, monkeypatch)
+    monkeypatch.setattr(observe, "_RACY_SECONDS", 2.0)
+    assert machine.look(Memory())[1] == Memory()
+    assert remember("clock 1.0 1.0\nfile") == remember("") == Memory()
+
+
+def test_memory_is_kept_in_a_file_and_a_broken_one_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "seen.json"
+    hosts = {"m1": Memory({"/a": ("1:2:3:4.5", "ab")}, "file 81a4 root root 1 1:2:3:4.5 /db", ("rpm etcd 3.3 1 5",))}
+    assert load(path) == {}
+    save(path, hosts)
+    assert load(path) == hosts
+    assert path.stat().st_mode & 0o777 == 0o600
+    for broken in ("", "[]", '{"m1": {}}', '{"m1": {"sums": {"/a": 1}, "database": "", "packages": []}}'):
+        path.write_text(broken)
+        assert load(path) == {}
+    (tmp_path / "file").write_text("")
+    save(tmp_path / "file" / "seen.json", hosts)
+    assert load(tmp_path / "file" / "seen.json") == {}
