@@ -193,15 +193,15 @@ def test_the_hosts_network_comes_back_behind_the_initscripts() -> None:
     assert {b"PartOf=network.service", b"After=network.service"} <= set(lines)
 
 
-@pytest.mark.parametrize(("version", "pinned"), [("1.5.2", "1.5.2"), ("1.20.2", "1.20.2")])
-def test_kubernetes_packages_are_pinned_and_the_others_are_not(version: str, pinned: str) -> None:
+@pytest.mark.parametrize("version", ["1.5.2", "1.5.7", "1.20.2", "1.20.15"])
+def test_kubernetes_packages_are_pinned_and_the_others_are_not(version: str) -> None:
     packages = {
         ref.name: item.resource.version
         for ref, item in desired(cluster(version)).items()
         if isinstance(item.resource, Package)
     }
     kubernetes = ("kubernetes-client", "kubernetes-master", "kubernetes-node")
-    assert packages == {"etcd": "", "docker": "", **dict.fromkeys(kubernetes, pinned)}
+    assert packages == {"etcd": "", "docker": "", **dict.fromkeys(kubernetes, version)}
 
 
 def test_what_is_the_same_on_every_host_is_rendered_once() -> None:

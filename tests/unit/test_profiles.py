@@ -19,8 +19,8 @@ def test_versions_are_listed_oldest_first() -> None:
 
 
 def test_an_unknown_version_names_those_that_there_are_and_the_nearest() -> None:
-    with pytest.raises(InputError, match=r"unknown Kubernetes version 1\.20\.5: .* 1\.5\.2, 1\.20\.2") as caught:
-        profiles.load("1.20.5")
+    with pytest.raises(InputError, match=r"unknown Kubernetes version 1\.21\.2: .* 1\.5\.2, 1\.20\.2") as caught:
+        profiles.load("1.21.2")
     assert caught.value.hint == "did you mean 1.20.2?"
 
 
@@ -34,6 +34,30 @@ def test_an_unknown_version_of_an_inventory_names_its_line() -> None:
 
 def test_the_profile_of_an_inventory_is_that_of_its_version() -> None:
     assert profiles.profile_of(cluster("1.5.2", "insecure")).version == "1.5.2"
+
+
+@pytest.mark.parametrize(("version", "served_by"), [("1.5.0", "1.5.2"), ("1.5.2", "1.5.2"), ("1.20.15", "1.20.2")])
+def test_a_profile_serves_its_minor_version(version: str, served_by: str) -> None:
+    assert profiles.load(version).version == served_by
+    assert profiles.profile_of(cluster(version)).version == served_by
+
+
+@pytest.mark.parametrize("version", ["1.2.0", "1.20", "1.20.x", "1.20.02", "v1.20.2", "1.20.2-rc.1", "2.20.2", ""])
+def test_what_is_no_version_of_a_known_minor_version_is_unknown(version: str) -> None:
+    with pytest.raises(InputError, match="unknown Kubernetes version"):
+        profiles.load(version)
+
+
+def test_people_are_told_of_a_profile_that_is_another_patch_version_s() -> None:
+    profile = profiles.load("1.20.2")
+    assert profiles.note("1.20.2", profile) == ""
+    assert profiles.note("1.20.15", profile) == "Kubernetes 1.20.15 uses the profile of 1.20 (its flags are 1.20.2's)"
+
+
+@every_profile
+def test_the_packages_are_of_the_inventory_s_version(profile: Profile) -> None:
+    for component in profile.components.values():
+        assert profile.version not in component.packages.values(), "say {{ cluster.version }}"
 
 
 @every_profile
