@@ -62,7 +62,7 @@ def root(
 @app.command(epilog="Example: `k8s-installer validate -i cluster.yaml`")
 def validate(inventory: Inventory, output: Format = Output.TEXT) -> None:
     """Check an inventory: its shape, topology, networks, and every flag against the version's known flags."""
-    from k8s_installer import intent
+    from k8s_installer import intent, profiles
 
     try:
         cluster, profile = intent.checked(inventory)
@@ -70,13 +70,19 @@ def validate(inventory: Inventory, output: Format = Output.TEXT) -> None:
         if output is Output.JSON:
             print_json({"valid": False, "findings": error.message.splitlines()})
         raise
+    note = profiles.note(cluster.version, profile)
     if output is Output.JSON:
-        print_json({"valid": True, "findings": []})
+        notes = [note] if note else []
+        print_json(
+            {"valid": True, "findings": [], "version": cluster.version, "profile": profile.version, "notes": notes}
+        )
         return
     hosts = f"{len(cluster.hosts)} host{'s' * (len(cluster.hosts) != 1)}"
     stdout().print(
         f"{inventory}: valid: Kubernetes {cluster.version} on {hosts} (profile {profile.version})", markup=False
     )
+    if note:
+        stdout().print(note, markup=False)
 
 
 @app.command(

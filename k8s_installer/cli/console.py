@@ -54,6 +54,12 @@ def print_error(error: InstallerError) -> None:
         console.print(words, soft_wrap=True)
 
 
+def print_note(line: str) -> None:
+    """One line that people should know, where there is anything to say."""
+    if line:
+        stderr().print(line, style="yellow", markup=False, soft_wrap=True)
+
+
 def stop(code: Exit) -> typer.Exit:
     """The exception that ends the program with this exit code."""
     return typer.Exit(int(code))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from k8s_installer.cli.console import stderr, stdout
+from k8s_installer import profiles
+from k8s_installer.cli.console import print_note, stderr, stdout
 from k8s_installer.errors import InputError
 from k8s_installer.intent import Intent
 from k8s_installer.resources import File
@@ -12,6 +13,7 @@ from k8s_installer.resources import File
 
 def render(intent: Intent, folder: Path | None, hosts: list[str]) -> None:
     """Write or print every rendered file; secrets are placeholders here."""
+    print_note(profiles.note(intent.cluster.version, intent.profile))
     names = [host.name for host in intent.cluster.hosts]
     unknown = [host for host in hosts if host not in names]
     if unknown:

@@ -101,7 +101,7 @@ def _host(source: Source, fleet: Fleet, host: Host) -> Iterator[Wanted]:
     context = {**source.context, **of_host(host, fleet.first_master)}
     for name, component in layout.components.items():
         turn = _turn(component, host)
-        yield from _packages(named, name, component, turn)
+        yield from _packages(source, named, name, component, turn)
         specs = layout.files[name]
         for path, file in files(source, name, specs, host, context).items():
             yield Wanted(named.files[path], file, name, named.brought_by[path], specs[path].why, turn)
@@ -114,8 +114,10 @@ def _host(source: Source, fleet: Fleet, host: Host) -> Iterator[Wanted]:
             previous = (gate.ref,)
 
 
-def _packages(named: Named, name: str, component: Component, turn: Turn) -> Iterator[Wanted]:
-    for package, version in component.packages.items():
+def _packages(source: Source, named: Named, name: str, component: Component, turn: Turn) -> Iterator[Wanted]:
+    for package, text in component.packages.items():
+        where = f"{name} {source.profile.version}: package {package}"
+        version = source.text(text, source.context, turn.member, where=where)
         because = f"Brings the program, the unit and the user of {name}." if component.unit else component.why
         yield Wanted(named.packages[package], Package(package, version), name, (), because, turn)
 

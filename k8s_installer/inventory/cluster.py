@@ -86,7 +86,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A whole inventory. `folder` is where the file lies: local state and template overrides are beside it."""
+    """A whole inventory. `folder` is where the file lies: state, profiles and templates of the user's are beside it."""
 
     name: str
     version: str

@@ -1,11 +1,14 @@
 """Profiles: one YAML file per Kubernetes version says what that version's packages, files, flags and gates are.
 
+A profile serves the other patch versions of its minor version, too: they differ in faults, not in flags. A version with
+a profile of its own uses that one.
+
 Code knows components, files and flags only as data from here; a version is added by adding a file, see
 docs/adding-a-version.md. Beside the profiles lie `flags/<version>.json`: what each program of a version
 accepts, read from the programs themselves.
 """
 
-from k8s_installer.profiles.load import available, load, profile_of
+from k8s_installer.profiles.load import available, load, note, profile_of
 from k8s_installer.profiles.schema import (
     Component,
     FileSpec,
@@ -15,5 +18,5 @@ from k8s_installer.profiles.schema import (
 )
 
 __all__ = [
-    "Component", "FileSpec", "GateSpec", "Profile", "Style", "available", "load", "profile_of",
+    "Component", "FileSpec", "GateSpec", "Profile", "Style", "available", "load", "note", "profile_of",
 ]  # fmt: skip

@@ -3,52 +3,148 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from k8s_installer.errors import InputError, InventoryError, did_you_mean
 from k8s_installer.inventory import Cluster
-from k8s_installer.profiles.schema import Profile
+from k8s_installer.profiles.schema import Component, Profile, Style
 
-_FOLDER = Path(__file__).parent
-
-
-def available() -> tuple[str, ...]:
-    """The versions that have a profile, oldest first."""
-    return tuple(sorted((path.stem for path in _FOLDER.glob("*.yaml")), key=_numbers))
+_PACKAGED = Path(__file__).parent
+_VERSION = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}")
 
 
-def load(version: str) -> Profile:
-    """The profile of a version.
+def available(folders: Sequence[Path] = ()) -> tuple[str, ...]:
+    """The versions that have a profile, in `folders` or among the packaged ones, oldest first.
 
     Raises:
-        InputError: there is none; the message names those that there are.
+        InputError: a file's name is no version.
     """
-    if version not in available():
-        raise InputError(_unknown(version), hint=did_you_mean(version, available()))
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as quick, where libyaml is there
-    data = yaml.load((_FOLDER / f"{version}.yaml").read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 - a safe one
-    flags = json.loads((_FOLDER / "flags" / f"{version}.json").read_text(encoding="utf-8"))
-    known = {program: frozenset(names) for program, names in flags.items()}
-    return Profile.model_validate({**data, "known_flags": known})
+    found = [path for folder in (*folders, _PACKAGED) for path in folder.glob("*.yaml")]
+    for path in found:
+        if not _VERSION.fullmatch(path.stem):
+            raise InputError(f"{path}: a profile's name is its version with three numbers, as 1.20.2.yaml")
+    return tuple(sorted({path.stem for path in found}, key=_numbers))
+
+
+def load(version: str, folders: Sequence[Path] = ()) -> Profile:
+    """The profile that serves a version: its own, or one of the same minor version, whose programs take the same flags.
+
+    The profile and its flags are each read from the first of `folders` that has the file, else from the packaged ones.
+
+    Raises:
+        InputError: there is none, and the message names those that there are; or what is there is no profile.
+    """
+    there = available(folders)
+    served_by = _serving(version, there)
+    if not served_by:
+        raise InputError(_unknown(version, there), hint=did_you_mean(version, there))
+    return _read(served_by, [*folders, _PACKAGED])
 
 
 def profile_of(cluster: Cluster) -> Profile:
-    """The profile of the cluster's version.
+    """The profile that serves the cluster's version; those of `profiles/` beside its inventory come first.
 
     Raises:
         InventoryError: there is none; the finding names the line of `cluster.version`.
+        InputError: what is there is no profile.
     """
-    if cluster.version not in available():
-        suggestion = did_you_mean(cluster.version, available())
-        raise InventoryError([cluster.origin.finding(("cluster", "version"), _unknown(cluster.version), suggestion)])
-    return load(cluster.version)
+    folders = [cluster.folder / "profiles"]
+    there = available(folders)
+    if not _serving(cluster.version, there):
+        message, suggestion = _unknown(cluster.version, there), did_you_mean(cluster.version, there)
+        raise InventoryError([cluster.origin.finding(("cluster", "version"), message, suggestion)])
+    return load(cluster.version, folders)
+
+
+def note(version: str, profile: Profile) -> str:
+    """What to say where a profile serves a version that is not its own; empty where it is."""
+    if version == profile.version:
+        return ""
+    minor = version.rpartition(".")[0]
+    return f"Kubernetes {version} uses the profile of {minor} (its flags are {profile.version}'s)"
+
+
+def _serving(version: str, there: Sequence[str]) -> str:
+    """The version whose profile serves `version`: the newest of its minor version that is not newer, or the oldest."""
+    if not _VERSION.fullmatch(version):
+        return ""
+    wanted = _numbers(version)
+    same = [other for other in there if _numbers(other)[:2] == wanted[:2]]
+    older = [other for other in same if _numbers(other) <= wanted]
+    return older[-1] if older else next(iter(same), "")
+
+
+def _read(version: str, folders: Sequence[Path]) -> Profile:
+    path = _first(folders, f"{version}.yaml")
+    data, flags = _parsed(path, _yaml), _parsed(_first(folders, f"flags/{version}.json"), json.loads)
+    known = {program: list(named) if isinstance(named, dict) else named for program, named in flags.items()}
+    try:
+        profile = Profile.model_validate({**data, "known_flags": known})
+    except ValidationError as error:
+        found = [f"{path}: {'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in error.errors()]
+        raise InputError("\n".join(found)) from None
+    wrong = [f"{path}: {message}" for message in _wrong(profile, version)]
+    if wrong:
+        raise InputError("\n".join(wrong))
+    return profile
+
+
+def _wrong(profile: Profile, version: str) -> Iterator[str]:
+    """What the shape of a profile does not say: that its names are those of others, and its flags known ones."""
+    if profile.version != version:
+        yield f"version: is {profile.version}, and the file's name says {version}"
+    for name, component in profile.components.items():
+        for other in (*component.after.here, *component.after.everywhere, *component.after.installed):
+            if other not in profile.components:
+                yield f"components.{name}.after: there is no component {other}"
+        for program in _programs(name, component):
+            if program not in profile.known_flags:
+                yield f"components.{name}: the flags of {program} are not in flags/{version}.json"
+        sets, known = component.flags, profile.known_flags.get(name)
+        for flag in {**sets.always, **sets.tls, **sets.insecure, **sets.routes}:
+            if known is not None and flag not in known:
+                yield f"components.{name}.flags: {name} has no flag {flag} in Kubernetes {version}"
+
+
+def _programs(name: str, component: Component) -> Iterable[str]:
+    """The programs whose flags decide what may stand in a component's variables."""
+    if component.accepted_by:
+        return dict.fromkeys(program for programs in component.accepted_by.values() for program in programs)
+    return (name,) if component.style is Style.KUBERNETES and component.variables else ()
+
+
+def _first(folders: Sequence[Path], name: str) -> Path:
+    """The file of this name in the first folder that has it; in the first of all where none does."""
+    return next((folder / name for folder in folders if (folder / name).is_file()), folders[0] / name)
+
+
+def _parsed(path: Path, parse: Callable[[str], object]) -> dict[str, Any]:
+    try:
+        data = parse(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, yaml.YAMLError) as error:
+        raise InputError(f"cannot read {path}: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: must be a mapping")
+    return data
+
+
+def _yaml(text: str) -> object:
+    # ten times as quick, where libyaml is there
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(text, Loader=loader)  # noqa: S506 - a safe one
 
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
-def _unknown(version: str) -> str:
-    return f"unknown Kubernetes version {version}: there are profiles for {', '.join(available())}"
+def _unknown(version: str, there: Sequence[str]) -> str:
+    return f"unknown Kubernetes version {version}: there are profiles for {', '.join(there)}"

@@ -12,6 +12,7 @@ import pytest
 from k8s_installer import __version__
 from tests.unit.test_inventory import GOOD
 
+HERE = str(Path(__file__).parents[2])  # this checkout, wherever the installed package is
 TEN_LINES = GOOD.replace('"1.5.2"', '"1.20.2"')
 
 
@@ -23,7 +24,7 @@ def installer(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]
         text=True,
         check=False,
         cwd=folder,
-        env={"PATH": "/usr/bin:/bin", "NO_COLOR": "1", "COLUMNS": "140", "HOME": str(folder)},
+        env={"PATH": "/usr/bin:/bin", "NO_COLOR": "1", "COLUMNS": "140", "HOME": str(folder), "PYTHONPATH": HERE},
     )
 
 
@@ -65,11 +66,24 @@ def test_a_mistake_is_exit_code_2_on_stderr_and_touches_nothing(command: str, fo
 
 
 def test_a_version_without_a_profile_is_told(folder: Path) -> None:
-    (folder / "cluster.yaml").write_text(TEN_LINES.replace("1.20.2", "1.20.1"))
+    (folder / "cluster.yaml").write_text(TEN_LINES.replace("1.20.2", "1.21.2"))
     done = installer("plan", "-i", "cluster.yaml", folder=folder)
     assert done.returncode == 2
-    assert "cluster.yaml:3: unknown Kubernetes version 1.20.1" in done.stderr
+    assert "cluster.yaml:3: unknown Kubernetes version 1.21.2" in done.stderr
     assert "did you mean 1.20.2?" in done.stderr
+
+
+def test_a_profile_of_another_patch_version_is_told_of_in_one_line(folder: Path) -> None:
+    (folder / "cluster.yaml").write_text(TEN_LINES.replace("1.20.2", "1.20.15"))
+    note = "Kubernetes 1.20.15 uses the profile of 1.20 (its flags are 1.20.2's)"
+    done = installer("validate", "-i", "cluster.yaml", folder=folder)
+    assert done.stdout.splitlines()[1:] == [note]
+    data = json.loads(installer("validate", "-i", "cluster.yaml", "-o", "json", folder=folder).stdout)
+    assert data == {"valid": True, "findings": [], "version": "1.20.15", "profile": "1.20.2", "notes": [note]}
+    assert installer("render", "-i", "cluster.yaml", "-o", "out", folder=folder).stderr.splitlines()[0] == note
+    for command in ("plan", "apply --yes"):  # and stop at the templates, before any host is asked
+        done = installer(*command.split(), "-i", "cluster.yaml", "--templates", "none", folder=folder)
+        assert done.stderr.splitlines() == [note, "error: --templates: there is no folder none"]
 
 
 def test_a_template_with_a_mistake_is_told_before_any_key_is_made(folder: Path) -> None:

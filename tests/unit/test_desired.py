@@ -8,7 +8,7 @@ from k8s_installer import inventory, pki, profiles
 from k8s_installer.desired import Desired, desire
 from k8s_installer.errors import InventoryError, TemplateError
 from k8s_installer.graph import ordered
-from k8s_installer.inventory import Cluster
+from k8s_installer.inventory import Cluster, Role
 from k8s_installer.pki import Pki
 from k8s_installer.render import Renderer
 from k8s_installer.resources import Check, File, Gate, Kind, Package, Ref, Unit
@@ -193,15 +193,15 @@ def test_the_hosts_network_comes_back_behind_the_initscripts() -> None:
     assert {b"PartOf=network.service", b"After=network.service"} <= set(lines)
 
 
-@pytest.mark.parametrize(("version", "pinned"), [("1.5.2", "1.5.2"), ("1.20.2", "1.20.2")])
-def test_kubernetes_packages_are_pinned_and_the_others_are_not(version: str, pinned: str) -> None:
+@pytest.mark.parametrize("version", ["1.5.2", "1.5.7", "1.20.2", "1.20.15"])
+def test_kubernetes_packages_are_pinned_and_the_others_are_not(version: str) -> None:
     packages = {
         ref.name: item.resource.version
         for ref, item in desired(cluster(version)).items()
         if isinstance(item.resource, Package)
     }
     kubernetes = ("kubernetes-client", "kubernetes-master", "kubernetes-node")
-    assert packages == {"etcd": "", "docker": "", **dict.fromkeys(kubernetes, pinned)}
+    assert packages == {"etcd": "", "docker": "", **dict.fromkeys(kubernetes, version)}
 
 
 def test_what_is_the_same_on_every_host_is_rendered_once() -> None:
@@ -318,11 +318,30 @@ def test_every_example_inventory_works(path: Path) -> None:
     assert desired(inventory.load(path))
 
 
-def test_a_leader_is_waited_for_only_where_one_is_elected() -> None:
-    def leases(version: str, security: str) -> int:
-        wanted = desired(cluster(version, security))
-        return sum(
-            isinstance(item.resource, Gate) and item.resource.check is Check.LEASE_HELD for item in wanted.values()
+@pytest.mark.parametrize(("version", "security"), MODES)
+def test_a_leader_is_waited_for_wherever_one_is_elected(version: str, security: str) -> None:
+    gates = [item.resource for item in desired(cluster(version, security)).values() if isinstance(item.resource, Gate)]
+    assert [gate.unit for gate in gates if gate.check is Check.LEASE_HELD] == [
+        "kube-controller-manager",
+        "kube-scheduler",
+    ]
+
+
+def test_in_1_5_an_address_is_the_inventory_s_in_both_modes() -> None:
+    for security in ("insecure", "tls"):
+        wanted = desired(cluster("1.5.2", security))
+        apiserver = file(wanted, "m1", "/etc/kubernetes/apiserver").content
+        assert b"--advertise-address=10.77.0.11" in apiserver
+        assert b"--kubelet-preferred-address-types=InternalIP,Hostname" in apiserver
+        assert b" --node-ip=10.77.0.21" in file(wanted, "n1", "/etc/kubernetes/kubelet").content
+
+
+def test_in_1_5_the_apiserver_asks_a_quorum_of_several_etcd_members() -> None:
+    def asks(topology: str) -> bool:
+        lab = cluster("1.5.2", topology=topology)
+        return (
+            b" --etcd-quorum-read=true"
+            in file(desired(lab), lab.having(Role.MASTER)[0].name, "/etc/kubernetes/apiserver").content
         )
 
-    assert [leases(*mode) for mode in (("1.5.2", "insecure"), ("1.5.2", "tls"), ("1.20.2", "tls"))] == [0, 2, 2]
+    assert [asks(topology) for topology in ("one-master-two-nodes", "etcd-apart")] == [False, True]

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -19,8 +22,8 @@ def test_versions_are_listed_oldest_first() -> None:
 
 
 def test_an_unknown_version_names_those_that_there_are_and_the_nearest() -> None:
-    with pytest.raises(InputError, match=r"unknown Kubernetes version 1\.20\.5: .* 1\.5\.2, 1\.20\.2") as caught:
-        profiles.load("1.20.5")
+    with pytest.raises(InputError, match=r"unknown Kubernetes version 1\.21\.2: .* 1\.5\.2, 1\.20\.2") as caught:
+        profiles.load("1.21.2")
     assert caught.value.hint == "did you mean 1.20.2?"
 
 
@@ -34,6 +37,115 @@ def test_an_unknown_version_of_an_inventory_names_its_line() -> None:
 
 def test_the_profile_of_an_inventory_is_that_of_its_version() -> None:
     assert profiles.profile_of(cluster("1.5.2", "insecure")).version == "1.5.2"
+
+
+@pytest.mark.parametrize(("version", "served_by"), [("1.5.0", "1.5.2"), ("1.5.2", "1.5.2"), ("1.20.15", "1.20.2")])
+def test_a_profile_serves_its_minor_version(version: str, served_by: str) -> None:
+    assert profiles.load(version).version == served_by
+    assert profiles.profile_of(cluster(version)).version == served_by
+
+
+@pytest.mark.parametrize("version", ["1.2.0", "1.20", "1.20.x", "1.20.02", "v1.20.2", "1.20.2-rc.1", "2.20.2", ""])
+def test_what_is_no_version_of_a_known_minor_version_is_unknown(version: str) -> None:
+    with pytest.raises(InputError, match="unknown Kubernetes version"):
+        profiles.load(version)
+
+
+def own(folder: Path, version: str = "1.99.0", *, text: str = "", flags: str = "") -> Path:
+    """A folder with a profile of somebody's own, made of 1.20.2's."""
+    packaged = Path(profiles.__file__).parent
+    (folder / "flags").mkdir(parents=True, exist_ok=True)
+    of_packaged = (
+        (packaged / "1.20.2.yaml").read_text(encoding="utf-8").replace('version: "1.20.2"', f'version: "{version}"')
+    )
+    (folder / f"{version}.yaml").write_text(text or of_packaged, encoding="utf-8")
+    of_packaged = (packaged / "flags/1.20.2.json").read_text(encoding="utf-8")
+    (folder / "flags" / f"{version}.json").write_text(flags or of_packaged, encoding="utf-8")
+    return folder
+
+
+def test_of_several_profiles_of_a_minor_version_the_nearest_older_one_serves(tmp_path: Path) -> None:
+    for version in ("1.98.0", "1.99.2", "1.99.8", "1.99.10"):
+        own(tmp_path, version)
+    assert profiles.available([tmp_path]) == (*profiles.available(), "1.98.0", "1.99.2", "1.99.8", "1.99.10")
+    asked = ("1.99.1", "1.99.2", "1.99.7", "1.99.8", "1.99.9", "1.99.10", "1.99.15")
+    assert [profiles.load(version, [tmp_path]).version for version in asked] == [
+        "1.99.2", "1.99.2", "1.99.2", "1.99.8", "1.99.8", "1.99.10", "1.99.10",
+    ]  # fmt: skip
+
+
+def test_profiles_beside_the_inventory_come_first_each_file_for_itself(tmp_path: Path) -> None:
+    folder = own(tmp_path / "profiles", "1.20.2")
+    lab = replace(cluster("1.20.2"), folder=tmp_path)
+    assert profiles.profile_of(lab) == profiles.load("1.20.2")
+    (folder / "flags" / "1.20.2.json").unlink()
+    path = folder / "1.20.2.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("k8s.gcr.io/pause:3.2", "mine:1"), encoding="utf-8")
+    assert profiles.profile_of(lab).pause_image == "mine:1"
+    assert profiles.load("1.20.2").pause_image == "k8s.gcr.io/pause:3.2"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('version: "1.99.0"', 'version: "1.99.1"', "{path}: version: is 1.99.1, and the file's name says 1.99.0"),
+        ("cgroup_driver: systemd", "cgroup-driver: systemd", "{path}: cgroup-driver: Extra inputs are not permitted"),
+        ("after: {here: [docker]}", "after: {here: [dokker]}", "{path}: components.kubelet.after: there is no component dokker"),
+        (
+            "        node-ip:", "        nodeip:",
+            "{path}: components.kubelet.flags: kubelet has no flag nodeip in Kubernetes 1.99.0",
+        ),
+        ("components:\n", "components: [\n", "cannot read {path}: while parsing"),
+    ],
+    ids=["another version", "an unknown key", "an unknown component", "an unknown flag", "no YAML"],
+)  # fmt: skip
+def test_what_is_wrong_in_a_profile_is_told(tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = own(tmp_path) / "1.99.0.yaml"
+    text = path.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        profiles.load("1.99.0", [tmp_path])
+    assert message.format(path=path) in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("{", "cannot read {path}: Expecting property name"),
+        ("[]", "{path}: must be a mapping"),
+        ('{"kubelet": 5}', "1.99.0.yaml: known_flags.kubelet: Input should be a valid "),
+        ('{"kubelet": {}}', "components.kube-proxy: the flags of kube-proxy are not in flags/1.99.0.json"),
+        ('{"kubelet": {}}', "components.kubernetes: the flags of kube-proxy are not in flags/1.99.0.json"),
+    ],
+)
+def test_what_is_wrong_in_a_list_of_flags_is_told(tmp_path: Path, flags: str, message: str) -> None:
+    path = own(tmp_path, flags=flags) / "flags" / "1.99.0.json"
+    with pytest.raises(InputError) as caught:
+        profiles.load("1.99.0", [tmp_path])
+    assert message.format(path=path) in caught.value.message
+
+
+def test_a_profile_without_flags_and_one_that_is_named_for_no_version_are_told(tmp_path: Path) -> None:
+    flags = own(tmp_path) / "flags" / "1.99.0.json"
+    flags.unlink()
+    with pytest.raises(InputError, match=rf"^cannot read {flags}: No such file or directory$"):
+        profiles.load("1.99.0", [tmp_path])
+    (tmp_path / "1.99.yaml").write_text("", encoding="utf-8")
+    with pytest.raises(InputError, match=r"/1\.99\.yaml: a profile's name is its version with three numbers"):
+        profiles.available([tmp_path])
+
+
+def test_people_are_told_of_a_profile_that_is_another_patch_version_s() -> None:
+    profile = profiles.load("1.20.2")
+    assert profiles.note("1.20.2", profile) == ""
+    assert profiles.note("1.20.15", profile) == "Kubernetes 1.20.15 uses the profile of 1.20 (its flags are 1.20.2's)"
+
+
+@every_profile
+def test_the_packages_are_of_the_inventory_s_version(profile: Profile) -> None:
+    for component in profile.components.values():
+        assert profile.version not in component.packages.values(), "say {{ cluster.version }}"
 
 
 @every_profile
