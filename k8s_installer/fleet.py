@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from k8s_installer import status
+from k8s_installer import preflight, status
 from k8s_installer.desired.model import Desired, Wanted
 from k8s_installer.errors import CommandFailed, HostError, HostsError, InstallerError
 from k8s_installer.gates import Answer
@@ -150,6 +151,40 @@ def statuses(
             on_host(name)
 
     return dict(connections.pool.map(ask, connections.dialled))
+
+
+def preflights(
+    hosts: Iterable[str], way: Callable[[str], Transport], needs: Mapping[str, preflight.Needs], on_host: OnHost
+) -> dict[str, preflight.Answers | HostError | None]:
+    """Ask hosts what could be in the way of an install, by one script each; None stands for half an answer.
+
+    Args:
+        hosts: whom to ask.
+        way: gives the connection to a host, or raises a HostError.
+        needs: what is wanted of each host.
+        on_host: called with a host's name when it has answered, from the threads that ask.
+    """
+
+    def ask(name: str) -> tuple[str, preflight.Answers | HostError | None]:
+        try:
+            return name, _preflight(way(name), needs[name])
+        except HostError as error:
+            return name, error
+        finally:
+            on_host(name)
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        return dict(pool.map(ask, hosts))
+
+
+def _preflight(transport: Transport, needs: preflight.Needs) -> preflight.Answers | None:
+    heard: list[float] = []
+    result = transport.run(
+        preflight.script(needs),
+        timeout=preflight.seconds(needs),
+        on_line=lambda _line: None if heard else heard.append(time.time()),
+    )
+    return preflight.parse(result.stdout, heard[0]) if heard else None
 
 
 def _by_host(desired: Desired) -> Mapping[str, list[Wanted]]:

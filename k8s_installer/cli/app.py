@@ -108,6 +108,17 @@ def render(
 
 
 @app.command(
+    epilog="Example: `k8s-installer preflight -i cluster.yaml`. Exit code 1: something would stop an install. "
+    "docs/preflight.md explains every finding by its id."
+)
+def preflight(inventory: Inventory, templates: Templates = None, output: Format = Output.TEXT) -> None:
+    """Find what would stop an install, on all hosts and between them, each with its fix. Changes nothing."""
+    from k8s_installer.cli import flows, preflighting
+
+    raise stop(preflighting.check(flows.Asked(inventory, templates), output))
+
+
+@app.command(
     epilog="Examples: `k8s-installer plan -i cluster.yaml`, `k8s-installer plan -i cluster.yaml -o plan.json`. "
     "Exit code 3 says that changes are pending."
 )
@@ -151,6 +162,9 @@ def apply(
         str, typer.Option(metavar="COMPONENT,...", help="Only these components; nothing is verified.")
     ] = "",
     rollback: Annotated[bool, typer.Option(help="Undo a turn whose service or gate fails.")] = True,
+    preflight: Annotated[
+        bool, typer.Option(help="Where packages are missing, first find what would stop their install.")
+    ] = True,
     break_lock: BreakLock = False,
     output: Format = Output.TEXT,
 ) -> None:
@@ -160,8 +174,8 @@ def apply(
 
     options = applying.Options(
         asked=flows.Asked(inventory, templates), began=time.monotonic(), output=output, saved_plan=planfile,
-        batch=Batch.parse(batch), yes=yes, verify=verify, roll_back=rollback, break_lock=break_lock,
-        limit=limit, only=only,
+        batch=Batch.parse(batch), yes=yes, verify=verify, roll_back=rollback, preflight=preflight,
+        break_lock=break_lock, limit=limit, only=only,
     )  # fmt: skip
     _require_consent(yes or planfile is not None)
     raise stop(applying.apply(options))

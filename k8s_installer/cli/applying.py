@@ -14,6 +14,7 @@ from k8s_installer import fleet, journal, lock, rollback, saved
 from k8s_installer.apply import Event, Run, State
 from k8s_installer.cli.console import Exit, Output, print_json, stderr, stdout
 from k8s_installer.cli.flows import Asked, checked, observed, print_plan
+from k8s_installer.cli.preflighting import before_install
 from k8s_installer.cli.stopping import stop_on_ctrl_c
 from k8s_installer.cli.verifying import prove
 from k8s_installer.desired.select import chosen, of_components, on_members
@@ -43,6 +44,7 @@ class Options:
     yes: bool = False
     verify: bool = True
     roll_back: bool = True
+    preflight: bool = True
     break_lock: bool = False
     limit: str = ""
     only: str = ""
@@ -79,7 +81,12 @@ def _apply(intent: Intent, connections: Connections, options: Options, trace: Tr
         _require_same(options.saved_plan, reached, made)
     if not made:
         return _unchanged(reached, seen, options, trace, lost)
-    return _change(reached, made, seen, options, trace, lost)
+    asking = 0.0
+    if options.preflight:
+        fits, asking = before_install(reached, made, seen, options.asked.inventory, options.output)
+        if not fits:
+            return Exit.FAILED
+    return _change(reached, made, seen, options, trace, lost, asking)
 
 
 def roll_back(options: Options) -> Exit:
@@ -122,9 +129,15 @@ def _kept(change: journal.PastChange) -> Kept | None:
 
 
 def _change(
-    intent: Intent, made: Plan, seen: fleet.Fleet, options: Options, trace: Trace, lost: threading.Event
+    intent: Intent,
+    made: Plan,
+    seen: fleet.Fleet,
+    options: Options,
+    trace: Trace,
+    lost: threading.Event,
+    asking: float,
 ) -> Exit:
-    """Show, ask, carry out, prove, and say what came of it."""
+    """Show, ask, carry out, prove, and say what came of it; `asking` is how long preflight took."""
     if options.output is Output.TEXT:
         print_plan(intent, made, full=False)
     _say_left_out(seen)
@@ -143,8 +156,9 @@ def _change(
     if broken:
         stderr().print(ending.failed(made, run, undone, options.asked.inventory, trace.path), soft_wrap=True)
     else:
-        total, proven = time.monotonic() - began, proof.seconds if proof else 0.0
-        stderr().print(ending.applied(made, run, proven, total, options.asked.inventory), soft_wrap=True)
+        around = {"preflight": asking, "verify": proof.seconds if proof else 0.0}
+        total = time.monotonic() - began
+        stderr().print(ending.applied(made, run, around, total, options.asked.inventory), soft_wrap=True)
     _say_left_out(seen)
     return Exit.DONE if well else Exit.FAILED
 

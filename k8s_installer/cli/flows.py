@@ -57,7 +57,7 @@ def verify(asked: Asked, output: Output) -> Exit:
 
 def show_status(asked: Asked, output: Output) -> Exit:
     """Ask every host, and show what differs; a host that cannot be reached differs."""
-    with connected(asked) as (wanted, connections), _looking(len(connections.dialled)) as tick:
+    with connected(asked) as (wanted, connections), looking(len(connections.dialled)) as tick:
         found = status.assess(wanted.desired, fleet.statuses(connections, wanted.desired, tick))
     if output is Output.JSON:
         print_json(status_report.data(found))
@@ -88,14 +88,14 @@ def checked(asked: Asked) -> tuple[Cluster, profiles.Profile]:
 def observed(wanted: Intent, connections: fleet.Connections, through: fleet.Through = lambda way: way) -> fleet.Fleet:
     """The fleet that an intent is about, seen; the screen says who has answered."""
     path = intent.state_folder(wanted.cluster) / "seen.json"
-    with _looking(len(connections.dialled)) as tick:
+    with looking(len(connections.dialled)) as tick:
         seen = fleet.observe(connections, wanted.desired, tick, through, memory.load(path))
     memory.save(path, seen.memories)
     return seen
 
 
 @contextmanager
-def _looking(count: int) -> Iterator[fleet.OnHost]:
+def looking(count: int) -> Iterator[fleet.OnHost]:
     """Say on the screen how many hosts have answered; call what this gives for each."""
     answered: list[str] = []
     with stderr().status(f"looking at {count} hosts") as spinner:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Group
@@ -16,19 +16,21 @@ from k8s_installer.report.text import change_words
 from k8s_installer.resources import Gate, Unit
 
 
-def applied(plan: Plan, run: Run, verifying: float, total: float, inventory: Path) -> Group:
-    """After success: time by phase, in total, and how much of it was ours. Times are seconds."""
+def applied(plan: Plan, run: Run, around: Mapping[str, float], total: float, inventory: Path) -> Group:
+    """After success: time by phase, in total, and how much of it was ours. Times are seconds.
+
+    Of `around`, which are the hosts' times before and behind the run (`preflight`, `verify`), 0 is not shown.
+    """
     lines = [Text("Time by phase", "bold")]
-    spans = timing.phases(plan, run)
-    if verifying:
-        spans["verify"] = verifying
+    spans = {"preflight": around["preflight"], **timing.phases(plan, run), "verify": around["verify"]}
+    spans = {name: seconds for name, seconds in spans.items() if seconds or name not in around}
     width = max(len(name) for name in spans)
     lines += [Text(f"  {name:<{width}}  {seconds:6.1f} s") for name, seconds in spans.items()]
-    waiting = timing.waiting(plan, run) + verifying
+    waiting = timing.waiting(plan, run) + sum(around.values())
     lines.append(
         Text(
             f"Done in {total:.1f} s: {waiting:.1f} s in which some host was at yum, at a service's start, becoming "
-            f"healthy or being verified, {total - waiting:.1f} s of our own.",
+            f"healthy, being looked over or verified, {total - waiting:.1f} s of our own.",
             "bold green",
         )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -39,7 +40,9 @@ def test_the_version_is_printed(folder: Path) -> None:
     assert (done.returncode, done.stdout) == (0, f"k8s-installer {__version__}\n")
 
 
-@pytest.mark.parametrize("command", ["validate", "render", "plan", "apply", "verify", "rollback", "status"])
+@pytest.mark.parametrize(
+    "command", ["validate", "render", "preflight", "plan", "apply", "verify", "rollback", "status"]
+)
 def test_every_command_shows_an_example(command: str, folder: Path) -> None:
     done = installer(command, "--help", folder=folder)
     assert done.returncode == 0
@@ -53,7 +56,9 @@ def test_a_valid_inventory_is_said_to_be_so(folder: Path) -> None:
     assert json.loads(installer("validate", "-i", "cluster.yaml", "-o", "json", folder=folder).stdout)["valid"] is True
 
 
-@pytest.mark.parametrize("command", ["validate", "render", "plan", "apply --yes", "verify", "rollback --yes", "status"])
+@pytest.mark.parametrize(
+    "command", ["validate", "render", "preflight", "plan", "apply --yes", "verify", "rollback --yes", "status"]
+)
 def test_a_mistake_is_exit_code_2_on_stderr_and_touches_nothing(command: str, folder: Path) -> None:
     (folder / "cluster.yaml").write_text(TEN_LINES.replace("max-pods", "max-podz"))
     done = installer(*command.split(), "-i", "cluster.yaml", folder=folder)
@@ -126,6 +131,20 @@ def test_a_folder_that_cannot_be_written_is_told(folder: Path) -> None:
     done = installer("render", "-i", "cluster.yaml", "-o", "out", folder=folder)
     assert done.returncode == 2
     assert "cannot write out/" in done.stderr
+
+
+def test_preflight_makes_a_finding_of_hosts_that_cannot_be_reached_and_no_keys(folder: Path) -> None:
+    text = re.sub(r"address: [\d.]+", "address: 127.0.0.1, ssh: {port: 1}", TEN_LINES, count=1)
+    only = re.sub(r"(?m)^  n\d: .*\n", "", text.replace("roles: [etcd, master]", "roles: [etcd, master, node]"))
+    (folder / "cluster.yaml").write_text(only)
+    done = installer("preflight", "-i", "cluster.yaml", "-o", "json", folder=folder)
+    assert done.returncode == 1, done.stderr
+    found = json.loads(done.stdout)
+    assert [(item["id"], item["host"]) for item in found["findings"]] == [("unreachable", "m1")]
+    shown = installer("preflight", "-i", "cluster.yaml", folder=folder).stdout
+    assert shown.startswith("error   unreachable  m1: the host cannot be logged in to")
+    assert "1 host: 1 error, 0 warnings." in shown
+    assert not list(folder.rglob(".k8s-installer"))
 
 
 def test_no_arguments_show_the_help(folder: Path) -> None:

@@ -127,11 +127,15 @@ def test_time_is_told_by_phase_and_by_whose_it_was() -> None:
     plan, run = events()
     assert timing.phases(plan, run) == {CONFIG: 0.5, "kube-apiserver": 2.0, "kube-apiserver is ready": 3.0}
     assert timing.waiting(plan, run) == 5.0
-    shown = printed(ending.applied(plan, run, verifying=2.0, total=8.0, inventory=Path("c.yaml")), width=300)
+    around = {"preflight": 0.5, "verify": 1.5}
+    shown = printed(ending.applied(plan, run, around, total=8.0, inventory=Path("c.yaml")), width=300)
     assert "Done in 8.0 s: 7.0 s in which some host was at yum" in shown
     assert "1.0 s of our own." in shown
-    assert "verify" in shown
-    assert "verify" not in printed(ending.applied(plan, run, verifying=0.0, total=8.0, inventory=Path("c.yaml")))
+    phases = [line.split()[0] for line in shown.splitlines()[1:-2]]
+    assert (phases[0], phases[-1]) == ("preflight", "verify")
+    nothing = printed(ending.applied(plan, run, dict.fromkeys(around, 0.0), total=8.0, inventory=Path("c.yaml")))
+    assert "preflight" not in nothing
+    assert "verify" not in nothing
 
 
 def test_work_at_the_same_time_on_two_hosts_counts_once() -> None:

@@ -1,0 +1,67 @@
+"""What `preflight` does, and what `apply` does of it before it installs anything."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from k8s_installer import fleet, intent, preflight
+from k8s_installer.cli.console import Exit, Output, print_json, stderr, stdout
+from k8s_installer.cli.flows import Asked, checked, looking
+from k8s_installer.intent import Intent
+from k8s_installer.inventory import Role
+from k8s_installer.plan import Action, Plan
+from k8s_installer.preflight import Preflight, Severity
+from k8s_installer.report import preflight as report
+
+
+def check(asked: Asked, output: Output) -> Exit:
+    """Ask every host what would stop an install; no key is made, for nothing is sent."""
+    cluster, profile = checked(asked)
+    with fleet.connecting(cluster.hosts) as connections, looking(len(cluster.hosts)) as tick:
+        wanted = intent.desire(cluster, profile, asked.templates, None)
+        needs = preflight.needs(cluster, profile, wanted.desired)
+        answers = fleet.preflights(needs, lambda name: connections.dialled[name].result(), needs, tick)
+    found = preflight.assess(cluster, needs, answers)
+    if output is Output.JSON:
+        print_json(report.data(found))
+    else:
+        stdout().print(report.lines(found, asked.inventory))
+    return Exit.FAILED if found.having(Severity.ERROR) else Exit.DONE
+
+
+def before_install(
+    wanted: Intent, made: Plan, seen: fleet.Fleet, inventory: Path, output: Output
+) -> tuple[bool, float]:
+    """Ask the hosts on which the plan installs packages, before it does; where there are none, nobody is asked.
+
+    Masters and etcd's members are asked beside them: whether they reach the new hosts, and what time it is.
+
+    Returns:
+        whether the install may go on, and how many seconds hosts were asked.
+    """
+    began = time.monotonic()
+    new = {change.ref.host for change in made.changes if change.action is Action.INSTALL}
+    if not new:
+        return True, 0.0
+    cluster = wanted.cluster
+    witnesses = [*cluster.having(Role.ETCD), *cluster.having(Role.MASTER)]
+    asked = [host.name for host in cluster.hosts if host.name in new or host in witnesses]
+    needs = preflight.needs(cluster, wanted.profile, wanted.desired)
+    with looking(len(asked)) as tick:
+        answers = fleet.preflights(asked, seen.transports.__getitem__, needs, tick)
+    found = preflight.assess(cluster, needs, answers, about=new)
+    return _shown(found, inventory, output), time.monotonic() - began
+
+
+def _shown(found: Preflight, inventory: Path, output: Output) -> bool:
+    """Say what was found, if anything; whether the install may go on."""
+    stops = bool(found.having(Severity.ERROR))
+    if stops and output is Output.JSON:
+        print_json({"preflight": report.data(found)})
+    elif found.findings:
+        stderr().print(report.lines(found, inventory, again=False), soft_wrap=True)
+    if stops:
+        words = f"nothing was changed; mend the errors, then: k8s-installer apply -i {inventory}"
+        stderr().print(f"{words}    (--no-preflight skips this)", markup=False, soft_wrap=True)
+    return not stops

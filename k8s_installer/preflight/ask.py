@@ -1,0 +1,290 @@
+"""The one script that asks a host for everything at once, and the parser of its answer. Pure.
+
+Every question is a command of CentOS 7, and every answer a line with a word in front. The script reads only, but for
+yum's own cache, and for a temporary file of 90 KB that it writes where etcd's data will be, and removes; both only
+where packages are missing.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import IPv4Interface
+from itertools import pairwise
+
+from k8s_installer.inventory import Role
+from k8s_installer.preflight.model import Answers, Disk, Listener, Needs, Yum
+from k8s_installer.preflight.tables import (
+    DISK_MIB,
+    ENGINES,
+    FIREWALL,
+    FOREIGN,
+    LEFTOVERS,
+    LINK_SECONDS,
+    LINKS_AT_ONCE,
+    MODULES,
+    NAME_SECONDS,
+    OWN_TOOLS,
+    SYNC_BYTES,
+    SYNC_SECONDS,
+    SYNC_WRITES,
+    TOOLS,
+    YUM_SECONDS,
+)
+
+END = "end-of-preflight"
+
+_SYSTEM = f"""\
+echo "clock $(date +%s.%N)"
+sed 's/^/os /' /etc/os-release 2>/dev/null
+systemctl --version 2>/dev/null | sed -n '1p'
+echo "kernel $(uname -r)"
+echo "machine $(uname -m)"
+sed -n 's/^MemTotal:/memory/p' /proc/meminfo
+echo "cpus $(nproc)"
+sed -n '2,$s/^/swap /p' /proc/swaps
+echo "hostname $(uname -n)"
+timeout {NAME_SECONDS} getent hosts "$(uname -n)" >/dev/null && echo resolves
+if grep -q '^nameserver' /etc/resolv.conf 2>/dev/null; then
+  timeout {NAME_SECONDS} getent hosts k8s-installer.invalid >/dev/null
+  [ $? != 124 ] || echo 'name-server silent'
+else
+  echo 'name-server none'
+fi
+for id in /etc/machine-id /proc/sys/kernel/random/boot_id /sys/class/dmi/id/product_uuid; do
+  [ -r $id ] && echo "id ${{id##*/}} $(cat $id)"
+done
+ip -4 -o addr show 2>/dev/null | sed 's/^/address /'
+[ "$(cat /sys/fs/selinux/enforce 2>/dev/null)" = 1 ] && echo enforcing
+for module in {" ".join(MODULES)}; do
+  [ -d /sys/module/$module ] || modprobe -n -q $module 2>/dev/null || echo "no-module $module"
+done
+for tool in {" ".join([*TOOLS, *OWN_TOOLS])}; do command -v $tool >/dev/null || echo "no-tool $tool"; done
+for unit in {" ".join([*ENGINES, FIREWALL])}; do systemctl is-active --quiet $unit && echo "active $unit"; done
+nearest() {{
+  there=$1
+  while [ ! -d "$there" ]; do there=${{there%/*}}; there=${{there:-/}}; done
+}}
+for path in {" ".join(path for path, _ in DISK_MIB)}; do
+  nearest $path
+  df -Pk "$there" | sed -n "2s|^|space $path |p"
+  df -Pi "$there" | sed -n "2s|^|inodes $path |p"
+done
+for path in {" ".join(LEFTOVERS)}; do
+  find $path -mindepth 1 -maxdepth 1 ! -name lost+found 2>/dev/null | sort | head -n 3 | sed "s|^|data $path |"
+done
+"""
+_PORTS = """\
+listening=$(ss -ltnp 2>/dev/null | grep -E ':({ports}) ')
+printf '%s\\n' "$listening" | sed 's/^/listen /'
+for pid in $(printf '%s\\n' "$listening" | grep -o 'pid=[0-9]*' | sort -u); do
+  unit=$(grep -o '/system\\.slice/.*\\.service' /proc/${{pid#pid=}}/cgroup 2>/dev/null | tail -n 1)
+  echo "pid ${{pid#pid=}} ${{unit##*/}}"
+done
+"""
+_UNITS = """\
+for unit in {units}; do
+  [ -e /etc/systemd/system/$unit.service ] && echo "unit-file /etc/systemd/system/$unit.service"
+done
+"""
+_PACKAGES = """\
+rpm -q --qf 'rpm %{{NAME}} %{{VERSION}}\\n' {all} 2>&1
+missing=$(rpm -q {wanted} 2>/dev/null | sed -n 's/^package \\(.*\\) is not installed$/\\1/p')
+"""
+_SYNC = f"""\
+if [ -n "$missing" ]; then
+  nearest /var/lib/etcd
+  if file=$(umask 077; mktemp "$there/.k8s-installer.XXXXXX" 2>/dev/null); then
+    echo "sync $(timeout {SYNC_SECONDS} dd if=/dev/zero of="$file" bs={SYNC_BYTES} count={SYNC_WRITES} \
+oflag=dsync 2>&1 | tail -n 1)"
+    rm -f "$file"
+  fi
+fi
+"""
+# Both take seconds, so they are asked at the same time: stages of a pipeline, heard one after the other.
+_TOGETHER = """\
+{links} | {{
+  if [ -n "$missing" ]; then
+    answer=$(timeout -k 5 {seconds} yum -q list available --showduplicates $missing 2>&1)
+    echo "yum-status $?"
+    printf '%s\\n' "$answer" | sed 's/^/yum /'
+  fi
+  cat
+}}
+"""
+# By bash, for curl does not tell a refusal, which comes from the host, from a filter's "no route". A process each.
+_LINKS = """\
+{{
+  reach() {{
+    said=$(timeout {seconds} bash -c "exec 3<>/dev/tcp/$1/$2" 2>&1)
+    echo "reach $1 $2 $? ${{said##*: }}"
+  }}
+  asked=0
+  while read -r address port; do
+    reach $address $port &
+    asked=$((asked + 1))
+    [ $((asked % {at_once})) != 0 ] || wait
+  done <<'LINKS'
+{pairs}
+LINKS
+  wait
+}}"""
+
+
+def script(needs: Needs) -> str:
+    """The one script that asks a host for everything that could be in the way of what is wanted of it."""
+    parts = [_SYSTEM, _PORTS.format(ports="|".join(str(port) for port in sorted(needs.ports)))]
+    if needs.units:
+        parts.append(_UNITS.format(units=shlex.join(needs.units)))
+    parts.append("missing=\n")
+    if needs.packages:
+        names = dict.fromkeys([*needs.packages, *FOREIGN])
+        parts.append(_PACKAGES.format(all=shlex.join(names), wanted=shlex.join(needs.packages)))
+    if Role.ETCD in needs.host.roles:
+        parts.append(_SYNC)
+    pairs = "\n".join(f"{link.address} {link.port}" for link in needs.links)
+    links = _LINKS.format(seconds=LINK_SECONDS, at_once=LINKS_AT_ONCE, pairs=pairs) if pairs else ":"
+    parts.append(_TOGETHER.format(links=links, seconds=YUM_SECONDS))
+    return "".join(parts) + f"echo {END}\n"
+
+
+def seconds(needs: Needs) -> float:
+    """How long `script` may take: everything that waits, to its end."""
+    batches = math.ceil(len(needs.links) / LINKS_AT_ONCE)
+    return 30.0 + 2 * NAME_SECONDS + SYNC_SECONDS + max(YUM_SECONDS + 5, batches * (LINK_SECONDS + 1))
+
+
+def parse(output: str, heard_at: float) -> Answers | None:
+    """Read what `script` printed; None where it was cut off.
+
+    Args:
+        output: what it printed.
+        heard_at: our own time, in Unix seconds, when its first line came.
+    """
+    lines = output.splitlines()
+    if END not in lines:
+        return None
+    told: dict[str, list[str]] = {}
+    for line in lines:
+        word, _, rest = line.partition(" ")
+        told.setdefault(word, []).append(rest)
+    first = {word: rests[0].strip() for word, rests in told.items()}
+    ids = dict(line.split(" ", 1) for line in told.get("id", ()) if " " in line)
+    return Answers(
+        os=dict(_assignments(told.get("os", ()))),
+        systemd=_number(first.get("systemd", "")),
+        kernel=first.get("kernel", ""),
+        machine=first.get("machine", ""),
+        memory_mib=_number(first.get("memory", "")) // 1024,
+        cpus=_number(first.get("cpus", "")),
+        missing_modules=frozenset(told.get("no-module", ())),
+        missing_tools=frozenset(told.get("no-tool", ())),
+        disks=dict(_disks(told)),
+        sync_ms=_sync(told["sync"][0]) if "sync" in told else None,
+        listeners=tuple(_listeners(told)),
+        reached=dict(_reached(told.get("reach", ()))),
+        offset=float(first["clock"]) - heard_at,
+        hostname=first.get("hostname", ""),
+        resolves="resolves" in told,
+        machine_id=ids.get("machine-id", ""),
+        boot_id=ids.get("boot_id", ""),
+        product_uuid=ids.get("product_uuid", "").lower(),
+        networks=tuple(_networks(told.get("address", ()))),
+        installed=dict(line.split(" ", 1) for line in told.get("rpm", ()) if " " in line),
+        leftovers=_grouped(told.get("data", ())),
+        unit_files=tuple(told.get("unit-file", ())),
+        active=frozenset(told.get("active", ())),
+        enforcing="enforcing" in told,
+        swap=tuple(" ".join(line.split()) for line in told.get("swap", ())),
+        name_server=first.get("name-server", ""),
+        yum=_yum(int(first["yum-status"]), told.get("yum", ())) if "yum-status" in told else None,
+    )
+
+
+def _number(text: str) -> int:
+    found = re.match(r"\d+", text)
+    return int(found[0]) if found else 0
+
+
+def _assignments(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The lines of /etc/os-release, whose values may be quoted as in a shell."""
+    for line in lines:
+        name, _, value = line.partition("=")
+        yield name, value.strip("\"'")
+
+
+def _disks(told: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, Disk]]:
+    """From `df -P`: PATH, then file system, size, used, available, use in per cent, and where it is mounted."""
+    inodes = dict(line.split(" ", 1) for line in told.get("inodes", ()))
+    for line in told.get("space", ()):
+        path, _, _, _, free, _, mount = line.split(None, 6)
+        total, _, left = inodes.get(path, "- 0 0 0").split()[1:4]
+        yield path, Disk(mount, int(free) // 1024, int(left) if total.isdecimal() and int(total) else None)
+
+
+def _sync(words: str) -> float | None:
+    """From dd's last line, in milliseconds for one write; it says nothing when it is ended by `timeout`."""
+    if not words.strip():
+        return math.inf
+    took = re.search(r"copied, ([0-9.e+-]+) s", words)
+    return float(took[1]) * 1000 / SYNC_WRITES if took else None
+
+
+def _listeners(told: Mapping[str, Sequence[str]]) -> Iterator[Listener]:
+    """From ss: `LISTEN 0 128 *:6443 *:* users:(("haproxy",pid=812,fd=5))`; the last is not there for everybody."""
+    units = {int(pid): unit.removesuffix(".service") for pid, unit in map(_pair, told.get("pid", ()))}
+    seen: set[tuple[int, int]] = set()
+    for line in told.get("listen", ()):
+        words = line.split()
+        if len(words) < 5:  # noqa: PLR2004 - an empty line, where nobody listens
+            continue
+        port = int(words[3].rpartition(":")[2])
+        who = re.search(r'\(\("([^"]*)",pid=(\d+)', line)
+        program, pid = (who[1], int(who[2])) if who else ("", 0)
+        if (port, pid) not in seen:  # once for IPv4 and once for IPv6
+            seen.add((port, pid))
+            yield Listener(port, program, pid, units.get(pid, ""))
+
+
+def _reached(lines: Sequence[str]) -> Iterator[tuple[tuple[str, int], str]]:
+    """Connected or refused is reached: something answers, if only the host. Anything else is told."""
+    for line in lines:
+        address, port, status, *words = line.split(" ")
+        said = " ".join(words)
+        if status == "124":
+            yield (address, int(port)), f"no answer in {LINK_SECONDS} s"
+        else:
+            yield (address, int(port)), "" if status == "0" or said == "Connection refused" else said
+
+
+def _networks(lines: Sequence[str]) -> Iterator[tuple[str, IPv4Interface]]:
+    """From `ip -4 -o addr`: `2: eth0    inet 10.77.0.11/24 brd ...`; of a peer's address, our own end."""
+    for line in lines:
+        words = line.split()
+        yield words[1], IPv4Interface(words[3])
+
+
+def _grouped(lines: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    result: dict[str, tuple[str, ...]] = {}
+    for key, value in map(_pair, lines):
+        result[key] = (*result.get(key, ()), value)
+    return result
+
+
+def _pair(line: str) -> tuple[str, str]:
+    first, _, second = line.partition(" ")
+    return first, second
+
+
+def _yum(status: int, lines: Sequence[str]) -> Yum:
+    """From `yum list available`: NAME.ARCH, [EPOCH:]VERSION-RELEASE, repository; yum 3.4 breaks long lines in two."""
+    offers: dict[str, set[str]] = {}
+    words = [word for line in lines for word in line.split()]
+    for name, version in pairwise(words):
+        found = re.fullmatch(r"(\S+)\.(?:x86_64|noarch|i686|aarch64|ppc64le|s390x)", name)
+        if found:
+            offers.setdefault(found[1], set()).add(version.partition(":")[2] or version)
+    said = [line.strip() for line in lines if line.strip()]
+    return Yum(status, {name: frozenset(versions) for name, versions in offers.items()}, "\n".join(said))

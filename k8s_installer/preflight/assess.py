@@ -1,0 +1,341 @@
+"""What the hosts answered against what is wanted of them: every finding at once. Pure.
+
+A host on which nothing is missing has been installed, so what an install needs room for cannot stop it any more:
+there this is a warning, or nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median_low
+
+from k8s_installer.errors import HostError
+from k8s_installer.inventory import Cluster, Role
+from k8s_installer.preflight import tables
+from k8s_installer.preflight.model import Answers, Finding, Listener, Needs, Preflight, Severity
+from k8s_installer.preflight.tables import CHECKS
+
+_ORDER = {name: number for number, name in enumerate(CHECKS)}
+_NAMED = 5  # hosts that are named in a sentence; the rest is counted
+_WORDS = 200  # characters of what a program said
+_DOCKER_BRIDGE = "docker0"  # it has a part of the pod network: the inventory gave it that
+_SHELL_STATUS_TIMED_OUT = frozenset({124, 137})
+
+
+@dataclass(frozen=True, slots=True)
+class _Host:
+    """A host that answered: what is wanted of it, what it is like, and which of its packages are missing."""
+
+    needs: Needs
+    answers: Answers
+    missing: frozenset[str]
+
+    @property
+    def name(self) -> str:
+        return self.needs.host.name
+
+    @property
+    def roles(self) -> frozenset[Role]:
+        return self.needs.host.roles
+
+    def runs(self, unit: str) -> bool:
+        """Whether a unit is ours: wanted here, and its packages are there."""
+        return unit in self.needs.units and not self.missing.intersection(self.needs.units[unit])
+
+    def error(self, check: str, evidence: str, **names: object) -> Finding:
+        return _finding(check, Severity.ERROR, self.name, evidence, **names)
+
+    def warning(self, check: str, evidence: str, **names: object) -> Finding:
+        return _finding(check, Severity.WARNING, self.name, evidence, **names)
+
+    def short(self, check: str, evidence: str, *, error: bool, **names: object) -> Finding:
+        """Of what an install needs room for: an error where there is an install to come."""
+        severity = Severity.ERROR if error and self.missing else Severity.WARNING
+        return _finding(check, severity, self.name, evidence, **names)
+
+
+def assess(
+    cluster: Cluster,
+    needs: Mapping[str, Needs],
+    answers: Mapping[str, Answers | HostError | None],
+    about: Collection[str] | None = None,
+) -> Preflight:
+    """Judge what every host answered.
+
+    Args:
+        cluster: the inventory.
+        needs: what is wanted of each host.
+        answers: of each host that was asked: what it is like, why it did not answer, or None for half an answer.
+        about: only findings about these hosts; the others were asked as witnesses (of clocks and ports).
+    """
+    hosts = [
+        _Host(needs[name], answer, frozenset(needs[name].packages) - frozenset(answer.installed))
+        for name, answer in answers.items()
+        if isinstance(answer, Answers)
+    ]
+    wanted = frozenset(answers if about is None else about)
+    found = [
+        *_unanswered(answers),
+        *(finding for host in hosts for check in _EACH for finding in check(host)),
+        *(finding for host in hosts for finding in _overlaps(cluster, host)),
+        *_clocks(hosts),
+        *_duplicates(hosts),
+    ]
+    found = [finding for finding in found if finding.host in wanted] + list(_links(hosts, wanted))
+    rank = {host.name: number for number, host in enumerate(cluster.hosts)}
+    found.sort(key=lambda finding: (finding.severity is not Severity.ERROR, _ORDER[finding.id], rank[finding.host]))
+    return Preflight(tuple(name for name in answers if name in wanted), tuple(found))
+
+
+def _finding(check: str, severity: Severity, host: str, evidence: str, **names: object) -> Finding:
+    return Finding(check, severity, host, evidence, CHECKS[check].fix.format(host=host, **names))
+
+
+def _unanswered(answers: Mapping[str, Answers | HostError | None]) -> Iterator[Finding]:
+    for name, answer in answers.items():
+        if answer is None:
+            yield _finding("incomplete", Severity.ERROR, name, "its answer ended early")
+        elif isinstance(answer, HostError):
+            words = answer.message.removeprefix(f"{name}: ")
+            hint = answer.hint or f"see that `ssh` to {name} works"
+            yield _finding("unreachable", Severity.ERROR, name, words, hint=hint)
+
+
+def _system(host: _Host) -> Iterator[Finding]:
+    answers = host.answers
+    name, version = answers.os.get("ID", ""), answers.os.get("VERSION_ID", "")
+    if name not in tables.SYSTEMS or version.partition(".")[0] != tables.SYSTEM_VERSION:
+        yield host.warning("os", answers.os.get("PRETTY_NAME") or "no /etc/os-release")
+    if answers.systemd < tables.SYSTEMD:
+        yield host.error("systemd", f"systemd {answers.systemd or 'does not answer'}, not {tables.SYSTEMD} or later")
+    if tuple(int(part) for part in re.findall(r"\d+", answers.kernel)[:2]) < tables.KERNEL:
+        wanted = ".".join(str(part) for part in tables.KERNEL)
+        yield host.error("kernel", f"Linux {answers.kernel}, not {wanted} or later")
+    if answers.machine != tables.MACHINE:
+        yield host.warning("architecture", f"{answers.machine}, not {tables.MACHINE}", machine=answers.machine)
+
+
+def _programs(host: _Host) -> Iterator[Finding]:
+    for module, (roles, why) in tables.MODULES.items():
+        if module in host.answers.missing_modules and roles & host.roles:
+            yield host.error("module", f"{module}: {why}", module=module)
+    for names, make in ((tables.TOOLS, host.error), (tables.OWN_TOOLS, host.warning)):
+        gone = [tool for tool in names if tool in host.answers.missing_tools]
+        if gone:
+            packages = dict.fromkeys(names[tool] for tool in gone)
+            yield make("tool", ", ".join(gone), packages=" ".join(packages))
+
+
+def _size(host: _Host) -> Iterator[Finding]:
+    limits = [limit for limit in tables.MEMORY_MIB if limit.roles & host.roles]
+    warning, error = sum(limit.warning for limit in limits), sum(limit.error for limit in limits)
+    mib, cpus = host.answers.memory_mib, host.answers.cpus
+    if mib < warning:
+        why = "; ".join(limit.why for limit in limits)
+        yield host.short("memory", f"{mib} MiB, of {warning}: {why}", error=mib < error, wanted=warning)
+    if cpus < tables.CPUS.warning and tables.CPUS.roles & host.roles:
+        yield host.short(
+            "cpu", f"{cpus}: {tables.CPUS.why}", error=cpus < tables.CPUS.error, wanted=tables.CPUS.warning
+        )
+
+
+def _disks(host: _Host) -> Iterator[Finding]:
+    """One finding for each file system and kind: the worst of those that its paths have."""
+    found: dict[tuple[str, str], Finding] = {}
+    for path, limit in tables.DISK_MIB:
+        disk = host.answers.disks.get(path)
+        if disk is None or not limit.roles & host.roles:
+            continue
+        where = path if path == disk.mount else f"{path} (on {disk.mount})"
+        short = []
+        if disk.mib < limit.warning:
+            said = f"{disk.mib} MiB free in {where}, of {limit.warning}: {limit.why}"
+            short.append(host.short("disk", said, error=disk.mib < limit.error, path=path))
+        if disk.inodes is not None and disk.inodes < tables.INODES.warning:
+            said = f"{disk.inodes} inodes free in {where}, of {tables.INODES.warning}: {tables.INODES.why}"
+            short.append(host.short("inodes", said, error=disk.inodes < tables.INODES.error, path=path))
+        for finding in short:
+            before = found.setdefault((finding.id, disk.mount), finding)
+            if finding.severity is Severity.ERROR and before.severity is Severity.WARNING:
+                found[finding.id, disk.mount] = finding
+    yield from found.values()
+
+
+def _etcd_disk(host: _Host) -> Iterator[Finding]:
+    took = host.answers.sync_ms
+    if took is not None and took > tables.SYNC_WARNING_MS:
+        average = tables.SYNC_SECONDS * 1000 / tables.SYNC_WRITES
+        words = f"{took:.0f} ms" if took < average else f"more than {average:.0f} ms"
+        yield host.short(
+            "etcd-disk",
+            f"{words} for a synchronous write of {tables.SYNC_BYTES} bytes; etcd wants {tables.SYNC_WARNING_MS:.0f}",
+            error=took > tables.SYNC_ERROR_MS,
+        )
+
+
+def _network(host: _Host) -> Iterator[Finding]:
+    address, own = host.needs.host.address, [interface for _, interface in host.answers.networks]
+    if own and address not in {str(interface.ip) for interface in own}:
+        there = _names([str(interface.ip) for interface in own if not interface.ip.is_loopback])
+        yield host.error("address", f"{address} is not among {there or 'its own'}")
+    for listener in host.answers.listeners:
+        unit = host.needs.ports.get(listener.port)
+        if unit is None or host.runs(listener.unit):
+            continue
+        who = listener.program or listener.unit or "somebody"
+        known = [f"pid {listener.pid}" if listener.pid else "", f"{listener.unit}.service" if listener.unit else ""]
+        words = f"{listener.port} is taken by {who} ({', '.join(filter(None, known))})".removesuffix(" ()")
+        yield host.error("port", f"{words}; {unit} wants it", stop=_stop(listener))
+    if not host.answers.resolves and "getent" not in host.answers.missing_tools:
+        yield host.warning("resolve", host.answers.hostname, address=address, hostname=host.answers.hostname)
+    if host.answers.name_server:
+        said = "none in /etc/resolv.conf" if host.answers.name_server == "none" else "no answer in 5 s"
+        yield host.warning("name-server", f"{said}: images and repositories must be reached without names")
+    if not re.fullmatch(tables.OWN_NAME, host.answers.hostname) or host.answers.hostname.startswith("localhost"):
+        yield host.warning("hostname", f"{host.answers.hostname or 'none'}: logs and leases will not say which host")
+
+
+def _stop(listener: Listener) -> str:
+    """How to end who listens; what somebody started after a login is of sshd's unit where no session has its own."""
+    if listener.unit and listener.unit not in tables.LOGINS:
+        return f"systemctl disable --now {listener.unit}    (or have it listen elsewhere)"
+    if listener.pid and listener.program != "sshd":
+        return f"ps -fp {listener.pid} shows what it is; then kill {listener.pid}"
+    return f"have it listen elsewhere; ss -ltnp | grep :{listener.port} shows what it is"
+
+
+def _settings(host: _Host) -> Iterator[Finding]:
+    if host.answers.swap and host.needs.swap_stops:
+        yield host.error("swap", f"{host.answers.swap[0]}: the kubelet does not start (fail-swap-on)")
+    elif host.answers.swap and Role.NODE in host.roles:
+        yield host.warning("swap", f"{host.answers.swap[0]}: memory limits of pods are less exact")
+    if host.answers.enforcing:
+        yield host.warning("selinux", "enforcing: pods may not read what they mount from the host")
+    if tables.FIREWALL in host.answers.active:
+        yield host.warning("firewalld", "active: what its zone does not allow is rejected, packets between pods, too")
+
+
+def _leftovers(host: _Host) -> Iterator[Finding]:
+    if not host.missing:
+        return
+    for name, ours in tables.FOREIGN.items():
+        if name in host.answers.installed and name not in host.needs.packages and ours in host.missing:
+            evidence = f"{name} {host.answers.installed[name]} has the files of {ours}"
+            yield host.error("package", evidence, package=name)
+    for path, left in tables.LEFTOVERS.items():
+        if path in host.answers.leftovers and left.package in host.missing:
+            make = host.error if left.stops else host.warning
+            there = ", ".join(host.answers.leftovers[path])
+            yield make("data", f"{there}, and {left.package} is not installed: {left.why}", path=path)
+    for path in host.answers.unit_files:
+        unit = path.rpartition("/")[2].removesuffix(".service")
+        if path not in host.needs.own_files:
+            yield host.error("unit-file", path, unit=unit, path=path)
+    for unit in tables.ENGINES:
+        if unit in host.answers.active and Role.NODE in host.roles and not host.runs(unit):
+            # another docker has the socket, the bridge and the data; others only take memory
+            make = host.error if unit in host.needs.units else host.warning
+            yield make("engine", f"{unit} is active, and not of this inventory's packages", unit=unit)
+
+
+def _yum(host: _Host) -> Iterator[Finding]:
+    yum = host.answers.yum
+    if yum is None or "yum" in host.answers.missing_tools:
+        return
+    if yum.status in _SHELL_STATUS_TIMED_OUT:
+        yield host.error("yum", f"no answer in {tables.YUM_SECONDS} s", how=tables.YUM_OTHERWISE)
+    elif yum.status and "No matching Packages" not in yum.words:
+        evidence, how = _yum_words(yum.words)
+        yield host.error("yum", evidence, how=how)
+    else:
+        for name in sorted(host.missing):
+            version, offered = host.needs.packages[name], yum.offers.get(name, frozenset())
+            if not any(version in ("", offer.rpartition("-")[0]) for offer in offered):
+                there = f"; there is {', '.join(sorted(offered))}" if offered else ""
+                yield host.error("no-package", f"{name} {version}".strip() + there)
+
+
+def _yum_words(words: str) -> tuple[str, str]:
+    """The line that says most of what yum said, and what to do about it."""
+    lines = words.splitlines() or ["it says nothing"]
+    for clues, how in tables.YUM_WORDS:
+        for line in lines:
+            if any(clue in line for clue in clues):
+                return line[:_WORDS], how
+    return lines[-1][:_WORDS], tables.YUM_OTHERWISE
+
+
+_EACH: Sequence[Callable[[_Host], Iterator[Finding]]] = (
+    _system, _programs, _size, _disks, _etcd_disk, _network, _settings, _leftovers, _yum,
+)  # fmt: skip
+
+
+def _overlaps(cluster: Cluster, host: _Host) -> Iterator[Finding]:
+    for name, interface in host.answers.networks:
+        for key, cidr in (("pod_cidr", cluster.pod_cidr), ("service_cidr", cluster.service_cidr)):
+            if host.missing and name != _DOCKER_BRIDGE and interface.network.overlaps(cidr):
+                yield host.error("overlap", f"{name} is in {interface.network}, {key} is {cidr}")
+
+
+def _clocks(hosts: Sequence[_Host]) -> Iterator[Finding]:
+    if not hosts:
+        return
+    # of two clocks one is taken for right: either way they differ by all of it
+    middle = median_low(host.answers.offset for host in hosts)
+    for host in hosts:
+        ahead = host.answers.offset - middle
+        if abs(ahead) > tables.CLOCK_WARNING:
+            make = host.error if abs(ahead) > tables.CLOCK_ERROR else host.warning
+            direction = "ahead of" if ahead > 0 else "behind"
+            yield make("clock", f"{abs(ahead):.1f} s {direction} the median of {len(hosts)} hosts")
+
+
+def _duplicates(hosts: Sequence[_Host]) -> Iterator[Finding]:
+    """What several hosts share; where it is one machine, nothing more is said of that."""
+    machines: dict[tuple[str, str], list[_Host]] = defaultdict(list)
+    for host in hosts:
+        machines[host.answers.machine_id, host.answers.boot_id or host.name].append(host)
+    for same in machines.values():
+        for host in same[1:]:
+            yield host.error("same-host", f"it is {same[0].name}: one machine-id, one boot")
+    for what in ("hostname", "machine_id", "product_uuid"):
+        sharing: dict[str, list[_Host]] = defaultdict(list)
+        for same in machines.values():
+            sharing[getattr(same[0].answers, what)].append(same[0])
+        for value, members in sharing.items():
+            if value and len(members) > 1:
+                yield _shared(what, value, members)
+
+
+def _shared(what: str, value: str, members: Sequence[_Host]) -> Finding:
+    words = f"{what.replace('_', '-')} {value}: {_names([host.name for host in members])}"
+    # up to 1.8 a leader's lease holds the host's name alone: two masters of one name would both be leaders
+    masters = [host for host in members if Role.MASTER in host.roles]
+    if what == "hostname" and len(masters) > 1:
+        return masters[-1].error("duplicate", f"{words}; leases of masters go by it")
+    return members[-1].warning("duplicate", words)
+
+
+def _links(hosts: Sequence[_Host], about: Collection[str]) -> Iterator[Finding]:
+    """One finding for each port that somebody cannot reach, with everybody who cannot, by what they were told."""
+    answered = {host.name for host in hosts}
+    failed: dict[tuple[str, int, str], dict[str, list[str]]] = {}
+    for host in hosts:
+        if host.answers.missing_tools & {"bash", "timeout"}:
+            continue
+        for link in host.needs.links:
+            words = host.answers.reached.get((link.address, link.port), "it was not tried")
+            if words and link.host in answered and {host.name, link.host} & set(about):
+                failed.setdefault((link.host, link.port, link.unit), {}).setdefault(words, []).append(host.name)
+    for (name, port, unit), sources in failed.items():
+        said = "; ".join(f"from {_names(names)}: {words}" for words, names in sources.items())
+        severity = Severity.WARNING if port in tables.OPTIONAL_PORTS else Severity.ERROR
+        yield _finding("link", severity, name, f"{port} ({unit}) {said}", port=port)
+
+
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

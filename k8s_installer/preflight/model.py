@@ -1,0 +1,133 @@
+"""What preflight asks of a host, what the host answers, and what is found: values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Interface
+
+from k8s_installer.inventory import Host
+
+
+class Severity(StrEnum):
+    """Whether an install would fail (or leave a cluster that does not work), or only be worse than it could."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing in the way of an install: which check, on which host, what shows it, and what mends it."""
+
+    id: str
+    severity: Severity
+    host: str
+    evidence: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A port of another host that a host will talk to."""
+
+    host: str
+    address: str
+    port: int
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What the inventory wants of one host, as far as the host can be in its way.
+
+    `packages` are versions by name (empty: any), `units` the packages that each runs, `ports` who will listen on
+    each, `own_files` the paths that are ours to write; `swap_stops` says that the kubelet would refuse to start.
+    """
+
+    host: Host
+    packages: Mapping[str, str]
+    units: Mapping[str, tuple[str, ...]]
+    ports: Mapping[int, str]
+    links: tuple[Link, ...]
+    own_files: frozenset[str]
+    swap_stops: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """What is free where a path is, or will be: MiB and inodes (None: the file system does not count them)."""
+
+    mount: str
+    mib: int
+    inodes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who listens on a TCP port; `unit` is empty where systemd does not know the process."""
+
+    port: int
+    program: str
+    pid: int
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Yum:
+    """What yum offers of the packages that are missing (versions by name), and how and with which words it ended."""
+
+    status: int
+    offers: Mapping[str, frozenset[str]]
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What one host answered; what could not be asked there is empty, 0 or None.
+
+    `offset` is how many seconds its clock is ahead of ours. `sync_ms` is what one small synchronous write took,
+    infinity where the test did not end in time. `reached` has the words of what went wrong for each address and port,
+    empty where nothing did. `name_server` is "silent" or "none" where names cannot be asked for.
+    """
+
+    os: Mapping[str, str]
+    systemd: int
+    kernel: str
+    machine: str
+    memory_mib: int
+    cpus: int
+    missing_modules: frozenset[str]
+    missing_tools: frozenset[str]
+    disks: Mapping[str, Disk]
+    sync_ms: float | None
+    listeners: tuple[Listener, ...]
+    reached: Mapping[tuple[str, int], str]
+    offset: float
+    hostname: str
+    resolves: bool
+    machine_id: str
+    boot_id: str
+    product_uuid: str
+    networks: tuple[tuple[str, IPv4Interface], ...]
+    installed: Mapping[str, str]
+    leftovers: Mapping[str, tuple[str, ...]]
+    unit_files: tuple[str, ...]
+    active: frozenset[str]
+    enforcing: bool
+    swap: tuple[str, ...]
+    name_server: str
+    yum: Yum | None
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """All that was found, worst first, and which hosts were asked."""
+
+    hosts: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+    def having(self, severity: Severity) -> tuple[Finding, ...]:
+        """The findings of a severity."""
+        return tuple(found for found in self.findings if found.severity is severity)

@@ -1,0 +1,92 @@
+"""What the inventory wants of every host, as far as a host can be in its way. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
+
+from k8s_installer.desired.model import Desired, Wanted
+from k8s_installer.inventory import Cluster, Host, Role
+from k8s_installer.preflight.model import Link, Needs
+from k8s_installer.preflight.tables import PORT_FLAGS, PORTS
+from k8s_installer.profiles import Component, Profile
+from k8s_installer.resources import Gate, Kind, Package, Unit
+
+_FAIL_SWAP_ON = "fail-swap-on"  # the kubelet's flag; in its configuration file failSwapOn
+
+
+def needs(cluster: Cluster, profile: Profile, desired: Desired) -> dict[str, Needs]:
+    """What is wanted of each host of the cluster."""
+    by_host: dict[str, list[Wanted]] = defaultdict(list)
+    for ref, wanted in desired.items():
+        by_host[ref.host].append(wanted)
+    return {host.name: _of_host(cluster, profile, host, by_host[host.name]) for host in cluster.hosts}
+
+
+def _of_host(cluster: Cluster, profile: Profile, host: Host, wanted: list[Wanted]) -> Needs:
+    ports: dict[int, str] = {}
+    for number, unit in _ports(cluster, profile, host, wanted):
+        ports.setdefault(number, unit)
+    return Needs(
+        host,
+        packages={item.ref.name: item.resource.version for item in wanted if isinstance(item.resource, Package)},
+        units={item.ref.name: item.resource.runs for item in wanted if isinstance(item.resource, Unit)},
+        ports=ports,
+        links=tuple(_links(cluster, host)),
+        own_files=frozenset(item.ref.name for item in wanted if item.ref.kind is Kind.FILE),
+        swap_stops=_swap_stops(profile, host),
+    )
+
+
+def _ports(cluster: Cluster, profile: Profile, host: Host, wanted: list[Wanted]) -> Iterator[tuple[int, str]]:
+    """Ports and who listens there; where two lay claim to one, the first is right."""
+    for port in PORTS:
+        if port.on in host.roles and port.security in ("", cluster.security):
+            yield port.number, port.unit
+    for name, component in profile.on(host.roles).items():
+        for number in _port_flags(cluster, host, name, component):
+            yield number, component.unit
+    # A gate asks its own component, or the apiserver, whose own gates come first.
+    for item in wanted:
+        gate = item.resource
+        port_asked = urlsplit(gate.url).port if isinstance(gate, Gate) and not gate.unit_host else None
+        if isinstance(gate, Gate) and port_asked:
+            yield port_asked, gate.unit
+
+
+def _port_flags(cluster: Cluster, host: Host, name: str, component: Component) -> Iterator[int]:
+    tuning = host.tuning.get(name)
+    by_security = component.flags.tls if cluster.security == "tls" else component.flags.insecure
+    settings: dict[str, object] = {**component.flags.always, **by_security, **component.config}
+    settings |= {**tuning.args, **tuning.config} if tuning else {}
+    for flag, value in settings.items():
+        if flag in PORT_FLAGS and str(value).isdecimal() and int(str(value)):
+            yield int(str(value))
+
+
+def _links(cluster: Cluster, host: Host) -> Iterator[Link]:
+    for port in PORTS:
+        if port.asked_by not in host.roles or port.security not in ("", cluster.security):
+            continue
+        # A node that is a master, too, asks its own apiserver.
+        if port.asked_by is Role.NODE and port.on in host.roles:
+            continue
+        for other in cluster.having(port.on):
+            if other is not host:
+                yield Link(other.name, other.address, port.number, port.unit)
+
+
+def _swap_stops(profile: Profile, host: Host) -> bool:
+    """Whether the kubelet would refuse to start with swap: by the inventory, the profile, or its own default."""
+    kubelet = profile.on(host.roles).get("kubelet")
+    if kubelet is None or _FAIL_SWAP_ON not in profile.known_flags["kubelet"]:
+        return False
+    tuning = host.tuning.get("kubelet")
+    said: list[Mapping[str, object]] = [tuning.args, tuning.config] if tuning else []
+    said += [kubelet.flags.always, kubelet.flags.tls, kubelet.config]
+    for settings in said:
+        for key in (_FAIL_SWAP_ON, "failSwapOn"):
+            if key in settings:
+                return settings[key] is not False
+    return True

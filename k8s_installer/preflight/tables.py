@@ -1,0 +1,244 @@
+"""What preflight goes by, as data: checks and their ids, limits, ports, programs; each with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from k8s_installer.inventory import Role
+
+_ALL = frozenset(Role)
+_ETCD, _MASTER, _NODE = frozenset({Role.ETCD}), frozenset({Role.MASTER}), frozenset({Role.NODE})
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What a finding with this id means, and what mends it; `{}` names are filled in where it is found."""
+
+    means: str
+    fix: str
+
+
+# The ids are an interface, like the exit codes: docs/preflight.md explains each. The order is that of what is shown.
+CHECKS = {
+    "unreachable": Check("the host cannot be logged in to, or runs no scripts as root", "{hint}"),
+    "incomplete": Check("the host did not answer every question", "look what it is busy with, then ask again"),
+    "same-host": Check(
+        "two hosts of the inventory are one machine", "give each host of the inventory the address of its own machine"
+    ),
+    "os": Check(
+        "the system is not CentOS 7 or of its kind", "use CentOS 7, RHEL 7 or a rebuild of it; others are not tried"
+    ),
+    "systemd": Check("systemd is too old", "yum -y update systemd; reboot"),
+    "kernel": Check("the kernel is too old", "yum -y update kernel; reboot"),
+    "module": Check(
+        "the kernel lacks a module", "yum -y update kernel; reboot; then modprobe {module} says what is wrong"
+    ),
+    "architecture": Check(
+        "the packages are for another processor", "use an x86_64 host, or a repository with packages for {machine}"
+    ),
+    "tool": Check("a program that is run on the host is not there", "yum -y install {packages}"),
+    "address": Check(
+        "the host does not have the address that the inventory gives it",
+        "set hosts.{host}.address to one of its own (`ip -4 addr`), and reach it through ssh.gateway if need be",
+    ),
+    "overlap": Check(
+        "the pod or service network contains a network that the host is in",
+        "choose another cluster.pod_cidr or cluster.service_cidr in the inventory",
+    ),
+    "clock": Check(
+        "the clock differs from that of the other hosts",
+        "yum -y install chrony; systemctl enable --now chronyd; chronyc -a makestep",
+    ),
+    "memory": Check("there is little memory", "give the host at least {wanted} MiB"),
+    "cpu": Check("there are few CPUs", "give the host at least {wanted} CPUs"),
+    "disk": Check("there is little free space", "free or add space: du -xsh {path}/* | sort -h | tail"),
+    "inodes": Check("there are few free inodes", "remove small files: du -x --inodes {path} | sort -n | tail"),
+    "etcd-disk": Check(
+        "the disk is slow to confirm a write", "put /var/lib/etcd on an SSD, or on a disk that nothing else writes to"
+    ),
+    "port": Check("somebody else listens on a port of ours", "{stop}"),
+    "link": Check(
+        "a port cannot be reached from other hosts",
+        "firewall-cmd --permanent --add-port={port}/tcp && firewall-cmd --reload on {host}; then any filter between",
+    ),
+    "package": Check(
+        "a package of another origin is in the way", "yum -y remove {package}    (its data stays: see data)"
+    ),
+    "data": Check(
+        "data of an earlier install are there",
+        "mkdir {path}.old && mv {path}/* {path}.old/    (umount first what grep {path}/ /proc/mounts shows)",
+    ),
+    "unit-file": Check(
+        "a unit file made by hand takes the place of the package's",
+        "systemctl disable --now {unit}; rm {path}; systemctl daemon-reload",
+    ),
+    "engine": Check(
+        "a container engine that is not ours runs", "systemctl disable --now {unit}    (unless something needs it)"
+    ),
+    "yum": Check("yum cannot ask its repositories", "{how}"),
+    "no-package": Check(
+        "no repository offers a package", "add a repository that has it to /etc/yum.repos.d; then yum clean all"
+    ),
+    "swap": Check("swap is on", "swapoff -a; and comment out the swap line of /etc/fstab"),
+    "selinux": Check("SELinux is enforcing", "setenforce 0; and SELINUX=permissive in /etc/selinux/config"),
+    "firewalld": Check(
+        "firewalld is active", "systemctl disable --now firewalld    (or let pods and the ports pass it)"
+    ),
+    "hostname": Check("the host's name does not do", "hostnamectl set-hostname {host}"),
+    "resolve": Check(
+        "the host cannot resolve its own name", "echo '{address} {hostname}' >>/etc/hosts"
+    ),
+    "name-server": Check("no name server answers", "see that the nameserver lines of /etc/resolv.conf are right"),
+    "duplicate": Check(
+        "two hosts share what should be their own",
+        "hostnamectl set-hostname NAME; or rm /etc/machine-id && systemd-machine-id-setup; then reboot",
+    ),
+}  # fmt: skip
+
+SYSTEMS = frozenset({"centos", "rhel", "scientific", "ol"})  # ID of /etc/os-release: the same packages, rebuilt
+SYSTEM_VERSION = "7"
+SYSTEMD = 219  # CentOS 7's first; the units and the questions of `observe` are written for it
+KERNEL = (3, 10)  # CentOS 7's first; docker's overlay2 and the kubelet's cgroups work from it on
+MACHINE = "x86_64"  # what CentOS 7 extras has these packages for
+
+CLOCK_WARNING = 2.0  # seconds: etcd's members complain about one, and the way to a busy host takes part of another
+CLOCK_ERROR = 30.0  # seconds: new certificates are not valid yet, leases and tokens end too soon
+
+OWN_NAME = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"  # what the API takes for a name
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Below `error` an install fails, below `warning` it is tight; of hosts that have one of the roles.
+
+    Of memory, a host needs what all its roles need together.
+    """
+
+    warning: int
+    error: int
+    roles: frozenset[Role]
+    why: str
+
+
+MEMORY_MIB = (
+    Limit(500, 200, _ETCD, "etcd keeps all its keys in memory"),
+    Limit(1200, 500, _MASTER, "kube-apiserver, kube-controller-manager and kube-scheduler: 400 to 600 MiB when idle"),
+    Limit(700, 300, _NODE, "docker, the kubelet and kube-proxy take some 300 MiB before the first pod"),
+)
+CPUS = Limit(2, 1, _MASTER, "the apiserver alone keeps one busy when everything starts")
+DISK_MIB: tuple[tuple[str, Limit], ...] = (
+    ("/usr", Limit(1500, 700, _ALL, "the programs of a host are up to 600 MiB, unpacked by yum")),
+    ("/var", Limit(2000, 500, _ALL, "yum's downloads, the RPM database, the journal, files kept for a rollback")),
+    ("/var/lib/docker", Limit(10000, 1000, _NODE, "images and containers; the kubelet evicts pods below 15 % free")),
+    ("/var/lib/etcd", Limit(4000, 500, _ETCD, "two 64 MB log files at the start, 2 GB of keys by default, snapshots")),
+    ("/tmp", Limit(100, 10, _ALL, "yum's and rpm's temporary files")),  # noqa: S108 - a place, not a file
+)
+INODES = Limit(50_000, 5_000, _ALL, "the packages are a few thousand files, each image some thousands more")
+
+# etcd asks for a disk that syncs in 10 ms; at 100 ms, its heartbeat, members lose their leader again and again.
+SYNC_WARNING_MS, SYNC_ERROR_MS = 10.0, 100.0
+SYNC_WRITES, SYNC_BYTES, SYNC_SECONDS = 40, 2300, 5  # as etcd's log writes; the seconds are 125 ms for each
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port that hosts with one role reach on hosts with another; `security` is a condition, empty is always."""
+
+    number: int
+    unit: str
+    on: Role
+    asked_by: Role
+    security: str
+    why: str
+
+
+# Only what passes between hosts; on which ports a host's own programs listen, its profile and its gates say.
+PORTS = (
+    Port(2379, "etcd", Role.ETCD, Role.MASTER, "", "the apiservers' reads and writes"),
+    Port(2380, "etcd", Role.ETCD, Role.ETCD, "", "the members agree here"),
+    Port(6443, "kube-apiserver", Role.MASTER, Role.NODE, "tls", "kubelets, kube-proxies, pods (Service kubernetes)"),
+    Port(8080, "kube-apiserver", Role.MASTER, Role.NODE, "insecure", "the same without TLS"),
+    Port(10250, "kubelet", Role.NODE, Role.MASTER, "", "kubectl logs, exec, port-forward"),
+)
+# Without it a cluster comes up and pods run; only people do not see into them.
+OPTIONAL_PORTS = frozenset({10250})
+PORT_FLAGS = frozenset({"port", "secure-port", "insecure-port", "healthz-port", "healthzPort"})
+LINK_SECONDS = 2  # TCP sends a second SYN after one
+LINKS_AT_ONCE = 64  # processes on the host; 300 filtered ports are known after ten seconds
+
+# Modules by what needs them.
+MODULES = {
+    "overlay": (_NODE, "docker's storage driver overlay2"),
+    "br_netfilter": (_NODE, "kube-proxy sees what passes docker's bridge"),
+    "nf_conntrack": (_NODE, "kube-proxy's NAT of Services"),
+}
+# Programs that scripts and units run on every host, and the CentOS 7 packages that bring them.
+TOOLS = {
+    "awk": "gawk", "base64": "coreutils", "curl": "curl", "diff": "diffutils", "flock": "util-linux",
+    "gzip": "gzip", "ip": "iproute", "mktemp": "coreutils", "modprobe": "kmod", "ps": "procps-ng", "rpm": "rpm",
+    "sha256sum": "coreutils", "stat": "coreutils", "sysctl": "procps-ng", "systemctl": "systemd",
+    "timeout": "coreutils", "yum": "yum",
+}  # fmt: skip
+# Programs that only preflight itself runs: without one it sees less.
+OWN_TOOLS = {"bash": "bash", "getent": "glibc-common", "ss": "iproute"}
+
+# Packages of other origins, and the one of ours that each keeps out: they have the same files, or say `Conflicts:`.
+FOREIGN = {
+    "docker-ce": "docker",
+    "docker-ce-cli": "docker",
+    "docker-engine": "docker",
+    "kubeadm": "kubernetes-node",
+    "kubectl": "kubernetes-client",
+    "kubelet": "kubernetes-node",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A folder in which an earlier install leaves data; `package` is the one of ours to which they would matter."""
+
+    package: str
+    stops: bool
+    why: str
+
+
+LEFTOVERS = {
+    "/var/lib/etcd": Leftover("etcd", stops=True, why="a member with old data goes on in its old cluster"),
+    "/var/lib/docker": Leftover("docker", stops=False, why="old images and containers, perhaps of another driver"),
+    "/var/lib/kubelet": Leftover("kubernetes-node", stops=False, why="pods of a cluster that is gone"),
+}
+ENGINES = ("docker", "containerd", "crio")  # services that run containers
+FIREWALL = "firewalld"
+LOGINS = frozenset({"sshd", "ssh"})  # services that nobody is told to stop
+
+YUM_SECONDS = 60  # metadata of all repositories on a slow mirror; what takes longer would stop an install, too
+NAME_SECONDS = 5  # glibc asks the first name server anew after five
+# What yum's words mean, in the order in which they are looked for, and what to do.
+_VAULT = (
+    "the mirrors of CentOS 7 are gone: comment out mirrorlist= in /etc/yum.repos.d/CentOS-*.repo and set baseurl= to a "
+    "vault of 7.9.2009 or a mirror of your own; then yum clean all"
+)
+YUM_WORDS = (
+    (("mirrorlist.centos.org", "Cannot find a valid baseurl"), _VAULT),
+    (
+        ("Could not resolve", "Name or service not known", "Temporary failure in name resolution"),
+        "the name of a repository is not known: mend /etc/resolv.conf, or set proxy= in /etc/yum.conf",
+    ),
+    (
+        ("no enabled repos", "no repositories available"),
+        "enable one: a file in /etc/yum.repos.d with enabled=1",
+    ),
+    (
+        ("another copy is running", "holding the yum lock"),
+        "another yum runs: wait for it, or see what it is (cat /var/run/yum.pid)",
+    ),
+    (
+        ("404", "Not Found"),
+        "a repository's address is wrong: mend its baseurl= in /etc/yum.repos.d; then yum clean all",
+    ),
+    (
+        ("Connection refused", "Connection timed out", "No route to host", "Couldn't connect", "timed out", "mirrors"),
+        "a repository does not answer: curl -v its baseurl= from the host, or set proxy= in /etc/yum.conf",
+    ),
+)
+YUM_OTHERWISE = "yum repolist -v on the host says more"
