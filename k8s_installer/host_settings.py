@@ -7,6 +7,7 @@
 | `unit` | a systemd service | on, off | no such unit: as wanted |
 | `firewalld-port` | 6443/tcp, 30000-32767/udp | open, closed | firewalld does not run: as wanted |
 | `firewalld-source` | 10.244.0.0/16 | trusted, other | firewalld does not run: as wanted |
+| `yum-proxy` | | http://10.0.0.9:3128, none | no yum.conf: as wanted |
 | `user` | a user and its group | system | it is made |
 
 Each is a state now and one from the next boot on: a value is one word where both are the same, else
@@ -20,6 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 SELINUX, SWAP, UNIT, USER = "selinux", "swap", "unit", "user"
 PORT, SOURCE = "firewalld-port", "firewalld-source"
+YUM_PROXY = "yum-proxy"
 ON, OFF, OPEN, CLOSED, TRUSTED, OTHER, SYSTEM = "on", "off", "open", "closed", "trusted", "other", "system"
 _NONE = "absent"  # what a question says where the host has no such thing
 _MARKER = "#k8s-installer# "  # before the lines of fstab that we switched off
@@ -53,6 +55,16 @@ if [ ! -e "$root/run/systemd/container" ] && [ -r "$root/proc/swaps" ]; then
   fi
 fi
 echo "setting $now $boot {SWAP}"
+"""
+_ASK_YUM_PROXY = f"""\
+now={_NONE}
+if [ -f "$root/etc/yum.conf" ]; then
+  now=none
+  while IFS='= ' read -r key value rest || [ -n "$key" ]; do
+    [ "$key" != proxy ] || now=$value
+  done <"$root/etc/yum.conf"
+fi
+echo "setting $now $now {YUM_PROXY}"
 """
 _ASK_USERS = f"""\
 for name in {{names}}; do
@@ -117,6 +129,13 @@ set_swap() {{ # now boot
   if [ "$1" = on ]; then swapon -a; else swapoff -a; fi
 }}
 """
+_SET_YUM_PROXY = """\
+set_yum_proxy() { # address
+  file=$root/etc/yum.conf
+  text=$(awk -v proxy="$1" '/^proxy[ =]/ { next } { print }
+    /^\\[main\\]/ && proxy != "none" { print "proxy=" proxy }' "$file") && printf '%s\\n' "$text" | replace "$file"
+}
+"""
 _SET_UNIT = f"""\
 set_unit() {{ # unit now boot
   case $3 in {ON}) systemctl enable "$1" ;; *) systemctl disable "$1" ;; esac &&
@@ -153,6 +172,7 @@ set_firewalld_source() {{ # network now boot
 _SETTERS: Mapping[str, str] = {
     SELINUX: _REPLACE + _SET_SELINUX,
     SWAP: _REPLACE + _SET_SWAP,
+    YUM_PROXY: _REPLACE + _SET_YUM_PROXY,
     UNIT: _SET_UNIT,
     USER: _SET_USER,
     PORT: _SET_PORT,
@@ -163,7 +183,8 @@ _SETTERS: Mapping[str, str] = {
 def questions(names: Iterable[str]) -> str:
     """The part of the one read-only script that asks for these settings; units are asked for with all others."""
     subjects = _by_family(names)
-    parts = [text for family, text in ((SELINUX, _ASK_SELINUX), (SWAP, _ASK_SWAP)) if family in subjects]
+    of_files = ((SELINUX, _ASK_SELINUX), (SWAP, _ASK_SWAP), (YUM_PROXY, _ASK_YUM_PROXY))
+    parts = [text for family, text in of_files if family in subjects]
     if USER in subjects:
         parts.append(_ASK_USERS.format(names=shlex.join(subjects[USER])))
     if PORT in subjects or SOURCE in subjects:

@@ -20,7 +20,7 @@ _TEMPLATE = "yum/CentOS-Base.repo.j2"
 class Itself:
     """What is wanted of a host itself.
 
-    `repos` are what must be there before a package can be installed, `ready` what before anything may start.
+    `repos` are what yum needs before a package can be installed, `ready` what before anything may start.
     """
 
     wanted: tuple[Wanted, ...]
@@ -42,6 +42,9 @@ def host_itself(source: Source, host: Host, ports: Iterable[str], turn: Turn) ->
         turn: whose turn all this belongs to.
     """
     repos = [_repos(source, host, turn)] if source.cluster.repos else []
+    if host.settings.proxy is not None:
+        name, value = Ref(host.name, Kind.SETTING, "yum-proxy"), Setting(host.settings.proxy.http)
+        repos.append(Wanted(name, value, COMPONENT, (), "By this yum reaches its repositories.", turn))
     refs = tuple(item.ref for item in repos)
     settings = [
         Wanted(Ref(host.name, Kind.SETTING, name), Setting(value), COMPONENT, (), because, turn)

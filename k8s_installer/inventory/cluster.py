@@ -55,13 +55,23 @@ class Images:
 
 
 @dataclass(frozen=True, slots=True)
+class Proxy:
+    """By which a host's yum and docker reach what is outside; `bypass` is what docker reaches without."""
+
+    http: str
+    https: str
+    bypass: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HostSettings:
-    """What is wanted of a host itself, before anything is installed on it; `ignore` leaves it as it is."""
+    """What is wanted of a host itself before anything is installed on it; `ignore`, or no proxy, leaves it as it is."""
 
     selinux: str = "permissive"
     swap: str = "off"
     firewall: str = "manage"
     time: str = "ignore"
+    proxy: Proxy | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from k8s_installer.errors import Finding, InventoryError, did_you_mean
 from k8s_installer.inventory import topology
-from k8s_installer.inventory.cluster import ArgValue, Cluster, Host, HostSettings, Images, Origin, Ssh, Tuning
+from k8s_installer.inventory.cluster import ArgValue, Cluster, Host, HostSettings, Images, Origin, Proxy, Ssh, Tuning
 from k8s_installer.inventory.schema import ComponentModel, HostModel, HostSettingsModel, InventoryModel, SshModel
 from k8s_installer.inventory.source import read
 
@@ -102,9 +102,12 @@ def _host(
 
 
 def _settings(layers: list[HostSettingsModel]) -> HostSettings:
-    said: dict[str, str] = {}
+    said: dict[str, Any] = {}
     for layer in layers:
-        said |= layer.model_dump(exclude_none=True)
+        said |= layer.model_dump(exclude_none=True, exclude={"proxy"})
+        if layer.proxy is not None:
+            proxy = layer.proxy
+            said["proxy"] = Proxy(proxy.http, proxy.https or proxy.http, tuple(proxy.no_proxy))
     return HostSettings(**said)
 
 

@@ -15,6 +15,7 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _WORD = re.compile(r"""[^\s\x00-\x1f\x7f"'\\$`%]+""")
 _FLAG = re.compile(r"[A-Za-z0-9][-_A-Za-z0-9]*")
 _URL = re.compile(r"(https?|ftp|file)://[^\s\"'\\$`%]+")
+_PROXY = re.compile(r"https?://[-.:\w\[\]]+:\d+/?")
 # Where CentOS 7 is since its mirrors are gone. Plain HTTP, for a host that was never updated knows no authority that
 # signed this server's certificate; what is installed from it is checked by the distribution's own key.
 VAULT = "http://vault.centos.org/7.9.2009"
@@ -57,6 +58,12 @@ def _word(value: object) -> object:
     return value
 
 
+def _proxy(value: str) -> str:
+    if not _PROXY.fullmatch(value):
+        raise ValueError("must be an address such as http://proxy.example.com:3128, without a password")
+    return value
+
+
 def _repos(value: object) -> object:
     """The address of the repositories: nothing for `as-is`."""
     if isinstance(value, dict) and value.keys() == {"mirror"} and isinstance(value["mirror"], str):
@@ -71,6 +78,7 @@ def _repos(value: object) -> object:
 Label = Annotated[str, AfterValidator(_label)]
 Domain = Annotated[str, AfterValidator(_domain)]
 Flag = Annotated[str, AfterValidator(_flag)]
+ProxyUrl = Annotated[str, AfterValidator(_proxy)]
 Word = Annotated[str, BeforeValidator(_word)]
 Scalar = str | int | float | bool
 Arg = Annotated[Scalar | list[Scalar] | None, BeforeValidator(_word)]
@@ -115,6 +123,14 @@ class ImagesModel(_Model):
     verify: Word = ""
 
 
+class ProxyModel(_Model):
+    """`proxy:`; what is left out of `https` is as `http`."""
+
+    http: ProxyUrl
+    https: ProxyUrl | None = None
+    no_proxy: list[Word] = []
+
+
 class HostSettingsModel(_Model):
     """`host_settings:`, of the cluster or of one host; what a host leaves out, the cluster's says."""
 
@@ -122,6 +138,7 @@ class HostSettingsModel(_Model):
     swap: Literal["off", "ignore"] | None = None
     firewall: Literal["manage", "disable", "ignore"] | None = None
     time: Literal["chrony", "ignore"] | None = None
+    proxy: ProxyModel | None = None
 
 
 class ComponentModel(_Model):

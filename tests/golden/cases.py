@@ -12,7 +12,7 @@ from pathlib import Path
 from k8s_installer import pki, profiles
 from k8s_installer.desired import Wanted, desire
 from k8s_installer.render import Renderer
-from k8s_installer.resources import File, Gate, Kind, Package, Setting, Unit
+from k8s_installer.resources import File, Gate, Package, Setting, Unit
 from tests.unit.clusters import MODES, cluster
 
 FOLDER = Path(__file__).parent / "cases"
@@ -20,7 +20,7 @@ FOLDER = Path(__file__).parent / "cases"
 HOSTS = ("1.5.2", "tls", "all-in-one-host")
 MORE = """
 repos: vault
-host_settings: {time: chrony, firewall: disable}
+host_settings: {time: chrony, firewall: disable, proxy: {http: "http://10.0.0.9:3128", no_proxy: [10.0.0.7]}}
 """
 CASES = [(*mode, topology) for mode in MODES for topology in ("one-master-two-nodes", "all-in-one")] + [HOSTS]
 
@@ -32,7 +32,7 @@ def rendered(version: str, security: str, topology: str) -> dict[str, bytes]:
     case = f"{version}-{security}-{topology}"
     wanted = desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer())
     if more:
-        wanted = {ref: item for ref, item in wanted.items() if item.component == "host" or ref.kind is Kind.PACKAGE}
+        wanted = {ref: item for ref, item in wanted.items() if item.component in ("host", "docker")}
     result = {
         f"{case}/{ref.host}{ref.name}": item.resource.content
         for ref, item in wanted.items()

@@ -263,3 +263,15 @@ def test_what_differs_is_said_in_words(name: str, found: str | None, wanted: str
 def test_settings_of_one_family_share_what_sets_them() -> None:
     text = host_settings.setters(["swap", *PORTS])
     assert text.count("set_firewalld_port()") == text.count("set_swap()") == 1
+
+
+def test_yums_proxy_is_one_line_of_its_configuration(host: Path) -> None:
+    assert seen(host, "yum-proxy") == [Missing.ABSENT]
+    config = put(host, "etc/yum.conf", "[main]\ncachedir=/var/cache/yum\nproxy = http://old:1\n")
+    assert seen(host, "yum-proxy") == [SeenSetting("http://old:1")]
+    assert marks(done(host, "yum-proxy", "http://10.0.0.9:3128").stdout) == ["begin 0", "done 0"]
+    assert config.read_text() == "[main]\nproxy=http://10.0.0.9:3128\ncachedir=/var/cache/yum\n"
+    assert seen(host, "yum-proxy") == [SeenSetting("http://10.0.0.9:3128")]
+    done(host, "yum-proxy", "none")
+    assert config.read_text() == "[main]\ncachedir=/var/cache/yum\n"
+    assert seen(host, "yum-proxy") == [SeenSetting("none")]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s_installer.errors import InventoryError
-from k8s_installer.inventory import Cluster, HostSettings, Role, Tuning, load, parse, topology
+from k8s_installer.inventory import Cluster, HostSettings, Proxy, Role, Tuning, load, parse, topology
 
 GOOD = """\
 cluster:
@@ -234,3 +234,11 @@ def test_repositories_are_the_hosts_own_the_archives_or_a_copy() -> None:
             GOOD + f"repos: {wrong}\n"
         ).replace(" 'vaults'", "")
     assert "mirror must be an address such as" in complaint(GOOD + "repos: {mirror: 10.0.0.9/centos}\n")
+
+
+def test_a_proxy_has_no_password_and_a_host_can_have_another() -> None:
+    shared = 'host_settings: {proxy: {http: "http://a:1", https: "http://b:2", no_proxy: [10.0.0.1]}}\n'
+    cluster = read(GOOD.replace("ssh: {port: 2222}", 'host_settings: {proxy: {http: "http://c:3"}}') + shared)
+    assert cluster.hosts[1].settings.proxy == Proxy("http://a:1", "http://b:2", ("10.0.0.1",))
+    assert cluster.hosts[2].settings.proxy == Proxy("http://c:3", "http://c:3", ())
+    assert "without a password" in complaint(GOOD + 'host_settings: {proxy: {http: "http://me:secret@a:1"}}\n')
