@@ -13,7 +13,7 @@ from k8s_installer.resources import File, Kind, Package, Ref, Setting, Unit
 
 COMPONENT = "host"
 REPOS = "/etc/yum.repos.d/CentOS-Base.repo"
-_TEMPLATE = "yum/CentOS-Base.repo.j2"
+TEMPLATE = "yum/CentOS-Base.repo.j2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,8 @@ def host_itself(source: Source, host: Host, ports: Iterable[str], turn: Turn) ->
 def _repos(source: Source, host: Host, turn: Turn) -> Wanted:
     if REPOS not in source.shared:
         whom = f"every host of {source.cluster.name}"
-        names = {**source.context, "header": header(_TEMPLATE, whom, source.profile.version)}
-        source.shared[REPOS] = File(source.renderer.file(_TEMPLATE, names, host.name))
+        names = {**source.context, "header": header(TEMPLATE, whom, source.profile.version)}
+        source.shared[REPOS] = File(source.renderer.file(TEMPLATE, names, host.name))
     because = "Says where CentOS 7's packages are, since its mirrors are gone."
     return Wanted(Ref(host.name, Kind.FILE, REPOS), source.shared[REPOS], COMPONENT, (), because, turn)
 
