@@ -215,9 +215,9 @@ def differs(name: str, seen: str | None, wanted: str) -> str:
     family, _, subject = name.partition(" ")
     if seen is None:
         return f"there is no user {subject}" if family == USER else ""
-    if family == SELINUX and wanted == "permissive":
-        seen = value(*(state.replace("disabled", "permissive") for state in _states(seen)))
     (now, boot), (wanted_now, wanted_boot) = _states(seen), _states(wanted)
+    if family == SELINUX and wanted == "permissive":
+        now, boot = (state.replace("disabled", "permissive") for state in (now, boot))
     # SELinux comes and goes with a boot alone: until then permissive is as good as disabled, and disabled stays
     pending = family == SELINUX and "disabled" in (now, wanted_now) and now != wanted_now
     if boot == wanted_boot and (now == wanted_now or (pending and now != "enforcing")):

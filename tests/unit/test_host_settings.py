@@ -236,6 +236,7 @@ def test_a_user_is_made_once(host: Path) -> None:
         ("selinux", "permissive", "permissive", ""),
         ("selinux", "disabled", "permissive", ""),
         ("selinux", "permissive now, disabled at boot", "permissive", ""),
+        ("selinux", "disabled now, enforcing at boot", "permissive", "disabled now, enforcing at boot instead of permissive"),
         ("selinux", "enforcing", "permissive", "enforcing instead of permissive"),
         ("selinux", "permissive now, enforcing at boot", "permissive", "permissive now, enforcing at boot instead of permissive"),
         ("selinux", "enforcing", "disabled", "enforcing instead of disabled; permissive until the host is rebooted"),
