@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from k8s_installer import yum
 from k8s_installer.errors import InstallerError
 from k8s_installer.perform import Report
 from k8s_installer.plan import Change, Plan
@@ -231,10 +232,20 @@ class _Course:
     def _free(self, index: int, script: set[int]) -> bool:
         return all(self.states[before] is State.DONE or before in script for before in self.plan.after[index])
 
-    def _place(self, index: int) -> tuple[bool, int]:
-        """Packages stand first in a script where nothing holds them back: neighbours are one yum transaction."""
-        early = isinstance(self.plan.changes[index].after, Package) and self._free(index, set())
-        return not early, index
+    def _place(self, index: int) -> tuple[int, int]:
+        """Packages stand first in a script, behind what they wait for: neighbours are one yum transaction."""
+        if self._is_package(index):
+            early = all(self.states[before] is State.DONE or self._leads(before) for before in self.plan.after[index])
+            return 1 if early else 2, index
+        return 0 if self._leads(index) else 2, index
+
+    def _leads(self, index: int) -> bool:
+        """Whether packages wait for this, and it for nothing: a file that says where they are."""
+        awaited = not self._is_package(index) and any(map(self._is_package, self.followers[index]))
+        return awaited and self._free(index, set())
+
+    def _is_package(self, index: int) -> bool:
+        return isinstance(self.plan.changes[index].after, Package)
 
     def _host(self, index: int) -> str:
         return self.plan.changes[index].ref.host
@@ -290,7 +301,12 @@ def _perform(changes: Sequence[tuple[int, Change]], remote: Remote, tell: Tell) 
 
     outcome = remote.perform(changes, read)
     if outcome.failed is not None:
-        tell(outcome.failed, State.FAILED, outcome.evidence)
+        tell(outcome.failed, State.FAILED, _explained(outcome.evidence, dict(changes)[outcome.failed]))
+
+
+def _explained(evidence: str, change: Change) -> str:
+    hint = yum.hint(evidence) if isinstance(change.after, Package) else ""
+    return f"{evidence}\nhint: {hint}" if hint else evidence
 
 
 def _wait(index: int, gate: Gate, change: Change, remotes: Mapping[str, Remote], tell: Tell) -> None:

@@ -31,7 +31,9 @@ from k8s_installer.resources import (
     Seen,
     SeenFile,
     SeenPackage,
+    SeenSetting,
     SeenUnit,
+    Setting,
 )
 from k8s_installer.trace import private_file, prune, redact, run_id
 
@@ -266,7 +268,11 @@ def _shortened(text: str) -> str:
 
 def _facts(index: int, change: Change) -> dict[str, object]:
     wanted = change.after
-    version = {"version": wanted.version} if isinstance(wanted, Package) else {}
+    told: dict[str, object] = {}
+    if isinstance(wanted, Package):
+        told = {"version": wanted.version}
+    elif isinstance(wanted, Setting):
+        told = {"value": wanted.value}
     return {
         "index": index,
         **change.ref._asdict(),
@@ -274,7 +280,7 @@ def _facts(index: int, change: Change) -> dict[str, object]:
         "component": change.component,
         "secret": getattr(wanted, "secret", False),
         "before": _before(change.before),
-        "after": _sum(wanted) if isinstance(wanted, File | Large | Kept) else version,
+        "after": _sum(wanted) if isinstance(wanted, File | Large | Kept) else told,
     }
 
 
@@ -288,7 +294,12 @@ def _sum(file: File | Large | Kept | SeenFile) -> dict[str, object]:
     return {"sha256": file.sha256, "mode": f"{file.mode:04o}", "owner": file.owner, "group": file.group}
 
 
-_SEEN: Mapping[Kind, type[Any]] = {Kind.PACKAGE: SeenPackage, Kind.FILE: SeenFile, Kind.UNIT: SeenUnit}
+_SEEN: Mapping[Kind, type[Any]] = {
+    Kind.PACKAGE: SeenPackage,
+    Kind.FILE: SeenFile,
+    Kind.UNIT: SeenUnit,
+    Kind.SETTING: SeenSetting,
+}
 
 
 def _past(facts: Mapping[str, Any], state: State) -> PastChange:

@@ -17,8 +17,22 @@ import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from k8s_installer import host_settings
 from k8s_installer.desired.model import Wanted
-from k8s_installer.resources import File, Gone, Kept, Kind, Large, Missing, Ref, Seen, SeenFile, SeenPackage, SeenUnit
+from k8s_installer.resources import (
+    File,
+    Gone,
+    Kept,
+    Kind,
+    Large,
+    Missing,
+    Ref,
+    Seen,
+    SeenFile,
+    SeenPackage,
+    SeenSetting,
+    SeenUnit,
+)
 
 UNIT_PROPERTIES = (
     "Id", "LoadState", "ActiveState", "SubState", "UnitFileState", "MainPID",
@@ -35,7 +49,8 @@ _RPM_DATABASE = ("/var/lib/rpm/Packages", "/var/lib/rpm/rpmdb.sqlite", "/var/lib
 _RACY_SECONDS = 2.0
 
 # Of all that a plan with nothing to do costs, this script's processes are most: one for all attributes, one for the
-# sums, one for all packages, one for all units, and one for the time. Everything else is the shell's own.
+# sums, one for all packages, one for all units, and one for the time; settings cost none where a host has none of them.
+# Everything else is the shell's own.
 _STAT = "looked=$(stat -c 'file %f %U %G %.9Y %d:%i:%s:%.9Z %n' {paths} 2>/dev/null)\necho \"$looked\"\n"
 _SUMS = """\
 set -- {paths}
@@ -59,6 +74,7 @@ done
 """
 _ASK_RPM = "rpm -q --qf 'rpm %{{NAME}} %{{VERSION}} %{{RELEASE}} %{{INSTALLTIME}}\\n' {names} 2>&1\n"
 _PACKAGES = "case $looked in\n*{database}) printf '%s\\n' {answer} ;;\n*) {ask} ;;\nesac\n"
+ROOT = "root=${K8S_INSTALLER_ROOT-}\n"  # of a test's files; a host's own are at /
 _UNITS = f"echo {UNITS}\nsystemctl show {{properties}} {{names}} 2>&1\n"
 # The uptime is cut to hundredths, so a process seems to have started up to 10 ms late, never early: a file
 # written just before its unit's start is never taken for newer than the process.
@@ -83,7 +99,9 @@ def script(wanted: Sequence[Wanted], memory: Memory | None = None) -> str:
     memory = memory or Memory()
     files = [(item.ref.name, item.resource) for item in wanted if isinstance(item.resource, File | Large | Kept | Gone)]
     packages = [item.ref.name for item in wanted if item.ref.kind is Kind.PACKAGE]
+    settings = [item.ref.name for item in wanted if item.ref.kind is Kind.SETTING]
     units = [item.ref.name for item in wanted if item.ref.kind is Kind.UNIT]
+    units += [unit for unit in host_settings.units(settings) if unit not in units]
     paths = [path for path, _ in files]
     parts = [_CLOCK]
     if files or packages:
@@ -107,6 +125,8 @@ def script(wanted: Sequence[Wanted], memory: Memory | None = None) -> str:
             answer = shlex.quote("\n".join(memory.packages))
             ask = _PACKAGES.format(database=shlex.quote(memory.database), answer=answer, ask=ask.rstrip("\n"))
         parts.append(ask)
+    if settings:
+        parts.append(ROOT + host_settings.questions(settings))
     if units:
         properties = " ".join(f"-p {name}" for name in UNIT_PROPERTIES)
         parts.append(_UNITS.format(properties=properties, names=shlex.join(f"{unit}.service" for unit in units)))
@@ -124,14 +144,16 @@ def parse(output: str, wanted: Sequence[Wanted]) -> dict[Ref, Seen]:
     for line in lines[:split]:
         word, _, rest = line.partition(" ")
         by_word.setdefault(word, []).append(rest)
+    by_unit = units(lines[split + 1 :], boot_time(by_word))
     found: dict[tuple[Kind, str], Seen] = {
         **{(Kind.FILE, path): file for path, file in files(by_word).items()},
         **{(Kind.PACKAGE, name): package for name, package in packages(by_word).items()},
-        **{(Kind.UNIT, name): unit for name, unit in units(lines[split + 1 :], boot_time(by_word)).items()},
+        **{(Kind.UNIT, name): unit for name, unit in by_unit.items()},
+        **{(Kind.SETTING, name): setting for name, setting in settings(by_word, by_unit).items()},
     }
-    # stat names every file that is there; a package or unit must be answered for by name
-    absent = {Kind.FILE: Missing.ABSENT, Kind.PACKAGE: Missing.UNKNOWN, Kind.UNIT: Missing.UNKNOWN}
-    return {ref: found.get((ref.kind, ref.name), absent[ref.kind]) for ref in refs}
+    # stat names every file that is there; anything else must be answered for by name
+    absent = {Kind.FILE: Missing.ABSENT}
+    return {ref: found.get((ref.kind, ref.name), absent.get(ref.kind, Missing.UNKNOWN)) for ref in refs}
 
 
 def remember(output: str) -> Memory:
@@ -209,6 +231,23 @@ def units(lines: Iterable[str], boot: float) -> dict[str, Seen]:
             result[block["Id"].removesuffix(".service")] = _unit(block, boot)
             block = {}
     return result
+
+
+def settings(by_word: dict[str, list[str]], by_unit: dict[str, Seen]) -> dict[str, Seen]:
+    """From the lines of `host_settings.questions`, and for units that are settings from what systemctl says of them."""
+    result: dict[str, Seen] = {
+        name: Missing.ABSENT if value is None else SeenSetting(value)
+        for name, value in host_settings.answers(by_word.get("setting", ()))
+    }
+    return result | {f"{host_settings.UNIT} {name}": _on_or_off(unit) for name, unit in by_unit.items()}
+
+
+def _on_or_off(unit: Seen) -> Seen:
+    if not isinstance(unit, SeenUnit):
+        return unit
+    now, boot = unit.active not in ("inactive", "failed"), unit.enabled
+    words = (host_settings.ON if state else host_settings.OFF for state in (now, boot))
+    return SeenSetting(host_settings.value(*words))
 
 
 def _unit(block: dict[str, str], boot: float) -> Seen:

@@ -12,14 +12,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from k8s_installer import host_settings
 from k8s_installer.plan import Action, Change
-from k8s_installer.resources import File, Gone, Kept, Large, Package, SeenFile, SeenUnit
+from k8s_installer.resources import File, Gone, Kept, Kind, Large, Package, SeenFile, SeenUnit, Setting
 
 MARK = "::k8s-installer::"
 JOURNAL_LINES = 20
 # A program that refuses a flag says so once and then prints pages of usage, which push its words out of sight.
 JOURNAL_SEARCHED = 600
 COMPLAINT_LINES = 6
+LOCK_SECONDS = 300  # in which another yum may go on before we give up
 LARGEST_DIFF = 64 * 1024  # bytes of a file whose difference is shown when it has changed under a plan
 COMPLAINTS = "[Ee]rror: |invalid argument|unknown (shorthand )?flag|panic: |fatal|: [EF][0-9]{4} "
 
@@ -34,6 +36,7 @@ INCOMING = "/var/lib/k8s-installer/incoming"
 _PRELUDE = f"""\
 kept=${{K8S_INSTALLER_KEPT:-{KEPT}}}
 incoming=${{K8S_INSTALLER_INCOMING:-{INCOMING}}}
+root=${{K8S_INSTALLER_ROOT-}}
 say() {{ printf '%s %s\\n' '{MARK}' "$*"; }}
 failed() {{ say "failed $1"; shift; printf '%s\\n' "$@"; exit 1; }}
 evidence() {{
@@ -44,6 +47,15 @@ evidence() {{
   journalctl --no-pager -n {JOURNAL_LINES} -u "$1" 2>&1
 }}
 sum_of() {{ sum=$(sha256sum <"$1" 2>/dev/null) && echo "${{sum%% *}}" || echo absent; }}
+unlocked() {{ # index: wait while another yum runs; it writes its number without a line's end
+  waited=0
+  while pid=; {{ read -r pid <"$root/var/run/yum.pid" || [ -n "$pid" ]; }} && kill -0 "$pid"; do
+    [ "$waited" -lt {LOCK_SECONDS} ] ||
+      failed "$1" "yum is locked by process $pid for {LOCK_SECONDS} s: $(tr '\\0' ' ' <"/proc/$pid/cmdline")"
+    sleep 2
+    waited=$((waited + 2))
+  done 2>/dev/null
+}}
 packaged() {{ # whether a file is as its package brought it: what a plan saw as absent before yum ran
   rpm -qf --qf '[%{{FILENAMES}} %{{FILEDIGESTS}}\\n]' "$1" 2>/dev/null | grep -qxF "$1 $(sum_of "$1")"
 }}
@@ -84,7 +96,8 @@ class Report:
 
 def script(numbered: Sequence[tuple[int, Change]]) -> str:
     """The script that carries these changes of one host out, in this order."""
-    parts = [_PRELUDE]
+    settings = [change.ref.name for _, change in numbered if change.ref.kind is Kind.SETTING]
+    parts = [_PRELUDE, host_settings.setters(settings)]
     last = {file.sha256: index for index, file in _uploaded(numbered)}
     for action, group in groupby(numbered, key=lambda item: batch(item[1])):
         changes = list(group)
@@ -123,6 +136,7 @@ def _packages(changes: list[tuple[int, Change]]) -> str:
     # yum 3.4 exits 0 although a package was not to be had, as long as it could install another one
     return (
         _each("begin", indices)
+        + f"unlocked {indices[0]}\n"
         + f"out=$(yum -y -q install {shlex.join(wanted)} 2>&1 </dev/null) || "
         + f'failed {indices[0]} "$out"\n'
         + "".join(
@@ -148,6 +162,8 @@ def _single(index: int, change: Change, last: Mapping[str, int]) -> str:
         # another change of this script may place the same bytes
         take = "cp" if isinstance(wanted, Large) and last.get(wanted.sha256) != index else "mv"
         body = _file(index, change, wanted, take)
+    elif isinstance(wanted, Setting):
+        body = f'out=$({host_settings.setter(change.ref.name, wanted.value)} 2>&1) || failed {index} "$out"\n'
     else:
         body = _unit(index, change)
     return _each("begin", [index]) + body + _each("done", [index])

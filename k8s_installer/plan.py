@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from k8s_installer import settings
+from k8s_installer import host_settings, settings
 from k8s_installer.desired.model import NO_TURN, Desired, Turn, Wanted
 from k8s_installer.errors import InstallerError
 from k8s_installer.graph import nearest, ordered
@@ -25,7 +25,9 @@ from k8s_installer.resources import (
     Seen,
     SeenFile,
     SeenPackage,
+    SeenSetting,
     SeenUnit,
+    Setting,
     Unit,
 )
 from k8s_installer.rolling import QUARTER, Batch, in_turns
@@ -42,6 +44,7 @@ class Action(StrEnum):
     ATTRIBUTES = "attributes"  # mode or owner alone: the bytes stay, so nothing restarts
     RESTORE = "restore"  # the bytes that the host kept from before a change
     REMOVE = "remove"
+    SET = "set"
     RELOAD = "daemon-reload"
     START = "start"
     RESTART = "restart"
@@ -70,8 +73,11 @@ class Change:
 
     @property
     def reversible(self) -> bool:
-        """Whether a rollback can bring back what was there; a package is not downgraded."""
-        return self.action is not Action.UPGRADE
+        """Whether a rollback can bring back what was there.
+
+        A package is not downgraded, and a user that was made stays: files are its own by then.
+        """
+        return self.action is not Action.UPGRADE and not (self.action is Action.SET and self.before is Missing.ABSENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,7 @@ def make_plan(desired: Desired, seen: Mapping[Ref, Seen], batch: Batch = QUARTER
 
     Args:
         desired: every resource by name, with its edges.
-        seen: what the hosts answered, for every package, file and unit that is wanted.
+        seen: what the hosts answered, for every package, file, unit and setting that is wanted.
         batch: how many nodes may restart something at the same time.
 
     Raises:
@@ -150,6 +156,8 @@ def _changes(wanted: Wanted, seen: Mapping[Ref, Seen], steps: Mapping[Ref, list[
     elif isinstance(resource, Gone):
         if found is not Missing.ABSENT:
             yield _change(wanted, found, Action.REMOVE, "the run before made it")
+    elif isinstance(resource, Setting):
+        yield from _setting(wanted, resource, found)
     else:
         yield from _unit(wanted, resource, found, seen, steps)
 
@@ -185,6 +193,13 @@ def _file(wanted: Wanted, file: File | Large | Kept, found: Seen) -> Iterator[Ch
         has = f"{found.mode:04o} {found.owner}:{found.group}"
         reason = f"{has} instead of {file.mode:04o} {file.owner}:{file.group}"
         yield _change(wanted, found, Action.ATTRIBUTES, reason)
+
+
+def _setting(wanted: Wanted, setting: Setting, found: Seen) -> Iterator[Change]:
+    value = found.value if isinstance(found, SeenSetting) else None
+    reason = host_settings.differs(wanted.ref.name, value, setting.value)
+    if reason:
+        yield _change(wanted, found, Action.SET, reason)
 
 
 def _unit(

@@ -1,7 +1,7 @@
 """The vocabulary: what a host can hold, what was seen of it, and the name by which each thing is known.
 
-Desired resources (`Package`, `File`, `Large`, `Unit`, `Gate`) say what the inventory asks for. Seen ones
-(`SeenPackage`, `SeenFile`, `SeenUnit`) say what a host answered. Where there is nothing the answer is
+Desired resources (`Package`, `File`, `Large`, `Unit`, `Setting`, `Gate`) say what the inventory asks for. Seen ones
+(`SeenPackage`, `SeenFile`, `SeenUnit`, `SeenSetting`) say what a host answered. Where there is nothing the answer is
 `Missing.ABSENT`; where the host could not be asked it is `Missing.UNKNOWN`, and the two are never mixed up.
 """
 
@@ -20,6 +20,7 @@ class Kind(StrEnum):
     PACKAGE = "package"
     FILE = "file"
     UNIT = "unit"
+    SETTING = "setting"
     GATE = "gate"
 
 
@@ -115,6 +116,16 @@ class Unit:
     runs: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A property of the host itself, now and from its next boot on; its name is FAMILY SUBJECT, or FAMILY alone.
+
+    The families are a closed set: `host_settings` says what each can be, how it is asked and how it is set.
+    """
+
+    value: str
+
+
 class Check(StrEnum):
     """How the answer of a gate's URL is judged."""
 
@@ -178,5 +189,12 @@ class SeenUnit:
     needs_reload: bool
 
 
-Resource = Package | File | Large | Kept | Gone | Unit | Gate
-Seen = SeenPackage | SeenFile | SeenUnit | Missing
+@dataclass(frozen=True, slots=True)
+class SeenSetting:
+    """A setting as found: one word, or `A now, B at boot` where the next boot would change it."""
+
+    value: str
+
+
+Resource = Package | File | Large | Kept | Gone | Unit | Setting | Gate
+Seen = SeenPackage | SeenFile | SeenUnit | SeenSetting | Missing

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from k8s_installer.apply import Run, State
 from k8s_installer.desired.model import Desired, Turn
 from k8s_installer.plan import Action, Change, Plan
-from k8s_installer.resources import File, Gate, Gone, Kept, Large, Ref, SeenFile, Unit
+from k8s_installer.resources import File, Gate, Gone, Kept, Large, Ref, SeenFile, SeenSetting, Setting, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,14 @@ class PastFile:
 
     ref: Ref
     kept: Kept | None
+
+
+@dataclass(frozen=True, slots=True)
+class PastSetting:
+    """A setting that a past run changed: what it was before."""
+
+    ref: Ref
+    value: str
 
 
 def failed_turns(plan: Plan, run: Run) -> tuple[Turn, ...]:
@@ -28,16 +36,16 @@ def failed_turns(plan: Plan, run: Run) -> tuple[Turn, ...]:
 def undo(plan: Plan, run: Run, turn: Turn) -> Plan:
     """The plan that brings a failed turn back to what ran before it.
 
-    Files get their old bytes, what was made is removed, and what was restarted is restarted and waited for. The
-    plan is empty where nothing ran before: a first start that fails has nothing to go back to, and its files
-    are the evidence. Packages stay.
+    Files get their old bytes and settings their old values, what was made is removed, and what was restarted is
+    restarted and waited for. The plan is empty where nothing ran before: a first start that fails has nothing to go
+    back to, and its files are the evidence. Packages stay, and so do users.
     """
     last = {event.index: event.state for event in run.events}
     mine = [(change, last.get(index)) for index, change in enumerate(plan.changes) if change.turn == turn]
     written = [
         _inverse(change, change.after)
         for change, state in mine
-        if isinstance(change.after, File | Large) and state is State.DONE
+        if isinstance(change.after, File | Large | Setting) and state is State.DONE and change.reversible
     ]
     if not written or not any(change.action is Action.RESTART for change, _ in mine):
         return Plan((), ())
@@ -50,17 +58,25 @@ def undo(plan: Plan, run: Run, turn: Turn) -> Plan:
     return Plan(tuple(changes), tuple((index - 1,) if index else () for index in range(len(changes))))
 
 
-def before(desired: Desired, past: Collection[PastFile]) -> Desired:
+def before(desired: Desired, past: Collection[PastFile | PastSetting]) -> Desired:
     """What a cluster wanted before a past run, where that run changed files: the kept bytes, or nothing at all.
 
-    Everything else stays as it is wanted now. Files that the inventory no longer speaks of are left alone.
+    Settings that it changed are wanted as they were. Everything else stays as it is wanted now. What the inventory
+    no longer speaks of is left alone.
     """
     result = dict(desired)
-    for file in past:
-        if file.ref in desired:
-            wanted: Kept | Gone = file.kept if file.kept is not None else Gone()
-            result[file.ref] = replace(desired[file.ref], resource=wanted, because="It was so before the last run.")
+    for item in past:
+        if item.ref in desired:
+            result[item.ref] = replace(
+                desired[item.ref], resource=_wanted(item), because="It was so before the last run."
+            )
     return result
+
+
+def _wanted(past: PastFile | PastSetting) -> Kept | Gone | Setting:
+    if isinstance(past, PastSetting):
+        return Setting(past.value)
+    return past.kept if past.kept is not None else Gone()
 
 
 def _restarts(restarted: Iterable[Change], gates: Collection[Change]) -> Iterator[Change]:
@@ -75,7 +91,15 @@ def _again(change: Change, action: Action, reason: str) -> Change:
     return Change(change.ref, action, change.component, change.before, change.after, reason, change.turn)
 
 
-def _inverse(change: Change, file: File | Large) -> Change:
+def _inverse(change: Change, wanted: File | Large | Setting) -> Change:
+    if not isinstance(wanted, Setting):
+        return _file_back(change, wanted)
+    old = change.before.value if isinstance(change.before, SeenSetting) else wanted.value
+    now = SeenSetting(wanted.value)
+    return Change(change.ref, Action.SET, change.component, now, Setting(old), "back to what it was", change.turn)
+
+
+def _file_back(change: Change, file: File | Large) -> Change:
     before = change.before
     now = SeenFile(file.sha256, file.mode, file.owner, file.group, 0.0)
     if not isinstance(before, SeenFile):

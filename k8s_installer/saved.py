@@ -10,7 +10,18 @@ from dataclasses import dataclass
 from k8s_installer.desired.model import Desired
 from k8s_installer.errors import InputError
 from k8s_installer.plan import Plan
-from k8s_installer.resources import File, Gone, Kept, Large, Package, SeenFile, SeenPackage, SeenUnit
+from k8s_installer.resources import (
+    File,
+    Gone,
+    Kept,
+    Large,
+    Package,
+    SeenFile,
+    SeenPackage,
+    SeenSetting,
+    SeenUnit,
+    Setting,
+)
 
 FORMAT = 1
 
@@ -90,6 +101,8 @@ def _state(value: object) -> str:
             return value.version or "any version"
         case SeenUnit():
             return f"{value.active} {'enabled' if value.enabled else 'disabled'}"
+        case SeenSetting() | Setting():
+            return value.value
         case Gone():
             return "absent"
         case _:

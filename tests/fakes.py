@@ -28,7 +28,9 @@ from k8s_installer.resources import (
     Seen,
     SeenFile,
     SeenPackage,
+    SeenSetting,
     SeenUnit,
+    Setting,
     Unit,
 )
 from k8s_installer.transport import OnSent, Result
@@ -58,6 +60,7 @@ class FakeHost:
     kept: dict[str, tuple[bytes, float]] = field(default_factory=dict)  # what changes replaced, by its sum
     packages: dict[str, SeenPackage] = field(default_factory=dict)
     units: dict[str, SeenUnit] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)  # by name; a host has no others
     refuses: dict[str, str] = field(default_factory=dict)  # name of a resource -> the words it fails with
     cut_at: str = ""  # the name of the resource before which the connection is lost
     log: list[str] = field(default_factory=list)
@@ -72,6 +75,8 @@ class FakeHost:
             return self.packages.get(name, Missing.ABSENT)
         if item.ref.kind is Kind.UNIT:
             return self.units.get(name, Missing.ABSENT)
+        if item.ref.kind is Kind.SETTING:
+            return SeenSetting(self.settings[name]) if name in self.settings else Missing.ABSENT
         if name not in self.files:
             return Missing.ABSENT
         file = self.files[name]
@@ -135,6 +140,10 @@ class FakeHost:
                 return self._moved(change) or self._remove(change.ref.name)
             case Unit():
                 return self._service(change)
+            case Setting() as setting:
+                assert change.before is not Missing.ABSENT or change.ref.name.startswith("user ")
+                self.settings[change.ref.name] = setting.value
+                return ""
             case Gate():
                 raise AssertionError("a gate is no change of a host")
 

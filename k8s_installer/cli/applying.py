@@ -26,7 +26,7 @@ from k8s_installer.owner import this_process
 from k8s_installer.plan import Action, Plan, make_plan, waits
 from k8s_installer.remote import Remote
 from k8s_installer.report import data, ending, progress, text
-from k8s_installer.resources import Kept, Kind, SeenFile
+from k8s_installer.resources import Kept, Kind, Missing, SeenFile, SeenSetting
 from k8s_installer.rolling import QUARTER, Batch
 from k8s_installer.trace import Trace, open_trace, traced
 from k8s_installer.transport import Transport, connect
@@ -112,15 +112,23 @@ def _before_last_run(intent: Intent) -> Intent:
             hint="a first start cannot be undone by going back",
         )
     for change in done:
-        if change.action in (Action.INSTALL, Action.UPGRADE):
+        if change.action in (Action.INSTALL, Action.UPGRADE) or (
+            change.action is Action.SET and change.before is Missing.ABSENT
+        ):
             stderr().print(f"stays: {change.action} of {change.ref} cannot be undone", style="yellow", markup=False)
     files = [
         rollback.PastFile(change.ref, _kept(change))
         for change in done
         if change.ref.kind is Kind.FILE and change.action is not Action.REMOVE
     ]
-    stderr().print(f"going back to before run {past.run}: {len(files)} files", markup=False)
-    return replace(intent, desired=rollback.before(intent.desired, files))
+    values = [
+        rollback.PastSetting(change.ref, change.before.value)
+        for change in done
+        if isinstance(change.before, SeenSetting)
+    ]
+    told = f"{len(files)} files, {len(values)} settings"
+    stderr().print(f"going back to before run {past.run}: {told}", markup=False)
+    return replace(intent, desired=rollback.before(intent.desired, [*files, *values]))
 
 
 def _kept(change: journal.PastChange) -> Kept | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from k8s_installer.desired.check import check
 from k8s_installer.desired.context import Context, of_host
 from k8s_installer.desired.files import Source, files
+from k8s_installer.desired.host import host_itself
 from k8s_installer.desired.layout import Layout, Named
 from k8s_installer.desired.model import Desired, Turn, Wanted
 from k8s_installer.errors import InventoryError
@@ -99,14 +100,16 @@ def _host(source: Source, fleet: Fleet, host: Host) -> Iterator[Wanted]:
     layout = fleet.layouts[host.roles]
     named = layout.named(host.name)
     context = {**source.context, **of_host(host, fleet.first_master)}
+    own = host_itself(source, host, _ports(source, layout, host, context), _first_turn(host))
+    yield from own.wanted
     for name, component in layout.components.items():
         turn = _turn(component, host)
-        yield from _packages(source, named, name, component, turn)
+        yield from _packages(source, named, name, component, own.repos, turn)
         specs = layout.files[name]
         for path, file in files(source, name, specs, host, context).items():
             yield Wanted(named.files[path], file, name, named.brought_by[path], specs[path].why, turn)
         if component.unit:
-            yield _unit(fleet, host, name, named, turn)
+            yield _unit(fleet, host, name, named, own.ready, turn)
         previous: tuple[Ref, ...] = ()
         for spec in component.gates:
             gate = _gate(source, fleet, host, name, spec, previous, context)
@@ -114,20 +117,32 @@ def _host(source: Source, fleet: Fleet, host: Host) -> Iterator[Wanted]:
             previous = (gate.ref,)
 
 
-def _packages(source: Source, named: Named, name: str, component: Component, turn: Turn) -> Iterator[Wanted]:
+def _ports(source: Source, layout: Layout, host: Host, context: Context) -> list[str]:
+    """The ports on which other hosts reach what this one has."""
+    return [
+        source.text(port, context, host.name, where=f"{name} {source.profile.version}: ports")
+        for name, component in layout.components.items()
+        for port in component.ports
+    ]
+
+
+def _packages(
+    source: Source, named: Named, name: str, component: Component, repos: tuple[Ref, ...], turn: Turn
+) -> Iterator[Wanted]:
     for package, text in component.packages.items():
         where = f"{name} {source.profile.version}: package {package}"
         version = source.text(text, source.context, turn.member, where=where)
         because = f"Brings the program, the unit and the user of {name}." if component.unit else component.why
-        yield Wanted(named.packages[package], Package(package, version), name, (), because, turn)
+        yield Wanted(named.packages[package], Package(package, version), name, repos, because, turn)
 
 
-def _unit(fleet: Fleet, host: Host, name: str, named: Named, turn: Turn) -> Wanted:
+def _unit(fleet: Fleet, host: Host, name: str, named: Named, ready: tuple[Ref, ...], turn: Turn) -> Wanted:
     layout = fleet.layouts[host.roles]
     component = layout.components[name]
     unit = Unit(component.unit, layout.defined_by[name], layout.reads[name], tuple(component.packages))
     after = [
         *layout.inputs(name, named),
+        *(() if component.after.here else ready),  # the others of a host come after these
         *(ref for other in component.after.installed for ref in fleet.installed[other]),
         *(ref for other in component.after.here for ref in _final(layout.components[other], host)),
         *(ref for other in component.after.everywhere for ref in fleet.final[other]),
@@ -168,6 +183,12 @@ def _turn(component: Component, host: Host) -> Turn:
     if component.roles == {Role.ETCD}:
         return Turn("etcd", host.name)
     return Turn("masters" if component.roles & host.roles & {Role.MASTER} else "nodes", host.name)
+
+
+def _first_turn(host: Host) -> Turn:
+    """The host's own turn: that of the first group in which it has a place, for what the others do waits for it."""
+    groups = {Role.ETCD: "etcd", Role.MASTER: "masters", Role.NODE: "nodes"}
+    return Turn(next(group for role, group in groups.items() if role in host.roles), host.name)
 
 
 def _inputs(layout: Layout, host: Host, name: str) -> list[Ref]:

@@ -55,8 +55,28 @@ class Images:
 
 
 @dataclass(frozen=True, slots=True)
+class Proxy:
+    """By which a host's yum and docker reach what is outside; `bypass` is what docker reaches without."""
+
+    http: str
+    https: str
+    bypass: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """What is wanted of a host itself before anything is installed on it; `ignore`, or no proxy, leaves it as it is."""
+
+    selinux: str = "permissive"
+    swap: str = "off"
+    firewall: str = "manage"
+    time: str = "ignore"
+    proxy: Proxy | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
-    """One host, with the cluster's SSH options and tuning merged in.
+    """One host, with the cluster's SSH options, settings and tuning merged in.
 
     `pod_subnet` is the part of the pod network that this node's docker hands out; None where the host is no
     node or the network is not `routes`.
@@ -68,6 +88,7 @@ class Host:
     ssh: Ssh
     tuning: Mapping[str, Tuning]
     pod_subnet: IPv4Network | None
+    settings: HostSettings = HostSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +107,10 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A whole inventory. `folder` is where the file lies: state, profiles and templates of the user's are beside it."""
+    """A whole inventory. `folder` is where the file lies: state, profiles and templates of the user's are beside it.
+
+    `repos` is the address below which CentOS 7's repositories are; empty where the hosts' own are used as they are.
+    """
 
     name: str
     version: str
@@ -99,6 +123,7 @@ class Cluster:
     hosts: tuple[Host, ...]
     folder: Path
     origin: Origin = field(compare=False, repr=False)
+    repos: str = ""
 
     def having(self, role: Role) -> tuple[Host, ...]:
         """The hosts of a role, in the inventory's order."""

@@ -12,8 +12,8 @@ from pydantic_core import ErrorDetails
 
 from k8s_installer.errors import Finding, InventoryError, did_you_mean
 from k8s_installer.inventory import topology
-from k8s_installer.inventory.cluster import ArgValue, Cluster, Host, Images, Origin, Ssh, Tuning
-from k8s_installer.inventory.schema import ComponentModel, HostModel, InventoryModel, SshModel
+from k8s_installer.inventory.cluster import ArgValue, Cluster, Host, HostSettings, Images, Origin, Proxy, Ssh, Tuning
+from k8s_installer.inventory.schema import ComponentModel, HostModel, HostSettingsModel, InventoryModel, SshModel
 from k8s_installer.inventory.source import read
 
 # In a writer's words, where pydantic speaks of Python's types.
@@ -69,18 +69,17 @@ def _cluster(model: InventoryModel, folder: Path, origin: Origin) -> Cluster:
         network=model.cluster.network,
         security=model.cluster.security,
         images=Images(model.images.pause or "", model.images.verify),
-        hosts=tuple(
-            _host(name, host, model.ssh, base, subnets.get(name), folder) for name, host in model.hosts.items()
-        ),
+        hosts=tuple(_host(name, host, model, base, subnets.get(name), folder) for name, host in model.hosts.items()),
         folder=folder,
         origin=origin,
+        repos=model.repos,
     )
 
 
 def _host(
     name: str,
     host: HostModel,
-    ssh: SshModel,
+    model: InventoryModel,
     base: Mapping[str, Tuning],
     subnet: IPv4Network | None,
     folder: Path,
@@ -95,10 +94,21 @@ def _host(
         name=name,
         address=str(host.address),
         roles=frozenset(host.roles),
-        ssh=_ssh([DEFAULT_SSH, ssh, host.ssh], folder),
+        ssh=_ssh([DEFAULT_SSH, model.ssh, host.ssh], folder),
         tuning=tuning if host.components else base,
         pod_subnet=subnet,
+        settings=_settings([model.host_settings, host.host_settings]),
     )
+
+
+def _settings(layers: list[HostSettingsModel]) -> HostSettings:
+    said: dict[str, Any] = {}
+    for layer in layers:
+        said |= layer.model_dump(exclude_none=True, exclude={"proxy"})
+        if layer.proxy is not None:
+            proxy = layer.proxy
+            said["proxy"] = Proxy(proxy.http, proxy.https or proxy.http, tuple(proxy.no_proxy))
+    return HostSettings(**said)
 
 
 def _tuning(component: ComponentModel) -> Tuning:

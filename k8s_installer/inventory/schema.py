@@ -14,6 +14,11 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 # What survives systemd's EnvironmentFile and word splitting as one word of a command line.
 _WORD = re.compile(r"""[^\s\x00-\x1f\x7f"'\\$`%]+""")
 _FLAG = re.compile(r"[A-Za-z0-9][-_A-Za-z0-9]*")
+_URL = re.compile(r"(https?|ftp|file)://[^\s\"'\\$`%]+")
+_PROXY = re.compile(r"https?://[-.:\w\[\]]+:\d+/?")
+# Where CentOS 7 is since its mirrors are gone. Plain HTTP, for a host that was never updated knows no authority that
+# signed this server's certificate; what is installed from it is checked by the distribution's own key.
+VAULT = "http://vault.centos.org/7.9.2009"
 _DOMAIN_LENGTH = 200  # of 253, so that names of Services fit in front of it
 
 
@@ -53,9 +58,27 @@ def _word(value: object) -> object:
     return value
 
 
+def _proxy(value: str) -> str:
+    if not _PROXY.fullmatch(value):
+        raise ValueError("must be an address such as http://proxy.example.com:3128, without a password")
+    return value
+
+
+def _repos(value: object) -> object:
+    """The address of the repositories: nothing for `as-is`."""
+    if isinstance(value, dict) and value.keys() == {"mirror"} and isinstance(value["mirror"], str):
+        if not _URL.fullmatch(value["mirror"]):
+            raise ValueError("mirror must be an address such as http://mirror.example.com/centos/7.9.2009")
+        return value["mirror"].rstrip("/")
+    if not isinstance(value, str) or value not in ("as-is", "vault"):
+        raise ValueError("must be as-is, vault, or {mirror: URL}")
+    return VAULT if value == "vault" else ""
+
+
 Label = Annotated[str, AfterValidator(_label)]
 Domain = Annotated[str, AfterValidator(_domain)]
 Flag = Annotated[str, AfterValidator(_flag)]
+ProxyUrl = Annotated[str, AfterValidator(_proxy)]
 Word = Annotated[str, BeforeValidator(_word)]
 Scalar = str | int | float | bool
 Arg = Annotated[Scalar | list[Scalar] | None, BeforeValidator(_word)]
@@ -100,6 +123,24 @@ class ImagesModel(_Model):
     verify: Word = ""
 
 
+class ProxyModel(_Model):
+    """`proxy:`; what is left out of `https` is as `http`."""
+
+    http: ProxyUrl
+    https: ProxyUrl | None = None
+    no_proxy: list[Word] = []
+
+
+class HostSettingsModel(_Model):
+    """`host_settings:`, of the cluster or of one host; what a host leaves out, the cluster's says."""
+
+    selinux: Literal["permissive", "enforcing", "disabled", "ignore"] | None = None
+    swap: Literal["off", "ignore"] | None = None
+    firewall: Literal["manage", "disable", "ignore"] | None = None
+    time: Literal["chrony", "ignore"] | None = None
+    proxy: ProxyModel | None = None
+
+
 class ComponentModel(_Model):
     """One entry of `components:`."""
 
@@ -114,6 +155,7 @@ class HostModel(_Model):
     address: IPv4Address
     roles: Annotated[list[Role], Field(min_length=1)]
     ssh: SshModel = SshModel()
+    host_settings: HostSettingsModel = HostSettingsModel()
     components: dict[ComponentName, ComponentModel] = {}
     pod_subnet: IPv4Network | None = None
 
@@ -124,5 +166,7 @@ class InventoryModel(_Model):
     cluster: ClusterModel
     ssh: SshModel = SshModel()
     images: ImagesModel = ImagesModel()
+    host_settings: HostSettingsModel = HostSettingsModel()
+    repos: Annotated[str, BeforeValidator(_repos)] = ""
     hosts: Annotated[dict[Label, HostModel], Field(min_length=1)]
     components: dict[ComponentName, ComponentModel] = {}

@@ -118,7 +118,7 @@ class Component(_Model):
     flag lives; `*` takes those that no other names. `accepted_by` is for variables that several programs
     read: each must know the flag. `fixed` are the flags (or keys of the configuration file) that gates, kubeconfigs
     and other programs go by: an inventory cannot change them. `reads` are files of other components that the
-    process reads too.
+    process reads too. `ports` are those that other hosts reach it on, as PORT/tcp or FIRST-LAST/udp.
     """
 
     why: str
@@ -134,6 +134,7 @@ class Component(_Model):
     config: Mapping[str, object] = {}
     files: Mapping[str, FileSpec] = {}
     reads: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
     gates: tuple[GateSpec, ...] = ()
 
 

@@ -8,7 +8,7 @@ from k8s_installer.apply import Run, State
 from k8s_installer.inventory import Cluster
 from k8s_installer.plan import Change, Plan
 from k8s_installer.report.diff import unified
-from k8s_installer.resources import File, Gate, Kept, Large, SeenFile, SeenPackage, SeenUnit
+from k8s_installer.resources import File, Gate, Kept, Large, SeenFile, SeenPackage, SeenSetting, SeenUnit, Setting
 
 
 def plan_data(cluster: Cluster, plan: Plan) -> dict[str, object]:
@@ -68,6 +68,8 @@ def _before(change: Change) -> dict[str, object] | None:
         return {"version": seen.version, "release": seen.release}
     if isinstance(seen, SeenUnit):
         return {"active": seen.active, "sub": seen.sub, "enabled": seen.enabled, "pid": seen.pid}
+    if isinstance(seen, SeenSetting):
+        return {"value": seen.value}
     return None
 
 
@@ -83,6 +85,8 @@ def _wanted(change: Change) -> dict[str, object] | None:
             "sha256": wanted.sha256, "mode": f"{wanted.mode:04o}", "owner": wanted.owner,
             "group": wanted.group, "size": wanted.size,
         }  # fmt: skip
+    if isinstance(wanted, Setting):
+        return {"value": wanted.value}
     if isinstance(wanted, Gate):
         return {"url": wanted.url, "check": str(wanted.check), "deadline": wanted.deadline}
     return None

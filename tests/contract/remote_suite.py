@@ -1,6 +1,7 @@
 """What every `Remote` does, the fake and the real one alike: the tests that a fake host must share with real hosts.
 
-`files` needs nothing but a shell; `services` needs systemd, yum and the lab's packages.
+`files` needs nothing but a shell; `settings` an enforcing host with swap, without a firewall; `services` needs
+systemd, yum and the lab's packages.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from k8s_installer.resources import (
     Resource,
     SeenFile,
     SeenPackage,
+    SeenSetting,
     SeenUnit,
+    Setting,
     Unit,
 )
 
@@ -209,3 +212,31 @@ def services(remote: Remote) -> None:
     outcome, _ = carried_out(remote, plan)
     assert outcome.failed == 0
     assert "no-such-unit" in outcome.evidence
+
+
+def settings(remote: Remote) -> None:
+    """What differs is set, stays so, and comes back; what a host does not have is as wanted; what fails says why."""
+    selinux = want(remote, Kind.SETTING, "selinux", Setting("permissive"))
+    swap = want(remote, Kind.SETTING, "swap", Setting("off"))
+    port = want(remote, Kind.SETTING, "firewalld-port 6443/tcp", Setting("open"))
+    everything = (selinux, swap, port)
+    assert list(remote.observe(everything).values()) == [SeenSetting("enforcing"), SeenSetting("on"), Missing.ABSENT]
+    plan = planned(remote, *everything)
+    assert [change.reason for change in plan.changes] == ["enforcing instead of permissive", "on instead of off"]
+    outcome, reports = carried_out(remote, plan)
+    assert outcome == Outcome(frozenset({0, 1}))
+    assert [report.word for report in reports] == ["begin", "done", "begin", "done"]
+    assert not planned(remote, *everything)
+
+    old = want(remote, Kind.SETTING, "swap", Setting("on"))
+    plan = planned(remote, old)
+    assert actions(plan) == [Action.SET]
+    carried_out(remote, plan)
+    assert list(remote.observe([swap]).values()) == [SeenSetting("on")]
+
+    mixed = want(remote, Kind.SETTING, "selinux", Setting("enforcing now, permissive at boot"))
+    plan = planned(remote, mixed, swap)
+    outcome, _ = carried_out(remote, plan)
+    assert outcome == Outcome(frozenset({0, 1}))
+    assert not planned(remote, mixed, swap)
+    assert list(remote.observe([selinux]).values()) == [SeenSetting("enforcing now, permissive at boot")]

@@ -8,9 +8,12 @@ import pytest
 
 from k8s_installer.packing import Packer
 from k8s_installer.remote import SshRemote
-from k8s_installer.transport import Transport
+from k8s_installer.transport import Transport, connect
 from tests.contract import remote_suite
+from tests.contract.sshd import serve
 from tests.fakes import FakeHost
+from tests.unit.test_host_settings import enforcing
+from tests.unit.test_perform import program
 
 pytestmark = pytest.mark.contract
 
@@ -42,3 +45,19 @@ def test_the_fake_keeps_the_contract_of_services() -> None:
     remote_suite.services(
         FakeHost("m1", brings={"etcd": ["etcd"]}, carries={"etcd": {"/etc/etcd/etcd.conf": b"#[Member]\n"}})
     )
+
+
+def test_the_fake_keeps_the_contract_of_settings() -> None:
+    remote_suite.settings(FakeHost("m1", settings={"selinux": "enforcing", "swap": "on"}))
+
+
+def test_a_real_host_keeps_the_contract_of_settings(tmp_path: Path) -> None:
+    enforcing(tmp_path)  # its files and programs are stand-ins in a folder: this machine stays as it is
+    program(tmp_path / "bin", "sudo", 'shift 2; exec "$@"')
+    path = f"PATH={tmp_path}/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    with serve(tmp_path / "sshd", env=[path, f"K8S_INSTALLER_ROOT={tmp_path}/root"]) as server:
+        transport = connect(server.host())
+        try:
+            remote_suite.settings(SshRemote(transport))
+        finally:
+            transport.close()

@@ -12,18 +12,27 @@ from pathlib import Path
 from k8s_installer import pki, profiles
 from k8s_installer.desired import Wanted, desire
 from k8s_installer.render import Renderer
-from k8s_installer.resources import File, Gate, Package, Unit
+from k8s_installer.resources import File, Gate, Package, Setting, Unit
 from tests.unit.clusters import MODES, cluster
 
 FOLDER = Path(__file__).parent / "cases"
-CASES = [(*mode, topology) for mode in MODES for topology in ("one-master-two-nodes", "all-in-one")]
+# What an inventory can ask of the hosts themselves besides the defaults; the rest of this case is another one's.
+HOSTS = ("1.5.2", "tls", "all-in-one-host")
+MORE = """
+repos: vault
+host_settings: {time: chrony, firewall: disable, proxy: {http: "http://10.0.0.9:3128", no_proxy: [10.0.0.7]}}
+"""
+CASES = [(*mode, topology) for mode in MODES for topology in ("one-master-two-nodes", "all-in-one")] + [HOSTS]
 
 
 def rendered(version: str, security: str, topology: str) -> dict[str, bytes]:
     """The files of a case, by their path below `FOLDER`."""
-    lab = cluster(version, security, topology)
+    more = MORE if (version, security, topology) == HOSTS else ""
+    lab = cluster(version, security, topology.removesuffix("-host"), more=more)
     case = f"{version}-{security}-{topology}"
     wanted = desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer())
+    if more:
+        wanted = {ref: item for ref, item in wanted.items() if item.component in ("host", "docker")}
     result = {
         f"{case}/{ref.host}{ref.name}": item.resource.content
         for ref, item in wanted.items()
@@ -42,6 +51,8 @@ def _described(item: Wanted) -> str:
             lines.append(f"  is {resource.content.decode().strip()}")
     elif isinstance(resource, Package):
         lines.append(f"  version {resource.version or 'any'}")
+    elif isinstance(resource, Setting):
+        lines.append(f"  is {resource.value}")
     elif isinstance(resource, Unit):
         lines += [f"  defined by {path}" for path in resource.defined_by]
         lines += [f"  reads {path}" for path in resource.reads]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from k8s_installer.apply import Event, Run, State, apply
 from k8s_installer.desired.model import Wanted
 from k8s_installer.gates import Answer
 from k8s_installer.plan import Plan
-from k8s_installer.resources import File, Kind, Package, Ref
+from k8s_installer.resources import File, Kind, Package, Ref, Resource
 from tests.fakes import FakeHost
 from tests.unit.example import CONFIG, DROP_IN, desired, hosts
 from tests.unit.test_plan import planned
@@ -86,7 +87,7 @@ def test_a_transaction_that_fails_fails_whole_and_the_run_ends() -> None:
         "kubernetes-client": State.SKIPPED, "etcd": State.FAILED, "docker": State.SKIPPED,
         "/etc/kubernetes/config": State.SKIPPED,
     }  # fmt: skip
-    assert [event.detail for event in done.failures] == ["No package etcd available."]
+    assert [event.detail.splitlines()[0] for event in done.failures] == ["No package etcd available."]
 
 
 def test_a_lost_host_is_not_asked_again_and_the_next_run_goes_on() -> None:
@@ -197,3 +198,36 @@ def test_the_schedulers_work_grows_with_the_plan_and_not_with_its_square(monkeyp
         ).failures
         seen.append(looks / count)
     assert seen[0] == seen[1] == seen[2]
+
+
+def test_a_failed_transaction_says_what_to_do() -> None:
+    fleet = hosts()
+    fleet["m1"].refuses["kubernetes-master"] = "No package kubernetes-master available."
+    fleet["n1"].refuses["kubernetes-node"] = "words that nobody knows"
+    done = run(planned(desired(), fleet), fleet)
+    first, second = sorted(event.detail for event in done.failures)
+    assert first.startswith("No package kubernetes-master available.\nhint: no repository of the host has this package")
+    assert second == "words that nobody knows"
+
+
+def test_what_packages_wait_for_leads_the_script_and_they_stay_one_transaction() -> None:
+    """A package, a file behind it, and then the file that says where packages are: as three components would have it."""
+    things: list[tuple[Kind, str, Resource]] = [
+        (Kind.FILE, "/etc/yum.repos.d/CentOS-Base.repo", File(b"[base]\n")),
+        (Kind.PACKAGE, "etcd", Package("etcd")),
+        (Kind.FILE, "/etc/etcd/etcd.conf", File(b"")),
+        (Kind.PACKAGE, "docker", Package("docker")),
+        (Kind.PACKAGE, "late", Package("late")),
+    ]
+    repo, etcd, config, docker, other = (
+        Wanted(Ref("m1", kind, name), resource, "a test", (), "a test") for kind, name, resource in things
+    )
+    items = [
+        replace(etcd, after=(repo.ref,)), replace(config, after=(etcd.ref,)), repo,
+        replace(docker, after=(repo.ref,)), replace(other, after=(config.ref,)),
+    ]  # fmt: skip
+    fleet = {"m1": FakeHost("m1")}
+    assert not run(planned({item.ref: item for item in items}, fleet), fleet).failures
+    assert [line.split()[1] for line in fleet["m1"].log] == [
+        "/etc/yum.repos.d/CentOS-Base.repo", "etcd", "docker", "/etc/etcd/etcd.conf", "late",
+    ]  # fmt: skip

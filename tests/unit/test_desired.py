@@ -11,7 +11,7 @@ from k8s_installer.graph import ordered
 from k8s_installer.inventory import Cluster, Role
 from k8s_installer.pki import Pki
 from k8s_installer.render import Renderer
-from k8s_installer.resources import Check, File, Gate, Kind, Package, Ref, Unit
+from k8s_installer.resources import Check, File, Gate, Kind, Package, Ref, Setting, Unit
 from tests.unit.clusters import MODES, TOPOLOGIES, cluster
 
 every_cluster = pytest.mark.parametrize(
@@ -345,3 +345,50 @@ def test_in_1_5_the_apiserver_asks_a_quorum_of_several_etcd_members() -> None:
         )
 
     assert [asks(topology) for topology in ("one-master-two-nodes", "etcd-apart")] == [False, True]
+
+
+def settings_of(lab: Cluster, host: str) -> dict[str, str]:
+    return {
+        ref.name: item.resource.value
+        for ref, item in desired(lab).items()
+        if ref.host == host and isinstance(item.resource, Setting)
+    }
+
+
+def test_a_firewall_lets_pass_what_the_hosts_roles_need_and_no_more() -> None:
+    always = {"selinux": "permissive", "swap": "off"}
+    lab = cluster("1.5.2", "insecure", "etcd-apart")
+    assert settings_of(lab, "e1") == always | {"firewalld-port 2379/tcp": "open", "firewalld-port 2380/tcp": "open"}
+    assert settings_of(lab, "m1") == always | {"firewalld-port 8080/tcp": "open"}
+    assert settings_of(lab, "n1") == always | {
+        "firewalld-port 10250/tcp": "open",
+        "firewalld-port 30000-32767/tcp": "open",
+        "firewalld-port 30000-32767/udp": "open",
+        "firewalld-source 10.244.0.0/16": "trusted",
+    }
+    assert "firewalld-port 6443/tcp" in settings_of(cluster("1.5.2", "tls", "etcd-apart"), "m1")
+
+
+def test_what_a_host_has_of_its_own_can_be_left_alone() -> None:
+    more = "host_settings: {selinux: ignore, swap: ignore, firewall: ignore}\n"
+    assert settings_of(cluster(more=more), "n1") == {}
+    lab = cluster(more="host_settings: {firewall: disable, selinux: enforcing, swap: ignore}\n")
+    assert settings_of(lab, "n1") == {"unit firewalld": "off", "selinux": "enforcing"}
+
+
+def test_a_hosts_own_things_come_before_all_its_services() -> None:
+    lab = cluster(
+        topology="etcd-apart", more="repos: {mirror: http://10.0.0.9/centos}\nhost_settings: {time: chrony}\n"
+    )
+    wanted = desired(lab)
+    order = list(ordered(wanted, {ref: item.after for ref, item in wanted.items()}))
+    for host in lab.hosts:
+        own = [order.index(ref) for ref, item in wanted.items() if ref.host == host.name and item.component == "host"]
+        services = [ref for ref, item in wanted.items() if ref.host == host.name and item.component != "host"]
+        first = min(order.index(ref) for ref in services if ref.kind is Kind.UNIT)
+        assert max(own) < first
+        repo = Ref(host.name, Kind.FILE, "/etc/yum.repos.d/CentOS-Base.repo")
+        assert all(wanted[ref].after == (repo,) for ref in wanted if ref.host == host.name and ref.kind is Kind.PACKAGE)
+        assert wanted[repo].turn.group == (
+            "etcd" if "etcd" in host.roles else "masters" if "master" in host.roles else "nodes"
+        )

@@ -20,7 +20,19 @@ from k8s_installer.desired import Desired, context, desire
 from k8s_installer.inventory import Cluster
 from k8s_installer.plan import Action, Plan, make_plan
 from k8s_installer.render import Renderer
-from k8s_installer.resources import File, Missing, Package, Ref, Seen, SeenFile, SeenPackage, SeenUnit, Unit
+from k8s_installer.resources import (
+    File,
+    Missing,
+    Package,
+    Ref,
+    Seen,
+    SeenFile,
+    SeenPackage,
+    SeenSetting,
+    SeenUnit,
+    Setting,
+    Unit,
+)
 
 NODES = (40, 80, 120)  # the same step twice, and batches of a quarter without a rest
 HEAD = 'cluster: {name: big, version: "1.20.2", pod_cidr: 10.0.0.0/11, service_cidr: 10.254.0.0/16}\nhosts:\n'
@@ -54,6 +66,8 @@ def well(desired: Desired) -> dict[Ref, Seen]:
                 seen[ref] = SeenPackage(package.version or "1", "1.el7", 1.0)
             case File() as file:
                 seen[ref] = SeenFile(file.sha256, file.mode, file.owner, file.group, 1.0)
+            case Setting() as setting:
+                seen[ref] = SeenSetting(setting.value)
             case Unit():
                 seen[ref] = SeenUnit(
                     "loaded", "active", "running", enabled=True, pid=1, started_at=2.0, needs_reload=False
@@ -70,9 +84,13 @@ def bare(desired: Desired) -> dict[Ref, Seen]:
 
 
 def edited(desired: Desired) -> dict[Ref, Seen]:
-    """One file of every host is another."""
+    """One file of every host is another, and a setting that all its services wait for."""
     return {
-        ref: replace(seen, sha256="0" * 64) if isinstance(seen, SeenFile) and ref.name == CONFIG else seen
+        ref: replace(seen, sha256="0" * 64)
+        if isinstance(seen, SeenFile) and ref.name == CONFIG
+        else SeenSetting("enforcing")
+        if ref.name == "selinux"
+        else seen
         for ref, seen in well(desired).items()
     }
 

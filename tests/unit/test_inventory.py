@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s_installer.errors import InventoryError
-from k8s_installer.inventory import Cluster, Role, Tuning, load, parse, topology
+from k8s_installer.inventory import Cluster, HostSettings, Proxy, Role, Tuning, load, parse, topology
 
 GOOD = """\
 cluster:
@@ -213,3 +213,32 @@ def test_paths_are_relative_to_the_inventory(tmp_path: Path) -> None:
     assert cluster.hosts[0].ssh.key == str(tmp_path / "id")
     assert cluster.hosts[0].ssh.user == "ops"
     assert cluster.folder == tmp_path
+
+
+def test_settings_of_hosts_have_defaults_that_a_host_can_change() -> None:
+    cluster = read(
+        GOOD.replace("ssh: {port: 2222}", "host_settings: {swap: ignore}") + "host_settings: {selinux: enforcing}\n"
+    )
+    assert cluster.hosts[1].settings == HostSettings("enforcing", "off", "manage", "ignore")
+    assert cluster.hosts[2].settings == HostSettings("enforcing", "ignore", "manage", "ignore")
+    assert "host_settings.swap: 'on' should be 'off' or 'ignore'" in complaint(GOOD + "host_settings: {swap: on}\n")
+    assert "did you mean selinux?" in complaint(GOOD + "host_settings: {selinx: ignore}\n")
+
+
+def test_repositories_are_the_hosts_own_the_archives_or_a_copy() -> None:
+    assert read(GOOD).repos == read(GOOD + "repos: as-is\n").repos == ""
+    assert read(GOOD + "repos: vault\n").repos == "http://vault.centos.org/7.9.2009"
+    assert read(GOOD + "repos: {mirror: http://10.0.0.9/centos/}\n").repos == "http://10.0.0.9/centos"
+    for wrong in ("vaults", "[vault]", "{mirror: 7}", "{mirrors: http://a}"):
+        assert "cluster.yaml:12: repos: must be as-is, vault, or {mirror: URL}" in complaint(
+            GOOD + f"repos: {wrong}\n"
+        ).replace(" 'vaults'", "")
+    assert "mirror must be an address such as" in complaint(GOOD + "repos: {mirror: 10.0.0.9/centos}\n")
+
+
+def test_a_proxy_has_no_password_and_a_host_can_have_another() -> None:
+    shared = 'host_settings: {proxy: {http: "http://a:1", https: "http://b:2", no_proxy: [10.0.0.1]}}\n'
+    cluster = read(GOOD.replace("ssh: {port: 2222}", 'host_settings: {proxy: {http: "http://c:3"}}') + shared)
+    assert cluster.hosts[1].settings.proxy == Proxy("http://a:1", "http://b:2", ("10.0.0.1",))
+    assert cluster.hosts[2].settings.proxy == Proxy("http://c:3", "http://c:3", ())
+    assert "without a password" in complaint(GOOD + 'host_settings: {proxy: {http: "http://me:secret@a:1"}}\n')

@@ -30,7 +30,9 @@ from k8s_installer.resources import (
     Seen,
     SeenFile,
     SeenPackage,
+    SeenSetting,
     SeenUnit,
+    Setting,
     Unit,
 )
 from tests.unit.example import CONFIG, KEY, desired, hosts
@@ -42,7 +44,7 @@ NEW = File(b"new secret content", 0o600, "etcd", "etcd", secret=True)
 
 
 def change(after: Resource, before: Seen = Missing.ABSENT, action: Action = Action.UPDATE) -> Change:
-    kinds = {Package: Kind.PACKAGE, Unit: Kind.UNIT, Gate: Kind.GATE}
+    kinds = {Package: Kind.PACKAGE, Unit: Kind.UNIT, Gate: Kind.GATE, Setting: Kind.SETTING}
     return Change(Ref("m1", kinds.get(type(after), Kind.FILE), "/etc/x"), action, "etcd", before, after, "because")
 
 
@@ -140,6 +142,7 @@ def test_a_long_detail_keeps_its_beginning_and_its_end(tmp_path: Path) -> None:
         (Missing.ABSENT, Package("etcd", "3.3"), Action.INSTALL, None),
         (SeenPackage("3.2", "1.el7", 1700000000.0), Package("etcd", "3.3"), Action.UPGRADE, None),
         (SeenUnit("loaded", "active", "running", True, 7, 1.5, False), Unit("etcd"), Action.RESTART, None),
+        (SeenSetting("on"), Setting("off"), Action.SET, None),
         (Missing.UNKNOWN, Unit("etcd"), Action.START, None),
     ],
 )

@@ -268,3 +268,27 @@ def test_evidence_of_a_unit_is_its_status_and_journal(tmp_path: Path) -> None:
     result = shell(evidence_script("kubelet"), tmp_path)
     assert result.stdout.splitlines()[0] == "status of kubelet"
     assert result.stdout.splitlines()[-1] == "journal --no-pager -n 20 -u kubelet"
+
+
+def test_another_yum_is_waited_for_and_named_when_it_does_not_end(tmp_path: Path) -> None:
+    program(tmp_path, "yum", f"echo installed >>{tmp_path}/calls")
+    program(tmp_path, "rpm", "exit 0")
+    program(tmp_path, "sleep", f"echo slept >>{tmp_path}/calls; [ ! -e {tmp_path}/ends ] || rm {tmp_path}/run/yum.pid")
+    (tmp_path / "run").mkdir()
+    lock = tmp_path / "run" / "yum.pid"
+    text = script([(3, change(Action.INSTALL, Kind.PACKAGE, "etcd", Package("etcd")))])
+    text = text.replace("$root/var/run", f"{tmp_path}/run")
+
+    lock.write_text(str(os.getpid()))  # no line's end, as yum writes it
+    result = shell(text, tmp_path)
+    assert marks(result.stdout) == ["begin 3", "failed 3"]
+    assert evidence(result.stdout).startswith(f"yum is locked by process {os.getpid()} for 300 s: ")
+    assert "python" in evidence(result.stdout)
+    assert (tmp_path / "calls").read_text().split() == ["slept"] * 150
+
+    (tmp_path / "calls").unlink()
+    (tmp_path / "ends").touch()
+    assert marks(shell(text, tmp_path).stdout) == ["begin 3", "done 3"]
+    lock.write_text("999999999")  # of a process that is gone
+    assert marks(shell(text, tmp_path).stdout) == ["begin 3", "done 3"]
+    assert (tmp_path / "calls").read_text().split() == ["slept", "installed", "installed"]

@@ -10,7 +10,7 @@ from k8s_installer.apply import apply
 from k8s_installer.desired.model import Desired
 from k8s_installer.errors import InstallerError
 from k8s_installer.plan import Plan, make_plan, waits
-from k8s_installer.resources import File, Kind, Missing, Package, Ref, Seen
+from k8s_installer.resources import File, Kind, Missing, Package, Ref, Resource, Seen, Setting
 from tests.fakes import FakeHost
 from tests.unit.example import CONFIG, DROP_IN, KEY, desired, hosts
 
@@ -133,3 +133,31 @@ def test_gates_can_be_waited_for_alone() -> None:
     plan = waits(desired(), gates)
     assert words(plan) == ["m1 wait kube-apiserver is ready", "m1 wait node n1 is ready"]
     assert plan.after == ((), ())
+
+
+def test_a_setting_that_differs_is_set_before_the_service_and_restarts_nothing() -> None:
+    fleet, wanted = converged(), with_setting("selinux", "permissive")
+    assert not planned(wanted, fleet)  # the hosts have no SELinux
+    fleet["m1"].settings["selinux"] = "enforcing"
+    plan = planned(wanted, fleet)
+    assert words(plan) == ["m1 set selinux"]
+    assert plan.changes[0].reason == "enforcing instead of permissive"
+    assert plan.changes[0].reversible
+    assert not apply(plan, fleet, lambda event: None, threading.Event()).failures
+    assert not planned(wanted, fleet)
+
+
+def test_a_user_that_is_made_stays() -> None:
+    fleet, wanted = converged(), with_setting("user kube", "system")
+    plan = planned(wanted, fleet)
+    assert (words(plan), plan.changes[0].reversible) == (["m1 set user kube"], False)
+    apply(plan, fleet, lambda event: None, threading.Event())
+    assert not planned(wanted, fleet)
+
+
+def with_setting(name: str, value: str, **changed: Resource) -> Desired:
+    """The example with a setting of m1 that its service waits for."""
+    wanted, ref = desired(**changed), Ref("m1", Kind.SETTING, name)
+    unit = Ref("m1", Kind.UNIT, "kube-apiserver")
+    setting = dataclasses.replace(wanted[unit], ref=ref, resource=Setting(value), after=())
+    return {ref: setting, **wanted, unit: dataclasses.replace(wanted[unit], after=(*wanted[unit].after, ref))}

@@ -16,7 +16,7 @@ from k8s_installer.report.diff import flags, unified
 from k8s_installer.resources import File, Package
 from k8s_installer.rollback import failed_turns, undo
 from tests.unit.example import CONFIG, desired, hosts
-from tests.unit.test_plan import converged, planned
+from tests.unit.test_plan import converged, planned, with_setting
 
 OLD = b'# the proxy\nKUBE_PROXY_ARGS="--v=0 --conntrack-max-per-core=0"\n'
 NEW = b'# the proxy\nKUBE_PROXY_ARGS="--v=0 --conntrack-max-per-core=32768 --masquerade-all"\n'
@@ -231,3 +231,15 @@ def test_a_cell_counts_while_it_works() -> None:
     board.take(Event(0, State.RUNNING, 1.0))
     assert "·" in before
     assert "0/1" in printed(board.table(), width=200)
+
+
+def test_a_setting_reads_as_what_it_was_and_will_be() -> None:
+    fleet, wanted = converged(), with_setting("selinux", "permissive")
+    fleet["m1"].settings["selinux"] = "enforcing"
+    plan = planned(wanted, fleet)
+    shown = printed(*text.plan_lines(cluster(), plan, wanted, full=False))
+    assert "m1  ~ set selinux to permissive  (enforcing instead of permissive)" in shown
+    assert shown.rstrip().endswith("Plan: 1 setting to change.")
+    changes = data.plan_data(cluster(), plan)["changes"]
+    assert isinstance(changes, list)
+    assert (changes[0]["before"], changes[0]["wanted"]) == ({"value": "enforcing"}, {"value": "permissive"})

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from k8s_installer.apply import Run, apply
 from k8s_installer.plan import Plan
 from k8s_installer.resources import File, Kept, Kind, Ref
-from k8s_installer.rollback import PastFile, before, failed_turns, undo
+from k8s_installer.rollback import PastFile, PastSetting, before, failed_turns, undo
 from k8s_installer.saved import saved
 from tests.fakes import FakeHost
 from tests.unit.example import CONFIG, DROP_IN, desired, hosts
-from tests.unit.test_plan import converged, planned, words
+from tests.unit.test_plan import converged, planned, with_setting, words
 
 NEW = File(b"KUBE_LOG_LEVEL=broken\n")
 
@@ -125,3 +125,29 @@ def test_a_unit_without_a_gate_is_restarted_and_nothing_is_awaited() -> None:
     plan, run = failing(fleet, config=NEW)
     bare = Plan(plan.changes[:2], plan.after[:2])
     assert words(undo(bare, run, failed_turns(plan, run)[0])) == [f"m1 restore {CONFIG}", "m1 restart kube-apiserver"]
+
+
+def test_settings_of_a_failed_turn_get_their_old_values_and_users_stay() -> None:
+    fleet = converged()
+    fleet["m1"].settings["selinux"] = "enforcing now, permissive at boot"
+    fleet["m1"].refuses["kube-apiserver"] = "unknown flag"
+    plan = planned({**with_setting("user kube", "system"), **with_setting("selinux", "permissive", config=NEW)}, fleet)
+    run = carried_out(plan, fleet)
+    back = undo(plan, run, failed_turns(plan, run)[0])
+    assert words(back)[:3] == [f"m1 restore {CONFIG}", "m1 set selinux", "m1 restart kube-apiserver"]
+    assert any(
+        "permissive -> enforcing now, permissive at boot" in line for line in saved("lab", desired(), back).lines
+    )
+    del fleet["m1"].refuses["kube-apiserver"]
+    assert not carried_out(back, fleet).failures
+    assert fleet["m1"].settings == {"selinux": "enforcing now, permissive at boot", "user kube": "system"}
+
+
+def test_a_setting_of_a_past_run_is_wanted_as_it_was() -> None:
+    fleet, wanted = converged(), with_setting("swap", "off")
+    fleet["m1"].settings["swap"] = "off"
+    ref = Ref("m1", Kind.SETTING, "swap")
+    back = planned(before(wanted, [PastSetting(ref, "on")]), fleet)
+    assert words(back) == ["m1 set swap"]
+    assert not carried_out(back, fleet).failures
+    assert fleet["m1"].settings == {"swap": "on"}

@@ -1,0 +1,90 @@
+"""What is wanted of a host itself, before anything runs on it: its settings, its clock, its repositories. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from k8s_installer.desired.context import header
+from k8s_installer.desired.files import Source
+from k8s_installer.desired.model import Turn, Wanted
+from k8s_installer.inventory import Host, Role
+from k8s_installer.resources import File, Kind, Package, Ref, Setting, Unit
+
+COMPONENT = "host"
+REPOS = "/etc/yum.repos.d/CentOS-Base.repo"
+TEMPLATE = "yum/CentOS-Base.repo.j2"
+
+
+@dataclass(frozen=True, slots=True)
+class Itself:
+    """What is wanted of a host itself.
+
+    `repos` are what yum needs before a package can be installed, `ready` what before anything may start.
+    """
+
+    wanted: tuple[Wanted, ...]
+    repos: tuple[Ref, ...]
+
+    @property
+    def ready(self) -> tuple[Ref, ...]:
+        """Everything but what packages wait for anyway."""
+        return tuple(item.ref for item in self.wanted if item.ref not in self.repos)
+
+
+def host_itself(source: Source, host: Host, ports: Iterable[str], turn: Turn) -> Itself:
+    """The settings, the clock and the repositories of a host.
+
+    Args:
+        source: what files are made from.
+        host: the host.
+        ports: on which other hosts reach what it runs.
+        turn: whose turn all this belongs to.
+    """
+    repos = [_repos(source, host, turn)] if source.cluster.repos else []
+    if host.settings.proxy is not None:
+        name, value = Ref(host.name, Kind.SETTING, "yum-proxy"), Setting(host.settings.proxy.http)
+        repos.append(Wanted(name, value, COMPONENT, (), "By this yum reaches its repositories.", turn))
+    refs = tuple(item.ref for item in repos)
+    settings = [
+        Wanted(Ref(host.name, Kind.SETTING, name), Setting(value), COMPONENT, (), because, turn)
+        for name, value, because in _settings(source, host, ports)
+    ]
+    return Itself((*repos, *settings, *_clock(host, refs, turn)), refs)
+
+
+def _repos(source: Source, host: Host, turn: Turn) -> Wanted:
+    if REPOS not in source.shared:
+        whom = f"every host of {source.cluster.name}"
+        names = {**source.context, "header": header(TEMPLATE, whom, source.profile.version)}
+        source.shared[REPOS] = File(source.renderer.file(TEMPLATE, names, host.name))
+    because = "Says where CentOS 7's packages are, since its mirrors are gone."
+    return Wanted(Ref(host.name, Kind.FILE, REPOS), source.shared[REPOS], COMPONENT, (), because, turn)
+
+
+def _settings(source: Source, host: Host, ports: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    """Names, values and reasons."""
+    wanted = host.settings
+    if wanted.selinux != "ignore":
+        yield "selinux", wanted.selinux, "An enforcing SELinux keeps containers from the volumes of their pods."
+    if wanted.swap != "ignore":
+        yield "swap", wanted.swap, "Memory that is swapped out is not counted: pods go slow instead of being moved."
+    if wanted.firewall == "disable":
+        yield "unit firewalld", "off", "The inventory asks for no firewall on this host."
+    if wanted.firewall == "manage":
+        for port in dict.fromkeys(ports):
+            yield f"firewalld-port {port}", "open", "Other hosts reach a component here, if firewalld lets them."
+        if Role.NODE in host.roles:
+            name = f"firewalld-source {source.cluster.pod_cidr}"
+            yield name, "trusted", "Packets from and to pods pass, if firewalld runs."
+
+
+def _clock(host: Host, repos: tuple[Ref, ...], turn: Turn) -> Sequence[Wanted]:
+    if host.settings.time != "chrony":
+        return ()
+    package, unit = Ref(host.name, Kind.PACKAGE, "chrony"), Ref(host.name, Kind.UNIT, "chronyd")
+    because = "Keeps the clock right: a certificate that is not valid yet opens nothing."
+    return (
+        Wanted(package, Package("chrony"), COMPONENT, repos, because, turn),
+        Wanted(unit, Unit("chronyd", runs=("chrony",)), COMPONENT, (package,), because, turn),
+    )

@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from k8s_installer import host_settings, observe
+from k8s_installer.desired.model import Wanted
+from k8s_installer.observe import parse
+from k8s_installer.perform import evidence, script
+from k8s_installer.plan import Action, Change, make_plan
+from k8s_installer.resources import Kind, Missing, Ref, Seen, SeenSetting, Setting
+from tests.unit.test_perform import marks, program
+
+FSTAB = """\
+# /etc/fstab
+/dev/mapper/centos-root /    xfs  defaults 0 0
+/dev/mapper/centos-swap swap swap defaults 0 0
+# /dev/sdb1 swap swap defaults 0 0
+"""
+SELINUX = "# SELINUX= can take one of these values\nSELINUX=enforcing\nSELINUXTYPE=targeted\n"
+SWAPS = "Filename Type Size Used Priority\n"
+
+
+def run(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
+    """Run a script whose host is the folder `root`, with the programs of the folder `bin` before the machine's own."""
+    environment = {
+        "PATH": f"{folder}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "LC_ALL": "C",
+        "K8S_INSTALLER_ROOT": f"{folder}/root",
+        "K8S_INSTALLER_KEPT": f"{folder}/kept",
+    }
+    return subprocess.run(["/bin/sh", "-s"], input=text, env=environment, capture_output=True, text=True, check=False)
+
+
+def put(folder: Path, path: str, text: str) -> Path:
+    file = folder / "root" / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    return file
+
+
+def want(name: str, value: str) -> Wanted:
+    return Wanted(Ref("m1", Kind.SETTING, name), Setting(value), "host", (), "a test")
+
+
+def seen(folder: Path, *names: str) -> list[Seen]:
+    questions = [want(name, "") for name in names]
+    return list(parse(run(folder, observe.script(questions)).stdout, questions).values())
+
+
+def done(folder: Path, name: str, value: str) -> subprocess.CompletedProcess[str]:
+    item = want(name, value)
+    change = Change(item.ref, Action.SET, "host", Missing.ABSENT, item.resource, "a test")
+    return run(folder, script([(0, change)]))
+
+
+def enforcing(folder: Path) -> None:
+    """Make a host of a folder: SELinux enforces, there is swap, and the programs in `bin` change just that."""
+    (folder / "bin").mkdir()
+    put(folder, "etc/selinux/config", SELINUX)
+    put(folder, "sys/fs/selinux/enforce", "1")
+    put(folder, "etc/fstab", FSTAB)
+    put(folder, "proc/swaps", f"{SWAPS}/dev/dm-1 partition 2097148 0 -2\n")
+    root = folder / "root"
+    program(folder / "bin", "setenforce", f'printf %s "$1" >{root}/sys/fs/selinux/enforce')
+    program(folder / "bin", "swapoff", f"head -n 1 {root}/proc/swaps >{root}/x; cp {root}/x {root}/proc/swaps")
+    program(folder / "bin", "swapon", f"echo /dev/dm-1 >>{root}/proc/swaps")
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Path:
+    enforcing(tmp_path)
+    return tmp_path
+
+
+def test_selinux_is_set_now_and_for_the_next_boot_and_the_files_other_lines_stay(host: Path) -> None:
+    assert seen(host, "selinux") == [SeenSetting("enforcing")]
+    assert marks(done(host, "selinux", "permissive").stdout) == ["begin 0", "done 0"]
+    assert seen(host, "selinux") == [SeenSetting("permissive")]
+    config = host / "root/etc/selinux/config"
+    assert config.read_text() == SELINUX.replace("=enforcing", "=permissive")
+    assert [path.read_text() for path in (host / "kept").iterdir()] == [SELINUX]
+    done(host, "selinux", "enforcing now, permissive at boot")
+    assert seen(host, "selinux") == [SeenSetting("enforcing now, permissive at boot")]
+    done(host, "selinux", "disabled")
+    assert seen(host, "selinux") == [SeenSetting("permissive now, disabled at boot")]
+
+
+def test_selinux_that_was_switched_off_at_boot_is_set_for_the_next_one_alone(host: Path) -> None:
+    (host / "root/sys/fs/selinux/enforce").unlink()
+    put(host, "etc/selinux/config", "SELINUXTYPE=targeted")
+    assert seen(host, "selinux") == [SeenSetting("disabled now, enforcing at boot")]
+    put(host, "etc/selinux/config", "SELINUX=disabled")  # without a line's end
+    assert seen(host, "selinux") == [SeenSetting("disabled")]
+    assert marks(done(host, "selinux", "enforcing").stdout) == ["begin 0", "done 0"]
+    assert seen(host, "selinux") == [SeenSetting("disabled now, enforcing at boot")]
+    put(host, "etc/selinux/config", "SELINUXTYPE=targeted\n")
+    done(host, "selinux", "permissive")
+    assert (host / "root/etc/selinux/config").read_text() == "SELINUXTYPE=targeted\nSELINUX=permissive\n"
+
+
+def test_a_host_without_selinux_says_so(tmp_path: Path) -> None:
+    assert seen(tmp_path, "selinux") == [Missing.ABSENT]
+
+
+def test_what_cannot_be_set_says_why(host: Path) -> None:
+    program(host / "bin", "setenforce", "echo 'setenforce: SELinux is locked' >&2; exit 1")
+    result = done(host, "selinux", "permissive")
+    assert marks(result.stdout) == ["begin 0", "failed 0"]
+    assert evidence(result.stdout) == "setenforce: SELinux is locked"
+    program(host / "bin", "mv", "echo 'mv: Read-only file system' >&2; exit 1")
+    result = done(host, "swap", "off")
+    assert evidence(result.stdout) == "mv: Read-only file system"
+    assert (host / "root/etc/fstab").read_text() == FSTAB
+    assert [path.name for path in (host / "root/etc").iterdir() if path.name.startswith(".")] == []
+
+
+def test_swap_goes_and_comes_back_as_it_was(host: Path) -> None:
+    assert seen(host, "swap") == [SeenSetting("on")]
+    fstab = host / "root/etc/fstab"
+    fstab.chmod(0o640)
+    assert marks(done(host, "swap", "off").stdout) == ["begin 0", "done 0"]
+    assert seen(host, "swap") == [SeenSetting("off")]
+    assert "\n#k8s-installer# /dev/mapper/centos-swap swap" in fstab.read_text()
+    assert fstab.stat().st_mode & 0o777 == 0o640
+    done(host, "swap", "off")
+    done(host, "swap", "on")
+    assert seen(host, "swap") == [SeenSetting("on")]
+    assert fstab.read_text() == FSTAB
+
+
+def test_swap_of_a_host_without_any_and_of_a_container(host: Path) -> None:
+    put(host, "proc/swaps", SWAPS)
+    (host / "root/etc/fstab").unlink()
+    assert seen(host, "swap") == [SeenSetting("off")]
+    assert marks(done(host, "swap", "off").stdout) == ["begin 0", "done 0"]
+    put(host, "etc/fstab", FSTAB.rstrip("\n"))
+    assert seen(host, "swap") == [SeenSetting("off now, on at boot")]
+    put(host, "run/systemd/container", "systemd-nspawn")
+    assert seen(host, "swap") == [Missing.ABSENT]
+
+
+def test_units_that_are_settings_are_asked_for_with_all_others(host: Path) -> None:
+    block = "Id={}.service\nLoadState={}\nActiveState={}\nSubState=x\nUnitFileState={}\nMainPID=0\nExecMainStartTimestampMonotonic=0\nNeedDaemonReload=no\n"
+    states = [("a", "loaded", "active", "enabled"), ("b", "loaded", "inactive", "enabled")]
+    states += [("c", "not-found", "inactive", ""), ("d", "masked", "failed", "masked")]
+    (host / "shown").write_text("\n".join(block.format(*state) for state in states))
+    program(host / "bin", "systemctl", f'echo "$*" >>{host}/calls; [ "$1" != show ] || cat {host}/shown')
+    assert seen(host, "unit a", "unit b", "unit c", "unit d") == [
+        SeenSetting("on"), SeenSetting("off now, on at boot"), Missing.ABSENT, SeenSetting("off"),
+    ]  # fmt: skip
+    assert (host / "calls").read_text().splitlines()[0].endswith("a.service b.service c.service d.service")
+    (host / "calls").unlink()
+    done(host, "unit a", "off")
+    done(host, "unit a", "off now, on at boot")
+    done(host, "unit a", "on")
+    assert (host / "calls").read_text().split("\n") == [
+        "disable a", "stop a", "enable a", "stop a", "enable a", "start a", "",
+    ]  # fmt: skip
+
+
+FIREWALL = """\
+case " $* " in *' --permanent '*) kept=boot ;; *) kept=now ;; esac
+file={0}/$kept
+case " $* " in
+  *--list-ports*) cat $file ;;
+  *--list-sources*) cat $file.sources ;;
+  *--add-port=*) for word do :; done; echo "$(cat $file) ${{word#*=}}" >$file ;;
+  *--remove-port=*) for word do :; done; sed -i "s|${{word#*=}}||" $file ;;
+  *--zone=trusted*--add-source=*) for word do :; done; echo "${{word#*=}}" >$file.sources ;;
+  *--zone=trusted*--remove-source=*) : >$file.sources ;;
+  *) exit 2 ;;
+esac"""
+
+
+@pytest.fixture
+def firewall(host: Path) -> Path:
+    for name, text in {"now": "22/tcp 6443/tcp", "boot": "22/tcp", "now.sources": "", "boot.sources": ""}.items():
+        (host / name).write_text(text)
+    program(host / "bin", "firewall-cmd", FIREWALL.format(host))
+    program(host / "bin", "systemctl", '[ "$1 $2" != "is-active firewalld" ] || [ -e ' + f"{host}/now ]")
+    return host
+
+
+PORTS = ("firewalld-port 2379/tcp", "firewalld-port 6443/tcp", "firewalld-port 30000-32767/tcp")
+PODS = "firewalld-source 10.244.0.0/16"
+
+
+def test_ports_are_opened_now_and_for_good_and_closed_again(firewall: Path) -> None:
+    closed, half = SeenSetting("closed"), SeenSetting("open now, closed at boot")
+    assert seen(firewall, *PORTS, PODS) == [closed, half, closed, SeenSetting("other")]
+    for name in PORTS:
+        assert marks(done(firewall, name, "open").stdout) == ["begin 0", "done 0"]
+    assert marks(done(firewall, PODS, "trusted").stdout) == ["begin 0", "done 0"]
+    assert seen(firewall, *PORTS, PODS) == [*[SeenSetting("open")] * 3, SeenSetting("trusted")]
+    done(firewall, PORTS[1], "open now, closed at boot")
+    done(firewall, PORTS[0], "closed")
+    done(firewall, PODS, "other")
+    assert seen(firewall, *PORTS, PODS) == [closed, half, SeenSetting("open"), SeenSetting("other")]
+
+
+def test_a_firewall_that_is_asked_for_ports_alone(firewall: Path) -> None:
+    assert seen(firewall, PORTS[0]) == [SeenSetting("closed")]
+
+
+def test_a_firewall_that_does_not_answer_is_unknown_and_one_that_does_not_run_is_none(firewall: Path) -> None:
+    program(firewall / "bin", "firewall-cmd", "exit 252")
+    assert seen(firewall, *PORTS, PODS) == [Missing.UNKNOWN] * 4
+    (firewall / "now").unlink()
+    assert seen(firewall, *PORTS, PODS) == [Missing.ABSENT] * 4
+
+
+def test_a_user_is_made_once(host: Path) -> None:
+    program(host / "bin", "getent", f"grep -qx $2 {host}/users && exit 0; [ -e {host}/users ] && exit 2; exit 3")
+    assert seen(host, "user kube") == [Missing.UNKNOWN]
+    (host / "users").write_text("root\n")
+    program(host / "bin", "groupadd", f'echo "groupadd $*" >>{host}/calls')
+    program(host / "bin", "useradd", f'echo "useradd $*" >>{host}/calls; echo kube >>{host}/users')
+    assert seen(host, "user kube", "user root") == [Missing.ABSENT, SeenSetting("system")]
+    assert marks(done(host, "user kube", "system").stdout) == ["begin 0", "done 0"]
+    assert (host / "calls").read_text().splitlines() == [
+        "groupadd -r kube",
+        "useradd -r -M -d / -s /sbin/nologin -g kube -c made by k8s-installer kube",
+    ]
+    assert seen(host, "user kube") == [SeenSetting("system")]
+    (host / "calls").unlink()
+    done(host, "user kube", "system")
+    assert not (host / "calls").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "wanted", "reason"),
+    [
+        ("selinux", "permissive", "permissive", ""),
+        ("selinux", "disabled", "permissive", ""),
+        ("selinux", "permissive now, disabled at boot", "permissive", ""),
+        ("selinux", "disabled now, enforcing at boot", "permissive", "disabled now, enforcing at boot instead of permissive"),
+        ("selinux", "enforcing", "permissive", "enforcing instead of permissive"),
+        ("selinux", "permissive now, enforcing at boot", "permissive", "permissive now, enforcing at boot instead of permissive"),
+        ("selinux", "enforcing", "disabled", "enforcing instead of disabled; permissive until the host is rebooted"),
+        ("selinux", "permissive now, disabled at boot", "disabled", ""),
+        ("selinux", "enforcing now, disabled at boot", "disabled", "enforcing now, disabled at boot instead of disabled; permissive until the host is rebooted"),
+        ("selinux", "disabled", "enforcing", "disabled instead of enforcing; disabled until the host is rebooted"),
+        ("selinux", "disabled now, enforcing at boot", "enforcing", ""),
+        ("selinux", None, "enforcing", ""),
+        ("swap", "on", "off", "on instead of off"),
+        ("swap", "off now, on at boot", "off", "off now, on at boot instead of off"),
+        ("swap", None, "off", ""),
+        ("unit firewalld", None, "off", ""),
+        ("firewalld-port 6443/tcp", None, "open", ""),
+        ("user kube", None, "system", "there is no user kube"),
+        ("user kube", "system", "system", ""),
+    ],
+)  # fmt: skip
+def test_what_differs_is_said_in_words(name: str, found: str | None, wanted: str, reason: str) -> None:
+    assert host_settings.differs(name, found, wanted) == reason
+    item = want(name, wanted)
+    plan = make_plan({item.ref: item}, {item.ref: Missing.ABSENT if found is None else SeenSetting(found)})
+    assert [change.reason for change in plan.changes] == ([reason] if reason else [])
+
+
+def test_settings_of_one_family_share_what_sets_them() -> None:
+    text = host_settings.setters(["swap", *PORTS])
+    assert text.count("set_firewalld_port()") == text.count("set_swap()") == 1
+
+
+def test_yums_proxy_is_one_line_of_its_configuration(host: Path) -> None:
+    assert seen(host, "yum-proxy") == [Missing.ABSENT]
+    config = put(host, "etc/yum.conf", "[main]\ncachedir=/var/cache/yum\nproxy = http://old:1\n")
+    assert seen(host, "yum-proxy") == [SeenSetting("http://old:1")]
+    assert marks(done(host, "yum-proxy", "http://10.0.0.9:3128").stdout) == ["begin 0", "done 0"]
+    assert config.read_text() == "[main]\nproxy=http://10.0.0.9:3128\ncachedir=/var/cache/yum\n"
+    assert seen(host, "yum-proxy") == [SeenSetting("http://10.0.0.9:3128")]
+    done(host, "yum-proxy", "none")
+    assert config.read_text() == "[main]\ncachedir=/var/cache/yum\n"
+    assert seen(host, "yum-proxy") == [SeenSetting("none")]
