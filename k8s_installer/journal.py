@@ -31,6 +31,7 @@ from k8s_installer.resources import (
     Seen,
     SeenFile,
     SeenPackage,
+    SeenSetting,
     SeenUnit,
 )
 from k8s_installer.trace import private_file, prune, redact, run_id
@@ -288,7 +289,9 @@ def _sum(file: File | Large | Kept | SeenFile) -> dict[str, object]:
     return {"sha256": file.sha256, "mode": f"{file.mode:04o}", "owner": file.owner, "group": file.group}
 
 
-_SEEN: Mapping[Kind, type[Any]] = {Kind.PACKAGE: SeenPackage, Kind.FILE: SeenFile, Kind.UNIT: SeenUnit}
+_SEEN: Mapping[Kind, type[Any]] = {
+    Kind.PACKAGE: SeenPackage, Kind.FILE: SeenFile, Kind.SETTING: SeenSetting, Kind.UNIT: SeenUnit,
+}  # fmt: skip
 
 
 def _past(facts: Mapping[str, Any], state: State) -> PastChange:

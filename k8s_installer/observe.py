@@ -13,7 +13,20 @@ import stat
 from collections.abc import Iterable, Sequence
 
 from k8s_installer.desired.model import Wanted
-from k8s_installer.resources import File, Gone, Kept, Kind, Large, Missing, Ref, Seen, SeenFile, SeenPackage, SeenUnit
+from k8s_installer.resources import (
+    File,
+    Gone,
+    Kept,
+    Kind,
+    Large,
+    Missing,
+    Ref,
+    Seen,
+    SeenFile,
+    SeenPackage,
+    SeenSetting,
+    SeenUnit,
+)
 
 UNIT_PROPERTIES = (
     "Id", "LoadState", "ActiveState", "SubState", "UnitFileState", "MainPID",
@@ -39,6 +52,8 @@ for wanted in {wanted}; do
 done
 """
 _PACKAGES = "rpm -q --qf 'rpm %{{NAME}} %{{VERSION}} %{{RELEASE}} %{{INSTALLTIME}}\\n' {names} 2>&1\n"
+# the one family of settings that there is
+_USERS = 'for user in {names}; do getent passwd "$user" >/dev/null && echo "user $user"; done\n'
 _UNITS = f"echo {UNITS}\nsystemctl show {{properties}} {{names}} 2>&1\n"
 # The uptime is cut to hundredths, so a process seems to have started up to 10 ms late, never early: a file
 # written just before its unit's start is never taken for newer than the process.
@@ -57,6 +72,9 @@ def script(wanted: Sequence[Wanted]) -> str:
         parts.append(_FILES.format(paths=paths, wanted=shlex.join(shown), largest=LARGEST_DIFF))
     if packages:
         parts.append(_PACKAGES.format(names=shlex.join(packages)))
+    settings = [item.ref.name.partition(" ")[2] for item in wanted if item.ref.kind is Kind.SETTING]
+    if settings:
+        parts.append(_USERS.format(names=shlex.join(settings)))
     if units:
         properties = " ".join(f"-p {name}" for name in UNIT_PROPERTIES)
         parts.append(_UNITS.format(properties=properties, names=shlex.join(f"{unit}.service" for unit in units)))
@@ -77,11 +95,12 @@ def parse(output: str, wanted: Sequence[Wanted]) -> dict[Ref, Seen]:
     found: dict[tuple[Kind, str], Seen] = {
         **{(Kind.FILE, path): file for path, file in files(by_word).items()},
         **{(Kind.PACKAGE, name): package for name, package in packages(by_word).items()},
+        **{(Kind.SETTING, f"user {name}"): SeenSetting("system") for name in by_word.get("user", ())},
         **{(Kind.UNIT, name): unit for name, unit in units(lines[split + 1 :], boot_time(by_word)).items()},
     }
-    # stat names every file that is there; a package or unit must be answered for by name
-    absent = {Kind.FILE: Missing.ABSENT, Kind.PACKAGE: Missing.UNKNOWN, Kind.UNIT: Missing.UNKNOWN}
-    return {ref: found.get((ref.kind, ref.name), absent[ref.kind]) for ref in refs}
+    # stat names every file that is there, getent every user; a package or unit must be answered for by name
+    absent = {Kind.FILE: Missing.ABSENT, Kind.SETTING: Missing.ABSENT}
+    return {ref: found.get((ref.kind, ref.name), absent.get(ref.kind, Missing.UNKNOWN)) for ref in refs}
 
 
 def boot_time(by_word: dict[str, list[str]]) -> float:

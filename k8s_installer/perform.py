@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from k8s_installer.plan import Action, Change
-from k8s_installer.resources import File, Gone, Kept, Large, Package, SeenFile, SeenUnit
+from k8s_installer.resources import File, Gone, Kept, Large, Package, SeenFile, SeenUnit, Setting
 
 MARK = "::k8s-installer::"
 JOURNAL_LINES = 20
@@ -66,6 +66,10 @@ place() {{ # path mode owner group sha256 [time [mv|cp]]: its bytes come on stdi
     chown "$3:$4" "$new" && chmod "$2" "$new" && mv -T "$new" "$1" ||
     {{ rm -f "$new"; df -P "$folder"; return 1; }}
   [ ! -x /usr/sbin/restorecon ] || restorecon "$1"
+}}
+system_user() {{
+  getent group "$1" >/dev/null || groupadd -r "$1" || return 1
+  getent passwd "$1" >/dev/null || useradd -r -g "$1" -d / -s /sbin/nologin -c 'Kubernetes user' "$1"
 }}
 """
 
@@ -148,6 +152,9 @@ def _single(index: int, change: Change, last: Mapping[str, int]) -> str:
         # another change of this script may place the same bytes
         take = "cp" if isinstance(wanted, Large) and last.get(wanted.sha256) != index else "mv"
         body = _file(index, change, wanted, take)
+    elif isinstance(wanted, Setting):
+        name = shlex.quote(change.ref.name.partition(" ")[2])
+        body = f'out=$(system_user {name} 2>&1) || failed {index} "$out"\n'
     else:
         body = _unit(index, change)
     return _each("begin", [index]) + body + _each("done", [index])

@@ -25,7 +25,9 @@ from k8s_installer.resources import (
     Seen,
     SeenFile,
     SeenPackage,
+    SeenSetting,
     SeenUnit,
+    Setting,
     Unit,
 )
 from k8s_installer.rolling import QUARTER, Batch, in_turns
@@ -42,6 +44,7 @@ class Action(StrEnum):
     ATTRIBUTES = "attributes"  # mode or owner alone: the bytes stay, so nothing restarts
     RESTORE = "restore"  # the bytes that the host kept from before a change
     REMOVE = "remove"
+    SET = "set"
     RELOAD = "daemon-reload"
     START = "start"
     RESTART = "restart"
@@ -150,6 +153,9 @@ def _changes(wanted: Wanted, seen: Mapping[Ref, Seen], steps: Mapping[Ref, list[
     elif isinstance(resource, Gone):
         if found is not Missing.ABSENT:
             yield _change(wanted, found, Action.REMOVE, "the run before made it")
+    elif isinstance(resource, Setting):
+        if found != SeenSetting(resource.value):
+            yield _change(wanted, found, Action.SET, "not there")
     else:
         yield from _unit(wanted, resource, found, seen, steps)
 

@@ -1,7 +1,7 @@
 """The vocabulary: what a host can hold, what was seen of it, and the name by which each thing is known.
 
-Desired resources (`Package`, `File`, `Large`, `Unit`, `Gate`) say what the inventory asks for. Seen ones
-(`SeenPackage`, `SeenFile`, `SeenUnit`) say what a host answered. Where there is nothing the answer is
+Desired resources (`Package`, `File`, `Large`, `Setting`, `Unit`, `Gate`) say what the inventory asks for. Seen ones
+(`SeenPackage`, `SeenFile`, `SeenSetting`, `SeenUnit`) say what a host answered. Where there is nothing the answer is
 `Missing.ABSENT`; where the host could not be asked it is `Missing.UNKNOWN`, and the two are never mixed up.
 """
 
@@ -20,6 +20,7 @@ class Kind(StrEnum):
     PACKAGE = "package"
     FILE = "file"
     UNIT = "unit"
+    SETTING = "setting"
     GATE = "gate"
 
 
@@ -101,6 +102,13 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting of the host; its name is "FAMILY SUBJECT": "user kube" is "system", a user and group without login."""
+
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
     """A systemd service, enabled and active, that has read the files and runs the packages as they now are.
 
@@ -166,6 +174,13 @@ class SeenFile:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenSetting:
+    """A setting as found."""
+
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class SeenUnit:
     """A unit as systemd shows it; `started_at` is when its main process started (Unix seconds, 0 if never)."""
 
@@ -178,5 +193,5 @@ class SeenUnit:
     needs_reload: bool
 
 
-Resource = Package | File | Large | Kept | Gone | Unit | Gate
-Seen = SeenPackage | SeenFile | SeenUnit | Missing
+Resource = Package | File | Large | Kept | Gone | Setting | Unit | Gate
+Seen = SeenPackage | SeenFile | SeenSetting | SeenUnit | Missing

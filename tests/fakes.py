@@ -28,7 +28,9 @@ from k8s_installer.resources import (
     Seen,
     SeenFile,
     SeenPackage,
+    SeenSetting,
     SeenUnit,
+    Setting,
     Unit,
 )
 from k8s_installer.transport import OnSent, Result
@@ -72,6 +74,8 @@ class FakeHost:
             return self.packages.get(name, Missing.ABSENT)
         if item.ref.kind is Kind.UNIT:
             return self.units.get(name, Missing.ABSENT)
+        if item.ref.kind is Kind.SETTING:
+            return SeenSetting("system") if name.removeprefix("user ") in self.owners else Missing.ABSENT
         if name not in self.files:
             return Missing.ABSENT
         file = self.files[name]
@@ -133,6 +137,9 @@ class FakeHost:
                 return self._moved(change) or self._write(change, file)
             case Gone():
                 return self._moved(change) or self._remove(change.ref.name)
+            case Setting():
+                self.owners.add(change.ref.name.removeprefix("user "))
+                return ""
             case Unit():
                 return self._service(change)
             case Gate():

@@ -11,7 +11,7 @@ from k8s_installer.desired.model import Desired
 from k8s_installer.inventory import Cluster
 from k8s_installer.plan import Action, Change, Plan
 from k8s_installer.report.diff import flags, unified
-from k8s_installer.resources import File, Kind, Large, Package
+from k8s_installer.resources import File, Kind, Large, Package, Setting
 
 _STYLE = {
     Action.INSTALL: ("+", "green"),
@@ -22,6 +22,7 @@ _STYLE = {
     Action.ATTRIBUTES: ("~", "yellow"),
     Action.RESTORE: ("<", "yellow"),
     Action.REMOVE: ("-", "red"),
+    Action.SET: ("~", "yellow"),
     Action.RELOAD: ("↻", "cyan"),
     Action.START: ("▸", "cyan"),
     Action.RESTART: ("↻", "magenta"),
@@ -37,6 +38,7 @@ _PLURAL = {
     Action.RESTORE: "file to restore|files to restore",
     Action.REMOVE: "file to remove|files to remove",
     Action.ATTRIBUTES: "mode or owner to set|modes or owners to set",
+    Action.SET: "setting to change|settings to change",
     Action.RELOAD: "daemon-reload|daemon-reloads",
     Action.START: "service to start|services to start",
     Action.RESTART: "restart|restarts",
@@ -78,6 +80,8 @@ def change_words(change: Change) -> str:
     if isinstance(change.after, Package):
         version = f" {change.after.version}" if change.after.version else ""
         return f"{change.action} package {change.ref.name}{version}"
+    if isinstance(change.after, Setting):
+        return f"set {change.ref.name} to {change.after.value}"
     if change.action is Action.RELOAD:
         return f"daemon-reload for {change.ref.name}"
     if change.action is Action.ATTRIBUTES:
