@@ -62,10 +62,10 @@ def root(
 @app.command(epilog="Example: `k8s-installer validate -i cluster.yaml`")
 def validate(inventory: Inventory, output: Format = Output.TEXT) -> None:
     """Check an inventory: its shape, topology, networks, and every flag against the version's known flags."""
-    from k8s_installer import intent
+    from k8s_installer.cli import flows
 
     try:
-        cluster, profile = intent.checked(inventory)
+        cluster, profile = flows.checked(inventory, download=False)
     except InputError as error:
         if output is Output.JSON:
             print_json({"valid": False, "findings": error.message.splitlines()})

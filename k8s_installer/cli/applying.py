@@ -13,13 +13,13 @@ from k8s_installer import apply as engine
 from k8s_installer import fleet, journal, lock, rollback, saved
 from k8s_installer.apply import Event, Run, State
 from k8s_installer.cli.console import Exit, Output, print_json, stderr, stdout
-from k8s_installer.cli.flows import Asked, observed, print_plan
+from k8s_installer.cli.flows import Asked, checked, observed, print_plan
 from k8s_installer.cli.stopping import stop_on_ctrl_c
 from k8s_installer.cli.verifying import prove
 from k8s_installer.desired.select import chosen, of_components, on_members
 from k8s_installer.errors import HostsError, InstallerError
 from k8s_installer.fleet import Connections, connecting
-from k8s_installer.intent import Intent, checked, desire, real_keys, state_folder
+from k8s_installer.intent import Intent, desire, real_keys, state_folder
 from k8s_installer.inventory import Cluster, Host, Role
 from k8s_installer.owner import this_process
 from k8s_installer.plan import Action, Plan, make_plan, waits

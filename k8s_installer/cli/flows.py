@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from k8s_installer import fleet, intent, saved, status
+from k8s_installer import fleet, intent, saved, status, tarball
 from k8s_installer.cli.console import Exit, Output, print_json, stderr, stdout
 from k8s_installer.cli.rendering import write
 from k8s_installer.cli.verifying import prove
 from k8s_installer.intent import Intent
+from k8s_installer.inventory import Cluster
 from k8s_installer.plan import Plan, make_plan
+from k8s_installer.profiles import Profile
 from k8s_installer.report import data, text
 from k8s_installer.report import status as status_report
 from k8s_installer.rolling import Batch
@@ -65,10 +67,22 @@ def show_status(asked: Asked, output: Output) -> Exit:
     return Exit.PENDING if found.differs else Exit.DONE
 
 
+def checked(inventory: Path, *, download: bool = True) -> tuple[Cluster, Profile]:
+    """A checked inventory whose programs are on this machine: no host is asked for anything before that.
+
+    Without `download` a tarball that is not here is left for later.
+    """
+    cluster, profile = intent.checked(inventory)
+    if cluster.tarball is not None and (download or not tarball.remote(cluster)):
+        with stderr().status("looking for the programs") as spinner:
+            tarball.programs(cluster, profile, spinner.update)
+    return cluster, profile
+
+
 @contextmanager
 def connected(asked: Asked) -> Iterator[tuple[Intent, fleet.Connections]]:
     """What is asked for, worked out while its hosts are being logged in to: neither waits for the other."""
-    cluster, profile = intent.checked(asked.inventory)
+    cluster, profile = checked(asked.inventory)
     with fleet.connecting(cluster.hosts) as connections:
         yield intent.desire(cluster, profile, asked.templates, intent.real_keys), connections
 

@@ -1,6 +1,6 @@
 """The inventory: one YAML file in, one frozen `Cluster` out, or every finding at once with file and line."""
 
-from k8s_installer.inventory.cluster import Cluster, Host, Images, Origin, Role, Ssh, Tuning
+from k8s_installer.inventory.cluster import Cluster, Host, Images, Origin, Role, Ssh, Tarball, Tuning
 from k8s_installer.inventory.load import load, parse
 
-__all__ = ["Cluster", "Host", "Images", "Origin", "Role", "Ssh", "Tuning", "load", "parse"]
+__all__ = ["Cluster", "Host", "Images", "Origin", "Role", "Ssh", "Tarball", "Tuning", "load", "parse"]

@@ -55,6 +55,18 @@ class Images:
 
 
 @dataclass(frozen=True, slots=True)
+class Tarball:
+    """Upstream's archive of server programs: a local file (an absolute path) or an address, and what it must be.
+
+    Without either it is where the profile of the version says that upstream has it.
+    """
+
+    path: str | None
+    url: str | None
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """One host, with the cluster's SSH options and tuning merged in.
 
@@ -86,7 +98,10 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A whole inventory. `folder` is where the file lies: local state and template overrides are beside it."""
+    """A whole inventory. `folder` is where the file lies: local state and template overrides are beside it.
+
+    `programs` says where Kubernetes' own programs come from, packages or a tarball; None leaves it to the profile.
+    """
 
     name: str
     version: str
@@ -95,6 +110,8 @@ class Cluster:
     dns_domain: str
     network: str
     security: str
+    programs: str | None
+    tarball: Tarball | None
     images: Images
     hosts: tuple[Host, ...]
     folder: Path

@@ -6,7 +6,7 @@ import re
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from k8s_installer.inventory.cluster import Role
 
@@ -14,6 +14,8 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 # What survives systemd's EnvironmentFile and word splitting as one word of a command line.
 _WORD = re.compile(r"""[^\s\x00-\x1f\x7f"'\\$`%]+""")
 _FLAG = re.compile(r"[A-Za-z0-9][-_A-Za-z0-9]*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_URL = re.compile(r"https?://[^\s/]+/\S+")
 _DOMAIN_LENGTH = 200  # of 253, so that names of Services fit in front of it
 
 
@@ -37,6 +39,19 @@ def _flag(value: str) -> str:
     return value
 
 
+def _sum(value: object) -> object:
+    text = str(value).lower()
+    if not _SHA256.fullmatch(text):
+        raise ValueError("is no SHA-256: 64 hexadecimal digits, as sha256sum prints them")
+    return text
+
+
+def _url(value: str) -> str:
+    if not _URL.fullmatch(value):
+        raise ValueError("must be an address of a file that starts with https:// or http://")
+    return value
+
+
 def _quoted(value: object) -> object:
     if isinstance(value, int | float):
         raise ValueError(f'must be quoted: write "{value}" with the quotes, or YAML reads a number')  # noqa: TRY004
@@ -54,6 +69,8 @@ def _word(value: object) -> object:
 
 
 Label = Annotated[str, AfterValidator(_label)]
+Sum = Annotated[str, BeforeValidator(_sum)]
+Url = Annotated[str, AfterValidator(_url)]
 Domain = Annotated[str, AfterValidator(_domain)]
 Flag = Annotated[str, AfterValidator(_flag)]
 Word = Annotated[str, BeforeValidator(_word)]
@@ -69,6 +86,20 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
 
+class TarballModel(_Model):
+    """`cluster.tarball:`; without `path` and `url` it is upstream's."""
+
+    path: str | None = None
+    url: Url | None = None
+    sha256: Sum
+
+    @model_validator(mode="after")
+    def _one_place(self) -> TarballModel:
+        if self.path is not None and self.url is not None:
+            raise ValueError("has a path and a url: keep one of them")
+        return self
+
+
 class ClusterModel(_Model):
     """`cluster:`"""  # noqa: D415 - the key itself
 
@@ -79,6 +110,8 @@ class ClusterModel(_Model):
     dns_domain: Domain = "cluster.local"
     network: Literal["routes", "none"] = "routes"
     security: Literal["tls", "insecure"] = "tls"
+    programs: Literal["packages", "tarball"] | None = None
+    tarball: TarballModel | None = None
 
 
 class SshModel(_Model):
