@@ -12,17 +12,26 @@ from pathlib import Path
 from k8s_installer import pki, profiles
 from k8s_installer.desired import Wanted, desire
 from k8s_installer.render import Renderer
-from k8s_installer.resources import File, Gate, Package, Unit
+from k8s_installer.resources import File, Gate, Large, Package, Setting, Unit
 from tests.unit.clusters import MODES, cluster
 
 FOLDER = Path(__file__).parent / "cases"
-CASES = [(*mode, topology) for mode in MODES for topology in ("one-master-two-nodes", "all-in-one")]
+CASES = [
+    (*mode, topology)
+    for mode in [*((*mode, "") for mode in MODES), ("1.20.2", "tls", "tarball")]
+    for topology in ("one-master-two-nodes", "all-in-one")
+]
 
 
-def rendered(version: str, security: str, topology: str) -> dict[str, bytes]:
+def folder_of(version: str, security: str, programs: str, topology: str) -> str:
+    """The name of a case's folder; what is the version's default has no word in it."""
+    return "-".join(filter(None, (version, security, programs, topology)))
+
+
+def rendered(version: str, security: str, programs: str, topology: str) -> dict[str, bytes]:
     """The files of a case, by their path below `FOLDER`."""
-    lab = cluster(version, security, topology)
-    case = f"{version}-{security}-{topology}"
+    lab = cluster(version, security, topology, programs=programs)
+    case = folder_of(version, security, programs, topology)
     wanted = desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer())
     result = {
         f"{case}/{ref.host}{ref.name}": item.resource.content
@@ -40,6 +49,11 @@ def _described(item: Wanted) -> str:
         lines.append(f"  {resource.mode:04o} {resource.owner}:{resource.group}{' secret' if resource.secret else ''}")
         if resource.content.startswith(b"<"):
             lines.append(f"  is {resource.content.decode().strip()}")
+    elif isinstance(resource, Large):
+        lines.append(f"  {resource.mode:04o} {resource.owner}:{resource.group}")
+        lines.append(f"  is the program {resource.sha256}")
+    elif isinstance(resource, Setting):
+        lines.append(f"  is {resource.value}")
     elif isinstance(resource, Package):
         lines.append(f"  version {resource.version or 'any'}")
     elif isinstance(resource, Unit):

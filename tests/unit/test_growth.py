@@ -20,7 +20,20 @@ from k8s_installer.desired import Desired, context, desire
 from k8s_installer.inventory import Cluster
 from k8s_installer.plan import Action, Plan, make_plan
 from k8s_installer.render import Renderer
-from k8s_installer.resources import File, Missing, Package, Ref, Seen, SeenFile, SeenPackage, SeenUnit, Unit
+from k8s_installer.resources import (
+    File,
+    Large,
+    Missing,
+    Package,
+    Ref,
+    Seen,
+    SeenFile,
+    SeenPackage,
+    SeenSetting,
+    SeenUnit,
+    Setting,
+    Unit,
+)
 
 NODES = (40, 80, 120)  # the same step twice, and batches of a quarter without a rest
 HEAD = 'cluster: {name: big, version: "1.20.2", pod_cidr: 10.0.0.0/11, service_cidr: 10.254.0.0/16}\nhosts:\n'
@@ -52,8 +65,10 @@ def well(desired: Desired) -> dict[Ref, Seen]:
         match item.resource:
             case Package() as package:
                 seen[ref] = SeenPackage(package.version or "1", "1.el7", 1.0)
-            case File() as file:
+            case File() | Large() as file:
                 seen[ref] = SeenFile(file.sha256, file.mode, file.owner, file.group, 1.0)
+            case Setting() as setting:
+                seen[ref] = SeenSetting(setting.value)
             case Unit():
                 seen[ref] = SeenUnit(
                     "loaded", "active", "running", enabled=True, pid=1, started_at=2.0, needs_reload=False
