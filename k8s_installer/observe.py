@@ -42,7 +42,7 @@ UNITS = "units"  # what follows it is systemctl's
 _FILES = """\
 set -- {paths}
 stat -c 'file %f %U %G %.9Y %n' "$@" 2>/dev/null
-sums=$(sha256sum "$@" 2>/dev/null)
+{large}sums=$(sha256sum "$@" 2>/dev/null </dev/null)
 echo "$sums"
 for wanted in {wanted}; do
   case $sums in *"$wanted"*) continue ;; esac
@@ -50,6 +50,11 @@ for wanted in {wanted}; do
   [ -f "$path" ] && [ "$(stat -c %s "$path")" -le {largest} ] || continue
   printf 'content %s %s\\n' "$path" "$(base64 -w0 "$path")"
 done
+"""
+# openssl makes them five times as fast; its lines have a star where sha256sum's have a blank
+_LARGE = """\
+openssl dgst -sha256 -r {paths} 2>/dev/null || sha256sum {paths} 2>/dev/null
+set -- {others}
 """
 _PACKAGES = "rpm -q --qf 'rpm %{{NAME}} %{{VERSION}} %{{RELEASE}} %{{INSTALLTIME}}\\n' {names} 2>&1\n"
 # the one family of settings that there is
@@ -69,7 +74,10 @@ def script(wanted: Sequence[Wanted]) -> str:
     if files:
         shown = [f"{file.sha256}  {path}" for path, file in files if isinstance(file, File | Kept) and not file.secret]
         paths = shlex.join(path for path, _ in files)
-        parts.append(_FILES.format(paths=paths, wanted=shlex.join(shown), largest=LARGEST_DIFF))
+        large = [path for path, file in files if isinstance(file, Large)]
+        others = shlex.join(path for path, file in files if not isinstance(file, Large))
+        apart = _LARGE.format(paths=shlex.join(large), others=others) if large else ""
+        parts.append(_FILES.format(paths=paths, large=apart, wanted=shlex.join(shown), largest=LARGEST_DIFF))
     if packages:
         parts.append(_PACKAGES.format(names=shlex.join(packages)))
     settings = [item.ref.name.partition(" ")[2] for item in wanted if item.ref.kind is Kind.SETTING]
@@ -110,7 +118,7 @@ def boot_time(by_word: dict[str, list[str]]) -> float:
 
 
 def files(by_word: dict[str, list[str]]) -> dict[str, SeenFile]:
-    """From stat's, sha256sum's and base64's lines; anything but a regular file has an empty sum and so differs."""
+    """From stat's, the sums' and base64's lines; anything but a regular file has an empty sum and so differs."""
     now = float(by_word["clock"][0].split()[0])
     sums = {rest[1:]: word for word, rests in by_word.items() if len(word) == _SUM_DIGITS for rest in rests}
     contents = {path: base64.b64decode(text) for path, text in _pairs(by_word.get("content", ()))}
