@@ -94,7 +94,7 @@ def _host(source: Source, fleet: Fleet, host: Host) -> Iterator[Wanted]:
         turn = _turn(component, host)
         yield from _requisites(named, name, component, turn)
         for path, program in layout.programs[name].items():
-            because = f"The program of {name}." if component.unit else component.why
+            because = f"The program of {name}." if component.unit else f"{program} is for people on the host."
             yield Wanted(named.files[path], source.programs[program], name, named.after[path], because, turn)
         specs = layout.files[name]
         for path, file in files(source, name, specs, host, context).items():
