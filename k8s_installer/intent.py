@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from k8s_installer import desired, inventory, pki, profiles, render
+from k8s_installer import desired, inventory, pki, profiles, render, tarball
 from k8s_installer.desired.model import Desired
 from k8s_installer.errors import InputError, InventoryError
 from k8s_installer.inventory import Cluster
@@ -55,7 +55,7 @@ def desire(cluster: Cluster, profile: profiles.Profile, templates: Path | None, 
         profile: that of its version.
         templates: a folder whose templates come before the packaged ones; `templates/` beside the inventory
             is used where this is None.
-        keys: gives the cluster's keys; None leaves placeholders in their place.
+        keys: gives the cluster's keys; None leaves placeholders in their place, and in that of programs.
 
     Raises:
         InputError, TemplateError: what the user wrote is wrong; nothing was touched.
@@ -64,12 +64,15 @@ def desire(cluster: Cluster, profile: profiles.Profile, templates: Path | None, 
         raise InputError(f"--templates: there is no folder {templates}")
     own = templates or cluster.folder / "templates"
     renderer = render.Renderer([own] if own.is_dir() else [])
+    programs = tarball.programs(cluster, profile) if keys else desired.PLACEHOLDERS
     # Rendered before any key is made, for a template's mistake must show first; but with the keys that are there
     # already, which in every run but the first are all, and then what was rendered stands.
     there = pki.present(_pki_folder(cluster), cluster) if keys else pki.placeholder(cluster)
-    wanted = desired.desire(cluster, profile, there, renderer)
+    wanted = desired.desire(cluster, profile, there, renderer, programs)
     real = keys(cluster) if keys else there
-    return Intent(cluster, profile, wanted if real == there else desired.desire(cluster, profile, real, renderer))
+    if real != there:
+        wanted = desired.desire(cluster, profile, real, renderer, programs)
+    return Intent(cluster, profile, wanted)
 
 
 def real_keys(cluster: Cluster) -> pki.Pki:

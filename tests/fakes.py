@@ -143,6 +143,7 @@ class FakeHost:
             case Setting() as setting:
                 assert change.before is not Missing.ABSENT or change.ref.name.startswith("user ")
                 self.settings[change.ref.name] = setting.value
+                self.owners.add(change.ref.name.removeprefix("user "))
                 return ""
             case Gate():
                 raise AssertionError("a gate is no change of a host")

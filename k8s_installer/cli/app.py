@@ -62,10 +62,11 @@ def root(
 @app.command(epilog="Example: `k8s-installer validate -i cluster.yaml`")
 def validate(inventory: Inventory, output: Format = Output.TEXT) -> None:
     """Check an inventory: its shape, topology, networks, and every flag against the version's known flags."""
-    from k8s_installer import intent, profiles
+    from k8s_installer import profiles
+    from k8s_installer.cli.checking import checked
 
     try:
-        cluster, profile = intent.checked(inventory)
+        cluster, profile = checked(inventory, download=False)
     except InputError as error:
         if output is Output.JSON:
             print_json({"valid": False, "findings": error.message.splitlines()})
@@ -81,8 +82,6 @@ def validate(inventory: Inventory, output: Format = Output.TEXT) -> None:
     stdout().print(
         f"{inventory}: valid: Kubernetes {cluster.version} on {hosts} (profile {profile.version})", markup=False
     )
-    if note:
-        stdout().print(note, markup=False)
 
 
 @app.command(

@@ -12,8 +12,9 @@ from pathlib import Path
 from k8s_installer import apply as engine
 from k8s_installer import fleet, journal, lock, rollback, saved
 from k8s_installer.apply import Event, Run, State
+from k8s_installer.cli.checking import checked
 from k8s_installer.cli.console import Exit, Output, print_json, stderr, stdout
-from k8s_installer.cli.flows import Asked, checked, observed, print_plan
+from k8s_installer.cli.flows import Asked, observed, print_plan
 from k8s_installer.cli.preflighting import before_install
 from k8s_installer.cli.stopping import stop_on_ctrl_c
 from k8s_installer.cli.verifying import prove
@@ -58,7 +59,7 @@ class Options:
 
 def apply(options: Options, change: Callable[[Intent], Intent] = lambda intent: intent) -> Exit:
     """Make the fleet what the inventory says, or what `change` makes of that."""
-    cluster, profile = checked(options.asked)
+    cluster, profile = checked(options.asked.inventory)
     hosts = _hosts(cluster, options)
     with connecting(hosts) as connections:
         intent = change(desire(cluster, profile, options.asked.templates, real_keys))

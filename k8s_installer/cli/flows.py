@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from k8s_installer import fleet, intent, memory, profiles, saved, status
-from k8s_installer.cli.console import Exit, Output, print_json, print_note, stderr, stdout
+from k8s_installer import fleet, intent, memory, saved, status
+from k8s_installer.cli.checking import checked
+from k8s_installer.cli.console import Exit, Output, print_json, stderr, stdout
 from k8s_installer.cli.rendering import write
 from k8s_installer.cli.verifying import prove
 from k8s_installer.intent import Intent
-from k8s_installer.inventory import Cluster
 from k8s_installer.plan import Plan, make_plan
 from k8s_installer.report import data, text
 from k8s_installer.report import status as status_report
@@ -69,20 +69,9 @@ def show_status(asked: Asked, output: Output) -> Exit:
 @contextmanager
 def connected(asked: Asked) -> Iterator[tuple[Intent, fleet.Connections]]:
     """What is asked for, worked out while its hosts are being logged in to: neither waits for the other."""
-    cluster, profile = checked(asked)
+    cluster, profile = checked(asked.inventory)
     with fleet.connecting(cluster.hosts) as connections:
         yield intent.desire(cluster, profile, asked.templates, intent.real_keys), connections
-
-
-def checked(asked: Asked) -> tuple[Cluster, profiles.Profile]:
-    """What is asked for, read and checked; people hear it where the profile is that of another patch version.
-
-    Raises:
-        InventoryError: as `intent.checked`.
-    """
-    cluster, profile = intent.checked(asked.inventory)
-    print_note(profiles.note(cluster.version, profile))
-    return cluster, profile
 
 
 def observed(wanted: Intent, connections: fleet.Connections, through: fleet.Through = lambda way: way) -> fleet.Fleet:

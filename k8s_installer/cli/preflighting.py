@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 
 from k8s_installer import fleet, intent, preflight
+from k8s_installer.cli.checking import checked
 from k8s_installer.cli.console import Exit, Output, print_json, stderr, stdout
-from k8s_installer.cli.flows import Asked, checked, looking
+from k8s_installer.cli.flows import Asked, looking
 from k8s_installer.intent import Intent
 from k8s_installer.inventory import Role
 from k8s_installer.plan import Action, Plan
@@ -17,7 +18,7 @@ from k8s_installer.report import preflight as report
 
 def check(asked: Asked, output: Output) -> Exit:
     """Ask every host what would stop an install; no key is made, for nothing is sent."""
-    cluster, profile = checked(asked)
+    cluster, profile = checked(asked.inventory, download=False)
     with fleet.connecting(cluster.hosts) as connections, looking(len(cluster.hosts)) as tick:
         wanted = intent.desire(cluster, profile, asked.templates, None)
         needs = preflight.needs(cluster, profile, wanted.desired)

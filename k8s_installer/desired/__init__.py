@@ -2,6 +2,7 @@
 
 from k8s_installer.desired.build import desire
 from k8s_installer.desired.check import check
+from k8s_installer.desired.files import PLACEHOLDERS
 from k8s_installer.desired.model import Desired, Wanted
 
-__all__ = ["Desired", "Wanted", "check", "desire"]
+__all__ = ["PLACEHOLDERS", "Desired", "Wanted", "check", "desire"]

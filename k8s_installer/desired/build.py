@@ -7,20 +7,22 @@ from dataclasses import dataclass
 
 from k8s_installer.desired.check import check
 from k8s_installer.desired.context import Context, of_host
-from k8s_installer.desired.files import Source, files
+from k8s_installer.desired.files import PLACEHOLDERS, Source, files
 from k8s_installer.desired.host import host_itself
-from k8s_installer.desired.layout import Layout, Named
+from k8s_installer.desired.layout import Layout, Named, user
 from k8s_installer.desired.model import Desired, Turn, Wanted
 from k8s_installer.errors import InventoryError
 from k8s_installer.inventory import Cluster, Host, Role
 from k8s_installer.pki import Pki
 from k8s_installer.profiles import Component, GateSpec, Profile
 from k8s_installer.render import Renderer
-from k8s_installer.resources import Gate, Kind, Package, Ref, Unit
+from k8s_installer.resources import Gate, Kind, Large, Package, Ref, Setting, Unit
 
 
-def desire(cluster: Cluster, profile: Profile, pki: Pki, renderer: Renderer) -> Desired:
-    """What the inventory asks for, by name.
+def desire(
+    cluster: Cluster, profile: Profile, pki: Pki, renderer: Renderer, programs: Mapping[str, Large] = PLACEHOLDERS
+) -> Desired:
+    """What the inventory asks for, by name; `programs` are the server programs, where they come from a tarball.
 
     Packages and files wait for nothing on other hosts; units do, as the profile's `after` says.
 
@@ -31,8 +33,8 @@ def desire(cluster: Cluster, profile: Profile, pki: Pki, renderer: Renderer) -> 
     findings = check(cluster, profile)
     if findings:
         raise InventoryError(findings)
-    fitting = _gated(profile, cluster)
-    source = Source.of(cluster, fitting, pki, renderer)
+    fitting = profile.fitting(cluster)
+    source = Source.of(cluster, fitting, pki, renderer, programs)
     fleet = Fleet.of(cluster, fitting)
     result: dict[Ref, Wanted] = {}
     for host in cluster.hosts:
@@ -85,17 +87,6 @@ class Fleet:
         return host if gate.asked_from == "own-host" else self.first_master
 
 
-def _gated(profile: Profile, cluster: Cluster) -> Profile:
-    """The profile with the gates of the cluster's security mode alone."""
-    components = {
-        name: component.model_copy(
-            update={"gates": tuple(gate for gate in component.gates if gate.security in (None, cluster.security))}
-        )
-        for name, component in profile.components.items()
-    }
-    return profile.model_copy(update={"components": components})
-
-
 def _host(source: Source, fleet: Fleet, host: Host) -> Iterator[Wanted]:
     layout = fleet.layouts[host.roles]
     named = layout.named(host.name)
@@ -104,10 +95,13 @@ def _host(source: Source, fleet: Fleet, host: Host) -> Iterator[Wanted]:
     yield from own.wanted
     for name, component in layout.components.items():
         turn = _turn(component, host)
-        yield from _packages(source, named, name, component, own.repos, turn)
+        yield from _requisites(source, named, name, component, own.repos, turn)
+        for path, program in layout.programs[name].items():
+            because = f"The program of {name}." if component.unit else f"{program} is for people on the host."
+            yield Wanted(named.files[path], source.programs[program], name, named.after[path], because, turn)
         specs = layout.files[name]
         for path, file in files(source, name, specs, host, context).items():
-            yield Wanted(named.files[path], file, name, named.brought_by[path], specs[path].why, turn)
+            yield Wanted(named.files[path], file, name, named.after[path], specs[path].why, turn)
         if component.unit:
             yield _unit(fleet, host, name, named, own.ready, turn)
         previous: tuple[Ref, ...] = ()
@@ -126,20 +120,27 @@ def _ports(source: Source, layout: Layout, host: Host, context: Context) -> list
     ]
 
 
-def _packages(
+def _requisites(
     source: Source, named: Named, name: str, component: Component, repos: tuple[Ref, ...], turn: Turn
 ) -> Iterator[Wanted]:
+    """Packages and users: what comes before the files."""
     for package, text in component.packages.items():
         where = f"{name} {source.profile.version}: package {package}"
         version = source.text(text, source.context, turn.member, where=where)
         because = f"Brings the program, the unit and the user of {name}." if component.unit else component.why
-        yield Wanted(named.packages[package], Package(package, version), name, repos, because, turn)
+        if component.programs:
+            because = f"Brings what the program of {name} calls."
+        yield Wanted(named.requisites[Kind.PACKAGE, package], Package(package, version), name, repos, because, turn)
+    for name_of_user in component.users:
+        ref = named.requisites[Kind.SETTING, user(name_of_user)]
+        yield Wanted(ref, Setting("system"), name, (), f"{name} runs as this user.", turn)
 
 
 def _unit(fleet: Fleet, host: Host, name: str, named: Named, ready: tuple[Ref, ...], turn: Turn) -> Wanted:
     layout = fleet.layouts[host.roles]
     component = layout.components[name]
-    unit = Unit(component.unit, layout.defined_by[name], layout.reads[name], tuple(component.packages))
+    runs = () if component.programs else tuple(component.packages)
+    unit = Unit(component.unit, layout.defined_by[name], layout.reads[name], runs)
     after = [
         *layout.inputs(name, named),
         *(() if component.after.here else ready),  # the others of a host come after these
@@ -172,7 +173,7 @@ def _gate(
         deadline=spec.deadline if tuned is None or tuned.deadline is None else tuned.deadline,
     )
     units = (_unit_ref(component, host),) if spec.after == "here" else fleet.units[name]
-    there = fleet.layouts[asks.roles].packages
+    there = fleet.layouts[asks.roles].requisites
     credentials = (Ref(asks.name, Kind.FILE, path) for path in (asked.ca, asked.cert, asked.key) if path in there)
     after = (*units, *credentials, *previous)
     return Wanted(Ref(asks.name, Kind.GATE, text(spec.name)), gate, name, after, spec.why, _turn(component, host))

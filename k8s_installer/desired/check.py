@@ -14,7 +14,7 @@ def check(cluster: Cluster, profile: Profile) -> list[Finding]:
 
     Deprecated flags are fine: they work. Flags of etcd and docker are not checked, whose lists we do not have.
     """
-    return sorted([*_security(cluster, profile), *_tuning(cluster, profile)])
+    return sorted([*_security(cluster, profile), *_programs(cluster, profile), *_tuning(cluster, profile)])
 
 
 def _security(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
@@ -23,6 +23,21 @@ def _security(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
         message = f"security: {cluster.security} does not exist in Kubernetes {profile.version}: use {known}"
         # The mode may be the default and so have no line of its own; the version is what rules it out then.
         yield cluster.origin.finding(("cluster", "security"), message)
+
+
+def _programs(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
+    source = profile.source(cluster)
+    if source not in profile.programs:
+        known = " or ".join(profile.programs)
+        message = f"programs: there is no {source} of Kubernetes {profile.version}: use {known}"
+        yield cluster.origin.finding(("cluster", "programs"), message)
+    elif source == "tarball" and cluster.tarball is None:
+        message = "programs come from a tarball, and none is named"
+        suggestion = "tarball: {path: FILE, sha256: SUM}, or {sha256: SUM} alone to download upstream's"
+        yield cluster.origin.finding(("cluster", "programs"), message, suggestion)
+    elif source == "packages" and cluster.tarball is not None:
+        message = "a tarball is named, and programs come from packages"
+        yield cluster.origin.finding(("cluster", "tarball"), message, "say programs: tarball, or leave it out")
 
 
 def _tuning(cluster: Cluster, profile: Profile) -> Iterator[Finding]:

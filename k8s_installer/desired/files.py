@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from k8s_installer.desired.context import OF_HOST, Context, header, of_cluster
 from k8s_installer.desired.flags import config, effective, variables
@@ -11,9 +12,19 @@ from k8s_installer.inventory import Cluster, Host, Tuning
 from k8s_installer.pki import Pki
 from k8s_installer.profiles import FileSpec, Profile
 from k8s_installer.render import Renderer
-from k8s_installer.resources import File
+from k8s_installer.resources import File, Large
 
 _UNTUNED = Tuning({}, {})
+
+
+class _Placeholders(dict[str, Large]):
+    """For each program one that is none: to show what is wanted without having its tarball."""
+
+    def __missing__(self, name: str) -> Large:
+        return Large(Path(name), f"<{name}>", 0, 0o755)
+
+
+PLACEHOLDERS: Mapping[str, Large] = _Placeholders()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +39,17 @@ class Source:
     profile: Profile
     pki: Pki
     renderer: Renderer
+    programs: Mapping[str, Large]
     context: Context
     shared: dict[str, File] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, cluster: Cluster, profile: Profile, pki: Pki, renderer: Renderer) -> Source:
+    def of(
+        cls, cluster: Cluster, profile: Profile, pki: Pki, renderer: Renderer, programs: Mapping[str, Large]
+    ) -> Source:
         """A source with nothing rendered yet."""
-        return cls(cluster, profile, pki, renderer, of_cluster(cluster, profile))
+        return cls(cluster, profile, pki, renderer, programs, of_cluster(cluster, profile))
 
     def text(self, template: str, context: Context, host: str, *, where: str) -> str:
         """The text of a template that stands in the profile, rendered once where it names nothing of a host's own."""

@@ -1,4 +1,4 @@
-"""Which components, files and packages a host has by its roles: worked out once per set of roles. Pure."""
+"""Which components, files, programs and packages a host has by its roles: worked out once per set of roles. Pure."""
 
 from __future__ import annotations
 
@@ -9,61 +9,72 @@ from k8s_installer.inventory import Cluster, Role
 from k8s_installer.profiles import Component, FileSpec, Profile
 from k8s_installer.resources import Kind, Ref
 
+BINARIES = "/usr/bin"  # where packages have programs, and so our units and people look for them
+
+Requisite = tuple[Kind, str]  # what brings a file's owner, or a first version of it: a package, a user
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
     """What a host with certain roles has.
 
-    `files` are those of each component whose conditions hold. `defined_by` are its unit file and drop-ins, `reads`
-    the paths that its process reads, its own and others', and `packages` those that must be installed before a path
-    is written: they bring its owner and a first version of it.
+    `files` are those of each component whose conditions hold, `programs` its programs by path. `defined_by` are its
+    unit file and drop-ins, `reads` the paths that its process reads, its own and others', and `requisites` what must
+    be there before a path is written.
     """
 
     components: Mapping[str, Component]
     files: Mapping[str, Mapping[str, FileSpec]]
+    programs: Mapping[str, Mapping[str, str]]
     defined_by: Mapping[str, tuple[str, ...]]
     reads: Mapping[str, tuple[str, ...]]
-    packages: Mapping[str, tuple[str, ...]]
+    requisites: Mapping[str, tuple[Requisite, ...]]
 
     @classmethod
     def of(cls, cluster: Cluster, profile: Profile, roles: frozenset[Role]) -> Layout:
         """The layout of a host with these roles in this cluster."""
         components = profile.on(roles)
         files = {name: _files(cluster, component, roles) for name, component in components.items()}
-        there = frozenset(path for specs in files.values() for path in specs)
+        programs = {
+            name: {f"{BINARIES}/{program}": program for program in component.programs}
+            for name, component in components.items()
+        }
+        there = frozenset[str]().union(*files.values(), *programs.values())
         defined_by = {
             name: tuple(path for path, spec in specs.items() if spec.used_by == "systemd")
             for name, specs in files.items()
         }
         reads = {
-            name: tuple(path for path, spec in files[name].items() if spec.used_by == "process")
+            name: tuple(programs[name])
+            + tuple(path for path, spec in files[name].items() if spec.used_by == "process")
             + tuple(path for path in component.reads if path in there)
             for name, component in components.items()
         }
-        packages: dict[str, dict[str, None]] = {path: {} for path in there}
+        requisites: dict[str, dict[Requisite, None]] = {path: {} for path in there}
         for name, component in components.items():
             for path in (*files[name], *reads[name]):
-                packages[path].update(dict.fromkeys(component.packages))
-        return cls(components, files, defined_by, reads, {path: tuple(names) for path, names in packages.items()})
+                requisites[path].update(dict.fromkeys(_requisites(component)))
+        before = {path: tuple(names) for path, names in requisites.items()}
+        return cls(components, files, programs, defined_by, reads, before)
 
     def named(self, host: str) -> Named:
         """The names of all that a host of this layout has."""
-        packages = {
-            package: Ref(host, Kind.PACKAGE, package)
+        refs = {
+            requisite: Ref(host, *requisite)
             for component in self.components.values()
-            for package in component.packages
+            for requisite in _requisites(component)
         }
-        brought_by = {names: tuple(packages[name] for name in names) for names in set(self.packages.values())}
+        after = {several: tuple(refs[one] for one in several) for several in set(self.requisites.values())}
         return Named(
-            packages,
-            files={path: Ref(host, Kind.FILE, path) for path in self.packages},
-            brought_by={path: brought_by[names] for path, names in self.packages.items()},
+            refs,
+            files={path: Ref(host, Kind.FILE, path) for path in self.requisites},
+            after={path: after[several] for path, several in self.requisites.items()},
         )
 
     def inputs(self, name: str, named: Named) -> list[Ref]:
-        """What a component's unit runs, is defined by and reads."""
+        """What a component's unit runs, is defined by and reads, and the users that it runs as."""
         return [
-            *(named.packages[package] for package in self.components[name].packages),
+            *(named.requisites[one] for one in _requisites(self.components[name])),
             *(named.files[path] for path in self.defined_by[name]),
             *(named.files[path] for path in self.reads[name]),
         ]
@@ -71,14 +82,24 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """The names of one host's packages and files, each made once: the edges are many, and hold the same ones.
+    """The names of one host's packages, users and files, each made once: the edges are many, and hold the same ones.
 
-    `brought_by` are the packages that each path comes after.
+    `after` are the packages and users that each path comes after.
     """
 
-    packages: Mapping[str, Ref]
+    requisites: Mapping[Requisite, Ref]
     files: Mapping[str, Ref]
-    brought_by: Mapping[str, tuple[Ref, ...]]
+    after: Mapping[str, tuple[Ref, ...]]
+
+
+def user(name: str) -> str:
+    """The name of the setting that makes a system user."""
+    return f"user {name}"
+
+
+def _requisites(component: Component) -> list[Requisite]:
+    packages = [(Kind.PACKAGE, package) for package in component.packages]
+    return packages + [(Kind.SETTING, user(name)) for name in component.users]
 
 
 def _files(cluster: Cluster, component: Component, roles: frozenset[Role]) -> dict[str, FileSpec]:

@@ -1,6 +1,30 @@
 """The inventory: one YAML file in, one frozen `Cluster` out, or every finding at once with file and line."""
 
-from k8s_installer.inventory.cluster import Cluster, Host, HostSettings, Images, Origin, Proxy, Role, Ssh, Tuning
+from k8s_installer.inventory.cluster import (
+    Cluster,
+    Host,
+    HostSettings,
+    Images,
+    Origin,
+    Proxy,
+    Role,
+    Ssh,
+    Tarball,
+    Tuning,
+)
 from k8s_installer.inventory.load import load, parse
 
-__all__ = ["Cluster", "Host", "HostSettings", "Images", "Origin", "Proxy", "Role", "Ssh", "Tuning", "load", "parse"]
+__all__ = [
+    "Cluster",
+    "Host",
+    "HostSettings",
+    "Images",
+    "Origin",
+    "Proxy",
+    "Role",
+    "Ssh",
+    "Tarball",
+    "Tuning",
+    "load",
+    "parse",
+]

@@ -75,6 +75,18 @@ class HostSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Tarball:
+    """Upstream's archive of server programs: a local file (an absolute path) or an address, and what it must be.
+
+    Without either it is where the profile of the version says that upstream has it.
+    """
+
+    path: str | None
+    url: str | None
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """One host, with the cluster's SSH options, settings and tuning merged in.
 
@@ -110,6 +122,7 @@ class Cluster:
     """A whole inventory. `folder` is where the file lies: state, profiles and templates of the user's are beside it.
 
     `repos` is the address below which CentOS 7's repositories are; empty where the hosts' own are used as they are.
+    `programs` says where Kubernetes' own programs come from, packages or a tarball; None leaves it to the profile.
     """
 
     name: str
@@ -119,6 +132,8 @@ class Cluster:
     dns_domain: str
     network: str
     security: str
+    programs: str | None
+    tarball: Tarball | None
     images: Images
     hosts: tuple[Host, ...]
     folder: Path

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
+from types import UnionType
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -12,8 +13,26 @@ from pydantic_core import ErrorDetails
 
 from k8s_installer.errors import Finding, InventoryError, did_you_mean
 from k8s_installer.inventory import topology
-from k8s_installer.inventory.cluster import ArgValue, Cluster, Host, HostSettings, Images, Origin, Proxy, Ssh, Tuning
-from k8s_installer.inventory.schema import ComponentModel, HostModel, HostSettingsModel, InventoryModel, SshModel
+from k8s_installer.inventory.cluster import (
+    ArgValue,
+    Cluster,
+    Host,
+    HostSettings,
+    Images,
+    Origin,
+    Proxy,
+    Ssh,
+    Tarball,
+    Tuning,
+)
+from k8s_installer.inventory.schema import (
+    ComponentModel,
+    HostModel,
+    HostSettingsModel,
+    InventoryModel,
+    SshModel,
+    TarballModel,
+)
 from k8s_installer.inventory.source import read
 
 # In a writer's words, where pydantic speaks of Python's types.
@@ -68,6 +87,8 @@ def _cluster(model: InventoryModel, folder: Path, origin: Origin) -> Cluster:
         dns_domain=model.cluster.dns_domain,
         network=model.cluster.network,
         security=model.cluster.security,
+        programs=model.cluster.programs,
+        tarball=_tarball(model.cluster.tarball, folder),
         images=Images(model.images.pause or "", model.images.verify),
         hosts=tuple(_host(name, host, model, base, subnets.get(name), folder) for name, host in model.hosts.items()),
         folder=folder,
@@ -133,6 +154,10 @@ def _ssh(layers: list[SshModel], folder: Path) -> Ssh:
     )
 
 
+def _tarball(model: TarballModel | None, folder: Path) -> Tarball | None:
+    return None if model is None else Tarball(_path(model.path, folder), model.url, model.sha256)
+
+
 def _path(text: str | None, folder: Path) -> str | None:
     return None if text is None else str(folder / Path(text).expanduser())
 
@@ -145,6 +170,9 @@ def _missing_files(model: InventoryModel, folder: Path, origin: Origin) -> Itera
             resolved = _path(text, folder)
             if resolved is not None and not Path(resolved).is_file():
                 yield origin.finding((*path, option), f"ssh.{option}: there is no file {resolved}")
+    tarball = _tarball(model.cluster.tarball, folder)
+    if tarball is not None and tarball.path is not None and not Path(tarball.path).is_file():
+        yield origin.finding(("cluster", "tarball", "path"), f"cluster.tarball.path: there is no file {tarball.path}")
 
 
 def _finding(detail: ErrorDetails, origin: Origin) -> Finding:
@@ -170,4 +198,5 @@ def _keys_at(path: tuple[str, ...]) -> list[str]:
     here: Any = InventoryModel
     for part in path:
         here = here.model_fields[part].annotation if hasattr(here, "model_fields") else get_args(here)[1]
+        here = get_args(here)[0] if isinstance(here, UnionType) else here
     return list(here.model_fields)

@@ -6,7 +6,7 @@ import re
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from k8s_installer.inventory.cluster import Role
 
@@ -14,7 +14,9 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 # What survives systemd's EnvironmentFile and word splitting as one word of a command line.
 _WORD = re.compile(r"""[^\s\x00-\x1f\x7f"'\\$`%]+""")
 _FLAG = re.compile(r"[A-Za-z0-9][-_A-Za-z0-9]*")
-_URL = re.compile(r"(https?|ftp|file)://[^\s\"'\\$`%]+")
+_REPOS = re.compile(r"(https?|ftp|file)://[^\s\"'\\$`%]+")
+_URL = re.compile(r"https?://[^\s/]+/\S+")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _PROXY = re.compile(r"https?://[-.:\w\[\]]+:\d+/?")
 # Where CentOS 7 is since its mirrors are gone. Plain HTTP, for a host that was never updated knows no authority that
 # signed this server's certificate; what is installed from it is checked by the distribution's own key.
@@ -39,6 +41,19 @@ def _domain(value: str) -> str:
 def _flag(value: str) -> str:
     if not _FLAG.fullmatch(value):
         raise ValueError("is no name of a flag: letters, digits, '-' and '_', without the leading dashes")
+    return value
+
+
+def _sum(value: object) -> object:
+    text = str(value).lower()
+    if not _SHA256.fullmatch(text):
+        raise ValueError("is no SHA-256: 64 hexadecimal digits, as sha256sum prints them")
+    return text
+
+
+def _url(value: str) -> str:
+    if not _URL.fullmatch(value):
+        raise ValueError("must be an address of a file that starts with https:// or http://")
     return value
 
 
@@ -67,7 +82,7 @@ def _proxy(value: str) -> str:
 def _repos(value: object) -> object:
     """The address of the repositories: nothing for `as-is`."""
     if isinstance(value, dict) and value.keys() == {"mirror"} and isinstance(value["mirror"], str):
-        if not _URL.fullmatch(value["mirror"]):
+        if not _REPOS.fullmatch(value["mirror"]):
             raise ValueError("mirror must be an address such as http://mirror.example.com/centos/7.9.2009")
         return value["mirror"].rstrip("/")
     if not isinstance(value, str) or value not in ("as-is", "vault"):
@@ -76,6 +91,8 @@ def _repos(value: object) -> object:
 
 
 Label = Annotated[str, AfterValidator(_label)]
+Sum = Annotated[str, BeforeValidator(_sum)]
+Url = Annotated[str, AfterValidator(_url)]
 Domain = Annotated[str, AfterValidator(_domain)]
 Flag = Annotated[str, AfterValidator(_flag)]
 ProxyUrl = Annotated[str, AfterValidator(_proxy)]
@@ -92,6 +109,20 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
 
+class TarballModel(_Model):
+    """`cluster.tarball:`; without `path` and `url` it is upstream's."""
+
+    path: str | None = None
+    url: Url | None = None
+    sha256: Sum
+
+    @model_validator(mode="after")
+    def _one_place(self) -> TarballModel:
+        if self.path is not None and self.url is not None:
+            raise ValueError("has a path and a url: keep one of them")
+        return self
+
+
 class ClusterModel(_Model):
     """`cluster:`"""  # noqa: D415 - the key itself
 
@@ -102,6 +133,8 @@ class ClusterModel(_Model):
     dns_domain: Domain = "cluster.local"
     network: Literal["routes", "none"] = "routes"
     security: Literal["tls", "insecure"] = "tls"
+    programs: Literal["packages", "tarball"] | None = None
+    tarball: TarballModel | None = None
 
 
 class SshModel(_Model):

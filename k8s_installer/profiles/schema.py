@@ -11,13 +11,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from k8s_installer.inventory import Role
+from k8s_installer.inventory import Cluster, Role
 from k8s_installer.resources import Check
 
 Scalar = str | int | float | bool
 FlagValue = Scalar | tuple[Scalar, ...]
 Network = Literal["routes", "none"]
 Security = Literal["tls", "insecure"]
+Programs = Literal["packages", "tarball"]  # where the server programs come from
 REST = "*"  # in a list of flags: every flag that no other variable names
 
 
@@ -44,8 +45,8 @@ class FileSpec(_Model):
 
     `shared` files have the same bytes on every host: they are rendered once, and their templates do not know
     a host. `used_by` decides what a change causes: the process reads it at its start (a restart), it defines
-    the unit (a daemon-reload and a restart), or only people and gates use it (nothing). `roles`, `security`
-    and `network` are conditions; None is always.
+    the unit (a daemon-reload and a restart), or only people and gates use it (nothing). `roles`, `security`,
+    `network` and `programs` are conditions; None is always.
     """
 
     why: str
@@ -60,6 +61,7 @@ class FileSpec(_Model):
     roles: frozenset[Role] = frozenset(Role)
     security: Security | None = None
     network: Network | None = None
+    programs: Programs | None = None
 
 
 class Endpoint(_Model):
@@ -119,12 +121,19 @@ class Component(_Model):
     read: each must know the flag. `fixed` are the flags (or keys of the configuration file) that gates, kubeconfigs
     and other programs go by: an inventory cannot change them. `reads` are files of other components that the
     process reads too. `ports` are those that other hosts reach it on, as PORT/tcp or FIRST-LAST/udp.
+
+    `programs` are the names of its server programs in upstream's tarball. Where they come from there, they are put
+    into /usr/bin, `needs` and `users` (system users of the same name as their group) take the place of `packages`,
+    which bring all of that otherwise. A component without `programs` has its `packages` in both cases.
     """
 
     why: str
     roles: frozenset[Role]
     unit: str = ""
     packages: Mapping[str, str] = {}
+    programs: tuple[str, ...] = ()
+    needs: Mapping[str, str] = {}
+    users: tuple[str, ...] = ()
     after: After = After()
     style: Style = Style.KUBERNETES
     variables: Mapping[str, tuple[str, ...]] = {}
@@ -139,10 +148,16 @@ class Component(_Model):
 
 
 class Profile(_Model):
-    """What one Kubernetes version runs with. `flags` are the known flags of each program, by name."""
+    """What one Kubernetes version runs with. `known_flags` are those of each program, by name.
+
+    `programs` says where the server programs can come from; the first is the default. `tarball` is where upstream
+    has its tarball.
+    """
 
     version: str
     security: tuple[Security, ...]
+    programs: tuple[Programs, ...] = ("packages",)
+    tarball: str = ""
     pause_image: str
     cgroup_driver: str
     components: Mapping[str, Component]
@@ -151,3 +166,30 @@ class Profile(_Model):
     def on(self, roles: frozenset[Role]) -> dict[str, Component]:
         """The components that a host with these roles has, in the profile's order."""
         return {name: component for name, component in self.components.items() if component.roles & roles}
+
+    def source(self, cluster: Cluster) -> str:
+        """Where the server programs of a cluster come from."""
+        return cluster.programs or self.programs[0]
+
+    def fitting(self, cluster: Cluster) -> Profile:
+        """The profile with what fits a cluster's security mode and the source of its programs alone."""
+        source = self.source(cluster)
+        return self.model_copy(
+            update={
+                "components": {
+                    name: _fitting(component, source, cluster.security) for name, component in self.components.items()
+                }
+            }
+        )
+
+
+def _fitting(component: Component, source: str, security: str) -> Component:
+    fitting: dict[str, object] = {
+        "gates": tuple(gate for gate in component.gates if gate.security in (None, security)),
+        "files": {path: spec for path, spec in component.files.items() if spec.programs in (None, source)},
+    }
+    if source == "tarball" and component.programs:
+        fitting["packages"] = component.needs
+    else:
+        fitting |= {"programs": (), "users": ()}
+    return component.model_copy(update=fitting)

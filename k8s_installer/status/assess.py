@@ -79,10 +79,12 @@ class _Look:
         )
 
     def _packages(self, host: str, items: Sequence[Wanted], unit: Wanted | None) -> Iterator[PackageStatus]:
-        """Its own, and those of another component whose programs its unit runs."""
-        runs = unit.resource.runs if unit and isinstance(unit.resource, Unit) else ()
-        refs = [item.ref for item in items if item.ref.kind is Kind.PACKAGE]
-        for ref in dict.fromkeys([*refs, *(Ref(host, Kind.PACKAGE, name) for name in runs)]):
+        """Those whose programs its unit runs, whosever they are; all of its own where it has no unit."""
+        if unit and isinstance(unit.resource, Unit):
+            refs = [Ref(host, Kind.PACKAGE, name) for name in unit.resource.runs]
+        else:
+            refs = [item.ref for item in items if item.ref.kind is Kind.PACKAGE]
+        for ref in refs:
             package = self.desired[ref].resource
             version = package.version if isinstance(package, Package) else ""
             yield PackageStatus(ref.name, version, self._found(ref))

@@ -12,24 +12,33 @@ from pathlib import Path
 from k8s_installer import pki, profiles
 from k8s_installer.desired import Wanted, desire
 from k8s_installer.render import Renderer
-from k8s_installer.resources import File, Gate, Package, Setting, Unit
+from k8s_installer.resources import File, Gate, Large, Package, Setting, Unit
 from tests.unit.clusters import MODES, cluster
 
 FOLDER = Path(__file__).parent / "cases"
 # What an inventory can ask of the hosts themselves besides the defaults; the rest of this case is another one's.
-HOSTS = ("1.5.2", "tls", "all-in-one-host")
+HOSTS = ("1.5.2", "tls", "", "all-in-one-host")
 MORE = """
 repos: vault
 host_settings: {time: chrony, firewall: disable, proxy: {http: "http://10.0.0.9:3128", no_proxy: [10.0.0.7]}}
 """
-CASES = [(*mode, topology) for mode in MODES for topology in ("one-master-two-nodes", "all-in-one")] + [HOSTS]
+CASES = [
+    (*mode, topology)
+    for mode in [*((*mode, "") for mode in MODES), ("1.20.2", "tls", "tarball")]
+    for topology in ("one-master-two-nodes", "all-in-one")
+] + [HOSTS]
 
 
-def rendered(version: str, security: str, topology: str) -> dict[str, bytes]:
+def folder_of(version: str, security: str, programs: str, topology: str) -> str:
+    """The name of a case's folder; what is the version's default has no word in it."""
+    return "-".join(filter(None, (version, security, programs, topology)))
+
+
+def rendered(version: str, security: str, programs: str, topology: str) -> dict[str, bytes]:
     """The files of a case, by their path below `FOLDER`."""
-    more = MORE if (version, security, topology) == HOSTS else ""
-    lab = cluster(version, security, topology.removesuffix("-host"), more=more)
-    case = f"{version}-{security}-{topology}"
+    case = folder_of(version, security, programs, topology)
+    more = MORE if (version, security, programs, topology) == HOSTS else ""
+    lab = cluster(version, security, topology.removesuffix("-host"), more=more, programs=programs)
     wanted = desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer())
     if more:
         wanted = {ref: item for ref, item in wanted.items() if item.component in ("host", "docker")}
@@ -49,10 +58,13 @@ def _described(item: Wanted) -> str:
         lines.append(f"  {resource.mode:04o} {resource.owner}:{resource.group}{' secret' if resource.secret else ''}")
         if resource.content.startswith(b"<"):
             lines.append(f"  is {resource.content.decode().strip()}")
-    elif isinstance(resource, Package):
-        lines.append(f"  version {resource.version or 'any'}")
+    elif isinstance(resource, Large):
+        lines.append(f"  {resource.mode:04o} {resource.owner}:{resource.group}")
+        lines.append(f"  is the program {resource.sha256}")
     elif isinstance(resource, Setting):
         lines.append(f"  is {resource.value}")
+    elif isinstance(resource, Package):
+        lines.append(f"  version {resource.version or 'any'}")
     elif isinstance(resource, Unit):
         lines += [f"  defined by {path}" for path in resource.defined_by]
         lines += [f"  reads {path}" for path in resource.reads]

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.golden.cases import CASES, FOLDER, rendered
+from tests.golden.cases import CASES, FOLDER, folder_of, rendered
 
 
-@pytest.mark.parametrize("case", CASES, ids="-".join)
-def test_every_rendered_byte_is_the_one_that_was_read_and_committed(case: tuple[str, str, str]) -> None:
+@pytest.mark.parametrize("case", CASES, ids=lambda case: folder_of(*case))
+def test_every_rendered_byte_is_the_one_that_was_read_and_committed(case: tuple[str, str, str, str]) -> None:
     made = rendered(*case)
-    folder = FOLDER / "-".join(case)
+    folder = FOLDER / folder_of(*case)
     there = {str(path.relative_to(FOLDER)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert made.keys() == there.keys(), "python -m tests.golden writes them anew"
     for name, content in made.items():

@@ -25,7 +25,9 @@ TOPOLOGIES = {
   n1: {address: 10.77.0.21, roles: [node]}
 """,
 }
-MODES = [("1.5.2", "insecure"), ("1.5.2", "tls"), ("1.20.2", "tls")]
+MODES = [("1.5.2", "insecure"), ("1.5.2", "tls"), ("1.9.4", "tls"), ("1.20.2", "tls")]
+TARBALL_ONLY = ("1.9.4",)
+SUM = "0123456789abcdef" * 4
 
 
 def cluster(
@@ -35,8 +37,16 @@ def cluster(
     *,
     network: str = "routes",
     more: str = "",
+    programs: str = "",
+    tarball: str | None = None,
 ) -> Cluster:
-    """A cluster named lab; `more` is the YAML of further top-level keys."""
-    options = f'{{name: lab, version: "{version}", security: {security}, network: {network}}}'
-    text = f"cluster: {options}\nhosts:{TOPOLOGIES.get(topology, topology)}{more}"
+    """A cluster named lab; `more` is the YAML of further top-level keys, `tarball` that of `cluster.tarball`."""
+    options = f'name: lab, version: "{version}", security: {security}, network: {network}'
+    if programs:
+        options += f", programs: {programs}"
+    if tarball is None and (programs == "tarball" or version in TARBALL_ONLY):
+        tarball = f"{{sha256: {SUM}}}"
+    if tarball:
+        options += f", tarball: {tarball}"
+    text = f"cluster: {{{options}}}\nhosts:{TOPOLOGIES.get(topology, topology)}{more}"
     return inventory.parse(text, Path("/srv/lab/inventory.yaml"))

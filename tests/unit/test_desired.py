@@ -10,9 +10,11 @@ from k8s_installer.errors import InventoryError, TemplateError
 from k8s_installer.graph import ordered
 from k8s_installer.inventory import Cluster, Role
 from k8s_installer.pki import Pki
+from k8s_installer.plan import Action, make_plan
 from k8s_installer.render import Renderer
-from k8s_installer.resources import Check, File, Gate, Kind, Package, Ref, Setting, Unit
+from k8s_installer.resources import Check, File, Gate, Kind, Large, Package, Ref, Setting, Unit
 from tests.unit.clusters import MODES, TOPOLOGIES, cluster
+from tests.unit.test_growth import well
 
 every_cluster = pytest.mark.parametrize(
     "lab",
@@ -21,8 +23,9 @@ every_cluster = pytest.mark.parametrize(
         for mode in MODES
         for topology in TOPOLOGIES
         for network in ("routes", "none")
-    ],
-    ids=lambda lab: f"{lab.version}-{lab.security}-{lab.hosts[0].name}-{lab.network}",
+    ]
+    + [cluster(topology=topology, programs="tarball") for topology in TOPOLOGIES],
+    ids=lambda lab: f"{lab.version}-{lab.security}-{lab.hosts[0].name}-{lab.network}-{lab.programs or ''}",
 )
 
 
@@ -80,16 +83,16 @@ def test_what_a_unit_reads_and_runs_is_wanted_and_comes_before_it(lab: Cluster) 
 
 
 @every_cluster
-def test_packages_wait_for_nothing_and_files_for_packages_of_their_own_host_alone(lab: Cluster) -> None:
+def test_packages_and_users_wait_for_nothing_and_files_for_those_of_their_own_host_alone(lab: Cluster) -> None:
+    packaged = profiles.profile_of(lab).source(lab) == "packages"
     for ref, item in desired(lab).items():
-        if isinstance(item.resource, Package):
+        if isinstance(item.resource, Package | Setting):
             assert item.after == ()
+        if isinstance(item.resource, File | Large):
+            assert all(before.host == ref.host and before.kind in (Kind.PACKAGE, Kind.SETTING) for before in item.after)
         if isinstance(item.resource, File):
-            assert all(before.host == ref.host and before.kind is Kind.PACKAGE for before in item.after)
-            if item.resource.owner != "root" or not ref.name.startswith(
-                ("/etc/systemd", "/etc/sysctl", "/etc/kubernetes/network")
-            ):
-                assert item.after, ref
+            apart = ref.name.startswith(("/etc/systemd", "/etc/sysctl", "/etc/kubernetes/network"))
+            assert item.after or (item.resource.owner == "root" and (apart or not packaged)), ref
 
 
 @every_cluster
@@ -202,6 +205,52 @@ def test_kubernetes_packages_are_pinned_and_the_others_are_not(version: str) -> 
     }
     kubernetes = ("kubernetes-client", "kubernetes-master", "kubernetes-node")
     assert packages == {"etcd": "", "docker": "", **dict.fromkeys(kubernetes, version)}
+
+
+@pytest.mark.parametrize("version", ["1.9.4", "1.20.2"])
+def test_with_a_tarball_no_package_of_kubernetes_is_left_and_each_host_has_the_programs_of_its_roles(
+    version: str,
+) -> None:
+    wanted = desired(cluster(version, programs="tarball"))
+    packages = {(ref.host, ref.name) for ref, item in wanted.items() if isinstance(item.resource, Package)}
+    assert packages == {
+        ("m1", "etcd"),
+        *((node, package) for node in ("n1", "n2") for package in ("docker", "conntrack-tools", "socat")),
+    }
+    programs = [ref.name for ref, item in wanted.items() if isinstance(item.resource, Large) and ref.host != "n2"]
+    assert programs == [
+        f"/usr/bin/{name}"
+        for name in (
+            "kubectl", "kube-apiserver", "kube-controller-manager", "kube-scheduler",
+            "kubectl", "kubelet", "kube-proxy",
+        )
+    ]  # fmt: skip
+    assert [str(ref) for ref in wanted if ref.name.startswith("user ")] == ["m1: setting user kube"]
+    kubelet = wanted[unit("n1", "kubelet")].resource
+    assert isinstance(kubelet, Unit)
+    assert kubelet.runs == ()
+    assert "/usr/bin/kubelet" in kubelet.reads
+    assert "/etc/systemd/system/kubelet.service" in kubelet.defined_by
+
+
+@pytest.mark.parametrize("program", ["kube-apiserver", "kube-scheduler", "kubelet", "kube-proxy", "kubectl"])
+def test_a_program_that_changes_restarts_its_own_unit_alone(program: str, tmp_path: Path) -> None:
+    lab = cluster("1.9.4")
+    names = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl")
+    old = {name: Large(tmp_path, f"old {name}", 1, 0o755) for name in names}
+    new = {**old, program: Large(tmp_path, f"new {program}", 1, 0o755)}
+
+    def with_programs(programs: dict[str, Large]) -> Desired:
+        return desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer(), programs)
+
+    plan = make_plan(with_programs(new), well(with_programs(old)))
+    hosts = [host.name for host in lab.hosts if f"/usr/bin/{program}" in
+             {ref.name for ref in with_programs(new) if ref.host == host.name}]  # fmt: skip
+    changed = {(change.ref.host, change.action, change.ref.name) for change in plan.changes}
+    assert {change for change in changed if change[1] is not Action.WAIT} == {
+        *((host, Action.UPDATE, f"/usr/bin/{program}") for host in hosts),
+        *((host, Action.RESTART, program) for host in hosts if program != "kubectl"),
+    }
 
 
 def test_what_is_the_same_on_every_host_is_rendered_once() -> None:

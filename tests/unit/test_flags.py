@@ -10,11 +10,12 @@ from k8s_installer import pki, profiles
 from k8s_installer.desired import Desired, check, desire
 from k8s_installer.desired.flags import config, effective, variables
 from k8s_installer.inventory import Cluster, Tuning
+from k8s_installer.lab.artifacts import data_folder
 from k8s_installer.profiles import Component, Style
 from k8s_installer.profiles.schema import FlagSets, FlagValue
 from k8s_installer.render import Renderer
 from k8s_installer.resources import File, Kind, Ref
-from tests.unit.clusters import MODES, TOPOLOGIES, cluster
+from tests.unit.clusters import MODES, SUM, TOPOLOGIES, cluster
 
 # The ExecStart lines of the packaged units, and the files that they read before their own.
 UNITS = {
@@ -76,6 +77,27 @@ def test_every_rendered_flag_is_one_that_its_program_knows(
             assert all(word.startswith("--") and "=" in word for word in words)
             assert set(flags) <= profile.known_flags[program], (host.name, program)
             assert len(flags) == len(set(flags)), (host.name, program)
+
+
+# What our units leave to RuntimeDirectory= and to the kubelet itself, and what they say for themselves alone.
+OWN = {"RuntimeDirectory", "CPUAccounting", "MemoryAccounting", "WorkingDirectory"}
+
+
+def directives(text: str) -> list[str]:
+    """The lines of a unit in order; a line that ends with a backslash goes on in the next."""
+    joined = text.replace("\\\n", " ")
+    lines = [" ".join(line.split()) for line in joined.splitlines() if line and not line.startswith("#")]
+    return [line for line in lines if line.partition("=")[0] not in OWN]
+
+
+@pytest.mark.parametrize("version", ["1.9.4", "1.20.2"])
+@pytest.mark.parametrize("program", UNITS)
+def test_our_units_say_what_those_of_the_packages_say(version: str, program: str) -> None:
+    wanted = desired(cluster(version, topology="all-in-one", programs="tarball"))
+    ours = wanted[Ref("c1", Kind.FILE, f"/etc/systemd/system/{program}.service")].resource
+    assert isinstance(ours, File)
+    packaged = data_folder() / "rpms/kubernetes/usr/lib/systemd/system" / f"{program}.service"
+    assert directives(ours.content.decode()) == directives(packaged.read_text(encoding="utf-8"))
 
 
 def test_allow_privileged_reaches_the_apiserver_of_1_20_alone() -> None:
@@ -248,6 +270,28 @@ def test_a_security_mode_that_the_version_does_not_have_is_a_finding() -> None:
     assert findings(cluster("1.20.2", "insecure")) == [
         "1: security: insecure does not exist in Kubernetes 1.20.2: use tls"
     ]
+
+
+@pytest.mark.parametrize(
+    ("lab", "finding"),
+    [
+        (cluster("1.9.4", programs="packages"), "1: programs: there is no packages of Kubernetes 1.9.4: use tarball"),
+        (cluster("1.5.2", programs="tarball"), "1: programs: there is no tarball of Kubernetes 1.5.2: use packages"),
+        (
+            cluster(programs="tarball", tarball=""),
+            (
+                "1: programs come from a tarball, and none is named "
+                "(tarball: {path: FILE, sha256: SUM}, or {sha256: SUM} alone to download upstream's)"
+            ),
+        ),
+        (
+            cluster(tarball="{url: 'https://host/a.tar.gz', sha256: " + SUM + "}"),
+            "1: a tarball is named, and programs come from packages (say programs: tarball, or leave it out)",
+        ),
+    ],
+)
+def test_programs_come_from_where_the_version_has_them(lab: Cluster, finding: str) -> None:
+    assert findings(lab) == [finding]
 
 
 @pytest.mark.parametrize(("version", "security"), MODES)

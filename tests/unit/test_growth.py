@@ -22,6 +22,7 @@ from k8s_installer.plan import Action, Plan, make_plan
 from k8s_installer.render import Renderer
 from k8s_installer.resources import (
     File,
+    Large,
     Missing,
     Package,
     Ref,
@@ -64,7 +65,7 @@ def well(desired: Desired) -> dict[Ref, Seen]:
         match item.resource:
             case Package() as package:
                 seen[ref] = SeenPackage(package.version or "1", "1.el7", 1.0)
-            case File() as file:
+            case File() | Large() as file:
                 seen[ref] = SeenFile(file.sha256, file.mode, file.owner, file.group, 1.0)
             case Setting() as setting:
                 seen[ref] = SeenSetting(setting.value)

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s_installer.errors import InventoryError
-from k8s_installer.inventory import Cluster, HostSettings, Proxy, Role, Tuning, load, parse, topology
+from k8s_installer.inventory import Cluster, HostSettings, Proxy, Role, Tarball, Tuning, load, parse, topology
+from tests.unit.clusters import SUM
 
 GOOD = """\
 cluster:
@@ -111,11 +112,28 @@ def test_a_wide_claim_takes_its_whole_range() -> None:
         ("{kubelet: {args", "{kubelets: {args", "cluster.yaml:8: hosts.n2.components.kubelets: 'kubelets' should be 'kubernetes', 'etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'docker', 'kubelet' or 'kube-proxy' (did you mean kubelet?)"),
         ("ssh: {port: 2222}", "ssh: {key: no/such/key}", f"cluster.yaml:8: ssh.key: there is no file {Path.cwd()}/no/such/key"),
         ("{port: 2222}", "5", "cluster.yaml:8: hosts.n2.ssh: 5 must be a mapping"),
+        ("network: routes", f"tarball: {{path: no/such, sha256: {SUM}}}", f"cluster.yaml:4: cluster.tarball.path: there is no file {Path.cwd()}/no/such"),
+        ("network: routes", f"tarball: {{path: a, url: 'https://b/c', sha256: {SUM}}}", "cluster.yaml:4: cluster.tarball: has a path and a url: keep one of them"),
+        ("network: routes", f"tarball: {{url: 'ftp://b/c', sha256: {SUM}}}", "cluster.yaml:4: cluster.tarball.url: 'ftp://b/c' must be an address of a file that starts with https:// or http://"),
+        ("network: routes", "tarball: {path: a, sha256: 0f}", "cluster.yaml:4: cluster.tarball.sha256: '0f' is no SHA-256: 64 hexadecimal digits, as sha256sum prints them"),
+        ("network: routes", "tarball: {path: a}", "cluster.yaml:4: missing key cluster.tarball.sha256"),
+        ("network: routes", f"tarball: {{pat: a, sha256: {SUM}}}", "cluster.yaml:4: unknown key cluster.tarball.pat (did you mean path?)"),
+        ("network: routes", "programs: tar", "cluster.yaml:4: cluster.programs: 'tar' should be 'packages' or 'tarball' (did you mean tarball?)"),
         ("port: 2222", "port: 70000", "cluster.yaml:8: hosts.n2.ssh.port: 70000 should be less than or equal to 65535"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_once_with_its_line(old: str, new: str, message: str) -> None:
     assert complaint(GOOD.replace(old, new, 1)) == message
+
+
+def test_a_tarball_lies_relative_to_the_inventory_or_at_an_address(tmp_path: Path) -> None:
+    (tmp_path / "server.tar.gz").touch()
+    text = GOOD.replace("network: routes", f"tarball: {{path: server.tar.gz, sha256: {SUM.upper()}}}")
+    (tmp_path / "cluster.yaml").write_text(text, encoding="utf-8")
+    assert load(tmp_path / "cluster.yaml").tarball == Tarball(str(tmp_path / "server.tar.gz"), None, SUM)
+    text = GOOD.replace("network: routes", f"programs: tarball\n  tarball: {{url: 'https://b/c', sha256: {SUM}}}")
+    assert (read(text).programs, read(text).tarball) == ("tarball", Tarball(None, "https://b/c", SUM))
+    assert (read(GOOD).programs, read(GOOD).tarball) == (None, None)
 
 
 def test_the_smallest_networks_and_dotted_domains_are_good() -> None:

@@ -14,6 +14,7 @@ from k8s_installer.observe import END, Memory, parse, remember, script
 from k8s_installer.resources import (
     File,
     Kind,
+    Large,
     Missing,
     Package,
     Ref,
@@ -109,6 +110,30 @@ def test_packages_and_units_are_one_question_each() -> None:
     assert [line.split(" ")[:2] for line in asked] == [["rpm", "-q"], ["systemctl", "show"]]
     assert asked[0].endswith("etcd docker kubernetes 2>&1")
     assert "etcd.service docker.service kubelet.service" in asked[1]
+
+
+@pytest.mark.parametrize("openssl", ["there", "not there"])
+def test_programs_are_compared_by_their_sums_alone(tmp_path: Path, openssl: str) -> None:
+    """Large files beside a small one, with openssl and without; none of them is shown."""
+    names = ("kubelet", "kube-proxy", "config")
+    for name in names:
+        (tmp_path / name).write_bytes(name.encode())
+    questions = [
+        wanted(Kind.FILE, str(tmp_path / name), Large(tmp_path, "0" * 64, 1)) for name in (*names[:2], "missing")
+    ]
+    questions += [wanted(Kind.FILE, str(tmp_path / "config"), File(b"another"))]
+    for some in (questions, questions[:3]):
+        text = script(some) if openssl == "there" else script(some).replace("openssl ", "no-such-program ")
+        output = subprocess.run(["/bin/sh"], input=text, capture_output=True, text=True, check=True).stdout
+        found = parse(output, some)
+        assert found.pop(questions[2].ref) is Missing.ABSENT
+        seen = [(Path(ref.name).name, file) for ref, file in found.items() if isinstance(file, SeenFile)]
+        assert [(name, file.sha256) for name, file in seen] == [
+            (name, hashlib.sha256(name.encode()).hexdigest()) for name, _ in seen
+        ]
+        assert {name: file.content for name, file in seen if file.content} == (
+            {"config": b"config"} if len(some) > 3 else {}
+        )
 
 
 def test_files_are_seen_as_they_are(tmp_path: Path) -> None:

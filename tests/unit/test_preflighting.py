@@ -75,7 +75,7 @@ def asked(wanted: Intent, on: set[str], more: str = "", output: Output = Output.
     needs = preflight.needs(wanted.cluster, wanted.profile, wanted.desired)
     ways = {name: Answering(need, more if name == "n2" else "") for name, need in needs.items()}
     transports: dict[str, Transport] = dict(ways)  # type: ignore[arg-type]
-    seen = fleet.Fleet(transports, {}, {}, {})
+    seen = fleet.Fleet(transports, {}, {}, {}, {})
     fits, seconds = before_install(wanted, Plan(changes, ()), seen, Path("c.yaml"), output)
     assert (seconds > 0) is bool(on)
     return fits, {name: len(way.scripts) for name, way in ways.items() if way.scripts}

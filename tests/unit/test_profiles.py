@@ -19,11 +19,13 @@ every_profile = pytest.mark.parametrize("profile", ALL, ids=lambda profile: prof
 
 
 def test_versions_are_listed_oldest_first() -> None:
-    assert profiles.available() == ("1.5.2", "1.20.2")
+    assert profiles.available() == ("1.5.2", "1.9.4", "1.20.2")
 
 
 def test_an_unknown_version_names_those_that_there_are_and_the_nearest() -> None:
-    with pytest.raises(InputError, match=r"unknown Kubernetes version 1\.21\.2: .* 1\.5\.2, 1\.20\.2") as caught:
+    with pytest.raises(
+        InputError, match=r"unknown Kubernetes version 1\.21\.2: .* 1\.5\.2, 1\.9\.4, 1\.20\.2"
+    ) as caught:
         profiles.load("1.21.2")
     assert caught.value.hint == "did you mean 1.20.2?"
 
@@ -32,7 +34,7 @@ def test_an_unknown_version_of_an_inventory_names_its_line() -> None:
     with pytest.raises(InventoryError) as caught:
         profiles.profile_of(cluster("9"))
     assert str(caught.value) == (
-        "/srv/lab/inventory.yaml:1: unknown Kubernetes version 9: there are profiles for 1.5.2, 1.20.2"
+        "/srv/lab/inventory.yaml:1: unknown Kubernetes version 9: there are profiles for 1.5.2, 1.9.4, 1.20.2"
     )
 
 
@@ -235,6 +237,35 @@ def test_a_port_that_a_gate_asks_is_fixed_where_a_flag_sets_it(profile: Profile)
         assert {key for key, value in defaults.items() if isinstance(value, int) and value in ports} <= set(
             component.fixed
         ), name
+
+
+@every_profile
+def test_every_service_of_kubernetes_has_a_program_and_a_unit_in_each_source(profile: Profile) -> None:
+    for name, component in profile.components.items():
+        if not (component.unit and name in profile.known_flags):
+            continue
+        assert bool(component.packages) == ("packages" in profile.programs), name
+        if "tarball" in profile.programs:
+            assert component.programs == (name,)
+            unit = component.files[f"/etc/systemd/system/{name}.service"]
+            assert unit.programs == (None if profile.programs == ("tarball",) else "tarball")
+            assert unit.used_by == "systemd"
+
+
+@every_profile
+def test_a_tarball_has_an_address_and_every_source_is_named_once(profile: Profile) -> None:
+    assert ("tarball" in profile.programs) == bool(profile.tarball)
+    assert len(set(profile.programs)) == len(profile.programs)
+    sources = {spec.programs for component in profile.components.values() for spec in component.files.values()}
+    assert sources - {None} <= set(profile.programs)
+
+
+@every_profile
+def test_the_owner_of_a_file_is_a_user_that_its_component_brings(profile: Profile) -> None:
+    for name, component in profile.components.items():
+        for path, spec in component.files.items():
+            if spec.owner != "root" and "tarball" in profile.programs and component.programs:
+                assert spec.owner in component.users, (name, path)
 
 
 @every_profile

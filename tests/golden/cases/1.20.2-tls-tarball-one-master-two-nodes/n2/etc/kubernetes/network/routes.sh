@@ -1,0 +1,17 @@
+#!/bin/sh
+# Rendered by k8s-installer from templates/network/routes.sh.j2 for every host of lab (Kubernetes 1.20.2); change the inventory, not this file.
+# Makes this host's routes to the pod subnets those of the list. A route is ours if it has protocol 75; what is
+# already right stays untouched, so running this again leaves no moment without routes.
+set -eu
+list=/etc/kubernetes/network/routes
+
+# A node's own subnet is behind its own docker0.
+own=" $(ip -4 -o addr show | awk '{ sub("/.*", "", $4); printf "%s ", $4 }')"
+wanted=$(awk -v own="$own" '/^[0-9]/ && !index(own, " " $2 " ") { print $1, $2 }' "$list")
+
+printf '%s\n' "$wanted" | awk 'NF { print "route replace", $1, "via", $2, "proto 75" }' | ip -force -batch -
+
+{ printf '%s\n' "$wanted" --; ip -4 route show proto 75; } | awk '
+  $1 == "--" { listed = 1; next }
+  !listed { wanted[$1]; next }
+  !($1 in wanted) { print "route del", $1, "proto 75" }' | ip -force -batch -
