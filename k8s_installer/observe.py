@@ -43,15 +43,17 @@ END = "end-of-observation"
 _SUM_DIGITS = 64
 UNITS = "units"  # what follows it is systemctl's
 
-# CentOS 7's database, and that of newer rpms, which is not all there is while the third is beside it.
-_RPM_DATABASE = ("/var/lib/rpm/Packages", "/var/lib/rpm/rpmdb.sqlite", "/var/lib/rpm/rpmdb.sqlite-wal")
+# CentOS 7's database, and that of newer rpms, which is not all there is while something is in its log.
+_RPM_DATABASE = ("/var/lib/rpm/Packages", "/var/lib/rpm/rpmdb.sqlite")
+_RPM_LOG = "/var/lib/rpm/rpmdb.sqlite-wal"
 # Within so many seconds a file can change twice and keep its ctime, which the kernel counts in ticks.
 _RACY_SECONDS = 2.0
 
 # Of all that a plan with nothing to do costs, this script's processes are most: one for all attributes, one for the
 # sums, one for all packages, one for all units, and one for the time; settings cost none where a host has none of them.
-# Everything else is the shell's own.
-_STAT = "looked=$(stat -c 'file %f %U %G %.9Y %d:%i:%s:%.9Z %n' {paths} 2>/dev/null)\necho \"$looked\"\n"
+# Everything else is the shell's own. What is answered is said at once at the end, or nearly: each piece that a shell
+# says by itself is a packet for both sides to encrypt.
+_STAT = "looked=$(stat -c 'file %f %U %G %.9Y %d:%i:%s:%.9Z %n' {paths} 2>/dev/null)\n"
 _SUMS = """\
 set -- {paths}
 sums=
@@ -64,7 +66,6 @@ for known in {known}; do
   esac
 done
 [ $# -eq 0 ] || sums=$sums$(sha256sum "$@" 2>/dev/null)
-echo "$sums"
 for wanted in {wanted}; do
   case $sums in *"$wanted"*) continue ;; esac
   path=${{wanted#*  }}
@@ -74,15 +75,26 @@ done
 """
 # openssl makes them five times as fast; its lines have a star where sha256sum's have a blank
 _LARGE = """\
-openssl dgst -sha256 -r {paths} 2>/dev/null || sha256sum {paths} 2>/dev/null
+large=$(openssl dgst -sha256 -r {paths} 2>/dev/null || sha256sum {paths} 2>/dev/null)
 """
-_ASK_RPM = "rpm -q --qf 'rpm %{{NAME}} %{{VERSION}} %{{RELEASE}} %{{INSTALLTIME}}\\n' {names} 2>&1\n"
-_PACKAGES = "case $looked in\n*{database}) printf '%s\\n' {answer} ;;\n*) {ask} ;;\nesac\n"
+_ASK_RPM = "packages=$(rpm -q --qf 'rpm %{{NAME}} %{{VERSION}} %{{RELEASE}} %{{INSTALLTIME}}\\n' {names} 2>&1)\n"
+_PACKAGES = """\
+log=
+[ ! -s {log} ] || log=busy
+case $looked$log in
+*{database}) packages={answer} ;;
+*) {ask} ;;
+esac
+"""
 ROOT = "root=${K8S_INSTALLER_ROOT-}\n"  # of a test's files; a host's own are at /
-_UNITS = f"echo {UNITS}\nsystemctl show {{properties}} {{names}} 2>&1\n"
+_SETTINGS = "ask_settings() {{\n{questions}}}\nsettings=$(ask_settings)\n"
+_UNITS = "units=$(systemctl show {properties} {names} 2>&1)\n"
 # The uptime is cut to hundredths, so a process seems to have started up to 10 ms late, never early: a file
 # written just before its unit's start is never taken for newer than the process.
-_CLOCK = 'read -r up idle </proc/uptime; echo "clock $(date +%s.%N) $up"\n'
+_CLOCK = (
+    'looked= large= sums= packages= settings= units=\nread -r up idle </proc/uptime; clock="clock $(date +%s.%N) $up"\n'
+)
+_SAY = f"""printf '%s\\n' "$clock" "$looked" "$large" "$sums" "$packages" "$settings" {UNITS} "$units" {END}\n"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +143,17 @@ def script(wanted: Sequence[Wanted], memory: Memory | None = None) -> str:
         answered = {line.split()[1] for line in memory.packages}
         if memory.database and answered == set(packages):
             answer = shlex.quote("\n".join(memory.packages))
-            ask = _PACKAGES.format(database=shlex.quote(memory.database), answer=answer, ask=ask.rstrip("\n"))
+            ask = _PACKAGES.format(
+                log=_RPM_LOG, database=shlex.quote(memory.database), answer=answer, ask=ask.rstrip("\n")
+            )
         parts.append(ask)
-    if settings:
-        parts.append(ROOT + host_settings.questions(settings))
+    questions = host_settings.questions(settings)
+    if questions:
+        parts.append(ROOT + _SETTINGS.format(questions=questions))
     if units:
         properties = " ".join(f"-p {name}" for name in UNIT_PROPERTIES)
         parts.append(_UNITS.format(properties=properties, names=shlex.join(f"{unit}.service" for unit in units)))
-    return "".join(parts) + f"echo {END}\n"
+    return "".join(parts) + _SAY
 
 
 def parse(output: str, wanted: Sequence[Wanted]) -> dict[Ref, Seen]:

@@ -101,14 +101,15 @@ def test_other_lines_of_rpm_are_no_answer() -> None:
 
 def test_nothing_wanted_is_a_question_all_the_same() -> None:
     assert parse(f"clock 1.0 1.0\n{END}\n", []) == {}
-    assert script([]).endswith(f"echo {END}\n")
+    assert script([]).endswith(f" {END}\n")
 
 
 def test_packages_and_units_are_one_question_each() -> None:
     lines = script([*UNITS, *PACKAGES]).splitlines()
-    asked = [line for line in lines if line.startswith(("rpm", "systemctl"))]
-    assert [line.split(" ")[:2] for line in asked] == [["rpm", "-q"], ["systemctl", "show"]]
-    assert asked[0].endswith("etcd docker kubernetes 2>&1")
+    asked = [line.partition("$(")[2] for line in lines if "=$(" in line and "clock" not in line]
+    assert [line.split(" ")[:2] for line in asked] == [["stat", "-c"], ["rpm", "-q"], ["systemctl", "show"]]
+    asked.pop(0)
+    assert asked[0].endswith("etcd docker kubernetes 2>&1)")
     assert "etcd.service docker.service kubelet.service" in asked[1]
 
 
@@ -172,7 +173,8 @@ class Machine:
         self.folder = folder
         self.database = folder / "Packages"
         self.database.write_bytes(b"1")
-        monkeypatch.setattr(observe, "_RPM_DATABASE", (str(self.database), f"{self.database}-wal"))
+        monkeypatch.setattr(observe, "_RPM_DATABASE", (str(self.database),))
+        monkeypatch.setattr(observe, "_RPM_LOG", f"{self.database}-wal")
         monkeypatch.setattr(observe, "_RACY_SECONDS", -60.0)  # files of this moment count
         (folder / "bin").mkdir()
         for name, body in (
@@ -230,9 +232,9 @@ def test_rpm_is_asked_when_its_database_is_another_or_another_package_is_wanted(
     machine = Machine(tmp_path, monkeypatch)
     _, memory, _ = machine.look(Memory())
     log = tmp_path / "Packages-wal"
-    log.write_bytes(b"")
+    log.write_bytes(b"not yet in the database")
     assert machine.look(memory)[2] == ["rpm"]
-    log.unlink()
+    log.write_bytes(b"")  # rpm's own questions leave it so, with a new time
     assert machine.look(memory)[2] == []
     machine.database.write_bytes(b"2")
     assert machine.look(memory)[2] == ["rpm"]

@@ -1,0 +1,73 @@
+"""The saved figures as Markdown, put into the documents that show them: `python -m benchmarks.markdown`.
+
+A document says where they go by lines `<!-- benchmarks -->` and `<!-- /benchmarks -->`; what is between is replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+FIGURES = ROOT / "docs" / "benchmarks.json"
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "performance.md")
+_ROWS = {
+    "floor": "bare SSH: the floor",
+    "plan": "`plan`, nothing to do",
+    "one changed file": "`apply`, one changed file on every host",
+    "pyinfra": "pyinfra, nothing to do",
+    "ansible": "Ansible, nothing to do",
+}
+_MARKED = re.compile(r"(?<=<!-- benchmarks -->\n).*?(?=<!-- /benchmarks -->)", re.DOTALL)
+_EXACT = 10  # from so many seconds, or times, on nothing behind the point matters
+
+
+def table(data: Mapping[str, Any]) -> str:
+    """The medians of a saved report in seconds, with how many times the floor they are, and on what they were taken."""
+    medians = {(row["row"], row["hosts"]): row["median_seconds"] for row in data["rows"]}
+    counts = sorted({hosts for row, hosts in medians if row == "floor"})
+    lines = [
+        f"| seconds (times the floor) | {' | '.join(f'{hosts} hosts' for hosts in counts)} |",
+        f"|---|{'---|' * len(counts)}",
+    ]
+    for row, name in _ROWS.items():
+        cells = [_cell(row, medians.get((row, hosts)), medians["floor", hosts]) for hosts in counts]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    machine, versions = data["machine"], data["versions"]
+    arguments = data["command"].removeprefix("python -m benchmarks").strip()
+    command = f'make bench ARGS="{arguments}"' if arguments else "make bench"
+    about = (
+        f"Medians; {machine['cores']} cores ({machine['cpu']}), Python {machine['python']}, "
+        f"{', '.join(f'{name} {version}' for name, version in versions.items() if name != 'k8s-installer')}; "
+        f"{data['date'][:10]}, `{command}`."
+    )
+    return "\n".join([*lines, "", about, ""])
+
+
+def _cell(row: str, seconds: float | None, floor: float) -> str:
+    if seconds is None:
+        return ""
+    return _short(seconds) if row == "floor" else f"{_short(seconds)} ({_short(seconds / floor)})"
+
+
+def _short(figure: float) -> str:
+    return f"{figure:.2f}" if figure < _EXACT else f"{figure:.0f}"
+
+
+def with_table(document: str, data: Mapping[str, Any]) -> str:
+    """A document with the figures between its marks."""
+    return _MARKED.sub(lambda _: table(data), document)
+
+
+def main() -> None:
+    """Write the figures into every document that shows them."""
+    data = json.loads(FIGURES.read_text(encoding="utf-8"))
+    for path in DOCUMENTS:
+        path.write_text(with_table(path.read_text(encoding="utf-8"), data), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""What the documents say of speed is what was measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import markdown
+
+
+@pytest.mark.parametrize("path", markdown.DOCUMENTS, ids=lambda path: path.name)
+def test_a_document_shows_the_saved_figures(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    data = json.loads(markdown.FIGURES.read_text(encoding="utf-8"))
+    assert text.count(markdown.table(data)) == 1
+    assert markdown.with_table(text, data) == text, "python -m benchmarks.markdown"
+
+
+def test_a_row_that_was_not_measured_has_no_figure() -> None:
+    rows = [
+        {"row": "floor", "hosts": 10, "median_seconds": 0.5},
+        {"row": "floor", "hosts": 200, "median_seconds": 12.3},
+        {"row": "ansible", "hosts": 10, "median_seconds": 100.4},
+    ]
+    data = {
+        "rows": rows,
+        "machine": {"cores": 2, "cpu": "a CPU", "python": "3.11.7"},
+        "versions": {"k8s-installer": "0.1.0", "paramiko": "4.0.0", "pyinfra": "3.10.0"},
+        "date": "2026-11-23T06:21:06+00:00",
+        "command": "python -m benchmarks --hosts 10,200",
+    }
+    assert markdown.table(data).splitlines() == [
+        "| seconds (times the floor) | 10 hosts | 200 hosts |",
+        "|---|---|---|",
+        "| bare SSH: the floor | 0.50 | 12 |",
+        "| `plan`, nothing to do |  |  |",
+        "| `apply`, one changed file on every host |  |  |",
+        "| pyinfra, nothing to do |  |  |",
+        "| Ansible, nothing to do | 100 (201) |  |",
+        "",
+        (
+            "Medians; 2 cores (a CPU), Python 3.11.7, paramiko 4.0.0, pyinfra 3.10.0; 2026-11-23, "
+            '`make bench ARGS="--hosts 10,200"`.'
+        ),
+    ]
