@@ -1,8 +1,12 @@
-"""The installer is killed at every step, networks drop, disks fill: the next `apply` finishes, and no file is torn."""
+"""The installer is killed at one step after the other, networks drop: the next `apply` finishes, and no file is torn.
+
+Kill points are a sample, for time's sake; with CHAOS=every in the environment it is every step (six minutes more).
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -22,6 +26,7 @@ pytestmark = pytest.mark.fleet
 # behind the journal's first line and its plan comes one line for each begin and each end of a change
 FIRST_EVENT = 3
 TOO_MANY = 400
+EVERY = os.environ.get("CHAOS") == "every"
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +70,13 @@ def packaged_sums(cluster: Cluster) -> set[str]:
     return {line for host in cluster.addresses for line in cluster.on(host, ask).split()}
 
 
-def test_a_bootstrap_that_is_killed_at_every_step_converges(bare: Cluster) -> None:
-    """Each run dies when it has seen its first change end; the next goes on from what is there."""
+def test_a_bootstrap_that_is_killed_at_step_after_step_converges(bare: Cluster) -> None:
+    """Each run dies when it has seen some changes begin and end; the next goes on from what is there."""
+    lines = 1 if EVERY else 4
     wanted = wanted_sums(bare.inventory)
     before = sums(bare.inventory)
     kills = 0
-    while (done := killed_at(bare, FIRST_EVENT + 1 + kills % 3, bare.inventory)).returncode == -signal.SIGKILL:
+    while (done := killed_at(bare, FIRST_EVENT + 1 + lines * (kills % 3), bare.inventory)).returncode == -signal.SIGKILL:
         kills += 1
         assert kills < TOO_MANY
         now = sums(bare.inventory)
@@ -81,16 +87,16 @@ def test_a_bootstrap_that_is_killed_at_every_step_converges(bare: Cluster) -> No
     assert sums(bare.inventory) == wanted
     assert bare.run("verify").returncode == 0
     sys.stderr.write(f"\nbootstrap: {kills} kills, converged and verified, 0 torn files\n")
-    assert kills > 10
+    assert kills > 8
 
 
-def test_a_rolling_change_that_is_killed_at_every_line_of_its_journal_converges(bare: Cluster) -> None:
+def test_a_rolling_change_that_is_killed_at_lines_of_its_journal_converges(bare: Cluster) -> None:
     texts = [bare.text.replace("conntrack-max-per-core: 0", f"conntrack-max-per-core: 0, v: {v}") for v in (1, 2)]
     texts = [f"{text}  kubelet: {{args: {{v: {v}}}}}\n" for v, text in enumerate(texts, 1)]
     kills = 0
-    for line in range(1, TOO_MANY):
-        path = bare.folder / f"edit{line % 2}.yaml"
-        path.write_text(texts[line % 2])
+    for line in range(1, TOO_MANY, 1 if EVERY else 2):
+        path = bare.folder / f"edit{kills % 2}.yaml"
+        path.write_text(texts[kills % 2])
         wanted, before = wanted_sums(path), sums(path)
         died = killed_at(bare, line, path)
         assert torn(before, sums(path), wanted, set()) == []
@@ -102,7 +108,7 @@ def test_a_rolling_change_that_is_killed_at_every_line_of_its_journal_converges(
         assert again.returncode == 0, again.stderr
         assert sums(path) == wanted
     sys.stderr.write(f"\nrolling change: {kills} kill points, {kills} converged, 0 torn files\n")
-    assert kills > 10
+    assert kills > 8
     assert bare.run("apply", "--yes").returncode == 0
 
 
