@@ -8,6 +8,8 @@
 | `firewalld-port` | 6443/tcp, 30000-32767/udp | open, closed | firewalld does not run: as wanted |
 | `firewalld-source` | 10.244.0.0/16 | trusted, other | firewalld does not run: as wanted |
 | `yum-proxy` | | http://10.0.0.9:3128, none | no yum.conf: as wanted |
+| `hosts-file` | | 10.77.0.11=m1,10.77.0.21=n1, none | no /etc/hosts: it is made |
+| `journal` | | persistent, volatile | |
 | `user` | a user and its group | system | it is made |
 
 Each is a state now and one from the next boot on: a value is one word where both are the same, else
@@ -21,10 +23,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 SELINUX, SWAP, UNIT, USER = "selinux", "swap", "unit", "user"
 PORT, SOURCE = "firewalld-port", "firewalld-source"
-YUM_PROXY = "yum-proxy"
+YUM_PROXY, HOSTS_FILE, JOURNAL = "yum-proxy", "hosts-file", "journal"
 ON, OFF, OPEN, CLOSED, TRUSTED, OTHER, SYSTEM = "on", "off", "open", "closed", "trusted", "other", "system"
+PERSISTENT, VOLATILE, NOTHING = "persistent", "volatile", "none"
 _NONE = "absent"  # what a question says where the host has no such thing
 _MARKER = "#k8s-installer# "  # before the lines of fstab that we switched off
+# Around our lines of /etc/hosts. A first line without its last one is no block: what follows it is somebody's own.
+_BEGIN, _END = "# BEGIN k8s-installer: the hosts of its inventory", "# END k8s-installer"
+_JOURNALD = "etc/systemd/journald.conf.d/90-k8s-installer.conf"
+_NAMED = 3  # hosts that are named in a reason; the rest is counted
 
 # The shell reads the files itself: a look at a host that has none of these costs no process.
 _ASK_SELINUX = f"""\
@@ -66,6 +73,41 @@ if [ -f "$root/etc/yum.conf" ]; then
 fi
 echo "setting $now $now {YUM_PROXY}"
 """
+_ASK_HOSTS_FILE = f"""\
+now={NOTHING}
+[ ! -f "$root/etc/hosts" ] || now=$(awk -v begin='{_BEGIN}' -v end='{_END}' '
+  $0 == begin {{ names = ""; inside = 1; next }}
+  $0 == end {{ if (inside) found = names; inside = 0; next }}
+  inside && NF {{ $1 = $1; gsub(/,/, ""); gsub(/ /, "="); names = names (names == "" ? "" : ",") $0 }}
+  END {{ print found == "" ? "{NOTHING}" : found }}' "$root/etc/hosts")
+[ -z "$now" ] || echo "setting $now $now {HOSTS_FILE}"
+"""
+# What journald does is seen by where its file is: it moves from /run to /var. The last file that says Storage= counts.
+_JOURNAL_NOW = f"""\
+journal_now() {{
+  read -r machine <"$root/etc/machine-id" || :
+  if [ -f "$root/var/log/journal/$machine/system.journal" ] &&
+    [ ! -f "$root/run/log/journal/$machine/system.journal" ]; then echo {PERSISTENT}; else echo {VOLATILE}; fi
+}}
+"""
+_ASK_JOURNAL = (
+    _JOURNAL_NOW
+    + f"""\
+storage=auto
+for file in "$root/etc/systemd/journald.conf" "$root/etc/systemd/journald.conf.d"/*.conf; do
+  [ -f "$file" ] || continue
+  while IFS='= ' read -r key value rest || [ -n "$key" ]; do
+    [ "$key" != Storage ] || storage=$value
+  done <"$file"
+done
+case $storage in
+  {PERSISTENT}) boot={PERSISTENT} ;;
+  auto) if [ -d "$root/var/log/journal" ]; then boot={PERSISTENT}; else boot={VOLATILE}; fi ;;
+  *) boot={VOLATILE} ;;
+esac
+echo "setting $(journal_now) $boot {JOURNAL}"
+"""
+)
 _ASK_USERS = f"""\
 for name in {{names}}; do
   if getent passwd "$name" >/dev/null; then
@@ -136,6 +178,49 @@ set_yum_proxy() { # address
     /^\\[main\\]/ && proxy != "none" { print "proxy=" proxy }' "$file") && printf '%s\\n' "$text" | replace "$file"
 }
 """
+_SET_HOSTS_FILE = f"""\
+set_hosts_file() {{ # names
+  file=$root/etc/hosts
+  [ -f "$file" ] || (umask 022; : >"$file") || return 1
+  text=$(awk -v names="$1" -v begin='{_BEGIN}' -v end='{_END}' '
+    $0 == begin {{ printf "%s", held; held = $0 "\\n"; inside = 1; next }}
+    inside {{ held = held $0 "\\n"; if ($0 == end) {{ inside = 0; held = "" }} next }}
+    {{ print }}
+    END {{
+      printf "%s", held
+      if (names == "{NOTHING}") exit
+      print begin
+      count = split(names, lines, ",")
+      for (i = 1; i <= count; i++) {{ gsub(/=/, " ", lines[i]); print lines[i] }}
+      print end
+    }}' "$file") && printf '%s\\n' "$text" | replace "$file"
+}}
+"""
+# Never a restart of journald: with systemd 219 services that run lose their way to it, and docker's own log ends. A
+# signal has it move to /var, if it does not run with Storage=volatile or none.
+_SET_JOURNAL = (
+    _JOURNAL_NOW
+    + f"""\
+set_journal() {{ # now boot
+  file=$root/{_JOURNALD}
+  (umask 022; mkdir -p "${{file%/*}}"; [ -f "$file" ] || : >"$file") || return 1
+  printf '# written by k8s-installer\\n[Journal]\\nStorage=%s\\n' "$2" | replace "$file" || return 1
+  [ "$1" = {PERSISTENT} ] || return 0
+  (umask 022; mkdir -p "$root/var/log/journal") && systemd-tmpfiles --create --prefix /var/log/journal &&
+    systemctl kill -s USR1 systemd-journald || return 1
+  waited=0
+  until [ "$(journal_now)" = {PERSISTENT} ]; do
+    [ "$waited" -lt 20 ] || {{
+      echo 'journald keeps its journal in memory until it starts anew: reboot the host, or restart systemd-journald' \
+        'and then all services that log through it' >&2
+      return 1
+    }}
+    sleep 0.5
+    waited=$((waited + 1))
+  done
+}}
+"""
+)
 _SET_UNIT = f"""\
 set_unit() {{ # unit now boot
   case $3 in {ON}) systemctl enable "$1" ;; *) systemctl disable "$1" ;; esac &&
@@ -173,6 +258,8 @@ _SETTERS: Mapping[str, str] = {
     SELINUX: _REPLACE + _SET_SELINUX,
     SWAP: _REPLACE + _SET_SWAP,
     YUM_PROXY: _REPLACE + _SET_YUM_PROXY,
+    HOSTS_FILE: _REPLACE + _SET_HOSTS_FILE,
+    JOURNAL: _REPLACE + _SET_JOURNAL,
     UNIT: _SET_UNIT,
     USER: _SET_USER,
     PORT: _SET_PORT,
@@ -183,7 +270,10 @@ _SETTERS: Mapping[str, str] = {
 def questions(names: Iterable[str]) -> str:
     """The part of the one read-only script that asks for these settings; units are asked for with all others."""
     subjects = _by_family(names)
-    of_files = ((SELINUX, _ASK_SELINUX), (SWAP, _ASK_SWAP), (YUM_PROXY, _ASK_YUM_PROXY))
+    of_files = (
+        (SELINUX, _ASK_SELINUX), (SWAP, _ASK_SWAP), (YUM_PROXY, _ASK_YUM_PROXY), (HOSTS_FILE, _ASK_HOSTS_FILE),
+        (JOURNAL, _ASK_JOURNAL),
+    )  # fmt: skip
     parts = [text for family, text in of_files if family in subjects]
     if USER in subjects:
         parts.append(_ASK_USERS.format(names=shlex.join(subjects[USER])))
@@ -215,7 +305,11 @@ def differs(name: str, seen: str | None, wanted: str) -> str:
     family, _, subject = name.partition(" ")
     if seen is None:
         return f"there is no user {subject}" if family == USER else ""
+    if family == HOSTS_FILE:
+        return _names_differ(seen, wanted)
     (now, boot), (wanted_now, wanted_boot) = _states(seen), _states(wanted)
+    if family == JOURNAL and wanted_now == VOLATILE and boot == wanted_boot:
+        return ""  # a journal that is on the disk stays there until the next boot
     if family == SELINUX and wanted == "permissive":
         now, boot = (state.replace("disabled", "permissive") for state in (now, boot))
     # SELinux comes and goes with a boot alone: until then permissive is as good as disabled, and disabled stays
@@ -227,6 +321,39 @@ def differs(name: str, seen: str | None, wanted: str) -> str:
         return reason
     until = "permissive" if wanted_now == "disabled" else "disabled"
     return f"{reason}; {until} until the host is rebooted"
+
+
+def shown(name: str, wanted: str) -> str:
+    """A value in a few words."""
+    if name != HOSTS_FILE or wanted == NOTHING:
+        return wanted
+    count = wanted.count(",") + 1
+    return f"{count} name{'s' * (count != 1)}"
+
+
+def block(name: str, text: str) -> tuple[str, bytes] | None:
+    """The file that a setting has lines in, and these lines; None where a value is all that there is to show."""
+    if name != HOSTS_FILE:
+        return None
+    lines = () if text == NOTHING else text.split(",")
+    return "/etc/hosts", "".join(f"{line.replace('=', ' ')}\n" for line in lines).encode()
+
+
+def _names_differ(seen: str, wanted: str) -> str:
+    if seen == wanted:
+        return ""
+    old, new = ({} if text == NOTHING else dict.fromkeys(text.split(",")) for text in (seen, wanted))
+    said = (
+        ("without", [entry for entry in new if entry not in old]),
+        ("with", [entry for entry in old if entry not in new]),
+    )
+    parts = [f"{word} {_some(entries)}" for word, entries in said if entries]
+    return f"it is {', '.join(parts)}" if parts else "its names stand in another order"
+
+
+def _some(entries: Sequence[str]) -> str:
+    text = ", ".join(entry.replace("=", " ") for entry in entries[:_NAMED])
+    return f"{text} and {len(entries) - _NAMED} more" if len(entries) > _NAMED else text
 
 
 def setters(names: Iterable[str]) -> str:

@@ -24,12 +24,12 @@ TROUBLES = (
     _trouble(
         "locked",
         r"yum is locked by|Another app is currently holding the yum lock|Existing lock \S*yum\.pid|"
-        r"can't create transaction lock",
+        r"can't create transaction lock|Waiting for process with pid \d+ to finish",
         "another program installs packages: wait for it, or end it, then run `apply` again",
     ),
     _trouble(
         "disk",
-        r"No space left on device|Insufficient space in download directory|"
+        r"No space left on device|Insufficient space in download directory|Failed writing received data|curl#23|"
         r"needs \d+\s?[KMG]B on the \S+ filesystem|At least \d+\s?[KMG]B more space needed",
         "make room on the host: `df -h`, and `yum clean all` empties yum's own cache in /var/cache/yum",
     ),
@@ -58,6 +58,17 @@ TROUBLES = (
         r"Peer's Certificate|certificate (?:issuer|has expired|verify failed)|SSL connect error|"
         r"Peer certificate cannot be authenticated",
         "the host does not trust the repository's certificate: mend its clock, update ca-certificates, or use http",
+    ),
+    _trouble(
+        "damaged",
+        r"checksum doesn't match|does not match checksum|does not match metalink|does not match intended download",
+        "what came is not what the repository promised: a full disk (`df -h`), a proxy that keeps old files, or a "
+        "mirror in the middle of an update; `yum clean all` on the host, then run `apply` again",
+    ),
+    _trouble(
+        "unread",
+        r"(?s)\A(?!.*\b404\b).*Failed to download metadata for repo",
+        "the host could not read its repositories: `yum makecache` on it says why (dnf keeps that to itself with -q)",
     ),
     _trouble(
         "metadata",

@@ -9,7 +9,7 @@ from k8s_installer.desired.check import check
 from k8s_installer.desired.context import Context, of_host
 from k8s_installer.desired.files import PLACEHOLDERS, Source, files
 from k8s_installer.desired.host import host_itself
-from k8s_installer.desired.layout import Layout, Named, user
+from k8s_installer.desired.layout import Layout, Named, Shape, shape, user
 from k8s_installer.desired.model import Desired, Turn, Wanted
 from k8s_installer.errors import InventoryError
 from k8s_installer.inventory import Cluster, Host, Role
@@ -52,7 +52,7 @@ class Fleet:
     start (for components that others wait for in this way), and what says that it works on every host.
     """
 
-    layouts: Mapping[frozenset[Role], Layout]
+    layouts: Mapping[Shape, Layout]
     first_master: Host
     units: Mapping[str, tuple[Ref, ...]]
     installed: Mapping[str, tuple[Ref, ...]]
@@ -66,14 +66,14 @@ class Fleet:
             name: [host for host in cluster.hosts if component.roles & host.roles]
             for name, component in components.items()
         }
-        layouts = {roles: Layout.of(cluster, profile, roles) for roles in {host.roles for host in cluster.hosts}}
+        layouts = {kind: Layout.of(cluster, profile, kind) for kind in {shape(host) for host in cluster.hosts}}
         awaited = {other for component in components.values() for other in component.after.installed}
         return cls(
             layouts=layouts,
             first_master=cluster.having(Role.MASTER)[0],
             units={name: tuple(_unit_ref(components[name], host) for host in hosts[name]) for name in components},
             installed={
-                name: tuple(ref for host in hosts[name] for ref in _inputs(layouts[host.roles], host, name))
+                name: tuple(ref for host in hosts[name] for ref in _inputs(layouts[shape(host)], host, name))
                 for name in awaited
             },
             final={
@@ -88,7 +88,7 @@ class Fleet:
 
 
 def _host(source: Source, fleet: Fleet, host: Host) -> Iterator[Wanted]:
-    layout = fleet.layouts[host.roles]
+    layout = fleet.layouts[shape(host)]
     named = layout.named(host.name)
     context = {**source.context, **of_host(host, fleet.first_master)}
     own = host_itself(source, host, _ports(source, layout, host, context), _first_turn(host))
@@ -137,7 +137,7 @@ def _requisites(
 
 
 def _unit(fleet: Fleet, host: Host, name: str, named: Named, ready: tuple[Ref, ...], turn: Turn) -> Wanted:
-    layout = fleet.layouts[host.roles]
+    layout = fleet.layouts[shape(host)]
     component = layout.components[name]
     runs = () if component.programs else tuple(component.packages)
     unit = Unit(component.unit, layout.defined_by[name], layout.reads[name], runs)
@@ -173,7 +173,7 @@ def _gate(
         deadline=spec.deadline if tuned is None or tuned.deadline is None else tuned.deadline,
     )
     units = (_unit_ref(component, host),) if spec.after == "here" else fleet.units[name]
-    there = fleet.layouts[asks.roles].requisites
+    there = fleet.layouts[shape(asks)].requisites
     credentials = (Ref(asks.name, Kind.FILE, path) for path in (asked.ca, asked.cert, asked.key) if path in there)
     after = (*units, *credentials, *previous)
     return Wanted(Ref(asks.name, Kind.GATE, text(spec.name)), gate, name, after, spec.why, _turn(component, host))

@@ -32,7 +32,7 @@ class Source:
     """All that files are made from.
 
     What is the same on every host is made once: `shared` remembers such files, by path, and `texts` the texts of
-    a profile's templates.
+    a profile's templates. `names` are the hosts' names and addresses, as /etc/hosts is to have them.
     """
 
     cluster: Cluster
@@ -41,6 +41,7 @@ class Source:
     renderer: Renderer
     programs: Mapping[str, Large]
     context: Context
+    names: str
     shared: dict[str, File] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
 
@@ -49,7 +50,7 @@ class Source:
         cls, cluster: Cluster, profile: Profile, pki: Pki, renderer: Renderer, programs: Mapping[str, Large]
     ) -> Source:
         """A source with nothing rendered yet."""
-        return cls(cluster, profile, pki, renderer, programs, of_cluster(cluster, profile))
+        return cls(cluster, profile, pki, renderer, programs, of_cluster(cluster, profile), _names(cluster))
 
     def text(self, template: str, context: Context, host: str, *, where: str) -> str:
         """The text of a template that stands in the profile, rendered once where it names nothing of a host's own."""
@@ -59,6 +60,10 @@ class Source:
         if not self.renderer.names(template) & OF_HOST:
             self.texts[template] = text
         return text
+
+
+def _names(cluster: Cluster) -> str:
+    return ",".join(f"{host.address}={host.name}" for host in cluster.hosts)  # a value of the setting hosts-file
 
 
 def files(source: Source, name: str, specs: Mapping[str, FileSpec], host: Host, context: Context) -> dict[str, File]:

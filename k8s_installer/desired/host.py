@@ -69,6 +69,14 @@ def _settings(source: Source, host: Host, ports: Iterable[str]) -> Iterator[tupl
         yield "selinux", wanted.selinux, "An enforcing SELinux keeps containers from the volumes of their pods."
     if wanted.swap != "ignore":
         yield "swap", wanted.swap, "Memory that is swapped out is not counted: pods go slow instead of being moved."
+    if wanted.hosts_file == "manage":
+        yield (
+            "hosts-file",
+            source.names,
+            "Programs and people on a host find the others by name, without a name server.",
+        )
+    if wanted.journald == "persistent":
+        yield "journal", wanted.journald, "What services said before a boot is there behind it."
     if wanted.firewall == "disable":
         yield "unit firewalld", "off", "The inventory asks for no firewall on this host."
     if wanted.firewall == "manage":

@@ -1,22 +1,23 @@
-"""Which components, files, programs and packages a host has by its roles: worked out once per set of roles. Pure."""
+"""Which components, files, programs and packages a host has by its roles and settings: once for each shape. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from k8s_installer.inventory import Cluster, Role
+from k8s_installer.inventory import Cluster, Host, Role
 from k8s_installer.profiles import Component, FileSpec, Profile
 from k8s_installer.resources import Kind, Ref
 
 BINARIES = "/usr/bin"  # where packages have programs, and so our units and people look for them
 
+Shape = tuple[frozenset[Role], frozenset[str]]  # what a layout goes by: roles, and settings that bring files
 Requisite = tuple[Kind, str]  # what brings a file's owner, or a first version of it: a package, a user
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What a host with certain roles has.
+    """What a host of a certain shape has.
 
     `files` are those of each component whose conditions hold, `programs` its programs by path. `defined_by` are its
     unit file and drop-ins, `reads` the paths that its process reads, its own and others', and `requisites` what must
@@ -31,10 +32,11 @@ class Layout:
     requisites: Mapping[str, tuple[Requisite, ...]]
 
     @classmethod
-    def of(cls, cluster: Cluster, profile: Profile, roles: frozenset[Role]) -> Layout:
-        """The layout of a host with these roles in this cluster."""
+    def of(cls, cluster: Cluster, profile: Profile, shape: Shape) -> Layout:
+        """The layout of a host of this shape in this cluster."""
+        roles, _ = shape
         components = profile.on(roles)
-        files = {name: _files(cluster, component, roles) for name, component in components.items()}
+        files = {name: _files(cluster, component, shape) for name, component in components.items()}
         programs = {
             name: {f"{BINARIES}/{program}": program for program in component.programs}
             for name, component in components.items()
@@ -92,6 +94,11 @@ class Named:
     after: Mapping[str, tuple[Ref, ...]]
 
 
+def shape(host: Host) -> Shape:
+    """The shape of a host."""
+    return host.roles, host.settings.conditions
+
+
 def user(name: str) -> str:
     """The name of the setting that makes a system user."""
     return f"user {name}"
@@ -102,9 +109,13 @@ def _requisites(component: Component) -> list[Requisite]:
     return packages + [(Kind.SETTING, user(name)) for name in component.users]
 
 
-def _files(cluster: Cluster, component: Component, roles: frozenset[Role]) -> dict[str, FileSpec]:
+def _files(cluster: Cluster, component: Component, shape: Shape) -> dict[str, FileSpec]:
+    roles, settings = shape
     return {
         path: spec
         for path, spec in component.files.items()
-        if spec.roles & roles and spec.security in (None, cluster.security) and spec.network in (None, cluster.network)
+        if spec.roles & roles
+        and spec.security in (None, cluster.security)
+        and spec.network in (None, cluster.network)
+        and (spec.setting is None or spec.setting in settings)
     }

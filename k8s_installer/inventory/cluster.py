@@ -65,13 +65,24 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True)
 class HostSettings:
-    """What is wanted of a host itself before anything is installed on it; `ignore`, or no proxy, leaves it as it is."""
+    """What is wanted of a host itself before anything is installed on it; `ignore`, or None, leaves it as it is.
+
+    `limit_nofile` is how many files each of the large services may have open.
+    """
 
     selinux: str = "permissive"
     swap: str = "off"
     firewall: str = "manage"
     time: str = "ignore"
     proxy: Proxy | None = None
+    hosts_file: str = "ignore"
+    journald: str = "ignore"
+    limit_nofile: int | None = None
+
+    @property
+    def conditions(self) -> frozenset[str]:
+        """What a profile can make files depend on."""
+        return frozenset({"limit_nofile"} if self.limit_nofile is not None else ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ def parse(text: str, path: Path) -> Cluster:
         details = error.errors(include_url=False)
         raise InventoryError(sorted({_finding(detail, origin) for detail in details})) from None
     folder = path.absolute().parent
-    findings = [*topology.findings(model, origin), *_missing_files(model, folder, origin)]
+    findings = [*topology.findings(model, origin), *_missing_files(model, folder, origin), *_said_twice(model, origin)]
     if findings:
         raise InventoryError(sorted(findings))
     return _cluster(model, folder, origin)
@@ -79,6 +79,7 @@ def parse(text: str, path: Path) -> Cluster:
 def _cluster(model: InventoryModel, folder: Path, origin: Origin) -> Cluster:
     subnets = topology.pod_subnets(model)
     base: dict[str, Tuning] = {name: _tuning(component) for name, component in model.components.items()}
+    base = _with_docker(base, model.host_settings)
     return Cluster(
         name=model.cluster.name,
         version=model.cluster.version,
@@ -111,12 +112,13 @@ def _host(
         mine = _tuning(own)
         deadline = shared.deadline if mine.deadline is None else mine.deadline
         tuning[component] = Tuning({**shared.args, **mine.args}, {**shared.config, **mine.config}, deadline)
+    final = _with_docker(tuning, host.host_settings)
     return Host(
         name=name,
         address=str(host.address),
         roles=frozenset(host.roles),
         ssh=_ssh([DEFAULT_SSH, model.ssh, host.ssh], folder),
-        tuning=tuning if host.components else base,
+        tuning=final if host.components or final is not tuning else base,
         pod_subnet=subnet,
         settings=_settings([model.host_settings, host.host_settings]),
     )
@@ -125,11 +127,35 @@ def _host(
 def _settings(layers: list[HostSettingsModel]) -> HostSettings:
     said: dict[str, Any] = {}
     for layer in layers:
-        said |= layer.model_dump(exclude_none=True, exclude={"proxy"})
+        said |= layer.model_dump(exclude_none=True, exclude={"proxy", "docker"})
         if layer.proxy is not None:
             proxy = layer.proxy
             said["proxy"] = Proxy(proxy.http, proxy.https or proxy.http, tuple(proxy.no_proxy))
     return HostSettings(**said)
+
+
+def _with_docker(tuning: dict[str, Tuning], settings: HostSettingsModel) -> dict[str, Tuning]:
+    """Tuning with docker's flags as `host_settings.docker` says them."""
+    said = settings.docker.flags
+    if not said:
+        return tuning
+    args: dict[str, ArgValue] = {
+        flag: tuple(value) if isinstance(value, list) else value for flag, value in said.items()
+    }
+    docker = tuning.get("docker", Tuning({}, {}))
+    return {**tuning, "docker": Tuning({**docker.args, **args}, docker.config, docker.deadline)}
+
+
+def _said_twice(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
+    """What `host_settings.docker` and `components.docker.args` both say, in one place: neither is the stronger one."""
+    places: list[tuple[tuple[str, ...], InventoryModel | HostModel]] = [((), model)]
+    places += [(("hosts", name), host) for name, host in model.hosts.items()]
+    for path, place in places:
+        named = place.components["docker"].args if "docker" in place.components else {}
+        for flag in place.host_settings.docker.flags:
+            if flag in named:
+                message = f"host_settings.docker and components.docker.args both say {flag}"
+                yield origin.finding((*path, "host_settings", "docker"), message, "keep one of them")
 
 
 def _tuning(component: ComponentModel) -> Tuning:

@@ -17,10 +17,14 @@ _FLAG = re.compile(r"[A-Za-z0-9][-_A-Za-z0-9]*")
 _REPOS = re.compile(r"(https?|ftp|file)://[^\s\"'\\$`%]+")
 _URL = re.compile(r"https?://[^\s/]+/\S+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_REGISTRY = re.compile(r"[-.\w]+(:\d+)?|(\d{1,3}\.){3}\d{1,3}/\d{1,2}")
+_MIRROR = re.compile(r"https?://[-.:\w\[\]]+/?")
 _PROXY = re.compile(r"https?://[-.:\w\[\]]+:\d+/?")
 # Where CentOS 7 is since its mirrors are gone. Plain HTTP, for a host that was never updated knows no authority that
 # signed this server's certificate; what is installed from it is checked by the distribution's own key.
-VAULT = "http://vault.centos.org/7.9.2009"
+VAULT = "http://vault.centos.org"
+RELEASE = "7.9.2009"  # the last one, and its folder there
+_OWN_REPOS = ("mirror", "vault")
 _DOMAIN_LENGTH = 200  # of 253, so that names of Services fit in front of it
 
 
@@ -79,15 +83,29 @@ def _proxy(value: str) -> str:
     return value
 
 
+def _mirror(value: str) -> str:
+    if not _MIRROR.fullmatch(value):
+        raise ValueError("must be an address such as https://mirror.example.com, without a path: docker takes no other")
+    return value.rstrip("/")
+
+
+def _registry(value: str) -> str:
+    if not _REGISTRY.fullmatch(value):
+        raise ValueError("must be a registry's name and port such as registry.example.com:5000, or a network")
+    return value
+
+
 def _repos(value: object) -> object:
     """The address of the repositories: nothing for `as-is`."""
-    if isinstance(value, dict) and value.keys() == {"mirror"} and isinstance(value["mirror"], str):
-        if not _REPOS.fullmatch(value["mirror"]):
-            raise ValueError("mirror must be an address such as http://mirror.example.com/centos/7.9.2009")
-        return value["mirror"].rstrip("/")
+    (kind, url), *more = value.items() if isinstance(value, dict) and value else [("", "")]
+    if kind in _OWN_REPOS and isinstance(url, str) and not more:
+        if not _REPOS.fullmatch(url):
+            example = f"http://mirror.example.com/centos{f'/{RELEASE}' if kind == 'mirror' else '-vault'}"
+            raise ValueError(f"{kind} must be an address such as {example}")
+        return url.rstrip("/") if kind == "mirror" else f"{url.rstrip('/')}/{RELEASE}"
     if not isinstance(value, str) or value not in ("as-is", "vault"):
-        raise ValueError("must be as-is, vault, or {mirror: URL}")
-    return VAULT if value == "vault" else ""
+        raise ValueError("must be as-is, vault, {vault: URL} or {mirror: URL}")
+    return f"{VAULT}/{RELEASE}" if value == "vault" else ""
 
 
 Label = Annotated[str, AfterValidator(_label)]
@@ -96,6 +114,8 @@ Url = Annotated[str, AfterValidator(_url)]
 Domain = Annotated[str, AfterValidator(_domain)]
 Flag = Annotated[str, AfterValidator(_flag)]
 ProxyUrl = Annotated[str, AfterValidator(_proxy)]
+Mirror = Annotated[str, AfterValidator(_mirror)]
+Registry = Annotated[str, AfterValidator(_registry)]
 Word = Annotated[str, BeforeValidator(_word)]
 Scalar = str | int | float | bool
 Arg = Annotated[Scalar | list[Scalar] | None, BeforeValidator(_word)]
@@ -164,6 +184,33 @@ class ProxyModel(_Model):
     no_proxy: list[Word] = []
 
 
+class LogsModel(_Model):
+    """`log:` of docker: how much of a container's output is kept."""
+
+    max_size: Annotated[str, Field(pattern=r"^[1-9]\d*[kmg]$")] = "50m"
+    max_file: Annotated[int, Field(ge=1, le=1000)] = 3
+
+
+class DockerModel(_Model):
+    """`docker:`; what is left out stays as the profile has it. Each is a flag of docker: `flags` says which."""
+
+    registry_mirrors: list[Mirror] | None = None
+    insecure_registries: list[Registry] | None = None
+    storage_driver: Literal["overlay2", "overlay", "devicemapper", "vfs"] | None = None
+    log: LogsModel | None = None
+
+    @property
+    def flags(self) -> dict[str, str | list[str]]:
+        """What is said here, by docker's flags."""
+        flags: dict[str, str | list[str] | None] = {
+            "registry-mirror": list(self.registry_mirrors) if self.registry_mirrors is not None else None,
+            "insecure-registry": list(self.insecure_registries) if self.insecure_registries is not None else None,
+            "storage-driver": self.storage_driver,
+            "log-opt": [f"max-size={self.log.max_size}", f"max-file={self.log.max_file}"] if self.log else None,
+        }
+        return {flag: value for flag, value in flags.items() if value is not None}
+
+
 class HostSettingsModel(_Model):
     """`host_settings:`, of the cluster or of one host; what a host leaves out, the cluster's says."""
 
@@ -172,6 +219,10 @@ class HostSettingsModel(_Model):
     firewall: Literal["manage", "disable", "ignore"] | None = None
     time: Literal["chrony", "ignore"] | None = None
     proxy: ProxyModel | None = None
+    hosts_file: Literal["manage", "ignore"] | None = None
+    journald: Literal["persistent", "ignore"] | None = None
+    limit_nofile: Annotated[int, Field(ge=1024, le=1048576)] | None = None
+    docker: DockerModel = DockerModel()
 
 
 class ComponentModel(_Model):

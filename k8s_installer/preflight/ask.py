@@ -63,6 +63,7 @@ for module in {" ".join(MODULES)}; do
 done
 for tool in {" ".join([*TOOLS, *OWN_TOOLS])}; do command -v $tool >/dev/null || echo "no-tool $tool"; done
 for unit in {" ".join([*ENGINES, FIREWALL])}; do systemctl is-active --quiet $unit && echo "active $unit"; done
+grep -o '"[a-z0-9-]*" *:' /etc/docker/daemon.json 2>/dev/null | sed 's/^"/daemon-json /; s/".*//'
 nearest() {{
   there=$1
   while [ ! -d "$there" ]; do there=${{there%/*}}; there=${{there:-/}}; done
@@ -195,6 +196,7 @@ def parse(output: str, heard_at: float) -> Answers | None:
         installed=dict(line.split(" ", 1) for line in told.get("rpm", ()) if " " in line),
         leftovers=_grouped(told.get("data", ())),
         unit_files=tuple(told.get("unit-file", ())),
+        daemon_json=frozenset(told.get("daemon-json", ())),
         active=frozenset(told.get("active", ())),
         enforcing="enforcing" in told,
         swap=tuple(" ".join(line.split()) for line in told.get("swap", ())),

@@ -218,6 +218,14 @@ def _settings(host: _Host) -> Iterator[Finding]:
         yield host.warning("firewalld", "active: what its zone does not allow is rejected, packets between pods, too")
 
 
+def _docker(host: _Host) -> Iterator[Finding]:
+    """What docker is told twice; its file's keys are flags, or for those that can be repeated their plural."""
+    plural = {f"{flag.removesuffix('y')}ies" if flag.endswith("y") else f"{flag}s" for flag in host.needs.docker_flags}
+    twice = sorted(host.answers.daemon_json & (host.needs.docker_flags | plural))
+    if twice:
+        yield host.error("daemon-json", f"{', '.join(twice)}: docker does not start where a flag says so, too")
+
+
 def _leftovers(host: _Host) -> Iterator[Finding]:
     if not host.missing:
         return
@@ -269,7 +277,7 @@ def _yum_words(words: str) -> tuple[str, str]:
 
 
 _EACH: Sequence[Callable[[_Host], Iterator[Finding]]] = (
-    _system, _programs, _size, _disks, _etcd_disk, _network, _settings, _leftovers, _yum,
+    _system, _programs, _size, _disks, _etcd_disk, _network, _settings, _docker, _leftovers, _yum,
 )  # fmt: skip
 
 

@@ -43,7 +43,8 @@ class Needs:
     """What the inventory wants of one host, as far as the host can be in its way.
 
     `packages` are versions by name (empty: any), `units` the packages that each runs, `ports` who will listen on
-    each, `own_files` the paths that are ours to write; `swap_stops` says that the kubelet would refuse to start.
+    each, `own_files` the paths that are ours to write, `docker_flags` what docker is started
+    with; `swap_stops` says that the kubelet would refuse to start.
     """
 
     host: Host
@@ -52,6 +53,7 @@ class Needs:
     ports: Mapping[int, str]
     links: tuple[Link, ...]
     own_files: frozenset[str]
+    docker_flags: frozenset[str]
     swap_stops: bool
 
 
@@ -89,7 +91,8 @@ class Answers:
 
     `offset` is how many seconds its clock is ahead of ours. `sync_ms` is what one small synchronous write took,
     infinity where the test did not end in time. `reached` has the words of what went wrong for each address and port,
-    empty where nothing did. `name_server` is "silent" or "none" where names cannot be asked for.
+    empty where nothing did. `daemon_json` are the keys of docker's file.
+    `name_server` is "silent" or "none" where names cannot be asked for.
     """
 
     os: Mapping[str, str]
@@ -114,6 +117,7 @@ class Answers:
     installed: Mapping[str, str]
     leftovers: Mapping[str, tuple[str, ...]]
     unit_files: tuple[str, ...]
+    daemon_json: frozenset[str]
     active: frozenset[str]
     enforcing: bool
     swap: tuple[str, ...]

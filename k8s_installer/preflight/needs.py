@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
@@ -11,8 +12,9 @@ from k8s_installer.inventory import Cluster, Host, Role
 from k8s_installer.preflight.model import Link, Needs
 from k8s_installer.preflight.tables import PORT_FLAGS, PORTS
 from k8s_installer.profiles import Component, Profile
-from k8s_installer.resources import Gate, Kind, Package, Unit
+from k8s_installer.resources import File, Gate, Kind, Package, Unit
 
+_DOCKER_OPTIONS = "/etc/sysconfig/docker"  # and docker-network, docker-storage
 _FAIL_SWAP_ON = "fail-swap-on"  # the kubelet's flag; in its configuration file failSwapOn
 
 
@@ -35,6 +37,7 @@ def _of_host(cluster: Cluster, profile: Profile, host: Host, wanted: list[Wanted
         ports=ports,
         links=tuple(_links(cluster, host)),
         own_files=frozenset(item.ref.name for item in wanted if item.ref.kind is Kind.FILE),
+        docker_flags=frozenset(_docker_flags(wanted)),
         swap_stops=_swap_stops(profile, host),
     )
 
@@ -63,6 +66,12 @@ def _port_flags(cluster: Cluster, host: Host, name: str, component: Component) -
     for flag, value in settings.items():
         if flag in PORT_FLAGS and str(value).isdecimal() and int(str(value)):
             yield int(str(value))
+
+
+def _docker_flags(wanted: list[Wanted]) -> Iterator[str]:
+    for item in wanted:
+        if isinstance(item.resource, File) and item.ref.name.startswith(_DOCKER_OPTIONS):
+            yield from re.findall(r"--([a-z0-9-]+)", item.resource.content.decode())
 
 
 def _links(cluster: Cluster, host: Host) -> Iterator[Link]:

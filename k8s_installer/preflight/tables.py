@@ -75,6 +75,10 @@ CHECKS = {
     "engine": Check(
         "a container engine that is not ours runs", "systemctl disable --now {unit}    (unless something needs it)"
     ),
+    "daemon-json": Check(
+        "/etc/docker/daemon.json says what docker is started with",
+        "take those keys out of /etc/docker/daemon.json; host_settings.docker of the inventory has a place for them",
+    ),
     "yum": Check("yum cannot ask its repositories", "{how}"),
     "no-package": Check(
         "no repository offers a package", "add a repository that has it to /etc/yum.repos.d; then yum clean all"

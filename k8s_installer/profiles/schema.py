@@ -46,7 +46,7 @@ class FileSpec(_Model):
     `shared` files have the same bytes on every host: they are rendered once, and their templates do not know
     a host. `used_by` decides what a change causes: the process reads it at its start (a restart), it defines
     the unit (a daemon-reload and a restart), or only people and gates use it (nothing). `roles`, `security`,
-    `network` and `programs` are conditions; None is always.
+    `network`, `programs` and `setting` (a key of `host_settings` that is said) are conditions; None is always.
     """
 
     why: str
@@ -62,6 +62,7 @@ class FileSpec(_Model):
     security: Security | None = None
     network: Network | None = None
     programs: Programs | None = None
+    setting: Literal["limit_nofile"] | None = None
 
 
 class Endpoint(_Model):

@@ -7,15 +7,21 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
+from k8s_installer import host_settings
 from k8s_installer.plan import Action, Change
-from k8s_installer.resources import File, SeenFile
+from k8s_installer.resources import File, SeenFile, SeenSetting, Setting
 
 _VARIABLE = re.compile(r'([A-Z_]+)="?(.*?)"?\s*')
 
 
 def unified(change: Change) -> list[str]:
-    """A unified diff of a file's change, without line ends; empty where the bytes stay as they are."""
+    """A unified diff of a file's change, without line ends; empty where the bytes stay as they are.
+
+    A setting that is lines of a file has one, too.
+    """
     file, before = change.after, change.before
+    if isinstance(file, Setting):
+        return _of_setting(change, file)
     if not isinstance(file, File) or change.action not in (Action.CREATE, Action.UPDATE, Action.REWRITE):
         return []
     old = before if isinstance(before, SeenFile) else None
@@ -25,6 +31,15 @@ def unified(change: Change) -> list[str]:
     place = f"{change.ref.host}:{change.ref.name}"
     hunks = _hunks(old.content if old and old.content else b"", file.content)
     return [f"--- {place if old else '/dev/null'}", f"+++ {place}", *hunks] if hunks else []
+
+
+def _of_setting(change: Change, setting: Setting) -> list[str]:
+    seen = change.before.value if isinstance(change.before, SeenSetting) else host_settings.NOTHING
+    old, new = (host_settings.block(change.ref.name, value) for value in (seen, setting.value))
+    if old is None or new is None:
+        return []
+    place = f"{change.ref.host}:{new[0]}"
+    return [f"--- {place}", f"+++ {place}", *_hunks(old[1], new[1])]
 
 
 def flags(diff: list[str]) -> list[str]:

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from k8s_installer.lab import machine
+from tests import matrix
 
 LAB = "tcluster"
 PROGRAMS = os.environ.get("LAB_PROGRAMS", "")
@@ -99,6 +100,21 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with running_lab(LAB) as lab:
         bare = made_cluster(lab, tmp_path_factory.mktemp("cluster"))
         yield replace(bare, bootstrap=bare.run("apply", "--yes"))
+
+
+def pytest_runtest_call(item: pytest.Function) -> None:
+    """What a test declares for the README's matrix is what its cluster was bootstrapped with, or the test fails."""
+    for mark in item.iter_markers("runs"):
+        clusters = [value for value in item.funcargs.values() if isinstance(value, Cluster)]
+        assert bootstrapped(matrix.Combination(**mark.kwargs), clusters)
+
+
+def bootstrapped(declared: matrix.Combination, clusters: Sequence[Cluster]) -> bool:
+    """Whether a test's cluster, its only one, was made of an inventory with this combination, and works."""
+    found = [
+        matrix.of_inventory(made.inventory) for made in clusters if made.bootstrap and not made.bootstrap.returncode
+    ]
+    return found == [declared]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

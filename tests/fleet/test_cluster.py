@@ -28,6 +28,7 @@ def diff_lines(change: dict[str, str]) -> list[str]:
     return [line for line in change["diff"] if line[0] in "+-" and not line.startswith(("+++", "---"))]
 
 
+@pytest.mark.runs(version="1.20.2", source="packages", network="routes", security="tls")
 def test_one_command_bootstraps_a_cluster_that_is_proven_with_pods(cluster: Cluster) -> None:
     done = cluster.bootstrap
     assert done is not None

@@ -75,6 +75,7 @@ def changes(cluster: Cluster, text: str) -> list[tuple[str, str, str]]:
     return [(change["host"], change["action"], change["name"]) for change in json.loads(done.stdout)["changes"]]
 
 
+@pytest.mark.runs(version="1.20.2", source="tarball", network="routes", security="tls")
 def test_the_cluster_is_bootstrapped_and_proven_without_a_package_of_kubernetes(cluster: Cluster) -> None:
     done = cluster.bootstrap
     assert done is not None

@@ -2,7 +2,7 @@
 
 `python -m tests.golden` writes them anew; read the diff before you commit it. Keys and certificates are
 placeholders, and `resources.txt` of a case is all that is no text of a template: packages, modes, owners, units,
-gates and the whole order.
+gates and the whole order. A case of another network than `routes` has the files that differ from those of `routes`.
 """
 
 from __future__ import annotations
@@ -20,25 +20,40 @@ FOLDER = Path(__file__).parent / "cases"
 HOSTS = ("1.5.2", "tls", "", "all-in-one-host")
 MORE = """
 repos: vault
-host_settings: {time: chrony, firewall: disable, proxy: {http: "http://10.0.0.9:3128", no_proxy: [10.0.0.7]}}
+host_settings: {time: chrony, firewall: disable, proxy: {http: "http://10.0.0.9:3128", no_proxy: [10.0.0.7]},
+  hosts_file: manage, journald: persistent, limit_nofile: 65536,
+  docker: {registry_mirrors: ["http://10.0.0.9:5000"], insecure_registries: ["10.0.0.9:5000"], log: {max_size: 10m}}}
 """
-CASES = [
+USUAL = [
     (*mode, topology)
     for mode in [*((*mode, "") for mode in MODES), ("1.20.2", "tls", "tarball")]
     for topology in ("one-master-two-nodes", "all-in-one")
 ] + [HOSTS]
+NETWORKS = [
+    (version, security, programs, "all-in-one", "none")
+    for version, security, programs in [*((*mode, "") for mode in MODES), ("1.20.2", "tls", "tarball")]
+]
+CASES: list[tuple[str, ...]] = [*USUAL, *NETWORKS]
 
 
-def folder_of(version: str, security: str, programs: str, topology: str) -> str:
-    """The name of a case's folder; what is the version's default has no word in it."""
-    return "-".join(filter(None, (version, security, programs, topology)))
+def folder_of(version: str, security: str, programs: str, topology: str, network: str = "") -> str:
+    """The name of a case's folder; what is the default has no word in it."""
+    return "-".join(filter(None, (version, security, programs, topology, network)))
 
 
-def rendered(version: str, security: str, programs: str, topology: str) -> dict[str, bytes]:
+def rendered(version: str, security: str, programs: str, topology: str, network: str = "") -> dict[str, bytes]:
     """The files of a case, by their path below `FOLDER`."""
-    case = folder_of(version, security, programs, topology)
+    case = folder_of(version, security, programs, topology, network)
+    if network:
+        usual = _rendered(version, security, programs, topology, "routes", case)
+        made = _rendered(version, security, programs, topology, network, case)
+        return {path: content for path, content in made.items() if content != usual.get(path)}
+    return _rendered(version, security, programs, topology, "routes", case)
+
+
+def _rendered(version: str, security: str, programs: str, topology: str, network: str, case: str) -> dict[str, bytes]:
     more = MORE if (version, security, programs, topology) == HOSTS else ""
-    lab = cluster(version, security, topology.removesuffix("-host"), more=more, programs=programs)
+    lab = cluster(version, security, topology.removesuffix("-host"), network=network, more=more, programs=programs)
     wanted = desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer())
     if more:
         wanted = {ref: item for ref, item in wanted.items() if item.component in ("host", "docker")}

@@ -6,7 +6,7 @@ from tests.golden.cases import CASES, FOLDER, folder_of, rendered
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: folder_of(*case))
-def test_every_rendered_byte_is_the_one_that_was_read_and_committed(case: tuple[str, str, str, str]) -> None:
+def test_every_rendered_byte_is_the_one_that_was_read_and_committed(case: tuple[str, ...]) -> None:
     made = rendered(*case)
     folder = FOLDER / folder_of(*case)
     there = {str(path.relative_to(FOLDER)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -425,6 +425,45 @@ def test_what_a_host_has_of_its_own_can_be_left_alone() -> None:
     assert settings_of(lab, "n1") == {"unit firewalld": "off", "selinux": "enforcing"}
 
 
+def test_names_and_the_journal_are_left_alone_unless_they_are_asked_for() -> None:
+    assert not {"hosts-file", "journal"} & settings_of(cluster(), "n1").keys()
+    wanted = settings_of(cluster(more="host_settings: {hosts_file: manage, journald: persistent}\n"), "n1")
+    assert wanted["hosts-file"] == "10.77.0.11=m1,10.77.0.21=n1,10.77.0.22=n2"
+    assert wanted["journal"] == "persistent"
+
+
+@pytest.mark.parametrize(("version", "security"), MODES)
+def test_a_limit_of_open_files_is_a_drop_in_of_four_services_on_the_hosts_that_say_it(
+    version: str, security: str
+) -> None:
+    def drop_ins(more: str, topology: str) -> dict[str, list[str]]:
+        wanted = desired(cluster(version, security, topology, more=more))
+        limits = {ref: item for ref, item in wanted.items() if ref.name.endswith("/30-limits.conf")}
+        for ref, item in limits.items():
+            assert isinstance(item.resource, File)
+            assert item.resource.content.endswith(b"[Service]\nLimitNOFILE=65536\n")
+            unit = ref.name.split("/")[4].removesuffix(".service.d")
+            reads = wanted[Ref(ref.host, Kind.UNIT, unit)].resource
+            assert isinstance(reads, Unit)
+            assert ref.name in reads.defined_by
+        return {
+            host: [ref.name.split("/")[4].removesuffix(".service.d") for ref in limits if ref.host == host]
+            for host in sorted({ref.host for ref in limits})
+        }
+
+    shared = "host_settings: {limit_nofile: 65536}\n"
+    assert drop_ins("", "one-master-two-nodes") == {}
+    assert drop_ins(shared, "one-master-two-nodes") == {
+        "m1": ["etcd", "kube-apiserver"],
+        "n1": ["docker", "kubelet"],
+        "n2": ["docker", "kubelet"],
+    }
+    one = TOPOLOGIES["one-master-two-nodes"].replace(
+        "10.77.0.22, roles: [node]", "10.77.0.22, roles: [node], host_settings: {limit_nofile: 65536}"
+    )
+    assert drop_ins("", one) == {"n2": ["docker", "kubelet"]}
+
+
 def test_a_hosts_own_things_come_before_all_its_services() -> None:
     lab = cluster(
         topology="etcd-apart", more="repos: {mirror: http://10.0.0.9/centos}\nhost_settings: {time: chrony}\n"

@@ -230,6 +230,132 @@ def test_a_user_is_made_once(host: Path) -> None:
     assert not (host / "calls").exists()
 
 
+HOSTS = "127.0.0.1 localhost\n\n10.0.0.9 m1.example m1 # somebody's own\n"
+BLOCK = """\
+# BEGIN k8s-installer: the hosts of its inventory
+10.77.0.11 m1
+10.77.0.21 n1
+# END k8s-installer
+"""
+NAMES = "10.77.0.11=m1,10.77.0.21=n1"
+
+
+def test_names_stand_in_a_block_of_their_own_and_the_rest_of_the_file_stays(host: Path) -> None:
+    assert seen(host, "hosts-file") == [SeenSetting("none")]
+    file = put(host, "etc/hosts", HOSTS)
+    file.chmod(0o640)
+    assert seen(host, "hosts-file") == [SeenSetting("none")]
+    assert marks(done(host, "hosts-file", NAMES).stdout) == ["begin 0", "done 0"]
+    assert file.read_text() == HOSTS + BLOCK
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert seen(host, "hosts-file") == [SeenSetting(NAMES)]
+    file.write_text(f"{file.read_text()}10.0.0.8 after\n")
+    done(host, "hosts-file", "10.77.0.11=m1")
+    assert file.read_text() == HOSTS + "10.0.0.8 after\n" + BLOCK.replace("10.77.0.21 n1\n", "")
+    done(host, "hosts-file", "none")
+    assert file.read_text() == HOSTS + "10.0.0.8 after\n"
+
+
+def test_a_block_that_was_edited_by_hand_is_seen_as_it_is_and_comes_back_so(host: Path) -> None:
+    edited = BLOCK.replace("10.77.0.21 n1", "10.77.0.21  n1\tn1.example # of, mine\n")
+    file = put(host, "etc/hosts", edited)
+    (now,) = seen(host, "hosts-file")
+    assert now == SeenSetting("10.77.0.11=m1,10.77.0.21=n1=n1.example=#=of=mine")
+    done(host, "hosts-file", NAMES)
+    assert file.read_text() == BLOCK
+    assert isinstance(now, SeenSetting)
+    done(host, "hosts-file", now.value)
+    assert "10.77.0.21 n1 n1.example # of mine\n" in file.read_text()
+
+
+def test_a_block_without_an_end_is_somebodys_own(host: Path) -> None:
+    open_ended = BLOCK.replace("# END k8s-installer\n", "10.0.0.9 precious\n")
+    file = put(host, "etc/hosts", open_ended)
+    assert seen(host, "hosts-file") == [SeenSetting("none")]
+    done(host, "hosts-file", NAMES)
+    assert file.read_text() == open_ended + BLOCK
+    assert seen(host, "hosts-file") == [SeenSetting(NAMES)]
+    done(host, "hosts-file", "none")
+    assert file.read_text() == open_ended
+
+
+def test_a_host_without_a_hosts_file_gets_one(host: Path) -> None:
+    (host / "root/etc/hosts").unlink(missing_ok=True)
+    done(host, "hosts-file", NAMES)
+    assert (host / "root/etc/hosts").read_text().strip() == BLOCK.strip()
+    assert (host / "root/etc/hosts").stat().st_mode & 0o777 == 0o644
+
+
+def test_hosts_that_cannot_be_read_are_unknown(host: Path) -> None:
+    put(host, "etc/hosts", HOSTS)
+    program(host / "bin", "awk", "exit 2")
+    assert seen(host, "hosts-file") == [Missing.UNKNOWN]
+
+
+MACHINE = "ae1e62d6327b4ed6a5b8d22b42a126db"
+DROP_IN = "etc/systemd/journald.conf.d/90-k8s-installer.conf"
+
+
+@pytest.fixture
+def journald(host: Path) -> Path:
+    """A journald in memory, which moves to the disk when it is told to and there is a folder."""
+    root = host / "root"
+    put(host, "etc/machine-id", f"{MACHINE}\n")
+    put(host, "etc/systemd/journald.conf", "[Journal]\n#Storage=persistent\n")
+    put(host, f"run/log/journal/{MACHINE}/system.journal", "")
+    program(host / "bin", "systemd-tmpfiles", f'echo "tmpfiles $*" >>{host}/calls')
+    move = f"mkdir -p {root}/var/log/journal/{MACHINE}; mv {root}/run/log/journal/{MACHINE}/* {root}/var/log/journal/{MACHINE}"
+    program(host / "bin", "systemctl", f'echo "$*" >>{host}/calls; [ -e {host}/stays ] || {{ {move}; }}')
+    program(host / "bin", "sleep", "exit 0")
+    return host
+
+
+def test_a_journal_moves_to_the_disk_without_a_restart_of_journald(journald: Path) -> None:
+    assert seen(journald, "journal") == [SeenSetting("volatile")]
+    assert marks(done(journald, "journal", "persistent").stdout) == ["begin 0", "done 0"]
+    assert seen(journald, "journal") == [SeenSetting("persistent")]
+    assert (journald / "root" / DROP_IN).read_text() == "# written by k8s-installer\n[Journal]\nStorage=persistent\n"
+    assert (journald / "calls").read_text().splitlines() == [
+        "tmpfiles --create --prefix /var/log/journal",
+        "kill -s USR1 systemd-journald",
+    ]
+
+
+def test_the_last_file_of_journalds_that_says_so_counts_and_its_own_way_is_the_folder(journald: Path) -> None:
+    (journald / "root/var/log/journal").mkdir(parents=True)
+    assert seen(journald, "journal") == [SeenSetting("volatile now, persistent at boot")]
+    put(journald, "etc/systemd/journald.conf", "[Journal]\nStorage = none")
+    assert seen(journald, "journal") == [SeenSetting("volatile")]
+    put(journald, DROP_IN, "Storage=persistent\n")
+    assert seen(journald, "journal") == [SeenSetting("volatile now, persistent at boot")]
+
+
+def test_a_journal_goes_back_to_memory_with_the_next_boot(journald: Path) -> None:
+    done(journald, "journal", "persistent")
+    (journald / "calls").unlink()
+    assert marks(done(journald, "journal", "volatile").stdout) == ["begin 0", "done 0"]
+    assert seen(journald, "journal") == [SeenSetting("persistent now, volatile at boot")]
+    assert not (journald / "calls").exists()
+
+
+def test_a_journald_that_keeps_to_memory_is_an_error_that_says_what_to_do(journald: Path) -> None:
+    (journald / "stays").touch()
+    result = done(journald, "journal", "persistent")
+    assert marks(result.stdout) == ["begin 0", "failed 0"]
+    assert "reboot the host, or restart systemd-journald" in evidence(result.stdout)
+    assert seen(journald, "journal") == [SeenSetting("volatile now, persistent at boot")]
+
+
+def test_names_are_shown_by_their_number_and_as_lines() -> None:
+    assert host_settings.shown("hosts-file", NAMES) == "2 names"
+    assert host_settings.shown("hosts-file", "10.77.0.11=m1") == "1 name"
+    assert host_settings.shown("hosts-file", "none") == "none"
+    assert host_settings.shown("swap", "off") == "off"
+    assert host_settings.block("hosts-file", NAMES) == ("/etc/hosts", b"10.77.0.11 m1\n10.77.0.21 n1\n")
+    assert host_settings.block("hosts-file", "none") == ("/etc/hosts", b"")
+    assert host_settings.block("swap", "off") is None
+
+
 @pytest.mark.parametrize(
     ("name", "found", "wanted", "reason"),
     [
@@ -250,6 +376,16 @@ def test_a_user_is_made_once(host: Path) -> None:
         ("swap", None, "off", ""),
         ("unit firewalld", None, "off", ""),
         ("firewalld-port 6443/tcp", None, "open", ""),
+        ("hosts-file", NAMES, NAMES, ""),
+        ("hosts-file", "none", NAMES, "it is without 10.77.0.11 m1, 10.77.0.21 n1"),
+        ("hosts-file", "10.77.0.11=m1,10.77.0.21=n2", NAMES, "it is without 10.77.0.21 n1, with 10.77.0.21 n2"),
+        ("hosts-file", "10.77.0.21=n1,10.77.0.11=m1", NAMES, "its names stand in another order"),
+        ("hosts-file", NAMES, "none", "it is with 10.77.0.11 m1, 10.77.0.21 n1"),
+        ("hosts-file", "none", "1.0.0.1=a,1.0.0.2=b,1.0.0.3=c,1.0.0.4=d", "it is without 1.0.0.1 a, 1.0.0.2 b, 1.0.0.3 c and 1 more"),
+        ("journal", "volatile now, persistent at boot", "persistent", "volatile now, persistent at boot instead of persistent"),
+        ("journal", "persistent", "persistent", ""),
+        ("journal", "persistent now, volatile at boot", "volatile", ""),
+        ("journal", "persistent", "volatile", "persistent instead of volatile"),
         ("user kube", None, "system", "there is no user kube"),
         ("user kube", "system", "system", ""),
     ],

@@ -243,15 +243,64 @@ def test_settings_of_hosts_have_defaults_that_a_host_can_change() -> None:
     assert "did you mean selinux?" in complaint(GOOD + "host_settings: {selinx: ignore}\n")
 
 
+def test_dockers_registries_and_logs_are_flags_of_docker() -> None:
+    shared = (
+        'host_settings: {docker: {registry_mirrors: ["https://a/"], insecure_registries: ["b:5000", 10.0.0.0/8], '
+        "storage_driver: overlay2, log: {max_size: 10m}}}\n"
+    )
+    own = "host_settings: {docker: {registry_mirrors: []}}"
+    lab = read(GOOD.replace("ssh: {port: 2222}", own) + shared)
+    said = {
+        "registry-mirror": ("https://a",),
+        "insecure-registry": ("b:5000", "10.0.0.0/8"),
+        "storage-driver": "overlay2",
+        "log-opt": ("max-size=10m", "max-file=3"),
+    }
+    tuned = [dict(host.tuning["docker"].args) for host in lab.hosts]
+    assert said in tuned
+    assert said | {"registry-mirror": ()} in tuned
+
+
+def test_what_docker_would_refuse_or_what_is_said_twice_is_a_finding() -> None:
+    for wrong, words in {
+        'registry_mirrors: ["http://a/path"]': "without a path",
+        "insecure_registries: [http://a]": "a registry's name and port",
+        "storage_driver: btrfs": "should be 'overlay2'",
+        "log: {max_size: 10}": "max_size",
+    }.items():
+        assert words in complaint(GOOD + f"host_settings: {{docker: {{{wrong}}}}}\n")
+    twice = (
+        "components: {docker: {args: {insecure-registry: [a]}}}\nhost_settings: {docker: {insecure_registries: [a]}}\n"
+    )
+    hosts = GOOD.split("\ncomponents:", 1)[0] + "\n"
+    assert "host_settings.docker and components.docker.args both say insecure-registry" in complaint(hosts + twice)
+
+
+def test_a_limit_of_open_files_is_a_number_that_programs_can_live_with() -> None:
+    assert read(GOOD + "host_settings: {limit_nofile: 65536}\n").hosts[0].settings.limit_nofile == 65536
+    assert "limit_nofile" in complaint(GOOD + "host_settings: {limit_nofile: 100}\n")
+
+
 def test_repositories_are_the_hosts_own_the_archives_or_a_copy() -> None:
     assert read(GOOD).repos == read(GOOD + "repos: as-is\n").repos == ""
     assert read(GOOD + "repos: vault\n").repos == "http://vault.centos.org/7.9.2009"
     assert read(GOOD + "repos: {mirror: http://10.0.0.9/centos/}\n").repos == "http://10.0.0.9/centos"
-    for wrong in ("vaults", "[vault]", "{mirror: 7}", "{mirrors: http://a}"):
-        assert "cluster.yaml:12: repos: must be as-is, vault, or {mirror: URL}" in complaint(
+    for wrong in (
+        "vaults",
+        "[vault]",
+        "{mirror: 7}",
+        "{mirrors: http://a}",
+        "{vault: http://a, mirror: http://a}",
+        "{}",
+    ):
+        assert "cluster.yaml:12: repos: must be as-is, vault, {vault: URL} or {mirror: URL}" in complaint(
             GOOD + f"repos: {wrong}\n"
         ).replace(" 'vaults'", "")
     assert "mirror must be an address such as" in complaint(GOOD + "repos: {mirror: 10.0.0.9/centos}\n")
+    assert read(GOOD + "repos: {vault: http://10.0.0.9/copy/}\n").repos == "http://10.0.0.9/copy/7.9.2009"
+    assert "vault must be an address such as http://mirror.example.com/centos-vault" in complaint(
+        GOOD + "repos: {vault: 10.0.0.9}\n"
+    )
 
 
 def test_a_proxy_has_no_password_and_a_host_can_have_another() -> None:

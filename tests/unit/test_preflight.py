@@ -74,6 +74,7 @@ def fit(need: Needs, *, bare: bool = True, **more: object) -> Answers:
         installed={} if bare else {package: version or "1.0" for package, version in need.packages.items()},
         leftovers={},
         unit_files=(),
+        daemon_json=frozenset(),
         active=frozenset(),
         enforcing=False,
         swap=(),
@@ -146,6 +147,7 @@ def test_hosts_that_fit_have_no_findings(*, bare: bool) -> None:
         ("n1", {"installed": {"docker-ce": "20.10.24"}}, ("package", "error"), "docker-ce 20.10.24 has the files of docker"),
         ("m1", {"leftovers": {"/var/lib/etcd": ("/var/lib/etcd/default.etcd",)}}, ("data", "error"), "/var/lib/etcd/default.etcd, and etcd is not installed: a member"),
         ("n1", {"leftovers": {"/var/lib/docker": ("/var/lib/docker/overlay2",)}}, ("data", "warning"), "/var/lib/docker/overlay2, and docker is not installed: old"),
+        ("n1", {"daemon_json": frozenset({"storage-driver", "log-opts", "debug"})}, ("daemon-json", "error"), "log-opts, storage-driver: docker does not start"),
         ("n1", {"unit_files": ("/etc/systemd/system/kubelet.service",)}, ("unit-file", "error"), "/etc/systemd/system/kubelet.service"),
         ("n1", {"yum": Yum(124, {}, "")}, ("yum", "error"), "no answer in 60 s"),
         ("n1", {"yum": Yum(1, {}, "")}, ("yum", "error"), "it says nothing"),
@@ -170,6 +172,8 @@ def test_what_is_in_the_way_of_a_bare_host(
         {"on": "m1", "active": frozenset({"docker", "crio"})},
         {"on": "m1", "installed": {"docker-ce": "20.10.24"}},
         {"on": "m1", "leftovers": {"/var/lib/docker": ("/var/lib/docker/tmp",)}},
+        {"on": "m1", "daemon_json": frozenset({"storage-driver"})},
+        {"on": "n1", "daemon_json": frozenset({"debug", "insecure-registries"})},
         {"on": "n1", "cpus": 1},
         {"on": "n1", "disks": {"/var/lib/etcd": Disk("/", 1, 1)}},
         {"on": "n1", "disks": {"/usr": Disk("/", 40 * GIB, None)}},
@@ -513,6 +517,8 @@ pid 1290 haproxy.service
 pid 2044 $
 pid 2045 $
 unit-file /etc/systemd/system/etcd.service
+daemon-json insecure-registries
+daemon-json debug
 package kubernetes-client is not installed
 rpm docker-ce 20.10.24
 sync 92000 bytes (92 kB) copied, 0.0921731 s, 998 kB/s
@@ -577,6 +583,7 @@ def test_a_centos_7_hosts_answer_is_read() -> None:
             "/var/lib/docker": ("/var/lib/docker/image", "/var/lib/docker/overlay2"),
         },
         unit_files=("/etc/systemd/system/etcd.service",),
+        daemon_json=frozenset({"insecure-registries", "debug"}),
         active=frozenset({"firewalld"}),
         enforcing=True,
         swap=("/dev/dm-1 partition 2097148 0 -2",),

@@ -10,10 +10,10 @@ from rich.console import Console
 
 from k8s_installer.apply import Event, Run, State, apply
 from k8s_installer.inventory import Cluster, parse
-from k8s_installer.plan import Plan
+from k8s_installer.plan import Action, Change, Plan
 from k8s_installer.report import data, ending, progress, text, timing
 from k8s_installer.report.diff import flags, unified
-from k8s_installer.resources import File, Package
+from k8s_installer.resources import File, Kind, Missing, Package, Ref, Seen, SeenSetting, Setting
 from k8s_installer.rollback import failed_turns, undo
 from tests.unit.example import CONFIG, desired, hosts
 from tests.unit.test_plan import converged, planned, with_setting
@@ -74,6 +74,18 @@ def test_a_plan_reads_by_component_with_reasons() -> None:
     assert f"m1  ~ update {CONFIG}  (the content differs)" in shown
     assert f"m1  ↻ restart kube-apiserver  ({CONFIG} changes)" in shown
     assert shown.rstrip().endswith("Plan: 1 file to update, 1 restart, 1 health gate.")
+
+
+def test_names_of_hosts_are_shown_as_the_lines_that_they_are() -> None:
+    def change(name: str, before: Seen, value: str) -> Change:
+        return Change(Ref("m1", Kind.SETTING, name), Action.SET, "host", before, Setting(value), "a test")
+
+    grown = change("hosts-file", SeenSetting("10.0.0.1=m1"), "10.0.0.1=m1,10.0.0.2=n1")
+    assert unified(grown) == ["--- m1:/etc/hosts", "+++ m1:/etc/hosts", "@@ -1,0 +2 @@", "+10.0.0.2 n1"]
+    assert unified(change("hosts-file", Missing.ABSENT, "10.0.0.1=m1"))[2:] == ["@@ -0,0 +1 @@", "+10.0.0.1 m1"]
+    assert unified(change("swap", SeenSetting("on"), "off")) == []
+    shown = printed(*text.plan_lines(cluster(), Plan((grown,), ((),)), desired(), full=False))
+    assert "m1  ~ set hosts-file to 2 names  (a test)\n      --- m1:/etc/hosts" in shown
 
 
 def test_new_files_are_counted_and_shown_in_full_when_asked() -> None:

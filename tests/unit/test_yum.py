@@ -6,7 +6,24 @@ import pytest
 
 from k8s_installer.yum import TROUBLES, classify, hint
 
+NO_REPO = "Error: Failed to download metadata for repo 'lab': Cannot download repomd.xml: Cannot download repodata/repomd.xml: All mirrors were tried"
+ERRORS = "Errors during downloading metadata for repository 'lab':\n"
+# what yum prints on a lab's host (it is dnf 4 there), taken over as it was: tests/fleet/test_yum.py makes each happen
+ON_THE_LAB = [
+    ("locked", "RPM: error: can't create transaction lock on /var/lib/rpm/.rpm.lock (Resource temporarily unavailable)\nThe downloaded packages were saved in cache until the next successful transaction.\nYou can remove cached packages by executing 'yum clean packages'.\nError: Could not run transaction."),
+    ("locked", "Waiting for process with pid 263 to finish."),
+    ("disk", "[MIRROR] etcd-3.3.25-0.lab.el7.x86_64.rpm: Curl error (23): Failed writing received data to disk/application for http://10.77.0.1/etcd-3.3.25-0.lab.el7.x86_64.rpm [Failure writing output to destination]\nError: Error downloading packages:\n  etcd-3.3.25-0.lab.el7.x86_64: Download failed: Curl error (23): Failed writing received data to disk/application for http://10.77.0.1/etcd-3.3.25-0.lab.el7.x86_64.rpm [Failure writing output to destination]"),
+    ("damaged", f"{ERRORS}  - Downloading successful, but checksum doesn't match. Calculated: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855(sha256)  Expected: 2225a52d5f875b362a94b4f37d3a07fe39e0f61bb9ef9529c161ad9a3fba748e(sha256) \nError: Failed to download metadata for repo 'lab': Yum repo downloading error: Downloading error(s): repodata/2225a52d5f875b362a94b4f37d3a07fe39e0f61bb9ef9529c161ad9a3fba748e-primary.xml.gz - Cannot download, all mirrors were already tried without success"),
+    ("signature", "Package etcd-3.3.25-0.lab.el7.x86_64.rpm is not signed\nError: GPG check FAILED"),
+    ("name", f"{ERRORS}  - Curl error (6): Couldn't resolve host name for http://no-such-host.invalid/repodata/repomd.xml [Could not resolve host: no-such-host.invalid]\n{NO_REPO}"),
+    ("route", f"{ERRORS}  - Curl error (7): Couldn't connect to server for http://127.0.0.1:9/repodata/repomd.xml [Failed to connect to 127.0.0.1 port 9 after 0 ms: Couldn't connect to server]\n{NO_REPO}"),
+    ("metadata", f"{ERRORS}  - Status code: 404 for http://10.77.0.1/nosuch/repodata/repomd.xml (IP: 10.77.0.1)\n{NO_REPO}"),
+    ("unread", NO_REPO),  # with -q that is all
+    ("package", "No match for argument: kubernetes-master-9.9.9\nError: Unable to find a match: kubernetes-master-9.9.9"),
+]  # fmt: skip
 SAID = [
+    ("damaged", "repodata/repomd.xml: [Errno -1] Metadata file does not match checksum\nTrying other mirror."),
+    ("disk", 'http://mirror/docker-1.13.1.rpm: [Errno 14] curl#23 - "Failed writing body (0 != 1024)"'),
     ("locked", "Another app is currently holding the yum lock; waiting for it to exit..."),
     ("locked", "Existing lock /var/run/yum.pid: another copy is running as pid 4711."),
     ("locked", "yum is locked by process 4711 for 300 s: /usr/bin/python /usr/bin/yum -y update"),
@@ -35,7 +52,7 @@ SAID = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "words"), SAID)
+@pytest.mark.parametrize(("name", "words"), SAID + ON_THE_LAB)
 def test_what_yum_says_is_told_apart(name: str, words: str) -> None:
     found = classify(words)
     assert found is not None
@@ -44,7 +61,7 @@ def test_what_yum_says_is_told_apart(name: str, words: str) -> None:
 
 
 def test_every_kind_of_trouble_has_words_that_were_seen() -> None:
-    assert {trouble.name for trouble in TROUBLES} == {name for name, _ in SAID}
+    assert {trouble.name for trouble in TROUBLES} == {name for name, _ in SAID + ON_THE_LAB}
 
 
 def test_words_that_nobody_knows_get_no_hint() -> None:

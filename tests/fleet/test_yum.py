@@ -1,0 +1,78 @@
+"""What a real yum says when it fails, and what we make of it; the lab's is dnf 4, whose words are libcurl's and rpm's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from k8s_installer import yum
+from tests.fleet.conftest import Cluster, made_cluster, running_lab
+
+pytestmark = pytest.mark.fleet
+
+INSTALL = "yum clean all >/dev/null; timeout 60 yum -y install etcd"
+REPOS = "/etc/yum.repos.d/*.repo"
+
+
+def from_url(url: str) -> str:
+    """Install from a repository elsewhere."""
+    return f"sed -i 's#^baseurl=.*#baseurl={url}#' {REPOS}; {INSTALL}"
+
+
+def in_room(size: str) -> str:
+    """Install with little room for what is fetched."""
+    return (
+        f"yum clean all >/dev/null; mount -t tmpfs -o size={size} tmpfs /var/cache/dnf; timeout 60 yum -y install etcd"
+    )
+
+
+RPM_LOCKED = "f=open('/var/lib/rpm/.rpm.lock', 'r+'); fcntl.lockf(f, fcntl.LOCK_EX); print(flush=True); time.sleep(30)"
+TROUBLES = {
+    "package": "yum -y install kubernetes-master-9.9.9",
+    "route": from_url("http://127.0.0.1:9/"),
+    "route behind a gateway": f"ip route add unreachable 10.99.0.0/16; {from_url('http://10.99.0.1/')}",
+    "name": from_url("http://no-such-host.invalid/"),
+    "metadata": f"sed -i 's#^baseurl=.*#&nosuch/#' {REPOS}; {INSTALL}",
+    "signature": f"sed -i s/gpgcheck=0/gpgcheck=1/ {REPOS}; {INSTALL}",
+    "disk": in_room("1m"),
+    "damaged": in_room("16k"),
+    "locked": f'python3 -c "import fcntl, time; {RPM_LOCKED}" & sleep 1; {INSTALL}; kill $!',
+}
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with running_lab("tyum", "--masters", "1", "--nodes", "0") as lab:
+        made = made_cluster(lab, tmp_path_factory.mktemp("yum"))
+        made.inventory.write_text(made.text.replace("[etcd, master]", "[etcd, master, node]"))
+        yield made
+
+
+@pytest.fixture
+def host(bare: Cluster) -> Iterator[Cluster]:
+    """A host whose repositories, mounts and routes are as before behind the test."""
+    bare.on("m1", "cp -a /etc/yum.repos.d /root/repos")
+    yield bare
+    bare.on(
+        "m1",
+        "rm -rf /etc/yum.repos.d; mv /root/repos /etc/yum.repos.d; ip route del unreachable 10.99.0.0/16 2>&1; "
+        "umount /var/cache/dnf 2>&1; yum clean all >/dev/null; ! rpm -q etcd",
+    )
+
+
+@pytest.mark.parametrize("name", TROUBLES)
+def test_a_failure_of_the_real_yum_is_told_from_others(host: Cluster, name: str) -> None:
+    said = host.on("m1", f"{{ {TROUBLES[name]}; }} 2>&1; true")
+    found = yum.classify(said)
+    assert found is not None, said
+    assert found.name == name.partition(" ")[0], said
+
+
+def test_apply_says_what_to_do_and_puts_no_file_where_its_package_is_missing(host: Cluster) -> None:
+    host.on("m1", f"sed -i 's#^baseurl=.*#baseurl=http://127.0.0.1:9/#' {REPOS}; yum clean all >/dev/null")
+    done = host.run("apply", "--yes", "--no-preflight")
+    assert done.returncode == 1
+    assert "Error: Failed to download metadata for repo 'lab'" in done.stderr
+    assert "`yum makecache` on it says why" in " ".join(done.stderr.split())
+    assert host.on("m1", "rpm -qa 'etcd*' 'kubernetes*'; ls /etc/kubernetes | grep -v network; true") == ""
