@@ -12,7 +12,7 @@ from pathlib import Path
 from k8s_installer import pki, profiles
 from k8s_installer.desired import Wanted, desire
 from k8s_installer.render import Renderer
-from k8s_installer.resources import File, Gate, Large, Package, Setting, Unit
+from k8s_installer.resources import File, Gate, Gone, Large, Package, Setting, Unit
 from tests.unit.clusters import MODES, cluster
 
 FOLDER = Path(__file__).parent / "cases"
@@ -22,11 +22,12 @@ MORE = """
 repos: vault
 host_settings: {time: chrony, firewall: disable, proxy: {http: "http://10.0.0.9:3128", no_proxy: [10.0.0.7]}}
 """
+FLANNEL = ("one-master-two-nodes-flannel", "all-in-one-flannel")
 CASES = [
     (*mode, topology)
     for mode in [*((*mode, "") for mode in MODES), ("1.20.2", "tls", "tarball")]
     for topology in ("one-master-two-nodes", "all-in-one")
-] + [HOSTS]
+] + [HOSTS, ("1.5.2", "insecure", "", FLANNEL[1]), ("1.5.2", "tls", "", FLANNEL[0]), ("1.20.2", "tls", "", FLANNEL[0])]
 
 
 def folder_of(version: str, security: str, programs: str, topology: str) -> str:
@@ -38,7 +39,9 @@ def rendered(version: str, security: str, programs: str, topology: str) -> dict[
     """The files of a case, by their path below `FOLDER`."""
     case = folder_of(version, security, programs, topology)
     more = MORE if (version, security, programs, topology) == HOSTS else ""
-    lab = cluster(version, security, topology.removesuffix("-host"), more=more, programs=programs)
+    network = "flannel" if topology in FLANNEL else "routes"
+    hosts = topology.removesuffix("-host").removesuffix("-flannel")
+    lab = cluster(version, security, hosts, network=network, more=more, programs=programs)
     wanted = desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer())
     if more:
         wanted = {ref: item for ref, item in wanted.items() if item.component in ("host", "docker")}
@@ -63,6 +66,8 @@ def _described(item: Wanted) -> str:
         lines.append(f"  is the program {resource.sha256}")
     elif isinstance(resource, Setting):
         lines.append(f"  is {resource.value}")
+    elif isinstance(resource, Gone):
+        lines.append("  is gone")
     elif isinstance(resource, Package):
         lines.append(f"  version {resource.version or 'any'}")
     elif isinstance(resource, Unit):
