@@ -135,6 +135,14 @@ def test_routes_take_flannels_place_and_leave_nothing_of_it(cluster: Cluster) ->
         assert all("proto 75" in way for way in ways(cluster, host) if " via " in way)
 
 
+def test_rollback_brings_flannel_back(cluster: Cluster) -> None:
+    done = cluster.run("rollback", "--yes", text=routes(cluster))
+    assert done.returncode == 0, done.stderr
+    plan = cluster.run("plan", text=host_gw(cluster))
+    assert plan.returncode == 0, plan.stdout
+    assert cluster.run("apply", "--yes", "--no-preflight", "--no-verify", text=routes(cluster)).returncode == 0
+
+
 def test_flannel_takes_the_place_of_routes(cluster: Cluster) -> None:
     applied(cluster, cluster.text)
     for host in HOSTS:
