@@ -2,6 +2,7 @@
 
 from k8s_installer.inventory.cluster import (
     Cluster,
+    Flannel,
     Host,
     HostSettings,
     Images,
@@ -16,6 +17,7 @@ from k8s_installer.inventory.load import load, parse
 
 __all__ = [
     "Cluster",
+    "Flannel",
     "Host",
     "HostSettings",
     "Images",

@@ -98,6 +98,13 @@ class Tarball:
 
 
 @dataclass(frozen=True, slots=True)
+class Flannel:
+    """The overlay network: `vxlan` wraps packets between hosts, `host-gw` routes them on one layer-2 network."""
+
+    backend: str
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """One host, with the cluster's SSH options, settings and tuning merged in.
 
@@ -134,6 +141,7 @@ class Cluster:
 
     `repos` is the address below which CentOS 7's repositories are; empty where the hosts' own are used as they are.
     `programs` says where Kubernetes' own programs come from, packages or a tarball; None leaves it to the profile.
+    `flannel` is there where the network is flannel's.
     """
 
     name: str
@@ -150,6 +158,7 @@ class Cluster:
     folder: Path
     origin: Origin = field(compare=False, repr=False)
     repos: str = ""
+    flannel: Flannel | None = None
 
     def having(self, role: Role) -> tuple[Host, ...]:
         """The hosts of a role, in the inventory's order."""

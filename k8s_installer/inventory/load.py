@@ -16,6 +16,7 @@ from k8s_installer.inventory import topology
 from k8s_installer.inventory.cluster import (
     ArgValue,
     Cluster,
+    Flannel,
     Host,
     HostSettings,
     Images,
@@ -27,6 +28,7 @@ from k8s_installer.inventory.cluster import (
 )
 from k8s_installer.inventory.schema import (
     ComponentModel,
+    FlannelModel,
     HostModel,
     HostSettingsModel,
     InventoryModel,
@@ -95,6 +97,7 @@ def _cluster(model: InventoryModel, folder: Path, origin: Origin) -> Cluster:
         folder=folder,
         origin=origin,
         repos=model.repos,
+        flannel=_flannel(model),
     )
 
 
@@ -182,6 +185,11 @@ def _ssh(layers: list[SshModel], folder: Path) -> Ssh:
 
 def _tarball(model: TarballModel | None, folder: Path) -> Tarball | None:
     return None if model is None else Tarball(_path(model.path, folder), model.url, model.sha256)
+
+
+def _flannel(model: InventoryModel) -> Flannel | None:
+    said = model.cluster.flannel or FlannelModel()
+    return Flannel(said.backend) if model.cluster.network == "flannel" else None
 
 
 def _path(text: str | None, folder: Path) -> str | None:

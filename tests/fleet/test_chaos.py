@@ -76,7 +76,9 @@ def test_a_bootstrap_that_is_killed_at_step_after_step_converges(bare: Cluster) 
     wanted = wanted_sums(bare.inventory)
     before = sums(bare.inventory)
     kills = 0
-    while (done := killed_at(bare, FIRST_EVENT + 1 + lines * (kills % 3), bare.inventory)).returncode == -signal.SIGKILL:
+    while (
+        done := killed_at(bare, FIRST_EVENT + 1 + lines * (kills % 3), bare.inventory)
+    ).returncode == -signal.SIGKILL:
         kills += 1
         assert kills < TOO_MANY
         now = sums(bare.inventory)

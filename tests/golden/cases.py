@@ -12,7 +12,7 @@ from pathlib import Path
 from k8s_installer import pki, profiles
 from k8s_installer.desired import Wanted, desire
 from k8s_installer.render import Renderer
-from k8s_installer.resources import File, Gate, Large, Package, Setting, Unit
+from k8s_installer.resources import File, Gate, Gone, Large, Package, Setting, Unit
 from tests.unit.clusters import MODES, cluster
 
 FOLDER = Path(__file__).parent / "cases"
@@ -30,9 +30,10 @@ USUAL = [
     for topology in ("one-master-two-nodes", "all-in-one")
 ] + [HOSTS]
 NETWORKS = [
-    (version, security, programs, "all-in-one", "none")
+    (version, security, programs, "all-in-one", network)
+    for network in ("none", "flannel")
     for version, security, programs in [*((*mode, "") for mode in MODES), ("1.20.2", "tls", "tarball")]
-]
+] + [(version, "tls", "", "one-master-two-nodes", "flannel") for version in ("1.5.2", "1.20.2")]
 CASES: list[tuple[str, ...]] = [*USUAL, *NETWORKS]
 
 
@@ -78,6 +79,8 @@ def _described(item: Wanted) -> str:
         lines.append(f"  is the program {resource.sha256}")
     elif isinstance(resource, Setting):
         lines.append(f"  is {resource.value}")
+    elif isinstance(resource, Gone):
+        lines.append("  is gone")
     elif isinstance(resource, Package):
         lines.append(f"  version {resource.version or 'any'}")
     elif isinstance(resource, Unit):
