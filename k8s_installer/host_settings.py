@@ -9,6 +9,8 @@
 | `firewalld-source` | 10.244.0.0/16 | trusted, other | firewalld does not run: as wanted |
 | `yum-proxy` | | http://10.0.0.9:3128, none | no yum.conf: as wanted |
 | `user` | a user and its group | system | it is made |
+| `addons` | | a,b: those that were applied | one more than is wanted is taken out of the cluster |
+| `addon` | a manifest's name | its sum, none (see `addons.py`) | |
 
 Each is a state now and one from the next boot on: a value is one word where both are the same, else
 `A now, B at boot`. Scripts run by POSIX sh on CentOS 7; `$root` is empty but for tests.
@@ -19,9 +21,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from k8s_installer import addons
+
 SELINUX, SWAP, UNIT, USER = "selinux", "swap", "unit", "user"
 PORT, SOURCE = "firewalld-port", "firewalld-source"
 YUM_PROXY = "yum-proxy"
+ADDONS, ADDON = "addons", "addon"
 ON, OFF, OPEN, CLOSED, TRUSTED, OTHER, SYSTEM = "on", "off", "open", "closed", "trusted", "other", "system"
 _NONE = "absent"  # what a question says where the host has no such thing
 _MARKER = "#k8s-installer# "  # before the lines of fstab that we switched off
@@ -177,6 +182,8 @@ _SETTERS: Mapping[str, str] = {
     USER: _SET_USER,
     PORT: _SET_PORT,
     SOURCE: _SET_SOURCE,
+    ADDONS: addons.SET_NAMES,
+    ADDON: addons.SET,
 }
 
 
@@ -190,6 +197,10 @@ def questions(names: Iterable[str]) -> str:
     if PORT in subjects or SOURCE in subjects:
         ports, sources = subjects.get(PORT, []), subjects.get(SOURCE, [])
         parts.append(_ASK_FIREWALLD.format(ports=shlex.join(ports), sources=shlex.join(sources)))
+    if ADDONS in subjects:
+        parts.append(addons.ask_names(ADDONS))
+    if ADDON in subjects:
+        parts.append(addons.ask(ADDON, subjects[ADDON]))
     return "".join(parts)
 
 
@@ -215,6 +226,10 @@ def differs(name: str, seen: str | None, wanted: str) -> str:
     family, _, subject = name.partition(" ")
     if seen is None:
         return f"there is no user {subject}" if family == USER else ""
+    if family == ADDONS:
+        return addons.beyond(seen, wanted)
+    if family == ADDON:
+        return addons.differs(seen, wanted)
     (now, boot), (wanted_now, wanted_boot) = _states(seen), _states(wanted)
     if family == SELINUX and wanted == "permissive":
         now, boot = (state.replace("disabled", "permissive") for state in (now, boot))
@@ -227,6 +242,19 @@ def differs(name: str, seen: str | None, wanted: str) -> str:
         return reason
     until = "permissive" if wanted_now == "disabled" else "disabled"
     return f"{reason}; {until} until the host is rebooted"
+
+
+def words(name: str, wanted: str) -> str:
+    """What setting a setting does, for people."""
+    family, _, subject = name.partition(" ")
+    if family == ADDON:
+        return f"{'take out' if wanted == addons.NONE else 'apply'} addon {subject}"
+    return "take out addons" if family == ADDONS else f"set {name} to {wanted}"
+
+
+def one_way(name: str) -> bool:
+    """Whether a rollback cannot bring back what was there: the manifest of an addon that is gone is the user's."""
+    return name == ADDONS
 
 
 def setters(names: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ from itertools import groupby
 
 from rich.text import Text
 
+from k8s_installer import host_settings
 from k8s_installer.desired.model import Desired
 from k8s_installer.inventory import Cluster
 from k8s_installer.plan import Action, Change, Plan
@@ -81,7 +82,7 @@ def change_words(change: Change) -> str:
         version = f" {change.after.version}" if change.after.version else ""
         return f"{change.action} package {change.ref.name}{version}"
     if isinstance(change.after, Setting):
-        return f"set {change.ref.name} to {change.after.value}"
+        return host_settings.words(change.ref.name, change.after.value)
     if change.action is Action.RELOAD:
         return f"daemon-reload for {change.ref.name}"
     if change.action is Action.ATTRIBUTES:

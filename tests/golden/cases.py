@@ -7,6 +7,7 @@ gates and the whole order.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from k8s_installer import pki, profiles
@@ -22,11 +23,23 @@ MORE = """
 repos: vault
 host_settings: {time: chrony, firewall: disable, proxy: {http: "http://10.0.0.9:3128", no_proxy: [10.0.0.7]}}
 """
+# A cluster's DNS, by its program; of these cases only what it makes different is another one's.
+DNS = [
+    (version, security, "", f"one-master-two-nodes-{dns}")
+    for version, security, dns in (
+        ("1.5.2", "insecure", "kube-dns"),
+        ("1.5.2", "tls", "kube-dns"),
+        ("1.9.4", "tls", "coredns"),
+        ("1.9.4", "tls", "kube-dns"),
+        ("1.20.2", "tls", "coredns"),
+        ("1.20.2", "tls", "kube-dns"),
+    )
+]
 CASES = [
     (*mode, topology)
     for mode in [*((*mode, "") for mode in MODES), ("1.20.2", "tls", "tarball")]
     for topology in ("one-master-two-nodes", "all-in-one")
-] + [HOSTS]
+] + [HOSTS, *DNS]
 
 
 def folder_of(version: str, security: str, programs: str, topology: str) -> str:
@@ -38,10 +51,15 @@ def rendered(version: str, security: str, programs: str, topology: str) -> dict[
     """The files of a case, by their path below `FOLDER`."""
     case = folder_of(version, security, programs, topology)
     more = MORE if (version, security, programs, topology) == HOSTS else ""
-    lab = cluster(version, security, topology.removesuffix("-host"), more=more, programs=programs)
+    name, _, dns = topology.removesuffix("-host").partition("-nodes-")
+    lab = cluster(version, security, f"{name}-nodes" if dns else name, more=more, programs=programs)
+    lab = replace(lab, dns=dns or "none")
     wanted = desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer())
     if more:
         wanted = {ref: item for ref, item in wanted.items() if item.component in ("host", "docker")}
+    if dns:
+        of_dns = ("/addons/", "/kubelet", "/abac", "addon", "cluster DNS")
+        wanted = {ref: item for ref, item in wanted.items() if any(word in ref.name for word in of_dns)}
     result = {
         f"{case}/{ref.host}{ref.name}": item.resource.content
         for ref, item in wanted.items()
