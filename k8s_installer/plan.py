@@ -158,7 +158,7 @@ def _changes(wanted: Wanted, seen: Mapping[Ref, Seen], steps: Mapping[Ref, list[
         yield from _file(wanted, resource, found)
     elif isinstance(resource, Gone):
         if found is not Missing.ABSENT:
-            yield _change(wanted, found, Action.REMOVE, "the run before made it")
+            yield _change(wanted, found, Action.REMOVE, "nothing should be there")
     elif isinstance(resource, Setting):
         yield from _setting(wanted, resource, found)
     else:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from k8s_installer.apply import Run, State
 from k8s_installer.desired.model import Desired, Turn
 from k8s_installer.plan import Action, Change, Plan
-from k8s_installer.resources import File, Gate, Gone, Kept, Large, Ref, SeenFile, SeenSetting, Setting, Unit
+from k8s_installer.resources import File, Gate, Gone, Kept, Large, Missing, Ref, SeenFile, SeenSetting, Setting, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def undo(plan: Plan, run: Run, turn: Turn) -> Plan:
     written = [
         _inverse(change, change.after)
         for change, state in mine
-        if isinstance(change.after, File | Large | Setting) and state is State.DONE and change.reversible
+        if isinstance(change.after, File | Large | Gone | Setting) and state is State.DONE and change.reversible
     ]
     if not written or not any(change.action is Action.RESTART for change, _ in mine):
         return Plan((), ())
@@ -91,7 +91,7 @@ def _again(change: Change, action: Action, reason: str) -> Change:
     return Change(change.ref, action, change.component, change.before, change.after, reason, change.turn)
 
 
-def _inverse(change: Change, wanted: File | Large | Setting) -> Change:
+def _inverse(change: Change, wanted: File | Large | Gone | Setting) -> Change:
     if not isinstance(wanted, Setting):
         return _file_back(change, wanted)
     old = change.before.value if isinstance(change.before, SeenSetting) else wanted.value
@@ -99,11 +99,22 @@ def _inverse(change: Change, wanted: File | Large | Setting) -> Change:
     return Change(change.ref, Action.SET, change.component, now, Setting(old), "back to what it was", change.turn)
 
 
-def _file_back(change: Change, file: File | Large) -> Change:
+def _file_back(change: Change, file: File | Large | Gone) -> Change:
     before = change.before
+    if isinstance(file, Gone):
+        return _returned(change)
     now = SeenFile(file.sha256, file.mode, file.owner, file.group, 0.0)
     if not isinstance(before, SeenFile):
         return Change(change.ref, Action.REMOVE, change.component, now, Gone(), "it was made by this run", change.turn)
     old = Kept(before.sha256, before.mode, before.owner, before.group, file.secret)
     action = Action.ATTRIBUTES if change.action is Action.ATTRIBUTES else Action.RESTORE
     return Change(change.ref, action, change.component, now, old, "back to what was there", change.turn)
+
+
+def _returned(change: Change) -> Change:
+    """What brings a removed file back; nobody remembers whether it was secret, so it is."""
+    assert isinstance(change.before, SeenFile)  # noqa: S101 - what was not there is not removed
+    old = change.before
+    kept = Kept(old.sha256, old.mode, old.owner, old.group, secret=True)
+    reason = "back to what was there"
+    return Change(change.ref, Action.RESTORE, change.component, Missing.ABSENT, kept, reason, change.turn)

@@ -117,11 +117,7 @@ def _before_last_run(intent: Intent) -> Intent:
             change.action is Action.SET and (change.before is Missing.ABSENT or host_settings.one_way(change.ref.name))
         ):
             stderr().print(f"stays: {change.action} of {change.ref} cannot be undone", style="yellow", markup=False)
-    files = [
-        rollback.PastFile(change.ref, _kept(change))
-        for change in done
-        if change.ref.kind is Kind.FILE and change.action is not Action.REMOVE
-    ]
+    files = [rollback.PastFile(change.ref, _kept(change)) for change in done if change.ref.kind is Kind.FILE]
     values = [
         rollback.PastSetting(change.ref, change.before.value)
         for change in done

@@ -17,7 +17,7 @@ from k8s_installer.inventory import Cluster, Host, Role
 from k8s_installer.pki import Pki
 from k8s_installer.profiles import Component, GateSpec, Profile
 from k8s_installer.render import Renderer
-from k8s_installer.resources import Gate, Kind, Large, Package, Ref, Setting, Unit
+from k8s_installer.resources import Gate, Gone, Kind, Large, Package, Ref, Setting, Unit
 
 
 def desire(
@@ -36,7 +36,7 @@ def desire(
         raise InventoryError(findings)
     fitting = profile.fitting(cluster)
     source = Source.of(cluster, fitting, pki, renderer, programs)
-    fleet = Fleet.of(cluster, fitting)
+    fleet = Fleet.of(cluster, fitting, profile.components)
     result: dict[Ref, Wanted] = {}
     for host in cluster.hosts:
         # Components of one host may name the same package: the first one's reason stands.
@@ -52,18 +52,20 @@ class Fleet:
     """What is known of all hosts before any is looked at; it keeps the work linear in their number.
 
     `units`, `installed` and `final` are, by component: its units on every host, what must be there before they can
-    start (for components that others wait for in this way), and what says that it works on every host.
+    start (for components that others wait for in this way), and what says that it works on every host. `others` are
+    the units of other networks, which must not run.
     """
 
     layouts: Mapping[frozenset[Role], Layout]
+    others: Mapping[frozenset[Role], tuple[str, ...]]
     first_master: Host
     units: Mapping[str, tuple[Ref, ...]]
     installed: Mapping[str, tuple[Ref, ...]]
     final: Mapping[str, tuple[Ref, ...]]
 
     @classmethod
-    def of(cls, cluster: Cluster, profile: Profile) -> Fleet:
-        """The fleet of a cluster under a profile."""
+    def of(cls, cluster: Cluster, profile: Profile, known: Mapping[str, Component]) -> Fleet:
+        """The fleet of a cluster under what fits it of a profile, whose components are `known`."""
         components = profile.components
         hosts = {
             name: [host for host in cluster.hosts if component.roles & host.roles]
@@ -71,8 +73,10 @@ class Fleet:
         }
         layouts = {roles: Layout.of(cluster, profile, roles) for roles in {host.roles for host in cluster.hosts}}
         awaited = {other for component in components.values() for other in component.after.installed}
+        unfit = [component for name, component in known.items() if name not in components]
         return cls(
             layouts=layouts,
+            others={roles: tuple(item.unit for item in unfit if item.roles & roles) for roles in layouts},
             first_master=cluster.having(Role.MASTER)[0],
             units={name: tuple(_unit_ref(components[name], host) for host in hosts[name]) for name in components},
             installed={
@@ -94,7 +98,8 @@ def _host(source: Source, fleet: Fleet, host: Host) -> Iterator[Wanted]:
     layout = fleet.layouts[host.roles]
     named = layout.named(host.name)
     context = {**source.context, **of_host(host, fleet.first_master)}
-    own = host_itself(source, host, _ports(source, layout, host, context), _first_turn(host))
+    ports, others = _ports(source, layout, host, context), fleet.others[host.roles]
+    own = host_itself(source, host, ports, others, _first_turn(host))
     yield from own.wanted
     for name, component in layout.components.items():
         turn = _turn(component, host)
@@ -105,6 +110,9 @@ def _host(source: Source, fleet: Fleet, host: Host) -> Iterator[Wanted]:
         specs = layout.files[name]
         for path, file in files(source, name, specs, host, context).items():
             yield Wanted(named.files[path], file, name, named.after[path], specs[path].why, turn)
+        for path in layout.gone[name]:
+            because = f"It is for another network than {source.cluster.network}."
+            yield Wanted(named.files[path], Gone(), name, (), because, turn)
         if component.unit:
             yield _unit(fleet, host, name, named, own.ready, turn)
         previous: tuple[Ref, ...] = ()
@@ -116,11 +124,12 @@ def _host(source: Source, fleet: Fleet, host: Host) -> Iterator[Wanted]:
 
 def _ports(source: Source, layout: Layout, host: Host, context: Context) -> list[str]:
     """The ports on which other hosts reach what this one has."""
-    return [
+    ports = [
         source.text(port, context, host.name, where=f"{name} {source.profile.version}: ports")
         for name, component in layout.components.items()
         for port in component.ports
     ]
+    return [port for port in ports if port]
 
 
 def _requisites(
@@ -148,7 +157,12 @@ def _unit(fleet: Fleet, host: Host, name: str, named: Named, ready: tuple[Ref, .
         *layout.inputs(name, named),
         *(() if component.after.here else ready),  # the others of a host come after these
         *(ref for other in component.after.installed for ref in fleet.installed[other]),
-        *(ref for other in component.after.here for ref in _final(layout.components[other], host)),
+        *(
+            ref
+            for other in component.after.here
+            if other in layout.components
+            for ref in _final(layout.components[other], host)
+        ),
         *(ref for other in component.after.everywhere for ref in fleet.final[other]),
     ]
     return Wanted(_unit_ref(component, host), unit, name, tuple(dict.fromkeys(after)), component.why, turn)
@@ -176,6 +190,8 @@ def _gate(
         deadline=spec.deadline if tuned is None or tuned.deadline is None else tuned.deadline,
     )
     units = (_unit_ref(component, host),) if spec.after == "here" else fleet.units[name]
+    own = fleet.layouts[host.roles].components
+    units += tuple(_unit_ref(own[other], host) for other in spec.follows if other in own)
     there = fleet.layouts[asks.roles].requisites
     credentials = (Ref(asks.name, Kind.FILE, path) for path in (asked.ca, asked.cert, asked.key) if path in there)
     after = (*units, *credentials, *previous)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from itertools import chain
 
 from k8s_installer.errors import Finding, did_you_mean
 from k8s_installer.inventory import Cluster, Host
@@ -14,8 +15,8 @@ def check(cluster: Cluster, profile: Profile) -> list[Finding]:
 
     Deprecated flags are fine: they work. Flags of etcd and docker are not checked, whose lists we do not have.
     """
-    found = [*_security(cluster, profile), *_programs(cluster, profile), *_dns(cluster, profile)]
-    return sorted([*found, *_tuning(cluster, profile)])
+    found = [_security, _network, _programs, _dns]
+    return sorted([*chain.from_iterable(part(cluster, profile) for part in found), *_tuning(cluster, profile)])
 
 
 def _security(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
@@ -24,6 +25,12 @@ def _security(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
         message = f"security: {cluster.security} does not exist in Kubernetes {profile.version}: use {known}"
         # The mode may be the default and so have no line of its own; the version is what rules it out then.
         yield cluster.origin.finding(("cluster", "security"), message)
+
+
+def _network(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
+    if cluster.network == "flannel" and "flannel" not in profile.components:
+        message = f"network: the profile of Kubernetes {profile.version} has no flannel"
+        yield cluster.origin.finding(("cluster", "network"), message)
 
 
 def _programs(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
@@ -51,12 +58,17 @@ def _dns(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
 def _tuning(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
     """Walk what the file says, by path, for its lines; a merged `Tuning` does not know where it comes from."""
     hosts = {host.name: host for host in cluster.hosts}
+    message: tuple[str, str] | None
+    here = profile.fitting(cluster)
+    absent = profile.components.keys() - here.components.keys()
     for path in cluster.origin.lines:
         match path:
+            case ("components", name) | ("hosts", _, "components", name) if name in absent:
+                message = f"there is no {name} where the network is {cluster.network}", ""
             case ("components", name, kind, key):
                 message = _wrong(profile, name, kind, key)
             case ("hosts", host, "components", name):
-                message = _misplaced(profile, hosts[host], name)
+                message = _misplaced(here, hosts[host], name)
             case ("hosts", host, "components", name, kind, key):
                 message = _wrong(profile, name, kind, key)
             case _:

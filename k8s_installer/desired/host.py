@@ -32,13 +32,14 @@ class Itself:
         return tuple(item.ref for item in self.wanted if item.ref not in self.repos)
 
 
-def host_itself(source: Source, host: Host, ports: Iterable[str], turn: Turn) -> Itself:
+def host_itself(source: Source, host: Host, ports: Iterable[str], others: Iterable[str], turn: Turn) -> Itself:
     """The settings, the clock and the repositories of a host.
 
     Args:
         source: what files are made from.
         host: the host.
         ports: on which other hosts reach what it runs.
+        others: units of other networks than the cluster's.
         turn: whose turn all this belongs to.
     """
     repos = [_repos(source, host, turn)] if source.cluster.repos else []
@@ -48,7 +49,7 @@ def host_itself(source: Source, host: Host, ports: Iterable[str], turn: Turn) ->
     refs = tuple(item.ref for item in repos)
     settings = [
         Wanted(Ref(host.name, Kind.SETTING, name), Setting(value), COMPONENT, (), because, turn)
-        for name, value, because in _settings(source, host, ports)
+        for name, value, because in _settings(source, host, ports, others)
     ]
     return Itself((*repos, *settings, *_clock(host, refs, turn)), refs)
 
@@ -62,8 +63,12 @@ def _repos(source: Source, host: Host, turn: Turn) -> Wanted:
     return Wanted(Ref(host.name, Kind.FILE, REPOS), source.shared[REPOS], COMPONENT, (), because, turn)
 
 
-def _settings(source: Source, host: Host, ports: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+def _settings(
+    source: Source, host: Host, ports: Iterable[str], others: Iterable[str]
+) -> Iterator[tuple[str, str, str]]:
     """Names, values and reasons."""
+    for unit in others:
+        yield f"unit {unit}", "off", f"It is for another network than {source.cluster.network}."
     wanted = host.settings
     if wanted.selinux != "ignore":
         yield "selinux", wanted.selinux, "An enforcing SELinux keeps containers from the volumes of their pods."

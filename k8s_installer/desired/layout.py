@@ -18,13 +18,15 @@ Requisite = tuple[Kind, str]  # what brings a file's owner, or a first version o
 class Layout:
     """What a host with certain roles has.
 
-    `files` are those of each component whose conditions hold, `programs` its programs by path. `defined_by` are its
-    unit file and drop-ins, `reads` the paths that its process reads, its own and others', and `requisites` what must
-    be there before a path is written.
+    `files` are those of each component whose conditions hold, `gone` those of other networks, which must not be there,
+    `programs` its programs by path. `defined_by` are its unit file and drop-ins, `reads` the paths that its process
+    reads, its own and others' (of these two, what is gone counts, too: without it the unit is another), and
+    `requisites` what must be there before a path is written.
     """
 
     components: Mapping[str, Component]
     files: Mapping[str, Mapping[str, FileSpec]]
+    gone: Mapping[str, tuple[str, ...]]
     programs: Mapping[str, Mapping[str, str]]
     defined_by: Mapping[str, tuple[str, ...]]
     reads: Mapping[str, tuple[str, ...]]
@@ -34,28 +36,33 @@ class Layout:
     def of(cls, cluster: Cluster, profile: Profile, roles: frozenset[Role]) -> Layout:
         """The layout of a host with these roles in this cluster."""
         components = profile.on(roles)
-        files = {name: _files(cluster, component, roles) for name, component in components.items()}
+        fitting = {name: _fitting(cluster, component, roles) for name, component in components.items()}
+        files = {
+            name: {path: spec for path, spec in specs.items() if spec.network in (None, cluster.network)}
+            for name, specs in fitting.items()
+        }
+        gone = {name: tuple(path for path in specs if path not in files[name]) for name, specs in fitting.items()}
         programs = {
             name: {f"{BINARIES}/{program}": program for program in component.programs}
             for name, component in components.items()
         }
-        there = frozenset[str]().union(*files.values(), *programs.values())
+        there = frozenset[str]().union(*fitting.values(), *programs.values())
         defined_by = {
             name: tuple(path for path, spec in specs.items() if spec.used_by == "systemd")
-            for name, specs in files.items()
+            for name, specs in fitting.items()
         }
         reads = {
             name: tuple(programs[name])
-            + tuple(path for path, spec in files[name].items() if spec.used_by == "process")
+            + tuple(path for path, spec in fitting[name].items() if spec.used_by == "process")
             + tuple(path for path in component.reads if path in there)
             for name, component in components.items()
         }
         requisites: dict[str, dict[Requisite, None]] = {path: {} for path in there}
         for name, component in components.items():
-            for path in (*files[name], *reads[name]):
+            for path in (*fitting[name], *reads[name]):
                 requisites[path].update(dict.fromkeys(_requisites(component)))
         before = {path: tuple(names) for path, names in requisites.items()}
-        return cls(components, files, programs, defined_by, reads, before)
+        return cls(components, files, gone, programs, defined_by, reads, before)
 
     def named(self, host: str) -> Named:
         """The names of all that a host of this layout has."""
@@ -102,9 +109,10 @@ def _requisites(component: Component) -> list[Requisite]:
     return packages + [(Kind.SETTING, user(name)) for name in component.users]
 
 
-def _files(cluster: Cluster, component: Component, roles: frozenset[Role]) -> dict[str, FileSpec]:
+def _fitting(cluster: Cluster, component: Component, roles: frozenset[Role]) -> dict[str, FileSpec]:
+    """The files of a component that a host with these roles has, under its own network or another."""
     return {
         path: spec
         for path, spec in component.files.items()
-        if spec.roles & roles and spec.security in (None, cluster.security) and spec.network in (None, cluster.network)
+        if spec.roles & roles and spec.security in (None, cluster.security)
     }

@@ -3,6 +3,7 @@
 from k8s_installer.inventory.cluster import (
     Addon,
     Cluster,
+    Flannel,
     Host,
     HostSettings,
     Images,
@@ -18,6 +19,7 @@ from k8s_installer.inventory.load import load, parse
 __all__ = [
     "Addon",
     "Cluster",
+    "Flannel",
     "Host",
     "HostSettings",
     "Images",

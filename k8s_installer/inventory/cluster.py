@@ -91,6 +91,13 @@ class Tarball:
 
 
 @dataclass(frozen=True, slots=True)
+class Flannel:
+    """The overlay network: `vxlan` wraps packets between hosts, `host-gw` routes them on one layer-2 network."""
+
+    backend: str
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """One host, with the cluster's SSH options, settings and tuning merged in.
 
@@ -136,6 +143,7 @@ class Cluster:
 
     `repos` is the address below which CentOS 7's repositories are; empty where the hosts' own are used as they are.
     `programs` says where Kubernetes' own programs come from, packages or a tarball; None leaves it to the profile.
+    `flannel` is there where the network is flannel's.
     `outside_name` is a name outside the cluster that pods must be able to resolve; empty where nobody named one.
     """
 
@@ -153,6 +161,7 @@ class Cluster:
     folder: Path
     origin: Origin = field(compare=False, repr=False)
     repos: str = ""
+    flannel: Flannel | None = None
     dns: str = "none"
     outside_name: str = ""
     addons: tuple[Addon, ...] = ()

@@ -18,6 +18,7 @@ from k8s_installer.inventory.cluster import (
     Addon,
     ArgValue,
     Cluster,
+    Flannel,
     Host,
     HostSettings,
     Images,
@@ -29,6 +30,7 @@ from k8s_installer.inventory.cluster import (
 )
 from k8s_installer.inventory.schema import (
     ComponentModel,
+    FlannelModel,
     HostModel,
     HostSettingsModel,
     InventoryModel,
@@ -100,6 +102,7 @@ def _cluster(model: InventoryModel, folder: Path, origin: Origin, manifests: tup
         dns=model.cluster.dns,
         outside_name=model.cluster.outside_name or "",
         addons=manifests,
+        flannel=_flannel(model),
     )
 
 
@@ -162,6 +165,11 @@ def _ssh(layers: list[SshModel], folder: Path) -> Ssh:
 
 def _tarball(model: TarballModel | None, folder: Path) -> Tarball | None:
     return None if model is None else Tarball(_path(model.path, folder), model.url, model.sha256)
+
+
+def _flannel(model: InventoryModel) -> Flannel | None:
+    said = model.cluster.flannel or FlannelModel()
+    return Flannel(said.backend) if model.cluster.network == "flannel" else None
 
 
 def _path(text: str | None, folder: Path) -> str | None:

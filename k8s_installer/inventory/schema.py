@@ -101,7 +101,7 @@ Scalar = str | int | float | bool
 Arg = Annotated[Scalar | list[Scalar] | None, BeforeValidator(_word)]
 ComponentName = Literal[
     "kubernetes", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler",
-    "docker", "kubelet", "kube-proxy",
+    "docker", "kubelet", "kube-proxy", "flannel",
 ]  # fmt: skip
 
 
@@ -123,6 +123,12 @@ class TarballModel(_Model):
         return self
 
 
+class FlannelModel(_Model):
+    """`cluster.flannel:`; what is left out, or all of it, is as here."""
+
+    backend: Literal["vxlan", "host-gw"] = "vxlan"
+
+
 class ClusterModel(_Model):
     """`cluster:`"""  # noqa: D415 - the key itself
 
@@ -131,7 +137,8 @@ class ClusterModel(_Model):
     pod_cidr: IPv4Network = IPv4Network("10.244.0.0/16")
     service_cidr: IPv4Network = IPv4Network("10.254.0.0/16")
     dns_domain: Domain = "cluster.local"
-    network: Literal["routes", "none"] = "routes"
+    network: Literal["routes", "flannel", "none"] = "routes"
+    flannel: FlannelModel | None = None
     security: Literal["tls", "insecure"] = "tls"
     dns: Literal["coredns", "kube-dns", "none"] = "none"
     outside_name: Domain | None = None

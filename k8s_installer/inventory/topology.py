@@ -12,6 +12,7 @@ from k8s_installer.inventory.schema import HostModel, InventoryModel
 SMALLEST = 28  # of a network: the first addresses of each have uses of their own
 LARGEST_SERVICES = 12  # the apiserver refuses a wider service_cidr
 NODE_NAME = 52  # a node's certificate is for system:node:NAME, and X.509 has room for 64 characters
+FLANNEL_PREFIX = 22  # flannel wants room for four subnets
 NODE_PREFIX = 24  # each node's docker hands out a /24: 254 pods, above the kubelet's default limit of 110
 
 
@@ -22,6 +23,7 @@ def findings(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
     yield from _networks(model, origin)
     if model.cluster.network == "routes":
         yield from _subnets(model, origin)
+    yield from _flannel(model, origin)
 
 
 def pod_subnets(model: InventoryModel) -> dict[str, IPv4Network]:
@@ -131,6 +133,29 @@ def _subnets(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
     for name, owner in _overlapping(claimed):
         path = ("hosts", name, "pod_subnet")
         yield origin.finding(path, f"host {name}: pod_subnet {claimed[name]} overlaps that of {owner}")
+
+
+def _flannel(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
+    """What flannel's own way of handing out subnets asks of the networks, or that there is no flannel."""
+    if model.cluster.network != "flannel":
+        if model.cluster.flannel is not None:
+            message = f"cluster.flannel: the network is {model.cluster.network}"
+            yield origin.finding(("cluster", "flannel"), message, "say network: flannel, or leave it out")
+        return
+    pods = model.cluster.pod_cidr
+    takers = sum(bool({Role.MASTER, Role.NODE} & {*host.roles}) for host in model.hosts.values())
+    room = 2 ** (NODE_PREFIX - pods.prefixlen) - 1 if pods.prefixlen <= FLANNEL_PREFIX else 0
+    if room < takers:
+        yield origin.finding(
+            ("cluster", "pod_cidr"),
+            f"pod_cidr {pods} is too small: flannel gives each of {takers} masters and nodes a /{NODE_PREFIX}, and the"
+            " first is nobody's",
+            f"give it a /{min(FLANNEL_PREFIX, NODE_PREFIX - takers.bit_length())}",
+        )
+    for name, host in model.hosts.items():
+        if host.pod_subnet is not None:
+            message = f"host {name}: flannel chooses the subnets itself"
+            yield origin.finding(("hosts", name, "pod_subnet"), message, "leave pod_subnet out")
 
 
 def _overlapping(subnets: Mapping[str, IPv4Network]) -> Iterator[tuple[str, str]]:

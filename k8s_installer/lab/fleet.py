@@ -14,7 +14,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from k8s_installer.errors import LabError
-from k8s_installer.lab import base, cgroups, debian, hosts, images, inventory, machine, network, programs, rpms, state
+from k8s_installer.lab import (
+    base,
+    cgroups,
+    debian,
+    gomodules,
+    hosts,
+    images,
+    inventory,
+    machine,
+    network,
+    programs,
+    rpms,
+    state,
+)
 from k8s_installer.lab.artifacts import locked
 from k8s_installer.lab.commands import Say, run
 from k8s_installer.lab.processes import Process, alive, detach, kill, wait_gone
@@ -180,7 +193,9 @@ def _make_artifacts(cache: Path, shape: Shape, say: Say) -> Made:
         root = pool.submit(base.base, cache, say)
         pictures = pool.submit(images.images, cache, say)
         files, contents = compiled.result()
-        packages = rpms.repository(cache, shape.version, files, contents, third_party.result(), say)
+        # behind the long one: each compiler alone has work for all processors
+        overlay = gomodules.flannel(cache, say)
+        packages = rpms.repository(cache, shape.version, files, contents, third_party.result(), overlay, say)
         return Made(root.result(), packages, pictures.result())
 
 

@@ -43,7 +43,8 @@ def coredns(cache: Path, say: Say) -> Path:
 def flannel(cache: Path, say: Say) -> Path:
     """Return the artefact's folder, which holds `flanneld`, a static program, and upstream's `mk-docker-opts.sh`.
 
-    It is upstream's main package, with the backends `vxlan` and `host-gw` alone.
+    It is upstream's main package, with the backends `vxlan` and `host-gw` alone. Not one of before 0.21: those list the
+    leases in etcd and watch from the next moment on, so that hosts that start together may miss each other's.
 
     Raises:
         LabError: the module cannot be fetched, is not as expected, or the compiler failed.
@@ -58,7 +59,7 @@ def flannel(cache: Path, say: Say) -> Path:
         shutil.copytree(json.loads(told)["Dir"], tree)
         main = tree / "main.go"
         main.write_text(only_backends(main.read_text(encoding="utf-8"), _BACKENDS), encoding="utf-8")
-        _compile(tree, out / "flanneld", f" -X {_FLANNEL}/version.Version={version}", env)
+        _compile(tree, out / "flanneld", f" -X {_FLANNEL}/pkg/version.Version={version}", env)
         shutil.copy(tree / "dist/mk-docker-opts.sh", out)
 
     return _built(cache, "flannel", _BACKENDS, say, make)
@@ -119,7 +120,7 @@ def only_backends(main: str, names: tuple[str, ...]) -> str:
     Raises:
         LabError: it does not import one of them: upstream's file has changed.
     """
-    line = re.compile(rf'^\t_ "{re.escape(_FLANNEL)}/backend/(\w+)"\n', re.MULTILINE)
+    line = re.compile(rf'^\t_ "{re.escape(_FLANNEL)}/pkg/backend/(\w+)"\n', re.MULTILINE)
     there = line.findall(main)
     if lost := [name for name in names if name not in there]:
         raise LabError(f"flannel's main.go imports no backend {', '.join(lost)}")

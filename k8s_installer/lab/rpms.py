@@ -1,7 +1,7 @@
 """RPMs laid out as those of CentOS 7 extras, and the yum repository of them.
 
 The spec files and the configuration files and units that they pack are in `data/rpms`; the programs are
-Debian's (etcd, docker, containerd, runc) and those of `programs`.
+Debian's (etcd, docker, containerd, runc) and those of `programs` and `gomodules`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from k8s_installer.lab.artifacts import artifact, data_folder, digest_of_files
 from k8s_installer.lab.commands import Say, run
 
 TOOLS = ("rpm", "createrepo-c")
+SPECS = ("kubernetes", "docker", "etcd", "flannel")
 # etcd comes from bullseye: 3.3.25 behaves as CentOS 7's 3.3.11 does (see etcd.spec)
 _PAYLOAD = (
     "etcd-server/bullseye",
@@ -45,7 +46,13 @@ def payload(cache: Path, say: Say) -> Path:
 
 
 def repository(
-    cache: Path, version: str, programs: Mapping[str, Path], contents: list[str], third_party: Path, say: Say
+    cache: Path,
+    version: str,
+    programs: Mapping[str, Path],
+    contents: list[str],
+    third_party: Path,
+    flannel: Path,
+    say: Say,
 ) -> Path:
     """Return the artefact that is the yum repository for one Kubernetes version.
 
@@ -55,6 +62,7 @@ def repository(
         programs: the file of each Kubernetes program.
         contents: the words that identify the programs' content.
         third_party: the folder that `payload` returned.
+        flannel: the folder that `gomodules.flannel` returned.
         say: receives progress.
 
     Raises:
@@ -63,18 +71,20 @@ def repository(
     specs = data_folder() / "rpms"
 
     def make(out: Path) -> None:
-        say(f"packing the RPMs of Kubernetes {version}, etcd and docker")
+        say(f"packing the RPMs of Kubernetes {version}, etcd, docker and flannel")
         macros = {
             "lab_files": str(specs),
             "lab_payload": str(third_party),
+            "lab_flannel": str(flannel),
             "kube_version": version,
             **{name.replace("-", "_"): str(path) for name, path in programs.items()},
         }
         with ThreadPoolExecutor(max_workers=2) as pool:
-            list(pool.map(lambda name: build(specs / f"{name}.spec", out, macros), ("kubernetes", "docker", "etcd")))
+            list(pool.map(lambda name: build(specs / f"{name}.spec", out, macros), SPECS))
         run(["createrepo_c", "--quiet", out])
 
-    return artifact(cache, f"rpms-{version}", ["1", version, third_party.name, *contents, digest_of_files(specs)], make)
+    inputs = ["1", version, third_party.name, flannel.name, *contents, digest_of_files(specs)]
+    return artifact(cache, f"rpms-{version}", inputs, make)
 
 
 def build(spec: Path, out: Path, macros: Mapping[str, str]) -> None:

@@ -61,6 +61,8 @@ def leaves(cluster: Cluster) -> dict[str, Leaf]:
         "scheduler": Leaf("ca", "system:kube-scheduler", client=True, names=_LOCAL),
         "proxy": Leaf("ca", "system:kube-proxy", client=True),
     }
+    if cluster.network == "flannel":
+        result["flannel-etcd-client"] = Leaf("etcd-ca", "flannel", client=True)
     service = "kubernetes.default.svc"
     inside = (
         "kubernetes",

@@ -21,7 +21,7 @@ from k8s_installer.preflight.tables import CHECKS
 _ORDER = {name: number for number, name in enumerate(CHECKS)}
 _NAMED = 5  # hosts that are named in a sentence; the rest is counted
 _WORDS = 200  # characters of what a program said
-_DOCKER_BRIDGE = "docker0"  # it has a part of the pod network: the inventory gave it that
+_OF_PODS = frozenset({"docker0", "flannel.1"})  # they have a part of the pod network: an install gave them that
 _SHELL_STATUS_TIMED_OUT = frozenset({124, 137})
 
 
@@ -276,7 +276,7 @@ _EACH: Sequence[Callable[[_Host], Iterator[Finding]]] = (
 def _overlaps(cluster: Cluster, host: _Host) -> Iterator[Finding]:
     for name, interface in host.answers.networks:
         for key, cidr in (("pod_cidr", cluster.pod_cidr), ("service_cidr", cluster.service_cidr)):
-            if host.missing and name != _DOCKER_BRIDGE and interface.network.overlaps(cidr):
+            if host.missing and name not in _OF_PODS and interface.network.overlaps(cidr):
                 yield host.error("overlap", f"{name} is in {interface.network}, {key} is {cidr}")
 
 

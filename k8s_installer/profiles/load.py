@@ -100,9 +100,9 @@ def _wrong(profile: Profile, version: str) -> Iterator[str]:
     if profile.version != version:
         yield f"version: is {profile.version}, and the file's name says {version}"
     for name, component in profile.components.items():
-        for other in (*component.after.here, *component.after.everywhere, *component.after.installed):
+        for key, other in _others(component):
             if other not in profile.components:
-                yield f"components.{name}.after: there is no component {other}"
+                yield f"components.{name}.{key}: there is no component {other}"
         for program in _programs(name, component):
             if program not in profile.known_flags:
                 yield f"components.{name}: the flags of {program} are not in flags/{version}.json"
@@ -110,6 +110,15 @@ def _wrong(profile: Profile, version: str) -> Iterator[str]:
         for flag in {**sets.always, **sets.tls, **sets.insecure, **sets.routes}:
             if known is not None and flag not in known:
                 yield f"components.{name}.flags: {name} has no flag {flag} in Kubernetes {version}"
+
+
+def _others(component: Component) -> Iterator[tuple[str, str]]:
+    """The components that one names, each with the key under which it does."""
+    for other in (*component.after.here, *component.after.everywhere, *component.after.installed):
+        yield "after", other
+    for gate in component.gates:
+        for other in gate.follows:
+            yield "gates.follows", other
 
 
 def _programs(name: str, component: Component) -> Iterable[str]:

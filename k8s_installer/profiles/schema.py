@@ -5,7 +5,7 @@ Every string that holds `{{` is a Jinja template; docs/adding-a-version.md lists
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -16,7 +16,7 @@ from k8s_installer.resources import Check
 
 Scalar = str | int | float | bool
 FlagValue = Scalar | tuple[Scalar, ...]
-Network = Literal["routes", "none"]
+Network = Literal["routes", "flannel", "none"]
 Security = Literal["tls", "insecure"]
 Programs = Literal["packages", "tarball"]  # where the server programs come from
 REST = "*"  # in a list of flags: every flag that no other variable names
@@ -78,7 +78,7 @@ class GateSpec(_Model):
 
     `after: everywhere` waits until the component's units run on every host (a quorum needs its members).
     The name of a gate asked on its own host is plain text, other gates may use `{{`. `security` is a condition;
-    None is always.
+    None is always. `follows` are components of the same host whose restart systemd makes a restart of this one.
     """
 
     name: str
@@ -88,6 +88,7 @@ class GateSpec(_Model):
     asked_from: Literal["own-host", "first-master"] = "own-host"
     after: Literal["here", "everywhere"] = "here"
     security: Security | None = None
+    follows: tuple[str, ...] = ()
     tls: Endpoint
     insecure: Endpoint | None = None
 
@@ -102,6 +103,11 @@ class After(_Model):
     here: tuple[str, ...] = ()
     everywhere: tuple[str, ...] = ()
     installed: tuple[str, ...] = ()
+
+    def among(self, there: Collection[str]) -> After:
+        """What is left of it in a cluster that has these components alone."""
+        kept = {kind: tuple(name for name in names if name in there) for kind, names in self}
+        return self.model_copy(update=kept)
 
 
 class FlagSets(_Model):
@@ -125,10 +131,12 @@ class Component(_Model):
     `programs` are the names of its server programs in upstream's tarball. Where they come from there, they are put
     into /usr/bin, `needs` and `users` (system users of the same name as their group) take the place of `packages`,
     which bring all of that otherwise. A component without `programs` has its `packages` in both cases.
+    `network` is a condition, as of a file: others may come `after` a component that the cluster does not have.
     """
 
     why: str
     roles: frozenset[Role]
+    network: Network | None = None
     unit: str = ""
     packages: Mapping[str, str] = {}
     programs: tuple[str, ...] = ()
@@ -188,19 +196,16 @@ class Profile(_Model):
         return cluster.programs or self.programs[0]
 
     def fitting(self, cluster: Cluster) -> Profile:
-        """The profile with what fits a cluster's security mode and the source of its programs alone."""
+        """The profile with what fits a cluster's network, its security mode and the source of its programs alone."""
         source = self.source(cluster)
-        return self.model_copy(
-            update={
-                "components": {
-                    name: _fitting(component, source, cluster.security) for name, component in self.components.items()
-                }
-            }
-        )
+        there = {name: item for name, item in self.components.items() if item.network in (None, cluster.network)}
+        fitting = {name: _fitting(item, source, cluster.security, there) for name, item in there.items()}
+        return self.model_copy(update={"components": fitting})
 
 
-def _fitting(component: Component, source: str, security: str) -> Component:
+def _fitting(component: Component, source: str, security: str, there: Collection[str]) -> Component:
     fitting: dict[str, object] = {
+        "after": component.after.among(there),
         "gates": tuple(gate for gate in component.gates if gate.security in (None, security)),
         "files": {path: spec for path, spec in component.files.items() if spec.programs in (None, source)},
     }

@@ -23,6 +23,7 @@ _HEAL_SECONDS = 60.0
 _STOP_SECONDS = 60.0
 _REMOVE_SECONDS = 90.0
 _HTTP_NOT_FOUND = 404
+_DOCKER = "docker://"
 
 MAKE = "a namespace with its service account"
 SERVICE = "a Service gets its address"
@@ -31,6 +32,8 @@ LABEL = "an object is found by a changed label"
 RUN = "the pods run"
 SPREAD = "the pods run on different nodes"
 REACH = "every pod answers through the Service on every node"
+NODE_PORT = "every pod answers on a port of every node"
+ACROSS = "pods reach pods on other nodes"
 PROXY = "every pod answers through the API server"
 HEAL = "a deleted pod is replaced"
 DROP = "a pod that loses its label leaves the Service"
@@ -62,6 +65,8 @@ def workload(
         series.check(RUN, run.await_pods, needs=(CONTROLLER,))
         series.check(SPREAD, run.see_spread, needs=(RUN,))
         series.check(REACH, run.reach_from_nodes, needs=(RUN,))
+        series.check(NODE_PORT, run.reach_node_ports, needs=(REACH,))
+        series.check(ACROSS, run.reach_each_other, needs=(SPREAD,))
         series.check(PROXY, run.reach_through_api, needs=(RUN,))
         series.check(HEAL, run.delete_a_pod, needs=(RUN,))
         series.check(DROP, run.relabel_a_pod, needs=(REACH, HEAL))
@@ -136,6 +141,38 @@ class _Workload:
     def reach_from_nodes(self) -> str:
         names = [pod.name for pod in self._pods()]
         return self._everywhere(lambda host: reach.all_heard(host, self._url(), names, Deadline(_ROUTE_SECONDS)))
+
+    def reach_node_ports(self) -> str:
+        """Every node asks the next one: with all of them every port is asked, and most from another host."""
+        names = [pod.name for pod in self._pods()]
+        port = self._read(self._path(f"services/{NAME}")).json["spec"]["ports"][0]["nodePort"]
+        nodes = self.cluster.having(Role.NODE)
+        following = {node.name: other.address for node, other in zip(nodes, (*nodes[1:], nodes[0]), strict=True)}
+
+        def ask(host: Transport) -> str:
+            return reach.all_heard(host, f"http://{following[host.host]}:{port}/", names, Deadline(_ROUTE_SECONDS))
+
+        return f"{port}, {self._everywhere(ask)}"
+
+    def reach_each_other(self) -> str:
+        """A pod of every node that has one asks a pod of the next."""
+        here = {pod.node: pod for pod in self._pods()}
+        pods = tuple(here.values())
+        foreign = [pod.name for pod in pods if not pod.container.startswith(_DOCKER)]
+        if foreign:
+            raise Skip(f"{foreign[0]} is no container of docker's")
+        following = dict(zip(here, (*pods[1:], pods[0]), strict=True))
+
+        def ask(host: Transport) -> str:
+            other, container = following[host.host], here[host.host].container.removeprefix(_DOCKER)
+            url = f"http://{other.ip}:{objects.PORT}/"
+            return reach.all_heard(host, url, [other.name], Deadline(_ROUTE_SECONDS), container=container)
+
+        wrong = reach.from_everywhere(list(here), self.transports, ask)
+        if wrong:
+            look = tuple(f"on {host}: ip route; ip -d link" for host in wrong)
+            raise Failure("; ".join(f"{here[host].name} on {host}: {words}" for host, words in wrong.items()), look)
+        return ", ".join(f"{pod.name} on {node} reaches {following[node].name}" for node, pod in here.items())
 
     def reach_through_api(self) -> str:
         missing = {pod.name for pod in self._pods()}

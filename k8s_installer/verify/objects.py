@@ -23,12 +23,13 @@ def namespace(name: str) -> Json:
 
 
 def service() -> Json:
-    """The Service: every pod of the run that has the label `serving`."""
+    """The Service: every pod of the run that has the label `serving`, on an address and on a port of every node."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": NAME, "labels": {RUN: NAME}},
         "spec": {
+            "type": "NodePort",
             "selector": {RUN: NAME, SERVING: "yes"},
             "ports": [{"protocol": "TCP", "port": PORT, "targetPort": PORT}],
         },
@@ -67,7 +68,10 @@ def delete_at_once() -> Json:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod as the API shows it; `ready` is False from the moment it is being deleted."""
+    """A pod as the API shows it; `ready` is False from the moment it is being deleted.
+
+    `container` is its container as the kubelet names it, `docker://ID`.
+    """
 
     name: str
     uid: str
@@ -76,6 +80,7 @@ class Pod:
     ready: bool
     deleting: bool
     state: str
+    container: str = ""
 
 
 def pods(answer: Json) -> tuple[Pod, ...]:
@@ -94,6 +99,7 @@ def _pod(item: Json) -> Pod:
         ip=status.get("podIP") or "",
         ready=running and not deleting,
         deleting=deleting,
+        container=next((one.get("containerID") or "" for one in status.get("containerStatuses") or []), ""),
         state="being deleted" if deleting else ", ".join([status.get("phase") or "Unknown", *_troubles(status)]),
     )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from k8s_installer import pki, profiles
 from k8s_installer.desired import Wanted, desire
 from k8s_installer.render import Renderer
-from k8s_installer.resources import File, Gate, Large, Package, Setting, Unit
+from k8s_installer.resources import File, Gate, Gone, Large, Package, Setting, Unit
 from tests.unit.clusters import MODES, cluster
 
 FOLDER = Path(__file__).parent / "cases"
@@ -35,11 +35,18 @@ DNS = [
         ("1.20.2", "tls", "kube-dns"),
     )
 ]
+FLANNEL = ("one-master-two-nodes-flannel", "all-in-one-flannel")
 CASES = [
     (*mode, topology)
     for mode in [*((*mode, "") for mode in MODES), ("1.20.2", "tls", "tarball")]
     for topology in ("one-master-two-nodes", "all-in-one")
-] + [HOSTS, *DNS]
+] + [
+    HOSTS,
+    ("1.5.2", "insecure", "", FLANNEL[1]),
+    ("1.5.2", "tls", "", FLANNEL[0]),
+    ("1.20.2", "tls", "", FLANNEL[0]),
+    *DNS,
+]
 
 
 def folder_of(version: str, security: str, programs: str, topology: str) -> str:
@@ -51,8 +58,10 @@ def rendered(version: str, security: str, programs: str, topology: str) -> dict[
     """The files of a case, by their path below `FOLDER`."""
     case = folder_of(version, security, programs, topology)
     more = MORE if (version, security, programs, topology) == HOSTS else ""
-    name, _, dns = topology.removesuffix("-host").partition("-nodes-")
-    lab = cluster(version, security, f"{name}-nodes" if dns else name, more=more, programs=programs)
+    network = "flannel" if topology in FLANNEL else "routes"
+    name, _, dns = topology.removesuffix("-host").removesuffix("-flannel").partition("-nodes-")
+    hosts = f"{name}-nodes" if dns else name
+    lab = cluster(version, security, hosts, network=network, more=more, programs=programs)
     lab = replace(lab, dns=dns or "none")
     wanted = desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer())
     if more:
@@ -81,6 +90,8 @@ def _described(item: Wanted) -> str:
         lines.append(f"  is the program {resource.sha256}")
     elif isinstance(resource, Setting):
         lines.append(f"  is {resource.value}")
+    elif isinstance(resource, Gone):
+        lines.append("  is gone")
     elif isinstance(resource, Package):
         lines.append(f"  version {resource.version or 'any'}")
     elif isinstance(resource, Unit):

@@ -12,7 +12,20 @@ from k8s_installer.inventory import Cluster, Role
 from k8s_installer.pki import Pki
 from k8s_installer.plan import Action, make_plan
 from k8s_installer.render import Renderer
-from k8s_installer.resources import Check, File, Gate, Kind, Large, Package, Ref, Setting, Unit
+from k8s_installer.resources import (
+    Check,
+    File,
+    Gate,
+    Gone,
+    Kind,
+    Large,
+    Missing,
+    Package,
+    Ref,
+    SeenSetting,
+    Setting,
+    Unit,
+)
 from tests.unit.clusters import MODES, TOPOLOGIES, cluster
 from tests.unit.test_growth import well
 
@@ -291,7 +304,8 @@ def test_the_list_of_routes_names_every_node_and_is_absent_without_routes() -> N
     lines = file(desired(cluster()), "m1", "/etc/kubernetes/network/routes").content.decode().splitlines()
     assert lines[2:] == ["10.244.0.0/24 10.77.0.21 n1", "10.244.1.0/24 10.77.0.22 n2"]
     without = desired(cluster(network="none"))
-    assert [ref for ref in without if "route" in ref.name or "masquerade" in ref.name] == []
+    of_routes = [item for ref, item in without.items() if "route" in ref.name or "masquerade" in ref.name]
+    assert {item.resource for item in of_routes} == {Gone()}  # what an edit leaves behind goes
     assert file(without, "n1", "/etc/sysconfig/docker-network").content.endswith(b'DOCKER_NETWORK_OPTIONS=""\n')
 
 
@@ -402,7 +416,7 @@ def settings_of(lab: Cluster, host: str) -> dict[str, str]:
     return {
         ref.name: item.resource.value
         for ref, item in desired(lab).items()
-        if ref.host == host and isinstance(item.resource, Setting)
+        if ref.host == host and isinstance(item.resource, Setting) and "flannel" not in ref.name
     }
 
 
@@ -443,3 +457,69 @@ def test_a_hosts_own_things_come_before_all_its_services() -> None:
         assert wanted[repo].turn.group == (
             "etcd" if "etcd" in host.roles else "masters" if "master" in host.roles else "nodes"
         )
+
+
+def test_flannel_comes_between_etcd_and_docker_on_every_host_with_pods_or_ways_to_them() -> None:
+    wanted = desired(cluster(network="flannel"))
+    order = list(ordered(wanted, {ref: item.after for ref, item in wanted.items()}))
+
+    def place(host: str, kind: Kind, name: str) -> int:
+        return order.index(Ref(host, kind, name))
+
+    assert place("m1", Kind.GATE, "etcd is healthy") < place("m1", Kind.UNIT, "flannel-network")
+    for host in ("m1", "n1", "n2"):
+        assert place("m1", Kind.UNIT, "flannel-network") < place(host, Kind.UNIT, "flanneld")
+    assert place("n1", Kind.UNIT, "flanneld") < place("n1", Kind.UNIT, "docker")
+    assert Ref("n1", Kind.UNIT, "docker") in wanted[Ref("n1", Kind.GATE, "kubelet is healthy")].after
+    assert not [ref for ref, item in wanted.items() if "flannel" in ref.name and isinstance(item.resource, Gone)]
+
+
+def test_flannel_asks_etcd_as_the_cluster_speaks_to_it() -> None:
+    def said(security: str) -> str:
+        wanted = desired(cluster("1.5.2", security, network="flannel"))
+        return file(wanted, "n1", "/etc/sysconfig/flanneld").content.decode()
+
+    assert 'FLANNEL_ETCD_ENDPOINTS="https://10.77.0.11:2379"' in said("tls")
+    assert "--etcd-keyfile=/etc/flannel/pki/flannel.key" in said("tls")
+    assert 'FLANNEL_ETCD_ENDPOINTS="http://10.77.0.11:2379"' in said("insecure")
+    assert "--etcd-" not in said("insecure")
+
+
+def test_a_firewall_lets_vxlan_pass_where_it_is_used() -> None:
+    assert settings_of(cluster(network="flannel"), "n1")["firewalld-port 8472/udp"] == "open"
+    routed = settings_of(cluster(network="flannel, flannel: {backend: host-gw}"), "n1")
+    assert not [name for name in routed if name in ("firewalld-port ", "firewalld-port 8472/udp")]
+
+
+def test_another_backend_restarts_flanneld_and_docker_with_it() -> None:
+    edited = desired(cluster(network="flannel, flannel: {backend: host-gw}"))
+    plan = make_plan(edited, well(desired(cluster(network="flannel"))))
+    restarts = [(change.ref.host, change.ref.name) for change in plan.changes if change.action is Action.RESTART]
+    assert restarts == [
+        ("m1", "flannel-network"), ("m1", "flanneld"),
+        ("n1", "flanneld"), ("n1", "docker"), ("n2", "flanneld"), ("n2", "docker"),
+    ]  # fmt: skip
+
+
+def test_what_one_network_has_goes_when_another_takes_its_place() -> None:
+    routes, flannel = desired(cluster()), desired(cluster(network="flannel"))
+    seen = {**well(routes), **{ref: Missing.ABSENT for ref in flannel if ref not in routes}}
+    plan = make_plan(flannel, {**seen, **{ref: Missing.ABSENT for ref in flannel if "flannel" in ref.name}})
+    removed = {change.ref.name for change in plan.changes if change.action is Action.REMOVE and change.ref.host == "n1"}
+    assert removed == {ref.name for ref in routes if ref.host == "n1" and ("route" in ref.name or "masq" in ref.name)}
+    back = make_plan(
+        routes, {**well(flannel), **{ref: SeenSetting("on") for ref in routes if "unit flannel" in ref.name}}
+    )
+    first = next(change for change in back.changes if change.ref.host == "n1")
+    assert (first.action, first.ref.name) == (Action.SET, "unit flanneld")
+    assert ("n1", "docker") in {
+        (item.ref.host, item.ref.name) for item in back.changes if item.action is Action.RESTART
+    }
+
+
+def test_a_profile_without_flannel_says_so() -> None:
+    lab = cluster(network="flannel")
+    whole = profiles.profile_of(lab)
+    own = whole.model_copy(update={"components": {k: v for k, v in whole.components.items() if k != "flannel"}})
+    with pytest.raises(InventoryError, match=r"the profile of Kubernetes 1\.20\.2 has no flannel"):
+        desire(lab, own, pki.placeholder(lab), Renderer())

@@ -234,6 +234,14 @@ components:
     ]
 
 
+def test_flannel_is_tuned_where_it_is_the_network() -> None:
+    more = "components:\n  flannel: {args: {iface: eth1}}\n"
+    assert findings(cluster(more=more)) == ["7: there is no flannel where the network is routes"]
+    assert findings(cluster(network="flannel", more=more)) == []
+    fixed = more.replace("iface: eth1", "etcd-prefix: /x")
+    assert len(findings(cluster(network="flannel", more=fixed))) == 1
+
+
 def test_what_gates_and_kubeconfigs_go_by_cannot_be_changed() -> None:
     lab = cluster(
         topology="""

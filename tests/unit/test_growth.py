@@ -22,6 +22,7 @@ from k8s_installer.plan import Action, Plan, make_plan
 from k8s_installer.render import Renderer
 from k8s_installer.resources import (
     File,
+    Gone,
     Large,
     Missing,
     Package,
@@ -69,6 +70,8 @@ def well(desired: Desired) -> dict[Ref, Seen]:
                 seen[ref] = SeenFile(file.sha256, file.mode, file.owner, file.group, 1.0)
             case Setting() as setting:
                 seen[ref] = SeenSetting(setting.value)
+            case Gone():
+                seen[ref] = Missing.ABSENT
             case Unit():
                 seen[ref] = SeenUnit(
                     "loaded", "active", "running", enabled=True, pid=1, started_at=2.0, needs_reload=False

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s_installer.errors import InventoryError
-from k8s_installer.inventory import Cluster, HostSettings, Proxy, Role, Tarball, Tuning, load, parse, topology
-from tests.unit.clusters import SUM
+from k8s_installer.inventory import Cluster, Flannel, HostSettings, Proxy, Role, Tarball, Tuning, load, parse, topology
+from tests.unit.clusters import SUM, cluster
 
 GOOD = """\
 cluster:
@@ -84,6 +84,10 @@ def test_a_wide_claim_takes_its_whole_range() -> None:
         ("[node]}", "[etcd]}", "cluster.yaml:5: 2 etcd members: a quorum wants 1, 3 or 5 hosts with the role `etcd`"),
         ("[etcd, master]", "[etcd, etcd, master]", "cluster.yaml:6: host m1: a role stands twice"),
         ("roles: [node]}", "roles: [nod]}", "cluster.yaml:7: hosts.n1.roles.0: 'nod' should be 'etcd', 'master' or 'node' (did you mean node?)"),
+        ("network: routes", "network: flanel", "cluster.yaml:4: cluster.network: 'flanel' should be 'routes', 'flannel' or 'none' (did you mean flannel?)"),
+        ("network: routes", "network: flannel\n  flannel: {backend: udp}", "cluster.yaml:5: cluster.flannel.backend: 'udp' should be 'vxlan' or 'host-gw'"),
+        ("network: routes", "network: none\n  flannel: {backend: vxlan}", "cluster.yaml:5: cluster.flannel: the network is none (say network: flannel, or leave it out)"),
+        ("network: routes", "network: flannel\n  pod_cidr: 10.244.0.0/23", "cluster.yaml:5: pod_cidr 10.244.0.0/23 is too small: flannel gives each of 3 masters and nodes a /24, and the first is nobody's (give it a /22)"),
         ("network: routes", "pod_cidr: 10.254.0.0/20", "cluster.yaml:4: pod_cidr 10.254.0.0/20 and service_cidr 10.254.0.0/16 overlap"),
         ("network: routes", "service_cidr: 10.244.0.0/16", "cluster.yaml:4: pod_cidr 10.244.0.0/16 and service_cidr 10.244.0.0/16 overlap"),
         ("network: routes", "service_cidr: 10.77.0.0/28", "cluster.yaml:6: host m1: 10.77.0.11 lies inside service_cidr 10.77.0.0/28, which is for the cluster"),
@@ -109,7 +113,7 @@ def test_a_wide_claim_takes_its_whole_range() -> None:
         ("n1: {", "m1: {", "cluster.yaml:7: duplicate key hosts.m1 (first on line 6)"),
         ("{max-pods: 50}", "{max-pods: {a: 1}}", "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: must be a word, a number, true, false, a list of those, or null to drop the flag"),
         ("max-pods: 50", "max-pods: a b", "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: 'a b' cannot stand in an EnvironmentFile: no spaces, quotes, \\, $, % or `"),
-        ("{kubelet: {args", "{kubelets: {args", "cluster.yaml:8: hosts.n2.components.kubelets: 'kubelets' should be 'kubernetes', 'etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'docker', 'kubelet' or 'kube-proxy' (did you mean kubelet?)"),
+        ("{kubelet: {args", "{kubelets: {args", "cluster.yaml:8: hosts.n2.components.kubelets: 'kubelets' should be 'kubernetes', 'etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'docker', 'kubelet', 'kube-proxy' or 'flannel' (did you mean kubelet?)"),
         ("ssh: {port: 2222}", "ssh: {key: no/such/key}", f"cluster.yaml:8: ssh.key: there is no file {Path.cwd()}/no/such/key"),
         ("{port: 2222}", "5", "cluster.yaml:8: hosts.n2.ssh: 5 must be a mapping"),
         ("network: routes", f"tarball: {{path: no/such, sha256: {SUM}}}", f"cluster.yaml:4: cluster.tarball.path: there is no file {Path.cwd()}/no/such"),
@@ -260,3 +264,32 @@ def test_a_proxy_has_no_password_and_a_host_can_have_another() -> None:
     assert cluster.hosts[1].settings.proxy == Proxy("http://a:1", "http://b:2", ("10.0.0.1",))
     assert cluster.hosts[2].settings.proxy == Proxy("http://c:3", "http://c:3", ())
     assert "without a password" in complaint(GOOD + 'host_settings: {proxy: {http: "http://me:secret@a:1"}}\n')
+
+
+def test_flannel_wraps_packets_unless_it_is_told_to_route_them() -> None:
+    assert cluster().flannel is None
+    assert cluster(network="flannel").flannel == Flannel("vxlan")
+    assert cluster(network="flannel, flannel: {backend: host-gw}").flannel == Flannel("host-gw")
+
+
+@pytest.mark.parametrize(("nodes", "prefix"), [(2, 22), (6, 21), (7, 20)])
+def test_flannel_wants_room_for_every_master_and_node(nodes: int, prefix: int) -> None:
+    hosts = "\n  m1: {address: 10.77.0.11, roles: [etcd, master]}" + "".join(
+        f"\n  n{number}: {{address: 10.77.1.{number + 1}, roles: [node]}}" for number in range(nodes)
+    )
+    for width in (prefix, prefix + 1):
+        network = f"flannel, pod_cidr: 10.244.0.0/{width}"
+        if width == prefix:
+            assert cluster(topology=hosts + "\n", network=network).flannel is not None
+        else:
+            with pytest.raises(InventoryError, match=rf"give it a /{prefix}"):
+                cluster(topology=hosts + "\n", network=network)
+
+
+def test_flannel_chooses_the_subnets_itself() -> None:
+    hosts = """
+  m1: {address: 10.77.0.11, roles: [etcd, master]}
+  n1: {address: 10.77.0.21, roles: [node], pod_subnet: 10.244.9.0/24}
+"""
+    with pytest.raises(InventoryError, match="flannel chooses the subnets itself"):
+        cluster(topology=hosts, network="flannel")

@@ -100,6 +100,11 @@ def test_the_apiserver_answers_to_every_name_by_which_it_is_reached(made: tuple[
     }  # fmt: skip
 
 
+def test_flannel_has_a_certificate_for_etcd_where_it_is_the_network() -> None:
+    assert "flannel-etcd-client" not in leaves(cluster())
+    assert leaves(cluster(network="flannel"))["flannel-etcd-client"].issuer == "etcd-ca"
+
+
 def test_a_kubelet_is_its_node_to_the_apiserver_and_a_server_to_others(made: tuple[Path, Cluster, pki.Pki]) -> None:
     leaf = certificate(made[2]["n1/kubelet.crt"])
     subject = {attribute.oid: attribute.value for attribute in leaf.subject}

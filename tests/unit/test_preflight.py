@@ -244,6 +244,8 @@ def test_each_file_system_is_told_once(disks: dict[str, Disk], expected: list[tu
 def test_networks_of_the_cluster_may_not_hold_a_hosts_own() -> None:
     networks = (("eth0", IPv4Interface("10.77.0.21/24")), ("eth1", IPv4Interface("10.244.9.1/16")))
     assert only(judged(networks=networks)).evidence == "eth1 is in 10.244.0.0/16, pod_cidr is 10.244.0.0/16"
+    ours = (networks[0], ("docker0", IPv4Interface("10.244.1.1/24")), ("flannel.1", IPv4Interface("10.244.1.0/32")))
+    assert not judged(networks=ours).findings
 
 
 @pytest.mark.parametrize(

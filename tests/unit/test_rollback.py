@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from k8s_installer.apply import Run, apply
 from k8s_installer.plan import Plan
-from k8s_installer.resources import File, Kept, Kind, Ref
+from k8s_installer.resources import File, Gone, Kept, Kind, Ref
 from k8s_installer.rollback import PastFile, PastSetting, before, failed_turns, undo
 from k8s_installer.saved import saved
 from tests.fakes import FakeHost
@@ -52,6 +52,19 @@ def test_a_made_file_is_removed_and_a_definition_is_loaded_again() -> None:
     del fleet["n1"].refuses["kubelet"]
     assert not carried_out(back, fleet).failures
     assert DROP_IN not in fleet["n1"].files
+
+
+def test_a_removed_file_comes_back() -> None:
+    fleet = converged()
+    contents = dict(fleet["n1"].contents)
+    fleet["n1"].refuses["kubelet"] = "it needs its drop-in"
+    plan = planned(desired(drop_in=Gone()), fleet)
+    run = carried_out(plan, fleet)
+    back = undo(plan, run, failed_turns(plan, run)[0])
+    assert words(back)[:2] == [f"n1 restore {DROP_IN}", "n1 daemon-reload kubelet"]
+    del fleet["n1"].refuses["kubelet"]
+    assert not carried_out(back, fleet).failures
+    assert fleet["n1"].contents == contents
 
 
 def test_gates_of_what_was_not_restarted_are_not_awaited() -> None:

@@ -330,3 +330,16 @@ def test_a_series_skips_what_needs_something_that_did_not_pass() -> None:
         ("g", Status.FAILED, "n1: curl: exit 1: no output", ()),
     ]
     assert list(series.results.values()) == told
+
+
+def test_what_is_asked_from_a_pod_is_asked_in_its_network(tmp_path: Path) -> None:
+    """With a docker and an nsenter that say what they were given; the curl is the host's."""
+    script = reach.script("http://10.0.0.1:80/", 1, "c1")
+    assert 'nsenter -t "$pid" -n curl ' in script
+    (tmp_path / "docker").write_text('#!/bin/sh\n[ "$*" = "inspect -f {{.State.Pid}} c1" ] && echo 4711\n')
+    (tmp_path / "nsenter").write_text('#!/bin/sh\n[ "$1 $2 $3" = "-t 4711 -n" ] && shift 3 && exec "$@"\n')
+    for name in ("docker", "nsenter"):
+        (tmp_path / name).chmod(0o755)
+    assert reach.parse(run(script, tmp_path, "echo I am web-1"), ["web-1"]).pods == {"web-1"}
+    (tmp_path / "docker").write_text("#!/bin/sh\necho no such container >&2; exit 1\n")
+    assert reach.parse(run(script, tmp_path, "echo I am web-1"), ["web-1"]).failure == "no such container"

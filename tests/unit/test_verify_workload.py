@@ -14,7 +14,20 @@ from k8s_installer.errors import TransportError
 from k8s_installer.inventory import Cluster
 from k8s_installer.transport import OnLine, Result, Transport
 from k8s_installer.verify import Answer, Api, ApiAccess, CheckResult, Request, Status, poll, workload
-from k8s_installer.verify.lifecycle import DROP, HEAL, LABEL, MAKE, PROXY, REACH, REMOVE, RUN, SERVICE, SPREAD
+from k8s_installer.verify.lifecycle import (
+    ACROSS,
+    DROP,
+    HEAL,
+    LABEL,
+    MAKE,
+    NODE_PORT,
+    PROXY,
+    REACH,
+    REMOVE,
+    RUN,
+    SERVICE,
+    SPREAD,
+)
 from tests.fakes import NoUploads
 from tests.unit.clusters import cluster
 
@@ -49,6 +62,9 @@ class World:
                 "status": {
                     "phase": "Pending" if "pods" in self.broken else "Running",
                     "podIP": f"10.1.0.{self.made}",
+                    "containerStatuses": [
+                        {"containerID": f"{'cri-o' if 'engine' in self.broken else 'docker'}://c{self.made}"}
+                    ],
                     **READY,
                 },
             }
@@ -72,7 +88,10 @@ class World:
             (r"GET /api/v1/namespaces/([^/]+)", lambda _, name: _ok({}) if name in self.namespaces else _missing()),
             (rf"GET {space}/serviceaccounts/default", lambda _: _missing() if "accounts" in self.broken else _ok({})),
             (rf"POST {space}/services", lambda _: _ok({"spec": {"clusterIP": "10.254.0.9"}})),
-            (rf"GET {space}/services/web", lambda _: _ok({"spec": {"clusterIP": "10.254.0.9"}})),
+            (
+                rf"GET {space}/services/web",
+                lambda _: _ok({"spec": {"clusterIP": "10.254.0.9", "ports": [{"nodePort": 30080}]}}),
+            ),
             (rf"GET {space}/services/web/proxy/", lambda _: self.proxy()),
             (rf"(?:POST|GET) {space}/replicationcontrollers(?:/web)?", lambda _: self.controller()),
             (rf"GET {space}/replicationcontrollers\?.*", lambda _: _list([{"metadata": {"name": self.found()}}])),
@@ -174,14 +193,33 @@ class Machine(NoUploads):
     world: World
 
     def run(self, script: str, *, timeout: float = 60.0, on_line: OnLine | None = None) -> Result:
-        assert "http://10.254.0.9:80/" in script
+        if "docker inspect" in script:
+            return self.from_a_pod(script)
+        if ":30080/" in script:
+            other = {"n1": "10.77.0.22", "n2": "10.77.0.21"}[self.host]
+            assert f"http://{other}:30080/" in script
+        else:
+            assert "http://10.254.0.9:80/" in script
         if f"lost {self.host}" in self.world.broken:
             raise TransportError(self.host, "the connection was lost")
+        if f"ports {self.host}" in self.world.broken and ":30080/" in script:
+            return Result(0, "failure curl: (7) refused\n", "")
         if f"routes {self.host}" in self.world.broken:
             return Result(0, "failure curl: (28) timed out\n", "")
         if "silent" in self.world.broken:
             return Result(0, "answer somebody else\n", "")
         return Result(0, "".join(f"answer {name}\n" for name in self.world.serving()), "")
+
+    def from_a_pod(self, script: str) -> Result:
+        """Pods reach each other, in both directions, by their own addresses."""
+        asks = [name for name, pod in self.world.pods.items() if f"}}}}' c{int(name[4:])} " in script]
+        asked = [name for name, pod in self.world.pods.items() if f"http://{pod['status']['podIP']}:80/" in script]
+        assert len(asks) == len(asked) == 1
+        assert self.world.pods[asks[0]]["spec"]["nodeName"] == self.host
+        assert self.world.pods[asked[0]]["spec"]["nodeName"] != self.host
+        if f"overlay {self.host}" in self.world.broken:
+            return Result(0, "failure curl: (28) timed out\n", "")
+        return Result(0, f"answer {asked[0]}\n", "")
 
     def close(self) -> None:
         raise AssertionError("not ours to close")
@@ -237,21 +275,27 @@ def test_a_cluster_that_works_passes_everything_and_keeps_nothing() -> None:
 
 def test_without_an_image_what_needs_pods_is_skipped_and_the_rest_is_proven() -> None:
     results = prove(World(), cluster())
-    assert skipped(results) == [RUN, SPREAD, REACH, PROXY, HEAL, DROP]
+    assert skipped(results) == [RUN, SPREAD, REACH, NODE_PORT, ACROSS, PROXY, HEAL, DROP]
     assert {results[name].detail for name in skipped(results)} == {"the inventory has no images.verify to run"}
     assert not failed(results)
 
 
 def test_one_node_cannot_show_different_nodes() -> None:
     results = prove(World(nodes=("n1",)))
-    assert skipped(results) == [SPREAD]
+    assert skipped(results) == [SPREAD, ACROSS]
     assert results[SPREAD].detail == "only one node takes pods"
+    assert not failed(results)
+
+
+def test_a_pod_of_another_engine_is_not_entered() -> None:
+    results = prove(World(broken=frozenset({"engine"})))
+    assert skipped(results) == [ACROSS]
     assert not failed(results)
 
 
 def test_no_node_at_all() -> None:
     results = prove(World(nodes=()))
-    assert skipped(results) == [RUN, SPREAD, REACH, PROXY, HEAL, DROP]
+    assert skipped(results) == [RUN, SPREAD, REACH, NODE_PORT, ACROSS, PROXY, HEAL, DROP]
     assert results[DROP].detail == "no node takes pods"
 
 
@@ -268,6 +312,8 @@ def test_no_node_at_all() -> None:
         ("routes n2", REACH, "n2: no answer from web-00001, web-00002: curl: (28) timed out"),
         ("lost n2", REACH, "n2: n2: the connection was lost"),
         ("silent", REACH, "n1: no answer from web-00001, web-00002; n2"),
+        ("ports n1", NODE_PORT, "n1: no answer from web-00001, web-00002: curl: (7) refused"),
+        ("overlay n2", ACROSS, "web-00001 on n2: no answer from web-00002: curl: (28) timed out"),
         ("proxy", PROXY, "no answer from web-00001, web-00002"),
         ("heal", HEAL, "web-00001 was deleted 0.01 s ago and is still there"),
         ("label", DROP, "is still among the endpoints"),
@@ -288,7 +334,7 @@ def test_what_is_broken_is_what_fails_and_everything_is_removed(broken: str, che
 
 def test_what_could_not_be_proven_after_a_failure_is_skipped() -> None:
     results = prove(World(broken=frozenset({"pods"})))
-    assert skipped(results) == [SPREAD, REACH, PROXY, HEAL, DROP]
+    assert skipped(results) == [SPREAD, REACH, NODE_PORT, ACROSS, PROXY, HEAL, DROP]
     assert results[DROP].detail == f"because this failed: {REACH}" or RUN in results[DROP].detail
     assert any("pod web-00001 on n2: Pending" in line for line in results[RUN].evidence)
 

@@ -9,17 +9,17 @@ from k8s_installer.lab import gomodules
 from k8s_installer.lab.artifacts import data_folder
 
 MAIN = """\
-	"github.com/flannel-io/flannel/backend"
-	_ "github.com/flannel-io/flannel/backend/awsvpc"
-	_ "github.com/flannel-io/flannel/backend/hostgw"
-	_ "github.com/flannel-io/flannel/backend/vxlan"
+	"github.com/flannel-io/flannel/pkg/backend"
+	_ "github.com/flannel-io/flannel/pkg/backend/awsvpc"
+	_ "github.com/flannel-io/flannel/pkg/backend/hostgw"
+	_ "github.com/flannel-io/flannel/pkg/backend/vxlan"
 )
 """
 
 
 def test_of_flannels_backends_those_asked_for_stay() -> None:
     assert gomodules.only_backends(MAIN, ("hostgw", "vxlan")) == MAIN.replace(
-        '\t_ "github.com/flannel-io/flannel/backend/awsvpc"\n', ""
+        '\t_ "github.com/flannel-io/flannel/pkg/backend/awsvpc"\n', ""
     )
 
 

@@ -3,4 +3,4 @@ module k8s-installer/lab/flannel
 
 go 1.19
 
-require github.com/flannel-io/flannel v0.19.2
+require github.com/flannel-io/flannel v0.21.3

@@ -9,6 +9,11 @@ list=/etc/kubernetes/network/routes
 own=" $(ip -4 -o addr show | awk '{ sub("/.*", "", $4); printf "%s ", $4 }')"
 wanted=$(awk -v own="$own" '/^[0-9]/ && !index(own, " " $2 " ") { print $1, $2 }' "$list")
 
+# Routes of flannel's, where the network was flannel before; its service is off by now.
+ip link delete flannel.1 2>/dev/null || :
+ip -4 route show root 10.244.0.0/16 | awk '
+  / via / && !/ proto 75( |$)/ { print "route del", $1 }' | ip -force -batch -
+
 printf '%s\n' "$wanted" | awk 'NF { print "route replace", $1, "via", $2, "proto 75" }' | ip -force -batch -
 
 { printf '%s\n' "$wanted" --; ip -4 route show proto 75; } | awk '
