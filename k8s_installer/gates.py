@@ -6,6 +6,7 @@ import json
 import shlex
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from k8s_installer import curl
 from k8s_installer.resources import Check, Gate
@@ -76,6 +77,8 @@ def _holds(check: Check, body: str, started: int) -> bool:
         return _etcd_healthy(body)
     if check is Check.NODE_READY:
         return _node_ready(body)
+    if check is Check.POD_READY:
+        return any(_pod_ready(pod) for pod in _items(body))
     return _renewed(body) > started > 0
 
 
@@ -98,6 +101,26 @@ def _node_ready(body: str) -> bool:
     return _ready(body).get("status") == "True"
 
 
+def _items(body: str) -> list[dict[str, Any]]:
+    items = _object(body).get("items")
+    return items if isinstance(items, list) else []
+
+
+def _pod_ready(pod: dict[str, Any]) -> bool:
+    conditions = pod.get("status", {}).get("conditions", [])
+    return any(item.get("type") == "Ready" and item.get("status") == "True" for item in conditions)
+
+
+def _waiting(pod: dict[str, Any]) -> str:
+    """Why a pod is not ready: what its containers wait for or ended with, or else its phase."""
+    status = pod.get("status", {})
+    states = [state for item in status.get("containerStatuses", []) for state in item.get("state", {}).values()]
+    said = [": ".join(filter(None, (state.get("reason"), state.get("message")))) for state in states]
+    unready = [item.get("message", "") for item in status.get("conditions", []) if item.get("status") == "False"]
+    words = "; ".join(filter(None, [*said, *unready])) or "not ready yet"
+    return f"pod {pod['metadata']['name']} is {status.get('phase', 'Unknown')}: {words}"
+
+
 def _ready(body: str) -> dict[str, str]:
     """The condition Ready of a node; empty where it has none."""
     status = _object(body).get("status")
@@ -106,12 +129,15 @@ def _ready(body: str) -> dict[str, str]:
 
 
 def _said(check: Check, body: str) -> str:
-    """What an answer says, for people: of a node only what it says of being ready."""
+    """What an answer says, for people: of nodes and pods only what they say of being ready."""
     ready = _ready(body) if check is Check.NODE_READY else {}
     if ready:
         return " ".join(
             f"Ready is {ready.get('status')}: {ready.get('reason', '')}: {ready.get('message', '')}".split()
         )
+    if check is Check.POD_READY and _object(body).get("kind") == "PodList":
+        unready = [_waiting(pod) for pod in _items(body) if not _pod_ready(pod)]
+        return "; ".join(unready) or f"ready pods: {len(_items(body))}"
     return " ".join(body.split())[-300:]
 
 

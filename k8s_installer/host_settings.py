@@ -11,6 +11,8 @@
 | `hosts-file` | | 10.77.0.11=m1,10.77.0.21=n1, none | no /etc/hosts: it is made |
 | `journal` | | persistent, volatile | |
 | `user` | a user and its group | system | it is made |
+| `addons` | | a,b: those that were applied | one more than is wanted is taken out of the cluster |
+| `addon` | a manifest's name | its sum, none (see `addons.py`) | |
 
 Each is a state now and one from the next boot on: a value is one word where both are the same, else
 `A now, B at boot`. Scripts run by POSIX sh on CentOS 7; `$root` is empty but for tests.
@@ -19,11 +21,14 @@ Each is a state now and one from the next boot on: a value is one word where bot
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from k8s_installer import addons
 
 SELINUX, SWAP, UNIT, USER = "selinux", "swap", "unit", "user"
 PORT, SOURCE = "firewalld-port", "firewalld-source"
 YUM_PROXY, HOSTS_FILE, JOURNAL = "yum-proxy", "hosts-file", "journal"
+ADDONS, ADDON = "addons", "addon"
 ON, OFF, OPEN, CLOSED, TRUSTED, OTHER, SYSTEM = "on", "off", "open", "closed", "trusted", "other", "system"
 PERSISTENT, VOLATILE, NOTHING = "persistent", "volatile", "none"
 _NONE = "absent"  # what a question says where the host has no such thing
@@ -264,6 +269,8 @@ _SETTERS: Mapping[str, str] = {
     USER: _SET_USER,
     PORT: _SET_PORT,
     SOURCE: _SET_SOURCE,
+    ADDONS: addons.SET_NAMES,
+    ADDON: addons.SET,
 }
 
 
@@ -280,6 +287,10 @@ def questions(names: Iterable[str]) -> str:
     if PORT in subjects or SOURCE in subjects:
         ports, sources = subjects.get(PORT, []), subjects.get(SOURCE, [])
         parts.append(_ASK_FIREWALLD.format(ports=shlex.join(ports), sources=shlex.join(sources)))
+    if ADDONS in subjects:
+        parts.append(addons.ask_names(ADDONS))
+    if ADDON in subjects:
+        parts.append(addons.ask(ADDON, subjects[ADDON]))
     return "".join(parts)
 
 
@@ -305,8 +316,8 @@ def differs(name: str, seen: str | None, wanted: str) -> str:
     family, _, subject = name.partition(" ")
     if seen is None:
         return f"there is no user {subject}" if family == USER else ""
-    if family == HOSTS_FILE:
-        return _names_differ(seen, wanted)
+    if family in _OWN_WORDS:
+        return _OWN_WORDS[family](seen, wanted)
     (now, boot), (wanted_now, wanted_boot) = _states(seen), _states(wanted)
     if family == JOURNAL and wanted_now == VOLATILE and boot == wanted_boot:
         return ""  # a journal that is on the disk stays there until the next boot
@@ -323,8 +334,20 @@ def differs(name: str, seen: str | None, wanted: str) -> str:
     return f"{reason}; {until} until the host is rebooted"
 
 
-def shown(name: str, wanted: str) -> str:
-    """A value in a few words."""
+def words(name: str, wanted: str) -> str:
+    """What setting a setting does, for people."""
+    family, _, subject = name.partition(" ")
+    if family == ADDON:
+        return f"{'take out' if wanted == addons.NONE else 'apply'} addon {subject}"
+    return "take out addons" if family == ADDONS else f"set {name} to {_shown(name, wanted)}"
+
+
+def one_way(name: str) -> bool:
+    """Whether a rollback cannot bring back what was there: the manifest of an addon that is gone is the user's."""
+    return name == ADDONS
+
+
+def _shown(name: str, wanted: str) -> str:
     if name != HOSTS_FILE or wanted == NOTHING:
         return wanted
     count = wanted.count(",") + 1
@@ -354,6 +377,13 @@ def _names_differ(seen: str, wanted: str) -> str:
 def _some(entries: Sequence[str]) -> str:
     text = ", ".join(entry.replace("=", " ") for entry in entries[:_NAMED])
     return f"{text} and {len(entries) - _NAMED} more" if len(entries) > _NAMED else text
+
+
+_OWN_WORDS: Mapping[str, Callable[[str, str], str]] = {
+    HOSTS_FILE: _names_differ,
+    ADDONS: addons.beyond,
+    ADDON: addons.differs,
+}
 
 
 def setters(names: Iterable[str]) -> str:

@@ -75,9 +75,12 @@ class Change:
     def reversible(self) -> bool:
         """Whether a rollback can bring back what was there.
 
-        A package is not downgraded, and a user that was made stays: files are its own by then.
+        A package is not downgraded, and a user that was made stays: files are its own by then. An addon that was taken
+        out is applied again when its manifest is back.
         """
-        return self.action is not Action.UPGRADE and not (self.action is Action.SET and self.before is Missing.ABSENT)
+        if self.action is Action.SET:
+            return self.before is not Missing.ABSENT and not host_settings.one_way(self.ref.name)
+        return self.action is not Action.UPGRADE
 
 
 @dataclass(frozen=True, slots=True)

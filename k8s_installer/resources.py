@@ -133,6 +133,7 @@ class Check(StrEnum):
     ANSWERS = "answers"  # any answer with status 200
     ETCD_HEALTH = "etcd-health"  # etcd's /health: {"health": "true"}
     NODE_READY = "node-ready"  # a Node object whose condition Ready is True
+    POD_READY = "pod-ready"  # a list of pods, one of which is ready
     LEASE_HELD = "lease-held"  # a leader's lease that was renewed since this unit's process started
 
 

@@ -74,13 +74,15 @@ def validate(inventory: Inventory, output: Format = Output.TEXT) -> None:
     note = profiles.note(cluster.version, profile)
     if output is Output.JSON:
         notes = [note] if note else []
-        print_json(
-            {"valid": True, "findings": [], "version": cluster.version, "profile": profile.version, "notes": notes}
-        )
+        addons = [addon.name for addon in cluster.addons]
+        found = {"version": cluster.version, "profile": profile.version, "notes": notes, "addons": addons}
+        print_json({"valid": True, "findings": [], **found})
         return
     hosts = f"{len(cluster.hosts)} host{'s' * (len(cluster.hosts) != 1)}"
+    count = len(cluster.addons)
+    also = f", {count} addon{'s' * (count != 1)} beside it" if count else ""
     stdout().print(
-        f"{inventory}: valid: Kubernetes {cluster.version} on {hosts} (profile {profile.version})", markup=False
+        f"{inventory}: valid: Kubernetes {cluster.version} on {hosts} (profile {profile.version}){also}", markup=False
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from k8s_installer import apply as engine
-from k8s_installer import fleet, journal, lock, rollback, saved
+from k8s_installer import fleet, host_settings, journal, lock, rollback, saved
 from k8s_installer.apply import Event, Run, State
 from k8s_installer.cli.checking import checked
 from k8s_installer.cli.console import Exit, Output, print_json, stderr, stdout
@@ -114,7 +114,7 @@ def _before_last_run(intent: Intent) -> Intent:
         )
     for change in done:
         if change.action in (Action.INSTALL, Action.UPGRADE) or (
-            change.action is Action.SET and change.before is Missing.ABSENT
+            change.action is Action.SET and (change.before is Missing.ABSENT or host_settings.one_way(change.ref.name))
         ):
             stderr().print(f"stays: {change.action} of {change.ref} cannot be undone", style="yellow", markup=False)
     files = [rollback.PastFile(change.ref, _kept(change)) for change in done if change.ref.kind is Kind.FILE]

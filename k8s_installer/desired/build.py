@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from k8s_installer.desired.addons import addons
 from k8s_installer.desired.check import check
 from k8s_installer.desired.context import Context, of_host
 from k8s_installer.desired.files import PLACEHOLDERS, Source, files
@@ -41,6 +42,8 @@ def desire(
         # Components of one host may name the same package: the first one's reason stands.
         for wanted in _host(source, fleet, host):
             result.setdefault(wanted.ref, wanted)
+    healthy = [ref for ref in result if ref.kind is Kind.GATE]
+    result |= {wanted.ref: wanted for wanted in addons(source, fleet.first_master, healthy)}
     return result
 
 

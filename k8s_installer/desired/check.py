@@ -15,8 +15,8 @@ def check(cluster: Cluster, profile: Profile) -> list[Finding]:
 
     Deprecated flags are fine: they work. Flags of etcd and docker are not checked, whose lists we do not have.
     """
-    found = [_security(cluster, profile), _network(cluster, profile), _programs(cluster, profile)]
-    return sorted([*chain.from_iterable(found), *_tuning(cluster, profile)])
+    found = [_security, _network, _programs, _dns]
+    return sorted([*chain.from_iterable(part(cluster, profile) for part in found), *_tuning(cluster, profile)])
 
 
 def _security(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
@@ -46,6 +46,13 @@ def _programs(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
     elif source == "packages" and cluster.tarball is not None:
         message = "a tarball is named, and programs come from packages"
         yield cluster.origin.finding(("cluster", "tarball"), message, "say programs: tarball, or leave it out")
+
+
+def _dns(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
+    if cluster.dns not in ("none", *profile.dns):
+        known = " or ".join([*profile.dns, "none"])
+        message = f"dns: there is no {cluster.dns} for Kubernetes {profile.version}: use {known}"
+        yield cluster.origin.finding(("cluster", "dns"), message)
 
 
 def _tuning(cluster: Cluster, profile: Profile) -> Iterator[Finding]:

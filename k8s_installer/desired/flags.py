@@ -54,9 +54,12 @@ def variables(component: Component, flags: Mapping[str, FlagValue]) -> dict[str,
 
 
 def config(defaults: Mapping[str, object], wanted: Mapping[str, object], render: Render) -> dict[str, object]:
-    """A configuration file's keys, the inventory's merged over the profile's; null removes a key."""
+    """A configuration file's keys, the inventory's merged over the profile's; null removes a key.
+
+    A default that renders to nothing, or to a list of nothing, is left out.
+    """
     result: dict[str, object] = {key: _nested(value, key, render) for key, value in defaults.items()}
-    return _merged(result, wanted)
+    return _merged({key: value for key, value in result.items() if value not in ("", [])}, wanted)
 
 
 def _merged(defaults: Mapping[str, object], wanted: Mapping[str, object]) -> dict[str, object]:
@@ -76,7 +79,8 @@ def _nested(value: object, where: str, render: Render) -> object:
     if isinstance(value, Mapping):
         return {key: _nested(inner, f"{where}.{key}", render) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_nested(inner, where, render) for inner in value]
+        items = [_nested(inner, where, render) for inner in value]
+        return [item for item in items if item != ""]
     return render(value, f"config {where}") if isinstance(value, str) else value
 
 

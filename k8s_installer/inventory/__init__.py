@@ -1,6 +1,7 @@
 """The inventory: one YAML file in, one frozen `Cluster` out, or every finding at once with file and line."""
 
 from k8s_installer.inventory.cluster import (
+    Addon,
     Cluster,
     Flannel,
     Host,
@@ -16,6 +17,7 @@ from k8s_installer.inventory.cluster import (
 from k8s_installer.inventory.load import load, parse
 
 __all__ = [
+    "Addon",
     "Cluster",
     "Flannel",
     "Host",

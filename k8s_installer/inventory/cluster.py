@@ -48,10 +48,14 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Container images: the pause image of every pod, and what `verify` runs (empty: workload checks are skipped)."""
+    """Container images: the pause image of every pod, and what `verify` runs (empty: workload checks are skipped).
+
+    `dns` are those of the cluster's DNS that are not the profile's, by the name that the profile gives them.
+    """
 
     pause: str
     verify: str
+    dns: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +140,22 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class Addon:
+    """A file of the user's `addons` folder: its name there, its bytes, and whether a Secret is among its objects."""
+
+    name: str
+    content: bytes = field(repr=False)
+    secret: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
     """A whole inventory. `folder` is where the file lies: state, profiles and templates of the user's are beside it.
 
     `repos` is the address below which CentOS 7's repositories are; empty where the hosts' own are used as they are.
     `programs` says where Kubernetes' own programs come from, packages or a tarball; None leaves it to the profile.
     `flannel` is there where the network is flannel's.
+    `outside_name` is a name outside the cluster that pods must be able to resolve; empty where nobody named one.
     """
 
     name: str
@@ -159,6 +173,14 @@ class Cluster:
     origin: Origin = field(compare=False, repr=False)
     repos: str = ""
     flannel: Flannel | None = None
+    dns: str = "none"
+    outside_name: str = ""
+    addons: tuple[Addon, ...] = ()
+
+    @property
+    def dns_address(self) -> str:
+        """The address of the cluster's DNS, the tenth of the Services' network; empty without one."""
+        return "" if self.dns == "none" else str(self.service_cidr[10])
 
     def having(self, role: Role) -> tuple[Host, ...]:
         """The hosts of a role, in the inventory's order."""

@@ -13,7 +13,9 @@ from pydantic_core import ErrorDetails
 
 from k8s_installer.errors import Finding, InventoryError, did_you_mean
 from k8s_installer.inventory import topology
+from k8s_installer.inventory.addons import addons
 from k8s_installer.inventory.cluster import (
+    Addon,
     ArgValue,
     Cluster,
     Flannel,
@@ -72,13 +74,19 @@ def parse(text: str, path: Path) -> Cluster:
         details = error.errors(include_url=False)
         raise InventoryError(sorted({_finding(detail, origin) for detail in details})) from None
     folder = path.absolute().parent
-    findings = [*topology.findings(model, origin), *_missing_files(model, folder, origin), *_said_twice(model, origin)]
+    manifests, wrong = addons(folder)
+    findings = [
+        *topology.findings(model, origin),
+        *_missing_files(model, folder, origin),
+        *_said_twice(model, origin),
+        *wrong,
+    ]
     if findings:
         raise InventoryError(sorted(findings))
-    return _cluster(model, folder, origin)
+    return _cluster(model, folder, origin, manifests)
 
 
-def _cluster(model: InventoryModel, folder: Path, origin: Origin) -> Cluster:
+def _cluster(model: InventoryModel, folder: Path, origin: Origin, manifests: tuple[Addon, ...]) -> Cluster:
     subnets = topology.pod_subnets(model)
     base: dict[str, Tuning] = {name: _tuning(component) for name, component in model.components.items()}
     base = _with_docker(base, model.host_settings)
@@ -92,11 +100,14 @@ def _cluster(model: InventoryModel, folder: Path, origin: Origin) -> Cluster:
         security=model.cluster.security,
         programs=model.cluster.programs,
         tarball=_tarball(model.cluster.tarball, folder),
-        images=Images(model.images.pause or "", model.images.verify),
+        images=Images(model.images.pause or "", model.images.verify, model.images.dns.model_dump(exclude_none=True)),
         hosts=tuple(_host(name, host, model, base, subnets.get(name), folder) for name, host in model.hosts.items()),
         folder=folder,
         origin=origin,
         repos=model.repos,
+        dns=model.cluster.dns,
+        outside_name=model.cluster.outside_name or "",
+        addons=manifests,
         flannel=_flannel(model),
     )
 

@@ -160,6 +160,8 @@ class ClusterModel(_Model):
     network: Literal["routes", "flannel", "none"] = "routes"
     flannel: FlannelModel | None = None
     security: Literal["tls", "insecure"] = "tls"
+    dns: Literal["coredns", "kube-dns", "none"] = "none"
+    outside_name: Domain | None = None
     programs: Literal["packages", "tarball"] | None = None
     tarball: TarballModel | None = None
 
@@ -176,11 +178,22 @@ class SshModel(_Model):
     connect_timeout: Annotated[float, Field(gt=0, le=600)] | None = None
 
 
+class DnsImagesModel(_Model):
+    """`images.dns:`, by the names that profiles give them."""
+
+    coredns: Word | None = None
+    kubedns: Word | None = None
+    dnsmasq: Word | None = None
+    sidecar: Word | None = None
+    healthz: Word | None = None
+
+
 class ImagesModel(_Model):
     """`images:`"""  # noqa: D415 - the key itself
 
     pause: Word | None = None
     verify: Word = ""
+    dns: DnsImagesModel = DnsImagesModel()
 
 
 class ProxyModel(_Model):

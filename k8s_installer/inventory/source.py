@@ -27,15 +27,34 @@ def read(text: str, file: str) -> tuple[object, Lines]:
     Raises:
         InventoryError: it is no YAML, a key stands twice, or a key is not a string.
     """
+    nodes = _composed(text, file)
+    if len(nodes) > 1:
+        raise InventoryError([Finding(file, nodes[1].start_mark.line + 1, "a second document: there must be one")])
+    return _read(nodes[0] if nodes else None, file)
+
+
+def read_all(text: str, file: str) -> list[tuple[object, Lines]]:
+    """Parse every document of a file as `read` does one; the lines are those of the file.
+
+    Raises:
+        InventoryError: as for `read`.
+    """
+    return [_read(node, file) for node in _composed(text, file)]
+
+
+def _composed(text: str, file: str) -> list[yaml.Node]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        node = yaml.compose(text, Loader=loader)
+        return list(yaml.compose_all(text, Loader=loader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = " ".join(part for part in (error.context, error.problem) if part)
         raise InventoryError([Finding(file, mark.line + 1 if mark else 0, what)]) from None
     except (yaml.YAMLError, UnicodeError) as error:
         raise InventoryError([Finding(file, 0, f"not YAML: {error}")]) from None
+
+
+def _read(node: yaml.Node | None, file: str) -> tuple[object, Lines]:
     lines: Lines = {}
     findings: list[Finding] = []
     data = _plain(node, (), file, lines, findings)

@@ -1,6 +1,7 @@
-"""The two container images that the hosts' docker pulls, as an image registry lays them out.
+"""The container images that the hosts' docker pulls, as an image registry lays them out.
 
-`lab/pause` is the pods' infrastructure container, `lab/web` a web server that says its host name.
+`lab/pause` is the pods' infrastructure container, `lab/web` a web server that says its host name, `lab/coredns` a
+cluster's DNS.
 The layout is `<name>/manifests/<tag>` and `blobs/<digest>` of Docker's registry API v2, manifests of schema 2:
 what docker 1.13 and 20.10 both pull.
 """
@@ -17,11 +18,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from k8s_installer.errors import LabError
+from k8s_installer.lab import gomodules
 from k8s_installer.lab.artifacts import artifact, data_folder, digest_of_files
 from k8s_installer.lab.commands import Say, run
 
 TOOLS = ("busybox-static", "gcc", "libc6-dev")
-PAUSE, WEB = "lab/pause:1", "lab/web:1"
+PAUSE, WEB, COREDNS = "lab/pause:1", "lab/web:1", "lab/coredns:1"
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 _CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
 _LAYER_TYPE = "application/vnd.docker.image.rootfs.diff.tar.gzip"
@@ -30,15 +32,16 @@ _WEB_COMMAND = ("/bin/sh", "-c", "hostname > /www/index.html; exec httpd -f -p 8
 
 
 def images(cache: Path, say: Say) -> Path:
-    """Return the artefact with both images.
+    """Return the artefact with the images.
 
     Raises:
-        LabError: the compiler failed or busybox is not installed.
+        LabError: a compiler failed or busybox is not installed.
     """
     source = data_folder() / "images"
+    built = gomodules.coredns(cache, say)
 
     def make(out: Path) -> None:
-        say("making the pause and web images")
+        say("making the images")
         program = out / "pause"
         run(["gcc", "-static", "-O2", "-s", "-o", program, source / "pause.c"])
         add_image(out, PAUSE, _layer({"pause": program.read_bytes()}), {"Entrypoint": ["/pause"]})
@@ -50,8 +53,10 @@ def images(cache: Path, say: Say) -> Path:
         web = _layer({"bin/busybox": Path(busybox).read_bytes()}, links, ("bin", "etc", "proc", "sys", "tmp", "www"))
         settings: dict[str, object] = {"Cmd": list(_WEB_COMMAND), "ExposedPorts": {"80/tcp": {}}, "Env": ["PATH=/bin"]}
         add_image(out, WEB, web, settings)
+        dns = _layer({"coredns": (built / "coredns").read_bytes()}, folders=("etc", "proc", "sys", "tmp"))
+        add_image(out, COREDNS, dns, {"Entrypoint": ["/coredns"], "ExposedPorts": {"53/udp": {}, "53/tcp": {}}})
 
-    return artifact(cache, "images", ["1", *_APPLETS, *_WEB_COMMAND, digest_of_files(source)], make)
+    return artifact(cache, "images", ["1", *_APPLETS, *_WEB_COMMAND, built.name, digest_of_files(source)], make)
 
 
 def add_image(folder: Path, reference: str, layer: bytes, settings: Mapping[str, object]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from k8s_installer.lab.commands import run
-from k8s_installer.lab.images import PAUSE, WEB
+from k8s_installer.lab.images import COREDNS, PAUSE, WEB
 from k8s_installer.lab.network import gateway
 from k8s_installer.lab.server import REGISTRY_PORT
 from k8s_installer.lab.state import Lab
@@ -25,12 +25,13 @@ def inventory_text(lab: Lab, folder: Path) -> str:
         roles = ("etcd, master" if index < members else "master") if master else "node"
         lines.append(f"  {host.name}: {{address: {host.address}, roles: [{roles}]}}")
     registry = f"{gateway(lab.number)}:{REGISTRY_PORT}"
+    images = _IMAGES.format(registry=registry, pause=PAUSE, web=WEB, coredns=COREDNS)
     return _TEXT.format(
         name=lab.name,
         version=lab.shape.version,
         key=folder / KEY,
         known_hosts=folder / KNOWN_HOSTS,
-        images=_IMAGES.format(registry=registry, pause=PAUSE, web=WEB) if lab.shape.driver == "nspawn" else "",
+        images=images if lab.shape.driver == "nspawn" else "",
         hosts="\n".join(lines),
         components=_COMPONENTS.format(registry=registry) if lab.shape.driver == "nspawn" else "",
     )
@@ -91,6 +92,7 @@ _IMAGES = """
 images:                       # from the lab's own registry
   pause: {registry}/{pause}
   verify: {registry}/{web}
+  dns: {{coredns: {registry}/{coredns}}}   # with `dns: coredns`; hosts need a nameserver in resolv.conf then
 """
 
 _COMPONENTS = """

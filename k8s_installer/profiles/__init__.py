@@ -11,6 +11,7 @@ accepts, read from the programs themselves.
 from k8s_installer.profiles.load import available, load, note, profile_of
 from k8s_installer.profiles.schema import (
     Component,
+    DnsSpec,
     FileSpec,
     GateSpec,
     Profile,
@@ -18,5 +19,5 @@ from k8s_installer.profiles.schema import (
 )
 
 __all__ = [
-    "Component", "FileSpec", "GateSpec", "Profile", "Style", "available", "load", "note", "profile_of",
+    "Component", "DnsSpec", "FileSpec", "GateSpec", "Profile", "Style", "available", "load", "note", "profile_of",
 ]  # fmt: skip

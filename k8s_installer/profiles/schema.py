@@ -156,9 +156,24 @@ class Component(_Model):
     gates: tuple[GateSpec, ...] = ()
 
 
+class DnsSpec(_Model):
+    """One program that can be the cluster's DNS: the template of its manifest, and its images.
+
+    Its pods have the label `k8s-app: kube-dns`, and `k8s-installer/revision` with the template's `revision`: the gate
+    looks for pods of this revision. An inventory can name other images under the same names.
+    """
+
+    template: str
+    images: Mapping[str, str]
+    deadline: float = 180.0  # images come from their registry first
+    tls: Endpoint
+    insecure: Endpoint | None = None
+
+
 class Profile(_Model):
     """What one Kubernetes version runs with. `known_flags` are those of each program, by name.
 
+    `dns` are the programs that can be the cluster's DNS, by the word of the inventory.
     `programs` says where the server programs can come from; the first is the default. `tarball` is where upstream
     has its tarball.
     """
@@ -169,6 +184,7 @@ class Profile(_Model):
     tarball: str = ""
     pause_image: str
     cgroup_driver: str
+    dns: Mapping[str, DnsSpec] = {}
     components: Mapping[str, Component]
     known_flags: Mapping[str, frozenset[str]]
 

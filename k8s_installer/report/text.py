@@ -82,7 +82,7 @@ def change_words(change: Change) -> str:
         version = f" {change.after.version}" if change.after.version else ""
         return f"{change.action} package {change.ref.name}{version}"
     if isinstance(change.after, Setting):
-        return f"set {change.ref.name} to {host_settings.shown(change.ref.name, change.after.value)}"
+        return host_settings.words(change.ref.name, change.after.value)
     if change.action is Action.RELOAD:
         return f"daemon-reload for {change.ref.name}"
     if change.action is Action.ATTRIBUTES:

@@ -10,7 +10,7 @@ from functools import partial
 from k8s_installer.errors import InstallerError
 from k8s_installer.inventory.cluster import Cluster, Role
 from k8s_installer.transport import Transport
-from k8s_installer.verify import objects, reach
+from k8s_installer.verify import objects, reach, resolving
 from k8s_installer.verify.api import Answer, Api, Request
 from k8s_installer.verify.checks import CheckResult, Failure, OnCheck, Series, Skip
 from k8s_installer.verify.objects import NAME, Pod
@@ -70,6 +70,8 @@ def workload(
         series.check(PROXY, run.reach_through_api, needs=(RUN,))
         series.check(HEAL, run.delete_a_pod, needs=(RUN,))
         series.check(DROP, run.relabel_a_pod, needs=(REACH, HEAL))
+        if cluster.dns != "none":
+            resolving.checks(series, api, cluster, run.namespace, needs=(RUN,))
     except BaseException:
         run.abandon()
         raise

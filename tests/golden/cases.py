@@ -7,6 +7,7 @@ gates and the whole order. A case of another network than `routes` has the files
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from k8s_installer import pki, profiles
@@ -34,7 +35,19 @@ NETWORKS = [
     for network in ("none", "flannel")
     for version, security, programs in [*((*mode, "") for mode in MODES), ("1.20.2", "tls", "tarball")]
 ] + [(version, "tls", "", "one-master-two-nodes", "flannel") for version in ("1.5.2", "1.20.2")]
-CASES: list[tuple[str, ...]] = [*USUAL, *NETWORKS]
+# A cluster's DNS, by its program; of these cases only what it makes different is another one's.
+DNS = [
+    (version, security, "", f"one-master-two-nodes-{dns}")
+    for version, security, dns in (
+        ("1.5.2", "insecure", "kube-dns"),
+        ("1.5.2", "tls", "kube-dns"),
+        ("1.9.4", "tls", "coredns"),
+        ("1.9.4", "tls", "kube-dns"),
+        ("1.20.2", "tls", "coredns"),
+        ("1.20.2", "tls", "kube-dns"),
+    )
+]
+CASES: list[tuple[str, ...]] = [*USUAL, *NETWORKS, *DNS]
 
 
 def folder_of(version: str, security: str, programs: str, topology: str, network: str = "") -> str:
@@ -54,10 +67,16 @@ def rendered(version: str, security: str, programs: str, topology: str, network:
 
 def _rendered(version: str, security: str, programs: str, topology: str, network: str, case: str) -> dict[str, bytes]:
     more = MORE if (version, security, programs, topology) == HOSTS else ""
-    lab = cluster(version, security, topology.removesuffix("-host"), network=network, more=more, programs=programs)
+    name, _, dns = topology.removesuffix("-host").partition("-nodes-")
+    hosts = f"{name}-nodes" if dns else name
+    lab = cluster(version, security, hosts, network=network, more=more, programs=programs)
+    lab = replace(lab, dns=dns or "none")
     wanted = desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer())
     if more:
         wanted = {ref: item for ref, item in wanted.items() if item.component in ("host", "docker")}
+    if dns:
+        of_dns = ("/addons/", "/kubelet", "/abac", "addon", "cluster DNS")
+        wanted = {ref: item for ref, item in wanted.items() if any(word in ref.name for word in of_dns)}
     result = {
         f"{case}/{ref.host}{ref.name}": item.resource.content
         for ref, item in wanted.items()

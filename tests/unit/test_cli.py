@@ -84,7 +84,14 @@ def test_a_profile_of_another_patch_version_is_told_of_in_one_line(folder: Path)
     done = installer("validate", "-i", "cluster.yaml", folder=folder)
     assert done.stderr.splitlines() == [note]
     data = json.loads(installer("validate", "-i", "cluster.yaml", "-o", "json", folder=folder).stdout)
-    assert data == {"valid": True, "findings": [], "version": "1.20.15", "profile": "1.20.2", "notes": [note]}
+    assert data == {
+        "valid": True,
+        "findings": [],
+        "version": "1.20.15",
+        "profile": "1.20.2",
+        "notes": [note],
+        "addons": [],
+    }
     assert installer("render", "-i", "cluster.yaml", "-o", "out", folder=folder).stderr.splitlines()[0] == note
     for command in ("plan", "apply --yes"):  # and stop at the templates, before any host is asked
         done = installer(*command.split(), "-i", "cluster.yaml", "--templates", "none", folder=folder)

@@ -305,3 +305,10 @@ def test_programs_come_from_where_the_version_has_them(lab: Cluster, finding: st
 @pytest.mark.parametrize(("version", "security"), MODES)
 def test_a_plain_inventory_has_no_findings(version: str, security: str) -> None:
     assert findings(cluster(version, security)) == []
+
+
+def test_what_renders_to_nothing_is_left_out_of_a_configuration_file_unless_the_inventory_says_it() -> None:
+    defaults = {"list": ["{{ a }}", "{{ b }}"], "word": "{{ a }}", "empty": ["{{ a }}"]}
+    rendered = {"{{ a }}": "", "{{ b }}": "x"}
+    assert config(defaults, {}, lambda text, _: rendered[text]) == {"list": ["x"]}
+    assert config(defaults, {"word": ""}, lambda text, _: rendered[text]) == {"list": ["x"], "word": ""}

@@ -126,3 +126,29 @@ def test_no_output_at_all_is_no_health() -> None:
     answer = judge(gate(Check.OK), "")
     assert (answer.holds, answer.state, answer.pid) == (False, "unknown", 0)
     assert answer.words == "https://127.0.0.1:6443/readyz: no answer (status 000)"
+
+
+def listed(name: str) -> str:
+    return (Path(__file__).parent / f"verify/{name}.json").read_text()
+
+
+def pods(body: str) -> tuple[bool, str]:
+    answer = judge(gate(Check.POD_READY), f"{body}\nstatus 200\n{UNIT}")
+    return answer.holds, answer.words.removeprefix("https://127.0.0.1:6443/readyz: ")
+
+
+def test_one_ready_pod_is_enough_and_why_others_are_not_is_told() -> None:
+    holds, words = pods(listed("pods-one-deleted-1.20.2"))
+    assert holds, words
+    holds, words = pods(listed("pods-image-missing-1.20.2"))
+    assert not holds
+    assert words.startswith("pod web-")
+    assert "ImagePullBackOff: Back-off pulling image" in words
+    assert pods('{"kind": "PodList", "items": []}') == (False, "ready pods: 0 (status 200)")
+    assert pods('{"kind": "PodList", "items": [{"metadata": {"name": "a"}}]}') == (
+        False,
+        "pod a is Unknown: not ready yet (status 200)",
+    )
+    assert pods('{"kind": "Status", "items": 3}')[0] is False
+    ready = '{"status": {"conditions": [{"type": "Ready", "status": "True"}]}}'
+    assert pods(f'{{"kind": "PodList", "items": [{ready}]}}') == (True, "ready pods: 1 (status 200)")

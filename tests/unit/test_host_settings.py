@@ -347,10 +347,10 @@ def test_a_journald_that_keeps_to_memory_is_an_error_that_says_what_to_do(journa
 
 
 def test_names_are_shown_by_their_number_and_as_lines() -> None:
-    assert host_settings.shown("hosts-file", NAMES) == "2 names"
-    assert host_settings.shown("hosts-file", "10.77.0.11=m1") == "1 name"
-    assert host_settings.shown("hosts-file", "none") == "none"
-    assert host_settings.shown("swap", "off") == "off"
+    assert host_settings.words("hosts-file", NAMES) == "set hosts-file to 2 names"
+    assert host_settings.words("hosts-file", "10.77.0.11=m1") == "set hosts-file to 1 name"
+    assert host_settings.words("hosts-file", "none") == "set hosts-file to none"
+    assert host_settings.words("swap", "off") == "set swap to off"
     assert host_settings.block("hosts-file", NAMES) == ("/etc/hosts", b"10.77.0.11 m1\n10.77.0.21 n1\n")
     assert host_settings.block("hosts-file", "none") == ("/etc/hosts", b"")
     assert host_settings.block("swap", "off") is None

@@ -29,6 +29,7 @@ def test_comments_blanks_and_order_that_mean_nothing_are_nothing(path: str, old:
 @pytest.mark.parametrize(
     ("path", "old", "new"),
     [
+        ("/etc/kubernetes/addons/a.yaml", "a: 1\n", "# why\na: 1\n"),
         (ENV, 'A="--v=0"\n', 'A="--v=1"\n'),
         (ENV, "A=1\n", "A=1\nA=2\n"),
         (ENV, "A=1\n", "#A=1\n"),

@@ -38,7 +38,11 @@ def test_the_inventory_is_what_apply_wants() -> None:
             "known_hosts": "/cache/labs/demo/known_hosts",
             "host_keys": "strict",
         },
-        "images": {"pause": "10.77.4.1:5000/lab/pause:1", "verify": "10.77.4.1:5000/lab/web:1"},
+        "images": {
+            "pause": "10.77.4.1:5000/lab/pause:1",
+            "verify": "10.77.4.1:5000/lab/web:1",
+            "dns": {"coredns": "10.77.4.1:5000/lab/coredns:1"},
+        },
         "hosts": {
             "m1": {"address": "10.77.4.11", "roles": ["etcd", "master"]},
             "n1": {"address": "10.77.4.21", "roles": ["node"]},

@@ -13,6 +13,7 @@ import (
 	_ "github.com/coredns/coredns/plugin/kubernetes"
 	_ "github.com/coredns/coredns/plugin/loadbalance"
 	_ "github.com/coredns/coredns/plugin/loop"
+	_ "github.com/coredns/coredns/plugin/metrics"
 	_ "github.com/coredns/coredns/plugin/ready"
 	_ "github.com/coredns/coredns/plugin/reload"
 )
@@ -20,7 +21,7 @@ import (
 func main() {
 	// The order is that of upstream's plugin.cfg: it decides which plugin sees a query first.
 	dnsserver.Directives = []string{
-		"reload", "health", "ready", "errors", "cache", "loadbalance", "hosts", "kubernetes", "loop", "forward",
+		"reload", "health", "ready", "prometheus", "errors", "cache", "loadbalance", "hosts", "kubernetes", "loop", "forward",
 	}
 	coremain.Run()
 }

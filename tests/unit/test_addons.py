@@ -1,0 +1,377 @@
+"""Addons: what is read of the user's folder, what is wanted in the cluster, and how a master is asked and told."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from k8s_installer import addons, host_settings, inventory, pki, profiles
+from k8s_installer.desired import Desired, check, desire
+from k8s_installer.errors import InventoryError
+from k8s_installer.inventory import Addon, Cluster
+from k8s_installer.perform import evidence
+from k8s_installer.plan import Action, Change, make_plan
+from k8s_installer.render import Renderer
+from k8s_installer.report.text import change_words
+from k8s_installer.resources import File, Gate, Gone, Kind, Missing, Ref, Seen, SeenSetting, Setting
+from tests.unit.clusters import MODES, TOPOLOGIES, cluster
+from tests.unit.test_host_settings import done, put, seen, want
+from tests.unit.test_perform import marks, program
+
+INVENTORY = f'cluster: {{name: lab, version: "1.20.2"}}\nhosts:{TOPOLOGIES["all-in-one"]}'
+MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\n"
+SUM = "0f" * 32
+
+
+def read(folder: Path, **files: str) -> tuple[Addon, ...]:
+    """The addons of a folder with these files; two underscores of a name are a dot."""
+    (folder / "addons").mkdir()
+    for name, text in files.items():
+        (folder / "addons" / name.replace("__", ".")).write_text(text)
+    return inventory.parse(INVENTORY, folder / "inventory.yaml").addons
+
+
+def wrong(folder: Path, **files: str) -> list[str]:
+    with pytest.raises(InventoryError) as caught:
+        read(folder, **files)
+    return [str(finding).removeprefix(f"{folder}/addons/") for finding in caught.value.findings]
+
+
+def wanted(lab: Cluster) -> Desired:
+    return desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer())
+
+
+def of_addons(lab: Cluster) -> Desired:
+    return {ref: item for ref, item in wanted(lab).items() if item.component == "addons"}
+
+
+def test_the_manifests_are_read_in_the_order_of_their_names_and_nothing_else_is(tmp_path: Path) -> None:
+    listed = {"apiVersion": "v1", "kind": "List", "items": [{**MAP_OBJECT, "metadata": {"name": "three"}}]}
+    found = read(
+        tmp_path,
+        b__yaml=f"# nothing\n---\n{MAP}---\n\n---\n{MAP.replace('one', 'two')}",
+        a__json=json.dumps(listed, indent="\t"),
+        c__yml="apiVersion: v1\nkind: Secret\nmetadata: {name: word, namespace: x}\n",
+        README__md="no manifest",
+    )
+    assert [(addon.name, addon.secret) for addon in found] == [("a.json", False), ("b.yaml", False), ("c.yml", True)]
+    assert found[1].content.startswith(b"# nothing\n---\n")
+    assert "word" not in repr(found[2])
+
+
+MAP_OBJECT = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("kind: [\n", "a.yaml:2: while parsing a flow node did not find expected node content"),
+        ("# nothing\n", "a.yaml: holds no object"),
+        ("- 1\n", "a.yaml:1: an object is a mapping with apiVersion, kind and metadata"),
+        (f"{MAP}---\nkind: Pod\n", "a.yaml:5: an object without apiVersion, metadata.name"),
+        (f"{MAP}---\napiVersion: v1\nkind: Pod\nmetadata: 3\n", "a.yaml:5: an object without metadata.name"),
+        (f"{MAP}---\n{MAP}", "a.yaml:5: ConfigMap one stands twice (first in a.yaml:1)"),
+        (f"{MAP}kind: Pod\n", "a.yaml:4: duplicate key kind (first on line 2)"),
+    ],
+)
+def test_a_manifest_that_cannot_be_applied_is_a_finding_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+    assert wrong(tmp_path, a__yaml=text) == [said]
+
+
+def test_names_that_no_addon_can_have(tmp_path: Path) -> None:
+    files = {"a b__yaml": MAP, "cluster-dns__yaml": MAP.replace("one", "two")}
+    assert wrong(tmp_path, **files) == [
+        "a b.yaml: an addon's name has letters, digits, '.', '-' and '_' alone",
+        "cluster-dns.yaml: cluster-dns.yaml is the cluster's own DNS (give the file another name)",
+    ]
+
+
+def test_files_that_cannot_be_read_are_findings(tmp_path: Path) -> None:
+    (tmp_path / "addons/a.yaml").mkdir(parents=True)
+    (tmp_path / "addons/b.yaml").write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(InventoryError) as caught:
+        inventory.parse(INVENTORY, tmp_path / "inventory.yaml")
+    assert [finding.message for finding in caught.value.findings] == [
+        "cannot read the addon: Is a directory",
+        "not UTF-8 text",
+    ]
+
+
+def test_an_inventory_is_one_document() -> None:
+    with pytest.raises(InventoryError, match=r"^i.yaml:\d+: a second document: there must be one$"):
+        inventory.parse(f"{INVENTORY}---\na: 1\n", Path("i.yaml"))
+    with pytest.raises(InventoryError, match="an inventory is a mapping"):
+        inventory.parse("", Path("i.yaml"))
+
+
+@pytest.mark.parametrize(("version", "security"), MODES)
+def test_without_a_dns_and_a_folder_only_what_was_applied_is_looked_for(version: str, security: str) -> None:
+    found = of_addons(cluster(version, security))
+    assert [(str(ref), item.resource) for ref, item in found.items()] == [("m1: setting addons", Setting("none"))]
+
+
+def test_addons_come_in_a_row_behind_every_gate_and_the_dns_before_the_users() -> None:
+    own = (Addon("a.yaml", MAP.encode()), Addon("b.yaml", b"secret", secret=True))
+    everything = wanted(replace(cluster(), dns="coredns", addons=own))
+    found = {ref: item for ref, item in everything.items() if item.component == "addons"}
+    assert [str(ref) for ref in found] == [
+        "m1: setting addons",
+        "m1: file /etc/kubernetes/addons/cluster-dns.yaml",
+        "m1: setting addon cluster-dns.yaml",
+        "m1: gate cluster DNS is ready",
+        "m1: file /etc/kubernetes/addons/a.yaml",
+        "m1: setting addon a.yaml",
+        "m1: file /etc/kubernetes/addons/b.yaml",
+        "m1: setting addon b.yaml",
+    ]
+    refs = list(found)
+    for before, ref in pairwise(refs):
+        assert found[ref].after == (before,)
+    gates = {ref for ref in everything if ref.kind is Kind.GATE}
+    assert set(found[refs[0]].after) == gates - {refs[3]}
+    assert found[refs[0]].resource == Setting("cluster-dns.yaml,a.yaml,b.yaml")
+    secret = found[refs[6]].resource
+    assert isinstance(secret, File)
+    assert (secret.secret, secret.mode) == (True, 0o600)
+    assert found[refs[7]].resource == Setting(secret.sha256)
+
+
+def test_the_gate_asks_for_pods_of_this_very_manifest() -> None:
+    def asked(lab: Cluster) -> tuple[str, str]:
+        found = {ref.kind: item.resource for ref, item in of_addons(lab).items()}
+        file, gate = found[Kind.FILE], found[Kind.GATE]
+        assert isinstance(file, File)
+        assert isinstance(gate, Gate)
+        revision = gate.url.rpartition("%3D")[2]
+        assert f'k8s-installer/revision: "{revision}"' in file.content.decode()
+        return gate.url, revision
+
+    lab = replace(cluster(), dns="coredns")
+    url, revision = asked(lab)
+    assert url.startswith("https://127.0.0.1:6443/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-dns,")
+    mine = replace(lab, images=replace(lab.images, dns={"coredns": "mine:1"}))
+    assert asked(mine)[1] != revision
+    old = replace(cluster("1.5.2", "insecure"), dns="kube-dns")
+    assert asked(old)[0].startswith("http://127.0.0.1:8080/api/v1/")
+
+
+def test_a_dns_that_the_version_has_not_is_a_finding() -> None:
+    text = INVENTORY.replace("1.20.2", "1.5.2").replace("}\nhosts", ", dns: coredns}\nhosts", 1)
+    lab = inventory.parse(text, Path("i.yaml"))
+    assert [str(finding) for finding in check(lab, profiles.profile_of(lab))] == [
+        "i.yaml:1: dns: there is no coredns for Kubernetes 1.5.2: use kube-dns or none"
+    ]
+
+
+def change(name: str, value: str, before: SeenSetting) -> Change:
+    item = want(name, value)
+    return Change(item.ref, Action.SET, "addons", before, item.resource, "a test")
+
+
+def test_what_setting_an_addon_does_is_said_in_words_and_what_is_taken_out_does_not_come_back() -> None:
+    apply, undo = change("addon a.yaml", SUM, SeenSetting("none")), change("addon a.yaml", "none", SeenSetting(SUM))
+    removal = change("addons", "none", SeenSetting("a.yaml"))
+    assert [change_words(item) for item in (apply, undo, removal)] == [
+        "apply addon a.yaml",
+        "take out addon a.yaml",
+        "take out addons",
+    ]
+    assert [item.reversible for item in (apply, undo, removal)] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "value", "reason"),
+    [
+        ("addons", "none", "a.yaml", ""),
+        ("addons", "a.yaml", "b.yaml,a.yaml", ""),
+        ("addons", "a.yaml,c.yaml,d.yaml", "b.yaml,a.yaml", "c.yaml, d.yaml: wanted no more"),
+        ("addons", "a.yaml", "none", "a.yaml: wanted no more"),
+        ("addon a.yaml", SUM, SUM, ""),
+        ("addon a.yaml", "none", SUM, "it is not applied yet"),
+        ("addon a.yaml", "incomplete", SUM, "objects of it are missing"),
+        ("addon a.yaml", "other", SUM, "objects of it are not as they were applied"),
+        ("addon a.yaml", "unanswered", SUM, "the API server does not answer for it"),
+        ("addon a.yaml", "ab" * 32, SUM, "another version of it is applied"),
+        ("addon a.yaml", SUM, "none", "it was not applied then"),
+        ("addon a.yaml", SUM, "incomplete", ""),  # what a rollback may find before a run, and cannot want
+    ],
+)
+def test_why_an_addon_is_applied_or_taken_out(name: str, found: str, value: str, reason: str) -> None:
+    assert host_settings.differs(name, found, value) == reason
+
+
+# A kubectl whose cluster is the folder `cluster`: an object is a file with its annotation, named kind.name; a manifest
+# is lines `kind name`. The real one is the fleet's.
+KUBECTL = """\
+cluster={folder}/cluster said={folder}/said
+echo "$*" >>"$said"
+[ ! -f {folder}/down ] || {{ echo 'The connection to the server was refused' >&2; exit 1; }}
+case "$1" in -s|--kubeconfig*) [ "$1" = -s ] && shift; shift ;; esac
+verb=$1 file= sum=
+shift
+while [ $# -gt 0 ]; do
+  case $1 in -f) file=$2; shift ;; -o) columns=${{2#*=}}; shift ;; {annotation}=*) sum=${{1#*=}} ;; -n) shift ;; --*) ;;
+    *) single="${{single-}}$1." ;;
+  esac
+  shift
+done
+status=0
+[ "$verb" != get ] || echo "${{columns%%:*}}"
+if [ -n "${{single-}}" ]; then rm "$cluster/${{single%.}}"; exit; fi
+while read -r kind name; do
+  object=$cluster/$kind.$name
+  case $kind:$verb in
+    :*|---:*) ;;
+    leak:apply) cat {folder}/words >&2; status=1 ;;
+    bad:apply) echo "$name is invalid" >&2; status=1 ;;
+    new:apply) [ -f "$object" ] || {{ echo 'no matches for kind "new"' >&2; status=1; }}; echo none >"$object" ;;
+    *:apply) [ -f "$object" ] || echo none >"$object" ;;
+    *:annotate) echo "$sum" >"$object" ;;
+    *:delete) [ -f {folder}/stuck ] && {{ echo "$name is stuck"; status=1; }}; rm -f "$object"; echo "$kind \\"$name\\" deleted" ;;
+    *:get) if [ ! -f "$object" ]; then echo "Error (NotFound): $name" >&2; status=1
+      elif [ -n "${{columns-}}" ]; then
+        case $columns in SUM*) cat "$object" ;; *) echo "uid-$kind-$name $kind v1 <none> $name" ;; esac
+      fi ;;
+  esac
+done <"$file"
+exit $status
+"""
+
+
+@pytest.fixture
+def master(tmp_path: Path) -> Path:
+    for folder in ("bin", "cluster", "root"):
+        (tmp_path / folder).mkdir()
+    program(tmp_path / "bin", "kubectl", KUBECTL.format(folder=tmp_path, annotation=addons.ANNOTATION))
+    return tmp_path
+
+
+def applied(folder: Path, name: str, text: str) -> str:
+    """Put a manifest on the master and have it applied; what went wrong, or nothing."""
+    file = put(folder, f"etc/kubernetes/addons/{name}", text)
+    result = done(folder, f"addon {name}", File(file.read_bytes()).sha256)
+    return evidence(result.stdout) if marks(result.stdout)[-1] == "failed 0" else ""
+
+
+def cluster_of(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text().strip() for path in sorted((folder / "cluster").iterdir())}
+
+
+def sum_of(text: str) -> str:
+    return File(text.encode()).sha256
+
+
+def test_what_was_never_applied_is_known_without_a_process(tmp_path: Path) -> None:
+    assert seen(tmp_path, "addons", "addon a.yaml") == [SeenSetting("none"), SeenSetting("none")]
+
+
+def test_an_addon_is_applied_with_its_sum_and_seen_by_it(master: Path) -> None:
+    text = "map one\nmap two\n"
+    assert applied(master, "a.yaml", text) == ""
+    assert cluster_of(master) == {"map.one": sum_of(text), "map.two": sum_of(text)}
+    assert seen(master, "addons", "addon a.yaml") == [SeenSetting("a.yaml"), SeenSetting(sum_of(text))]
+    copy = master / "root/var/lib/k8s-installer/addons/a.yaml"
+    assert (copy.read_text(), copy.stat().st_mode & 0o777) == (text, 0o600)
+    (master / "cluster/map.one").write_text("none\n")
+    assert seen(master, "addon a.yaml") == [SeenSetting("other")]
+    (master / "cluster/map.one").unlink()
+    assert seen(master, "addon a.yaml") == [SeenSetting("incomplete")]
+    applied(master, "b.yaml", "map three\n")
+    (master / "down").touch()
+    (master / "said").unlink()
+    found = seen(master, "addon a.yaml", "addon b.yaml", "addon c.yaml")
+    assert found == [SeenSetting("unanswered"), SeenSetting("unanswered"), SeenSetting("none")]
+    assert len((master / "said").read_text().splitlines()) == 2  # of the first one alone
+
+
+def test_a_master_asks_with_its_certificates_where_it_has_them_and_else_the_open_port(master: Path) -> None:
+    applied(master, "a.yaml", "map one\n")
+    assert all(line.startswith("-s http://127.0.0.1:8080 ") for line in (master / "said").read_text().splitlines())
+    (master / "said").unlink()
+    config = put(master, "root/.kube/config", "")
+    seen(master, "addon a.yaml")
+    assert all(line.startswith(f"--kubeconfig={config} ") for line in (master / "said").read_text().splitlines())
+
+
+@pytest.mark.parametrize("name", ["a.yaml", "a.json"])
+def test_what_a_manifest_names_no_more_is_taken_out_when_the_rest_is_applied(master: Path, name: str) -> None:
+    applied(master, name, "map one\nmap two\n")
+    assert applied(master, name, "map two\nmap three\n") == ""
+    assert cluster_of(master) == dict.fromkeys(("map.three", "map.two"), sum_of("map two\nmap three\n"))
+
+
+def test_a_refusal_is_told_in_the_apis_words_and_what_was_begun_is_not_forgotten(master: Path) -> None:
+    applied(master, "a.yaml", "map one\n")
+    assert applied(master, "a.yaml", "map two\nbad thing\n") == "thing is invalid"
+    copy = master / "root/var/lib/k8s-installer/addons/a.yaml"
+    kept = copy.read_text()
+    assert applied(master, "a.yaml", "map two\nbad thing\n") == "thing is invalid"
+    assert copy.read_text() == kept == "map one\n\n---\nmap two\nbad thing\n"
+    assert list(cluster_of(master)) == ["map.one", "map.two"]
+    assert seen(master, "addon a.yaml") == [SeenSetting("incomplete")]
+    assert applied(master, "a.yaml", "map one\n") == ""
+    assert list(cluster_of(master)) == ["map.one"]
+
+
+def test_what_kubectl_shows_of_an_object_that_is_refused_is_not_told(master: Path) -> None:
+    (master / "words").write_text(
+        'Error from server (BadRequest): error when applying patch:\n{"data":{"word":"xyzzy"}}\nto:\nName: "word"\n'
+        'Object: &{map["data":map["word":"xyzzy"]]}\nfor: "30-word.json": illegal base64 data at input byte 5, '
+        'error found in #10 byte of ...|":"xyzzy"},"kind|...\n'
+    )
+    assert applied(master, "a.yaml", "leak word\n").splitlines() == [
+        "Error from server (BadRequest): error when applying patch:",
+        "to:",
+        'Name: "word"',
+        'for: "30-word.json": illegal base64 data at input byte 5',
+    ]
+
+
+def test_a_kind_that_has_just_been_made_is_waited_for(master: Path) -> None:
+    assert applied(master, "a.yaml", "new x\n") == ""
+    assert cluster_of(master) == {"new.x": sum_of("new x\n")}
+
+
+def test_what_is_wanted_no_more_is_taken_out_with_its_files_and_the_rest_stays(master: Path) -> None:
+    for name in ("a", "b", "c"):
+        applied(master, f"{name}.yaml", f"map {name}\n")
+    assert marks(done(master, "addons", "x.yaml,b.yaml").stdout) == ["begin 0", "done 0"]
+    assert list(cluster_of(master)) == ["map.b"]
+    assert seen(master, "addons") == [SeenSetting("b.yaml")]
+    assert [path.name for path in (master / "root/etc/kubernetes/addons").iterdir()] == ["b.yaml"]
+    assert sorted(path.read_text() for path in (master / "kept").iterdir()) == ["map a\n", "map c\n"]
+    (master / "stuck").touch()
+    result = done(master, "addons", "none")
+    assert marks(result.stdout) == ["begin 0", "failed 0"]
+    assert evidence(result.stdout).startswith("b is stuck")
+    assert seen(master, "addons") == [SeenSetting("b.yaml")]
+
+
+def test_a_run_that_is_undone_takes_out_what_it_applied(master: Path) -> None:
+    applied(master, "a.yaml", "map a\n")
+    assert marks(done(master, "addon a.yaml", "none").stdout) == ["begin 0", "done 0"]
+    assert cluster_of(master) == {}
+    assert seen(master, "addons", "addon a.yaml") == [SeenSetting("none"), SeenSetting("none")]
+
+
+def test_a_rollback_wants_no_file_and_no_objects_where_a_run_made_them() -> None:
+    path, setting = Ref("m1", Kind.FILE, "/etc/kubernetes/addons/a.yaml"), Ref("m1", Kind.SETTING, "addon a.yaml")
+    found = of_addons(replace(cluster(), addons=(Addon("a.yaml", MAP.encode()),)))
+    back = {
+        **found,
+        path: replace(found[path], resource=Gone()),
+        setting: replace(found[setting], resource=Setting("none")),
+    }
+    back = {
+        ref: replace(item, after=tuple(other for other in item.after if other in back)) for ref, item in back.items()
+    }
+    has: dict[Ref, Seen] = {
+        path: Missing.ABSENT,
+        setting: SeenSetting(SUM),
+        Ref("m1", Kind.SETTING, "addons"): SeenSetting("a.yaml"),
+    }
+    assert [(change.action, change.ref) for change in make_plan(back, has).changes] == [(Action.SET, setting)]
