@@ -9,6 +9,7 @@
 | `firewalld-source` | 10.244.0.0/16 | trusted, other | firewalld does not run: as wanted |
 | `yum-proxy` | | http://10.0.0.9:3128, none | no yum.conf: as wanted |
 | `user` | a user and its group | system | it is made |
+| `image` | a container image | docker's id of it | it is loaded |
 
 Each is a state now and one from the next boot on: a value is one word where both are the same, else
 `A now, B at boot`. Scripts run by POSIX sh on CentOS 7; `$root` is empty but for tests.
@@ -19,7 +20,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-SELINUX, SWAP, UNIT, USER = "selinux", "swap", "unit", "user"
+SELINUX, SWAP, UNIT, USER, IMAGE = "selinux", "swap", "unit", "user", "image"
+IMAGES = "/var/lib/k8s-installer/bundle/images"  # where archives of images are, each called as its id
 PORT, SOURCE = "firewalld-port", "firewalld-source"
 YUM_PROXY = "yum-proxy"
 ON, OFF, OPEN, CLOSED, TRUSTED, OTHER, SYSTEM = "on", "off", "open", "closed", "trusted", "other", "system"
@@ -74,6 +76,22 @@ for name in {{names}}; do
     echo "setting {_NONE} {_NONE} {USER} $name"
   fi
 done
+"""
+# One process where all are there, as they are mostly. A docker that does not run has none: they are loaded when it
+# does, and loading one that is there changes nothing.
+_ASK_IMAGES = f"""\
+if [ -S "$root/var/run/docker.sock" ] &&
+  found=$(timeout 20 docker image inspect --format '{{{{{{{{.Id}}}}}}}}' {{names}} 2>/dev/null); then
+  set -- $found
+  for name in {{names}}; do echo "setting $1 $1 {IMAGE} $name"; shift; done
+else
+  for name in {{names}}; do
+    id=
+    [ ! -S "$root/var/run/docker.sock" ] ||
+      id=$(timeout 20 docker image inspect --format '{{{{{{{{.Id}}}}}}}}' "$name" 2>/dev/null)
+    echo "setting ${{{{id:-{_NONE}}}}} ${{{{id:-{_NONE}}}}} {IMAGE} $name"
+  done
+fi
 """
 # Its programs are Python's and take a quarter of a second each: asked only where firewalld runs, and once for all.
 # One that fails is no answer, and so its settings are unknown.
@@ -148,6 +166,12 @@ set_user() { # name
   getent passwd "$1" >/dev/null || useradd -r -M -d / -s /sbin/nologin -g "$1" -c 'made by k8s-installer' "$1"
 }
 """
+# The archive may have the image under other names, or an older one's id may have this name.
+_SET_IMAGE = f"""\
+set_image() {{ # reference id id
+  docker load -i "$root{IMAGES}/${{2#sha256:}}.tar" && docker tag "$2" "$1"
+}}
+"""
 # Never a reload: that would drop the rules of docker and kube-proxy.
 _SET_PORT = f"""\
 set_firewalld_port() {{ # port now boot
@@ -175,6 +199,7 @@ _SETTERS: Mapping[str, str] = {
     YUM_PROXY: _REPLACE + _SET_YUM_PROXY,
     UNIT: _SET_UNIT,
     USER: _SET_USER,
+    IMAGE: _SET_IMAGE,
     PORT: _SET_PORT,
     SOURCE: _SET_SOURCE,
 }
@@ -187,6 +212,8 @@ def questions(names: Iterable[str]) -> str:
     parts = [text for family, text in of_files if family in subjects]
     if USER in subjects:
         parts.append(_ASK_USERS.format(names=shlex.join(subjects[USER])))
+    if IMAGE in subjects:
+        parts.append(_ASK_IMAGES.format(names=shlex.join(subjects[IMAGE])))
     if PORT in subjects or SOURCE in subjects:
         ports, sources = subjects.get(PORT, []), subjects.get(SOURCE, [])
         parts.append(_ASK_FIREWALLD.format(ports=shlex.join(ports), sources=shlex.join(sources)))
@@ -214,7 +241,7 @@ def differs(name: str, seen: str | None, wanted: str) -> str:
     """Why a setting must be changed, in words, or nothing where it is as wanted; None is a host that has no such."""
     family, _, subject = name.partition(" ")
     if seen is None:
-        return f"there is no user {subject}" if family == USER else ""
+        return {USER: f"there is no user {subject}", IMAGE: "it is not there"}.get(family, "")
     (now, boot), (wanted_now, wanted_boot) = _states(seen), _states(wanted)
     if family == SELINUX and wanted == "permissive":
         now, boot = (state.replace("disabled", "permissive") for state in (now, boot))

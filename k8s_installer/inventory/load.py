@@ -26,6 +26,7 @@ from k8s_installer.inventory.cluster import (
     Tuning,
 )
 from k8s_installer.inventory.schema import (
+    BundleModel,
     ComponentModel,
     HostModel,
     HostSettingsModel,
@@ -93,7 +94,8 @@ def _cluster(model: InventoryModel, folder: Path, origin: Origin) -> Cluster:
         hosts=tuple(_host(name, host, model, base, subnets.get(name), folder) for name, host in model.hosts.items()),
         folder=folder,
         origin=origin,
-        repos=model.repos,
+        repos=model.repos if isinstance(model.repos, str) else "",
+        bundle=_bundle(model.repos, folder),
     )
 
 
@@ -156,6 +158,12 @@ def _ssh(layers: list[SshModel], folder: Path) -> Ssh:
 
 def _tarball(model: TarballModel | None, folder: Path) -> Tarball | None:
     return None if model is None else Tarball(_path(model.path, folder), model.url, model.sha256)
+
+
+def _bundle(repos: str | BundleModel, folder: Path) -> str | None:
+    if isinstance(repos, str):
+        return None
+    return _path(repos.file, folder) if repos.file else ""
 
 
 def _path(text: str | None, folder: Path) -> str | None:

@@ -79,14 +79,26 @@ def _proxy(value: str) -> str:
     return value
 
 
+class BundleModel(BaseModel):
+    """`repos: bundle` and `repos: {bundle: FILE}`; without a file it is given to each command."""
+
+    model_config = ConfigDict(frozen=True)
+
+    file: str
+
+
 def _repos(value: object) -> object:
-    """The address of the repositories: nothing for `as-is`."""
+    """The address of the repositories, nothing for `as-is`, or a bundle."""
+    if value == "bundle":
+        return BundleModel(file="")
+    if isinstance(value, dict) and value.keys() == {"bundle"} and isinstance(value["bundle"], str) and value["bundle"]:
+        return BundleModel(file=value["bundle"])
     if isinstance(value, dict) and value.keys() == {"mirror"} and isinstance(value["mirror"], str):
         if not _REPOS.fullmatch(value["mirror"]):
             raise ValueError("mirror must be an address such as http://mirror.example.com/centos/7.9.2009")
         return value["mirror"].rstrip("/")
     if not isinstance(value, str) or value not in ("as-is", "vault"):
-        raise ValueError("must be as-is, vault, or {mirror: URL}")
+        raise ValueError("must be as-is, vault, bundle, {mirror: URL}, or {bundle: FILE}")
     return VAULT if value == "vault" else ""
 
 
@@ -200,6 +212,6 @@ class InventoryModel(_Model):
     ssh: SshModel = SshModel()
     images: ImagesModel = ImagesModel()
     host_settings: HostSettingsModel = HostSettingsModel()
-    repos: Annotated[str, BeforeValidator(_repos)] = ""
+    repos: Annotated[str | BundleModel, BeforeValidator(_repos)] = ""
     hosts: Annotated[dict[Label, HostModel], Field(min_length=1)]
     components: dict[ComponentName, ComponentModel] = {}

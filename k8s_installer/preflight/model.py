@@ -43,7 +43,8 @@ class Needs:
     """What the inventory wants of one host, as far as the host can be in its way.
 
     `packages` are versions by name (empty: any), `units` the packages that each runs, `ports` who will listen on
-    each, `own_files` the paths that are ours to write; `swap_stops` says that the kubelet would refuse to start.
+    each, `own_files` the paths that are ours to write; `swap_stops` says that the kubelet would refuse to start, and
+    `asks_yum` that packages come from repositories that the host has to reach.
     """
 
     host: Host
@@ -53,6 +54,7 @@ class Needs:
     links: tuple[Link, ...]
     own_files: frozenset[str]
     swap_stops: bool
+    asks_yum: bool = True
 
 
 @dataclass(frozen=True, slots=True)

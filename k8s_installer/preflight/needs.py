@@ -36,6 +36,7 @@ def _of_host(cluster: Cluster, profile: Profile, host: Host, wanted: list[Wanted
         links=tuple(_links(cluster, host)),
         own_files=frozenset(item.ref.name for item in wanted if item.ref.kind is Kind.FILE),
         swap_stops=_swap_stops(profile, host),
+        asks_yum=not any(item.resource.repo for item in wanted if isinstance(item.resource, Package)),
     )
 
 

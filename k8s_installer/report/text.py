@@ -81,7 +81,8 @@ def change_words(change: Change) -> str:
         version = f" {change.after.version}" if change.after.version else ""
         return f"{change.action} package {change.ref.name}{version}"
     if isinstance(change.after, Setting):
-        return f"set {change.ref.name} to {change.after.value}"
+        name = change.ref.name
+        return f"load {name}" if name.startswith("image ") else f"set {name} to {change.after.value}"
     if change.action is Action.RELOAD:
         return f"daemon-reload for {change.ref.name}"
     if change.action is Action.ATTRIBUTES:
