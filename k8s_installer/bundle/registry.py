@@ -31,7 +31,8 @@ _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 class Registry:
     """Where images come from.
 
-    `default` is the host for names that say none. `insecure` hosts are asked without TLS, as this machine itself is.
+    `default` is the host for names that say none. `insecure` hosts are asked without TLS, as are this machine and
+    a default that begins with http://.
     """
 
     store: Store
@@ -77,7 +78,7 @@ class Registry:
                 f"{reference} does not say in which registry it is",
                 hint="--registry HOST for names without one, or the image as a file: docker save, and --from DIR",
             )
-        return self.default, path, tag
+        return self.default.removeprefix("http://").removeprefix("https://").rstrip("/"), path, tag
 
     def _manifest(self, host: str, name: str, reference: str) -> dict[str, Any]:
         data = self._get(host, name, f"manifests/{reference}")
@@ -141,7 +142,7 @@ class Registry:
         return {"Accept": _ACCEPT, **({"Authorization": f"Bearer {token}"} if token else {})}
 
     def _url(self, host: str, name: str, what: str) -> str:
-        plain = host in self.insecure or host.startswith(("127.", "localhost"))
+        plain = host in self.insecure or self.default == f"http://{host}" or host.startswith(("127.", "localhost"))
         return f"{'http' if plain else 'https'}://{host}/v2/{name}/{what}"
 
 
