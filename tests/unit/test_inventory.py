@@ -248,7 +248,7 @@ def test_repositories_are_the_hosts_own_the_archives_or_a_copy() -> None:
     assert read(GOOD + "repos: vault\n").repos == "http://vault.centos.org/7.9.2009"
     assert read(GOOD + "repos: {mirror: http://10.0.0.9/centos/}\n").repos == "http://10.0.0.9/centos"
     for wrong in ("vaults", "[vault]", "{mirror: 7}", "{mirrors: http://a}"):
-        assert "cluster.yaml:12: repos: must be as-is, vault, or {mirror: URL}" in complaint(
+        assert "cluster.yaml:12: repos: must be as-is, vault, bundle, {mirror: URL}, or {bundle: FILE}" in complaint(
             GOOD + f"repos: {wrong}\n"
         ).replace(" 'vaults'", "")
     assert "mirror must be an address such as" in complaint(GOOD + "repos: {mirror: 10.0.0.9/centos}\n")
