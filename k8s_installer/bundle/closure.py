@@ -45,8 +45,9 @@ class Offers:
 def closure(wanted: Iterable[Package], offers: Offers, assumed: Sequence[str] = ()) -> Closure:
     """Everything that must be had to install `wanted`, in the newest version that fits.
 
-    A requirement that several packages satisfy takes the one of its own name, then the one with the shortest name, as
-    yum does. What hosts have already is not known, so all of it counts, but for `assumed` capabilities (patterns).
+    Of several packages that satisfy a requirement one that is taken already will do, then the one of its own name, then
+    the one with the shortest name, as yum does. What hosts have already is not known, so all of it counts, but for
+    `assumed` capabilities (patterns).
     """
     chosen: dict[str, Rpm] = {}
     lacking: dict[str, None] = {}

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from k8s_installer import tarball
 from k8s_installer.bundle import images, manifest, repodata
+from k8s_installer.bundle.folder import folder_repository
 from k8s_installer.bundle.images import BadImageError
 from k8s_installer.bundle.manifest import Entry, Manifest
-from k8s_installer.bundle.packages import Had, Repositories, fetched, folder_repository
+from k8s_installer.bundle.packages import Had, Repositories, fetched
 from k8s_installer.bundle.registry import Registry
 from k8s_installer.bundle.repodata import Rpm
 from k8s_installer.bundle.store import Say, Store, counted
@@ -74,9 +75,22 @@ def create(
     folder = target.absolute().parent
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder} to write the bundle to")
+    try:
+        return _made(cluster, profile, desired, sources, target, say, store)
+    except OSError as error:
+        raise InstallerError(
+            f"the bundle cannot be written: {error.strerror or error}", hint="make room, or write it elsewhere: -o FILE"
+        ) from None
+
+
+def _made(
+    cluster: Cluster, profile: Profile, desired: Desired, sources: Sources, target: Path, say: Say, store: Store
+) -> Manifest:
     lacking: list[str] = []
     with ExitStack() as stack:
-        work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=folder)))
+        work = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.absolute().parent))
+        )
         had = _packages(cluster, desired, sources, store, say, stack, lacking)
         metadata = list(_metadata([one.rpm for one in had], work))
         pictures = list(_images(cluster, profile, sources, store, say, work, lacking))
@@ -195,23 +209,22 @@ class _Pictures:
     by_id: dict[str, tuple[list[str], str]] = field(default_factory=dict)
 
     def add(self, image: images.Image, reference: str, source: str) -> None:
-        names, _ = self.by_id.setdefault(image.id, ([], source))
-        names.append(reference)
+        names, first = self.by_id.get(image.id, ([], source))
         try:
-            images.write(image, names, self._path(image.id))
+            images.write(image, [*names, reference], self._path(image.id))
         except BadImageError as error:
             self.lacking.append(f"image {reference}: {error}")
+        else:
+            self.by_id[image.id] = [*names, reference], first
 
     def items(self) -> Iterator[_Item]:
-        for identity, (names, source) in self.by_id.items():
+        for identity, (names, source) in sorted(self.by_id.items(), key=lambda item: sorted(item[1][0])):
             path = self._path(identity)
-            if path.is_file():
-                sha256, size = _sum(path), path.stat().st_size
-                entry = manifest.Image(
-                    name=f"images/{path.name}", sha256=sha256, size=size,
-                    source=source, references=tuple(sorted(names)), id=identity,
-                )  # fmt: skip
-                yield _Item(entry, path)
+            entry = manifest.Image(
+                name=f"images/{path.name}", sha256=_sum(path), size=path.stat().st_size,
+                source=source, references=tuple(sorted(names)), id=identity,
+            )  # fmt: skip
+            yield _Item(entry, path)
 
     def _path(self, identity: str) -> Path:
         return self.work / f"{identity.removeprefix('sha256:')}.tar"
@@ -271,20 +284,15 @@ def _write(made: Manifest, items: Sequence[_Item], target: Path) -> None:
     """The archive: the manifest, its sum, and then every file. The same files make the same bytes."""
     data = manifest.dumped(made)
     digest = f"{hashlib.sha256(data).hexdigest()}  {manifest.NAME}\n".encode()
-    try:
-        with target.open("wb") as stream:
-            with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar:
-                for name, content in ((manifest.NAME, data), (manifest.SUM, digest)):
-                    tar.addfile(_member(name, len(content)), io.BytesIO(content))
-                for item in items:
-                    with item.path.open("rb") as source:
-                        tar.addfile(_member(item.entry.name, item.entry.size), source)
-            stream.flush()
-            os.fsync(stream.fileno())
-    except OSError as error:
-        raise InstallerError(
-            f"the bundle cannot be written: {error.strerror}", hint="make room, or another -o"
-        ) from None
+    with target.open("wb") as stream:
+        with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar:
+            for name, content in ((manifest.NAME, data), (manifest.SUM, digest)):
+                tar.addfile(_member(name, len(content)), io.BytesIO(content))
+            for item in items:
+                with item.path.open("rb") as source:
+                    tar.addfile(_member(item.entry.name, item.entry.size), source)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def _member(name: str, size: int) -> tarfile.TarInfo:

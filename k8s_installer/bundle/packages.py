@@ -1,22 +1,18 @@
-"""Packages from yum repositories: on a server, on this machine, or a folder of RPMs."""
+"""Packages from yum repositories, on a server or on this machine."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Lock
 
 from k8s_installer.bundle import repodata, rpmfile
 from k8s_installer.bundle.closure import Closure, Offers, closure
 from k8s_installer.bundle.repodata import BadMetadataError, Data, Rpm
 from k8s_installer.bundle.store import Say, Store, read
-from k8s_installer.errors import InputError, InstallerError
+from k8s_installer.errors import InstallerError
 from k8s_installer.resources import Package
 
 _AT_ONCE = 4  # downloads
@@ -108,30 +104,3 @@ def fetched(rpms: Sequence[Rpm], store: Store, say: Say) -> list[Had]:
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return list(pool.map(fetch, rpms))
-
-
-@contextmanager
-def folder_repository(folder: Path) -> Iterator[str]:
-    """The address of a folder of RPMs as a repository; its metadata is made, beside it, where it has none.
-
-    Raises:
-        InputError: it has no metadata, and there is no createrepo_c to make it.
-    """
-    if (folder / "repodata/repomd.xml").is_file():
-        yield folder.absolute().as_uri()
-        return
-    program = shutil.which("createrepo_c") or shutil.which("createrepo")
-    if program is None:
-        raise InputError(
-            f"{folder} has RPMs and no repodata/, and there is no createrepo_c here to make it",
-            hint="install createrepo_c (Debian: createrepo-c), or run it in that folder on another machine",
-        )
-    with TemporaryDirectory() as work:
-        for path in sorted(folder.glob("*.rpm")):
-            (Path(work) / path.name).symlink_to(path.absolute())
-        kind = ["--general-compress-type=gz"] if program.endswith("_c") else []
-        argv = [program, "--quiet", "--no-database", *kind, work]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise InputError(f"{program} cannot read the RPMs of {folder}: {done.stderr.strip()[-300:]}")
-        yield Path(work).as_uri()

@@ -64,9 +64,9 @@ class Registry:
                 f"{reference}: the registry has it in the format of docker before 1.10 alone",
                 hint="pull it with docker, docker save it, and give the file with --from",
             )
-        config = self._blob(host, name, manifest["config"], nothing)
         layers = [self._blob(host, name, layer, on_bytes) for layer in manifest["layers"]]
-        return Image(config.open().read(), layers)
+        with self._blob(host, name, manifest["config"], nothing).open() as config:
+            return Image(config.read(), layers)
 
     def _parts(self, reference: str) -> tuple[str, str, str]:
         path, _, tag = reference.rpartition(":")
