@@ -47,7 +47,7 @@ class State(StrEnum):
 class Event:
     """A change reached a state, at `at` seconds of the monotonic clock; `detail` is evidence or cause.
 
-    `sent` is there when an upload has ended: how many bytes of it went over the wire.
+    `sent` is for the run's own count: how many bytes of an upload that has ended went over the wire.
     """
 
     index: int
@@ -203,10 +203,11 @@ class _Course:
 
     def _record(self, event: Event) -> None:
         if event.state is State.SENDING:
+            host = self._host(event.index)
             if event.sent:
-                host = self._host(event.index)
                 self.sent[host] = self.sent.get(host, 0) + event.sent
-            self.on_event(event)
+            else:
+                self.on_event(event)
             return
         index = event.index
         self.states[index] = event.state
@@ -312,7 +313,7 @@ def _perform(changes: Sequence[tuple[int, Change]], remote: Remote, tell: Tell) 
 
     def read(report: Report) -> None:
         if report.word == "uploaded":
-            tell(report.index, State.SENDING, "sent", report.sent)
+            tell(report.index, State.SENDING, "", report.sent)
         if report.word == "sent":
             tell(report.index, State.SENDING, f"{report.sent // MB} of {sizes[report.index] // MB} MB")
         if report.word in states:

@@ -21,16 +21,17 @@ from typing import ClassVar
 
 import pytest
 
-from k8s_installer import bundle, desired, intent, profiles
+from k8s_installer import bundle, desired, intent, preflight, profiles
 from k8s_installer.bundle import Manifest, Sources, Store, images, manifest
 from k8s_installer.bundle.create import insecure_registries
 from k8s_installer.bundle.images import BadImageError, Image, Layer
 from k8s_installer.bundle.registry import Registry
 from k8s_installer.bundle.store import nothing, read
-from k8s_installer.desired.bundled import FOLDER, ONLY, REPO
+from k8s_installer.desired.bundled import FOLDER, ONLY, REPO, bundled
 from k8s_installer.errors import InputError, InstallerError
 from k8s_installer.inventory import Cluster, Tarball, Tuning
 from k8s_installer.inventory.cluster import ArgValue
+from k8s_installer.render import Renderer
 from k8s_installer.resources import File, Kind, Large, Package, Ref, Setting
 from tests.unit.clusters import cluster as a_cluster
 from tests.unit.repositories import Built, registry, repository, served, serving
@@ -137,6 +138,26 @@ def test_a_host_gets_its_own_packages_and_a_node_its_images_too(place: Place) ->
     assert text.index("[k8s-installer-signed]") < text.index("gpgcheck=1") < text.index("[k8s-installer-unsigned]")
     assert text.count("gpgcheck=0") == 1
     assert repo == wanted[Ref("m1", Kind.FILE, REPO)].resource
+
+
+def test_preflight_does_not_ask_yum_where_packages_come_from_a_bundle(place: Place) -> None:
+    place.create()
+    profile = profiles.profile_of(place.cluster)
+    for wanted, asks in ((place.wanted(), False), (intent.desire(place.cluster, profile, None, None).desired, True)):
+        needs = preflight.needs(place.cluster, profile, wanted)["m1"]
+        assert needs.asks_yum is asks
+        assert ("&& :;" in preflight.script(needs)) is asks
+
+
+def test_what_a_host_runs_is_all_that_is_added_to(place: Place) -> None:
+    place.create()
+    wanted = place.wanted()
+    media = bundle.media(bundle.opened(place.file), place.cluster, profiles.profile_of(place.cluster), wanted)
+    for kept in ({Kind.FILE}, {Kind.PACKAGE}, {Kind.UNIT}):
+        some = {ref: item for ref, item in wanted.items() if ref.kind in kept and ref.name != "kubelet"}
+        added = bundled(some, media, Renderer(), {}).keys() - some.keys()
+        assert any(ref.name == REPO for ref in added) is (kept == {Kind.PACKAGE})
+        assert any(ref.kind is Kind.SETTING for ref in added) is (kept == {Kind.UNIT})
 
 
 def test_a_cluster_without_nodes_wants_no_image(place: Place) -> None:

@@ -247,7 +247,11 @@ def test_repositories_are_the_hosts_own_the_archives_or_a_copy() -> None:
     assert read(GOOD).repos == read(GOOD + "repos: as-is\n").repos == ""
     assert read(GOOD + "repos: vault\n").repos == "http://vault.centos.org/7.9.2009"
     assert read(GOOD + "repos: {mirror: http://10.0.0.9/centos/}\n").repos == "http://10.0.0.9/centos"
-    for wrong in ("vaults", "[vault]", "{mirror: 7}", "{mirrors: http://a}"):
+    assert read(GOOD).bundle is None
+    assert read(GOOD + "repos: bundle\n").bundle == ""
+    named = read(GOOD + "repos: {bundle: lab.bundle}\n")
+    assert (named.repos, named.bundle) == ("", str(named.folder / "lab.bundle"))
+    for wrong in ("{bundle: }", "vaults", "[vault]", "{mirror: 7}", "{mirrors: http://a}"):
         assert "cluster.yaml:12: repos: must be as-is, vault, bundle, {mirror: URL}, or {bundle: FILE}" in complaint(
             GOOD + f"repos: {wrong}\n"
         ).replace(" 'vaults'", "")
