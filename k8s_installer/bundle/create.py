@@ -232,7 +232,7 @@ class _Pictures:
 
 def _from_folder(folder: Path, wanted: Sequence[str], pictures: _Pictures, say: Say) -> None:
     """What a folder's archives have of these images; each is written while its archive is open."""
-    missing = dict.fromkeys(wanted)
+    missing, broken = dict.fromkeys(wanted), []
     for path in sorted(path for pattern in _ARCHIVES for path in folder.glob(pattern)):
         if path.name == SERVER_TARBALL or not missing:
             continue
@@ -243,7 +243,8 @@ def _from_folder(folder: Path, wanted: Sequence[str], pictures: _Pictures, say: 
                     pictures.add(found[reference], reference, str(path))
                     del missing[reference]
         except BadImageError as error:
-            pictures.lacking.append(f"{path}: {error}")
+            broken.append(f"{path}: {error}")  # no matter, if all is found elsewhere
+    pictures.lacking += broken if missing else ()
     pictures.lacking += (f"no archive in {folder} has the image {reference}" for reference in missing)
 
 

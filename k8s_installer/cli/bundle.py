@@ -19,7 +19,7 @@ Inventory = Annotated[
     Path,
     typer.Option("-i", "--inventory", envvar="K8S_INSTALLER_INVENTORY", help="The inventory file.", show_default=False),
 ]
-Format = Annotated[Output, typer.Option("--output-format", help="What stdout gets.")]
+Format = Annotated[Output, typer.Option("-o", "--output", help="What stdout gets.")]
 
 
 @app.command(
@@ -53,7 +53,7 @@ def create(
     ] = None,
     registry: Annotated[str, typer.Option(metavar="HOST", help="Where images are whose names say no registry.")] = "",
     templates: Annotated[Path | None, typer.Option(help="A folder of templates, as for `apply`.")] = None,
-    output_format: Format = Output.TEXT,
+    output_format: Annotated[Output, typer.Option(help="What stdout gets.")] = Output.TEXT,
 ) -> None:
     """Compute what an inventory needs, fetch it, and write it down as one file. No host is asked."""
     from k8s_installer.cli import bundling
@@ -72,9 +72,9 @@ def verify(
         ),
     ] = None,
     templates: Annotated[Path | None, typer.Option(help="A folder of templates, as for `apply`.")] = None,
-    output_format: Format = Output.TEXT,
+    output: Format = Output.TEXT,
 ) -> None:
     """Compare every file of a bundle with its manifest."""
     from k8s_installer.cli import bundling
 
-    raise stop(bundling.verify(file, inventory, templates, output_format))
+    raise stop(bundling.verify(file, inventory, templates, output))

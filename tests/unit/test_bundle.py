@@ -308,7 +308,6 @@ def test_a_folder_of_files_is_enough(place: Place) -> None:
         f"no archive in {folder} has the image lab/web:1",
     ]
     assert str(folder) in caught.value.hint
-    (folder / "broken.tar").unlink()
     store = bundle.opened(place.file).store
     for image in made.images:
         content = store.path(("sha256", image.sha256)).read_bytes()
