@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,13 +17,14 @@ from typing import Any
 
 import pytest
 
+from k8s_installer.lab import debian
 from k8s_installer.lab.server import servers
 from tests.fleet.conftest import Cluster, installer, made_cluster, running_lab
 from tests.fleet.wire import heard
 
 pytestmark = pytest.mark.fleet
 
-LAB = "toffline"
+LAB = "weoff"
 # Packages of the lab require what its hosts have of themselves, and the lab's repository has not.
 ASSUMED = [
     word for name in ("/bin/sh", "shadow-utils", "iptables", "conntrack-tools", "socat") for word in ("--assume", name)
@@ -193,31 +195,78 @@ def test_what_a_host_has_lost_of_a_bundle_comes_back_from_its_own_disk(offline: 
     assert "lab/web:1" in offline.cluster.on("n1", "docker images --format '{{.Repository}}:{{.Tag}}'")
 
 
-def test_a_folder_of_files_makes_a_bundle_that_is_as_good(offline: Offline) -> None:
+def signed(path: Path) -> str:
+    """Sign a package as a distribution does, with a key of our own; its public half."""
+    debian.install(debian.packages_missing(["gpg", "gpg-agent", "rpm"]), lambda _: None)
+    with tempfile.TemporaryDirectory() as home:
+        environment = {**os.environ, "GNUPGHOME": home}
+
+        def run(*argv: str) -> str:
+            done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        run("gpg", "--batch", "--passphrase", "", "--quick-generate-key", "lab", "rsa2048", "sign", "never")
+        options = (f"_gpg_path {home}", "_gpg_name lab", "__gpg /usr/bin/gpg")
+        run("rpmsign", *(word for option in options for word in ("--define", option)), "--addsign", str(path))
+        key = run("gpg", "--armor", "--export", "lab")
+        run("gpgconf", "--kill", "gpg-agent")
+    return key
+
+
+@pytest.fixture(scope="module")
+def other(offline: Offline) -> tuple[Path, str, dict[str, Any]]:
+    """A bundle from a folder of files, as people bring them, with one signed package in it; the key, and what is in it."""
     folder = offline.cluster.folder / "files"
     folder.mkdir()
     for path in Path(offline.lab["packages"]).glob("*.rpm"):
-        (folder / path.name).symlink_to(path)
+        if "client" not in path.name:
+            (folder / path.name).symlink_to(path)
+        else:
+            key = signed(Path(shutil.copy(path, folder)))
     offline.cluster.on("n1", f"docker save {' '.join(IMAGES)} | gzip -1 >/tmp/images.tar.gz")
     with (folder / "images.tar.gz").open("wb") as target:
         options = ["-i", offline.cluster.key, "-o", f"UserKnownHostsFile={offline.cluster.known_hosts}"]
         argv = ["ssh", *options, f"root@{offline.cluster.addresses['n1']}", "cat /tmp/images.tar.gz"]
         subprocess.run(argv, stdout=target, check=True)
-    other = offline.cluster.folder / "other.bundle"
+    bundle = offline.cluster.folder / "other.bundle"
     done = offline.cluster.run(
-        "bundle", "create", "-o", str(other), "--from", str(folder), *ASSUMED, "--output-format", "json"
+        "bundle", "create", "-o", str(bundle), "--from", str(folder), *ASSUMED, "--output-format", "json"
     )
     assert done.returncode == 0, done.stderr
-    made = json.loads(done.stdout)
-    assert [(rpm["name"], rpm["sha256"]) for rpm in made["rpms"]] == [
-        (rpm["name"], rpm["sha256"]) for rpm in offline.made["rpms"]
+    return bundle, key, json.loads(done.stdout)
+
+
+def test_a_folder_of_files_makes_a_bundle_that_is_as_good(
+    offline: Offline, other: tuple[Path, str, dict[str, Any]]
+) -> None:
+    _, _, made = other
+    names = [rpm["name"] for rpm in made["rpms"]]
+    assert names == [rpm["name"] for rpm in offline.made["rpms"]]
+    assert [name for name, rpm in zip(names, made["rpms"], strict=True) if rpm["signed"]] == [
+        name for name in names if "client" in name
     ]
     assert [(image["id"], image["references"]) for image in made["images"]] == [
         (image["id"], image["references"]) for image in offline.made["images"]
     ]
-    planned = offline.cluster.run("plan", "--bundle", str(other), "-o", "json")
-    kinds = {(change["kind"], change["name"].rpartition("/")[0]) for change in json.loads(planned.stdout)["changes"]}
-    assert kinds <= {("file", "/var/lib/k8s-installer/bundle/images")}  # other bytes of the same images
+
+
+def test_a_signed_package_is_installed_where_the_host_has_its_key_alone(
+    offline: Offline, other: tuple[Path, str, dict[str, Any]]
+) -> None:
+    bundle, key, _ = other
+    offline.cluster.on("n1", "rpm -e --nodeps kubernetes-client")
+    arguments = ("--yes", "--bundle", str(bundle), "--no-preflight", "--limit", "n1", "-o", "json")
+    refused = offline.cluster.run("apply", *arguments)
+    assert refused.returncode == 1
+    assert json.loads(refused.stdout)["sent_bytes"]["n1"] > CUT_AT / 2
+    assert "kubernetes-client" not in offline.cluster.on("n1", "rpm -qa")
+    place = "/etc/pki/rpm-gpg/RPM-GPG-KEY-CentOS-7"
+    offline.cluster.on("n1", f"mkdir -p {Path(place).parent}; cat >{place} <<'KEY'\n{key}KEY")
+    done = offline.cluster.run("apply", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["sent_bytes"] == {}
+    assert "Key ID" in offline.cluster.on("n1", "rpm -q --qf '%{RSAHEADER:pgpsig}' kubernetes-client")
 
 
 def test_nothing_has_left_the_bridge_in_all_this_time_and_what_does_is_heard(offline: Offline) -> None:
