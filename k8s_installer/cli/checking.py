@@ -32,15 +32,15 @@ def checked(
     cluster, profile = intent.checked(inventory)
     print_note(profiles.note(cluster.version, profile))
     if opens:
-        cluster = _with_bundle(cluster, bundle)
+        cluster = _with_bundle(cluster, profile, bundle)
     if cluster.tarball is not None and (download or not tarball.remote(cluster)):
         with stderr().status("looking for the programs") as spinner:
             tarball.programs(cluster, profile, spinner.update)
     return cluster, profile
 
 
-def _with_bundle(cluster: Cluster, given: Path | None) -> Cluster:
-    """The cluster with its bundle opened, and its server programs from there, if there is one."""
+def _with_bundle(cluster: Cluster, profile: profiles.Profile, given: Path | None) -> Cluster:
+    """The cluster with its bundle opened and found to be enough, and its server programs from there, if there is one."""
     if given is not None:
         cluster = replace(cluster, bundle=str(given.absolute()))
     if cluster.bundle is None:
@@ -51,6 +51,7 @@ def _with_bundle(cluster: Cluster, given: Path | None) -> Cluster:
         raise InventoryError([cluster.origin.finding(("repos",), message, suggestion)])
     with stderr().status("looking at the bundle") as spinner:
         found = bundles.opened(Path(cluster.bundle), spinner.update)
+        intent.desire(cluster, profile, None, None)  # what it lacks shows before anybody is logged in to a host
     path = found.tarball(cluster)
     if cluster.tarball is None or path is None:
         return cluster

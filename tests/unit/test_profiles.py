@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from k8s_installer import profiles
-from k8s_installer.desired import host
+from k8s_installer.desired import bundled, host
 from k8s_installer.errors import InputError, InventoryError
 from k8s_installer.inventory import Role
 from k8s_installer.profiles.schema import REST, FileSpec, Profile, Style
@@ -188,7 +188,7 @@ def test_every_template_exists_and_every_packaged_one_is_used(profile: Profile) 
         for spec in component.files.values()
         if spec.template
     }
-    used.add(host.TEMPLATE)
+    used |= {host.TEMPLATE, bundled.TEMPLATE}
     here = packaged_templates()
     assert used == {str(path.relative_to(here)) for path in here.rglob("*.j2")}
 
