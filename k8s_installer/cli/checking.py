@@ -40,7 +40,7 @@ def checked(
 
 
 def _with_bundle(cluster: Cluster, profile: profiles.Profile, given: Path | None) -> Cluster:
-    """The cluster with its bundle opened and found to be enough, and its server programs from there, if there is one."""
+    """The cluster with its bundle, if it has one, opened and found to be enough, and its programs from there."""
     if given is not None:
         cluster = replace(cluster, bundle=str(given.absolute()))
     if cluster.bundle is None:

@@ -24,7 +24,7 @@ from tests.fleet.wire import heard
 
 pytestmark = pytest.mark.fleet
 
-LAB = "weoff"
+LAB = "toffline"
 # Packages of the lab require what its hosts have of themselves, and the lab's repository has not.
 ASSUMED = [
     word for name in ("/bin/sh", "shadow-utils", "iptables", "conntrack-tools", "socat") for word in ("--assume", name)
