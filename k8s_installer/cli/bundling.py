@@ -72,7 +72,7 @@ def _show(path: Path, made: Manifest, output: Output) -> None:
     parts = [
         f"{path}: {size / 1e6:.1f} MB for {made.cluster}, Kubernetes {made.version}",
         f"  packages  {len(made.rpms)}, {sum(rpm.size for rpm in made.rpms) / 1e6:.1f} MB"
-        + (f"; {unsigned} have no signature, and yum will not ask for one" if unsigned else ""),
+        + (f"; without a signature, for which yum will not ask: {unsigned}" if unsigned else ""),
         *(f"  image     {', '.join(image.references)}, {image.size / 1e6:.1f} MB" for image in made.images),
     ]
     if made.programs is not None:

@@ -21,12 +21,15 @@ from typing import ClassVar
 
 import pytest
 
-from k8s_installer import bundle, desired, intent, preflight, profiles
+from k8s_installer import bundle, desired, intent, preflight, profiles, tarball
 from k8s_installer.bundle import Manifest, Sources, Store, images, manifest
 from k8s_installer.bundle.create import insecure_registries
 from k8s_installer.bundle.images import BadImageError, Image, Layer
 from k8s_installer.bundle.registry import Registry
 from k8s_installer.bundle.store import nothing, read
+from k8s_installer.cli import bundling
+from k8s_installer.cli.checking import checked
+from k8s_installer.cli.console import Exit, Output
 from k8s_installer.desired.bundled import FOLDER, ONLY, REPO, bundled
 from k8s_installer.errors import InputError, InstallerError
 from k8s_installer.inventory import Cluster, Tarball, Tuning
@@ -35,6 +38,7 @@ from k8s_installer.render import Renderer
 from k8s_installer.resources import File, Kind, Large, Package, Ref, Setting
 from tests.unit.clusters import cluster as a_cluster
 from tests.unit.repositories import Built, registry, repository, served, serving
+from tests.unit.test_tarball import GOOD, packed
 
 PACKAGES = [
     Built("kubernetes-client", "1.20.2", signed=True),
@@ -726,3 +730,51 @@ def test_what_nobody_has_used_for_a_month_goes(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "new"]
     with refused("cannot keep files in"):
         Store(tmp_path / "new" / "x")
+
+
+# commands
+
+
+def inventory_file(place: Place, text: str) -> Path:
+    path = place.folder / "cluster.yaml"
+    hosts = "hosts:\n  m1: {address: 10.77.0.11, roles: [etcd, master]}\n  n1: {address: 10.77.0.21, roles: [node]}\n"
+    path.write_text(f"{text}\n{MORE}{hosts}")
+    return path
+
+
+def test_the_commands_make_a_bundle_show_it_and_take_programs_from_it(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place.folder / "server.tar.gz").touch()
+    digest = packed(place.folder / "server.tar.gz", GOOD)
+    text = f'cluster: {{name: lab, version: "1.20.2", programs: tarball, tarball: {{PLACEsha256: {digest}}}}}'
+    path = inventory_file(place, text.replace("PLACE", "path: server.tar.gz, "))
+    assumed = ("systemd", "conntrack-tools", "socat")
+    asked = bundling.Wanted(path, None, place.file, (place.repository,), None, assumed, place.registry)
+    bundling.create(asked, Output.TEXT)
+    shown = capsys.readouterr().out
+    assert "2, " in shown  # etcd and docker come by yum in both cases
+    assert "for which yum will not ask: 1" in shown
+    assert "programs  " in shown
+    assert bundling.verify(place.file, path, None, Output.JSON) is Exit.DONE
+    assert json.loads(capsys.readouterr().out)["cluster"] == "lab"
+    (place.folder / "server.tar.gz").unlink()
+    path = inventory_file(place, text.replace("PLACE", ""))  # upstream's, and nobody goes there
+    cluster, profile = checked(path, place.file)
+    kubelet = tarball.programs(cluster, profile)["kubelet"]
+    assert kubelet.source.read_bytes() == GOOD["kubernetes/server/bin/kubelet"]
+
+
+def test_a_bundle_that_is_not_named_or_not_enough_is_said_with_what_to_do(place: Place) -> None:
+    place.create()
+    base = 'cluster: {name: lab, version: "1.20.2"}\nrepos: '
+    with refused("cluster.yaml:2: repos: bundle: no file is named (--bundle FILE, or repos: {bundle: FILE}"):
+        checked(inventory_file(place, base + "bundle"))
+    assert checked(inventory_file(place, base + "bundle"), opens=False)[0].bundle == ""
+    assert checked(inventory_file(place, base + "{bundle: lab.bundle}"))[0].bundle == str(place.file)
+    assert checked(inventory_file(place, base + "as-is"))[0].bundle is None
+    with refused("no package kubernetes-client 1.20.15 (there is 1.20.2)"):
+        checked(inventory_file(place, base.replace("20.2", "20.15") + "bundle"), place.file)
+    path = inventory_file(place, base + "bundle")
+    with refused("--repo ftp://x: must begin with https://, http:// or file://"):
+        bundling.create(bundling.Wanted(path, None, place.file, ("ftp://x",), None, (), ""), Output.TEXT)
