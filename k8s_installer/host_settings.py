@@ -85,9 +85,11 @@ if [ -S "$root/var/run/docker.sock" ] &&
   set -- $found
   for name in {{names}}; do echo "setting $1 $1 {IMAGE} $name"; shift; done
 else
+  # one that hangs is not asked for each again
+  [ $? -eq 1 ] && [ -S "$root/var/run/docker.sock" ] && each=yes || each=
   for name in {{names}}; do
     id=
-    [ ! -S "$root/var/run/docker.sock" ] ||
+    [ -z "$each" ] ||
       id=$(timeout 20 docker image inspect --format '{{{{{{{{.Id}}}}}}}}' "$name" 2>/dev/null)
     echo "setting ${{{{id:-{_NONE}}}}} ${{{{id:-{_NONE}}}}} {IMAGE} $name"
   done

@@ -333,6 +333,12 @@ def test_an_archive_without_the_image_is_a_failure(docker: Path) -> None:
     assert marks(done(docker, PAUSE, "sha256:aa").stdout) == ["begin 0", "failed 0"]
 
 
+def test_a_docker_that_hangs_is_asked_once(docker: Path) -> None:
+    program(docker / "bin", "docker", f'echo "$*" >>{docker}/calls; exit 124')
+    assert seen(docker, PAUSE, WEB) == [Missing.ABSENT] * 2
+    assert len((docker / "calls").read_text().splitlines()) == 1
+
+
 def test_where_docker_does_not_run_it_is_not_asked(docker: Path) -> None:
     (docker / "root/var/run/docker.sock").unlink()
     assert seen(docker, PAUSE) == [Missing.ABSENT]
