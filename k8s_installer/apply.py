@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 from k8s_installer import yum
 from k8s_installer.errors import InstallerError
@@ -44,12 +45,16 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A change reached a state, at `at` seconds of the monotonic clock; `detail` is evidence or cause."""
+    """A change reached a state, at `at` seconds of the monotonic clock; `detail` is evidence or cause.
+
+    `sent` is for the run's own count: how many bytes of an upload that has ended went over the wire.
+    """
 
     index: int
     state: State
     at: float
     detail: str = ""
+    sent: int = 0
 
 
 OnEvent = Callable[[Event], None]
@@ -57,10 +62,14 @@ OnEvent = Callable[[Event], None]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What happened: every event in order. `interrupted` says that the user asked to stop."""
+    """What happened: every event in order. `interrupted` says that the user asked to stop.
+
+    `sent` is how many bytes of large files went over the wire, by host; hosts to which none went are not in it.
+    """
 
     events: tuple[Event, ...]
     interrupted: bool
+    sent: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def failures(self) -> tuple[Event, ...]:
@@ -92,7 +101,7 @@ def apply(plan: Plan, remotes: Mapping[str, Remote], on_event: OnEvent, stop: th
     finally:
         # after a second Ctrl-C nobody waits: the workers end when their connections are closed
         pool.shutdown(wait=False, cancel_futures=True)
-    return Run(tuple(course.events), stop.is_set())
+    return Run(tuple(course.events), stop.is_set(), course.sent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +129,7 @@ class _Course:
     stop: threading.Event
     inbox: _Inbox = field(default_factory=queue.SimpleQueue)
     events: list[Event] = field(default_factory=list)
+    sent: dict[str, int] = field(default_factory=dict)
     states: list[State] = field(init=False)
     followers: list[list[int]] = field(init=False)  # what waits for each change
     unended: dict[str, dict[int, None]] = field(init=False)  # by host, in order
@@ -193,7 +203,11 @@ class _Course:
 
     def _record(self, event: Event) -> None:
         if event.state is State.SENDING:
-            self.on_event(event)
+            host = self._host(event.index)
+            if event.sent:
+                self.sent[host] = self.sent.get(host, 0) + event.sent
+            else:
+                self.on_event(event)
             return
         index = event.index
         self.states[index] = event.state
@@ -254,7 +268,11 @@ class _Course:
         return isinstance(self.plan.changes[index].after, Gate)
 
 
-Tell = Callable[[int, State, str], None]
+class Tell(Protocol):
+    """Passes on what has become of a change."""
+
+    def __call__(self, index: int, state: State, detail: str, sent: int = 0) -> None:
+        """As the fields of an `Event`."""
 
 
 def _work(indices: tuple[int, ...], plan: Plan, remotes: Mapping[str, Remote], inbox: _Inbox) -> None:
@@ -263,12 +281,12 @@ def _work(indices: tuple[int, ...], plan: Plan, remotes: Mapping[str, Remote], i
     left = list(indices)  # what has not ended
     begun: set[int] = set()
 
-    def tell(index: int, state: State, detail: str) -> None:
+    def tell(index: int, state: State, detail: str, sent: int = 0) -> None:
         if state is State.RUNNING:
             begun.add(index)
         elif state is not State.SENDING:
             left.remove(index)
-        inbox.put(Event(index, state, time.monotonic(), detail))
+        inbox.put(Event(index, state, time.monotonic(), detail, sent))
 
     lost, fault = False, None
     try:
@@ -294,6 +312,8 @@ def _perform(changes: Sequence[tuple[int, Change]], remote: Remote, tell: Tell) 
     sizes = {index: change.after.size for index, change in changes if isinstance(change.after, Large)}
 
     def read(report: Report) -> None:
+        if report.word == "uploaded":
+            tell(report.index, State.SENDING, "", report.sent)
         if report.word == "sent":
             tell(report.index, State.SENDING, f"{report.sent // MB} of {sizes[report.index] // MB} MB")
         if report.word in states:

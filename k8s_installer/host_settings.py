@@ -13,6 +13,7 @@
 | `user` | a user and its group | system | it is made |
 | `addons` | | a,b: those that were applied | one more than is wanted is taken out of the cluster |
 | `addon` | a manifest's name | its sum, none (see `addons.py`) | |
+| `image` | a container image | docker's id of it | it is loaded |
 
 Each is a state now and one from the next boot on: a value is one word where both are the same, else
 `A now, B at boot`. Scripts run by POSIX sh on CentOS 7; `$root` is empty but for tests.
@@ -25,7 +26,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from k8s_installer import addons
 
-SELINUX, SWAP, UNIT, USER = "selinux", "swap", "unit", "user"
+SELINUX, SWAP, UNIT, USER, IMAGE = "selinux", "swap", "unit", "user", "image"
+IMAGES = "/var/lib/k8s-installer/bundle/images"  # where archives of images are, each called as its id
 PORT, SOURCE = "firewalld-port", "firewalld-source"
 YUM_PROXY, HOSTS_FILE, JOURNAL = "yum-proxy", "hosts-file", "journal"
 ADDONS, ADDON = "addons", "addon"
@@ -121,6 +123,24 @@ for name in {{names}}; do
     echo "setting {_NONE} {_NONE} {USER} $name"
   fi
 done
+"""
+# One process where all are there, as they are mostly. A docker that does not run has none: they are loaded when it
+# does, and loading one that is there changes nothing.
+_ASK_IMAGES = f"""\
+if [ -S "$root/var/run/docker.sock" ] &&
+  found=$(timeout 20 docker image inspect --format '{{{{{{{{.Id}}}}}}}}' {{names}} 2>/dev/null); then
+  set -- $found
+  for name in {{names}}; do echo "setting $1 $1 {IMAGE} $name"; shift; done
+else
+  # one that hangs is not asked for each again
+  [ $? -eq 1 ] && [ -S "$root/var/run/docker.sock" ] && each=yes || each=
+  for name in {{names}}; do
+    id=
+    [ -z "$each" ] ||
+      id=$(timeout 20 docker image inspect --format '{{{{{{{{.Id}}}}}}}}' "$name" 2>/dev/null)
+    echo "setting ${{{{id:-{_NONE}}}}} ${{{{id:-{_NONE}}}}} {IMAGE} $name"
+  done
+fi
 """
 # Its programs are Python's and take a quarter of a second each: asked only where firewalld runs, and once for all.
 # One that fails is no answer, and so its settings are unknown.
@@ -238,6 +258,12 @@ set_user() { # name
   getent passwd "$1" >/dev/null || useradd -r -M -d / -s /sbin/nologin -g "$1" -c 'made by k8s-installer' "$1"
 }
 """
+# The archive may have the image under other names, or an older one's id may have this name.
+_SET_IMAGE = f"""\
+set_image() {{ # reference id id
+  docker load -i "$root{IMAGES}/${{2#sha256:}}.tar" && docker tag "$2" "$1"
+}}
+"""
 # Never a reload: that would drop the rules of docker and kube-proxy.
 _SET_PORT = f"""\
 set_firewalld_port() {{ # port now boot
@@ -267,6 +293,7 @@ _SETTERS: Mapping[str, str] = {
     JOURNAL: _REPLACE + _SET_JOURNAL,
     UNIT: _SET_UNIT,
     USER: _SET_USER,
+    IMAGE: _SET_IMAGE,
     PORT: _SET_PORT,
     SOURCE: _SET_SOURCE,
     ADDONS: addons.SET_NAMES,
@@ -284,6 +311,8 @@ def questions(names: Iterable[str]) -> str:
     parts = [text for family, text in of_files if family in subjects]
     if USER in subjects:
         parts.append(_ASK_USERS.format(names=shlex.join(subjects[USER])))
+    if IMAGE in subjects:
+        parts.append(_ASK_IMAGES.format(names=shlex.join(subjects[IMAGE])))
     if PORT in subjects or SOURCE in subjects:
         ports, sources = subjects.get(PORT, []), subjects.get(SOURCE, [])
         parts.append(_ASK_FIREWALLD.format(ports=shlex.join(ports), sources=shlex.join(sources)))
@@ -315,7 +344,7 @@ def differs(name: str, seen: str | None, wanted: str) -> str:
     """Why a setting must be changed, in words, or nothing where it is as wanted; None is a host that has no such."""
     family, _, subject = name.partition(" ")
     if seen is None:
-        return f"there is no user {subject}" if family == USER else ""
+        return {USER: f"there is no user {subject}", IMAGE: "it is not there"}.get(family, "")
     if family in _OWN_WORDS:
         return _OWN_WORDS[family](seen, wanted)
     (now, boot), (wanted_now, wanted_boot) = _states(seen), _states(wanted)
@@ -337,6 +366,8 @@ def differs(name: str, seen: str | None, wanted: str) -> str:
 def words(name: str, wanted: str) -> str:
     """What setting a setting does, for people."""
     family, _, subject = name.partition(" ")
+    if family == IMAGE:
+        return f"load {name}"
     if family == ADDON:
         return f"{'take out' if wanted == addons.NONE else 'apply'} addon {subject}"
     return "take out addons" if family == ADDONS else f"set {name} to {_shown(name, wanted)}"

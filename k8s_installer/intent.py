@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from k8s_installer import desired, inventory, pki, profiles, render, tarball
+from k8s_installer import bundle, desired, inventory, pki, profiles, render, tarball
+from k8s_installer.desired.bundled import bundled
+from k8s_installer.desired.context import of_cluster
 from k8s_installer.desired.model import Desired
 from k8s_installer.errors import InputError, InventoryError
 from k8s_installer.inventory import Cluster
@@ -72,6 +74,9 @@ def desire(cluster: Cluster, profile: profiles.Profile, templates: Path | None, 
     real = keys(cluster) if keys else there
     if real != there:
         wanted = desired.desire(cluster, profile, real, renderer, programs)
+    if cluster.bundle:
+        media = bundle.media(bundle.opened(Path(cluster.bundle)), cluster, profile, wanted)
+        wanted = bundled(wanted, media, renderer, of_cluster(cluster, profile))
     return Intent(cluster, profile, wanted)
 
 

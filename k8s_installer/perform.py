@@ -86,7 +86,8 @@ place() {{ # path mode owner group sha256 [time [mv|cp]]: its bytes come on stdi
 class Report:
     """One line of a running script: change `index` has begun, is done, or failed.
 
-    `sent` is no script's word: so many bytes of the change's file are on their way.
+    `sent` and `uploaded` are no script's words: so many bytes of the change's file are on their way, and so many went
+    over the wire when its upload ended, in whichever way.
     """
 
     word: str
@@ -132,12 +133,14 @@ def batch(change: Change) -> str:
 def _packages(changes: list[tuple[int, Change]]) -> str:
     packages = [change.after for _, change in changes if isinstance(change.after, Package)]
     wanted = [f"{package.name}-{package.version}" if package.version else package.name for package in packages]
+    repo = next((package.repo for package in packages if package.repo), "")  # a host's packages have all the same
+    words = ["yum", "-y", "-q", *(["--disablerepo=*", f"--enablerepo={repo}"] if repo else []), "install", *wanted]
     indices = [index for index, _ in changes]
     # yum 3.4 exits 0 although a package was not to be had, as long as it could install another one
     return (
         _each("begin", indices)
         + f"unlocked {indices[0]}\n"
-        + f"out=$(yum -y -q install {shlex.join(wanted)} 2>&1 </dev/null) || "
+        + f"out=$({shlex.join(words)} 2>&1 </dev/null) || "
         + f'failed {indices[0]} "$out"\n'
         + "".join(
             f'rpm -q {shlex.quote(name)} >/dev/null || failed {index} "$out"\n'

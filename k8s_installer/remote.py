@@ -80,6 +80,7 @@ class SshRemote:
         self._transport, self._packer = transport, packer
         self.memory = memory  # of the last look; None where there was none
         self._slow = False  # the way there, so that compressing pays
+        self._wire = 0  # bytes of files that went there
 
     @property
     def name(self) -> str:
@@ -131,12 +132,16 @@ class SshRemote:
         def tell(sent: int) -> None:
             on_report(perform.Report("sent", index, sent))
 
+        before = self._wire
         try:
             return self._stage(file, tell)
         except HostError:
             raise
         except InstallerError as error:  # the local file is not what is wanted
             return f"{error}\n{error.hint}"
+        finally:
+            if self._wire > before:
+                on_report(perform.Report("uploaded", index, self._wire - before))
 
     def _stage(self, file: Large, tell: OnSent) -> str:
         shrinks = self._packer.shrinks(file)
@@ -150,7 +155,10 @@ class SshRemote:
 
     def _sent(self, file: Large, packed: Packed, meter: _Meter) -> str:
         script = staging.script(file, packed.size, packed=packed.gzip)
-        result = self._transport.upload(script, packed.path, idle=UPLOAD_IDLE_SECONDS, on_sent=meter)
+        try:
+            result = self._transport.upload(script, packed.path, idle=UPLOAD_IDLE_SECONDS, on_sent=meter)
+        finally:
+            self._wire += meter.wire
         return staging.evidence(result.stdout, result.stderr) if result.status != 0 else ""
 
     def probe(self, gate: Gate, patience: int = 0) -> gates.Answer:
@@ -177,11 +185,18 @@ class _Meter:
         self._size, self._coming, self._tell, self._trial = size, coming, tell, trial
         self._first: tuple[float, int] | None = None
         self._told = 0.0
+        self._last = 0
+
+    @property
+    def wire(self) -> int:
+        """How many bytes have gone: without what had come before, and was gone on with."""
+        return self._last - self._first[1] if self._first is not None else 0
 
     def __call__(self, sent: int) -> None:
         now = time.monotonic()
         if self._first is None:
             self._first = now, sent
+        self._last = sent
         began, offset = self._first
         if self._trial and now - began >= TRIAL_SECONDS:
             self._trial = False

@@ -47,10 +47,14 @@ class Missing(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """An installed RPM; an empty version means that any version will do."""
+    """An installed RPM; an empty version means that any version will do.
+
+    `repo` is the pattern of the only repositories that it may come from; where it is empty, the host's own decide.
+    """
 
     name: str
     version: str = ""
+    repo: str = ""
 
 
 @dataclass(frozen=True, slots=True)

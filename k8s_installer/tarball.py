@@ -81,7 +81,7 @@ def programs(cluster: Cluster, profile: Profile, say: Say = nothing, cache: Path
         return {}
     wanted = [program for component in profile.components.values() for program in component.programs]
     place = (cache or user_cache_path("k8s-installer") / "programs") / tarball.sha256
-    where = tarball.path or tarball.url or _upstream(cluster, profile)
+    where = tarball.path or tarball.url or upstream(cluster, profile)
     try:
         with _locked(place.parent):
             record = _kept(place)
@@ -95,7 +95,8 @@ def programs(cluster: Cluster, profile: Profile, say: Say = nothing, cache: Path
     return {name: Large(place / name, *record.programs[name], _MODE) for name in wanted}
 
 
-def _upstream(cluster: Cluster, profile: Profile) -> str:
+def upstream(cluster: Cluster, profile: Profile) -> str:
+    """Where upstream has the tarball of a cluster's version."""
     return Renderer().text(profile.tarball, {"cluster": cluster}, cluster.name, where="tarball")
 
 

@@ -109,6 +109,7 @@ class FakeHost:
         if file.sha256 not in self.incoming.keys() | self.kept.keys():
             on_report(perform.Report("sent", index, 0))
             on_report(perform.Report("sent", index, file.size))
+            on_report(perform.Report("uploaded", index, file.size))
         self.incoming[file.sha256] = content
         return ""
 

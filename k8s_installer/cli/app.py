@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from k8s_installer import __version__
+from k8s_installer.cli import bundle as bundles
 from k8s_installer.cli import lab
 from k8s_installer.cli.console import Exit, Output, print_error, print_json, stderr, stdout, stop
 from k8s_installer.errors import InputError, InstallerError
@@ -28,6 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(lab.app, name="lab")
+app.add_typer(bundles.app, name="bundle")
 
 Inventory = Annotated[
     Path,
@@ -36,6 +38,10 @@ Inventory = Annotated[
 Templates = Annotated[
     Path | None,
     typer.Option(help="A folder of templates that come before the packaged ones, file by file."),
+]
+Bundle = Annotated[
+    Path | None,
+    typer.Option("--bundle", metavar="FILE", help="Packages and images come from this bundle.", show_default=False),
 ]
 Format = Annotated[Output, typer.Option("-o", "--output", help="What stdout gets.")]
 
@@ -66,7 +72,7 @@ def validate(inventory: Inventory, output: Format = Output.TEXT) -> None:
     from k8s_installer.cli.checking import checked
 
     try:
-        cluster, profile = checked(inventory, download=False)
+        cluster, profile = checked(inventory, download=False, opens=False)
     except InputError as error:
         if output is Output.JSON:
             print_json({"valid": False, "findings": error.message.splitlines()})
@@ -112,11 +118,13 @@ def render(
     epilog="Example: `k8s-installer preflight -i cluster.yaml`. Exit code 1: something would stop an install. "
     "docs/preflight.md explains every finding by its id."
 )
-def preflight(inventory: Inventory, templates: Templates = None, output: Format = Output.TEXT) -> None:
+def preflight(
+    inventory: Inventory, templates: Templates = None, bundle: Bundle = None, output: Format = Output.TEXT
+) -> None:
     """Find what would stop an install, on all hosts and between them, each with its fix. Changes nothing."""
     from k8s_installer.cli import flows, preflighting
 
-    raise stop(preflighting.check(flows.Asked(inventory, templates), output))
+    raise stop(preflighting.check(flows.Asked(inventory, templates, bundle), output))
 
 
 @app.command(
@@ -126,6 +134,7 @@ def preflight(inventory: Inventory, templates: Templates = None, output: Format 
 def plan(
     inventory: Inventory,
     templates: Templates = None,
+    bundle: Bundle = None,
     diff: Annotated[
         bool, typer.Option("--diff", help="Also say what each thing is for, and show the content of new files.")
     ] = False,
@@ -141,7 +150,7 @@ def plan(
 
     form = Output(output) if output in list(Output) else Path(output)
     size = Batch.parse(batch)
-    raise stop(flows.plan(flows.Asked(inventory, templates), form, size, full=diff))
+    raise stop(flows.plan(flows.Asked(inventory, templates, bundle), form, size, full=diff))
 
 
 @app.command(
@@ -155,6 +164,7 @@ def apply(
         Path | None, typer.Argument(help="A plan that `plan -o FILE` saved.", show_default=False)
     ] = None,
     templates: Templates = None,
+    bundle: Bundle = None,
     yes: Yes = False,
     verify: Annotated[bool, typer.Option(help="Prove the cluster with real pods when done.")] = True,
     batch: AtOnce = "25%",
@@ -174,7 +184,7 @@ def apply(
     from k8s_installer.rolling import Batch
 
     options = applying.Options(
-        asked=flows.Asked(inventory, templates), began=time.monotonic(), output=output, saved_plan=planfile,
+        asked=flows.Asked(inventory, templates, bundle), began=time.monotonic(), output=output, saved_plan=planfile,
         batch=Batch.parse(batch), yes=yes, verify=verify, roll_back=rollback, preflight=preflight,
         break_lock=break_lock, limit=limit, only=only,
     )  # fmt: skip
@@ -186,6 +196,7 @@ def apply(
 def rollback(
     inventory: Inventory,
     templates: Templates = None,
+    bundle: Bundle = None,
     yes: Yes = False,
     batch: AtOnce = "25%",
     break_lock: BreakLock = False,
@@ -199,8 +210,8 @@ def rollback(
     from k8s_installer.rolling import Batch
 
     options = applying.Options(
-        asked=flows.Asked(inventory, templates), began=time.monotonic(), output=output, batch=Batch.parse(batch),
-        yes=yes, verify=False, break_lock=break_lock,
+        asked=flows.Asked(inventory, templates, bundle), began=time.monotonic(), output=output,
+        batch=Batch.parse(batch), yes=yes, verify=False, break_lock=break_lock,
     )  # fmt: skip
     _require_consent(yes)
     raise stop(applying.roll_back(options))
@@ -212,19 +223,23 @@ def _require_consent(given: bool) -> None:
 
 
 @app.command(epilog="Example: `k8s-installer verify -i cluster.yaml`")
-def verify(inventory: Inventory, templates: Templates = None, output: Format = Output.TEXT) -> None:
+def verify(
+    inventory: Inventory, templates: Templates = None, bundle: Bundle = None, output: Format = Output.TEXT
+) -> None:
     """Prove that the cluster works: every health gate, then pods, a Service and self-healing for real."""
     from k8s_installer.cli import flows
 
-    raise stop(flows.verify(flows.Asked(inventory, templates), output))
+    raise stop(flows.verify(flows.Asked(inventory, templates, bundle), output))
 
 
 @app.command(epilog="Example: `k8s-installer status -i cluster.yaml`. Exit code 3: something differs.")
-def status(inventory: Inventory, templates: Templates = None, output: Format = Output.TEXT) -> None:
+def status(
+    inventory: Inventory, templates: Templates = None, bundle: Bundle = None, output: Format = Output.TEXT
+) -> None:
     """Show every host and component: versions, states, drift with its evidence, certificates, health."""
     from k8s_installer.cli import flows
 
-    raise stop(flows.show_status(flows.Asked(inventory, templates), output))
+    raise stop(flows.show_status(flows.Asked(inventory, templates, bundle), output))
 
 
 def main() -> None:

@@ -59,7 +59,7 @@ class Options:
 
 def apply(options: Options, change: Callable[[Intent], Intent] = lambda intent: intent) -> Exit:
     """Make the fleet what the inventory says, or what `change` makes of that."""
-    cluster, profile = checked(options.asked.inventory)
+    cluster, profile = checked(options.asked.inventory, options.asked.bundle)
     hosts = _hosts(cluster, options)
     with connecting(hosts) as connections:
         intent = change(desire(cluster, profile, options.asked.templates, real_keys))
@@ -155,6 +155,7 @@ def _change(
         broken = bool(run.failures or run.skipped)
         proof = prove(intent, seen) if options.proves and not broken else None
         well = not broken and (proof is None or proof.passed) and not seen.unreachable
+        book.write("sent", bytes=dict(run.sent))
         book.close("done" if well else "failed")
     if options.output is Output.JSON:
         print_json({**data.run_data(made, run), "verify": proof.data() if proof else None})

@@ -21,10 +21,11 @@ from k8s_installer.rolling import Batch
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which files a command is about: the inventory, and a folder of templates that come before the packaged ones."""
+    """Which files a command is about: the inventory, templates that come before the packaged ones, a bundle."""
 
     inventory: Path
     templates: Path | None
+    bundle: Path | None = None
 
 
 def plan(asked: Asked, output: Output | Path, batch: Batch, *, full: bool) -> Exit:
@@ -69,7 +70,7 @@ def show_status(asked: Asked, output: Output) -> Exit:
 @contextmanager
 def connected(asked: Asked) -> Iterator[tuple[Intent, fleet.Connections]]:
     """What is asked for, worked out while its hosts are being logged in to: neither waits for the other."""
-    cluster, profile = checked(asked.inventory)
+    cluster, profile = checked(asked.inventory, asked.bundle)
     with fleet.connecting(cluster.hosts) as connections:
         yield intent.desire(cluster, profile, asked.templates, intent.real_keys), connections
 

@@ -53,6 +53,10 @@ def up(
         ),
     ] = None,
     driver: Annotated[DriverName, typer.Option(help="Containers, or CentOS 7 virtual machines.")] = DriverName.NSPAWN,
+    offline: Annotated[
+        bool,
+        typer.Option("--offline", help="Hosts that reach each other alone: no route out, no repository, no images."),
+    ] = False,
     output: Format = Output.TEXT,
 ) -> None:
     """Start a lab, and write the inventory and the known_hosts that `apply` uses.
@@ -61,7 +65,7 @@ def up(
     """
     from k8s_installer.cli import lab_flows
 
-    lab_flows.up(name, masters, nodes, version, programs, driver.value, output)
+    lab_flows.up(name, masters, nodes, version, programs, driver.value, output, offline=offline)
 
 
 @app.command("status", epilog="Example:\n\n  k8s-installer lab status -o json | jq -r .inventory")

@@ -29,12 +29,14 @@ def up(
     programs: Path | None,
     driver: Literal["nspawn", "vagrant"],
     output: Output,
+    *,
+    offline: bool = False,
 ) -> None:
     """Start a lab; without a `version` it is the one whose programs can be built here."""
     wanted = version or BUILT_VERSION
     if wanted not in profiles.available():
         profiles.load(wanted)  # says which versions there are
-    shape = state.Shape(masters, nodes, wanted, str(programs) if programs else "", driver)
+    shape = state.Shape(masters, nodes, wanted, str(programs) if programs else "", driver, offline)
     with _progress() as say:
         start = vagrant.up if driver == "vagrant" else fleet.up
         found = start(name, shape, say)
@@ -106,7 +108,8 @@ def _show(found: fleet.Status, output: Output) -> None:
     console.print(table)
     path = found.folder / inventory.INVENTORY
     if found.condition == "running":
-        console.print(f"inventory: {path}\ntry:       k8s-installer apply -i {path}", markup=False)
+        bundle = " --bundle FILE" if found.lab.shape.offline else ""
+        console.print(f"inventory: {path}\ntry:       k8s-installer apply -i {path}{bundle}", markup=False)
     else:
         console.print(f"try:       k8s-installer lab up --name {found.name}", markup=False)
 
@@ -128,7 +131,9 @@ def as_data(found: fleet.Status) -> dict[str, Any]:
             {"name": host.name, "address": host.address, "state": _host_state(found, host.name)} for host in lab.hosts
         ],
     }
-    if lab.shape.driver == "nspawn":
+    if lab.shape.offline:
+        data |= {"packages": lab.packages, "images": lab.images}
+    elif lab.shape.driver == "nspawn":
         registry = f"{gateway}:{REGISTRY_PORT}"
         data |= {
             "repository": f"http://{gateway}/",

@@ -18,7 +18,7 @@ from k8s_installer.report import preflight as report
 
 def check(asked: Asked, output: Output) -> Exit:
     """Ask every host what would stop an install; no key is made, for nothing is sent."""
-    cluster, profile = checked(asked.inventory, download=False)
+    cluster, profile = checked(asked.inventory, asked.bundle, download=False)
     with fleet.connecting(cluster.hosts) as connections, looking(len(cluster.hosts)) as tick:
         wanted = intent.desire(cluster, profile, asked.templates, None)
         needs = preflight.needs(cluster, profile, wanted.desired)

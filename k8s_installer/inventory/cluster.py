@@ -153,6 +153,8 @@ class Cluster:
     """A whole inventory. `folder` is where the file lies: state, profiles and templates of the user's are beside it.
 
     `repos` is the address below which CentOS 7's repositories are; empty where the hosts' own are used as they are.
+    `bundle` is the file from which packages and images come, for hosts that reach no repository: an absolute path,
+    empty where each command names it, None where there is none.
     `programs` says where Kubernetes' own programs come from, packages or a tarball; None leaves it to the profile.
     `flannel` is there where the network is flannel's.
     `outside_name` is a name outside the cluster that pods must be able to resolve; empty where nobody named one.
@@ -172,6 +174,7 @@ class Cluster:
     folder: Path
     origin: Origin = field(compare=False, repr=False)
     repos: str = ""
+    bundle: str | None = None
     flannel: Flannel | None = None
     dns: str = "none"
     outside_name: str = ""

@@ -29,6 +29,7 @@ from k8s_installer.inventory.cluster import (
     Tuning,
 )
 from k8s_installer.inventory.schema import (
+    BundleModel,
     ComponentModel,
     FlannelModel,
     HostModel,
@@ -104,7 +105,8 @@ def _cluster(model: InventoryModel, folder: Path, origin: Origin, manifests: tup
         hosts=tuple(_host(name, host, model, base, subnets.get(name), folder) for name, host in model.hosts.items()),
         folder=folder,
         origin=origin,
-        repos=model.repos,
+        repos=model.repos if isinstance(model.repos, str) else "",
+        bundle=_bundle(model.repos, folder),
         dns=model.cluster.dns,
         outside_name=model.cluster.outside_name or "",
         addons=manifests,
@@ -201,6 +203,12 @@ def _tarball(model: TarballModel | None, folder: Path) -> Tarball | None:
 def _flannel(model: InventoryModel) -> Flannel | None:
     said = model.cluster.flannel or FlannelModel()
     return Flannel(said.backend) if model.cluster.network == "flannel" else None
+
+
+def _bundle(repos: str | BundleModel, folder: Path) -> str | None:
+    if isinstance(repos, str):
+        return None
+    return _path(repos.file, folder) if repos.file else ""
 
 
 def _path(text: str | None, folder: Path) -> str | None:

@@ -95,16 +95,26 @@ def _registry(value: str) -> str:
     return value
 
 
+class BundleModel(BaseModel):
+    """`repos: bundle` and `repos: {bundle: FILE}`; without a file it is given to each command."""
+
+    model_config = ConfigDict(frozen=True)
+
+    file: str
+
+
 def _repos(value: object) -> object:
-    """The address of the repositories: nothing for `as-is`."""
-    (kind, url), *more = value.items() if isinstance(value, dict) and value else [("", "")]
-    if kind in _OWN_REPOS and isinstance(url, str) and not more:
-        if not _REPOS.fullmatch(url):
+    """The address of the repositories, nothing for `as-is`, or a bundle."""
+    (kind, said), *more = value.items() if isinstance(value, dict) and value else [("", "")]
+    if value == "bundle" or (kind == "bundle" and isinstance(said, str) and said and not more):
+        return BundleModel(file=said)
+    if kind in _OWN_REPOS and isinstance(said, str) and not more:
+        if not _REPOS.fullmatch(said):
             example = f"http://mirror.example.com/centos{f'/{RELEASE}' if kind == 'mirror' else '-vault'}"
             raise ValueError(f"{kind} must be an address such as {example}")
-        return url.rstrip("/") if kind == "mirror" else f"{url.rstrip('/')}/{RELEASE}"
+        return said.rstrip("/") if kind == "mirror" else f"{said.rstrip('/')}/{RELEASE}"
     if not isinstance(value, str) or value not in ("as-is", "vault"):
-        raise ValueError("must be as-is, vault, {vault: URL} or {mirror: URL}")
+        raise ValueError("must be as-is, vault, bundle, {vault: URL}, {mirror: URL} or {bundle: FILE}")
     return f"{VAULT}/{RELEASE}" if value == "vault" else ""
 
 
@@ -271,6 +281,6 @@ class InventoryModel(_Model):
     ssh: SshModel = SshModel()
     images: ImagesModel = ImagesModel()
     host_settings: HostSettingsModel = HostSettingsModel()
-    repos: Annotated[str, BeforeValidator(_repos)] = ""
+    repos: Annotated[str | BundleModel, BeforeValidator(_repos)] = ""
     hosts: Annotated[dict[Label, HostModel], Field(min_length=1)]
     components: dict[ComponentName, ComponentModel] = {}

@@ -114,6 +114,7 @@ def _goes_on(found: Status, shape: Shape, say: Say) -> bool:
 def describe(shape: Shape) -> str:
     """Say a shape in the words of the command line."""
     words = f"--masters {shape.masters} --nodes {shape.nodes} --version {shape.version} --driver {shape.driver}"
+    words += " --offline" if shape.offline else ""
     return f"{words} --programs {shape.programs}" if shape.programs else words
 
 
@@ -203,9 +204,11 @@ def _start(name: str, shape: Shape, made: Made, cache: Path, say: Say) -> None:
     """Make network, server and hosts; on failure everything is taken down again, the inventory excepted."""
     say(f"starting {shape.masters + shape.nodes} hosts")
     with locked(cache / "locks" / "numbers"):  # two labs that start together must not pick the same network
-        lab = state.save(cache, _new_lab(name, shape, cache))
+        new = replace(_new_lab(name, shape, cache), packages=str(made.packages), images=str(made.images))
+        lab = state.save(cache, new)
         try:
-            network.make(name, lab.number, [(host.name, host.address) for host in lab.hosts])
+            addresses = [(host.name, host.address) for host in lab.hosts]
+            network.make(name, lab.number, addresses, offline=shape.offline)
         except BaseException:
             _clear(name, cache)
             raise
@@ -230,8 +233,10 @@ def _new_lab(name: str, shape: Shape, cache: Path) -> Lab:
 def _run_hosts(lab: Lab, made: Made, cache: Path, say: Say) -> None:
     folder = state.folder_of(cache, lab.name)
     public_key = inventory.ensure_key(folder)
-    repository = f"http://{network.gateway(lab.number)}/"
-    lab = state.save(cache, replace(lab, server=_start_server(lab, made, folder)))
+    repository = ""
+    if not lab.shape.offline:
+        repository = f"http://{network.gateway(lab.number)}/"
+        lab = state.save(cache, replace(lab, server=_start_server(lab, made, folder)))
 
     def boot(host: Host) -> tuple[Host, Process]:
         own = folder / "hosts" / host.name

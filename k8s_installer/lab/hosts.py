@@ -43,7 +43,7 @@ def prepare(folder: Path, host: Host, public_key: str, repository: str) -> None:
         folder: the host's folder.
         host: its name.
         public_key: who may log in as root and as the lab's users.
-        repository: the address of the yum repository.
+        repository: the address of the yum repository; empty where there is none.
     """
     upper = folder / "upper"
     for name in ("upper/etc/ssh", "upper/etc/yum.repos.d", "upper/root", "upper/home", "work", "root", "docker"):
@@ -52,9 +52,10 @@ def prepare(folder: Path, host: Host, public_key: str, repository: str) -> None:
     (upper / "etc/hostname").write_text(f"{host.name}\n", encoding="utf-8")
     (upper / "etc/hosts").write_text("127.0.0.1 localhost localhost.localdomain\n", encoding="utf-8")
     (upper / "etc/machine-id").write_text(f"{uuid.uuid4().hex}\n", encoding="utf-8")
-    (upper / "etc/yum.repos.d/lab.repo").write_text(
-        f"[lab]\nname=lab\nbaseurl={repository}\nenabled=1\ngpgcheck=0\n", encoding="utf-8"
-    )
+    if repository:
+        (upper / "etc/yum.repos.d/lab.repo").write_text(
+            f"[lab]\nname=lab\nbaseurl={repository}\nenabled=1\ngpgcheck=0\n", encoding="utf-8"
+        )
     for home, number in {"root": 0, **{f"home/{user}": number for user, number in USERS.items()}}.items():
         _authorize(upper / home, number, public_key)
     for kind in HOST_KEY_TYPES:

@@ -25,15 +25,22 @@ def inventory_text(lab: Lab, folder: Path) -> str:
         roles = ("etcd, master" if index < members else "master") if master else "node"
         lines.append(f"  {host.name}: {{address: {host.address}, roles: [{roles}]}}")
     registry = f"{gateway(lab.number)}:{REGISTRY_PORT}"
-    images = _IMAGES.format(registry=registry, pause=PAUSE, web=WEB, coredns=COREDNS)
+    images, components = (
+        _IMAGES.format(registry=registry, pause=PAUSE, web=WEB, coredns=COREDNS),
+        _COMPONENTS.format(registry=registry),
+    )
+    if lab.shape.offline:
+        images, components = _OFFLINE.format(pause=PAUSE, web=WEB), _COMPONENTS.replace(_INSECURE, "")
+        components = components.format()
+    nspawn = lab.shape.driver == "nspawn"
     return _TEXT.format(
         name=lab.name,
         version=lab.shape.version,
         key=folder / KEY,
         known_hosts=folder / KNOWN_HOSTS,
-        images=images if lab.shape.driver == "nspawn" else "",
+        images=images if nspawn else "",
         hosts="\n".join(lines),
-        components=_COMPONENTS.format(registry=registry) if lab.shape.driver == "nspawn" else "",
+        components=components if nspawn else "",
     )
 
 
@@ -95,11 +102,19 @@ images:                       # from the lab's own registry
   dns: {{coredns: {registry}/{coredns}}}   # with `dns: coredns`; hosts need a nameserver in resolv.conf then
 """
 
-_COMPONENTS = """
+_OFFLINE = """
+repos: bundle                 # the hosts reach no repository and no registry: --bundle FILE
+images: {{pause: "{pause}", verify: "{web}"}}
+"""
+
+_INSECURE = """\
+      insecure-registry: ["{registry}"]
+"""
+_COMPONENTS = f"""
 components:
   docker:
     args:
-      insecure-registry: ["{registry}"]
+{_INSECURE}\
       signature-verification: null   # the lab's docker 20.10 is not Red Hat's and has no such flag
-  kube-proxy: {{args: {{conntrack-max-per-core: 0}}}}   # a container cannot write nf_conntrack_max
+  kube-proxy: {{{{args: {{{{conntrack-max-per-core: 0}}}}}}}}   # a container cannot write nf_conntrack_max
 """

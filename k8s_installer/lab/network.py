@@ -64,8 +64,8 @@ def free_number(taken: Iterable[int]) -> int:
     raise LabError("all 256 lab networks (10.77.0.0/24 to 10.77.255.0/24) are in use")
 
 
-def make(lab: str, number: int, hosts: Sequence[tuple[str, str]]) -> None:
-    """Make the whole network of a lab; `hosts` are (name, address).
+def make(lab: str, number: int, hosts: Sequence[tuple[str, str]], *, offline: bool = False) -> None:
+    """Make the whole network of a lab; `hosts` are (name, address). Those of an `offline` lab have no way out of it.
 
     Raises:
         LabError: the kernel refused a step.
@@ -96,15 +96,13 @@ def make(lab: str, number: int, hosts: Sequence[tuple[str, str]]) -> None:
     )
     _batch(["-n", switch], *bridge, *ports)
     for name, address in hosts:
-        _batch(
-            ["-n", namespace_of(lab, name)],
-            "link set lo up",
-            f"addr add {address}/24 dev eth0",
-            "link set eth0 up",
+        ways = (
             f"route add default via {gateway(number)}",
             # No cloud's metadata service is here: refused at once, or a kubelet asks for AWS credentials for 6 s.
             "route add unreachable 169.254.0.0/16",
         )
+        links = ("link set lo up", f"addr add {address}/24 dev eth0", "link set eth0 up")
+        _batch(["-n", namespace_of(lab, name)], *links, *(() if offline else ways))
 
 
 def remove(lab: str) -> None:

@@ -31,7 +31,8 @@ _FIRST_MASTER, _FIRST_NODE = 11, 21
 class Shape:
     """What was asked for; two labs of equal shape are interchangeable.
 
-    `programs` is the absolute path of the user's programs, or empty.
+    `programs` is the absolute path of the user's programs, or empty. The hosts of an `offline` lab reach each other and
+    this machine, and nothing else: no route, no repository, no registry.
     """
 
     masters: int
@@ -39,6 +40,7 @@ class Shape:
     version: str
     programs: str = ""
     driver: Driver = "nspawn"
+    offline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Lab:
 
     `boot` identifies the machine's boot: the processes of an earlier one are gone whatever their numbers say.
     `inventory_digest` is that of the inventory as the lab wrote it: another one means the user edited it.
+    `packages` and `images` are the folders of what the lab serves, or of what an offline lab does not.
     """
 
     name: str
@@ -65,6 +68,8 @@ class Lab:
     boot: str
     server: Process | None = None
     inventory_digest: str = ""
+    packages: str = ""
+    images: str = ""
 
 
 def default_cache() -> Path:
@@ -96,6 +101,8 @@ def check(name: str, shape: Shape) -> None:
         wrong.append(f"--version {shape.version!r}: like 1.20.2")
     if shape.driver not in DRIVERS:
         wrong.append(f"--driver {shape.driver!r}: {' or '.join(DRIVERS)}")
+    if shape.offline and shape.driver != "nspawn":
+        wrong.append("--offline: for containers alone")
     if wrong:
         raise InputError("; ".join(wrong))
 
@@ -117,7 +124,8 @@ def condition(lab: Lab | None, boot: str) -> Condition:
     if lab is None:
         return "absent"
     processes = [host.process for host in lab.hosts]
-    running = [lab.boot == boot and alive(process) for process in [*processes, lab.server]]
+    processes += [] if lab.shape.offline else [lab.server]
+    running = [lab.boot == boot and alive(process) for process in processes]
     if all(running):
         return "running"
     return "partly running" if any(running) else "stopped"
@@ -179,6 +187,8 @@ def _parse(data: dict[str, Any]) -> Lab:
         boot=data["boot"],
         server=_process(data["server"]),
         inventory_digest=data["inventory_digest"],
+        packages=data.get("packages", ""),
+        images=data.get("images", ""),
     )
 
 

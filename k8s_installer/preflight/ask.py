@@ -107,7 +107,7 @@ fi
 # Both take seconds, so they are asked at the same time: stages of a pipeline, heard one after the other.
 _TOGETHER = """\
 {links} | {{
-  if [ -n "$missing" ]; then
+  if [ -n "$missing" ] && {asks}; then
     answer=$(timeout -k 5 {seconds} yum -q list available --showduplicates $missing 2>&1)
     echo "yum-status $?"
     printf '%s\\n' "$answer" | sed 's/^/yum /'
@@ -147,7 +147,8 @@ def script(needs: Needs) -> str:
         parts.append(_SYNC)
     pairs = "\n".join(f"{link.address} {link.port}" for link in needs.links)
     links = _LINKS.format(seconds=LINK_SECONDS, at_once=LINKS_AT_ONCE, pairs=pairs) if pairs else ":"
-    parts.append(_TOGETHER.format(links=links, seconds=YUM_SECONDS))
+    asks = ":" if needs.asks_yum else "false"
+    parts.append(_TOGETHER.format(links=links, seconds=YUM_SECONDS, asks=asks))
     return "".join(parts) + f"echo {END}\n"
 
 

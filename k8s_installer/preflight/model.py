@@ -43,8 +43,8 @@ class Needs:
     """What the inventory wants of one host, as far as the host can be in its way.
 
     `packages` are versions by name (empty: any), `units` the packages that each runs, `ports` who will listen on
-    each, `own_files` the paths that are ours to write, `docker_flags` what docker is started
-    with; `swap_stops` says that the kubelet would refuse to start.
+    each, `own_files` the paths that are ours to write, `docker_flags` what docker is started with; `swap_stops` says
+    that the kubelet would refuse to start, and `asks_yum` that packages come from repositories that the host has to reach.
     """
 
     host: Host
@@ -55,6 +55,7 @@ class Needs:
     own_files: frozenset[str]
     docker_flags: frozenset[str]
     swap_stops: bool
+    asks_yum: bool = True
 
 
 @dataclass(frozen=True, slots=True)

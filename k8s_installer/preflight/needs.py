@@ -39,6 +39,7 @@ def _of_host(cluster: Cluster, profile: Profile, host: Host, wanted: list[Wanted
         own_files=frozenset(item.ref.name for item in wanted if item.ref.kind is Kind.FILE),
         docker_flags=frozenset(_docker_flags(wanted)),
         swap_stops=_swap_stops(profile, host),
+        asks_yum=not any(item.resource.repo for item in wanted if isinstance(item.resource, Package)),
     )
 
 

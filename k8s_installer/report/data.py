@@ -40,6 +40,7 @@ def run_data(plan: Plan, run: Run) -> dict[str, object]:
             for number, change in enumerate(plan.changes)
         ],
         "interrupted": run.interrupted,
+        "sent_bytes": dict(run.sent),
     }  # fmt: skip
 
 

@@ -15,6 +15,8 @@ from k8s_installer.report.diff import unified
 from k8s_installer.report.text import change_words
 from k8s_installer.resources import Gate, Unit
 
+_MB = 1e6
+
 
 def applied(plan: Plan, run: Run, around: Mapping[str, float], total: float, inventory: Path) -> Group:
     """After success: time by phase, in total, and how much of it was ours. Times are seconds.
@@ -26,6 +28,8 @@ def applied(plan: Plan, run: Run, around: Mapping[str, float], total: float, inv
     spans = {name: seconds for name, seconds in spans.items() if seconds or name not in around}
     width = max(len(name) for name in spans)
     lines += [Text(f"  {name:<{width}}  {seconds:6.1f} s") for name, seconds in spans.items()]
+    if run.sent:
+        lines.append(Text(f"Sent {sent(run.sent)}"))
     waiting = timing.waiting(plan, run) + sum(around.values())
     lines.append(
         Text(
@@ -53,11 +57,19 @@ def failed(plan: Plan, run: Run, undone: Sequence[tuple[Plan, Run]], inventory: 
         lines += list(_undone(back, way))
     if run.interrupted:
         lines.append(Text("Stopped as asked; what had begun was finished.", "bold yellow"))
+    if run.sent:
+        lines.append(Text(f"Sent {sent(run.sent)}; what has come is not sent again.", "dim"))
     if run.skipped:
         lines.append(Text(f"{len(run.skipped)} changes were not begun because of this.", "yellow"))
     lines.append(Text(f"The whole trace: {trace}", "dim"))
     lines.append(Text(f"Next: mend the cause, then k8s-installer apply -i {inventory}    (goes on from what is there)"))
     return Group(*lines)
+
+
+def sent(by_host: Mapping[str, int]) -> str:
+    """How many bytes of files went over the wire, in all and to each host."""
+    each = ", ".join(f"{host} {count / _MB:.1f}" for host, count in sorted(by_host.items()))
+    return f"{sum(by_host.values()) / _MB:.1f} MB of files: {each}"
 
 
 def _undone(back: Plan, way: Run) -> Iterator[Text]:

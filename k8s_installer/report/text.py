@@ -75,7 +75,7 @@ def totals(plan: Plan) -> str:
 
 
 def change_words(change: Change) -> str:
-    """What a change does, in words: `restart kube-proxy`, `create /etc/etcd/etcd.conf`."""
+    """What a change does, in words: `restart kube-proxy`, `create /etc/etcd/etcd.conf`, `load image lab/pause:1`."""
     if change.ref.kind is Kind.GATE:
         return f"wait until {change.ref.name}"
     if isinstance(change.after, Package):

@@ -124,7 +124,8 @@ def large(remote: Remote, folder: str, user: str, source: Path) -> None:
     outcome, reports = carried_out(remote, plan)
     assert outcome == Outcome(frozenset({0}))
     assert sent(reports) == [0, 401_000]
-    assert [report.word for report in reports] == ["sent", "sent", "begin", "done"]
+    assert [report.word for report in reports] == ["sent", "sent", "uploaded", "begin", "done"]
+    assert 0 < reports[2].sent <= 401_000
     found = remote.observe([first])[first.ref]
     assert isinstance(found, SeenFile)
     assert (found.sha256, found.mode, found.owner) == (one.sha256, 0o755, user)

@@ -89,6 +89,7 @@ def test_an_upload_is_gone_on_with_where_it_broke_off(server: Sshd, tmp_path: Pa
     outcome, reports = carried_out(transport, file, tmp_path / "target")
     assert outcome == Outcome(frozenset({0}))
     assert reports[0] == Report("sent", 0, have)
+    assert [report.sent for report in reports if report.word == "uploaded"] == [len(NOISE) - have]
     assert (tmp_path / "target").read_bytes() == NOISE
     assert parts(server) == []
     transport.close()

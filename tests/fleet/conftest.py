@@ -54,7 +54,8 @@ class Cluster:
         path = self.inventory if text is None else self.folder / "edited.yaml"
         if text is not None:
             path.write_text(text)
-        return installer(command, "-i", str(path), *arguments)
+        words = [command] if command != "bundle" else [command, arguments[0]]
+        return installer(*words, "-i", str(path), *arguments[len(words) - 1 :])
 
     def on(self, host: str, command: str) -> str:
         """What a command prints on a host; it must succeed."""

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from k8s_installer.desired.model import Wanted
 from k8s_installer.observe import parse
 from k8s_installer.perform import evidence, script
 from k8s_installer.plan import Action, Change, make_plan
+from k8s_installer.report.text import change_words
 from k8s_installer.resources import Kind, Missing, Ref, Seen, SeenSetting, Setting
 from tests.unit.test_perform import marks, program
 
@@ -388,6 +392,9 @@ def test_names_are_shown_by_their_number_and_as_lines() -> None:
         ("journal", "persistent", "volatile", "persistent instead of volatile"),
         ("user kube", None, "system", "there is no user kube"),
         ("user kube", "system", "system", ""),
+        ("image a:1", None, "sha256:00", "it is not there"),
+        ("image a:1", "sha256:01", "sha256:00", "sha256:01 instead of sha256:00"),
+        ("image a:1", "sha256:00", "sha256:00", ""),
     ],
 )  # fmt: skip
 def test_what_differs_is_said_in_words(name: str, found: str | None, wanted: str, reason: str) -> None:
@@ -395,6 +402,8 @@ def test_what_differs_is_said_in_words(name: str, found: str | None, wanted: str
     item = want(name, wanted)
     plan = make_plan({item.ref: item}, {item.ref: Missing.ABSENT if found is None else SeenSetting(found)})
     assert [change.reason for change in plan.changes] == ([reason] if reason else [])
+    shown = f"load {name}" if name.startswith("image ") else f"set {name} to {wanted}"
+    assert {change_words(change) for change in plan.changes} <= {shown}
 
 
 def test_settings_of_one_family_share_what_sets_them() -> None:
@@ -412,3 +421,61 @@ def test_yums_proxy_is_one_line_of_its_configuration(host: Path) -> None:
     done(host, "yum-proxy", "none")
     assert config.read_text() == "[main]\ncachedir=/var/cache/yum\n"
     assert seen(host, "yum-proxy") == [SeenSetting("none")]
+
+
+@pytest.fixture
+def docker(host: Path) -> Iterator[Path]:
+    """A docker that knows the images named in the file `images`, by name and id, and loads what archives say."""
+    program(
+        host / "bin",
+        "docker",
+        f"""echo "$*" >>{host}/calls
+case $1 in
+image) shift 4; found=0; for name do grep "^$name " {host}/images | cut -d' ' -f2 | grep . || found=1; done; exit $found ;;
+load) cat "$3" >>{host}/images ;;
+tag) grep -q " $2$" {host}/images && echo "$3 $2" >>{host}/images ;;
+esac""",
+    )
+    (host / "images").write_text("")
+    path = host / "root/var/run/docker.sock"
+    path.parent.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        here = Path.cwd()
+        os.chdir(path.parent)  # a socket's path is short
+        try:
+            listener.bind(path.name)
+        finally:
+            os.chdir(here)
+        yield host
+
+
+PAUSE, WEB = "image 10.0.0.1:5000/lab/pause:1", "image lab/web:1"
+
+
+def test_an_image_is_loaded_from_the_archive_that_is_called_as_its_id(docker: Path) -> None:
+    assert seen(docker, PAUSE, WEB) == [Missing.ABSENT] * 2
+    put(docker, "var/lib/k8s-installer/bundle/images/aa.tar", "other:1 sha256:aa\n")
+    assert marks(done(docker, PAUSE, "sha256:aa").stdout) == ["begin 0", "done 0"]
+    assert seen(docker, PAUSE, WEB) == [SeenSetting("sha256:aa"), Missing.ABSENT]
+    put(docker, "var/lib/k8s-installer/bundle/images/bb.tar", "lab/web:1 sha256:bb\n")
+    done(docker, WEB, "sha256:bb")
+    (docker / "calls").write_text("")
+    assert seen(docker, PAUSE, WEB) == [SeenSetting("sha256:aa"), SeenSetting("sha256:bb")]
+    assert len((docker / "calls").read_text().splitlines()) == 1  # for a second run costs no more
+
+
+def test_an_archive_without_the_image_is_a_failure(docker: Path) -> None:
+    put(docker, "var/lib/k8s-installer/bundle/images/aa.tar", "other:1 sha256:cc\n")
+    assert marks(done(docker, PAUSE, "sha256:aa").stdout) == ["begin 0", "failed 0"]
+
+
+def test_a_docker_that_hangs_is_asked_once(docker: Path) -> None:
+    program(docker / "bin", "docker", f'echo "$*" >>{docker}/calls; exit 124')
+    assert seen(docker, PAUSE, WEB) == [Missing.ABSENT] * 2
+    assert len((docker / "calls").read_text().splitlines()) == 1
+
+
+def test_where_docker_does_not_run_it_is_not_asked(docker: Path) -> None:
+    (docker / "root/var/run/docker.sock").unlink()
+    assert seen(docker, PAUSE) == [Missing.ABSENT]
+    assert not (docker / "calls").exists()

@@ -289,17 +289,23 @@ def test_repositories_are_the_hosts_own_the_archives_or_a_copy() -> None:
     assert read(GOOD).repos == read(GOOD + "repos: as-is\n").repos == ""
     assert read(GOOD + "repos: vault\n").repos == "http://vault.centos.org/7.9.2009"
     assert read(GOOD + "repos: {mirror: http://10.0.0.9/centos/}\n").repos == "http://10.0.0.9/centos"
+    assert read(GOOD).bundle is None
+    assert read(GOOD + "repos: bundle\n").bundle == ""
+    named = read(GOOD + "repos: {bundle: lab.bundle}\n")
+    assert (named.repos, named.bundle) == ("", str(named.folder / "lab.bundle"))
     for wrong in (
         "vaults",
         "[vault]",
         "{mirror: 7}",
+        "{bundle: }",
         "{mirrors: http://a}",
         "{vault: http://a, mirror: http://a}",
         "{}",
     ):
-        assert "cluster.yaml:12: repos: must be as-is, vault, {vault: URL} or {mirror: URL}" in complaint(
-            GOOD + f"repos: {wrong}\n"
-        ).replace(" 'vaults'", "")
+        assert (
+            "cluster.yaml:12: repos: must be as-is, vault, bundle, {vault: URL}, {mirror: URL} or {bundle: FILE}"
+            in complaint(GOOD + f"repos: {wrong}\n").replace(" 'vaults'", "")
+        )
     assert "mirror must be an address such as" in complaint(GOOD + "repos: {mirror: 10.0.0.9/centos}\n")
     assert read(GOOD + "repos: {vault: http://10.0.0.9/copy/}\n").repos == "http://10.0.0.9/copy/7.9.2009"
     assert "vault must be an address such as http://mirror.example.com/centos-vault" in complaint(

@@ -48,6 +48,8 @@ def test_it_is_planned_and_carried_out_like_a_file(tmp_path: Path) -> None:
     assert not planned(wanted, fleet)
     assert [event.detail for event in told if event.state is State.SENDING] == ["0 of 9 MB", "9 of 9 MB"]
     assert State.SENDING not in {event.state for event in run.events}
+    assert run.sent == {"m1": 9_000_000}
+    assert data.run_data(plan, run)["sent_bytes"] == {"m1": 9_000_000}
     alone = Run((Event(0, State.RUNNING, 1.0), Event(0, State.DONE, 3.0)), interrupted=False)
     assert timing.waiting(plan, alone) == 0.0  # not the host's own work
 

@@ -219,6 +219,15 @@ def test_neighbouring_packages_are_one_transaction(tmp_path: Path) -> None:
     assert marks(result.stdout)[-1] == "failed 2"  # yum said nothing, and docker is not there
 
 
+def test_packages_of_one_repository_alone_are_asked_of_no_other(tmp_path: Path) -> None:
+    program(tmp_path, "yum", f'printf "%s|" "$@" >>{tmp_path}/calls')
+    program(tmp_path, "rpm", ":")
+    package = Package("etcd", repo="k8s-installer-*")
+    result = shell(script([(0, change(Action.INSTALL, Kind.PACKAGE, "etcd", package))]), tmp_path)
+    assert (tmp_path / "calls").read_text() == "-y|-q|--disablerepo=*|--enablerepo=k8s-installer-*|install|etcd|"
+    assert marks(result.stdout)[-1] == "done 0"
+
+
 def test_neighbouring_daemon_reloads_are_one(tmp_path: Path) -> None:
     program(tmp_path, "systemctl", f'echo "$*" >>{tmp_path}/calls')
     changes = [change(Action.RELOAD, Kind.UNIT, name, Unit(name)) for name in ("docker", "kubelet")]

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from k8s_installer import profiles
-from k8s_installer.desired import host
+from k8s_installer.desired import bundled, host
 from k8s_installer.errors import InputError, InventoryError
 from k8s_installer.inventory import Role
 from k8s_installer.profiles.schema import REST, FileSpec, Profile, Style
@@ -191,7 +191,7 @@ def test_every_template_exists_and_every_packaged_one_is_used(profile: Profile) 
         for spec in component.files.values()
         if spec.template
     }
-    used |= {host.TEMPLATE, *(spec.template for other in ALL for spec in other.dns.values())}
+    used |= {host.TEMPLATE, bundled.TEMPLATE, *(spec.template for other in ALL for spec in other.dns.values())}
     here = packaged_templates()
     for name in list(used):
         tree = jinja2.Environment().parse((here / name).read_text())  # noqa: S701 - read, and never rendered

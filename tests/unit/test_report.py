@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,11 @@ def test_time_is_told_by_phase_and_by_whose_it_was() -> None:
     assert timing.waiting(plan, run) == 5.0
     around = {"preflight": 0.5, "verify": 1.5}
     shown = printed(ending.applied(plan, run, around, total=8.0, inventory=Path("c.yaml")), width=300)
+    assert "Sent" not in shown
+    went = printed(
+        ending.applied(plan, replace(run, sent={"n1": 1_500_000, "m1": 2_000_000}), around, 8.0, Path("c.yaml"))
+    )
+    assert "Sent 3.5 MB of files: m1 2.0, n1 1.5" in went
     assert "Done in 8.0 s: 7.0 s in which some host was at yum" in shown
     assert "1.0 s of our own." in shown
     phases = [line.split()[0] for line in shown.splitlines()[1:-2]]
@@ -170,6 +176,8 @@ def test_a_failure_shows_the_evidence_the_diff_and_the_next_command() -> None:
          Event(2, State.SKIPPED, 3.0, "it comes after m1")),
         interrupted=True,
     )  # fmt: skip
+    went = printed(ending.failed(plan, replace(run, sent={"n1": 1_500_000}), [], Path("c.yaml"), Path("t.trace")))
+    assert "Sent 1.5 MB of files: n1 1.5; what has come is not sent again." in went
     shown = printed(ending.failed(plan, run, [], Path("c.yaml"), Path("t.trace")))
     assert "m1: could not restart kube-apiserver" in shown
     assert "  unknown flag" in shown

@@ -12,8 +12,10 @@ from k8s_installer.lab.state import Driver, Lab, Shape
 FOLDER = Path("/cache/labs/demo")
 
 
-def text_of(masters: int = 1, nodes: int = 2, *, name: str = "demo", driver: Driver = "nspawn") -> str:
-    shape = Shape(masters, nodes, "1.20.2", driver=driver)
+def text_of(
+    masters: int = 1, nodes: int = 2, *, name: str = "demo", driver: Driver = "nspawn", offline: bool = False
+) -> str:
+    shape = Shape(masters, nodes, "1.20.2", driver=driver, offline=offline)
     return inventory.inventory_text(Lab(name, 4, shape, state.plan_hosts(4, shape), "boot"), FOLDER)
 
 
@@ -53,6 +55,14 @@ def test_the_inventory_is_what_apply_wants() -> None:
             "kube-proxy": {"args": {"conntrack-max-per-core": 0}},
         },
     }
+
+
+def test_offline_hosts_are_told_of_no_repository_and_no_registry() -> None:
+    text = text_of(offline=True)
+    data = parsed(text)
+    assert (data["repos"], data["images"]) == ("bundle", {"pause": "lab/pause:1", "verify": "lab/web:1"})
+    assert data["components"]["docker"] == {"args": {"signature-verification": None}}
+    assert ":5000" not in text
 
 
 @pytest.mark.parametrize(("masters", "members"), [(1, 1), (2, 1), (3, 3), (4, 3), (5, 5)])

@@ -48,6 +48,7 @@ def test_a_name_that_no_interface_can_bear_is_refused(name: str) -> None:
         (Shape(1, -1, "1.20.2"), "--nodes -1"),
         (Shape(1, 201, "1.20.2"), "--nodes 201"),
         (Shape(1, 2, "latest"), "--version 'latest'"),
+        (Shape(1, 2, "1.20.2", driver="vagrant", offline=True), "--offline: for containers alone"),
     ],
 )
 def test_a_shape_that_makes_no_sense_is_refused(shape: Shape, word: str) -> None:
@@ -118,3 +119,10 @@ def test_a_damaged_record_is_said_and_down_is_the_hint(tmp_path: Path, text: str
         state.load(tmp_path, "demo")
     assert "lab down --name demo" in caught.value.hint
     assert state.load_or_none(tmp_path, "demo") is None
+
+
+def test_an_offline_lab_runs_without_a_server() -> None:
+    lab = running_lab()
+    offline = replace(lab, shape=replace(lab.shape, offline=True), server=None)
+    assert state.condition(offline, "this boot") == "running"
+    assert state.condition(replace(lab, server=None), "this boot") == "partly running"

@@ -1,0 +1,80 @@
+"""`k8s-installer bundle`: all that an inventory needs as one file. Commands import their flows; see `app.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from k8s_installer.cli.console import Output, stop
+
+app = typer.Typer(
+    help="Offline bundles: what an inventory needs (packages, images, programs) as one file.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+Inventory = Annotated[
+    Path,
+    typer.Option("-i", "--inventory", envvar="K8S_INSTALLER_INVENTORY", help="The inventory file.", show_default=False),
+]
+Format = Annotated[Output, typer.Option("-o", "--output", help="What stdout gets.")]
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  k8s-installer bundle create -i cluster.yaml -o lab.bundle\n\n"
+    "  k8s-installer bundle create -i cluster.yaml -o lab.bundle --repo http://mirror.example.com/centos/7.9.2009/os/x86_64\n\n"
+    "  k8s-installer bundle create -i cluster.yaml -o lab.bundle --from ./files"
+)
+def create(
+    inventory: Inventory,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The bundle.", show_default=False)],
+    repo: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL", help="A yum repository (http, https, file), instead of the inventory's; repeatable."
+        ),
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            exists=True,
+            file_okay=False,
+            metavar="DIR",
+            help="Files that are here: *.rpm, images as docker save writes them, the server tarball.",
+        ),
+    ] = None,
+    assume: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="What the hosts have already: a capability, or a pattern; repeatable."),
+    ] = None,
+    registry: Annotated[str, typer.Option(metavar="HOST", help="Where images are whose names say no registry.")] = "",
+    templates: Annotated[Path | None, typer.Option(help="A folder of templates, as for `apply`.")] = None,
+    output_format: Annotated[Output, typer.Option(help="What stdout gets.")] = Output.TEXT,
+) -> None:
+    """Compute what an inventory needs, fetch it, and write it down as one file. No host is asked."""
+    from k8s_installer.cli import bundling
+
+    asked = bundling.Wanted(inventory, templates, output, tuple(repo or ()), folder, tuple(assume or ()), registry)
+    bundling.create(asked, output_format)
+
+
+@app.command(epilog="Example: `k8s-installer bundle verify lab.bundle -i cluster.yaml`")
+def verify(
+    file: Annotated[Path, typer.Argument(help="The bundle.", show_default=False)],
+    inventory: Annotated[
+        Path | None,
+        typer.Option(
+            "-i", "--inventory", help="Also see that it has all that this inventory needs.", show_default=False
+        ),
+    ] = None,
+    templates: Annotated[Path | None, typer.Option(help="A folder of templates, as for `apply`.")] = None,
+    output: Format = Output.TEXT,
+) -> None:
+    """Compare every file of a bundle with its manifest."""
+    from k8s_installer.cli import bundling
+
+    raise stop(bundling.verify(file, inventory, templates, output))

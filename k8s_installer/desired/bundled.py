@@ -1,0 +1,124 @@
+"""What a bundle's content is on a host: packages as repositories on its own disk, images that are loaded. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from k8s_installer.desired.context import Context
+from k8s_installer.desired.host import COMPONENT
+from k8s_installer.desired.model import Desired, Turn, Wanted
+from k8s_installer.render import Renderer
+from k8s_installer.resources import File, Kind, Large, Package, Ref, Resource, Setting
+
+FOLDER = "/var/lib/k8s-installer/bundle"
+REPO = "/etc/yum.repos.d/k8s-installer.repo"
+TEMPLATE = "yum/k8s-installer.repo.j2"
+ONLY = "k8s-installer-*"  # the names of the repositories, for yum
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """Packages for one host and the metadata of a repository of them, both by file name.
+
+    `signed` says that yum checks whose they are.
+    """
+
+    name: str
+    signed: bool
+    packages: Mapping[str, Large]
+    metadata: Mapping[str, bytes]
+
+    @property
+    def folder(self) -> str:
+        """Where it is on a host."""
+        return f"{FOLDER}/rpms/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """An image as `docker load` takes it, by the name that the inventory has for it; `id` is docker's."""
+
+    reference: str
+    id: str
+    file: Large
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """What one host gets of a bundle."""
+
+    repositories: tuple[Repository, ...]
+    images: tuple[Archive, ...]
+
+
+def bundled(desired: Desired, media: Mapping[str, Media], renderer: Renderer, context: Context) -> Desired:
+    """What is wanted, with packages and images from a bundle instead of from servers.
+
+    Packages come after their repository, and yum asks no other; a host's own repositories stay as they are. Images are
+    loaded when docker runs, and before the kubelet starts.
+
+    Args:
+        desired: what the inventory asks for.
+        media: what each host gets.
+        renderer: makes the file that tells yum of the repositories.
+        context: the names that its template may use; `repositories` are added.
+    """
+    result = dict(desired)
+    files: dict[str, File] = {}
+    by_host: dict[str, list[Wanted]] = {}
+    for wanted in desired.values():
+        by_host.setdefault(wanted.ref.host, []).append(wanted)
+    for host, content in media.items():
+        own = by_host.get(host, [])
+        packages = [(wanted, wanted.resource) for wanted in own if isinstance(wanted.resource, Package)]
+        if packages:
+            turn = packages[0][0].turn
+            added = list(_repositories(host, content, renderer, context, files, turn))
+            result |= {wanted.ref: wanted for wanted in added}
+            first = tuple(wanted.ref for wanted in added)
+            for wanted, package in packages:
+                resource = replace(package, repo=ONLY)
+                result[wanted.ref] = replace(wanted, resource=resource, after=(*wanted.after, *first))
+        result |= _images(host, content, own)
+    return result
+
+
+def _repositories(
+    host: str, content: Media, renderer: Renderer, context: Context, files: dict[str, File], turn: Turn
+) -> Iterator[Wanted]:
+    def wanted(path: str, resource: Resource, because: str) -> Wanted:
+        return Wanted(Ref(host, Kind.FILE, path), resource, COMPONENT, (), because, turn)
+
+    key = " ".join(repository.name for repository in content.repositories)
+    if key not in files:
+        names = {**context, "repositories": content.repositories}
+        files[key] = File(renderer.file(TEMPLATE, names, host))
+    yield wanted(REPO, files[key], "Tells yum of the bundle's packages; it is used when we say so, and else off.")
+    for repository in content.repositories:
+        for name, package in sorted(repository.packages.items()):
+            yield wanted(
+                f"{repository.folder}/{name}", package, "A package of the bundle, which stays for a reinstall."
+            )
+        for name, data in repository.metadata.items():
+            yield wanted(f"{repository.folder}/{name}", File(data), "What yum reads of the bundle's packages.")
+
+
+def _images(host: str, content: Media, own: list[Wanted]) -> dict[Ref, Wanted]:
+    docker = next((wanted for wanted in own if wanted.ref == Ref(host, Kind.UNIT, "docker")), None)
+    if docker is None or not content.images:
+        return {}
+    result: dict[Ref, Wanted] = {}
+    loaded = []
+    for image in content.images:
+        path = Ref(host, Kind.FILE, f"{FOLDER}/images/{image.id.removeprefix('sha256:')}.tar")
+        name = Ref(host, Kind.SETTING, f"image {image.reference}")
+        because = "The image as docker loads it; it stays, for docker may clear its own away."
+        result[path] = Wanted(path, image.file, docker.component, (), because, docker.turn)
+        because = "Pods find it on the node: there may be no registry that the node reaches."
+        result[name] = Wanted(name, Setting(image.id), docker.component, (docker.ref, path), because, docker.turn)
+        loaded.append(name)
+    kubelet = next((wanted for wanted in own if wanted.ref == Ref(host, Kind.UNIT, "kubelet")), None)
+    if kubelet is not None:
+        result[kubelet.ref] = replace(kubelet, after=(*kubelet.after, *loaded))
+    return result
