@@ -39,13 +39,15 @@ class Combination(NamedTuple):
 def of_inventory(path: Path) -> Combination:
     """The combination that an inventory file asks for."""
     found = inventory.load(path)
-    return Combination(found.version, profiles.profile_of(found).source(found), found.network, found.security)
+    source = profiles.profile_of(found).source(found) if found.bundle is None else "bundle"
+    return Combination(found.version, source, found.network, found.security)
 
 
 def supported(cell: Combination) -> bool:
     """Whether the validation of every command lets a combination pass."""
     try:
-        asked = cluster(cell.version, cell.security, "all-in-one", network=cell.network, programs=cell.source)
+        programs, more = ("", "repos: bundle\n") if cell.source == "bundle" else (cell.source, "")
+        asked = cluster(cell.version, cell.security, "all-in-one", network=cell.network, programs=programs, more=more)
         return not check(asked, profiles.profile_of(asked))
     except InventoryError:
         return False

@@ -51,8 +51,11 @@ class Image:
 
 
 def images(cluster: Cluster, profile: Profile) -> tuple[str, ...]:
-    """The images that the nodes of a cluster run before anybody has asked for any: add-ons of its own go in here."""
+    """The images that the nodes of a cluster run before anybody else has asked for any, its addons' among them."""
+    spec = profile.dns.get(cluster.dns)
     wanted = [cluster.images.pause or profile.pause_image, cluster.images.verify]
+    wanted += {**spec.images, **cluster.images.dns}.values() if spec else ()
+    wanted += (image for addon in cluster.addons for image in addon.images)
     return tuple(dict.fromkeys(name for name in wanted if name))
 
 

@@ -20,6 +20,8 @@ DNS = "cluster-dns.yaml"  # the name of ours
 SUFFIXES = (".yaml", ".yml", ".json")
 _NAME = re.compile(r"[A-Za-z0-9][-._A-Za-z0-9]*")
 
+_CONTAINERS = ("containers", "initContainers")
+
 _Object = tuple[str, ...]  # API group, kind, namespace and name: what the API knows an object by
 
 
@@ -60,7 +62,22 @@ def _addon(path: Path, seen: dict[_Object, str], findings: list[Finding]) -> Ite
             _, kind, _, name = key
             findings.append(Finding(file, line, f"{kind} {name} stands twice", f"first in {seen[key]}"))
         seen.setdefault(key, f"{path.name}:{line}")
-    yield Addon(path.name, content, any(kind == "Secret" for (_, kind, _, _), _ in objects))
+    images = dict.fromkeys(image for data, _ in documents for image in _images(data))
+    yield Addon(path.name, content, any(kind == "Secret" for (_, kind, _, _), _ in objects), tuple(images))
+
+
+def _images(data: object) -> Iterator[str]:
+    """The images of all containers in a document, however deep: of a Pod, a Deployment, a CronJob, a List of them."""
+    if isinstance(data, list):
+        for item in data:
+            yield from _images(item)
+    elif isinstance(data, dict):
+        for key, value in data.items():
+            if key in _CONTAINERS and isinstance(value, list):
+                images = (item.get("image") for item in value if isinstance(item, dict))
+                yield from (image for image in images if isinstance(image, str) and image)
+            else:
+                yield from _images(value)
 
 
 def _objects(data: object, lines: Lines, file: str, findings: list[Finding]) -> Iterator[tuple[_Object, int]]:

@@ -141,11 +141,14 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Addon:
-    """A file of the user's `addons` folder: its name there, its bytes, and whether a Secret is among its objects."""
+    """A file of the user's `addons` folder: its name there, its bytes, whether a Secret is among its objects, and the
+    images that its pods name.
+    """
 
     name: str
     content: bytes = field(repr=False)
     secret: bool = False
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,8 @@ class Needs:
 
     `packages` are versions by name (empty: any), `units` the packages that each runs, `ports` who will listen on
     each, `own_files` the paths that are ours to write, `docker_flags` what docker is started with; `swap_stops` says
-    that the kubelet would refuse to start, and `asks_yum` that packages come from repositories that the host has to reach.
+    that the kubelet would refuse to start, and `asks_yum` that packages come from repositories that the host has to
+    reach.
     """
 
     host: Host

@@ -106,7 +106,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def pytest_runtest_call(item: pytest.Function) -> None:
     """What a test declares for the README's matrix is what its cluster was bootstrapped with, or the test fails."""
     for mark in item.iter_markers("runs"):
-        clusters = [value for value in item.funcargs.values() if isinstance(value, Cluster)]
+        values = [getattr(value, "cluster", value) for value in item.funcargs.values()]
+        clusters = [value for value in values if isinstance(value, Cluster)]
         assert bootstrapped(matrix.Combination(**mark.kwargs), clusters)
 
 

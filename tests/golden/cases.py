@@ -2,7 +2,8 @@
 
 `python -m tests.golden` writes them anew; read the diff before you commit it. Keys and certificates are
 placeholders, and `resources.txt` of a case is all that is no text of a template: packages, modes, owners, units,
-gates and the whole order. A case of another network than `routes` has the files that differ from those of `routes`.
+gates and the whole order. A case of another network than `routes` has the files that differ from those of `routes`, one
+of a bundle what differs from the same without it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from k8s_installer import pki, profiles
-from k8s_installer.desired import Wanted, desire
+from k8s_installer.desired import Desired, Wanted, desire
+from k8s_installer.desired.bundled import Archive, Media, Repository, bundled
+from k8s_installer.desired.context import of_cluster
 from k8s_installer.render import Renderer
 from k8s_installer.resources import File, Gate, Gone, Large, Package, Setting, Unit
 from tests.unit.clusters import MODES, cluster
@@ -47,7 +50,14 @@ DNS = [
         ("1.20.2", "tls", "kube-dns"),
     )
 ]
-CASES: list[tuple[str, ...]] = [*USUAL, *NETWORKS, *DNS]
+# Of these only what a bundle makes different.
+BUNDLE = "bundle"
+BUNDLES = [
+    (version, security, BUNDLE, "all-in-one", network)
+    for network in ("", "none", "flannel")
+    for version, security in MODES
+]
+CASES: list[tuple[str, ...]] = [*USUAL, *NETWORKS, *DNS, *BUNDLES]
 
 
 def folder_of(version: str, security: str, programs: str, topology: str, network: str = "") -> str:
@@ -58,14 +68,19 @@ def folder_of(version: str, security: str, programs: str, topology: str, network
 def rendered(version: str, security: str, programs: str, topology: str, network: str = "") -> dict[str, bytes]:
     """The files of a case, by their path below `FOLDER`."""
     case = folder_of(version, security, programs, topology, network)
+    if programs == BUNDLE:
+        usual = _wanted(version, security, "", topology, network or "routes")
+        made = _bundled(version, security, topology, network or "routes", usual)
+        return _files(case, {ref: item for ref, item in made.items() if item != usual.get(ref)})
     if network:
-        usual = _rendered(version, security, programs, topology, "routes", case)
-        made = _rendered(version, security, programs, topology, network, case)
-        return {path: content for path, content in made.items() if content != usual.get(path)}
-    return _rendered(version, security, programs, topology, "routes", case)
+        usual = _wanted(version, security, programs, topology, "routes")
+        made = _wanted(version, security, programs, topology, network)
+        same = _files(case, usual)
+        return {path: content for path, content in _files(case, made).items() if content != same.get(path)}
+    return _files(case, _wanted(version, security, programs, topology, "routes"))
 
 
-def _rendered(version: str, security: str, programs: str, topology: str, network: str, case: str) -> dict[str, bytes]:
+def _wanted(version: str, security: str, programs: str, topology: str, network: str) -> Desired:
     more = MORE if (version, security, programs, topology) == HOSTS else ""
     name, _, dns = topology.removesuffix("-host").partition("-nodes-")
     hosts = f"{name}-nodes" if dns else name
@@ -73,10 +88,24 @@ def _rendered(version: str, security: str, programs: str, topology: str, network
     lab = replace(lab, dns=dns or "none")
     wanted = desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer())
     if more:
-        wanted = {ref: item for ref, item in wanted.items() if item.component in ("host", "docker")}
+        return {ref: item for ref, item in wanted.items() if item.component in ("host", "docker")}
     if dns:
         of_dns = ("/addons/", "/kubelet", "/abac", "addon", "cluster DNS")
-        wanted = {ref: item for ref, item in wanted.items() if any(word in ref.name for word in of_dns)}
+        return {ref: item for ref, item in wanted.items() if any(word in ref.name for word in of_dns)}
+    return wanted
+
+
+def _bundled(version: str, security: str, topology: str, network: str, wanted: Desired) -> Desired:
+    """What is wanted, from a bundle of one package and one image."""
+    lab = cluster(version, security, topology, network=network)
+    package, image = (Large(Path(), sum_, 1) for sum_ in ("a" * 64, "b" * 64))
+    repository = Repository("signed", True, {"a-package.rpm": package}, {"repodata/repomd.xml": b"<the metadata>"})
+    content = Media((repository,), (Archive("an/image:1", f"sha256:{'c' * 64}", image),))
+    media = {host.name: content for host in lab.hosts}
+    return bundled(wanted, media, Renderer(), of_cluster(lab, profiles.profile_of(lab)))
+
+
+def _files(case: str, wanted: Desired) -> dict[str, bytes]:
     result = {
         f"{case}/{ref.host}{ref.name}": item.resource.content
         for ref, item in wanted.items()
@@ -101,7 +130,7 @@ def _described(item: Wanted) -> str:
     elif isinstance(resource, Gone):
         lines.append("  is gone")
     elif isinstance(resource, Package):
-        lines.append(f"  version {resource.version or 'any'}")
+        lines.append(f"  version {resource.version or 'any'}{f' from {resource.repo}' if resource.repo else ''}")
     elif isinstance(resource, Unit):
         lines += [f"  defined by {path}" for path in resource.defined_by]
         lines += [f"  reads {path}" for path in resource.reads]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from k8s_installer import addons, host_settings, inventory, pki, profiles
+from k8s_installer.bundle.images import images
 from k8s_installer.desired import Desired, check, desire
 from k8s_installer.errors import InventoryError
 from k8s_installer.inventory import Addon, Cluster
@@ -375,3 +376,17 @@ def test_a_rollback_wants_no_file_and_no_objects_where_a_run_made_them() -> None
         Ref("m1", Kind.SETTING, "addons"): SeenSetting("a.yaml"),
     }
     assert [(change.action, change.ref) for change in make_plan(back, has).changes] == [(Action.SET, setting)]
+
+
+def test_a_bundle_has_the_images_of_the_dns_and_of_the_users_manifests(tmp_path: Path) -> None:
+    pod = "spec: {initContainers: [{name: i, image: 'init:1'}], containers: [{name: a, image: 'app:2'}, {name: b}, 7]}"
+    manifests = read(
+        tmp_path,
+        app__yaml=f"apiVersion: v1\nkind: List\nitems:\n- {{apiVersion: v1, kind: Pod, metadata: {{name: a}}, {pod}}}\n---\n"
+        f"{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: b}}, spec: {{template: {{{pod}}}}}}}\n"
+        "---\n{apiVersion: v1, kind: Odd, metadata: {name: c}, containers: none}\n",
+    )
+    assert manifests[0].images == ("init:1", "app:2")
+    lab = replace(cluster(), dns="coredns", addons=manifests)
+    wanted = images(lab, profiles.profile_of(lab))
+    assert wanted == ("k8s.gcr.io/pause:3.2", "k8s.gcr.io/coredns:1.7.0", "init:1", "app:2")
