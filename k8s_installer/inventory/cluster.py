@@ -141,8 +141,9 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Addon:
-    """A file of the user's `addons` folder: its name there, its bytes, whether a Secret is among its objects, and the
-    images that its pods name.
+    """A file of the user's `addons` folder: its name there, and its bytes.
+
+    `secret` says that a Secret is among its objects, `images` are those that its pods name.
     """
 
     name: str

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer import addons, host_settings, inventory, pki, profiles
+from k8s_installer import host_settings, inventory, pki, profiles
 from k8s_installer.bundle.images import images
 from k8s_installer.desired import Desired, check, desire
 from k8s_installer.errors import InventoryError
+from k8s_installer.host_settings import addons
 from k8s_installer.inventory import Addon, Cluster
 from k8s_installer.perform import evidence
 from k8s_installer.plan import Action, Change, make_plan
