@@ -38,15 +38,16 @@ demo: setup
 test: lint unit contract fleet
 
 unit: setup
-	$(BIN)/python -m pytest -q tests/unit tests/golden --cov --cov-report=term-missing:skip-covered --cov-fail-under=100
+	$(BIN)/python -m pytest -q -n auto tests/unit tests/golden --cov --cov-report=term-missing:skip-covered --cov-fail-under=100
 
 contract: setup
 	@test -x /usr/sbin/sshd || { echo "installing openssh-server"; apt-get -qq update && apt-get -qq install -y openssh-server >/dev/null; }
 	$(BIN)/python -m pytest -q tests/contract
 
 # The fleet needs root on Debian or Ubuntu with cgroup v1; elsewhere this says what is missing and that it did not run.
+# Two labs at a time: a lab waits half of its time for services that start.
 fleet: setup
-	$(BIN)/python -m pytest -q tests/fleet
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --durations 10 tests/fleet
 
 lint: setup
 	$(BIN)/ruff check .

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from k8s_installer.lab import network
+from tests.fleet import nameserver
 from tests.fleet.conftest import Cluster
+
+OUTSIDE, ADDRESS = "mirror.example", "192.0.2.7"
 
 # A pod on every node that says its name, behind a port of every node.
 SITE = """\
@@ -29,6 +37,34 @@ _ASK = """\
 wget -q -O - http://{other}/
 for i in 1 2 3 4 5 6 7 8 9 10 11 12; do wget -q -O - http://{service}/; done
 nslookup site.default.svc.cluster.local"""
+
+
+@contextmanager
+def outside(cluster: Cluster, lab: str) -> Iterator[None]:
+    """The hosts of a lab have a name server, on their bridge, that knows the one name."""
+    gateway = f"{cluster.addresses['m1'].rpartition('.')[0]}.1"
+    program = [sys.executable, nameserver.__file__, gateway, OUTSIDE, ADDRESS]
+    with subprocess.Popen([*network.entering(lab), *program]) as server:
+        try:
+            for host in cluster.addresses:
+                cluster.on(host, f"echo nameserver {gateway} >/etc/resolv.conf")
+            yield
+        finally:
+            server.terminate()
+
+
+def with_dns(text: str, dns: str) -> str:
+    """An inventory with this DNS in the cluster."""
+    return text.replace("  pod_cidr:", f"  dns: {dns}\n  outside_name: {OUTSIDE}\n  pod_cidr:", 1)
+
+
+def names_are_resolved(said: str) -> None:
+    """Assert that a pod resolved names of the cluster and the one outside, by what `verify` said."""
+    assert "✓ a pod has the cluster's DNS  nameserver 10.254.0.10, search k8s-installer-verify-" in said
+    assert "✓ a pod resolves the name of a Service  web.k8s-installer-verify-" in said
+    other = "kubernetes.default.svc.cluster.local is 10.254.0.1 "
+    assert f"✓ a pod resolves the name of a Service in another namespace  {other}" in said
+    assert f"✓ a pod resolves a name outside the cluster  {OUTSIDE} is {ADDRESS} " in said
 
 
 def site(cluster: Cluster) -> str:

@@ -9,22 +9,26 @@ from dataclasses import replace
 import pytest
 
 from k8s_installer.verify.lifecycle import ACROSS, NODE_PORT, PROXY, REACH
+from tests.fleet import reaching
 from tests.fleet.conftest import Cluster, made_cluster, running_lab
 
 pytestmark = pytest.mark.fleet
 
+LAB = "tflannel"
 HOSTS = ("m1", "n1", "n2")
 NODES = ("n1", "n2")
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with running_lab("tflannel", "--masters", "1", "--nodes", "2") as lab:
+    with running_lab(LAB, "--masters", "1", "--nodes", "2") as lab:
         bare = made_cluster(lab, tmp_path_factory.mktemp("flannel"))
-        text = bare.text.replace("network: routes ", "network: flannel ")
-        assert text != bare.text
+        text = reaching.with_dns(bare.text.replace("network: routes ", "network: flannel "), "coredns")
         bare.inventory.write_text(text)
-        yield replace(bare, text=text, bootstrap=bare.run("apply", "--yes"))
+        (bare.folder / "addons").mkdir()
+        (bare.folder / "addons" / "site.yaml").write_text(reaching.site(bare))
+        with reaching.outside(bare, LAB):
+            yield replace(bare, text=text, bootstrap=bare.run("apply", "--yes"))
 
 
 def host_gw(cluster: Cluster) -> str:
@@ -45,7 +49,8 @@ def applied(cluster: Cluster, text: str) -> str:
 
 
 def proven(said: str) -> None:
-    """Services, ports of nodes and pods on other nodes were reached, and so were pods from the apiserver."""
+    """Services, ports of nodes and pods on other nodes were reached, names resolved, and pods seen by the apiserver."""
+    reaching.names_are_resolved(said)
     for check in (REACH, NODE_PORT, ACROSS, PROXY):
         assert f"✓ {check}" in said, said
 
@@ -67,6 +72,7 @@ def test_the_cluster_is_bootstrapped_and_proven(cluster: Cluster) -> None:
     assert done is not None
     assert done.returncode == 0, done.stderr
     proven(done.stderr)
+    reaching.everything_is_reached(cluster, by_name=True)
 
 
 def test_packets_between_hosts_are_wrapped(cluster: Cluster) -> None:
