@@ -47,7 +47,7 @@ contract: setup
 # The fleet needs root on Debian or Ubuntu with cgroup v1; elsewhere this says what is missing and that it did not run.
 # Two labs at a time: a lab waits half of its time for services that start.
 fleet: setup
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --durations 10 tests/fleet
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations 10 tests/fleet
 
 lint: setup
 	$(BIN)/ruff check .

@@ -19,6 +19,7 @@ from k8s_installer.remote import WORKERS, Remote, SshRemote
 from k8s_installer.resources import Gate, Ref, Seen, SeenFile
 from k8s_installer.transport import Transport, connect
 
+_AGAIN = 1.0  # seconds between questions to a gate that did not hold
 OnHost = Callable[[str], None]
 Through = Callable[[Transport], Transport]
 
@@ -114,8 +115,15 @@ def _sharing(found: Seen, contents: dict[bytes, bytes]) -> Seen:
     return found
 
 
-def unhealthy(desired: Desired, remotes: Mapping[str, Remote]) -> list[tuple[Ref, str]]:
-    """Ask every gate once; the gates that do not hold, each with the words of its answer."""
+def unhealthy(desired: Desired, remotes: Mapping[str, Remote], patience: float = 0.0) -> list[tuple[Ref, str]]:
+    """Ask every gate; the gates that do not hold, each with the words of its answer.
+
+    Args:
+        desired: what has the gates.
+        remotes: whom to ask.
+        patience: for so many seconds those that do not hold are asked again.
+    """
+    until = time.monotonic() + patience
     asked: Sequence[tuple[Ref, Gate]] = [
         (ref, wanted.resource) for ref, wanted in desired.items() if isinstance(wanted.resource, Gate)
     ]
@@ -128,12 +136,17 @@ def unhealthy(desired: Desired, remotes: Mapping[str, Remote]) -> list[tuple[Ref
             return error
 
     with ThreadPoolExecutor(WORKERS) as pool:
-        answers = list(pool.map(ask, asked))
-    return [
-        (ref, answer.words if isinstance(answer, Answer) else str(answer))
-        for (ref, _), answer in zip(asked, answers, strict=True)
-        if not (isinstance(answer, Answer) and answer.holds)
-    ]
+        while True:
+            answers = list(pool.map(ask, asked))
+            sick = [
+                (item, answer.words if isinstance(answer, Answer) else str(answer))
+                for item, answer in zip(asked, answers, strict=True)
+                if not (isinstance(answer, Answer) and answer.holds)
+            ]
+            if not sick or time.monotonic() >= until:
+                return [(ref, words) for (ref, _), words in sick]
+            asked = [item for item, _ in sick]
+            time.sleep(_AGAIN)
 
 
 def statuses(

@@ -16,6 +16,8 @@ from k8s_installer.resources import Gate, Kind
 from k8s_installer.verify import Api, ApiAccess, CheckResult, Status, components, workload
 
 _MARKS = {Status.PASSED: ("✓", "green"), Status.FAILED: ("✗", "red"), Status.SKIPPED: ("-", "yellow")}
+# A leader whose process has just restarted by itself has its lease again when the old one has ended: 15 s and a little.
+_PATIENCE = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ def prove(intent: Intent, fleet: Fleet) -> Proof:
 def _gates(intent: Intent, fleet: Fleet) -> list[CheckResult]:
     """One result for all gates that hold, and one for each that does not."""
     began = time.monotonic()
-    sick = unhealthy(intent.desired, fleet.remotes)
+    sick = unhealthy(intent.desired, fleet.remotes, _PATIENCE)
     seconds = time.monotonic() - began
     count = sum(ref.kind is Kind.GATE for ref in intent.desired)
     failed = [CheckResult(Status.FAILED, f"{ref.host}: {ref.name}", f"not so: {words}", seconds) for ref, words in sick]

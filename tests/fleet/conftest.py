@@ -17,7 +17,7 @@ import pytest
 from k8s_installer.lab import machine
 from tests import matrix
 
-LAB = "tcluster"
+LAB = f"tcluster{os.environ.get('PYTEST_XDIST_WORKER', '')}"  # each of several workers has one
 PROGRAMS = os.environ.get("LAB_PROGRAMS", "")
 
 
@@ -120,10 +120,7 @@ def bootstrapped(declared: matrix.Combination, clusters: Sequence[Cluster]) -> b
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share a lab run one after the other; where this machine cannot run one, they say why they did not."""
-    for item in items:
-        shared = "cluster" in getattr(item, "fixturenames", ()) and not hasattr(getattr(item, "module", None), "cluster")
-        item.add_marker(pytest.mark.xdist_group(LAB if shared else item.path.stem))
+    """Where this machine cannot run a lab, its tests say why they did not run."""
     missing = machine.missing(machine.look())
     if missing:
         for item in items:
