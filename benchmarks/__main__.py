@@ -53,6 +53,7 @@ def _bench(options: argparse.Namespace, console: Console, progress: Console) -> 
         "machine": environment.machine(),
     }
     tools = environment.tools()
+    environment.compiled()
     about["versions"] = environment.versions(tools)
     settings = Settings(
         hosts=options.hosts, rounds=options.rounds, tools=tools if options.peers else None,

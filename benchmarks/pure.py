@@ -14,7 +14,21 @@ from pathlib import Path
 from k8s_installer.desired.model import Desired
 from k8s_installer.intent import resolve
 from k8s_installer.plan import make_plan
-from k8s_installer.resources import File, Package, Ref, Seen, SeenFile, SeenPackage, SeenUnit, Unit
+from k8s_installer.resources import (
+    File,
+    Gate,
+    Gone,
+    Missing,
+    Package,
+    Ref,
+    Seen,
+    SeenFile,
+    SeenPackage,
+    SeenSetting,
+    SeenUnit,
+    Setting,
+    Unit,
+)
 
 _WRITTEN, _STARTED = 1000.0, 2000.0
 
@@ -44,8 +58,14 @@ def answers(desired: Desired) -> dict[Ref, Seen]:
                 seen[ref] = SeenPackage(package.version or "1", "1", _WRITTEN)
             case Unit():
                 seen[ref] = SeenUnit("loaded", "active", "running", True, 1, _STARTED, False)  # noqa: FBT003
-            case _:
+            case Setting() as setting:
+                seen[ref] = SeenSetting(setting.value)
+            case Gone():
+                seen[ref] = Missing.ABSENT
+            case Gate():
                 pass
+            case other:
+                raise TypeError(f"{ref}: no answer is made up yet for a {type(other).__name__}")
     return seen
 
 

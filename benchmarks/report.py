@@ -25,6 +25,7 @@ loopback hosts have stand-ins for systemctl and curl (small shell scripts, the s
 there, and every health gate holds at once; rpm, its database, dnf and python3 are real
 one changed file: kube-proxy's flags, on every host, with the restart (of the stand-in) and the gate that this means
 pyinfra and Ansible ensure the same files, packages and services; in every timed run they changed nothing
+what a host is set to (SELinux, swap, firewalld, ...) our own rows look at as well; the others are not told of it
 sshd of the loopback hosts uses PAM, as distributions ship it\
 """.splitlines()
 )

@@ -1,4 +1,4 @@
-"""What the documents say of speed is what was measured."""
+"""What the documents say of speed is what was measured, and what is measured is the whole of what a cluster wants."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import markdown
+from benchmarks import markdown, pure
+from benchmarks.cluster import inventory_text
+from benchmarks.wanted import wants
+from k8s_installer.intent import resolve
+from k8s_installer.plan import make_plan
+from k8s_installer.resources import Unit
 
 
 @pytest.mark.parametrize("path", markdown.DOCUMENTS, ids=lambda path: path.name)
@@ -45,3 +50,22 @@ def test_a_row_that_was_not_measured_has_no_figure() -> None:
             '`make bench ARGS="--hosts 10,200"`.'
         ),
     ]
+
+
+@pytest.fixture
+def measured(tmp_path: Path) -> Path:
+    path = tmp_path / "cluster.yaml"
+    path.write_text(inventory_text({f"h000{n}": f"127.0.1.{n}" for n in range(1, 4)}, None), encoding="utf-8")
+    return path
+
+
+def test_the_pure_part_has_an_answer_for_everything_that_is_wanted(measured: Path) -> None:
+    desired = resolve(measured, None, None).desired
+    assert not make_plan(desired, pure.answers(desired))
+
+
+def test_the_other_tools_are_told_of_every_unit(measured: Path, tmp_path: Path) -> None:
+    told = wants(measured, tmp_path / "bytes")
+    units = [(ref.host, ref.name) for ref, item in resolve(measured, None, None).desired.items()
+             if isinstance(item.resource, Unit)]  # fmt: skip
+    assert [(host, unit) for host, wanted in told.items() for unit in wanted.services] == units
