@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
-from k8s_installer import preflight, status
 from k8s_installer.desired.model import Desired, Wanted
-from k8s_installer.errors import CommandFailed, HostError, HostsError, InstallerError
+from k8s_installer.errors import HostError, HostsError, InstallerError
 from k8s_installer.gates import Answer
 from k8s_installer.inventory import Host
 from k8s_installer.observe import Memory
@@ -20,6 +20,7 @@ from k8s_installer.resources import Gate, Ref, Seen, SeenFile
 from k8s_installer.transport import Transport, connect
 
 _AGAIN = 1.0  # seconds between questions to a gate that did not hold
+T = TypeVar("T")
 OnHost = Callable[[str], None]
 Through = Callable[[Transport], Transport]
 
@@ -85,7 +86,7 @@ def observe(
         through: what every way to a host is put behind; a trace comes in here.
         memories: what is remembered of hosts, and need not be read again where it is the same.
     """
-    by_host = _by_host(desired)
+    wanted = by_host(desired)
     remembered: dict[str, Memory] = dict(memories or {})
     transports: dict[str, Transport] = {}
     remotes: dict[str, Remote] = {}
@@ -97,7 +98,7 @@ def observe(
         try:
             transports[name] = through(connections.dialled[name].result())
             remote = remotes[name] = SshRemote(transports[name], memory=remembered.get(name))
-            for ref, found in remote.observe(by_host[name]).items():
+            for ref, found in remote.observe(wanted[name]).items():
                 seen[ref] = _sharing(found, contents)
             if remote.memory is not None:
                 remembered[name] = remote.memory
@@ -149,38 +150,18 @@ def unhealthy(desired: Desired, remotes: Mapping[str, Remote], patience: float =
             time.sleep(_AGAIN)
 
 
-def statuses(
-    connections: Connections, desired: Desired, on_host: OnHost
-) -> Mapping[str, status.HostStatus | HostError]:
-    """Ask every host how it is, by one script each; an error stands for a host that did not answer."""
-    by_host = _by_host(desired)
-
-    def ask(name: str) -> tuple[str, status.HostStatus | HostError]:
-        try:
-            return name, _status(connections.dialled[name].result(), by_host[name])
-        except HostError as error:
-            return name, error
-        finally:
-            on_host(name)
-
-    return dict(connections.pool.map(ask, connections.dialled))
-
-
-def preflights(
-    hosts: Iterable[str], way: Callable[[str], Transport], needs: Mapping[str, preflight.Needs], on_host: OnHost
-) -> dict[str, preflight.Answers | HostError | None]:
-    """Ask hosts what could be in the way of an install, by one script each; None stands for half an answer.
+def asked(hosts: Iterable[str], question: Callable[[str], T], on_host: OnHost) -> dict[str, T | HostError]:
+    """Ask many hosts at once; an error stands for the answer of a host that gave none.
 
     Args:
-        hosts: whom to ask.
-        way: gives the connection to a host, or raises a HostError.
-        needs: what is wanted of each host.
+        hosts: whom to ask, by name.
+        question: asks one host, or raises a HostError.
         on_host: called with a host's name when it has answered, from the threads that ask.
     """
 
-    def ask(name: str) -> tuple[str, preflight.Answers | HostError | None]:
+    def ask(name: str) -> tuple[str, T | HostError]:
         try:
-            return name, _preflight(way(name), needs[name])
+            return name, question(name)
         except HostError as error:
             return name, error
         finally:
@@ -190,26 +171,9 @@ def preflights(
         return dict(pool.map(ask, hosts))
 
 
-def _preflight(transport: Transport, needs: preflight.Needs) -> preflight.Answers | None:
-    heard: list[float] = []
-    result = transport.run(
-        preflight.script(needs),
-        timeout=preflight.seconds(needs),
-        on_line=lambda _line: None if heard else heard.append(time.time()),
-    )
-    return preflight.parse(result.stdout, heard[0]) if heard else None
-
-
-def _by_host(desired: Desired) -> Mapping[str, list[Wanted]]:
+def by_host(desired: Desired) -> Mapping[str, list[Wanted]]:
     """What is wanted of each host; nothing of one that is not named."""
-    by_host: dict[str, list[Wanted]] = defaultdict(list)
+    found: dict[str, list[Wanted]] = defaultdict(list)
     for ref, wanted in desired.items():
-        by_host[ref.host].append(wanted)
-    return by_host
-
-
-def _status(transport: Transport, wanted: list[Wanted]) -> status.HostStatus:
-    result = transport.run(status.script(wanted), timeout=status.seconds(wanted))
-    if result.status != 0:
-        raise CommandFailed(transport.host, "looking at the host", result.status, result.stdout, result.stderr)
-    return status.parse(result.stdout, wanted)
+        found[ref.host].append(wanted)
+    return found

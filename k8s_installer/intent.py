@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from k8s_installer import bundle, desired, inventory, pki, profiles, render, tarball
+from k8s_installer import desired, inventory, pki, profiles, render, tarball
 from k8s_installer.desired.bundled import bundled
 from k8s_installer.desired.context import of_cluster
 from k8s_installer.desired.model import Desired
@@ -75,6 +75,8 @@ def desire(cluster: Cluster, profile: profiles.Profile, templates: Path | None, 
     if real != there:
         wanted = desired.desire(cluster, profile, real, renderer, programs)
     if cluster.bundle:
+        from k8s_installer import bundle  # most have none, and its metadata and checks take long to load
+
         media = bundle.media(bundle.opened(Path(cluster.bundle)), cluster, profile, wanted)
         wanted = bundled(wanted, media, renderer, of_cluster(cluster, profile))
     return Intent(cluster, profile, wanted)

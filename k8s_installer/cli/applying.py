@@ -14,7 +14,8 @@ from k8s_installer import fleet, host_settings, journal, lock, rollback, saved
 from k8s_installer.apply import Event, Run, State
 from k8s_installer.cli.checking import checked
 from k8s_installer.cli.console import Exit, Output, print_json, stderr, stdout
-from k8s_installer.cli.flows import Asked, observed, print_plan
+from k8s_installer.cli.looking import Asked, observed
+from k8s_installer.cli.planning import print_plan
 from k8s_installer.cli.preflighting import before_install
 from k8s_installer.cli.stopping import stop_on_ctrl_c
 from k8s_installer.cli.verifying import prove

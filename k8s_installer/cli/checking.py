@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from k8s_installer import bundle as bundles
 from k8s_installer import intent, profiles, tarball
 from k8s_installer.cli.console import print_note, stderr
 from k8s_installer.errors import InventoryError
@@ -49,6 +48,8 @@ def _with_bundle(cluster: Cluster, profile: profiles.Profile, given: Path | None
         message = "repos: bundle: no file is named"
         suggestion = "--bundle FILE, or repos: {bundle: FILE}; k8s-installer bundle create makes one"
         raise InventoryError([cluster.origin.finding(("repos",), message, suggestion)])
+    from k8s_installer import bundle as bundles
+
     with stderr().status("looking at the bundle") as spinner:
         found = bundles.opened(Path(cluster.bundle), spinner.update)
         intent.desire(cluster, profile, None, None)  # what it lacks shows before anybody is logged in to a host

@@ -8,12 +8,13 @@ from pathlib import Path
 from k8s_installer import fleet, intent, preflight
 from k8s_installer.cli.checking import checked
 from k8s_installer.cli.console import Exit, Output, print_json, stderr, stdout
-from k8s_installer.cli.flows import Asked, looking
+from k8s_installer.cli.looking import Asked, looking
 from k8s_installer.intent import Intent
 from k8s_installer.inventory import Role
 from k8s_installer.plan import Action, Plan
-from k8s_installer.preflight import Preflight, Severity
+from k8s_installer.preflight import Answers, Needs, Preflight, Severity
 from k8s_installer.report import preflight as report
+from k8s_installer.transport import Transport
 
 
 def check(asked: Asked, output: Output) -> Exit:
@@ -22,7 +23,7 @@ def check(asked: Asked, output: Output) -> Exit:
     with fleet.connecting(cluster.hosts) as connections, looking(len(cluster.hosts)) as tick:
         wanted = intent.desire(cluster, profile, asked.templates, None)
         needs = preflight.needs(cluster, profile, wanted.desired)
-        answers = fleet.preflights(needs, lambda name: connections.dialled[name].result(), needs, tick)
+        answers = fleet.asked(needs, lambda name: _answers(connections.dialled[name].result(), needs[name]), tick)
     found = preflight.assess(cluster, needs, answers)
     if output is Output.JSON:
         print_json(report.data(found))
@@ -50,9 +51,20 @@ def before_install(
     asked = [host.name for host in cluster.hosts if host.name in new or host in witnesses]
     needs = preflight.needs(cluster, wanted.profile, wanted.desired)
     with looking(len(asked)) as tick:
-        answers = fleet.preflights(asked, seen.transports.__getitem__, needs, tick)
+        answers = fleet.asked(asked, lambda name: _answers(seen.transports[name], needs[name]), tick)
     found = preflight.assess(cluster, needs, answers, about=new)
     return _shown(found, inventory, output), time.monotonic() - began
+
+
+def _answers(transport: Transport, needs: Needs) -> Answers | None:
+    """By one script; None stands for half an answer."""
+    heard: list[float] = []
+    result = transport.run(
+        preflight.script(needs),
+        timeout=preflight.seconds(needs),
+        on_line=lambda _line: None if heard else heard.append(time.time()),
+    )
+    return preflight.parse(result.stdout, heard[0]) if heard else None
 
 
 def _shown(found: Preflight, inventory: Path, output: Output) -> bool:

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from rich.text import Text
 
-from k8s_installer.cli.console import stderr
+from k8s_installer.cli.console import Exit, Output, print_json, stderr
+from k8s_installer.cli.looking import Asked, connected, observed
 from k8s_installer.fleet import Fleet, unhealthy
 from k8s_installer.intent import Intent
 from k8s_installer.inventory import Role
@@ -35,6 +36,17 @@ class Proof:
     def data(self) -> dict[str, object]:
         """For JSON."""
         return {"passed": self.passed, "seconds": self.seconds, "checks": [asdict(result) for result in self.results]}
+
+
+def verify(asked: Asked, output: Output) -> Exit:
+    """Prove the cluster as it is."""
+    with connected(asked) as (wanted, connections):
+        seen = observed(wanted, connections)
+        seen.require_all()
+        proof = prove(wanted, seen)
+    if output is Output.JSON:
+        print_json(proof.data())
+    return Exit.DONE if proof.passed else Exit.FAILED
 
 
 def prove(intent: Intent, fleet: Fleet) -> Proof:

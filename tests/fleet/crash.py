@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from k8s_installer.cli import applying
-from k8s_installer.cli.flows import Asked
+from k8s_installer.cli.looking import Asked
 
 
 def main(number: int, inventory: Path) -> int:

@@ -1,0 +1,40 @@
+"""What `plan` does: look at every host, and show what would change, or save it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from k8s_installer import saved
+from k8s_installer.cli.console import Exit, Output, print_json, stderr, stdout
+from k8s_installer.cli.looking import Asked, connected, observed
+from k8s_installer.cli.rendering import write
+from k8s_installer.intent import Intent
+from k8s_installer.plan import Plan, make_plan
+from k8s_installer.report import data, text
+from k8s_installer.rolling import Batch
+
+
+def plan(asked: Asked, output: Output | Path, batch: Batch, *, full: bool) -> Exit:
+    """Observe every host and show the plan, or save it."""
+    with connected(asked) as (wanted, connections):
+        seen = observed(wanted, connections)
+        seen.require_all()
+        made = make_plan(wanted.desired, seen.seen, batch)
+    shown = data.plan_data(wanted.cluster, made)
+    if output is Output.JSON:
+        print_json(shown)
+    else:
+        print_plan(wanted, made, full=full)
+    if isinstance(output, Path):
+        write(output, saved.dump(saved.saved(wanted.cluster.name, wanted.desired, made), shown).encode())
+        stderr().print(f"saved: k8s-installer apply {output} carries out exactly this, or stops", markup=False)
+    return Exit.PENDING if made else Exit.DONE
+
+
+def print_plan(wanted: Intent, made: Plan, *, full: bool) -> None:
+    """A plan on stdout."""
+    if not made:
+        stdout().print(text.totals(made), markup=False)
+        return
+    for line in text.plan_lines(wanted.cluster, made, wanted.desired, full=full):
+        stdout().print(line)

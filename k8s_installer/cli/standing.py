@@ -1,0 +1,34 @@
+"""What `status` does: ask every host how it stands against what the inventory says, and how it is doing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from k8s_installer import fleet, status
+from k8s_installer.cli.console import Exit, Output, print_json, stdout
+from k8s_installer.cli.looking import Asked, connected, looking
+from k8s_installer.desired.model import Wanted
+from k8s_installer.errors import CommandFailed
+from k8s_installer.report import status as report
+from k8s_installer.transport import Transport
+
+
+def show(asked: Asked, output: Output) -> Exit:
+    """Ask every host, and show what differs; a host that cannot be reached differs."""
+    with connected(asked) as (wanted, connections), looking(len(connections.dialled)) as tick:
+        of_host = fleet.by_host(wanted.desired)
+        dialled = connections.dialled
+        statuses = fleet.asked(dialled, lambda name: _status(dialled[name].result(), of_host[name]), tick)
+    found = status.assess(wanted.desired, statuses)
+    if output is Output.JSON:
+        print_json(report.data(found))
+    else:
+        stdout().print(report.table(found, asked.inventory))
+    return Exit.PENDING if found.differs else Exit.DONE
+
+
+def _status(transport: Transport, wanted: Sequence[Wanted]) -> status.HostStatus:
+    result = transport.run(status.script(wanted), timeout=status.seconds(wanted))
+    if result.status != 0:
+        raise CommandFailed(transport.host, "looking at the host", result.status, result.stdout, result.stderr)
+    return status.parse(result.stdout, wanted)
