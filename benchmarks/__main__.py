@@ -22,11 +22,10 @@ _WIDTH = 120
 _EXAMPLES = """\
 examples:
   python -m benchmarks                                    everything; hours, of which Ansible takes most
-  python -m benchmarks --rounds 1 --hosts 10              a look: ten minutes
-  python -m benchmarks --no-peers --hosts 10,50,100,200   us against the floor alone
-  python -m benchmarks --hosts '' --no-peers              what needs no host
-  python -m benchmarks --lab INVENTORY                    the hosts of a lab, too
-  python -m benchmarks --bootstrap 3                      three bootstraps of a fresh lab, too
+  python -m benchmarks --rounds 1 --hosts 10 --bootstrap 0   a look: ten minutes
+  python -m benchmarks --no-peers --bootstrap 0           us against the floor alone
+  python -m benchmarks --hosts '' --bootstrap 0           what needs no host
+  python -m benchmarks --hosts '' --bootstrap 1           the lab's hosts, real to their systemd
 
 The rows on loopback hosts need root, openssh-server, and the lab's base image, which is made the first time.
 """
@@ -69,8 +68,7 @@ def _bench(options: argparse.Namespace, console: Console, progress: Console) -> 
         settings.say("what needs no host")
         figures += alone.commands(folder, settings.rounds)
         figures += alone.pure(folder, settings.pure, settings.pure_rounds)
-        on_lab = lab.rows(options.lab, folder / "lab", settings) if options.lab else []
-        on_lab += lab.bootstrap(options.bootstrap, settings) if options.bootstrap else []
+        on_lab = lab.bootstrap(options.bootstrap, settings) if options.bootstrap else []
     found = report.Report(figures, far, on_lab, judged(figures), about)
     report.show(found, console)
     report.save(found, options.json)
@@ -105,13 +103,7 @@ def _parser() -> argparse.ArgumentParser:
         "--pure", type=_sizes, default=(100, 1000, 5000), metavar="N,...", help="hosts of the pure part (100,1000,5000)"
     )
     add("--pure-rounds", type=_count, default=3, metavar="N", help="rounds of the pure part (3)")
-    add(
-        "--lab",
-        type=Path,
-        metavar="INVENTORY",
-        help="also measure on the hosts of this inventory, which `apply` has done",
-    )
-    add("--bootstrap", type=_count, default=0, metavar="N", help="also bootstrap a fresh lab so many times")
+    add("--bootstrap", type=int, default=3, metavar="N", help="bootstraps of a fresh lab, whose last is measured (3)")
     docs = REPOSITORY / "docs"
     add("--json", type=Path, default=docs / "benchmarks.json", metavar="FILE", help="where the figures go")
     add("--svg", type=Path, default=docs / "benchmarks.svg", metavar="FILE", help="where the picture goes")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,14 +19,38 @@ from k8s_installer.errors import InstallerError
 UP, BOOTSTRAP = "lab up", "bootstrap"
 
 
-def rows(path: Path, folder: Path, settings: Settings) -> list[Figures]:
-    """Measure on the hosts of an inventory, which `apply` has made what it says."""
+def bootstrap(rounds: int, settings: Settings) -> list[Figures]:
+    """Start a fresh lab and make it a proven cluster, so many times; each lab is gone behind it.
+
+    On the last, the rows that change nothing are measured, too.
+    """
+    name = f"bench{os.getpid()}"
+    runs: Mapping[str, list[Run]] = {UP: [], BOOTSTRAP: []}
+    hosts: list[str] = []
+    unchanged: list[Figures] = []
+    for number in range(1, rounds + 1):
+        settings.say(f"bootstrap {number} of {rounds} of fresh lab hosts")
+        try:
+            up = installer("lab", "up", "--name", name, "-o", "json").require(0)
+            found = json.loads(up.stdout)
+            hosts = found["hosts"]
+            runs[UP].append(up)
+            runs[BOOTSTRAP].append(installer("apply", "--yes", "-i", found["inventory"]).require(0))
+            if number == rounds:
+                unchanged = _unchanged(Path(found["inventory"]), settings)
+        finally:
+            installer("lab", "down", "--name", name)
+    return [*(Figures.of(row, len(hosts), done) for row, done in runs.items()), *unchanged]
+
+
+def _unchanged(path: Path, settings: Settings) -> list[Figures]:
     login, addresses = _reached(path)
-    folder.mkdir()
-    own: list[Row] = [Floor.of(settings.rounds, folder, login, addresses), Plan(settings.rounds, path)]
-    return measured(
-        [*own, *peers(path, folder, login, settings, (settings.peer_rounds, settings.peer_rounds))], len(addresses)
-    )
+    with tempfile.TemporaryDirectory(prefix="bench-", dir="/var/tmp") as name:
+        folder = Path(name)
+        own: list[Row] = [Floor.of(settings.rounds, folder, login, addresses), Plan(settings.rounds, path)]
+        others = peers(path, folder, login, settings, (settings.peer_rounds, settings.peer_rounds))
+        settings.say(f"{len(addresses)} lab hosts: {', '.join(row.name for row in (*own, *others))}")
+        return measured([*own, *others], len(addresses))
 
 
 def peers(path: Path, folder: Path, login: Login, settings: Settings, rounds: tuple[int, int]) -> list[Row]:
@@ -43,35 +68,12 @@ def peers(path: Path, folder: Path, login: Login, settings: Settings, rounds: tu
 
 
 def _reached(path: Path) -> tuple[Login, Sequence[str]]:
+    """How the hosts of a lab's inventory are reached: all as root, with one key and one known_hosts."""
     try:
-        cluster = inventory.load(path)
+        hosts = inventory.load(path).hosts
     except InstallerError as error:
-        raise BenchmarkError(f"--lab: {error}") from None
-    ways = {
-        (host.ssh.user, host.ssh.port, host.ssh.key, host.ssh.known_hosts, host.ssh.gateway) for host in cluster.hosts
-    }
-    match list(ways):
-        case [("root", port, str(key), str(known_hosts), None)]:
-            return Login(port, Path(key), Path(known_hosts)), [host.address for host in cluster.hosts]
-    raise BenchmarkError(
-        f"--lab {path}: the floor needs one key, one known_hosts and root on every host, without a gateway, "
-        "as the inventory of `k8s-installer lab up` has them"
-    )
-
-
-def bootstrap(rounds: int, settings: Settings) -> list[Figures]:
-    """Start a fresh lab and make it a proven cluster, so many times; each lab is gone behind it."""
-    name = f"bench{os.getpid()}"
-    runs: Mapping[str, list[Run]] = {UP: [], BOOTSTRAP: []}
-    hosts = 0
-    for _ in range(rounds):
-        settings.say("a bootstrap of fresh lab hosts")
-        try:
-            up = installer("lab", "up", "--name", name, "-o", "json").require(0)
-            found = json.loads(up.stdout)
-            hosts = len(found["hosts"])
-            runs[UP].append(up)
-            runs[BOOTSTRAP].append(installer("apply", "--yes", "-i", found["inventory"]).require(0))
-        finally:
-            installer("lab", "down", "--name", name)
-    return [Figures.of(row, hosts, done) for row, done in runs.items()]
+        raise BenchmarkError(str(error)) from None
+    ssh = hosts[0].ssh
+    if ssh.key is None or ssh.known_hosts is None:
+        raise BenchmarkError(f"{path}: the floor needs a key and a known_hosts, as the inventory of a lab has them")
+    return Login(ssh.port, Path(ssh.key), Path(ssh.known_hosts)), [host.address for host in hosts]

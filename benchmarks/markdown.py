@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +20,20 @@ _ROWS = {
     "one changed file": "`apply`, one changed file on every host",
     "pyinfra": "pyinfra, nothing to do",
     "ansible": "Ansible, nothing to do",
+    "lab up": "`lab up`: empty hosts boot",
+    "bootstrap": "`apply`: from there to a cluster proven with pods",
 }
+_WHOLE = ("floor", "lab up", "bootstrap")  # of which the floor is no part
 _MARKED = re.compile(r"(?<=<!-- benchmarks -->\n).*?(?=<!-- /benchmarks -->)", re.DOTALL)
 _EXACT = 10  # from so many seconds, or times, on nothing behind the point matters
 
 
 def table(data: Mapping[str, Any]) -> str:
     """The medians of a saved report in seconds, with how many times the floor they are, and on what they were taken."""
-    medians = {(row["row"], row["hosts"]): row["median_seconds"] for row in data["rows"]}
-    counts = sorted({hosts for row, hosts in medians if row == "floor"})
-    lines = [
-        f"| seconds (times the floor) | {' | '.join(f'{hosts} hosts' for hosts in counts)} |",
-        f"|---|{'---|' * len(counts)}",
-    ]
+    columns = _columns(data["rows"], "{} hosts") | _columns(data["lab_rows"], "{} lab hosts")
+    lines = [f"| seconds (times the floor) | {' | '.join(columns)} |", f"|---|{'---|' * len(columns)}"]
     for row, name in _ROWS.items():
-        cells = [_cell(row, medians.get((row, hosts)), medians["floor", hosts]) for hosts in counts]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        lines.append(f"| {name} | {' | '.join(_cell(row, medians) for medians in columns.values())} |")
     machine, versions = data["machine"], data["versions"]
     arguments = data["command"].removeprefix("python -m benchmarks").strip()
     command = f'make bench ARGS="{arguments}"' if arguments else "make bench"
@@ -47,10 +45,19 @@ def table(data: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "", about, ""])
 
 
-def _cell(row: str, seconds: float | None, floor: float) -> str:
-    if seconds is None:
+def _columns(rows: Sequence[Mapping[str, Any]], title: str) -> dict[str, dict[str, float]]:
+    """The medians by row, of every number of hosts."""
+    columns: dict[str, dict[str, float]] = {}
+    for hosts in sorted({row["hosts"] for row in rows if row["row"] == "floor"}):
+        columns[title.format(hosts)] = {row["row"]: row["median_seconds"] for row in rows if row["hosts"] == hosts}
+    return columns
+
+
+def _cell(row: str, medians: Mapping[str, float]) -> str:
+    if row not in medians:
         return ""
-    return _short(seconds) if row == "floor" else f"{_short(seconds)} ({_short(seconds / floor)})"
+    times = "" if row in _WHOLE else f" ({_short(medians[row] / medians['floor'])})"
+    return _short(medians[row]) + times
 
 
 def _short(figure: float) -> str:

@@ -29,21 +29,30 @@ def test_a_row_that_was_not_measured_has_no_figure() -> None:
         {"row": "floor", "hosts": 200, "median_seconds": 12.3},
         {"row": "ansible", "hosts": 10, "median_seconds": 100.4},
     ]
+    lab = [
+        {"row": "lab up", "hosts": 3, "median_seconds": 5.5},
+        {"row": "bootstrap", "hosts": 3, "median_seconds": 33.4},
+        {"row": "floor", "hosts": 3, "median_seconds": 0.5},
+        {"row": "plan", "hosts": 3, "median_seconds": 1.0},
+    ]
     data = {
         "rows": rows,
+        "lab_rows": lab,
         "machine": {"cores": 2, "cpu": "a CPU", "python": "3.11.7"},
         "versions": {"k8s-installer": "0.1.0", "paramiko": "4.0.0", "pyinfra": "3.10.0"},
         "date": "2026-11-23T06:21:06+00:00",
         "command": "python -m benchmarks --hosts 10,200",
     }
     assert markdown.table(data).splitlines() == [
-        "| seconds (times the floor) | 10 hosts | 200 hosts |",
-        "|---|---|---|",
-        "| bare SSH: the floor | 0.50 | 12 |",
-        "| `plan`, nothing to do |  |  |",
-        "| `apply`, one changed file on every host |  |  |",
-        "| pyinfra, nothing to do |  |  |",
-        "| Ansible, nothing to do | 100 (201) |  |",
+        "| seconds (times the floor) | 10 hosts | 200 hosts | 3 lab hosts |",
+        "|---|---|---|---|",
+        "| bare SSH: the floor | 0.50 | 12 | 0.50 |",
+        "| `plan`, nothing to do |  |  | 1.00 (2.00) |",
+        "| `apply`, one changed file on every host |  |  |  |",
+        "| pyinfra, nothing to do |  |  |  |",
+        "| Ansible, nothing to do | 100 (201) |  |  |",
+        "| `lab up`: empty hosts boot |  |  | 5.50 |",
+        "| `apply`: from there to a cluster proven with pods |  |  | 33 |",
         "",
         (
             "Medians; 2 cores (a CPU), Python 3.11.7, paramiko 4.0.0, pyinfra 3.10.0; 2026-11-23, "
