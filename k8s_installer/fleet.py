@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from k8s_installer.desired.model import Desired, Wanted
+from k8s_installer.desired.model import Desired, by_host
 from k8s_installer.errors import HostError, HostsError, InstallerError
 from k8s_installer.gates import Answer
 from k8s_installer.inventory import Host
@@ -125,7 +124,7 @@ def unhealthy(desired: Desired, remotes: Mapping[str, Remote], patience: float =
         patience: for so many seconds those that do not hold are asked again.
     """
     until = time.monotonic() + patience
-    asked: Sequence[tuple[Ref, Gate]] = [
+    gates: Sequence[tuple[Ref, Gate]] = [
         (ref, wanted.resource) for ref, wanted in desired.items() if isinstance(wanted.resource, Gate)
     ]
 
@@ -138,15 +137,15 @@ def unhealthy(desired: Desired, remotes: Mapping[str, Remote], patience: float =
 
     with ThreadPoolExecutor(WORKERS) as pool:
         while True:
-            answers = list(pool.map(ask, asked))
+            answers = list(pool.map(ask, gates))
             sick = [
                 (item, answer.words if isinstance(answer, Answer) else str(answer))
-                for item, answer in zip(asked, answers, strict=True)
+                for item, answer in zip(gates, answers, strict=True)
                 if not (isinstance(answer, Answer) and answer.holds)
             ]
             if not sick or time.monotonic() >= until:
                 return [(ref, words) for (ref, _), words in sick]
-            asked = [item for item, _ in sick]
+            gates = [item for item, _ in sick]
             time.sleep(_AGAIN)
 
 
@@ -169,11 +168,3 @@ def asked(hosts: Iterable[str], question: Callable[[str], T], on_host: OnHost) -
 
     with ThreadPoolExecutor(WORKERS) as pool:
         return dict(pool.map(ask, hosts))
-
-
-def by_host(desired: Desired) -> Mapping[str, list[Wanted]]:
-    """What is wanted of each host; nothing of one that is not named."""
-    found: dict[str, list[Wanted]] = defaultdict(list)
-    for ref, wanted in desired.items():
-        found[ref.host].append(wanted)
-    return found

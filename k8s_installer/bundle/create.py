@@ -21,7 +21,7 @@ from k8s_installer.bundle.packages import Had, Repositories, fetched
 from k8s_installer.bundle.registry import Registry
 from k8s_installer.bundle.repodata import Rpm
 from k8s_installer.bundle.store import Say, Store, counted
-from k8s_installer.desired.model import Desired
+from k8s_installer.desired.model import Desired, by_host
 from k8s_installer.errors import InputError, InstallerError
 from k8s_installer.inventory import Cluster, Role
 from k8s_installer.profiles import Profile
@@ -121,14 +121,12 @@ def _hint(sources: Sources) -> str:
     return "another --repo URL that has it; what the hosts have already: --assume NAME"
 
 
-def by_host(desired: Desired) -> dict[str, list[Package]]:
+def packages_of(desired: Desired) -> dict[str, list[Package]]:
     """The packages of every host."""
-    found: dict[str, list[Package]] = {}
-    for ref, wanted in desired.items():
-        found.setdefault(ref.host, [])
-        if isinstance(wanted.resource, Package):
-            found[ref.host].append(wanted.resource)
-    return found
+    return {
+        host: [item.resource for item in wanted if isinstance(item.resource, Package)]
+        for host, wanted in by_host(desired).items()
+    }
 
 
 def _packages(
@@ -138,7 +136,7 @@ def _packages(
     for address in _addresses(cluster, sources, stack):
         say(f"reading {address}")
         repositories.add(address)
-    found = repositories.closures(by_host(desired).values(), sources.assumed)
+    found = repositories.closures(packages_of(desired).values(), sources.assumed)
     lacking += dict.fromkeys(words for one in found for words in one.lacking)
     if lacking:  # nobody downloads a hundred packages for nothing
         return []

@@ -13,7 +13,7 @@ from typing import IO
 
 from k8s_installer.bundle import images, manifest, repodata
 from k8s_installer.bundle.closure import Closure, Offers, closure
-from k8s_installer.bundle.create import by_host
+from k8s_installer.bundle.create import packages_of
 from k8s_installer.bundle.manifest import Entry, Manifest
 from k8s_installer.bundle.repodata import Rpm
 from k8s_installer.bundle.store import Say, Store, nothing
@@ -164,7 +164,7 @@ def media(bundle: Bundle, cluster: Cluster, profile: Profile, desired: Desired) 
         lacking[f"it has not the server tarball {cluster.tarball.sha256[:16]}... of the inventory"] = None
     made: dict[frozenset[tuple[str, str]], tuple[Repository, ...]] = {}
     result: dict[str, Media] = {}
-    for host, packages in by_host(desired).items():
+    for host, packages in packages_of(desired).items():
         key = frozenset((package.name, package.version) for package in packages)
         if key not in made:
             found = closure(packages, offers, bundle.manifest.assumed)

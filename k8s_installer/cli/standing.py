@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from k8s_installer import fleet, status
 from k8s_installer.cli.console import Exit, Output, print_json, stdout
 from k8s_installer.cli.looking import Asked, connected, looking
-from k8s_installer.desired.model import Wanted
+from k8s_installer.desired.model import Wanted, by_host
 from k8s_installer.errors import CommandFailed
 from k8s_installer.report import status as report
 from k8s_installer.transport import Transport
@@ -16,7 +16,7 @@ from k8s_installer.transport import Transport
 def show(asked: Asked, output: Output) -> Exit:
     """Ask every host, and show what differs; a host that cannot be reached differs."""
     with connected(asked) as (wanted, connections), looking(len(connections.dialled)) as tick:
-        of_host = fleet.by_host(wanted.desired)
+        of_host = by_host(wanted.desired)
         dialled = connections.dialled
         statuses = fleet.asked(dialled, lambda name: _status(dialled[name].result(), of_host[name]), tick)
     found = status.assess(wanted.desired, statuses)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from k8s_installer.desired.context import Context
 from k8s_installer.desired.host import COMPONENT
-from k8s_installer.desired.model import Desired, Turn, Wanted
+from k8s_installer.desired.model import Desired, Turn, Wanted, by_host
 from k8s_installer.render import Renderer
 from k8s_installer.resources import File, Kind, Large, Package, Ref, Resource, Setting
 
@@ -66,11 +66,9 @@ def bundled(desired: Desired, media: Mapping[str, Media], renderer: Renderer, co
     """
     result = dict(desired)
     files: dict[str, File] = {}
-    by_host: dict[str, list[Wanted]] = {}
-    for wanted in desired.values():
-        by_host.setdefault(wanted.ref.host, []).append(wanted)
+    of_host = by_host(desired)
     for host, content in media.items():
-        own = by_host.get(host, [])
+        own = of_host[host]
         packages = [(wanted, wanted.resource) for wanted in own if isinstance(wanted.resource, Package)]
         if packages:
             turn = packages[0][0].turn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -36,3 +37,11 @@ class Wanted:
 
 
 Desired = Mapping[Ref, Wanted]
+
+
+def by_host(desired: Desired) -> Mapping[str, list[Wanted]]:
+    """What is wanted of each host, in the same order; nothing of one that is not named."""
+    found: dict[str, list[Wanted]] = defaultdict(list)
+    for ref, wanted in desired.items():
+        found[ref.host].append(wanted)
+    return found

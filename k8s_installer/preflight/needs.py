@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
-from k8s_installer.desired.model import Desired, Wanted
+from k8s_installer.desired.model import Desired, Wanted, by_host
 from k8s_installer.inventory import Cluster, Host, Role
 from k8s_installer.preflight.model import Link, Needs
 from k8s_installer.preflight.tables import PORT_FLAGS, PORTS
@@ -20,10 +19,8 @@ _FAIL_SWAP_ON = "fail-swap-on"  # the kubelet's flag; in its configuration file 
 
 def needs(cluster: Cluster, profile: Profile, desired: Desired) -> dict[str, Needs]:
     """What is wanted of each host of the cluster."""
-    by_host: dict[str, list[Wanted]] = defaultdict(list)
-    for ref, wanted in desired.items():
-        by_host[ref.host].append(wanted)
-    return {host.name: _of_host(cluster, profile, host, by_host[host.name]) for host in cluster.hosts}
+    of_host = by_host(desired)
+    return {host.name: _of_host(cluster, profile, host, of_host[host.name]) for host in cluster.hosts}
 
 
 def _of_host(cluster: Cluster, profile: Profile, host: Host, wanted: list[Wanted]) -> Needs:
