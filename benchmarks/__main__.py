@@ -21,11 +21,11 @@ from benchmarks.targets import judged
 _WIDTH = 120
 _EXAMPLES = """\
 examples:
-  python -m benchmarks                                    everything; hours, of which Ansible takes most
+  python -m benchmarks                                       everything: 45 minutes, of which Ansible takes most
   python -m benchmarks --rounds 1 --hosts 10 --bootstrap 0   a look: ten minutes
-  python -m benchmarks --no-peers --bootstrap 0           us against the floor alone
-  python -m benchmarks --hosts '' --bootstrap 0           what needs no host
-  python -m benchmarks --hosts '' --bootstrap 1           the lab's hosts, real to their systemd
+  python -m benchmarks --no-peers --bootstrap 0              us against the floor alone
+  python -m benchmarks --hosts '' --bootstrap 0              what needs no host
+  python -m benchmarks --hosts '' --bootstrap 1              the lab's hosts, real to their systemd
 
 The rows on loopback hosts need root, openssh-server, and the lab's base image, which is made the first time.
 """

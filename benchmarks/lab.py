@@ -14,7 +14,6 @@ from benchmarks.rows import Ansible, Floor, Plan, Pyinfra, Row, installer, measu
 from benchmarks.settings import Settings
 from benchmarks.wanted import wants
 from k8s_installer import inventory
-from k8s_installer.errors import InstallerError
 
 UP, BOOTSTRAP = "lab up", "bootstrap"
 
@@ -69,10 +68,7 @@ def peers(path: Path, folder: Path, login: Login, settings: Settings, rounds: tu
 
 def _reached(path: Path) -> tuple[Login, Sequence[str]]:
     """How the hosts of a lab's inventory are reached: all as root, with one key and one known_hosts."""
-    try:
-        hosts = inventory.load(path).hosts
-    except InstallerError as error:
-        raise BenchmarkError(str(error)) from None
+    hosts = inventory.load(path).hosts
     ssh = hosts[0].ssh
     if ssh.key is None or ssh.known_hosts is None:
         raise BenchmarkError(f"{path}: the floor needs a key and a known_hosts, as the inventory of a lab has them")

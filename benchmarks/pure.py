@@ -18,6 +18,7 @@ from k8s_installer.resources import (
     File,
     Gate,
     Gone,
+    Large,
     Missing,
     Package,
     Ref,
@@ -52,7 +53,7 @@ def answers(desired: Desired) -> dict[Ref, Seen]:
     seen: dict[Ref, Seen] = {}
     for ref, wanted in desired.items():
         match wanted.resource:
-            case File() as file:
+            case File() | Large() as file:
                 seen[ref] = SeenFile(file.sha256, file.mode, file.owner, file.group, _WRITTEN)
             case Package() as package:
                 seen[ref] = SeenPackage(package.version or "1", "1", _WRITTEN)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.pure import answers
 from k8s_installer import inventory, pki, profiles
 from k8s_installer.desired import Desired, desire
 from k8s_installer.errors import InventoryError, TemplateError
@@ -27,7 +28,6 @@ from k8s_installer.resources import (
     Unit,
 )
 from tests.unit.clusters import MODES, TOPOLOGIES, cluster
-from tests.unit.test_growth import well
 
 every_cluster = pytest.mark.parametrize(
     "lab",
@@ -258,7 +258,7 @@ def test_a_program_that_changes_restarts_its_own_unit_alone(program: str, tmp_pa
     def with_programs(programs: dict[str, Large]) -> Desired:
         return desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer(), programs)
 
-    plan = make_plan(with_programs(new), well(with_programs(old)))
+    plan = make_plan(with_programs(new), answers(with_programs(old)))
     hosts = [host.name for host in lab.hosts if f"/usr/bin/{program}" in
              {ref.name for ref in with_programs(new) if ref.host == host.name}]  # fmt: skip
     changed = {(change.ref.host, change.action, change.ref.name) for change in plan.changes}
@@ -532,7 +532,7 @@ def test_a_firewall_lets_vxlan_pass_where_it_is_used() -> None:
 
 def test_another_backend_restarts_flanneld_and_docker_with_it() -> None:
     edited = desired(cluster(network="flannel, flannel: {backend: host-gw}"))
-    plan = make_plan(edited, well(desired(cluster(network="flannel"))))
+    plan = make_plan(edited, answers(desired(cluster(network="flannel"))))
     restarts = [(change.ref.host, change.ref.name) for change in plan.changes if change.action is Action.RESTART]
     assert restarts == [
         ("m1", "flannel-network"), ("m1", "flanneld"),
@@ -542,12 +542,12 @@ def test_another_backend_restarts_flanneld_and_docker_with_it() -> None:
 
 def test_what_one_network_has_goes_when_another_takes_its_place() -> None:
     routes, flannel = desired(cluster()), desired(cluster(network="flannel"))
-    seen = {**well(routes), **{ref: Missing.ABSENT for ref in flannel if ref not in routes}}
+    seen = {**answers(routes), **{ref: Missing.ABSENT for ref in flannel if ref not in routes}}
     plan = make_plan(flannel, {**seen, **{ref: Missing.ABSENT for ref in flannel if "flannel" in ref.name}})
     removed = {change.ref.name for change in plan.changes if change.action is Action.REMOVE and change.ref.host == "n1"}
     assert removed == {ref.name for ref in routes if ref.host == "n1" and ("route" in ref.name or "masq" in ref.name)}
     back = make_plan(
-        routes, {**well(flannel), **{ref: SeenSetting("on") for ref in routes if "unit flannel" in ref.name}}
+        routes, {**answers(flannel), **{ref: SeenSetting("on") for ref in routes if "unit flannel" in ref.name}}
     )
     first = next(change for change in back.changes if change.ref.host == "n1")
     assert (first.action, first.ref.name) == (Action.SET, "unit flanneld")

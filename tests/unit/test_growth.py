@@ -15,25 +15,18 @@ from types import FrameType
 import jinja2
 import pytest
 
+from benchmarks.pure import answers
 from k8s_installer import inventory, pki, profiles
 from k8s_installer.desired import Desired, context, desire
 from k8s_installer.inventory import Cluster
 from k8s_installer.plan import Action, Plan, make_plan
 from k8s_installer.render import Renderer
 from k8s_installer.resources import (
-    File,
-    Gone,
-    Large,
     Missing,
-    Package,
     Ref,
     Seen,
     SeenFile,
-    SeenPackage,
     SeenSetting,
-    SeenUnit,
-    Setting,
-    Unit,
 )
 
 NODES = (40, 80, 120)  # the same step twice, and batches of a quarter without a rest
@@ -59,32 +52,8 @@ def wanted(nodes: int) -> Desired:
     return desire(large, profiles.profile_of(large), pki.placeholder(large), Renderer())
 
 
-def well(desired: Desired) -> dict[Ref, Seen]:
-    """What hosts answer that are what is wanted."""
-    seen: dict[Ref, Seen] = {}
-    for ref, item in desired.items():
-        match item.resource:
-            case Package() as package:
-                seen[ref] = SeenPackage(package.version or "1", "1.el7", 1.0)
-            case File() | Large() as file:
-                seen[ref] = SeenFile(file.sha256, file.mode, file.owner, file.group, 1.0)
-            case Setting() as setting:
-                seen[ref] = SeenSetting(setting.value)
-            case Gone():
-                seen[ref] = Missing.ABSENT
-            case Unit():
-                seen[ref] = SeenUnit(
-                    "loaded", "active", "running", enabled=True, pid=1, started_at=2.0, needs_reload=False
-                )
-    return seen
-
-
-def as_wanted(desired: Desired) -> dict[Ref, Seen]:
-    return well(desired)
-
-
 def bare(desired: Desired) -> dict[Ref, Seen]:
-    return dict.fromkeys(well(desired), Missing.ABSENT)
+    return dict.fromkeys(answers(desired), Missing.ABSENT)
 
 
 def edited(desired: Desired) -> dict[Ref, Seen]:
@@ -95,7 +64,7 @@ def edited(desired: Desired) -> dict[Ref, Seen]:
         else SeenSetting("enforcing")
         if ref.name == "selinux"
         else seen
-        for ref, seen in well(desired).items()
+        for ref, seen in answers(desired).items()
     }
 
 
@@ -205,7 +174,7 @@ def test_every_restart_waits_for_all_that_rise() -> None:
     assert all(rising <= waits[index] for index in restarts)
 
 
-@pytest.mark.parametrize("seen", [as_wanted, bare, edited, half_new])
+@pytest.mark.parametrize("seen", [answers, bare, edited, half_new])
 def test_calls_from_the_inventory_to_the_plan_grow_with_the_number_of_hosts(
     seen: Callable[[Desired], dict[Ref, Seen]],
 ) -> None:
