@@ -1,14 +1,15 @@
-"""What is wanted in the cluster itself, once it is healthy: its DNS, and the manifests of the user's folder. Pure.
+"""What is wanted in the cluster itself: what its nodes and pods need, its DNS, and the user's manifests. Pure.
 
 Each addon is two things on the first master: the manifest as a file, and a setting that says that just this was
-applied. They stand in a row, each after the one before it and all after every gate. What was applied and is wanted
-no more goes first.
+applied. They stand in a row, each after the one before it. What was applied and is no longer wanted goes first. The
+early ones come as soon as the first master works, before the nodes start: the profile's own, and those of the
+inventory that nodes and pods may need. All others come after every gate.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from k8s_installer.desired.context import header
 from k8s_installer.desired.files import Source
@@ -23,52 +24,85 @@ FOLDER = "/etc/kubernetes/addons"
 GATE = "cluster DNS is ready"
 _EVIDENCE = "kube-controller-manager"  # makes the pods, and says why it cannot
 _REVISION = 12  # digits of a sum that make a label
+_DNS_WHY = "The cluster's DNS."
+_OWN_WHY = "A manifest of the inventory's folder `addons`."
+
+_Row = Sequence[tuple[Addon, str]]  # manifests in their order, each with the reason for it
 
 
-def addons(source: Source, master: Host, healthy: Iterable[Ref]) -> Iterator[Wanted]:
+def before_nodes(source: Source, master: Host) -> tuple[Ref, ...]:
+    """What a node that needs the early addons comes after: the last of them, if there are any."""
+    early = _early(source)
+    return (_setting(master, early[-1][0]),) if early else ()
+
+
+def addons(source: Source, master: Host, ready: Iterable[Ref], healthy: Iterable[Ref]) -> Iterator[Wanted]:
     """The addons of a cluster.
 
     Args:
         source: what files are made from.
         master: the first master, where they are applied.
+        ready: what says that the programs of the first master work.
         healthy: the gates that say that the cluster is healthy.
     """
     cluster, turn = source.cluster, Turn(COMPONENT, master.name)
-    after = tuple(healthy)
     spec = source.profile.dns.get(cluster.dns)
     dns = [_dns(source, spec)] if spec else []
-    manifests = [*(Addon(DNS, content) for content, _ in dns), *cluster.addons]
+    early, late = _early(source), [(addon, _OWN_WHY) for addon in cluster.addons if not addon.early]
+    everything = [*early, *((Addon(DNS, content), _DNS_WHY) for content, _ in dns), *late]
     names = Ref(master.name, Kind.SETTING, "addons")
-    because = "What was applied and is wanted no more is taken out of the cluster."
-    yield Wanted(names, Setting(",".join(addon.name for addon in manifests) or "none"), COMPONENT, after, because, turn)
-    after = (names,)
-    for addon in manifests:
-        file = File(addon.content, 0o600 if addon.secret else 0o644, secret=addon.secret)
-        path = Ref(master.name, Kind.FILE, f"{FOLDER}/{addon.name}")
-        because = "The cluster's DNS." if addon.name == DNS else "A manifest of the inventory's folder `addons`."
-        yield Wanted(path, file, COMPONENT, after, because, turn)
-        setting = Ref(master.name, Kind.SETTING, f"addon {addon.name}")
-        because = "Its objects are in the cluster as the manifest says; by its sum they are known."
-        yield Wanted(setting, Setting(file.sha256), COMPONENT, (path,), because, turn)
-        after = (setting,)
-        if spec and addon.name == DNS:
-            gate = Ref(master.name, Kind.GATE, GATE)
-            because = "Addons that follow may need names, and so does every pod."
-            yield Wanted(gate, _gate(source, spec, dns[0][1]), COMPONENT, after, because, turn)
-            after = (gate,)
+    because = "What was applied and is no longer wanted is taken out of the cluster."
+    value = Setting(",".join(addon.name for addon, _ in everything) or "none")
+    yield Wanted(names, value, COMPONENT, tuple(ready), because, turn)
+    after: tuple[Ref, ...] = (names,)
+    for addon, because in early:
+        yield from _applied(addon, because, master, after)
+        after = (_setting(master, addon),)
+    after = (*after, *healthy)
+    if spec:
+        addon = Addon(DNS, dns[0][0])
+        yield from _applied(addon, _DNS_WHY, master, after)
+        gate = Ref(master.name, Kind.GATE, GATE)
+        because = "Addons that follow may need names, and so does every pod."
+        yield Wanted(gate, _gate(source, spec, dns[0][1]), COMPONENT, (_setting(master, addon),), because, turn)
+        after = (gate,)
+    for addon, because in late:
+        yield from _applied(addon, because, master, after)
+        after = (_setting(master, addon),)
+
+
+def _early(source: Source) -> _Row:
+    packaged = [
+        (Addon(name, _rendered(source, spec.template, {})), spec.why) for name, spec in source.profile.addons.items()
+    ]
+    return [*packaged, *((addon, _OWN_WHY) for addon in source.cluster.addons if addon.early)]
+
+
+def _applied(addon: Addon, because: str, master: Host, after: tuple[Ref, ...]) -> Iterator[Wanted]:
+    """The file of an addon, and the setting that it is applied."""
+    turn = Turn(COMPONENT, master.name)
+    file = File(addon.content, 0o600 if addon.secret else 0o644, secret=addon.secret)
+    path = Ref(master.name, Kind.FILE, f"{FOLDER}/{addon.name}")
+    yield Wanted(path, file, COMPONENT, after, because, turn)
+    because = "Its objects are in the cluster as the manifest says; by its sum they are known."
+    yield Wanted(_setting(master, addon), Setting(file.sha256), COMPONENT, (path,), because, turn)
+
+
+def _setting(master: Host, addon: Addon) -> Ref:
+    return Ref(master.name, Kind.SETTING, f"addon {addon.name}")
+
+
+def _rendered(source: Source, template: str, more: Mapping[str, object]) -> bytes:
+    whom = source.cluster.name
+    names = {**source.context, "header": header(template, whom, source.profile.version), **more}
+    return source.renderer.file(template, names, whom)
 
 
 def _dns(source: Source, spec: DnsSpec) -> tuple[bytes, str]:
     """The manifest, and its revision: a sum over all of it, so that its pods are others when anything in it is."""
-    names = {
-        **source.context,
-        "images": {**spec.images, **source.cluster.images.dns},
-        "header": header(spec.template, source.cluster.name, source.profile.version),
-        "revision": "",
-    }
-    text = source.renderer.file(spec.template, names, source.cluster.name)
-    revision = hashlib.sha256(text).hexdigest()[:_REVISION]
-    return source.renderer.file(spec.template, {**names, "revision": revision}, source.cluster.name), revision
+    names = {"images": {**spec.images, **source.cluster.images.dns}, "revision": ""}
+    revision = hashlib.sha256(_rendered(source, spec.template, names)).hexdigest()[:_REVISION]
+    return _rendered(source, spec.template, {**names, "revision": revision}), revision
 
 
 def _gate(source: Source, spec: DnsSpec, revision: str) -> Gate:

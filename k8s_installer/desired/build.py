@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from k8s_installer.desired.addons import addons
+from k8s_installer.desired.addons import addons, before_nodes
 from k8s_installer.desired.check import check
 from k8s_installer.desired.context import Context, of_host
 from k8s_installer.desired.files import PLACEHOLDERS, Source, files
@@ -36,14 +36,21 @@ def desire(
         raise InventoryError(findings)
     fitting = profile.fitting(cluster)
     source = Source.of(cluster, fitting, pki, renderer, programs)
-    fleet = Fleet.of(cluster, fitting, profile.components)
+    fleet = Fleet.of(source, profile.components)
     result: dict[Ref, Wanted] = {}
     for host in cluster.hosts:
         # Components of one host may name the same package: the first one's reason stands.
         for wanted in _host(source, fleet, host):
             result.setdefault(wanted.ref, wanted)
     healthy = [ref for ref in result if ref.kind is Kind.GATE]
-    result |= {wanted.ref: wanted for wanted in addons(source, fleet.first_master, healthy)}
+    master = fleet.first_master
+    ready = [
+        ref
+        for component in fitting.components.values()
+        if component.roles == {Role.MASTER}
+        for ref in _final(component, master)
+    ]
+    result |= {wanted.ref: wanted for wanted in addons(source, master, ready, healthy)}
     return result
 
 
@@ -53,7 +60,7 @@ class Fleet:
 
     `units`, `installed` and `final` are, by component: its units on every host, what must be there before they can
     start (for components that others wait for in this way), and what says that it works on every host. `others` are
-    the units of other networks, which must not run.
+    the units of other networks, which must not run. What needs the early addons comes after `early_addons`.
     """
 
     layouts: Mapping[Shape, Layout]
@@ -62,11 +69,13 @@ class Fleet:
     units: Mapping[str, tuple[Ref, ...]]
     installed: Mapping[str, tuple[Ref, ...]]
     final: Mapping[str, tuple[Ref, ...]]
+    early_addons: tuple[Ref, ...]
 
     @classmethod
-    def of(cls, cluster: Cluster, profile: Profile, known: Mapping[str, Component]) -> Fleet:
+    def of(cls, source: Source, known: Mapping[str, Component]) -> Fleet:
         """The fleet of a cluster under what fits it of a profile, whose components are `known`."""
-        components = profile.components
+        cluster, profile = source.cluster, source.profile
+        components, first_master = profile.components, cluster.having(Role.MASTER)[0]
         hosts = {
             name: [host for host in cluster.hosts if component.roles & host.roles]
             for name, component in components.items()
@@ -77,7 +86,7 @@ class Fleet:
         return cls(
             layouts=layouts,
             others={roles: tuple(item.unit for item in unfit if item.roles & roles) for roles, _ in layouts},
-            first_master=cluster.having(Role.MASTER)[0],
+            first_master=first_master,
             units={name: tuple(_unit_ref(components[name], host) for host in hosts[name]) for name in components},
             installed={
                 name: tuple(ref for host in hosts[name] for ref in _inputs(layouts[shape(host)], host, name))
@@ -87,6 +96,7 @@ class Fleet:
                 name: tuple(ref for host in hosts[name] for ref in _final(components[name], host))
                 for name in components
             },
+            early_addons=before_nodes(source, first_master),
         )
 
     def asks(self, gate: GateSpec, host: Host) -> Host:
@@ -164,6 +174,7 @@ def _unit(fleet: Fleet, host: Host, name: str, named: Named, ready: tuple[Ref, .
             for ref in _final(layout.components[other], host)
         ),
         *(ref for other in component.after.everywhere for ref in fleet.final[other]),
+        *(fleet.early_addons if component.after.early_addons else ()),
     ]
     return Wanted(_unit_ref(component, host), unit, name, tuple(dict.fromkeys(after)), component.why, turn)
 

@@ -15,7 +15,7 @@ def check(cluster: Cluster, profile: Profile) -> list[Finding]:
 
     Deprecated flags are fine: they work. Flags of etcd and docker are not checked, whose lists we do not have.
     """
-    found = [_security, _network, _programs, _dns]
+    found = [_security, _network, _programs, _dns, _addons]
     return sorted([*chain.from_iterable(part(cluster, profile) for part in found), *_tuning(cluster, profile)])
 
 
@@ -53,6 +53,13 @@ def _dns(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
         known = " or ".join([*profile.dns, "none"])
         message = f"dns: there is no {cluster.dns} for Kubernetes {profile.version}: use {known}"
         yield cluster.origin.finding(("cluster", "dns"), message)
+
+
+def _addons(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
+    for addon in cluster.addons:
+        if addon.name in profile.addons:
+            message = f"{addon.name} is a manifest of Kubernetes {profile.version} itself"
+            yield Finding(str(cluster.folder / "addons"), 0, message, "give the file another name")
 
 
 def _tuning(cluster: Cluster, profile: Profile) -> Iterator[Finding]:

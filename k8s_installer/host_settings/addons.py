@@ -61,10 +61,10 @@ SET_NAMES = (
     _KUBE
     + _WITHDRAW
     + f"""\
-set_addons() {{ # the names of those that stay, divided by commas
-  for applied in "$root{APPLIED}"/*; do
-    [ -f "$applied" ] || continue
-    case ",$1," in *",${{applied##*/}},"*) ;; *) withdraw "${{applied##*/}}" || return 1 ;; esac
+set_addons() {{ # the names of those that stay, divided by commas; the others go, the last to come first
+  [ -d "$root{APPLIED}" ] || return 0
+  ls -1t "$root{APPLIED}" | while IFS= read -r applied; do
+    case ",$1," in *",$applied,"*) ;; *) withdraw "$applied" </dev/null || exit 1 ;; esac
   done
 }}
 """
@@ -85,6 +85,10 @@ drop() {{ # uid kind API-version namespace name: an object that the manifest doe
 told() {{ # what kubectl said, without what it shows of an object: that may be a Secret
   printf '%s\\n' "$said" | sed -e '/^{{/d' -e '/^Object: /d' -e 's/, error found in #.*//'
 }}
+placed() {{ # the copy is what is in $next; its time stays that of the first, by which later ones are taken out first
+  [ ! -f "$copy" ] || touch -r "$copy" "$next"
+  mv -T "$next" "$copy"
+}}
 set_addon() {{ # name sum
   [ "$2" != {NONE} ] || {{ withdraw "$1"; return; }}
   file=$root{FOLDER}/$1 copy=$root{APPLIED}/$1 next=$root{APPLIED}/.next
@@ -93,13 +97,16 @@ set_addon() {{ # name sum
   case $1 in *.json) mark= ;; *) mark=--- ;; esac
   case $(cat "$copy" 2>/dev/null) in *"$(cat "$file")") ;; *)
     (umask 077; {{ [ ! -f "$copy" ] || cat "$copy"; printf '\\n%s\\n' "$mark"; cat "$file"; }} >"$next") &&
-      mv -T "$next" "$copy" || return 1 ;;
+      placed || return 1 ;;
   esac
   tries=0
-  # of a kind that an addon before this one has just made, the API knows a moment later
+  # of a kind that an addon before this one has just made, and of its own namespaces, the API knows later
   until said=$(kube 120 apply -f "$file" 2>&1); do
     tries=$((tries + 1))
-    case $said in *'no matches for'*) [ $tries -lt 10 ] ;; *) false ;; esac || {{ told; return 1; }}
+    case $said in
+      *'no matches for'*|*'namespaces "kube-'*|*'namespaces "default"'*) [ $tries -lt 10 ] ;;
+      *) false ;;
+    esac || {{ told; return 1; }}
     sleep 1
   done
   now=$(objects "$file")
@@ -107,7 +114,7 @@ set_addon() {{ # name sum
     case $now in *"$uid "*) ;; *) drop "$uid" $rest </dev/null || exit 1 ;; esac
   done || return 1
   kube 60 annotate --overwrite -f "$file" {ANNOTATION}="$2" || return 1
-  (umask 077; cat "$file" >"$next") && mv -T "$next" "$copy"
+  (umask 077; cat "$file" >"$next") && placed
 }}
 """
 )
@@ -150,9 +157,9 @@ done
 
 
 def beyond(seen: str, wanted: str) -> str:
-    """Which addons were applied and are wanted no more, in words, or nothing."""
+    """Which addons were applied and are no longer wanted, in words, or nothing."""
     extra = [name for name in seen.split(",") if name not in {*wanted.split(","), NONE}]
-    return f"{', '.join(extra)}: wanted no more" if extra else ""
+    return f"{', '.join(extra)}: no longer wanted" if extra else ""
 
 
 def differs(seen: str, wanted: str) -> str:

@@ -143,13 +143,15 @@ class Origin:
 class Addon:
     """A file of the user's `addons` folder: its name there, and its bytes.
 
-    `secret` says that a Secret is among its objects, `images` are those that its pods name.
+    `secret` says that a Secret is among its objects, `images` are those that its pods name. `early` ones are applied
+    before the nodes start, the others once every gate holds.
     """
 
     name: str
     content: bytes = field(repr=False)
     secret: bool = False
     images: tuple[str, ...] = ()
+    early: bool = False
 
 
 @dataclass(frozen=True, slots=True)

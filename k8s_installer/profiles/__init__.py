@@ -10,6 +10,7 @@ accepts, read from the programs themselves.
 
 from k8s_installer.profiles.load import available, load, note, profile_of
 from k8s_installer.profiles.schema import (
+    AddonSpec,
     Component,
     DnsSpec,
     FileSpec,
@@ -19,5 +20,6 @@ from k8s_installer.profiles.schema import (
 )
 
 __all__ = [
-    "Component", "DnsSpec", "FileSpec", "GateSpec", "Profile", "Style", "available", "load", "note", "profile_of",
+    "AddonSpec", "Component", "DnsSpec", "FileSpec", "GateSpec", "Profile", "Style",
+    "available", "load", "note", "profile_of",
 ]  # fmt: skip

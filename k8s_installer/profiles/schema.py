@@ -98,16 +98,19 @@ class After(_Model):
     """Components whose gates (or units, where they have none) must have passed: on this host, or on every host.
 
     `installed` are those whose packages and files must be on every host, nothing more: a member that starts
-    before the others can be started would wait for a quorum, and give up.
+    before the others can be started would wait for a quorum, and give up. With `early_addons` a component's unit
+    starts after the addons that nodes and pods may need.
     """
 
     here: tuple[str, ...] = ()
     everywhere: tuple[str, ...] = ()
     installed: tuple[str, ...] = ()
+    early_addons: bool = False
 
     def among(self, there: Collection[str]) -> After:
         """What is left of it in a cluster that has these components alone."""
-        kept = {kind: tuple(name for name in names if name in there) for kind, names in self}
+        named = {"here": self.here, "everywhere": self.everywhere, "installed": self.installed}
+        kept = {kind: tuple(name for name in names if name in there) for kind, names in named.items()}
         return self.model_copy(update=kept)
 
 
@@ -170,10 +173,18 @@ class DnsSpec(_Model):
     insecure: Endpoint | None = None
 
 
+class AddonSpec(_Model):
+    """A manifest that a version's own programs need in the cluster, applied before the nodes start."""
+
+    why: str
+    template: str
+
+
 class Profile(_Model):
     """What one Kubernetes version runs with. `known_flags` are those of each program, by name.
 
-    `dns` are the programs that can be the cluster's DNS, by the word of the inventory.
+    `dns` are the programs that can be the cluster's DNS, by the word of the inventory. `addons` are applied early, in
+    this order and before those of the inventory, by the name that each file has on the first master.
     `programs` says where the server programs can come from; the first is the default. `tarball` is where upstream
     has its tarball.
     """
@@ -185,6 +196,7 @@ class Profile(_Model):
     pause_image: str
     cgroup_driver: str
     dns: Mapping[str, DnsSpec] = {}
+    addons: Mapping[str, AddonSpec] = {}
     components: Mapping[str, Component]
     known_flags: Mapping[str, frozenset[str]]
 

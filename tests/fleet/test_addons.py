@@ -141,7 +141,7 @@ def test_a_file_that_leaves_the_folder_leaves_the_cluster(cluster: Cluster) -> N
     (cluster.folder / "addons/40-late.yaml").unlink()
     done = cluster.run("apply", "--yes", "--no-verify")
     assert done.returncode == 0, done.stderr
-    assert "take out addons  (20-colour.yml, 40-late.yaml: wanted no more)" in done.stdout
+    assert "take out addons  (20-colour.yml, 40-late.yaml: no longer wanted)" in done.stdout
     assert "Plan: 1 setting to change.\n" in done.stdout
     assert not {"colour", "early"} & set(names(cluster, "configmap"))
     assert "site" in names(cluster, "daemonset")

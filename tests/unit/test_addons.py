@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,7 @@ from k8s_installer.bundle.images import images
 from k8s_installer.desired import Desired, check, desire
 from k8s_installer.errors import InventoryError
 from k8s_installer.host_settings import addons
-from k8s_installer.inventory import Addon, Cluster
+from k8s_installer.inventory import Addon, Cluster, Role
 from k8s_installer.perform import evidence
 from k8s_installer.plan import Action, Change, make_plan
 from k8s_installer.render import Renderer
@@ -41,6 +42,9 @@ def wrong(folder: Path, **files: str) -> list[str]:
     with pytest.raises(InventoryError) as caught:
         read(folder, **files)
     return [str(finding).removeprefix(f"{folder}/addons/") for finding in caught.value.findings]
+
+
+MASTERS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
 
 def wanted(lab: Cluster) -> Desired:
@@ -103,6 +107,136 @@ def test_files_that_cannot_be_read_are_findings(tmp_path: Path) -> None:
     ]
 
 
+def agent(*tolerations: str, kind: str = "DaemonSet", network: str = "true", more: str = "") -> str:
+    """A manifest of pods on the host's network that tolerate these."""
+    pod = f"{{hostNetwork: {network}, tolerations: [{', '.join(tolerations)}]}}"
+    return f"{{apiVersion: apps/v1, kind: {kind}, metadata: {{name: a{more}}}, spec: {{template: {{spec: {pod}}}}}}}\n"
+
+
+def rule(kind: str, more: str = "") -> str:
+    return f"---\n{{apiVersion: x/v1, kind: {kind}, metadata: {{name: r{more}}}}}\n"
+
+
+ANYTHING = "{operator: Exists}"
+
+
+@pytest.mark.parametrize(
+    ("text", "early"),
+    [
+        (MAP, False),
+        (f"# k8s-installer: early\n{MAP}", True),
+        (f"#\n\n---\n# why it comes then\n##  k8s-installer:early  \n{MAP}", True),
+        (f"{MAP}# k8s-installer: early\n", False),
+        (f"# k8s-installer: late\n{rule('ClusterRole')}", False),
+        (rule("PodSecurityPolicy") + rule("ClusterRole") + rule("ClusterRoleBinding"), True),
+        (rule("CustomResourceDefinition") + rule("Namespace"), True),
+        (rule("ServiceAccount", ", namespace: kube-system"), True),
+        (rule("ServiceAccount", ", namespace: mine"), False),
+        (rule("ServiceAccount", ", namespace: r") + rule("Namespace"), True),
+        (rule("ServiceAccount", ", namespace: first"), True),  # which the addon before this one makes
+        (rule("ClusterRole") + rule("Widget"), False),
+        (agent(ANYTHING), True),
+        (agent("{operator: Exists, effect: NoSchedule}", more=", namespace: kube-system"), True),
+        (agent("{key: node.kubernetes.io/not-ready, operator: Exists}") + rule("Widget"), True),
+        (agent("{key: node.kubernetes.io/not-ready, operator: Exists, effect: NoExecute}"), False),
+        (agent("{key: node.kubernetes.io/not-ready}"), False),
+        (agent("{key: mine, operator: Exists}", "7"), False),
+        (agent(ANYTHING, network="false"), False),
+        (agent(ANYTHING, kind="Deployment"), False),
+        (agent(ANYTHING, more=", namespace: mine"), False),
+        (agent(ANYTHING) + rule("ValidatingWebhookConfiguration"), False),
+        ("{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: a}}", False),
+        (
+            "{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: a}, spec: {template: {spec: {hostNetwork: true}}}}",
+            False,
+        ),
+    ],
+)
+def test_what_nodes_and_pods_need_is_early_and_a_comment_says_it_of_anything(
+    tmp_path: Path, text: str, early: object
+) -> None:
+    files = {"a__yaml": "{apiVersion: v1, kind: Namespace, metadata: {name: first}}", "b__yaml": text}
+    found = {addon.name: addon.early for addon in read(tmp_path, **files)}
+    assert found == {"a.yaml": True, "b.yaml": early}
+
+
+def test_a_folder_says_it_too_and_early_ones_come_first_by_name(tmp_path: Path) -> None:
+    (tmp_path / "addons/early").mkdir(parents=True)
+    for name in ("z.yaml", "m.json"):
+        (tmp_path / "addons/early" / name).write_text(json.dumps({**MAP_OBJECT, "metadata": {"name": name}}))
+    (tmp_path / "addons/a.yaml").write_text(MAP)
+    (tmp_path / "addons/n.yaml").write_text(rule("ClusterRole"))
+    found = inventory.parse(INVENTORY, tmp_path / "inventory.yaml").addons
+    assert [(addon.name, addon.early) for addon in found] == [
+        ("m.json", True),
+        ("n.yaml", True),
+        ("z.yaml", True),
+        ("a.yaml", False),
+    ]
+
+
+def test_what_nobody_can_follow_is_a_finding(tmp_path: Path) -> None:
+    (tmp_path / "addons/early").mkdir(parents=True)
+    (tmp_path / "addons/early/a.yaml").write_text(f"# k8s-installer: late\n{MAP}")
+    (tmp_path / "addons/a.yaml").write_text(f"# k8s-installer: eary\n{MAP.replace('one', 'two')}")
+    with pytest.raises(InventoryError) as caught:
+        inventory.parse(INVENTORY, tmp_path / "inventory.yaml")
+    assert [str(finding).removeprefix(f"{tmp_path}/addons/") for finding in caught.value.findings] == [
+        "a.yaml: another addon has this name: addons/early/a.yaml",
+        "a.yaml:1: # k8s-installer: eary: an addon is early or late",
+        "early/a.yaml:1: its comment says late, and its folder early (move the file, or the word)",
+    ]
+
+
+def with_packaged(lab: Cluster) -> profiles.Profile:
+    """The profile of a cluster, with an early addon of its own."""
+    profile = profiles.profile_of(lab)
+    spec = profiles.AddonSpec(why="A test.", template="addons/service.yaml.j2")
+    return profile.model_copy(update={"addons": {"kubelet-clients.yaml": spec}})
+
+
+@pytest.mark.parametrize(("version", "security"), MODES)
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+def test_early_addons_come_after_the_first_master_and_before_any_kubelet(
+    version: str, security: str, topology: str
+) -> None:
+    own = (Addon("cni.yaml", MAP.encode(), early=True), Addon("b.yaml", b"x"))
+    lab = replace(cluster(version, security, topology), addons=own)
+    desired = desire(lab, with_packaged(lab), pki.placeholder(lab), Renderer())
+    master = lab.having(Role.MASTER)[0].name
+
+    def setting(name: str) -> Ref:
+        return Ref(master, Kind.SETTING, name)
+
+    assert desired[setting("addons")].resource == Setting("kubelet-clients.yaml,cni.yaml,b.yaml")
+    packaged = Ref(master, Kind.FILE, "/etc/kubernetes/addons/kubelet-clients.yaml")
+    assert desired[packaged].after == (setting("addons"),)
+    assert desired[packaged].because == "A test."
+    assert desired[Ref(master, Kind.FILE, "/etc/kubernetes/addons/cni.yaml")].after == (
+        setting("addon kubelet-clients.yaml"),
+    )
+    kubelets = [item for ref, item in desired.items() if (ref.kind, ref.name) == (Kind.UNIT, "kubelet")]
+    assert kubelets
+    assert all(setting("addon cni.yaml") in item.after for item in kubelets)
+    late = desired[Ref(master, Kind.FILE, "/etc/kubernetes/addons/b.yaml")]
+    assert {ref for ref in desired if ref.kind is Kind.GATE} | {setting("addon cni.yaml")} == set(late.after)
+    before: set[Ref] = set()
+    waiting = [setting("addon cni.yaml")]
+    while waiting:
+        before |= set(new := [ref for ref in desired[waiting.pop()].after if ref not in before])
+        waiting += new
+    assert {ref.host for ref in before} <= {host.name for host in lab.hosts if host.roles & {"etcd", "master"}}
+    assert not {ref.name for ref in before} & {"kubelet", "kubelet is healthy"}
+    assert any(ref.name.startswith("kube-apiserver is") for ref in before)
+
+
+def test_a_file_with_the_name_of_a_manifest_of_the_profile_is_a_finding() -> None:
+    lab = replace(cluster(), addons=(Addon("kubelet-clients.yaml", b"x"),))
+    assert [str(finding) for finding in check(lab, with_packaged(lab))] == [
+        f"{lab.folder}/addons: kubelet-clients.yaml is a manifest of Kubernetes 1.20.2 itself (give the file another name)"
+    ]
+
+
 def test_an_inventory_is_one_document() -> None:
     with pytest.raises(InventoryError, match=r"^i.yaml:\d+: a second document: there must be one$"):
         inventory.parse(f"{INVENTORY}---\na: 1\n", Path("i.yaml"))
@@ -132,9 +266,11 @@ def test_addons_come_in_a_row_behind_every_gate_and_the_dns_before_the_users() -
     ]
     refs = list(found)
     for before, ref in pairwise(refs):
-        assert found[ref].after == (before,)
+        assert found[ref].after[0] == before
+        assert len(found[ref].after) == 1 or ref == refs[1]
     gates = {ref for ref in everything if ref.kind is Kind.GATE}
-    assert set(found[refs[0]].after) == gates - {refs[3]}
+    assert set(found[refs[1]].after) == {refs[0], *gates} - {refs[3]}
+    assert set(found[refs[0]].after) == {ref for ref in gates if ref.name.startswith(MASTERS)}
     assert found[refs[0]].resource == Setting("cluster-dns.yaml,a.yaml,b.yaml")
     secret = found[refs[6]].resource
     assert isinstance(secret, File)
@@ -190,8 +326,8 @@ def test_what_setting_an_addon_does_is_said_in_words_and_what_is_taken_out_does_
     [
         ("addons", "none", "a.yaml", ""),
         ("addons", "a.yaml", "b.yaml,a.yaml", ""),
-        ("addons", "a.yaml,c.yaml,d.yaml", "b.yaml,a.yaml", "c.yaml, d.yaml: wanted no more"),
-        ("addons", "a.yaml", "none", "a.yaml: wanted no more"),
+        ("addons", "a.yaml,c.yaml,d.yaml", "b.yaml,a.yaml", "c.yaml, d.yaml: no longer wanted"),
+        ("addons", "a.yaml", "none", "a.yaml: no longer wanted"),
         ("addon a.yaml", SUM, SUM, ""),
         ("addon a.yaml", "none", SUM, "it is not applied yet"),
         ("addon a.yaml", "incomplete", SUM, "objects of it are missing"),
@@ -351,6 +487,17 @@ def test_what_is_wanted_no_more_is_taken_out_with_its_files_and_the_rest_stays(m
     assert marks(result.stdout) == ["begin 0", "failed 0"]
     assert evidence(result.stdout).startswith("b is stuck")
     assert seen(master, "addons") == [SeenSetting("b.yaml")]
+
+
+def test_the_last_to_come_is_the_first_to_go(master: Path) -> None:
+    for number, name in enumerate(("policy", "agent", "app")):
+        applied(master, f"{name}.yaml", f"map {name}\n")
+        os.utime(master / f"root/var/lib/k8s-installer/addons/{name}.yaml", (number, number))
+    assert applied(master, "policy.yaml", "map policy\nmap more\n") == ""  # an edit does not make it the last
+    (master / "said").unlink()
+    done(master, "addons", "none")
+    gone = [line.rpartition("/")[2] for line in (master / "said").read_text().splitlines() if " delete " in line]
+    assert gone == ["app.yaml", "agent.yaml", "policy.yaml"]
 
 
 def test_a_run_that_is_undone_takes_out_what_it_applied(master: Path) -> None:

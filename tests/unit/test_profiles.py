@@ -95,7 +95,7 @@ def test_profiles_beside_the_inventory_come_first_each_file_for_itself(tmp_path:
     [
         ('version: "1.99.0"', 'version: "1.99.1"', "{path}: version: is 1.99.1, and the file's name says 1.99.0"),
         ("cgroup_driver: systemd", "cgroup-driver: systemd", "{path}: cgroup-driver: Extra inputs are not permitted"),
-        ("after: {here: [docker]}", "after: {here: [dokker]}", "{path}: components.kubelet.after: there is no component dokker"),
+        ("after: {here: [docker],", "after: {here: [dokker],", "{path}: components.kubelet.after: there is no component dokker"),
         (
             "        node-ip:", "        nodeip:",
             "{path}: components.kubelet.flags: kubelet has no flag nodeip in Kubernetes 1.99.0",
