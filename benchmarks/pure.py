@@ -15,6 +15,7 @@ from k8s_installer.desired.model import Desired
 from k8s_installer.intent import resolve
 from k8s_installer.plan import make_plan
 from k8s_installer.resources import (
+    Data,
     File,
     Gate,
     Gone,
@@ -59,6 +60,8 @@ def answers(desired: Desired) -> dict[Ref, Seen]:
                 seen[ref] = SeenPackage(package.version or "1", "1", _WRITTEN)
             case Unit():
                 seen[ref] = SeenUnit("loaded", "active", "running", True, 1, _STARTED, False)  # noqa: FBT003
+            case Data():
+                seen[ref] = SeenFile("", 0o600, "etcd", "etcd", _WRITTEN)
             case Setting() as setting:
                 seen[ref] = SeenSetting(setting.value)
             case Gone():

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from k8s_installer import curl
 from k8s_installer.resources import Check, Gate
@@ -15,17 +17,32 @@ from k8s_installer.resources import Check, Gate
 _ASK = """\
 read -r up idle </proc/uptime
 end=$((${{up%.*}} + {patience}))
-while answer=$({curl} 2>&1); read -r up idle </proc/uptime; [ "${{up%.*}}" -lt $end ]; do
+while answer=$({ask} 2>&1); read -r up idle </proc/uptime; [ "${{up%.*}}" -lt $end ]; do
   case $answer in (*'status 200') break ;; esac
   sleep 0.1
 done
 printf '%s\\n' "$answer"
 """
+# etcd's gateway lists members under v3 from 3.4 on, under v3beta in 3.3 and under v3alpha before. The other members are
+# asked in the same way, and those that do not answer are passed over: they have gates of their own. Our own answer is
+# the last line.
+_MEMBERS = """\
+members() {{
+  for api in v3 v3beta v3alpha; do
+    own=$({own} 2>&1)
+    case $own in *'status 404') ;; *) break ;; esac
+  done
+{others}  printf '%s\\n' "$own"
+}}
+"""
+_MEMBER_LIST = "/cluster/member/list"
 # When the unit's main process started, by the host's clock; ps of procps-ng 3.3.10 knows the seconds since then.
 _STARTED = """\
 pid=$(systemctl show -p MainPID {unit}.service)
 age=$(ps -o etimes= -p "${{pid#MainPID=}}") && echo "Started=$(($(date +%s) - age))"
 """
+_STATUS = ("-w", "\\nstatus %{http_code}\\n")
+_NEWLINE = "\\n"  # written by curl after each body
 # The annotation in which a leader wrote its lease before there were Lease objects (1.14).
 _OLD_LEASE = "control-plane.alpha.kubernetes.io/leader"
 
@@ -46,11 +63,26 @@ def script(gate: Gate, patience: int = 0) -> str:
     Without patience it is asked once; else, for so many whole seconds, until it answers with status 200. Whether the
     body then says yes is for `judge`.
     """
-    words = curl.command(gate.url, "-w", "\\nstatus %{http_code}\\n", ca=gate.ca, cert=gate.cert, key=gate.key)
+    words = curl.command(gate.url, *_STATUS, ca=gate.ca, cert=gate.cert, key=gate.key)
     unit = shlex.quote(gate.unit)
-    ask = _ASK.format(curl=shlex.join(words), patience=patience)
+    members = _members(gate) if gate.check is Check.ETCD_MEMBERS else ""
+    ask = members + _ASK.format(ask="members" if members else shlex.join(words), patience=patience)
     asked = f"{ask}systemctl show -p ActiveState -p SubState -p MainPID {unit}.service\n"
     return asked + _STARTED.format(unit=unit) if gate.check is Check.LEASE_HELD else asked
+
+
+def _members(gate: Gate) -> str:
+    """The function of the shell that asks etcd for its members."""
+
+    def ask(urls: Sequence[str], *options: str) -> str:
+        *words, _ = curl.command("", *options, "-d", "{}", ca=gate.ca, cert=gate.cert, key=gate.key, seconds=2)
+        return " ".join([shlex.join(words), *(f"{shlex.quote(url)}/$api{_MEMBER_LIST}" for url in urls)])
+
+    own = urlsplit(gate.url)
+    peers = [urlsplit(member.partition("=")[2]).hostname for member in gate.expects]
+    others = [f"{own.scheme}://{peer}:{own.port}" for peer in peers]
+    asked = f"  {ask(others, '-w', _NEWLINE)} 2>/dev/null\n" if len(others) > 1 else ""
+    return _MEMBERS.format(own=ask([gate.url], *_STATUS), others=asked)
 
 
 def judge(gate: Gate, output: str) -> Answer:
@@ -61,20 +93,21 @@ def judge(gate: Gate, output: str) -> Answer:
     shown = dict(line.partition("=")[::2] for line in lines if "=" in line)
     words = body.strip() if rest else output.strip()
     return Answer(
-        holds=status == "200" and _holds(gate.check, body, int(shown.get("Started", "0"))),
-        words=f"{gate.url}: {_said(gate.check, words) or 'no answer'} (status {status})",
+        holds=status == "200" and _holds(gate, body, int(shown.get("Started", "0"))),
+        words=f"{gate.url}: {_said(gate, words) or 'no answer'} (status {status})",
         state=shown.get("ActiveState", "unknown"),
         pid=int(shown.get("MainPID", "0") or 0),
     )
 
 
-def _holds(check: Check, body: str, started: int) -> bool:
-    if check is Check.OK:
-        return body.strip() == "ok"
-    if check is Check.ANSWERS:
-        return True
+def _holds(gate: Gate, body: str, started: int) -> bool:
+    check = gate.check
+    if check in (Check.OK, Check.ANSWERS):
+        return check is Check.ANSWERS or body.strip() == "ok"
     if check is Check.ETCD_HEALTH:
         return _etcd_healthy(body)
+    if check is Check.ETCD_MEMBERS:
+        return not _strangers(gate, body)
     if check is Check.NODE_READY:
         return _node_ready(body)
     if check is Check.POD_READY:
@@ -97,13 +130,37 @@ def _etcd_healthy(body: str) -> bool:
     return _object(body).get("health") in ("true", True)
 
 
+def _strangers(gate: Gate, body: str) -> str:
+    """What is wrong with etcd's members, in words; empty where they are those that the gate expects.
+
+    Each line of the body is the answer of one member, our own is the last.
+    """
+    lines: list[dict[str, Any]] = [_object(line) for line in body.splitlines()]
+    answers = [line for line in lines if isinstance(line.get("header"), dict)]
+    if not answers:
+        return "etcd does not list its members"
+    members = _objects(answers[-1].get("members"))
+    listed = {f"{member.get('name', '')}={url}" for member in members for url in member.get("peerURLs") or ()}
+    expected = set(gate.expects)
+    clusters = sorted({str(answer["header"].get("cluster_id")) for answer in answers})
+    said = [
+        f"not a member here: {', '.join(sorted(expected - listed))}" if expected - listed else "",
+        f"a member, but not in the inventory: {', '.join(sorted(listed - expected))}" if listed - expected else "",
+        f"{len(clusters)} separate clusters: {', '.join(clusters)}" if len(clusters) > 1 else "",
+    ]
+    return "; ".join(filter(None, said))
+
+
 def _node_ready(body: str) -> bool:
     return _ready(body).get("status") == "True"
 
 
 def _items(body: str) -> list[dict[str, Any]]:
-    items = _object(body).get("items")
-    return items if isinstance(items, list) else []
+    return _objects(_object(body).get("items"))
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _pod_ready(pod: dict[str, Any]) -> bool:
@@ -128,8 +185,11 @@ def _ready(body: str) -> dict[str, str]:
     return next((item for item in conditions if item.get("type") == "Ready"), {})
 
 
-def _said(check: Check, body: str) -> str:
+def _said(gate: Gate, body: str) -> str:
     """What an answer says, for people: of nodes and pods only what they say of being ready."""
+    check = gate.check
+    if check is Check.ETCD_MEMBERS and _object(body.splitlines()[-1] if body else ""):
+        return _strangers(gate, body) or f"etcd has these members, in one cluster: {', '.join(gate.expects)}"
     ready = _ready(body) if check is Check.NODE_READY else {}
     if ready:
         return " ".join(
@@ -141,7 +201,7 @@ def _said(check: Check, body: str) -> str:
     return " ".join(body.split())[-300:]
 
 
-def _object(body: str) -> dict[str, object]:
+def _object(body: str) -> dict[str, Any]:
     """The JSON object that a body is; an empty one where it is something else."""
     try:
         value = json.loads(body)

@@ -11,6 +11,7 @@ remembered answer.
 from __future__ import annotations
 
 import base64
+import posixpath
 import re
 import shlex
 import stat
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field
 from k8s_installer import host_settings
 from k8s_installer.desired.model import Wanted
 from k8s_installer.resources import (
+    Data,
     File,
     Gone,
     Kept,
@@ -48,6 +50,7 @@ _RPM_DATABASE = ("/var/lib/rpm/Packages", "/var/lib/rpm/rpmdb.sqlite")
 _RPM_LOG = "/var/lib/rpm/rpmdb.sqlite-wal"
 # Within so many seconds a file can change twice and keep its ctime, which the kernel counts in ticks.
 _RACY_SECONDS = 2.0
+_SEGMENT = "*.wal"  # what the files of a write-ahead log are called
 
 # Of all that a plan with nothing to do costs, this script's processes are most: one for all attributes, one for the
 # sums, one for all packages, one for all units, and one for the time; settings cost none where a host has none of them.
@@ -119,10 +122,13 @@ def script(wanted: Sequence[Wanted], memory: Memory | None = None) -> str:
     units = [item.ref.name for item in wanted if item.ref.kind is Kind.UNIT]
     units += [unit for unit in host_settings.units(settings) if unit not in units]
     paths = [path for path, _ in files]
+    # by a pattern of the shell's, which costs no process: an empty folder has no log
+    logs = [f"{shlex.quote(item.ref.name)}/{_SEGMENT}" for item in wanted if isinstance(item.resource, Data)]
     parts = [_CLOCK]
-    if files or packages:
+    if files or packages or logs:
         # rpm's database stands last: what is remembered of it is compared with the end of what stat says
-        parts.append(_STAT.format(paths=shlex.join([*paths, *(_RPM_DATABASE if packages else ())])))
+        quoted = [shlex.join(paths), *logs, shlex.join(_RPM_DATABASE if packages else ())]
+        parts.append(_STAT.format(paths=" ".join(filter(None, quoted))))
     if files:
         # a file that differs from what is wanted is read again: its content is wanted too
         known = [
@@ -168,14 +174,16 @@ def parse(output: str, wanted: Sequence[Wanted]) -> dict[Ref, Seen]:
         word, _, rest = line.partition(" ")
         by_word.setdefault(word, []).append(rest)
     by_unit = units(lines[split + 1 :], boot_time(by_word))
+    there = files(by_word)
     found: dict[tuple[Kind, str], Seen] = {
-        **{(Kind.FILE, path): file for path, file in files(by_word).items()},
+        **{(Kind.DATA, posixpath.dirname(path)): file for path, file in there.items() if path.endswith(_SEGMENT[1:])},
+        **{(Kind.FILE, path): file for path, file in there.items()},
         **{(Kind.PACKAGE, name): package for name, package in packages(by_word).items()},
         **{(Kind.UNIT, name): unit for name, unit in by_unit.items()},
         **{(Kind.SETTING, name): setting for name, setting in settings(by_word, by_unit).items()},
     }
     # stat names every file that is there; anything else must be answered for by name
-    absent = {Kind.FILE: Missing.ABSENT}
+    absent = {Kind.FILE: Missing.ABSENT, Kind.DATA: Missing.ABSENT}
     return {ref: found.get((ref.kind, ref.name), absent.get(ref.kind, Missing.UNKNOWN)) for ref in refs}
 
 

@@ -12,6 +12,7 @@ from k8s_installer.desired.model import NO_TURN, Desired, Turn, Wanted
 from k8s_installer.errors import InstallerError
 from k8s_installer.graph import nearest, ordered
 from k8s_installer.resources import (
+    Data,
     File,
     Gate,
     Gone,
@@ -152,6 +153,8 @@ def _changes(wanted: Wanted, seen: Mapping[Ref, Seen], steps: Mapping[Ref, list[
     found = seen.get(ref, Missing.UNKNOWN)
     if found is Missing.UNKNOWN:
         raise InstallerError(f"{ref} is not known: there is no plan over what could not be asked")
+    if isinstance(resource, Data):
+        return  # never changed: `members` says what it means
     if isinstance(resource, Package):
         yield from _package(wanted, resource, found)
     elif isinstance(resource, File | Large | Kept):

@@ -1,8 +1,8 @@
 """The vocabulary: what a host can hold, what was seen of it, and the name by which each thing is known.
 
-Desired resources (`Package`, `File`, `Large`, `Unit`, `Setting`, `Gate`) say what the inventory asks for. Seen ones
-(`SeenPackage`, `SeenFile`, `SeenUnit`, `SeenSetting`) say what a host answered. Where there is nothing the answer is
-`Missing.ABSENT`; where the host could not be asked it is `Missing.UNKNOWN`, and the two are never mixed up.
+Desired resources (`Package`, `File`, `Large`, `Unit`, `Setting`, `Data`, `Gate`) say what the inventory asks for. Seen
+ones (`SeenPackage`, `SeenFile`, `SeenUnit`, `SeenSetting`) say what a host answered. Where there is nothing the answer
+is `Missing.ABSENT`; where the host could not be asked it is `Missing.UNKNOWN`, and the two are never mixed up.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from typing import ClassVar, NamedTuple
 
 
 class Kind(StrEnum):
-    """The closed set of things that a plan can change or wait for."""
+    """The closed set of things that a plan can change, go by or wait for."""
 
     PACKAGE = "package"
     FILE = "file"
     UNIT = "unit"
     SETTING = "setting"
+    DATA = "data"
     GATE = "gate"
 
 
@@ -130,12 +131,25 @@ class Setting:
     value: str
 
 
+@dataclass(frozen=True, slots=True)
+class Data:
+    """The folder of a write-ahead log, named by its path: looked at because starts depend on it, and never changed.
+
+    It is seen where at least one segment of the log is in it; an empty folder is ABSENT. `unit` is the service whose
+    data it is, `config` the path of the file that says with whom it was started.
+    """
+
+    unit: str
+    config: str
+
+
 class Check(StrEnum):
     """How the answer of a gate's URL is judged."""
 
     OK = "ok"  # the body is "ok": /healthz and /readyz of every Kubernetes program
     ANSWERS = "answers"  # any answer with status 200
     ETCD_HEALTH = "etcd-health"  # etcd's /health: {"health": "true"}
+    ETCD_MEMBERS = "etcd-members"  # etcd's own list of its members is `expects`, and no member is in another cluster
     NODE_READY = "node-ready"  # a Node object whose condition Ready is True
     POD_READY = "pod-ready"  # a list of pods, one of which is ready
     LEASE_HELD = "lease-held"  # a leader's lease that was renewed since this unit's process started
@@ -147,7 +161,7 @@ class Gate:
 
     `unit` is the service whose status and journal are the evidence when the gate fails; it runs on
     `unit_host`, or where that is empty, on the gate's own host. `ca`, `cert` and `key` are paths on the gate's
-    host; `key` is never read by us.
+    host; `key` is never read by us. `expects` is what the answer must list: for etcd, NAME=PEER-URL of each member.
     """
 
     url: str
@@ -158,6 +172,7 @@ class Gate:
     key: str = ""
     unit_host: str = ""
     deadline: float = 60.0
+    expects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,5 +216,5 @@ class SeenSetting:
     value: str
 
 
-Resource = Package | File | Large | Kept | Gone | Unit | Setting | Gate
+Resource = Package | File | Large | Kept | Gone | Unit | Setting | Data | Gate
 Seen = SeenPackage | SeenFile | SeenUnit | SeenSetting | Missing

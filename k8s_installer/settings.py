@@ -39,7 +39,7 @@ def _reader(path: str) -> Callable[[str], object] | None:
     if path.startswith(_UNITS):
         return _lines
     if path.startswith(_ENVIRONMENT) and ("." not in name or name.endswith(".conf")) and "/pki/" not in path:
-        return _assignments
+        return assignments
     return None
 
 
@@ -53,7 +53,7 @@ def _lines(text: str) -> list[str]:
     return [line for line in lines if line and not line.startswith(_COMMENTS)]
 
 
-def _assignments(text: str) -> object:
+def assignments(text: str) -> dict[str, str]:
     """NAME=VALUE, where the last one counts; units pass values unquoted, so runs of blanks in them are one blank."""
     pairs = (line.partition("=") for line in _lines(text))
     return {name.strip(): " ".join(value.strip().strip("\"'").split()) for name, _, value in pairs}

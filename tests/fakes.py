@@ -16,6 +16,7 @@ from k8s_installer.gates import Answer
 from k8s_installer.plan import QUIET, Action, Change
 from k8s_installer.remote import OnReport, Outcome
 from k8s_installer.resources import (
+    Data,
     File,
     Gate,
     Gone,
@@ -77,6 +78,9 @@ class FakeHost:
             return self.units.get(name, Missing.ABSENT)
         if item.ref.kind is Kind.SETTING:
             return SeenSetting(self.settings[name]) if name in self.settings else Missing.ABSENT
+        if isinstance(item.resource, Data):
+            unit = self.units.get(item.resource.unit, IDLE)
+            return SeenFile("", 0o600, "etcd", "etcd", unit.started_at) if unit.started_at else Missing.ABSENT
         if name not in self.files:
             return Missing.ABSENT
         file = self.files[name]
@@ -146,8 +150,8 @@ class FakeHost:
                 self.settings[change.ref.name] = setting.value
                 self.owners.add(change.ref.name.removeprefix("user "))
                 return ""
-            case Gate():
-                raise AssertionError("a gate is no change of a host")
+            case Gate() | Data():
+                raise AssertionError("a host does nothing for it")
 
     def _install(self, package: Package) -> str:
         self.packages[package.name] = SeenPackage(package.version or "1.0", "1.el7", self.clock)

@@ -24,6 +24,7 @@ from k8s_installer.errors import HostsError, InstallerError
 from k8s_installer.fleet import Connections, connecting
 from k8s_installer.intent import Intent, desire, real_keys, state_folder
 from k8s_installer.inventory import Cluster, Host, Role
+from k8s_installer.members import require_members
 from k8s_installer.owner import this_process
 from k8s_installer.plan import Action, Plan, make_plan, waits
 from k8s_installer.remote import Remote
@@ -78,6 +79,7 @@ def apply(options: Options, change: Callable[[Intent], Intent] = lambda intent: 
 def _apply(intent: Intent, connections: Connections, options: Options, trace: Trace, lost: threading.Event) -> Exit:
     seen = observed(intent, connections, lambda way: traced(way, trace))
     reached = _reached(intent, seen)
+    require_members(reached.desired, seen.seen)
     made = make_plan(reached.desired, seen.seen, options.batch)
     if options.saved_plan is not None:
         _require_same(options.saved_plan, reached, made)

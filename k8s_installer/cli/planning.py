@@ -9,6 +9,7 @@ from k8s_installer.cli.console import Exit, Output, print_json, stderr, stdout
 from k8s_installer.cli.looking import Asked, connected, observed
 from k8s_installer.cli.rendering import write
 from k8s_installer.intent import Intent
+from k8s_installer.members import require_members
 from k8s_installer.plan import Plan, make_plan
 from k8s_installer.report import data, text
 from k8s_installer.rolling import Batch
@@ -19,6 +20,7 @@ def plan(asked: Asked, output: Output | Path, batch: Batch, *, full: bool) -> Ex
     with connected(asked) as (wanted, connections):
         seen = observed(wanted, connections)
         seen.require_all()
+        require_members(wanted.desired, seen.seen)
         made = make_plan(wanted.desired, seen.seen, batch)
     shown = data.plan_data(wanted.cluster, made)
     if output is Output.JSON:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from k8s_installer.desired.addons import addons, before_nodes
 from k8s_installer.desired.check import check
 from k8s_installer.desired.context import Context, of_host
-from k8s_installer.desired.files import PLACEHOLDERS, Source, files
+from k8s_installer.desired.files import PLACEHOLDERS, Source, files, flags
 from k8s_installer.desired.host import host_itself
 from k8s_installer.desired.layout import Layout, Named, Shape, shape, user
 from k8s_installer.desired.model import Desired, Turn, Wanted
@@ -17,7 +17,7 @@ from k8s_installer.inventory import Cluster, Host, Role
 from k8s_installer.pki import Pki
 from k8s_installer.profiles import Component, GateSpec, Profile
 from k8s_installer.render import Renderer
-from k8s_installer.resources import Gate, Gone, Kind, Large, Package, Ref, Setting, Unit
+from k8s_installer.resources import Data, Gate, Gone, Kind, Large, Package, Ref, Setting, Unit
 
 
 def desire(
@@ -125,6 +125,7 @@ def _host(source: Source, fleet: Fleet, host: Host) -> Iterator[Wanted]:
             yield Wanted(named.files[path], Gone(), name, (), because, turn)
         if component.unit:
             yield _unit(fleet, host, name, named, own.ready, turn)
+        yield from _data(source, host, name, context, turn)
         previous: tuple[Ref, ...] = ()
         for spec in component.gates:
             gate = _gate(source, fleet, host, name, spec, previous, context)
@@ -179,6 +180,17 @@ def _unit(fleet: Fleet, host: Host, name: str, named: Named, ready: tuple[Ref, .
     return Wanted(_unit_ref(component, host), unit, name, tuple(dict.fromkeys(after)), component.why, turn)
 
 
+def _data(source: Source, host: Host, name: str, context: Context, turn: Turn) -> Iterator[Wanted]:
+    """Where a component keeps its log, if that matters to its first start: in the folder of the first flag set."""
+    component = source.profile.components[name]
+    said = flags(source, name, host, context) if component.data else {}
+    folders = [f"{str(said[flag]).rstrip('/')}{below}" for flag, below in component.data.items() if said.get(flag)]
+    if folders:
+        config = next(path for path, spec in component.files.items() if spec.used_by == "process")
+        because = f"Whether {name} has data here decides how it may be started; it is looked at and never changed."
+        yield Wanted(Ref(host.name, Kind.DATA, folders[0]), Data(component.unit, config), name, (), because, turn)
+
+
 def _gate(
     source: Source, fleet: Fleet, host: Host, name: str, spec: GateSpec, previous: tuple[Ref, ...], context: Context
 ) -> Wanted:
@@ -199,6 +211,7 @@ def _gate(
         cert=asked.cert,
         key=asked.key,
         deadline=spec.deadline if tuned is None or tuned.deadline is None else tuned.deadline,
+        expects=tuple(filter(None, text(spec.expects).split(","))),
     )
     units = (_unit_ref(component, host),) if spec.after == "here" else fleet.units[name]
     own = fleet.layouts[shape(host)].components

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from k8s_installer.desired.context import OF_HOST, Context, header, of_cluster
-from k8s_installer.desired.flags import config, effective, variables
+from k8s_installer.desired.flags import Render, config, effective, variables
 from k8s_installer.inventory import Cluster, Host, Tuning
 from k8s_installer.pki import Pki
 from k8s_installer.profiles import FileSpec, Profile
+from k8s_installer.profiles.schema import FlagValue
 from k8s_installer.render import Renderer
 from k8s_installer.resources import File, Large
 
@@ -88,16 +89,24 @@ def files(source: Source, name: str, specs: Mapping[str, FileSpec], host: Host, 
 def _tuned(source: Source, name: str, host: Host, context: Context) -> dict[str, object]:
     """What the inventory makes of the component on this host: `variables` and `config`."""
     component = source.profile.components[name]
-    tuning = host.tuning.get(name, _UNTUNED)
+    render = _renders(source, name, host, context)
+    return {
+        "variables": variables(component, flags(source, name, host, context)),
+        "config": config(component.config, host.tuning.get(name, _UNTUNED).config, render),
+    }
 
+
+def flags(source: Source, name: str, host: Host, context: Context) -> dict[str, FlagValue]:
+    """The flags of a component on one host, the inventory's over the profile's."""
+    tuning = host.tuning.get(name, _UNTUNED)
+    return effective(source.profile.components[name], tuning, source.cluster, _renders(source, name, host, context))
+
+
+def _renders(source: Source, name: str, host: Host, context: Context) -> Render:
     def render(template: str, where: str) -> str:
         return source.text(template, context, host.name, where=f"{name} {source.profile.version}: {where}")
 
-    flags = effective(component, tuning, source.cluster, render)
-    return {
-        "variables": variables(component, flags),
-        "config": config(component.config, tuning.config, render),
-    }
+    return render
 
 
 def _file(source: Source, spec: FileSpec, context: Context, whom: str, host: str) -> File:

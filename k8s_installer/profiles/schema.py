@@ -80,6 +80,7 @@ class GateSpec(_Model):
     `after: everywhere` waits until the component's units run on every host (a quorum needs its members).
     The name of a gate asked on its own host is plain text, other gates may use `{{`. `security` is a condition;
     None is always. `follows` are components of the same host whose restart systemd makes a restart of this one.
+    `expects` is what the answer must list, separated by commas.
     """
 
     name: str
@@ -90,6 +91,7 @@ class GateSpec(_Model):
     after: Literal["here", "everywhere"] = "here"
     security: Security | None = None
     follows: tuple[str, ...] = ()
+    expects: str = ""
     tls: Endpoint
     insecure: Endpoint | None = None
 
@@ -136,6 +138,7 @@ class Component(_Model):
     into /usr/bin, `needs` and `users` (system users of the same name as their group) take the place of `packages`,
     which bring all of that otherwise. A component without `programs` has its `packages` in both cases.
     `network` is a condition, as of a file: others may come `after` a component that the cluster does not have.
+    `data` says where it keeps its write-ahead log: flags in the order in which they count, each with the path below it.
     """
 
     why: str
@@ -155,6 +158,7 @@ class Component(_Model):
     config: Mapping[str, object] = {}
     files: Mapping[str, FileSpec] = {}
     reads: tuple[str, ...] = ()
+    data: Mapping[str, str] = {}
     ports: tuple[str, ...] = ()
     gates: tuple[GateSpec, ...] = ()
 

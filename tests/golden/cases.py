@@ -16,7 +16,7 @@ from k8s_installer.desired import Desired, Wanted, desire
 from k8s_installer.desired.bundled import Archive, Media, Repository, bundled
 from k8s_installer.desired.context import of_cluster
 from k8s_installer.render import Renderer
-from k8s_installer.resources import File, Gate, Gone, Large, Package, Setting, Unit
+from k8s_installer.resources import Data, File, Gate, Gone, Large, Package, Setting, Unit
 from tests.unit.clusters import MODES, cluster
 
 FOLDER = Path(__file__).parent / "cases"
@@ -135,8 +135,11 @@ def _described(item: Wanted) -> str:
         lines += [f"  defined by {path}" for path in resource.defined_by]
         lines += [f"  reads {path}" for path in resource.reads]
         lines += [f"  runs {package}" for package in resource.runs]
+    elif isinstance(resource, Data):
+        lines.append(f"  is the data of {resource.unit}, started as {resource.config} says")
     elif isinstance(resource, Gate):
         lines.append(f"  asks {resource.url} for {resource.check}, {resource.deadline:.0f} s")
         lines.append(f"  with {resource.ca} {resource.cert} {resource.key}".rstrip())
+        lines += [f"  expects {item}" for item in resource.expects]
         lines.append(f"  explained by {resource.unit} of {resource.unit_host or item.ref.host}")
     return "\n".join([*lines, *(f"  after {ref}" for ref in item.after)])

@@ -152,3 +152,77 @@ def test_one_ready_pod_is_enough_and_why_others_are_not_is_told() -> None:
     assert pods('{"kind": "Status", "items": 3}')[0] is False
     ready = '{"status": {"conditions": [{"type": "Ready", "status": "True"}]}}'
     assert pods(f'{{"kind": "PodList", "items": [{ready}]}}') == (True, "ready pods: 1 (status 200)")
+
+
+MEMBERS = ("m1=https://10.0.0.1:2380", "m2=https://10.0.0.2:2380")
+
+
+def members(*members: str, cluster: str = "14841639068965178418") -> str:
+    """etcd's answer, as its gateway writes it."""
+    listed = [
+        {"ID": str(number), "name": name, "peerURLs": [url], "clientURLs": []}
+        for number, (name, _, url) in enumerate(member.partition("=") for member in members)
+    ]
+    return json.dumps({"header": {"cluster_id": cluster, "member_id": "1", "raft_term": "2"}, "members": listed})
+
+
+def of_etcd(*lines: str, expects: tuple[str, ...] = MEMBERS, status: int = 200) -> tuple[bool, str]:
+    asked = Gate("https://127.0.0.1:2379", Check.ETCD_MEMBERS, "etcd", expects=expects)
+    answer = judge(asked, "\n".join(lines) + f"\nstatus {status}\n{UNIT}")
+    return answer.holds, answer.words.removeprefix("https://127.0.0.1:2379: ")
+
+
+def test_etcd_has_the_members_of_the_inventory_and_all_are_in_one_cluster() -> None:
+    both = members(*MEMBERS)
+    assert of_etcd(both, both, both) == (
+        True,
+        f"etcd has these members, in one cluster: {MEMBERS[0]}, {MEMBERS[1]} (status 200)",
+    )
+    # one that does not answer has a gate of its own
+    assert of_etcd("404 page not found", "", both)[0]
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        ([members(MEMBERS[0])], f"not a member here: {MEMBERS[1]}"),
+        ([members(*MEMBERS, "m9=http://10.0.0.9:2380")], "a member, but not in the inventory: m9=http://10.0.0.9:2380"),
+        ([members(MEMBERS[0], "=https://10.0.0.2:2380")], f"not a member here: {MEMBERS[1]}; a member, but not"),
+        ([members(*MEMBERS, cluster="7"), members(*MEMBERS)], "2 separate clusters: 14841639068965178418, 7"),
+        ([json.dumps({"error": "not found", "code": 5})], "etcd does not list its members"),
+        (['{"header": {}}'], f"not a member here: {MEMBERS[0]}, {MEMBERS[1]}"),
+        (['{"header": {}, "members": [{}, 3]}'], "not a member here"),
+        (["no JSON"], "no JSON"),
+    ],
+)
+def test_members_that_differ_are_named(answers: list[str], words: str) -> None:
+    holds, said = of_etcd(*answers)
+    assert not holds
+    assert said.startswith(words)
+
+
+def test_an_etcd_that_does_not_answer_lists_nothing() -> None:
+    assert of_etcd("curl: (7) Failed to connect", status=0) == (False, "curl: (7) Failed to connect (status 0)")
+    assert of_etcd("", status=0)[1] == "no answer (status 0)"
+
+
+@pytest.mark.parametrize(("version", "prefix"), [("3.2", "v3alpha"), ("3.3", "v3beta"), ("3.5", "v3")])
+def test_etcd_is_asked_under_the_prefix_that_its_version_knows(tmp_path: Path, version: str, prefix: str) -> None:
+    """The real script, with a curl that plays that etcd: other prefixes are not found."""
+    stand_in = f"""for url; do case $url in
+      */10.0.0.*{prefix}/cluster/member/list) echo '{members(*MEMBERS)}' ;;
+      https://127.0.0.1:2379/{prefix}/cluster/member/list) printf '%s\\nstatus 200\\n' '{members(*MEMBERS)}' ;;
+      https://127.0.0.1*) printf '404 page not found\\nstatus 404\\n' ;;
+      https://10*) echo '{members(*MEMBERS)}' ;;
+    esac; done"""
+    for name, body in (("curl", stand_in), ("systemctl", "echo MainPID=1")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    for expects in (MEMBERS, MEMBERS[:1]):
+        question = Gate("https://127.0.0.1:2379", Check.ETCD_MEMBERS, "etcd", expects=expects)
+        done = subprocess.run(
+            ["/bin/sh"], input=script(question), env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert judge(question, done.stdout).holds == (expects == MEMBERS), (version, done.stdout)
+        assert ("https://10.0.0.2:2379/$api" in script(question)) == (expects == MEMBERS)

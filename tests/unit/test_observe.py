@@ -12,6 +12,7 @@ from k8s_installer.desired.model import Wanted
 from k8s_installer.memory import load, save
 from k8s_installer.observe import END, Memory, parse, remember, script
 from k8s_installer.resources import (
+    Data,
     File,
     Kind,
     Large,
@@ -262,3 +263,21 @@ def test_memory_is_kept_in_a_file_and_a_broken_one_is_none(tmp_path: Path) -> No
     (tmp_path / "file").write_text("")
     save(tmp_path / "file" / "seen.json", hosts)
     assert load(tmp_path / "file" / "seen.json") == {}
+
+
+def test_data_is_there_when_its_log_has_a_segment(tmp_path: Path) -> None:
+    """The real script: a log, an empty folder (a mount point, or a disk that is not mounted), and no folder."""
+    for name in ("full log", "empty"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "full log/0000000000000000-0000000000000000.wal").touch()
+    (tmp_path / "full log/0.tmp").touch()
+    questions = [
+        wanted(Kind.DATA, str(tmp_path / name), Data("etcd", "/etc/etcd/etcd.conf"))
+        for name in ("full log", "empty", "none")
+    ]
+    output = subprocess.run(["/bin/sh"], input=script(questions), capture_output=True, text=True, check=True).stdout
+    found = {Path(ref.name).name: seen for ref, seen in parse(output, questions).items()}
+    assert isinstance(found.pop("full log"), SeenFile)
+    assert found == {"empty": Missing.ABSENT, "none": Missing.ABSENT}
+    cut = parse(output.removesuffix(f"{END}\n"), questions)
+    assert set(cut.values()) == {Missing.UNKNOWN}

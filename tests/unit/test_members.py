@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.pure import answers
+from k8s_installer import inventory, pki, profiles
+from k8s_installer.desired import Desired, desire
+from k8s_installer.desired.select import of_components, on_members
+from k8s_installer.errors import InstallerError
+from k8s_installer.members import require_members, start
+from k8s_installer.render import Renderer
+from k8s_installer.resources import File, Gone, Kept, Kind, Missing, Ref, Seen, SeenFile, SeenUnit
+
+CONF = "/etc/etcd/etcd.conf"
+LOG = "/var/lib/etcd/default.etcd/member/wal"
+ONE = "\n  m1: {address: 10.0.0.1, roles: [etcd, master]}"
+THREE = ONE + "".join(f"\n  m{n}: {{address: 10.0.0.{n}, roles: [etcd, master]}}" for n in (2, 3))
+IDLE = SeenUnit("loaded", "inactive", "dead", enabled=False, pid=0, started_at=0.0, needs_reload=False)
+
+
+def wanted(hosts: str, version: str = "1.20.2", security: str = "tls", name: str = "lab", more: str = "") -> Desired:
+    text = f'cluster: {{name: {name}, version: "{version}", security: {security}, network: none}}\n{more}\nhosts:{hosts}\n  n1: {{address: 10.0.0.99, roles: [node]}}\n'
+    lab = inventory.parse(text, Path("/srv/inventory.yaml"))
+    return desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer())
+
+
+def conf(desired: Desired, host: str) -> bytes:
+    file = desired[Ref(host, Kind.FILE, CONF)].resource
+    assert isinstance(file, File)
+    return file.content
+
+
+def seen(
+    desired: Desired, data: Mapping[str, bytes | None], *, used: bool = True, runs: frozenset[str] = frozenset()
+) -> dict[Ref, Seen]:
+    """Hosts that have data, each with the etcd.conf that it was started with; on the others nothing of etcd runs."""
+    found = answers(desired)
+    for ref in desired:
+        if ref.kind is Kind.DATA and ref.host not in data:
+            found[ref] = Missing.ABSENT
+        if ref.kind is Kind.UNIT and ref.name != "etcd" and not used:
+            found[ref] = IDLE
+        if ref.kind is Kind.UNIT and ref.name == "etcd" and ref.host not in {*data, *runs}:
+            found[ref] = IDLE
+        if ref.name == CONF and ref.host in data:
+            content = data[ref.host]
+            found[ref] = (
+                Missing.ABSENT if content is None else SeenFile(File(content).sha256, 0o644, "root", "root", 0, content)
+            )
+    return found
+
+
+def refusal(desired: Desired, found: Mapping[Ref, Seen]) -> tuple[list[str], str]:
+    with pytest.raises(InstallerError) as caught:
+        require_members(desired, found)
+    first, *lines = caught.value.message.splitlines()
+    assert first == "etcd cannot be started like this:"
+    return [line.strip() for line in lines], caught.value.hint
+
+
+def test_bare_hosts_and_hosts_that_are_as_wanted_are_let_through() -> None:
+    three = wanted(THREE)
+    require_members(three, seen(three, {}, used=False))
+    require_members(three, answers(three))
+    require_members(three, dict.fromkeys(answers(three), Missing.ABSENT))
+
+
+def test_an_edit_that_adds_members_is_refused_with_what_to_do() -> None:
+    one, three = wanted(ONE), wanted(THREE)
+    lines, hint = refusal(three, seen(three, {"m1": conf(one, "m1")}))
+    adds = "m2=https://10.0.0.2:2380, m3=https://10.0.0.3:2380"
+    assert lines == [
+        f"m1 has etcd's data and was started with m1=https://10.0.0.1:2380; the inventory adds {adds}",
+        f"m2 has no data of etcd in {LOG}: started now, it would make a second, empty cluster beside that of m1",
+        f"m3 has no data of etcd in {LOG}: started now, it would make a second, empty cluster beside that of m1",
+    ]
+    assert hint.startswith("revert the members in the inventory")
+    assert "docs/etcd.md" in hint
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (THREE, ONE, "leaves out m2=https://10.0.0.2:2380, m3=https://10.0.0.3:2380"),
+        (
+            ONE,
+            ONE.replace("10.0.0.1", "10.0.0.9"),
+            "adds m1=https://10.0.0.9:2380, leaves out m1=https://10.0.0.1:2380",
+        ),
+        (ONE.replace("m1:", "old:"), ONE, "adds m1=https://10.0.0.1:2380, leaves out old=https://10.0.0.1:2380"),
+    ],
+    ids=["fewer members", "another address", "another name"],
+)
+def test_members_that_have_data_keep_their_names_and_addresses(old: str, new: str, words: str) -> None:
+    before, after = wanted(old), wanted(new)
+    (started,) = {conf(before, ref.host) for ref in before if ref.name == CONF and ref.host in ("m1", "old")}
+    lines, _ = refusal(after, seen(after, {"m1": started}))
+    assert lines[0].endswith(f"; the inventory {words}")
+
+
+def test_another_scheme_or_token_is_another_cluster() -> None:
+    insecure, tls = wanted(ONE, "1.5.2", "insecure"), wanted(ONE, "1.5.2")
+    lines, _ = refusal(tls, seen(tls, {"m1": conf(insecure, "m1")}))
+    assert "started with default=http://localhost:2380" in lines[0]
+    before, after = wanted(ONE), wanted(ONE, name="renamed")
+    lines, _ = refusal(after, seen(after, {"m1": conf(before, "m1")}))
+    assert lines[0].endswith("the inventory changes the token from lab to renamed")
+
+
+def test_other_edits_of_etcd_are_none_of_its_members() -> None:
+    before, after = wanted(THREE), wanted(THREE, more="components: {etcd: {args: {snapshot-count: 5000}}}")
+    assert conf(before, "m1") != conf(after, "m1")
+    require_members(after, seen(after, {name: conf(before, name) for name in ("m1", "m2", "m3")}))
+
+
+def test_a_first_start_that_was_cut_off_resumes() -> None:
+    three = wanted(THREE)
+    for some in (["m1"], ["m1", "m2"], ["m3"]):
+        require_members(three, seen(three, {name: conf(three, name) for name in some}, used=False))
+
+
+def test_a_first_start_that_was_cut_off_does_not_resume_with_other_members() -> None:
+    one, three = wanted(ONE), wanted(THREE)
+    lines, _ = refusal(three, seen(three, {"m1": conf(one, "m1")}, used=False))
+    assert len(lines) == 3
+    lines, _ = refusal(three, seen(three, {"m1": None}, used=False))
+    assert [line.split()[0] for line in lines] == ["m2", "m3"]
+
+
+def test_a_member_that_lost_its_data_is_not_started_as_new() -> None:
+    three = wanted(THREE)
+    found = seen(three, {name: conf(three, name) for name in ("m1", "m2")})
+    lines, hint = refusal(three, found)
+    assert lines == [
+        f"m3 has no data of etcd in {LOG}, and m1, m2 has data of a cluster that is in use: it has lost its own"
+    ]
+    assert hint.startswith("mount its disk")
+    # neither is one whose host was installed again, and has nothing at all
+    bare = {ref: Missing.ABSENT if ref.host == "m3" else state for ref, state in found.items()}
+    assert refusal(three, bare)[0] == lines
+
+
+def test_a_member_that_was_let_in_may_start() -> None:
+    joining = wanted(
+        THREE.replace(
+            "0.3, roles: [etcd, master]",
+            "0.3, roles: [etcd, master], components: {etcd: {args: {initial-cluster-state: existing}}}",
+        )
+    )
+    plain = wanted(THREE)
+    require_members(joining, seen(joining, {name: conf(plain, name) for name in ("m1", "m2")}))
+
+
+def test_a_process_without_its_data_is_not_restarted() -> None:
+    """`data-dir` was changed: the restart would be a first start."""
+    moved = wanted(ONE, more="components: {etcd: {args: {data-dir: /data/etcd}}}")
+    lines, hint = refusal(moved, seen(moved, {}, runs=frozenset({"m1"})))
+    assert lines == [
+        "m1 has no data of etcd in /data/etcd/member/wal, but etcd runs there: its data is elsewhere, or was deleted"
+    ]
+    assert "set data-dir and wal-dir back" in hint
+
+
+def test_a_log_of_its_own_is_where_the_data_is() -> None:
+    apart = wanted(ONE, more="components: {etcd: {args: {wal-dir: /wal/}}}")
+    assert [ref.name for ref in apart if ref.kind is Kind.DATA] == ["/wal"]
+    nowhere = wanted(ONE, more="components: {etcd: {args: {data-dir: null}}}")
+    assert not [ref for ref in nowhere if ref.kind is Kind.DATA]
+
+
+def test_a_cluster_in_use_whose_data_is_nowhere_is_not_begun_again() -> None:
+    three = wanted(THREE)
+    lines, hint = refusal(three, seen(three, {}))
+    assert lines[0] == (
+        f"m1 has no data of etcd in {LOG}, and no other member has, but m1: unit kube-apiserver was started before"
+    )
+    assert "disable m1: unit kube-apiserver first" in hint
+
+
+def test_a_part_of_the_cluster_does_not_hide_who_has_data() -> None:
+    three = wanted(THREE)
+    part = on_members(three, {"m2"})
+    lines, hint = refusal(part, seen(part, {}, used=False))
+    assert lines == [f"m2 has no data of etcd in {LOG}, and m1, m3 may have: that host was not asked"]
+    assert hint == "let --limit include m1, m3"
+    only = of_components(three, {"etcd"})
+    require_members(only, seen(only, {}))
+    lines, _ = refusal(only, seen(only, {"m1": conf(three, "m1")}))
+    assert "it has lost its own" in lines[0]
+    apiserver = of_components(three, {"kube-apiserver"})
+    require_members(apiserver, seen(apiserver, {}))
+
+
+def test_going_back_to_an_older_file_is_judged_by_the_data_alone() -> None:
+    three = wanted(THREE)
+    ref = Ref("m1", Kind.FILE, CONF)
+    for old in (Kept("0" * 64, 0o644, "root", "root"), Gone()):
+        back = {**three, ref: replace(three[ref], resource=old)}
+        found = seen(three, {name: conf(three, name) for name in ("m1", "m2", "m3")})
+        require_members(back, found)
+        lines, _ = refusal(
+            back, {**found, Ref("m1", Kind.DATA, LOG): Missing.ABSENT, Ref("m1", Kind.UNIT, "etcd"): IDLE}
+        )
+        assert len(lines) == 1
+
+
+def test_what_the_file_does_not_say_has_etcds_default() -> None:
+    bare = start(b"# nothing\n")
+    assert (set(bare.members), bare.token, bare.joins) == ({"default=http://localhost:2380"}, "etcd-cluster", False)
+    said = start(b'ETCD_INITIAL_CLUSTER="a=http://1:2380, b=http://2:2380"\nETCD_INITIAL_CLUSTER_STATE=existing\n')
+    assert (set(said.members), said.joins) == ({"a=http://1:2380", "b=http://2:2380"}, True)
