@@ -107,7 +107,7 @@ class Fleet:
 def _host(source: Source, fleet: Fleet, host: Host) -> Iterator[Wanted]:
     layout = fleet.layouts[shape(host)]
     named = layout.named(host.name)
-    context = {**source.context, **of_host(host, fleet.first_master)}
+    context = {**source.context, **of_host(host, fleet.first_master, source.profile)}
     ports, others = _ports(source, layout, host, context), fleet.others[host.roles]
     own = host_itself(source, host, ports, others, _first_turn(host))
     yield from own.wanted

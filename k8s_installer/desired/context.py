@@ -9,7 +9,7 @@ from k8s_installer.profiles import Profile
 
 Context = Mapping[str, object]
 
-OF_HOST = frozenset({"host", "api_host", "pod_gateway"})  # the names that `of_host` adds
+OF_HOST = frozenset({"host", "api_host", "pod_gateway", "cgroup_driver"})  # the names that `of_host` adds
 
 
 def of_cluster(cluster: Cluster, profile: Profile) -> dict[str, object]:
@@ -19,18 +19,18 @@ def of_cluster(cluster: Cluster, profile: Profile) -> dict[str, object]:
         "etcd_members": cluster.having(Role.ETCD),
         "masters": cluster.having(Role.MASTER),
         "nodes": cluster.having(Role.NODE),
-        "cgroup_driver": profile.cgroup_driver,
         "pause_image": cluster.images.pause or profile.pause_image,
     }
 
 
-def of_host(host: Host, first_master: Host) -> dict[str, object]:
+def of_host(host: Host, first_master: Host, profile: Profile) -> dict[str, object]:
     """What one host adds."""
     subnet = host.pod_subnet
     return {
         "host": host,
         "api_host": host.address if Role.MASTER in host.roles else first_master.address,
         "pod_gateway": f"{subnet[1]}/{subnet.prefixlen}" if subnet is not None else "",
+        "cgroup_driver": host.settings.cgroup_driver or profile.cgroup_driver,
     }
 
 

@@ -71,7 +71,8 @@ class Proxy:
 class HostSettings:
     """What is wanted of a host itself before anything is installed on it; `ignore`, or None, leaves it as it is.
 
-    `limit_nofile` is how many files each of the large services may have open.
+    `limit_nofile` is how many files each of the large services may have open, `cgroup_driver` is docker's and the
+    kubelet's; None leaves them to the packages and the profile.
     """
 
     selinux: str = "permissive"
@@ -82,11 +83,13 @@ class HostSettings:
     hosts_file: str = "ignore"
     journald: str = "ignore"
     limit_nofile: int | None = None
+    cgroup_driver: str | None = None
 
     @property
     def conditions(self) -> frozenset[str]:
         """What a profile can make files depend on."""
-        return frozenset({"limit_nofile"} if self.limit_nofile is not None else ())
+        said = {"limit_nofile": self.limit_nofile, "cgroup_driver": self.cgroup_driver}
+        return frozenset(name for name, value in said.items() if value is not None)
 
 
 @dataclass(frozen=True, slots=True)

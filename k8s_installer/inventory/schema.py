@@ -252,6 +252,7 @@ class HostSettingsModel(_Model):
     hosts_file: Literal["manage", "ignore"] | None = None
     journald: Literal["persistent", "ignore"] | None = None
     limit_nofile: Annotated[int, Field(ge=1024, le=1048576)] | None = None
+    cgroup_driver: Literal["systemd", "cgroupfs"] | None = None
     docker: DockerModel = DockerModel()
 
 

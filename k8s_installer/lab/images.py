@@ -23,7 +23,7 @@ from k8s_installer.lab.artifacts import artifact, data_folder, digest_of_files
 from k8s_installer.lab.commands import Say, run
 
 TOOLS = ("busybox-static", "gcc", "libc6-dev")
-PAUSE, WEB, COREDNS = "lab/pause:1", "lab/web:1", "lab/coredns:1"
+PAUSE, WEB, COREDNS = "lab/pause:1", "lab/web:1", "lab/coredns:1.8.7"
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 _CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
 _LAYER_TYPE = "application/vnd.docker.image.rootfs.diff.tar.gzip"
@@ -56,7 +56,9 @@ def images(cache: Path, say: Say) -> Path:
         dns = _layer({"coredns": (built / "coredns").read_bytes()}, folders=("etc", "proc", "sys", "tmp"))
         add_image(out, COREDNS, dns, {"Entrypoint": ["/coredns"], "ExposedPorts": {"53/udp": {}, "53/tcp": {}}})
 
-    return artifact(cache, "images", ["1", *_APPLETS, *_WEB_COMMAND, built.name, digest_of_files(source)], make)
+    return artifact(
+        cache, "images", ["1", PAUSE, WEB, COREDNS, *_APPLETS, *_WEB_COMMAND, built.name, digest_of_files(source)], make
+    )
 
 
 def add_image(folder: Path, reference: str, layer: bytes, settings: Mapping[str, object]) -> None:

@@ -32,6 +32,8 @@ def inventory_text(lab: Lab, folder: Path) -> str:
     if lab.shape.offline:
         images, components = _OFFLINE.format(pause=PAUSE, web=WEB), _COMPONENTS.replace(_INSECURE, "")
         components = components.format()
+    if lab.shape.version.rpartition(".")[0] in _OLD_KUBELETS:
+        components = _CGROUPFS + components
     nspawn = lab.shape.driver == "nspawn"
     return _TEXT.format(
         name=lab.name,
@@ -109,6 +111,12 @@ images: {{pause: "{pause}", verify: "{web}"}}
 
 _INSECURE = """\
       insecure-registry: ["{registry}"]
+"""
+# The systemd driver of these kubelets needs systemd before 237, as CentOS 7 has it; the lab's hosts are newer.
+_OLD_KUBELETS = ("1.9",)
+_CGROUPFS = """
+host_settings:
+  cgroup_driver: cgroupfs     # with systemd this kubelet fails here: "Delegation not available for unit type"
 """
 _COMPONENTS = f"""
 components:

@@ -62,7 +62,7 @@ class FileSpec(_Model):
     security: Security | None = None
     network: Network | None = None
     programs: Programs | None = None
-    setting: Literal["limit_nofile"] | None = None
+    setting: Literal["limit_nofile", "cgroup_driver"] | None = None
 
 
 class Endpoint(_Model):

@@ -45,9 +45,9 @@ def packed(path: Path, changed: str = "") -> str:
 
 
 def named(text: str, path: Path, sha256: str) -> str:
-    """The lab's inventory with its programs from a tarball."""
+    """The lab's inventory with its programs from a tarball, and the cgroup driver that its docker's unit does not pass."""
     line = f"  programs: tarball\n  tarball: {{path: {path}, sha256: {sha256}}}\n"
-    return text.replace("  pod_cidr:", f"{line}  pod_cidr:", 1)
+    return text.replace("  pod_cidr:", f"{line}  pod_cidr:", 1) + "host_settings: {cgroup_driver: cgroupfs}\n"
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +88,13 @@ def test_the_cluster_is_bootstrapped_and_proven_without_a_package_of_kubernetes(
             )
     assert cluster.on("m1", "stat -c '%U %a' /run/kubernetes") == "kube 755\n"
     assert cluster.on("m1", "ps -o user= -C kube-apiserver").strip() == "kube"
+
+
+def test_docker_and_the_kubelet_run_with_the_cgroup_driver_of_the_inventory(cluster: Cluster) -> None:
+    assert cluster.on("n1", "docker info -f '{{.CgroupDriver}}' 2>/dev/null") == "cgroupfs\n"
+    assert "native.cgroupdriver=systemd" in cluster.on("n1", "cat /usr/lib/systemd/system/docker.service")
+    assert "native.cgroupdriver=systemd" not in cluster.on("n1", "tr '\\0' ' ' </proc/$(pidof dockerd-current)/cmdline")
+    assert cluster.on("n1", "systemctl show -p NRestarts kubelet docker | sort -u").split() == ["NRestarts=0"]
 
 
 def test_a_second_run_changes_nothing_and_does_not_open_the_tarball(cluster: Cluster) -> None:

@@ -25,7 +25,7 @@ HOSTS = ("1.5.2", "tls", "", "all-in-one-host")
 MORE = """
 repos: vault
 host_settings: {time: chrony, firewall: disable, proxy: {http: "http://10.0.0.9:3128", no_proxy: [10.0.0.7]},
-  hosts_file: manage, journald: persistent, limit_nofile: 65536,
+  hosts_file: manage, journald: persistent, limit_nofile: 65536, cgroup_driver: cgroupfs,
   docker: {registry_mirrors: ["http://10.0.0.9:5000"], insecure_registries: ["10.0.0.9:5000"], log: {max_size: 10m}}}
 """
 USUAL = [

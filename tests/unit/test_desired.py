@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -347,6 +349,85 @@ def test_docker_and_the_kubelet_have_the_same_cgroup_driver() -> None:
         assert b"--exec-opt=native.cgroupdriver=systemd" in file(wanted, "n1", "/etc/sysconfig/docker").content
     assert b"cgroupDriver: systemd\n" in file(new, "n1", "/etc/kubernetes/kubelet.yaml").content
     assert b"--cgroup-driver=systemd" in file(old, "n1", "/etc/kubernetes/kubelet").content
+
+
+DOCKER = "/usr/lib/systemd/system/docker.service"
+DROP_IN, START = "/etc/systemd/system/docker.service.d/40-cgroup-driver.conf", "/etc/kubernetes/docker/start.sh"
+
+
+@pytest.mark.parametrize("version", ["1.5.2", "1.9.4", "1.20.2"])
+def test_one_choice_of_a_cgroup_driver_reaches_docker_and_the_kubelet_of_its_host(version: str) -> None:
+    nodes = (
+        TOPOLOGIES["one-master-two-nodes"].rstrip("}\n").removesuffix("]")
+        + "], host_settings: {cgroup_driver: cgroupfs}}\n"
+    )
+    wanted = desired(cluster(version, topology=nodes))
+    for node, driver in (("n1", "systemd"), ("n2", "cgroupfs")):
+        assert (
+            f"--exec-opt=native.cgroupdriver={driver} ".encode() in file(wanted, node, "/etc/sysconfig/docker").content
+        )
+        kubelet = b"".join(
+            item.resource.content
+            for ref, item in wanted.items()
+            if ref.host == node and isinstance(item.resource, File) and ref.name.startswith("/etc/kubernetes/kubelet")
+        )
+        assert re.findall(rb"cgroup-?[dD]river[:=] ?(\w+)", kubelet) == [driver.encode()]
+    unit = wanted[Ref("n2", Kind.UNIT, "docker")].resource
+    assert isinstance(unit, Unit)
+    assert DROP_IN in unit.defined_by
+    assert START in unit.reads
+    assert Ref("n1", Kind.FILE, DROP_IN) not in wanted
+
+
+# The first is of the unit of CentOS 7's docker 1.13.1, with a program that says what it is given.
+@pytest.mark.parametrize(
+    ("unit", "expected"),
+    [
+        (
+            """[Service]
+ExecStart=/bin/echo \\
+          --add-runtime docker-runc=/usr/libexec/docker/docker-runc-current \\
+          --default-runtime=docker-runc \\
+          --exec-opt native.cgroupdriver=systemd \\
+          --userland-proxy-path=/usr/libexec/docker/docker-proxy-current \\
+          $OPTIONS \\
+          $DOCKER_STORAGE_OPTIONS \\
+          $REGISTRIES
+ExecReload=/bin/kill -s HUP $MAINPID
+""",
+            "--add-runtime docker-runc=/usr/libexec/docker/docker-runc-current --default-runtime=docker-runc --userland-proxy-path=/usr/libexec/docker/docker-proxy-current --label=a=* --exec-opt=native.cgroupdriver=cgroupfs --storage-driver overlay2\n",
+        ),
+        ("ExecStart=/bin/echo --exec-opt=native.cgroupdriver=systemd $OPTIONS\nType=notify\n", "--label=a=* --exec-opt=native.cgroupdriver=cgroupfs\n"),
+        ("ExecStart=/bin/echo -H fd://\n", "-H fd://\n"),
+    ],
+)  # fmt: skip
+def test_docker_starts_by_its_packages_line_without_its_cgroup_driver(tmp_path: Path, unit: str, expected: str) -> None:
+    (tmp_path / "docker.service").write_text(unit)
+    assert started(tmp_path) == (0, expected, "")
+
+
+def test_docker_does_not_start_by_a_unit_without_a_command(tmp_path: Path) -> None:
+    (tmp_path / "docker.service").write_text("[Service]\nType=notify\n")
+    code, output, error = started(tmp_path)
+    assert (code, output) == (1, "")
+    assert error.endswith("docker.service has no ExecStart=: is the package docker installed?\n")
+
+
+def started(folder: Path) -> tuple[int, str, str]:
+    """What the script does that starts docker, with the unit file in `folder`."""
+    nodes = TOPOLOGIES["all-in-one"].replace("node]", "node], host_settings: {cgroup_driver: cgroupfs}")
+    script = file(desired(cluster(topology=nodes)), "c1", START).content.decode()
+    assert script.count(DOCKER) == 1
+    (folder / "start.sh").write_text(script.replace(DOCKER, str(folder / "docker.service")))
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "OPTIONS": "--label=a=* --exec-opt=native.cgroupdriver=cgroupfs",
+        "DOCKER_STORAGE_OPTIONS": "--storage-driver overlay2 ",
+    }
+    done = subprocess.run(
+        ["/bin/sh", "start.sh"], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
 
 
 def test_what_the_version_does_not_have_is_refused_with_every_finding() -> None:

@@ -7,15 +7,23 @@ import pytest
 import yaml
 
 from k8s_installer.lab import inventory, state
+from k8s_installer.lab.artifacts import data_folder
+from k8s_installer.lab.images import COREDNS
 from k8s_installer.lab.state import Driver, Lab, Shape
 
 FOLDER = Path("/cache/labs/demo")
 
 
 def text_of(
-    masters: int = 1, nodes: int = 2, *, name: str = "demo", driver: Driver = "nspawn", offline: bool = False
+    masters: int = 1,
+    nodes: int = 2,
+    *,
+    name: str = "demo",
+    version: str = "1.20.2",
+    driver: Driver = "nspawn",
+    offline: bool = False,
 ) -> str:
-    shape = Shape(masters, nodes, "1.20.2", driver=driver, offline=offline)
+    shape = Shape(masters, nodes, version, driver=driver, offline=offline)
     return inventory.inventory_text(Lab(name, 4, shape, state.plan_hosts(4, shape), "boot"), FOLDER)
 
 
@@ -43,7 +51,7 @@ def test_the_inventory_is_what_apply_wants() -> None:
         "images": {
             "pause": "10.77.4.1:5000/lab/pause:1",
             "verify": "10.77.4.1:5000/lab/web:1",
-            "dns": {"coredns": "10.77.4.1:5000/lab/coredns:1"},
+            "dns": {"coredns": "10.77.4.1:5000/lab/coredns:1.8.7"},
         },
         "hosts": {
             "m1": {"address": "10.77.4.11", "roles": ["etcd", "master"]},
@@ -70,6 +78,17 @@ def test_etcd_has_an_odd_number_of_members(masters: int, members: int) -> None:
     hosts = parsed(text_of(masters))["hosts"].values()
     assert sum("etcd" in host["roles"] for host in hosts) == members
     assert sum("master" in host["roles"] for host in hosts) == masters
+
+
+def test_kubelets_that_do_not_know_the_labs_systemd_get_cgroupfs() -> None:
+    assert parsed(text_of(version="1.9.4"))["host_settings"] == {"cgroup_driver": "cgroupfs"}
+    assert parsed(text_of(version="1.9.4", offline=True))["host_settings"] == {"cgroup_driver": "cgroupfs"}
+    assert "host_settings" not in parsed(text_of(version="1.9.4", driver="vagrant"))  # CentOS 7 itself
+
+
+def test_the_image_of_coredns_says_the_version_that_is_built() -> None:
+    version = COREDNS.partition(":")[2]
+    assert f"github.com/coredns/coredns v{version}\n" in (data_folder() / "go/coredns/go.mod").read_text()
 
 
 def test_virtual_machines_get_nothing_of_what_only_containers_need() -> None:
