@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import traceback
 from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
@@ -12,6 +13,12 @@ import jinja2.meta
 import yaml
 
 from k8s_installer.errors import TemplateError
+
+# A word that is a string without quotes, on a line of its own, for every reader of YAML.
+_PLAIN = re.compile(r"[A-Za-z/][-./\w]*(:[-./\w]+)*")
+_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+# What PyYAML takes for a string and go-yaml of Kubernetes' time for a boolean or a number.
+_AMBIGUOUS = re.compile(r"[yYnN]|[-+]?(0[xob]?[0-9A-Fa-f_]+|\.?[0-9][0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9]+)?)")
 
 # What an expression of a template can raise besides Jinja's own errors.
 _FAULTS = (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
@@ -98,8 +105,7 @@ class Renderer:
         """YAML in the order given, for files that people read; most hosts want the same, so each is written once."""
         key = json.dumps(value)
         if key not in self._yaml:
-            text = yaml.safe_dump(value, sort_keys=False, default_flow_style=False, width=4096)
-            self._yaml[key] = text.rstrip("\n")
+            self._yaml[key] = _dumped(value)
         return self._yaml[key]
 
     def _error(self, error: Exception, template: str, host: str) -> TemplateError:
@@ -115,6 +121,26 @@ class Renderer:
                     if Path(frame.filename).is_relative_to(folder):
                         name, line = str(Path(frame.filename).relative_to(folder)), frame.lineno or 0
         return TemplateError(f"{name}:{line}, for {host}: {_words(error)}")
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's own, with quotes also around what only older readers take for no string."""
+
+
+def _string(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "'" if _AMBIGUOUS.fullmatch(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _string)
+
+
+def _dumped(value: object) -> str:
+    if isinstance(value, str):  # one that stands in a template's own line
+        safe = _PLAIN.fullmatch(value) and value.lower() not in _WORDS
+        return value if safe else json.dumps(value)
+    text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=4096)
+    return text.rstrip("\n")
 
 
 def _words(error: Exception) -> str:

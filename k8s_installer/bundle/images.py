@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from k8s_installer.inventory import Cluster
 from k8s_installer.profiles import Profile
+from k8s_installer.profiles import images as named
 
 _CHUNK = 1 << 20
 _PACKED = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"))
@@ -53,8 +54,8 @@ class Image:
 def images(cluster: Cluster, profile: Profile) -> tuple[str, ...]:
     """The images that the nodes of a cluster run before anybody else has asked for any, its addons' among them."""
     spec = profile.dns.get(cluster.dns)
-    wanted = [cluster.images.pause or profile.pause_image, cluster.images.verify]
-    wanted += {**spec.images, **cluster.images.dns}.values() if spec else ()
+    wanted = [named.pause(cluster, profile), cluster.images.verify]
+    wanted += named.of_dns(cluster, spec).values() if spec else ()
     wanted += (image for addon in cluster.addons for image in addon.images)
     return tuple(dict.fromkeys(name for name in wanted if name))
 

@@ -16,7 +16,7 @@ from k8s_installer.desired.files import Source
 from k8s_installer.desired.model import Turn, Wanted
 from k8s_installer.inventory import Addon, Host
 from k8s_installer.inventory.addons import DNS
-from k8s_installer.profiles import DnsSpec
+from k8s_installer.profiles import DnsSpec, images
 from k8s_installer.resources import Check, File, Gate, Kind, Ref, Setting
 
 COMPONENT = "addons"
@@ -100,7 +100,8 @@ def _rendered(source: Source, template: str, more: Mapping[str, object]) -> byte
 
 def _dns(source: Source, spec: DnsSpec) -> tuple[bytes, str]:
     """The manifest, and its revision: a sum over all of it, so that its pods are others when anything in it is."""
-    names = {"images": {**spec.images, **source.cluster.images.dns}, "revision": ""}
+    params = images.variant(source.cluster, spec) or {}
+    names = {"images": images.of_dns(source.cluster, spec), "params": params, "revision": ""}
     revision = hashlib.sha256(_rendered(source, spec.template, names)).hexdigest()[:_REVISION]
     return _rendered(source, spec.template, {**names, "revision": revision}), revision
 

@@ -7,7 +7,7 @@ from itertools import chain
 
 from k8s_installer.errors import Finding, did_you_mean
 from k8s_installer.inventory import Cluster, Host
-from k8s_installer.profiles import Component, Profile, Style
+from k8s_installer.profiles import Component, Profile, Style, images
 
 
 def check(cluster: Cluster, profile: Profile) -> list[Finding]:
@@ -53,6 +53,14 @@ def _dns(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
         known = " or ".join([*profile.dns, "none"])
         message = f"dns: there is no {cluster.dns} for Kubernetes {profile.version}: use {known}"
         yield cluster.origin.finding(("cluster", "dns"), message)
+    spec = profile.dns.get(cluster.dns)
+    if spec is not None and spec.variants and images.variant(cluster, spec) is None:
+        name = spec.versioned
+        image = images.of_dns(cluster, spec)[name]
+        known = min(spec.variants, key=images.numbers)
+        message = f"images.dns.{name}: {image} does not say its version, or one before {known}"
+        suggestion = f'{name}: {{image: "{image}", version: "1.8.7"}} says it, if that is what it has'
+        yield cluster.origin.finding(("images", "dns", name), message, suggestion)
 
 
 def _addons(cluster: Cluster, profile: Profile) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from k8s_installer.inventory import Cluster, Host, Role
-from k8s_installer.profiles import Profile
+from k8s_installer.profiles import Profile, images
 
 Context = Mapping[str, object]
 
@@ -19,7 +19,7 @@ def of_cluster(cluster: Cluster, profile: Profile) -> dict[str, object]:
         "etcd_members": cluster.having(Role.ETCD),
         "masters": cluster.having(Role.MASTER),
         "nodes": cluster.having(Role.NODE),
-        "pause_image": cluster.images.pause or profile.pause_image,
+        "pause_image": images.pause(cluster, profile),
     }
 
 

@@ -50,12 +50,16 @@ class Tuning:
 class Images:
     """Container images: the pause image of every pod, and what `verify` runs (empty: workload checks are skipped).
 
-    `dns` are those of the cluster's DNS that are not the profile's, by the name that the profile gives them.
+    `dns` are those of the cluster's DNS that are not the profile's, by the name that the profile gives them, and
+    `dns_versions` the versions of their programs, where the inventory says them. `registry` has the profile's images
+    instead of upstream's; empty where they come from there.
     """
 
     pause: str
     verify: str
     dns: Mapping[str, str] = field(default_factory=dict)
+    dns_versions: Mapping[str, str] = field(default_factory=dict)
+    registry: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from k8s_installer.inventory.schema import (
     FlannelModel,
     HostModel,
     HostSettingsModel,
+    ImagesModel,
     InventoryModel,
     SshModel,
     TarballModel,
@@ -101,7 +102,7 @@ def _cluster(model: InventoryModel, folder: Path, origin: Origin, manifests: tup
         security=model.cluster.security,
         programs=model.cluster.programs,
         tarball=_tarball(model.cluster.tarball, folder),
-        images=Images(model.images.pause or "", model.images.verify, model.images.dns.model_dump(exclude_none=True)),
+        images=_images(model.images),
         hosts=tuple(_host(name, host, model, base, subnets.get(name), folder) for name, host in model.hosts.items()),
         folder=folder,
         origin=origin,
@@ -137,6 +138,17 @@ def _host(
         tuning=final if host.components or final is not tuning else base,
         pod_subnet=subnet,
         settings=_settings([model.host_settings, host.host_settings]),
+    )
+
+
+def _images(model: ImagesModel) -> Images:
+    dns = model.dns.said
+    return Images(
+        model.pause or "",
+        model.verify,
+        dns={name: image.image for name, image in dns.items()},
+        dns_versions={name: image.version.removeprefix("v") for name, image in dns.items() if image.version},
+        registry=model.registry,
     )
 
 

@@ -17,6 +17,7 @@ _FLAG = re.compile(r"[A-Za-z0-9][-_A-Za-z0-9]*")
 _REPOS = re.compile(r"(https?|ftp|file)://[^\s\"'\\$`%]+")
 _URL = re.compile(r"https?://[^\s/]+/\S+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_IMAGES_AT = re.compile(r"[A-Za-z0-9][-.A-Za-z0-9]*(:\d{1,5})?(/[a-z0-9][-._a-z0-9]*)*")
 _REGISTRY = re.compile(r"[-.\w]+(:\d+)?|(\d{1,3}\.){3}\d{1,3}/\d{1,2}")
 _MIRROR = re.compile(r"https?://[-.:\w\[\]]+/?")
 _PROXY = re.compile(r"https?://[-.:\w\[\]]+:\d+/?")
@@ -92,6 +93,12 @@ def _mirror(value: str) -> str:
 def _registry(value: str) -> str:
     if not _REGISTRY.fullmatch(value):
         raise ValueError("must be a registry's name and port such as registry.example.com:5000, or a network")
+    return value
+
+
+def _image_registry(value: str) -> str:
+    if value and not _IMAGES_AT.fullmatch(value):
+        raise ValueError("must be where images are, as registry.example.com:5000 or registry.example.com/mirror")
     return value
 
 
@@ -188,19 +195,40 @@ class SshModel(_Model):
     connect_timeout: Annotated[float, Field(gt=0, le=600)] | None = None
 
 
+class ImageModel(_Model):
+    """`{image: NAME, version: "1.8.7"}`: an image whose name does not say the version of its program."""
+
+    image: Word
+    version: Annotated[str, BeforeValidator(_quoted), Field(pattern=r"^v?\d+(\.\d+)+$")] | None = None
+
+
+def _image(value: object) -> object:
+    """An image by its name alone."""
+    return {"image": value} if isinstance(value, str) else value
+
+
+Image = Annotated[ImageModel, BeforeValidator(_image)]
+
+
 class DnsImagesModel(_Model):
     """`images.dns:`, by the names that profiles give them."""
 
-    coredns: Word | None = None
-    kubedns: Word | None = None
-    dnsmasq: Word | None = None
-    sidecar: Word | None = None
-    healthz: Word | None = None
+    coredns: Image | None = None
+    kubedns: Image | None = None
+    dnsmasq: Image | None = None
+    sidecar: Image | None = None
+    healthz: Image | None = None
+
+    @property
+    def said(self) -> dict[str, ImageModel]:
+        """Those that are named."""
+        return {name: image for name, image in self if image is not None}
 
 
 class ImagesModel(_Model):
-    """`images:`"""  # noqa: D415 - the key itself
+    """`images:`; `registry` has what the profile names, by the same names."""
 
+    registry: Annotated[str, AfterValidator(_image_registry)] = ""
     pause: Word | None = None
     verify: Word = ""
     dns: DnsImagesModel = DnsImagesModel()

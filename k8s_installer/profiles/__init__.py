@@ -8,6 +8,7 @@ docs/adding-a-version.md. Beside the profiles lie `flags/<version>.json`: what e
 accepts, read from the programs themselves.
 """
 
+from k8s_installer.profiles import images
 from k8s_installer.profiles.load import available, load, note, profile_of
 from k8s_installer.profiles.schema import (
     AddonSpec,
@@ -21,5 +22,5 @@ from k8s_installer.profiles.schema import (
 
 __all__ = [
     "AddonSpec", "Component", "DnsSpec", "FileSpec", "GateSpec", "Profile", "Style",
-    "available", "load", "note", "profile_of",
+    "available", "images", "load", "note", "profile_of",
 ]  # fmt: skip

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from k8s_installer.errors import InputError, InventoryError, did_you_mean
 from k8s_installer.inventory import Cluster
+from k8s_installer.profiles.images import version as version_of
 from k8s_installer.profiles.schema import Component, Profile, Style
 
 _PACKAGED = Path(__file__).parent
@@ -99,6 +100,7 @@ def _wrong(profile: Profile, version: str) -> Iterator[str]:
     """What the shape of a profile does not say: that its names are those of others, and its flags known ones."""
     if profile.version != version:
         yield f"version: is {profile.version}, and the file's name says {version}"
+    yield from _wrong_dns(profile)
     for name, component in profile.components.items():
         for key, other in _others(component):
             if other not in profile.components:
@@ -110,6 +112,12 @@ def _wrong(profile: Profile, version: str) -> Iterator[str]:
         for flag in {**sets.always, **sets.tls, **sets.insecure, **sets.routes}:
             if known is not None and flag not in known:
                 yield f"components.{name}.flags: {name} has no flag {flag} in Kubernetes {version}"
+
+
+def _wrong_dns(profile: Profile) -> Iterator[str]:
+    for name, spec in profile.dns.items():
+        if spec.variants and version_of(spec.images.get(spec.versioned, "")) is None:
+            yield f"dns.{name}: the tag of its image {spec.versioned} must say a version, for its variants"
 
 
 def _others(component: Component) -> Iterator[tuple[str, str]]:

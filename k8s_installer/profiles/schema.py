@@ -163,15 +163,22 @@ class Component(_Model):
     gates: tuple[GateSpec, ...] = ()
 
 
+Variant = Mapping[str, Scalar]  # what a template is rendered with, by name
+
+
 class DnsSpec(_Model):
     """One program that can be the cluster's DNS: the template of its manifest, and its images.
 
     Its pods have the label `k8s-app: kube-dns`, and `k8s-installer/revision` with the template's `revision`: the gate
-    looks for pods of this revision. An inventory can name other images under the same names.
+    looks for pods of this revision. An inventory can name other images under the same names. Where what a program
+    understands depends on its version, `versioned` is the image that says the version and `variants` are the template's
+    `params`, by the version from which each holds.
     """
 
     template: str
     images: Mapping[str, str]
+    versioned: str = ""
+    variants: Mapping[str, Variant] = {}
     deadline: float = 180.0  # images come from their registry first
     tls: Endpoint
     insecure: Endpoint | None = None

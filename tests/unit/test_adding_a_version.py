@@ -65,7 +65,7 @@ def test_a_made_up_version_is_added_by_the_steps_of_the_guide(tmp_path: Path) ->
     scheduler = [line for line in changed if "KUBE_SCHEDULER_ARGS" in line]
     assert ["--rebalance-period=10m" in line for line in scheduler] == [False, True]
     assert [line for line in changed if line not in scheduler] == [
-        '-KUBELET_POD_INFRA_CONTAINER="--pod-infra-container-image=k8s.gcr.io/pause:3.2"',
+        '-KUBELET_POD_INFRA_CONTAINER="--pod-infra-container-image=registry.k8s.io/pause:3.2"',
         '+KUBELET_POD_INFRA_CONTAINER=""',
         "-apiVersion: kubelet.config.k8s.io/v1beta1",
         "+apiVersion: kubelet.config.k8s.io/v1",

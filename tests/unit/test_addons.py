@@ -291,7 +291,7 @@ def test_the_gate_asks_for_pods_of_this_very_manifest() -> None:
     lab = replace(cluster(), dns="coredns")
     url, revision = asked(lab)
     assert url.startswith("https://127.0.0.1:6443/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-dns,")
-    mine = replace(lab, images=replace(lab.images, dns={"coredns": "mine:1"}))
+    mine = replace(lab, images=replace(lab.images, dns={"coredns": "mine:1.8"}))
     assert asked(mine)[1] != revision
     old = replace(cluster("1.5.2", "insecure"), dns="kube-dns")
     assert asked(old)[0].startswith("http://127.0.0.1:8080/api/v1/")
@@ -537,4 +537,4 @@ def test_a_bundle_has_the_images_of_the_dns_and_of_the_users_manifests(tmp_path:
     assert manifests[0].images == ("init:1", "app:2")
     lab = replace(cluster(), dns="coredns", addons=manifests)
     wanted = images(lab, profiles.profile_of(lab))
-    assert wanted == ("k8s.gcr.io/pause:3.2", "k8s.gcr.io/coredns:1.7.0", "init:1", "app:2")
+    assert wanted == ("registry.k8s.io/pause:3.2", "registry.k8s.io/coredns:1.7.0", "init:1", "app:2")

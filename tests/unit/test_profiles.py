@@ -85,9 +85,9 @@ def test_profiles_beside_the_inventory_come_first_each_file_for_itself(tmp_path:
     assert profiles.profile_of(lab) == profiles.load("1.20.2")
     (folder / "flags" / "1.20.2.json").unlink()
     path = folder / "1.20.2.yaml"
-    path.write_text(path.read_text(encoding="utf-8").replace("k8s.gcr.io/pause:3.2", "mine:1"), encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8").replace("registry.k8s.io/pause:3.2", "mine:1"), encoding="utf-8")
     assert profiles.profile_of(lab).pause_image == "mine:1"
-    assert profiles.load("1.20.2").pause_image == "k8s.gcr.io/pause:3.2"
+    assert profiles.load("1.20.2").pause_image == "registry.k8s.io/pause:3.2"
 
 
 @pytest.mark.parametrize(
@@ -100,9 +100,13 @@ def test_profiles_beside_the_inventory_come_first_each_file_for_itself(tmp_path:
             "        node-ip:", "        nodeip:",
             "{path}: components.kubelet.flags: kubelet has no flag nodeip in Kubernetes 1.99.0",
         ),
+        (
+            'coredns: "registry.k8s.io/coredns:1.7.0"', 'coredns: "registry.k8s.io/coredns"',
+            "{path}: dns.coredns: the tag of its image coredns must say a version, for its variants",
+        ),
         ("components:\n", "components: [\n", "cannot read {path}: while parsing"),
     ],
-    ids=["another version", "an unknown key", "an unknown component", "an unknown flag", "no YAML"],
+    ids=["another version", "an unknown key", "an unknown component", "an unknown flag", "no version of an image", "no YAML"],
 )  # fmt: skip
 def test_what_is_wrong_in_a_profile_is_told(tmp_path: Path, old: str, new: str, message: str) -> None:
     path = own(tmp_path) / "1.99.0.yaml"
@@ -192,6 +196,15 @@ def test_every_template_exists_and_every_packaged_one_is_used(profile: Profile) 
         if spec.template
     }
     used |= {host.TEMPLATE, bundled.TEMPLATE, *(spec.template for other in ALL for spec in other.dns.values())}
+    used |= {spec.template for other in ALL for spec in other.addons.values()}
+    used |= {
+        str(value)
+        for other in ALL
+        for spec in other.dns.values()
+        for variant in spec.variants.values()
+        for value in variant.values()
+        if str(value).endswith(".j2")
+    }
     here = packaged_templates()
     for name in list(used):
         tree = jinja2.Environment().parse((here / name).read_text())  # noqa: S701 - read, and never rendered
