@@ -18,18 +18,14 @@ from typing import Protocol
 
 from k8s_installer import yum
 from k8s_installer.errors import InstallerError
+from k8s_installer.evidence import shortened
 from k8s_installer.perform import Report
 from k8s_installer.plan import Change, Plan
 from k8s_installer.remote import WORKERS, Remote
-from k8s_installer.resources import Gate, Large, Package
+from k8s_installer.resources import Gate, Large, Package, Unit
+from k8s_installer.waiting import wait
 
-# A host asks itself for so long before it answers that a gate does not hold: waiting costs no round trips.
-PATIENCE_SECONDS = 2
-# Between two such answers, and so the pause where a body says no at once.
-POLL_SECONDS = 0.25
 MB = 1_000_000
-# A process that comes and goes will not become healthy by waiting for the whole deadline.
-RESTARTS_TO_GIVE_UP = 3
 
 
 class State(StrEnum):
@@ -293,7 +289,9 @@ def _work(indices: tuple[int, ...], plan: Plan, remotes: Mapping[str, Remote], i
         index, change = changes[0]
         if isinstance(change.after, Gate):
             tell(index, State.RUNNING, "")
-            _wait(index, change.after, change, remotes, tell)
+            asked = remotes[change.ref.host]
+            words = wait(change.after, asked, remotes.get(change.after.unit_host, asked))
+            tell(index, State.FAILED if words else State.DONE, words)
         else:
             _perform(changes, remotes[change.ref.host], tell)
     except InstallerError as error:
@@ -325,24 +323,7 @@ def _perform(changes: Sequence[tuple[int, Change]], remote: Remote, tell: Tell) 
 
 
 def _explained(evidence: str, change: Change) -> str:
+    if isinstance(change.after, Unit):
+        return shortened(evidence)
     hint = yum.hint(evidence) if isinstance(change.after, Package) else ""
     return f"{evidence}\nhint: {hint}" if hint else evidence
-
-
-def _wait(index: int, gate: Gate, change: Change, remotes: Mapping[str, Remote], tell: Tell) -> None:
-    remote = remotes[change.ref.host]
-    deadline = time.monotonic() + gate.deadline
-    processes: set[int] = set()
-    while True:
-        answer = remote.probe(gate, PATIENCE_SECONDS)
-        if answer.holds:
-            tell(index, State.DONE, "")
-            return
-        processes |= {answer.pid} - {0}
-        hopeless = not gate.unit_host and (answer.state == "failed" or len(processes) > RESTARTS_TO_GIVE_UP)
-        if hopeless or time.monotonic() > deadline:
-            late = "" if hopeless else f" within {gate.deadline:.0f} s"
-            witness = remotes.get(gate.unit_host or change.ref.host, remote)
-            tell(index, State.FAILED, f"not so{late}: {answer.words}\n{witness.evidence(gate.unit)}")
-            return
-        time.sleep(POLL_SECONDS)

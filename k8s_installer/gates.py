@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from k8s_installer import curl
+from k8s_installer import curl, pods
 from k8s_installer.resources import Check, Gate
 
 # The last answer is the one that counts, when the patience is over; time is the host's own, and costs no process.
@@ -43,31 +44,52 @@ age=$(ps -o etimes= -p "${{pid#MainPID=}}") && echo "Started=$(($(date +%s) - ag
 """
 _STATUS = ("-w", "\\nstatus %{http_code}\\n")
 _NEWLINE = "\\n"  # written by curl after each body
+_NEXT = "--- the next answer"
+_NUMBER = re.compile(r"[0-9]{1,9}")
 # The annotation in which a leader wrote its lease before there were Lease objects (1.14).
 _OLD_LEASE = "control-plane.alpha.kubernetes.io/leader"
 
 
+# What systemd says when a main process ends by itself (219 writes it in lower case): once for each time.
+_EXITS = """\
+echo "Exits=$(journalctl --no-pager -q -o cat --since -{since}s -u {unit} 2>/dev/null | grep -c 'ain process exited')"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitState:
+    """How a unit is doing: its state and main process as systemd has them, and how often that has ended of late."""
+
+    state: str
+    pid: int
+    exits: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A gate's answer: whether it holds, the words it gave, and the unit's state and main process."""
+    """A gate's answer: whether it holds, the words it gave, and how the unit is doing on the host that was asked.
+
+    Of a gate that waits for pods `pods` says how they are doing, and `questions` are the URLs of their own words.
+    """
 
     holds: bool
     words: str
-    state: str
-    pid: int
+    unit: UnitState
+    pods: pods.Standing | None = None
+    questions: tuple[str, ...] = ()
 
 
-def script(gate: Gate, patience: int = 0) -> str:
+def script(gate: Gate, patience: int = 0, since: int = 0) -> str:
     """Ask a gate's URL, and how its unit is doing; reads only.
 
     Without patience it is asked once; else, for so many whole seconds, until it answers with status 200. Whether the
-    body then says yes is for `judge`.
+    body then says yes is for `judge`. With `since` the unit's ends of the last so many seconds are counted.
     """
     words = curl.command(gate.url, *_STATUS, ca=gate.ca, cert=gate.cert, key=gate.key)
     unit = shlex.quote(gate.unit)
     members = _members(gate) if gate.check is Check.ETCD_MEMBERS else ""
     ask = members + _ASK.format(ask="members" if members else shlex.join(words), patience=patience)
-    asked = f"{ask}systemctl show -p ActiveState -p SubState -p MainPID {unit}.service\n"
+    asked = ask + unit_script(gate.unit, since)
     return asked + _STARTED.format(unit=unit) if gate.check is Check.LEASE_HELD else asked
 
 
@@ -85,6 +107,40 @@ def _members(gate: Gate) -> str:
     return _MEMBERS.format(own=ask([gate.url], *_STATUS), others=asked)
 
 
+def unit_script(unit: str, since: int = 0) -> str:
+    """Ask how a unit is doing, and how often its process has ended in the last so many seconds; reads only."""
+    name = shlex.quote(unit)
+    shown = f"systemctl show -p ActiveState -p SubState -p MainPID {name}.service\n"
+    return shown + (_EXITS.format(unit=name, since=since) if since else "")
+
+
+def unit_state(output: str) -> UnitState:
+    """Read what `unit_script` printed."""
+    return _unit(dict(line.partition("=")[::2] for line in output.splitlines() if "=" in line))
+
+
+def _unit(shown: Mapping[str, str]) -> UnitState:
+    pid, exits = (int(text) if _NUMBER.fullmatch(text := shown.get(key, "")) else 0 for key in ("MainPID", "Exits"))
+    return UnitState(shown.get("ActiveState", "unknown"), pid, exits)
+
+
+def answers_script(gate: Gate, urls: Sequence[str]) -> str:
+    """Ask for what is evidence beside a gate, with its credentials; reads only. A bar is before each line."""
+    asked = [curl.command(url, ca=gate.ca, cert=gate.cert, key=gate.key) for url in urls]
+    return "".join(f"echo '{_NEXT}'\n{shlex.join(words)} 2>&1 | sed 's/^/|/'\necho\n" for words in asked)
+
+
+def answers(output: str) -> list[str]:
+    """Read what `answers_script` printed."""
+    found: list[list[str]] = []
+    for line in output.splitlines():
+        if line == _NEXT:
+            found.append([])
+        elif line.startswith("|") and found:
+            found[-1].append(line[1:])
+    return ["\n".join(lines) for lines in found]
+
+
 def judge(gate: Gate, output: str) -> Answer:
     """Judge what `script` printed."""
     body, _, rest = output.rpartition("\nstatus ")
@@ -92,11 +148,13 @@ def judge(gate: Gate, output: str) -> Answer:
     status = lines[0].strip() if rest else "000"
     shown = dict(line.partition("=")[::2] for line in lines if "=" in line)
     words = body.strip() if rest else output.strip()
+    listed = _items(body) if gate.check is Check.POD_READY and status == "200" else None
     return Answer(
         holds=status == "200" and _holds(gate, body, int(shown.get("Started", "0"))),
         words=f"{gate.url}: {_said(gate, words) or 'no answer'} (status {status})",
-        state=shown.get("ActiveState", "unknown"),
-        pid=int(shown.get("MainPID", "0") or 0),
+        unit=_unit(shown),
+        pods=pods.standing(listed) if listed is not None else None,
+        questions=pods.questions(gate.url, listed) if listed is not None else (),
     )
 
 
@@ -111,7 +169,7 @@ def _holds(gate: Gate, body: str, started: int) -> bool:
     if check is Check.NODE_READY:
         return _node_ready(body)
     if check is Check.POD_READY:
-        return any(_pod_ready(pod) for pod in _items(body))
+        return any(pods.ready(pod) for pod in _items(body))
     return _renewed(body) > started > 0
 
 
@@ -163,21 +221,6 @@ def _objects(value: object) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _pod_ready(pod: dict[str, Any]) -> bool:
-    conditions = pod.get("status", {}).get("conditions", [])
-    return any(item.get("type") == "Ready" and item.get("status") == "True" for item in conditions)
-
-
-def _waiting(pod: dict[str, Any]) -> str:
-    """Why a pod is not ready: what its containers wait for or ended with, or else its phase."""
-    status = pod.get("status", {})
-    states = [state for item in status.get("containerStatuses", []) for state in item.get("state", {}).values()]
-    said = [": ".join(filter(None, (state.get("reason"), state.get("message")))) for state in states]
-    unready = [item.get("message", "") for item in status.get("conditions", []) if item.get("status") == "False"]
-    words = "; ".join(filter(None, [*said, *unready])) or "not ready yet"
-    return f"pod {pod['metadata']['name']} is {status.get('phase', 'Unknown')}: {words}"
-
-
 def _ready(body: str) -> dict[str, str]:
     """The condition Ready of a node; empty where it has none."""
     status = _object(body).get("status")
@@ -196,7 +239,7 @@ def _said(gate: Gate, body: str) -> str:
             f"Ready is {ready.get('status')}: {ready.get('reason', '')}: {ready.get('message', '')}".split()
         )
     if check is Check.POD_READY and _object(body).get("kind") == "PodList":
-        unready = [_waiting(pod) for pod in _items(body) if not _pod_ready(pod)]
+        unready = [pods.words(pod) for pod in _items(body) if not pods.ready(pod)]
         return "; ".join(unready) or f"ready pods: {len(_items(body))}"
     return " ".join(body.split())[-300:]
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from k8s_installer import host_settings
+from k8s_installer.evidence import END, ERRORS
 from k8s_installer.plan import Action, Change
 from k8s_installer.resources import File, Gone, Kept, Kind, Large, Package, SeenFile, SeenUnit, Setting
 
@@ -41,9 +42,9 @@ say() {{ printf '%s %s\\n' '{MARK}' "$*"; }}
 failed() {{ say "failed $1"; shift; printf '%s\\n' "$@"; exit 1; }}
 evidence() {{
   systemctl status --no-pager --full --lines=0 "$1" 2>&1
-  echo '--- errors in its journal'
+  echo '{ERRORS}'
   journalctl --no-pager -n {JOURNAL_SEARCHED} -u "$1" 2>&1 | grep -E '{COMPLAINTS}' | tail -n {COMPLAINT_LINES}
-  echo '--- end of its journal'
+  echo '{END}'
   journalctl --no-pager -n {JOURNAL_LINES} -u "$1" 2>&1
 }}
 sum_of() {{ sum=$(sha256sum <"$1" 2>/dev/null) && echo "${{sum%% *}}" || echo absent; }}

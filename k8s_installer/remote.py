@@ -66,8 +66,17 @@ class Remote(Protocol):
         way; where that fails, nothing is begun.
         """
 
-    def probe(self, gate: Gate, patience: int = 0) -> gates.Answer:
-        """Ask a gate in one round trip: once, or again and again for so many seconds until it says yes."""
+    def probe(self, gate: Gate, patience: int = 0, since: int = 0) -> gates.Answer:
+        """Ask a gate in one round trip: once, or again and again for so many seconds until it says yes.
+
+        With `since` the answer has how often the unit's process ended in the last so many seconds.
+        """
+
+    def unit_state(self, unit: str, since: int = 0) -> gates.UnitState:
+        """How a unit is doing, and how often its process ended in the last so many seconds."""
+
+    def ask(self, gate: Gate, urls: Sequence[str]) -> Sequence[str]:
+        """What these URLs answer to the gate's credentials, whatever their status."""
 
     def evidence(self, unit: str) -> str:
         """What the host says about a unit: its status and its last journal lines."""
@@ -161,10 +170,19 @@ class SshRemote:
             self._wire += meter.wire
         return staging.evidence(result.stdout, result.stderr) if result.status != 0 else ""
 
-    def probe(self, gate: Gate, patience: int = 0) -> gates.Answer:
+    def probe(self, gate: Gate, patience: int = 0, since: int = 0) -> gates.Answer:
         """See `Remote`."""
-        result = self._transport.run(gates.script(gate, patience), timeout=GATE_SECONDS + patience)
+        result = self._transport.run(gates.script(gate, patience, since), timeout=GATE_SECONDS + patience)
         return gates.judge(gate, result.stdout)
+
+    def unit_state(self, unit: str, since: int = 0) -> gates.UnitState:
+        """See `Remote`."""
+        return gates.unit_state(self._transport.run(gates.unit_script(unit, since), timeout=GATE_SECONDS).stdout)
+
+    def ask(self, gate: Gate, urls: Sequence[str]) -> Sequence[str]:
+        """See `Remote`."""
+        result = self._transport.run(gates.answers_script(gate, urls), timeout=EVIDENCE_SECONDS)
+        return gates.answers(result.stdout)
 
     def evidence(self, unit: str) -> str:
         """See `Remote`."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from k8s_installer import perform
 from k8s_installer.desired.model import Wanted
 from k8s_installer.errors import TransportError
-from k8s_installer.gates import Answer
+from k8s_installer.gates import Answer, UnitState
 from k8s_installer.plan import QUIET, Action, Change
 from k8s_installer.remote import OnReport, Outcome
 from k8s_installer.resources import (
@@ -227,12 +227,19 @@ class FakeHost:
         self.units[name] = SeenUnit("loaded", "active", "running", True, state.pid + 1, self.clock, False)
         return ""
 
-    def probe(self, gate: Gate, patience: int = 0) -> Answer:
+    def probe(self, gate: Gate, patience: int = 0, since: int = 0) -> Answer:
         state = self.units.get(gate.unit)
         held = gate.unit not in self.refuses and (
             bool(gate.unit_host) or (state is not None and state.active == "active")
         )
-        return Answer(held, f"{gate.url}: {'ok' if held else 'no answer'}", state.active if state else "unknown", 0)
+        return Answer(held, f"{gate.url}: {'ok' if held else 'no answer'}", self.unit_state(gate.unit))
+
+    def unit_state(self, unit: str, since: int = 0) -> UnitState:
+        state = self.units.get(unit)
+        return UnitState(state.active if state else "unknown", state.pid if state else 0)
+
+    def ask(self, gate: Gate, urls: Sequence[str]) -> Sequence[str]:
+        return [f"the answer of {url} on {self.name}" for url in urls]
 
     def evidence(self, unit: str) -> str:
         return f"the journal of {unit} on {self.name}"

@@ -193,6 +193,9 @@ def services(remote: Remote) -> None:
     assert remote.probe(gate).holds
     assert remote.probe(gate, patience=1).holds
     assert "etcd" in remote.evidence("etcd")
+    state = remote.unit_state("etcd", since=60)
+    assert (state.state, state.pid, state.exits) == ("active", running.pid, 0)
+    assert [bool(text) for text in remote.ask(gate, [gate.url, gate.url])] == [True, True]
 
     changed = want(remote, Kind.FILE, drop_in, File(b"[Service]\nNice=2\n"), package)
     plan = planned(remote, package, changed, owned, config, unit)

@@ -69,8 +69,12 @@ def names_are_resolved(said: str) -> None:
 
 def site(cluster: Cluster) -> str:
     """The manifest, with the lab's web server."""
-    image = next(line.split()[-1] for line in cluster.text.splitlines() if line.startswith("  verify:"))
-    return SITE.format(image=image)
+    return SITE.format(image=image(cluster))
+
+
+def image(cluster: Cluster) -> str:
+    """The lab's web server."""
+    return next(line.split()[-1] for line in cluster.text.splitlines() if line.startswith("  verify:"))
 
 
 def everything_is_reached(cluster: Cluster, *, by_name: bool) -> None:

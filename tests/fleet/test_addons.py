@@ -1,4 +1,4 @@
-"""The cluster's DNS and the user's own manifests, with the real CoreDNS and kubectl. In order."""
+"""The cluster's DNS and the user's own manifests, with the real CoreDNS and kubectl, under a PodSecurityPolicy. In order."""
 
 from __future__ import annotations
 
@@ -26,6 +26,64 @@ kind: ConfigMap
 metadata: {name: shape}
 """
 SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "word"}, "stringData": {"word": "xyzzy"}}
+# In the folder itself: rules are early by nature.
+POLICY = """\
+apiVersion: policy/v1beta1
+kind: PodSecurityPolicy
+metadata: {name: open}
+spec:
+  privileged: true
+  volumes: ["*"]
+  hostNetwork: true
+  allowedCapabilities: ["*"]
+  fsGroup: {rule: RunAsAny}
+  runAsUser: {rule: RunAsAny}
+  seLinux: {rule: RunAsAny}
+  supplementalGroups: {rule: RunAsAny}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: psp-open}
+rules: [{apiGroups: [policy], resources: [podsecuritypolicies], resourceNames: [open], verbs: [use]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: psp-open}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: psp-open}
+subjects: [{kind: Group, apiGroup: rbac.authorization.k8s.io, name: "system:serviceaccounts"}]
+"""
+ADMISSION = "  kube-apiserver: {args: {enable-admission-plugins: [NodeRestriction, PodSecurityPolicy]}}\n"
+# What stands for a network of one's own on n2: it installs its plugin and its configuration by a pod on every such node.
+CNI = """\
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {{name: cni, namespace: kube-system}}
+spec:
+  selector: {{matchLabels: {{app: cni}}}}
+  template:
+    metadata: {{labels: {{app: cni}}}}
+    spec:
+      hostNetwork: true
+      nodeSelector: {{kubernetes.io/hostname: n2}}
+      tolerations: [{{operator: Exists}}]
+      terminationGracePeriodSeconds: 1
+      containers:
+      - name: cni
+        image: "{image}"
+        command:
+        - sh
+        - -ec
+        - |
+          echo '#!/bin/sh' >/opt/bin/lab
+          echo "echo '{{\\"cniVersion\\": \\"0.3.1\\", \\"supportedVersions\\": [\\"0.3.1\\"]}}'" >>/opt/bin/lab
+          chmod +x /opt/bin/lab
+          echo '{{"cniVersion": "0.3.1", "name": "lab", "plugins": [{{"type": "lab"}}]}}' >/etc/net.d/10-lab.conflist
+          exec sleep 100000
+        volumeMounts: [{{name: bin, mountPath: /opt/bin}}, {{name: conf, mountPath: /etc/net.d}}]
+      volumes:
+      - {{name: bin, hostPath: {{path: /opt/cni/bin, type: DirectoryOrCreate}}}}
+      - {{name: conf, hostPath: {{path: /etc/cni/net.d, type: DirectoryOrCreate}}}}
+"""
 NO_CHANGES = "No changes: every host is what the inventory says.\n"
 
 
@@ -33,9 +91,32 @@ def wanted(cluster: Cluster, dns: str) -> str:
     return reaching.with_dns(cluster.text, dns)
 
 
+def with_kubelet(cluster: Cluster, args: str) -> str:
+    """The inventory, with flags of n2's kubelet."""
+    text = wanted(cluster, "coredns")
+    return text.replace(
+        ", roles: [node]}\ncomp", f", roles: [node], components: {{kubelet: {{args: {{{args}}}}}}}}}\ncomp"
+    )
+
+
+def gave_up(cluster: Cluster, text: str | None, gate: str) -> tuple[list[str], float]:
+    """What a run says of a gate that it gives up on, and how long it waited for it, in seconds."""
+    done = cluster.run("apply", "--yes", "--no-verify", "--no-preflight", text=text)
+    assert done.returncode == 1, done.stdout + done.stderr
+    lines = done.stderr.splitlines()
+    first = next(number for number, line in enumerate(lines) if "could not" in line and line.endswith(gate))
+    own = []
+    for line in lines[first + 1 :]:
+        if not line.startswith("  "):
+            break
+        own.append(line[2:])
+    assert own[0].startswith("given up after "), own
+    return own, float(own[0].split()[3])
+
+
 def put(cluster: Cluster, name: str, text: str) -> Path:
     path = cluster.folder / "addons" / name
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     return path
 
@@ -55,7 +136,9 @@ def names(cluster: Cluster, what: str) -> list[str]:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with running_lab(LAB, "--masters", "1", "--nodes", "2") as lab:
         bare = made_cluster(lab, tmp_path_factory.mktemp("addons"))
+        bare = replace(bare, text=bare.text.replace("\ncomponents:\n", f"\ncomponents:\n{ADMISSION}"))
         with reaching.outside(bare, LAB):
+            put(bare, "00-policy.yaml", POLICY)
             put(bare, "10-site.yaml", reaching.site(bare))
             put(bare, "20-colour.yml", COLOUR)
             put(bare, "30-word.json", json.dumps(SECRET))
@@ -69,6 +152,14 @@ def test_names_inside_and_outside_the_cluster_resolve_from_a_pod_when_it_is_ther
     assert done.returncode == 0, done.stdout + done.stderr
     reaching.names_are_resolved(done.stderr)
     assert "xyzzy" not in done.stdout + done.stderr
+
+
+def test_a_policy_admits_the_first_pod_of_all(cluster: Cluster) -> None:
+    """Where PodSecurityPolicy is in force no pod is made without one: the DNS's would wait for ever."""
+    asked = "kubectl get pods -A -o jsonpath='{.items[*].metadata.annotations.kubernetes\\.io/psp}'"
+    admitted = cluster.on("m1", asked).split()
+    assert set(admitted) == {"open"}
+    assert len(admitted) >= 4  # the DNS's, and the site's
 
 
 def test_a_second_run_changes_nothing(cluster: Cluster) -> None:
@@ -101,6 +192,60 @@ def test_an_edit_is_shown_and_applied_alone_what_is_named_no_more_goes_and_all_c
         ("m1", "update", "/etc/kubernetes/addons/20-colour.yml"),
         ("m1", "set", "addon 20-colour.yml"),
     ]
+
+
+def test_a_network_that_nodes_need_to_be_ready_comes_before_them(cluster: Cluster) -> None:
+    path = put(cluster, "early/10-cni.yaml", CNI.format(image=reaching.image(cluster)))
+    done = cluster.run("apply", "--yes", "--no-verify", text=with_kubelet(cluster, "network-plugin: cni"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "10-lab.conflist" in cluster.on("n2", "ls /etc/cni/net.d")
+    assert "network-plugin=cni" in cluster.on(
+        "n2", "tr '\\0' ' ' </proc/$(systemctl show -p MainPID kubelet | cut -d= -f2)/cmdline"
+    )
+    # what the kubelet goes by now was put there by the addon's pod, and else the node would never be ready
+    assert done.stdout.index("apply addon 10-cni.yaml") < done.stdout.index("restart kubelet")
+    path.unlink()
+    done = cluster.run("apply", "--yes", "--no-verify")
+    assert done.returncode == 0, done.stderr
+    assert "cni" not in names(cluster, "daemonset")
+    cluster.on("n2", "rm -rf /etc/cni /opt/cni")
+
+
+def test_a_kubelet_that_does_not_take_its_flags_is_given_up_on_in_its_own_words(cluster: Cluster) -> None:
+    text = with_kubelet(cluster, "eviction-hard: memory.available<bogus")
+    said, seconds = gave_up(cluster, text, "kubelet is healthy")
+    assert seconds < 30
+    assert len(said) <= 25
+    assert any("bogus" in line for line in said[1:])
+    assert changes(cluster) == []  # it was rolled back
+
+
+def test_a_node_whose_kubelet_comes_and_goes_is_given_up_on(cluster: Cluster) -> None:
+    """The master is asked for the node, and the process that ends is on the node."""
+    folder = "/etc/systemd/system/kubelet.service.d"
+    cluster.on("n2", f"printf '[Service]\\nRuntimeMaxSec=5\\n' >{folder}/99-test.conf && systemctl daemon-reload")
+    try:
+        said, seconds = gave_up(cluster, with_kubelet(cluster, "network-plugin: cni"), "node n2 is ready")
+    finally:
+        cluster.on("n2", f"rm {folder}/99-test.conf && systemctl daemon-reload && systemctl restart kubelet")
+    assert seconds < 45
+    assert said[1] == "kubelet on n2:"
+    assert len(said) <= 25
+    assert changes(cluster) == []
+
+
+def test_a_dns_that_does_not_take_its_file_is_given_up_on_in_its_own_words(cluster: Cluster) -> None:
+    own = cluster.folder / "templates/addons/corefile.j2"
+    own.parent.mkdir(parents=True)
+    own.write_text("    .:53 {\n        bogus\n    }\n")
+    said, seconds = gave_up(cluster, None, "cluster DNS is ready")
+    assert seconds < 60
+    assert "CrashLoopBackOff" in said[0]
+    assert any("Unknown directive 'bogus'" in line for line in said[1:])
+    assert len(said) <= 25
+    own.unlink()
+    done = cluster.run("apply", "--yes", "--no-verify")
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_somebody_deleted_is_seen_and_made_again(cluster: Cluster) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer.gates import judge, script
+from k8s_installer.gates import UnitState, answers, answers_script, judge, script, unit_script, unit_state
+from k8s_installer.pods import Standing
 from k8s_installer.resources import Check, Gate
 
 UNIT = "ActiveState=active\nSubState=running\nMainPID=812\n"
@@ -45,8 +46,61 @@ def test_a_host_asks_itself_until_the_answer_comes(
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     answer = judge(question, done.stdout)
-    assert (answer.holds, answer.pid) == (holds, 1)
+    assert (answer.holds, answer.unit.pid) == (holds, 1)
     assert len(calls.read_text()) == asked
+
+
+def test_how_often_a_unit_ended_is_asked_of_its_journal_where_waiting_goes_on(tmp_path: Path) -> None:
+    journal = "Main process exited, code=exited\nmain process exited, code=killed\nStarted\n"
+    for name, body in (
+        (
+            "systemctl",
+            f'echo "$*" >{tmp_path}/asked; printf "ActiveState=activating\\nSubState=auto-restart\\nMainPID=0\\n"',
+        ),
+        ("journalctl", f'echo "$*" >>{tmp_path}/asked; printf "%s" "{journal}"'),
+        ("curl", "exit 7"),
+    ):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+
+    def said(text: str) -> str:
+        env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+        return subprocess.run(["/bin/sh"], input=text, env=env, capture_output=True, text=True, check=True).stdout
+
+    assert unit_state(said(unit_script("kubelet", 9))) == UnitState("activating", 0, exits=2)
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked[1] == "--no-pager -q -o cat --since -9s -u kubelet"
+    assert unit_state(said(unit_script("kubelet"))) == UnitState("activating", 0)
+    assert judge(gate(Check.OK), said(script(gate(Check.OK), 0, 9))).unit == UnitState("activating", 0, exits=2)
+    assert judge(gate(Check.OK), said(script(gate(Check.OK)))).unit.exits == 0
+    assert unit_state("MainPID=x\nExits=\n") == UnitState("unknown", 0)
+
+
+def test_other_answers_are_evidence_whatever_is_in_them(tmp_path: Path) -> None:
+    body = 'case $* in *one*) printf "a\\n--- the next answer\\n\\nb" ;; *two*) exit 7 ;; *) echo c; esac'
+    (tmp_path / "curl").write_text(f"#!/bin/sh\n{body}\n")
+    (tmp_path / "curl").chmod(0o755)
+    text = answers_script(
+        gate(Check.POD_READY, "/ca", "/c", "/k"), ["https://h/one", "https://h/two&x=1", "https://h/3"]
+    )
+    assert text.count("--cacert /ca --cert /c --key /k") == 3
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(["/bin/sh"], input=text, env=env, capture_output=True, text=True, check=True)
+    assert answers(done.stdout) == ["a\n--- the next answer\n\nb", "", "c"]
+    assert answers("|no question\nnothing\n") == []
+
+
+def test_a_gate_for_pods_has_how_they_are_doing_and_what_to_ask_further() -> None:
+    waiting = {"name": "c", "restartCount": 2, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+    body = json.dumps(
+        {"kind": "PodList", "items": [{"metadata": {"name": "a"}, "status": {"containerStatuses": [waiting]}}]}
+    )
+    question = Gate("https://h/api/v1/namespaces/kube-system/pods?x", Check.POD_READY, "cm")
+    answer = judge(question, f"{body}\nstatus 200\n{UNIT}")
+    assert answer.pods == Standing(2, in_vain=True)
+    assert [url.partition("/pods/")[2].partition("?")[0] for url in answer.questions] == ["a/log"]
+    for other in (judge(question, f"no\nstatus 500\n{UNIT}"), judge(gate(Check.OK), f"{body}\nstatus 200\n{UNIT}")):
+        assert (other.pods, other.questions) == (None, ())
 
 
 @pytest.mark.parametrize(
@@ -106,7 +160,7 @@ def test_a_lease_is_asked_for_with_the_start_of_the_process() -> None:
 
 def test_the_units_state_and_process_come_with_the_answer() -> None:
     answer = judge(gate(Check.OK), f"ok\nstatus 200\n{UNIT}")
-    assert (answer.state, answer.pid) == ("active", 812)
+    assert (answer.unit.state, answer.unit.pid) == ("active", 812)
     assert answer.words == "https://127.0.0.1:6443/readyz: ok (status 200)"
 
 
@@ -118,13 +172,13 @@ def test_a_node_that_is_not_ready_says_why() -> None:
 
 def test_no_connection_is_no_health() -> None:
     answer = judge(gate(Check.OK), "curl: (7) Failed to connect\n\nstatus 000\nActiveState=failed\nMainPID=0\n")
-    assert (answer.holds, answer.state, answer.pid) == (False, "failed", 0)
+    assert (answer.holds, answer.unit.state, answer.unit.pid) == (False, "failed", 0)
     assert "Failed to connect" in answer.words
 
 
 def test_no_output_at_all_is_no_health() -> None:
     answer = judge(gate(Check.OK), "")
-    assert (answer.holds, answer.state, answer.pid) == (False, "unknown", 0)
+    assert (answer.holds, answer.unit.state, answer.unit.pid) == (False, "unknown", 0)
     assert answer.words == "https://127.0.0.1:6443/readyz: no answer (status 000)"
 
 

@@ -22,7 +22,7 @@ from rich.console import Console
 from k8s_installer.apply import apply
 from k8s_installer.desired.model import Desired, Wanted
 from k8s_installer.errors import HostError, TransportError
-from k8s_installer.gates import Answer
+from k8s_installer.gates import Answer, UnitState
 from k8s_installer.observe import END
 from k8s_installer.report import status as report
 from k8s_installer.resources import Check, File, Gate, Kind, Missing, Package, Ref, Resource, Unit
@@ -449,7 +449,7 @@ def test_one_script_asks_for_everything_and_every_answer_finds_its_question(tmp_
     status = parse(answered(wanted, tmp_path), wanted)
     assert [status.answers[found.ref].holds for found in wanted[2:]] == [body == "ok" for body in bodies]
     assert status.answers[wanted[2].ref].words.endswith("0 gate 1 ok file lies (status 200)")
-    assert status.answers[wanted[3].ref] == Answer(True, "http://127.0.0.1/ok: ok (status 200)", "active", 7)
+    assert status.answers[wanted[3].ref] == Answer(True, "http://127.0.0.1/ok: ok (status 200)", UnitState("active", 7))
     assert status.seen[files[1].ref] is Missing.ABSENT
     stat = there.stat()
     assert status.touched[str(there)] == pytest.approx((stat.st_mtime, stat.st_ctime))

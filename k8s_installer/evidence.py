@@ -1,0 +1,77 @@
+"""What a unit's status and journal say, shortened to what a person needs: the line that failed, and its reason. Pure.
+
+The whole text is in the run's trace. What is left out: what systemd says of every unit, what programs say when all is
+well, what is said again, and the middle of lines that are longer than a screen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+MOST_LINES = 25
+LONGEST = 240  # characters of a line
+
+ERRORS, END = "--- errors in its journal", "--- end of its journal"
+
+_HEAD = re.compile(r"^\w{3} [ \d]\d [\d:]{8} \S+ ([^\s\[]+)(?:\[\d+\])?: ")  # of journald: time, host, program
+_KLOG = re.compile(r"([IWEF])\d{4} [\d:.]+\s+\d+ (\S+:\d+\] )")
+_TIME = re.compile(r"time=\"?[-\dT:.+Z]+\"? ?")
+# What systemctl status says of a unit besides how it ended.
+_STATUS = re.compile(
+    r"\s*(?:[\u25cf\u00d7\u25cb\u21bb*] |Loaded:|Drop-In:|[├└]─|Docs:|Tasks:|Memory:|CPU:|CGroup:|Trigger"
+    r"|Main PID: \d+ \([^=]*\)$|Process: .*status=0/SUCCESS\))"
+)
+# What is no trouble: information, systemd at its work, and the pages of usage after a wrong flag.
+_CALM = re.compile(
+    r"(?:^|: )I\d{4} |level=(?:info|debug)|: (?:Start|Stopp)(?:ing|ed) |: Scheduled restart|: Consumed |^\s+-"
+    r"|hold-?off time|^-- |: Unit \S+ entered failed state|: Triggering|: Usage:|: +-|: Flag --\S+ has been deprecated"
+)
+
+
+def shortened(text: str, most: int = MOST_LINES) -> str:
+    """The text of `perform`'s `evidence` with at most so many lines, headings included."""
+    status, errors, ends = _sections(text.splitlines())
+    told = [line for line in status if line.strip() and not _STATUS.match(line)]
+    complaints = _unsaid([line for line in errors if not _CALM.search(line)], ())
+    last = _unsaid([line for line in ends if not _CALM.search(line)], complaints)
+    if not complaints and not last:
+        last = _unsaid(ends, ())
+    told = told[:most]
+    lines = [*told]
+    for heading, found in ((ERRORS, complaints), (END, last)):
+        room = most - len(lines) - 1
+        if found and room > 0:
+            lines += [heading, *found[-room:]]
+    return "\n".join(map(clipped, lines))
+
+
+def clipped(line: str) -> str:
+    """A line without its middle where it is too long: what failed stands at its start, and why at its end."""
+    if len(line) <= LONGEST:
+        return line.rstrip()
+    half = (LONGEST - 5) // 2
+    return f"{line[:half].rstrip()} ... {line.rstrip()[-half:].lstrip()}"
+
+
+def _sections(lines: Sequence[str]) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
+    end = lines.index(END) if END in lines else len(lines)
+    errors = lines.index(ERRORS) if ERRORS in lines else end
+    return lines[:errors], lines[errors + 1 : end], lines[end + 1 :]
+
+
+def _unsaid(lines: Sequence[str], said: Iterable[str]) -> list[str]:
+    """The lines that say something new, each where it was said last."""
+    known = {_meaning(line) for line in said}
+    found: list[str] = []
+    for line in reversed(lines):
+        meaning = _meaning(line)
+        if meaning not in known:
+            known.add(meaning)
+            found.append(line)
+    return found[::-1]
+
+
+def _meaning(line: str) -> str:
+    """A line without what changes each time it is said."""
+    return _TIME.sub("", _KLOG.sub(r"\1 \2", _HEAD.sub(r"\1: ", line))).strip()

@@ -1,0 +1,168 @@
+"""What the API's list of a controller's pods says of waiting for them, and what to ask when that is over. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from k8s_installer.evidence import clipped
+
+# Why a container does not run where trying again rarely helps: its image, or what the manifest asks for.
+_IN_VAIN = frozenset(
+    {
+        "CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull",
+        "ErrInspectImage", "RegistryUnavailable", "CreateContainerConfigError", "CreateContainerError",
+        "RunContainerError",
+    }
+)  # fmt: skip
+_PODS_ASKED = 2
+_LOG_LINES = 8
+_LOG_BYTES = 8000
+
+Pod = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How pods are doing that are not ready: how often each has ended at least, and whether waiting helps.
+
+    `in_vain` says that every one of them waits for what will hardly come, or that there are none.
+    """
+
+    exits: int
+    in_vain: bool
+
+
+def ready(pod: Pod) -> bool:
+    """Whether a pod says that it is ready."""
+    return any(item.get("status") == "True" for item in _conditions(pod, "Ready"))
+
+
+def standing(pods: Sequence[Pod]) -> Standing:
+    """What their statuses say of waiting for them."""
+    exits = [max((_exits(item) for item in _containers(pod)), default=0) for pod in pods]
+    return Standing(min(exits, default=0), all(_in_vain(pod) for pod in pods))
+
+
+def words(pod: Pod) -> str:
+    """Why a pod is not ready: what its containers wait for or ended with, or else its phase."""
+    status = _status(pod)
+    said = [text for item in _containers(pod) for text in _ended(item)]
+    unready = [str(item.get("message") or "") for item in _conditions(pod) if item.get("status") == "False"]
+    told = "; ".join(filter(None, [*said, *unready])) or "not ready yet"
+    return f"pod {_name(pod)}{_where(pod)} is {status.get('phase', 'Unknown')}: {told}"
+
+
+def questions(url: str, pods: Sequence[Pod]) -> tuple[str, ...]:
+    """What to ask of the API for the pods' own words: their logs, or where there are no pods, why none can be made.
+
+    Args:
+        url: that of their list.
+        pods: what it answered.
+    """
+    base = url.partition("/pods?")[0]
+    unready = [pod for pod in pods if not ready(pod)]
+    if not unready:
+        return () if pods else (f"{base}/events?fieldSelector=reason%3DFailedCreate",)
+    return tuple(_log(base, pod, item) for pod in unready[:_PODS_ASKED] for item in _containers(pod) if _logged(item))
+
+
+def answers(texts: Sequence[str]) -> list[str]:
+    """The last words in what `questions` got, a line each; nothing of an answer that says no more than no."""
+    lines: dict[str, None] = {}
+    for text in texts:
+        found = _parsed(text)
+        if isinstance(found.get("items"), list):
+            events = [item for item in found["items"] if isinstance(item, dict)]
+            lines |= dict.fromkeys(str(item.get("message") or "") for item in events)
+        elif found.get("kind") != "Status":
+            lines |= dict.fromkeys(text.splitlines()[-_LOG_LINES:])
+    return [clipped(line) for line in lines if line.strip()]
+
+
+def _log(base: str, pod: Pod, container: Mapping[str, Any]) -> str:
+    previous = "&previous=true" if _number(container, "restartCount") else ""
+    asked = f"container={quote(str(container.get('name')))}&tailLines={_LOG_LINES}&limitBytes={_LOG_BYTES}{previous}"
+    return f"{base}/pods/{quote(_name(pod))}/log?{asked}"
+
+
+def _logged(container: Mapping[str, Any]) -> bool:
+    return not container.get("ready") and bool(_number(container, "restartCount") or "waiting" not in _state(container))
+
+
+def _in_vain(pod: Pod) -> bool:
+    reasons = {str(_part(_state(item), "waiting").get("reason")) for item in _containers(pod)}
+    unscheduled = any(item.get("status") == "False" for item in _conditions(pod, "PodScheduled"))
+    return unscheduled or bool(reasons & _IN_VAIN)
+
+
+def _exits(container: Mapping[str, Any]) -> int:
+    """How often a container has ended that is not ready."""
+    if container.get("ready"):
+        return 0
+    over = "running" not in _state(container) and _part(_part(container, "lastState"), "terminated")
+    return _number(container, "restartCount") + bool(over or "terminated" in _state(container))
+
+
+def _ended(container: Mapping[str, Any]) -> Iterator[str]:
+    for state in _state(container).values():
+        reason = ": ".join(
+            str(state[key]) for key in ("reason", "message") if isinstance(state, dict) and state.get(key)
+        )
+        if reason:
+            yield reason
+    last = _part(_part(container, "lastState"), "terminated")
+    if last:
+        code, times = last.get("exitCode"), _number(container, "restartCount")
+        yield f"it ended with code {code}, and was restarted {times} time{'s' * (times != 1)}"
+
+
+def _containers(pod: Pod) -> list[Mapping[str, Any]]:
+    status = _status(pod)
+    lists = [status.get("initContainerStatuses"), status.get("containerStatuses")]
+    return [item for found in lists if isinstance(found, list) for item in found if isinstance(item, dict)]
+
+
+def _conditions(pod: Pod, kind: str = "") -> Iterator[Mapping[str, Any]]:
+    found = _status(pod).get("conditions")
+    for item in found if isinstance(found, list) else ():
+        if isinstance(item, dict) and kind in ("", item.get("type")):
+            yield item
+
+
+def _status(pod: Pod) -> Mapping[str, Any]:
+    return _part(pod, "status")
+
+
+def _state(container: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _part(container, "state")
+
+
+def _part(item: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = item.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _number(item: Mapping[str, Any], key: str) -> int:
+    found = item.get(key)
+    return found if isinstance(found, int) else 0
+
+
+def _name(pod: Pod) -> str:
+    return str(_part(pod, "metadata").get("name"))
+
+
+def _where(pod: Pod) -> str:
+    node = _part(pod, "spec").get("nodeName")
+    return f" on {node}" if node else ""
+
+
+def _parsed(text: str) -> Mapping[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,100 @@
+"""Waits for a gate: until it holds, or until it is plain that it will not, or its time is over."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from k8s_installer import evidence, pods
+from k8s_installer.errors import HostError
+from k8s_installer.gates import Answer, UnitState
+from k8s_installer.remote import Remote
+from k8s_installer.resources import Gate
+
+# A host asks itself for so long before it answers that a gate does not hold: waiting costs no round trips.
+PATIENCE_SECONDS = 2
+# Between two such answers, and so the pause where a body says no at once.
+POLL_SECONDS = 0.25
+# How often the host of a unit is asked about it, where the gate is asked on another one.
+UNIT_SECONDS = 4.0
+# A process or a container that comes and goes will not become healthy by waiting for the whole deadline.
+EXITS_TO_GIVE_UP = 3
+# For so long an image may be away from its registry, or a pod find no node.
+IN_VAIN_SECONDS = 20.0
+
+_UNKNOWN = UnitState("unknown", 0)
+
+
+@dataclass(slots=True)
+class _Watch:
+    """What was seen while waiting for a gate; times are seconds of the monotonic clock."""
+
+    began: float
+    processes: set[int] = field(default_factory=set)
+    in_vain_since: float | None = None
+    asked_unit_at: float | None = None
+    unit: UnitState = _UNKNOWN
+
+    def elapsed(self) -> float:
+        return time.monotonic() - self.began
+
+    def hopeless(self, answer: Answer) -> bool:
+        """Whether waiting longer is in vain: its unit has failed, or comes and goes, or its pods cannot run."""
+        self.processes |= {self.unit.pid} - {0}
+        exits = max(self.unit.exits, len(self.processes) - 1)
+        if self.unit.state == "failed" or exits >= EXITS_TO_GIVE_UP:
+            return True
+        if answer.pods is None or not answer.pods.in_vain:
+            self.in_vain_since = None
+        elif self.in_vain_since is None:
+            self.in_vain_since = time.monotonic()
+        stood = self.in_vain_since is not None and time.monotonic() - self.in_vain_since >= IN_VAIN_SECONDS
+        return stood or (answer.pods is not None and answer.pods.exits >= EXITS_TO_GIVE_UP)
+
+
+def wait(gate: Gate, asked: Remote, witness: Remote) -> str:
+    """Wait for a gate; return nothing if it holds, else why it does not, with evidence.
+
+    Args:
+        gate: what is asked.
+        asked: the host that is asked.
+        witness: the host on which the unit runs that the gate waits for; it may be the same.
+
+    Raises:
+        TransportError: the host that is asked cannot be asked.
+    """
+    watch = _Watch(time.monotonic())
+    while True:
+        answer = asked.probe(gate, PATIENCE_SECONDS, round(watch.elapsed()))
+        if answer.holds:
+            return ""
+        watch.unit = answer.unit if witness is asked else _unit(gate, witness, watch)
+        hopeless = watch.hopeless(answer)
+        if hopeless or watch.elapsed() > gate.deadline:
+            late = f"given up after {watch.elapsed():.0f} s" if hopeless else f"not so within {gate.deadline:.0f} s"
+            return "\n".join([evidence.clipped(f"{late}: {answer.words}"), *_own_words(gate, answer, asked, witness)])
+        time.sleep(POLL_SECONDS)
+
+
+def _unit(gate: Gate, witness: Remote, watch: _Watch) -> UnitState:
+    """How the unit is doing on a host of its own, which is asked now and then; unknown where it cannot be asked."""
+    now = time.monotonic()
+    if now - (watch.asked_unit_at or watch.began) < UNIT_SECONDS:
+        return watch.unit
+    watch.asked_unit_at = now
+    try:
+        return witness.unit_state(gate.unit, round(watch.elapsed()))
+    except HostError:
+        return _UNKNOWN
+
+
+def _own_words(gate: Gate, answer: Answer, asked: Remote, witness: Remote) -> list[str]:
+    """What the pods that a gate waits for said, or its unit and its journal."""
+    try:
+        said = pods.answers(asked.ask(gate, answer.questions)) if answer.questions else []
+        if said:
+            return said[: evidence.MOST_LINES - 1]
+        text = evidence.shortened(witness.evidence(gate.unit), evidence.MOST_LINES - 2)
+        return [f"{gate.unit} on {witness.name}:", *text.splitlines()]
+    except HostError as error:
+        return [str(error)]

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import pytest
+
+from k8s_installer.evidence import LONGEST, MOST_LINES, clipped, shortened
+
+# What a kubelet with a bad flag left on the lab, after 27 restarts: six of its lines of each kind are enough here.
+STATUS = """\
+\u25cf kubelet.service - Kubernetes Kubelet Server
+     Loaded: loaded (/lib/systemd/system/kubelet.service; enabled; preset: disabled)
+    Drop-In: /etc/systemd/system/kubelet.service.d
+             \u2514\u250010-restart.conf
+     Active: activating (auto-restart) (Result: exit-code) since Thu 2026-11-26 02:31:32 UTC; 1s ago
+       Docs: https://github.com/GoogleCloudPlatform/kubernetes
+    Process: 4101 ExecStartPre=/bin/true (code=exited, status=0/SUCCESS)
+    Process: 4111 ExecStart=/usr/bin/kubelet --x (code=exited, status=255/EXCEPTION)
+   Main PID: 4111 (code=exited, status=255/EXCEPTION)
+        CPU: 112ms
+"""
+HEAD = "Nov 26 02:31:3{0} n1 kubelet[41{0}0]: "
+
+
+def journal(count: int) -> str:
+    lines = []
+    for number in range(count):
+        head = HEAD.format(number)
+        lines += [
+            f"Nov 26 02:31:3{number} n1 systemd[1]: Started Kubernetes Kubelet Server.",
+            f'{head}I1126 02:31:3{number}.1 41{number}0 server.go:416] "Kubelet version" v="1.20"',
+            f"{head}E1126 02:31:3{number}.2 41{number}0 server.go:292] failed to run Kubelet: invalid cgroup driver",
+            f"{head}F1126 02:31:3{number}.3 41{number}0 server.go:269] Error: failed to run Kubelet",
+            f"{head}      --address ip   The IP address",
+        ]
+    return "\n".join(lines)
+
+
+def test_a_unit_that_fails_again_and_again_says_its_words_once() -> None:
+    text = f"{STATUS}--- errors in its journal\n{journal(6)}\n--- end of its journal\n{journal(6)}\n"
+    assert shortened(text).splitlines() == [
+        "     Active: activating (auto-restart) (Result: exit-code) since Thu 2026-11-26 02:31:32 UTC; 1s ago",
+        "    Process: 4111 ExecStart=/usr/bin/kubelet --x (code=exited, status=255/EXCEPTION)",
+        "   Main PID: 4111 (code=exited, status=255/EXCEPTION)",
+        "--- errors in its journal",
+        f"{HEAD.format(5)}E1126 02:31:35.2 4150 server.go:292] failed to run Kubelet: invalid cgroup driver",
+        f"{HEAD.format(5)}F1126 02:31:35.3 4150 server.go:269] Error: failed to run Kubelet",
+    ]
+
+
+def test_what_was_said_besides_an_error_follows_it() -> None:
+    text = (
+        "--- errors in its journal\na: Error: x\n--- end of its journal\na: Error: x\na: no such file\na: Started X.\n"
+    )
+    assert shortened(text).splitlines() == [
+        "--- errors in its journal",
+        "a: Error: x",
+        "--- end of its journal",
+        "a: no such file",
+    ]
+
+
+def test_a_unit_that_says_nothing_but_good_says_that() -> None:
+    text = "--- errors in its journal\n--- end of its journal\nn1 docker[1]: level=info msg=hello\n"
+    assert shortened(text).splitlines() == ["--- end of its journal", "n1 docker[1]: level=info msg=hello"]
+
+
+def test_information_of_three_thousand_characters_is_no_evidence() -> None:
+    info = f'n1 dockerd[1]: time="2026-11-26T02:00:00Z" level=info msg="{"fatal " * 500}"'
+    text = f"--- errors in its journal\n{info}\nn1 dockerd[1]: fatal: no device\n--- end of its journal\n{info}\n"
+    assert shortened(text).splitlines() == ["--- errors in its journal", "n1 dockerd[1]: fatal: no device"]
+
+
+def test_it_is_never_longer_than_a_screen() -> None:
+    lines = "\n".join(f"n1 a[1]: word {number}" for number in range(100))
+    for text in (lines, f"x\n--- errors in its journal\n{lines}\n--- end of its journal\n{lines}"):
+        assert len(shortened(text).splitlines()) == MOST_LINES
+    assert shortened(f"x\n--- end of its journal\n{lines}").endswith("word 99")
+    assert shortened("a\nb\n--- end of its journal\nc", most=2) == "a\nb"
+
+
+@pytest.mark.parametrize("length", [1, LONGEST, LONGEST + 1, 5000])
+def test_a_long_line_loses_its_middle(length: int) -> None:
+    line = ("starts " + "x" * length)[: length - 4] + " end" if length > 20 else "x" * length
+    found = clipped(line)
+    assert len(found) <= LONGEST
+    assert (found == line) is (len(line) <= LONGEST)
+    if len(line) > LONGEST:
+        assert found.startswith("starts xx")
+        assert found.endswith("xx end")
+        assert "x ... x" in found

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from k8s_installer import pods
+from k8s_installer.pods import Standing
+
+URL = "https://127.0.0.1:6443/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-dns"
+BASE = "https://127.0.0.1:6443/api/v1/namespaces/kube-system"
+
+
+def listed(name: str) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = json.loads((Path(__file__).parent / f"verify/{name}.json").read_text())["items"]
+    return items
+
+
+def pod(*containers: dict[str, Any], **status: object) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "a b"},
+        "status": {"phase": "Running", "containerStatuses": list(containers), **status},
+    }
+
+
+ENDED = {"terminated": {"reason": "Error", "exitCode": 1}}
+
+
+def container(
+    state: dict[str, Any], restarts: int = 0, last: dict[str, Any] | None = None, **more: object
+) -> dict[str, Any]:
+    return {"name": "c", "ready": False, "restartCount": restarts, "state": state, "lastState": last or {}, **more}
+
+
+WAITING = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}
+
+
+@pytest.mark.parametrize(
+    ("found", "standing"),
+    [
+        ([], Standing(0, in_vain=True)),
+        ([pod()], Standing(0, in_vain=False)),
+        ([{"metadata": {}}], Standing(0, in_vain=False)),
+        ([pod(container({"running": {}}))], Standing(0, in_vain=False)),
+        ([pod(container({"running": {}}, 2, ENDED))], Standing(2, in_vain=False)),
+        ([pod(container(WAITING, 1, ENDED))], Standing(2, in_vain=True)),
+        ([pod(container(ENDED))], Standing(1, in_vain=False)),
+        ([pod(container(WAITING, 3, ENDED, ready=True))], Standing(0, in_vain=True)),
+        ([pod(container(WAITING, 3, ENDED)), pod(container(ENDED))], Standing(1, in_vain=False)),
+        ([pod(container({"waiting": {"reason": "ContainerCreating"}}))], Standing(0, in_vain=False)),
+        ([pod(conditions=[{"type": "PodScheduled", "status": "False"}])], Standing(0, in_vain=True)),
+        ([pod(conditions=[{"type": "PodScheduled", "status": "True"}])], Standing(0, in_vain=False)),
+        ([pod(initContainerStatuses=[container(WAITING, 4, ENDED)])], Standing(5, in_vain=True)),
+        ([pod(container({"waiting": 3}, 1), conditions=3)], Standing(1, in_vain=False)),
+        ([pod({"restartCount": "x", "state": 3})], Standing(0, in_vain=False)),
+        ([pod(containerStatuses=7)], Standing(0, in_vain=False)),
+    ],
+)
+def test_how_often_pods_ended_and_whether_waiting_helps(found: list[dict[str, Any]], standing: Standing) -> None:
+    assert pods.standing(found) == standing
+
+
+def test_the_labs_pods_without_an_image_wait_in_vain() -> None:
+    assert pods.standing(listed("pods-image-missing-1.20.2")) == Standing(0, in_vain=True)
+
+
+def test_a_pod_says_what_it_waits_for_and_how_it_ended() -> None:
+    assert pods.words(pod(container(WAITING, 1, ENDED))) == (
+        "pod a b is Running: CrashLoopBackOff: back-off 10s; it ended with code 1, and was restarted 1 time"
+    )
+    unscheduled = pod(conditions=[{"type": "PodScheduled", "status": "False", "message": "no nodes"}], phase="Pending")
+    assert pods.words({**unscheduled, "spec": {"nodeName": "n1"}}) == "pod a b on n1 is Pending: no nodes"
+    assert pods.words(pod(container({"running": {}, "odd": 3}))) == "pod a b is Running: not ready yet"
+
+
+def test_what_is_asked_is_the_log_of_what_ran() -> None:
+    def asked(*found: dict[str, Any]) -> list[str]:
+        return [question.removeprefix(BASE) for question in pods.questions(URL, found)]
+
+    assert asked(pod(container(WAITING, 2, ENDED))) == [
+        "/pods/a%20b/log?container=c&tailLines=8&limitBytes=8000&previous=true"
+    ]
+    assert asked(pod(container({"running": {}}), container({"running": {}}, ready=True))) == [
+        "/pods/a%20b/log?container=c&tailLines=8&limitBytes=8000"
+    ]
+    assert asked(pod(container({"waiting": {"reason": "ErrImagePull"}}))) == []
+    assert asked(*[pod(container(WAITING, 2))] * 3) == asked(pod(container(WAITING, 2))) * 2
+    assert asked() == ["/events?fieldSelector=reason%3DFailedCreate"]
+    assert asked(pod(conditions=[{"type": "Ready", "status": "True"}])) == []
+
+
+def test_answers_are_the_last_lines_of_logs_and_the_messages_of_events() -> None:
+    log = "\n".join(f"line {number}" for number in range(9)) + "\n\n"
+    events = json.dumps({"kind": "EventList", "items": [{"message": "forbidden"}, {"message": "forbidden"}, {}, 7]})
+    status = json.dumps({"kind": "Status", "message": "previous terminated container not found"})
+    assert pods.answers([log, log, events, status, "[1]", ""]) == [
+        *(f"line {number}" for number in range(2, 9)),
+        "forbidden",
+        "[1]",
+    ]
