@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,24 +11,67 @@ from k8s_installer import desired, inventory, pki, profiles, render, tarball
 from k8s_installer.desired.bundled import bundled
 from k8s_installer.desired.context import of_cluster
 from k8s_installer.desired.model import Desired
+from k8s_installer.desired.record import evidence, found
 from k8s_installer.errors import InputError, InventoryError
-from k8s_installer.inventory import Cluster
+from k8s_installer.inventory import Allocations, Cluster
+from k8s_installer.inventory.allocations import NONE, Settled
+from k8s_installer.resources import Ref, Seen
 
+RECORD = "allocations"  # beside the keys and the journal
 Keys = Callable[[Cluster], pki.Pki]
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What the user asked for, resolved: the cluster, its version's profile, and every wanted resource."""
+    """What the user asked for, resolved: the cluster, its version's profile, and every wanted resource.
+
+    `inventory` is the cluster as the file says, `cluster` the one in which everything is given out, and `evidence`
+    what hosts are asked for about that.
+    """
 
     cluster: Cluster
     profile: profiles.Profile
     desired: Desired
+    inventory: Cluster
+    given: Settled
+    evidence: Desired
 
 
 def state_folder(cluster: Cluster) -> Path:
     """Where a cluster's keys and journals are kept on this machine: beside its inventory."""
     return cluster.folder / ".k8s-installer" / cluster.name
+
+
+def recorded(cluster: Cluster) -> Allocations:
+    """What was given out in a cluster, as far as it is known on this machine.
+
+    Raises:
+        InputError: the record cannot be read.
+    """
+    path = state_folder(cluster) / RECORD
+    try:
+        return inventory.read_allocations(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return NONE
+    except (OSError, ValueError) as error:
+        hint = "remove it: the masters have the same record, and it is read from there"
+        raise InputError(f"cannot read {path}: {error}", hint=hint) from None
+
+
+def keep(cluster: Cluster, allocations: Allocations) -> None:
+    """Record what was given out in a cluster on this machine.
+
+    Raises:
+        InputError: the record cannot be written.
+    """
+    path = state_folder(cluster) / RECORD
+    new = path.with_name(f"{RECORD}.{os.getpid()}")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new.write_text(allocations.text(), encoding="utf-8")
+        new.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from None
 
 
 def checked(path: Path) -> tuple[Cluster, profiles.Profile]:
@@ -38,7 +82,7 @@ def checked(path: Path) -> tuple[Cluster, profiles.Profile]:
     """
     cluster = inventory.load(path)
     profile = profiles.profile_of(cluster)
-    findings = desired.check(cluster, profile)
+    findings = [*desired.check(cluster, profile), *inventory.settle(cluster, recorded(cluster)).findings]
     if findings:
         raise InventoryError(sorted(findings))
     return cluster, profile
@@ -49,7 +93,13 @@ def resolve(path: Path, templates: Path | None, keys: Keys | None) -> Intent:
     return desire(*checked(path), templates, keys)
 
 
-def desire(cluster: Cluster, profile: profiles.Profile, templates: Path | None, keys: Keys | None) -> Intent:
+def desire(
+    cluster: Cluster,
+    profile: profiles.Profile,
+    templates: Path | None,
+    keys: Keys | None,
+    kept: Allocations | None = None,
+) -> Intent:
     """Work out everything that a checked inventory wants.
 
     Args:
@@ -58,6 +108,7 @@ def desire(cluster: Cluster, profile: profiles.Profile, templates: Path | None, 
         templates: a folder whose templates come before the packaged ones; `templates/` beside the inventory
             is used where this is None.
         keys: gives the cluster's keys; None leaves placeholders in their place, and in that of programs.
+        kept: what was given out before; what is recorded on this machine where this is None.
 
     Raises:
         InputError, TemplateError: what the user wrote is wrong; nothing was touched.
@@ -70,16 +121,30 @@ def desire(cluster: Cluster, profile: profiles.Profile, templates: Path | None, 
     # Rendered before any key is made, for a template's mistake must show first; but with the keys that are there
     # already, which in every run but the first are all, and then what was rendered stands.
     there = pki.present(_pki_folder(cluster), cluster) if keys else pki.placeholder(cluster)
-    wanted = desired.desire(cluster, profile, there, renderer, programs)
+    kept = recorded(cluster) if kept is None else kept
+    wanted = desired.desire(cluster, profile, there, renderer, programs, kept)
     real = keys(cluster) if keys else there
     if real != there:
-        wanted = desired.desire(cluster, profile, real, renderer, programs)
+        wanted = desired.desire(cluster, profile, real, renderer, programs, kept)
     if cluster.bundle:
         from k8s_installer import bundle  # most have none, and its metadata and checks take long to load
 
         media = bundle.media(bundle.opened(Path(cluster.bundle)), cluster, profile, wanted)
         wanted = bundled(wanted, media, renderer, of_cluster(cluster, profile))
-    return Intent(cluster, profile, wanted)
+    settled = inventory.settle(cluster, kept)
+    return Intent(settled.cluster, profile, wanted, cluster, settled, evidence(cluster, wanted))
+
+
+def corrected(wanted: Intent, seen: Mapping[Ref, Seen]) -> Allocations | None:
+    """What hosts have been given, where the intent is about something else; None where it is right.
+
+    Raises:
+        InstallerError: what hosts have been given cannot be told.
+    """
+    kept = found(wanted.inventory, wanted.evidence, seen, wanted.given.allocations)
+    again = inventory.settle(wanted.inventory, kept)
+    right = (again.allocations, again.moved) == (wanted.given.allocations, wanted.given.moved)
+    return None if right and not again.findings else kept
 
 
 def real_keys(cluster: Cluster) -> pki.Pki:

@@ -169,6 +169,7 @@ def _changes(wanted: Wanted, seen: Mapping[Ref, Seen], steps: Mapping[Ref, list[
 
 
 def _change(wanted: Wanted, before: Seen, action: Action, reason: str) -> Change:
+    reason = f"{wanted.note}: {reason}" if wanted.note else reason
     return Change(wanted.ref, action, wanted.component, before, wanted.resource, reason, wanted.turn)
 
 

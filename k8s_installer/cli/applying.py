@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,16 +14,17 @@ from k8s_installer import fleet, host_settings, journal, lock, rollback, saved
 from k8s_installer.apply import Event, Run, State
 from k8s_installer.cli.checking import checked
 from k8s_installer.cli.console import Exit, Output, print_json, stderr, stdout
-from k8s_installer.cli.looking import Asked, observed
+from k8s_installer.cli.looking import Asked, Resolve, observed
 from k8s_installer.cli.planning import print_plan
 from k8s_installer.cli.preflighting import before_install
 from k8s_installer.cli.stopping import stop_on_ctrl_c
 from k8s_installer.cli.verifying import prove
+from k8s_installer.desired.model import Desired
 from k8s_installer.desired.select import chosen, of_components, on_members
 from k8s_installer.errors import HostsError, InstallerError
 from k8s_installer.fleet import Connections, connecting
-from k8s_installer.intent import Intent, desire, real_keys, state_folder
-from k8s_installer.inventory import Cluster, Host, Role
+from k8s_installer.intent import Intent, desire, keep, real_keys, state_folder
+from k8s_installer.inventory import Allocations, Cluster, Host, Role
 from k8s_installer.members import require_members
 from k8s_installer.owner import this_process
 from k8s_installer.plan import Action, Plan, make_plan, waits
@@ -64,26 +65,42 @@ def apply(options: Options, change: Callable[[Intent], Intent] = lambda intent: 
     cluster, profile = checked(options.asked.inventory, options.asked.bundle)
     hosts = _hosts(cluster, options)
     with connecting(hosts) as connections:
-        intent = change(desire(cluster, profile, options.asked.templates, real_keys))
-        part = _part(intent, hosts, options)
+
+        def resolve(kept: Allocations | None) -> Intent:
+            return change(desire(cluster, profile, options.asked.templates, real_keys, kept))
+
+        def again(kept: Allocations | None) -> Intent:
+            return _part(resolve(kept), hosts, options)
+
+        whole = resolve(None)
+        _say_left_out_by(options, whole)
+        part = _part(whole, hosts, options)
         with open_trace(state_folder(cluster) / "journal") as trace:
             try:
                 # locked before anything is looked at: nobody else's run can come between the plan and its changes
                 with _locked(part, options, trace) as lost:
-                    return _apply(part, connections, options, trace, lost)
+                    return _apply(part, again, connections, options, trace, lost)
             except InstallerError as error:
                 error.hint = "\n".join(filter(None, (error.hint, f"the whole trace: {trace.path}")))
                 raise
 
 
-def _apply(intent: Intent, connections: Connections, options: Options, trace: Trace, lost: threading.Event) -> Exit:
-    seen = observed(intent, connections, lambda way: traced(way, trace))
+def _apply(
+    part: Intent,
+    resolve: Resolve,
+    connections: Connections,
+    options: Options,
+    trace: Trace,
+    lost: threading.Event,
+) -> Exit:
+    intent, seen = observed(part, resolve, connections, lambda way: traced(way, trace))
     reached = _reached(intent, seen)
     require_members(reached.desired, seen.seen)
     made = make_plan(reached.desired, seen.seen, options.batch)
     if options.saved_plan is not None:
         _require_same(options.saved_plan, reached, made)
     if not made:
+        keep(reached.cluster, reached.given.allocations)
         return _unchanged(reached, seen, options, trace, lost)
     asking = 0.0
     if options.preflight:
@@ -152,6 +169,7 @@ def _change(
     asked = time.monotonic()
     if not options.yes and options.saved_plan is None and not _agreed():
         return Exit.FAILED
+    keep(intent.cluster, intent.given.allocations)  # before any host has it: a run that dies gives nothing out twice
     began = options.began + time.monotonic() - asked  # a person's time is not the run's
     with _journal(intent, options, made, trace) as book:
         run, undone = _carried_out(made, seen.remotes, book, lost, roll_back=options.roll_back)
@@ -206,20 +224,34 @@ def _hosts(cluster: Cluster, options: Options) -> tuple[Host, ...]:
 
 
 def _part(intent: Intent, hosts: tuple[Host, ...], options: Options) -> Intent:
-    """The part of the cluster that --limit and --only leave, and a word about what they leave out."""
+    """The part of the cluster that --limit and --only leave."""
     desired = intent.desired
     if options.limit:
-        names = chosen("--limit", options.limit, [host.name for host in intent.cluster.hosts])
-        desired = on_members(desired, names)
-        left = [host.name for host in intent.cluster.hosts if host.name not in names]
-        stderr().print(f"--limit leaves out {', '.join(left) or 'nothing'}", markup=False)
+        desired = on_members(desired, chosen("--limit", options.limit, _names(intent.inventory.hosts)))
     if options.only:
-        components = list(dict.fromkeys(wanted.component for wanted in desired.values()))
-        names = chosen("--only", options.only, components)
-        desired = of_components(desired, names)
-        left = [name for name in components if name not in names]
-        stderr().print(f"--only leaves out {', '.join(left) or 'nothing'}", markup=False)
-    return replace(intent, desired=desired, cluster=replace(intent.cluster, hosts=hosts))
+        desired = of_components(desired, chosen("--only", options.only, _components(desired)))
+    names = _names(hosts)
+    there = tuple(host for host in intent.cluster.hosts if host.name in names)
+    return replace(intent, desired=desired, cluster=replace(intent.cluster, hosts=there))
+
+
+def _say_left_out_by(options: Options, whole: Intent) -> None:
+    """What --limit and --only leave out."""
+    for option, words, known in (
+        ("--limit", options.limit, _names(whole.inventory.hosts)),
+        ("--only", options.only, _components(whole.desired)),
+    ):
+        if words:
+            left = [name for name in known if name not in chosen(option, words, known)]
+            stderr().print(f"{option} leaves out {', '.join(left) or 'nothing'}", markup=False)
+
+
+def _names(hosts: Iterable[Host]) -> list[str]:
+    return [host.name for host in hosts]
+
+
+def _components(desired: Desired) -> list[str]:
+    return list(dict.fromkeys(wanted.component for wanted in desired.values()))
 
 
 def _reached(intent: Intent, seen: fleet.Fleet) -> Intent:

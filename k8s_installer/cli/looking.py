@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,8 @@ from pathlib import Path
 from k8s_installer import fleet, intent, memory
 from k8s_installer.cli.checking import checked
 from k8s_installer.cli.console import stderr
-from k8s_installer.intent import Intent
+from k8s_installer.intent import Intent, corrected
+from k8s_installer.inventory import Allocations
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +23,38 @@ class Asked:
     bundle: Path | None = None
 
 
+Resolve = Callable[[Allocations | None], Intent]  # from what was given out before; None: from this machine's record
+
+
 @contextmanager
-def connected(asked: Asked) -> Iterator[tuple[Intent, fleet.Connections]]:
-    """What is asked for, worked out while its hosts are being logged in to: neither waits for the other."""
+def connected(asked: Asked) -> Iterator[tuple[Resolve, fleet.Connections]]:
+    """What works out what is asked for, while its hosts are being logged in to: neither waits for the other."""
     cluster, profile = checked(asked.inventory, asked.bundle)
     with fleet.connecting(cluster.hosts) as connections:
-        yield intent.desire(cluster, profile, asked.templates, intent.real_keys), connections
+        yield lambda kept: intent.desire(cluster, profile, asked.templates, intent.real_keys, kept), connections
 
 
-def observed(wanted: Intent, connections: fleet.Connections, through: fleet.Through = lambda way: way) -> fleet.Fleet:
-    """The fleet that an intent is about, seen; the screen says who has answered."""
+def observed(
+    wanted: Intent, again: Resolve, connections: fleet.Connections, through: fleet.Through = lambda way: way
+) -> tuple[Intent, fleet.Fleet]:
+    """The fleet that an intent is about, seen; the screen says who has answered.
+
+    Where hosts have been given something else than is known here, as in a new clone of the inventory's folder, what
+    is wanted is worked out again from that, and they are asked a second time.
+    """
+    seen = _seen(wanted, connections, through)
+    kept = corrected(wanted, seen.seen)
+    if kept is None:
+        return wanted, seen
+    wanted = again(kept)
+    return wanted, _seen(wanted, connections, through)
+
+
+def _seen(wanted: Intent, connections: fleet.Connections, through: fleet.Through) -> fleet.Fleet:
     path = intent.state_folder(wanted.cluster) / "seen.json"
+    asked = {**wanted.desired, **wanted.evidence}  # the evidence as the inventory has it, whatever is wanted of it
     with looking(len(connections.dialled)) as tick:
-        seen = fleet.observe(connections, wanted.desired, tick, through, memory.load(path))
+        seen = fleet.observe(connections, asked, tick, through, memory.load(path))
     memory.save(path, seen.memories)
     return seen
 

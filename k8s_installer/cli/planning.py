@@ -17,8 +17,8 @@ from k8s_installer.rolling import Batch
 
 def plan(asked: Asked, output: Output | Path, batch: Batch, *, full: bool) -> Exit:
     """Observe every host and show the plan, or save it."""
-    with connected(asked) as (wanted, connections):
-        seen = observed(wanted, connections)
+    with connected(asked) as (resolve, connections):
+        wanted, seen = observed(resolve(None), resolve, connections)
         seen.require_all()
         require_members(wanted.desired, seen.seen)
         made = make_plan(wanted.desired, seen.seen, batch)

@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from k8s_installer import fleet, status
 from k8s_installer.cli.console import Exit, Output, print_json, stdout
 from k8s_installer.cli.looking import Asked, connected, looking
 from k8s_installer.desired.model import Wanted, by_host
-from k8s_installer.errors import CommandFailed
+from k8s_installer.errors import CommandFailed, HostError
+from k8s_installer.intent import Intent, corrected
 from k8s_installer.report import status as report
+from k8s_installer.resources import Ref, Seen
 from k8s_installer.transport import Transport
 
 
 def show(asked: Asked, output: Output) -> Exit:
     """Ask every host, and show what differs; a host that cannot be reached differs."""
-    with connected(asked) as (wanted, connections), looking(len(connections.dialled)) as tick:
-        of_host = by_host(wanted.desired)
-        dialled = connections.dialled
-        statuses = fleet.asked(dialled, lambda name: _status(dialled[name].result(), of_host[name]), tick)
+    with connected(asked) as (resolve, connections):
+        wanted = resolve(None)
+        statuses = _statuses(wanted, connections)
+        kept = corrected(wanted, _seen(statuses))
+        if kept is not None:
+            wanted = resolve(kept)
+            statuses = _statuses(wanted, connections)
     found = status.assess(wanted.desired, statuses)
     if output is Output.JSON:
         print_json(report.data(found))
     else:
         stdout().print(report.table(found, asked.inventory))
     return Exit.PENDING if found.differs else Exit.DONE
+
+
+def _statuses(wanted: Intent, connections: fleet.Connections) -> dict[str, status.HostStatus | HostError]:
+    of_host, dialled = by_host(wanted.desired), connections.dialled
+    with looking(len(dialled)) as tick:
+        return fleet.asked(dialled, lambda name: _status(dialled[name].result(), of_host[name]), tick)
+
+
+def _seen(statuses: Mapping[str, status.HostStatus | HostError]) -> dict[Ref, Seen]:
+    answered = (answer for answer in statuses.values() if not isinstance(answer, HostError))
+    return {ref: seen for answer in answered for ref, seen in answer.seen.items()}
 
 
 def _status(transport: Transport, wanted: Sequence[Wanted]) -> status.HostStatus:

@@ -12,7 +12,6 @@ from k8s_installer.cli.console import Exit, Output, print_json, stderr
 from k8s_installer.cli.looking import Asked, connected, observed
 from k8s_installer.fleet import Fleet, unhealthy
 from k8s_installer.intent import Intent
-from k8s_installer.inventory import Role
 from k8s_installer.resources import Gate, Kind
 from k8s_installer.verify import Api, ApiAccess, CheckResult, Status, components, workload
 
@@ -40,8 +39,8 @@ class Proof:
 
 def verify(asked: Asked, output: Output) -> Exit:
     """Prove the cluster as it is."""
-    with connected(asked) as (wanted, connections):
-        seen = observed(wanted, connections)
+    with connected(asked) as (resolve, connections):
+        wanted, seen = observed(resolve(None), resolve, connections)
         seen.require_all()
         proof = prove(wanted, seen)
     if output is Output.JSON:
@@ -55,7 +54,7 @@ def prove(intent: Intent, fleet: Fleet) -> Proof:
     results = list(_gates(intent, fleet))
     _show(results)
     if all(result.status is Status.PASSED for result in results):
-        master = intent.cluster.having(Role.MASTER)[0].name
+        master = intent.cluster.first_master.name
         api = Api(fleet.transports[master], _access(intent, master))
         nodes = components(api, intent.cluster)
         _show(nodes)

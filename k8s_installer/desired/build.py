@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from k8s_installer.desired.addons import addons, before_nodes
 from k8s_installer.desired.check import check
@@ -13,7 +13,8 @@ from k8s_installer.desired.host import host_itself
 from k8s_installer.desired.layout import Layout, Named, Shape, shape, user
 from k8s_installer.desired.model import Desired, Turn, Wanted
 from k8s_installer.errors import InventoryError
-from k8s_installer.inventory import Cluster, Host, Role
+from k8s_installer.inventory import Allocations, Cluster, Host, Role, settle
+from k8s_installer.inventory.allocations import NONE
 from k8s_installer.pki import Pki
 from k8s_installer.profiles import Component, GateSpec, Profile
 from k8s_installer.render import Renderer
@@ -21,27 +22,48 @@ from k8s_installer.resources import Data, Gate, Gone, Kind, Large, Package, Ref,
 
 
 def desire(
-    cluster: Cluster, profile: Profile, pki: Pki, renderer: Renderer, programs: Mapping[str, Large] = PLACEHOLDERS
+    cluster: Cluster,
+    profile: Profile,
+    pki: Pki,
+    renderer: Renderer,
+    programs: Mapping[str, Large] = PLACEHOLDERS,
+    kept: Allocations = NONE,
 ) -> Desired:
-    """What the inventory asks for, by name; `programs` are the server programs, where they come from a tarball.
+    """What the inventory asks for, by name.
 
     Packages and files wait for nothing on other hosts; units do, as the profile's `after` says.
 
+    Args:
+        cluster: the inventory.
+        profile: that of its version.
+        pki: the cluster's keys and certificates.
+        renderer: makes files of templates.
+        programs: the server programs, where they come from a tarball.
+        kept: what was given out before, and stays with whoever has it.
+
     Raises:
-        InventoryError: the inventory asks for what this version does not have; every finding at once.
+        InventoryError: the inventory asks for what this version does not have, or what cannot be given out; every
+            finding at once.
         TemplateError: a template cannot be rendered.
     """
-    findings = check(cluster, profile)
+    settled = settle(cluster, kept)
+    findings = sorted([*check(cluster, profile), *settled.findings])
     if findings:
         raise InventoryError(findings)
+    cluster = settled.cluster
     fitting = profile.fitting(cluster)
-    source = Source.of(cluster, fitting, pki, renderer, programs)
+    source = Source.of(settled, fitting, pki, renderer, programs)
     fleet = Fleet.of(source, profile.components)
     result: dict[Ref, Wanted] = {}
     for host in cluster.hosts:
         # Components of one host may name the same package: the first one's reason stands.
         for wanted in _host(source, fleet, host):
             result.setdefault(wanted.ref, wanted)
+    for name, words in settled.moved.items():
+        for component in fitting.components.values():
+            if component.flags.routes:  # it hands the subnet out
+                unit = Ref(name, Kind.UNIT, component.unit)
+                result[unit] = replace(result[unit], note=words)
     healthy = [ref for ref in result if ref.kind is Kind.GATE]
     master = fleet.first_master
     ready = [
@@ -75,7 +97,7 @@ class Fleet:
     def of(cls, source: Source, known: Mapping[str, Component]) -> Fleet:
         """The fleet of a cluster under what fits it of a profile, whose components are `known`."""
         cluster, profile = source.cluster, source.profile
-        components, first_master = profile.components, cluster.having(Role.MASTER)[0]
+        components, first_master = profile.components, cluster.first_master
         hosts = {
             name: [host for host in cluster.hosts if component.roles & host.roles]
             for name, component in components.items()

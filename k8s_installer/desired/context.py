@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Address
 
 from k8s_installer.inventory import Cluster, Host, Role
 from k8s_installer.profiles import Profile, images
@@ -16,11 +17,20 @@ def of_cluster(cluster: Cluster, profile: Profile) -> dict[str, object]:
     """What is the same for all hosts: all that a shared file knows."""
     return {
         "cluster": cluster,
-        "etcd_members": cluster.having(Role.ETCD),
-        "masters": cluster.having(Role.MASTER),
-        "nodes": cluster.having(Role.NODE),
+        "etcd_members": by_address(cluster.having(Role.ETCD)),
+        "masters": by_address(cluster.having(Role.MASTER)),
+        "nodes": _by_subnet(cluster.having(Role.NODE)),
         "pause_image": images.pause(cluster, profile),
     }
+
+
+def by_address(hosts: Iterable[Host]) -> tuple[Host, ...]:
+    """Hosts in an order of their own: programs do not care, and an inventory that is reordered changes no file."""
+    return tuple(sorted(hosts, key=lambda host: int(IPv4Address(host.address))))
+
+
+def _by_subnet(hosts: Iterable[Host]) -> tuple[Host, ...]:
+    return tuple(sorted(by_address(hosts), key=lambda host: int(host.pod_subnet[0]) if host.pod_subnet else 0))
 
 
 def of_host(host: Host, first_master: Host, profile: Profile) -> dict[str, object]:

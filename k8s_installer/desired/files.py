@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from k8s_installer.desired.context import OF_HOST, Context, header, of_cluster
+from k8s_installer.desired.context import OF_HOST, Context, by_address, header, of_cluster
 from k8s_installer.desired.flags import Render, config, effective, variables
 from k8s_installer.inventory import Cluster, Host, Tuning
+from k8s_installer.inventory.allocations import Settled
 from k8s_installer.pki import Pki
 from k8s_installer.profiles import FileSpec, Profile
 from k8s_installer.profiles.schema import FlagValue
@@ -16,6 +17,7 @@ from k8s_installer.render import Renderer
 from k8s_installer.resources import File, Large
 
 _UNTUNED = Tuning({}, {})
+_RECORD = "# Written by k8s-installer: what was given out in this cluster. Hosts keep it, see docs/networks.md.\n"
 
 
 class _Placeholders(dict[str, Large]):
@@ -33,7 +35,8 @@ class Source:
     """All that files are made from.
 
     What is the same on every host is made once: `shared` remembers such files, by path, and `texts` the texts of
-    a profile's templates. `names` are the hosts' names and addresses, as /etc/hosts is to have them.
+    a profile's templates. `names` are the hosts' names and addresses, as /etc/hosts is to have them, and `record` is
+    what was given out, as masters keep it.
     """
 
     cluster: Cluster
@@ -43,15 +46,17 @@ class Source:
     programs: Mapping[str, Large]
     context: Context
     names: str
+    record: File
     shared: dict[str, File] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, cluster: Cluster, profile: Profile, pki: Pki, renderer: Renderer, programs: Mapping[str, Large]
+        cls, settled: Settled, profile: Profile, pki: Pki, renderer: Renderer, programs: Mapping[str, Large]
     ) -> Source:
         """A source with nothing rendered yet."""
-        return cls(cluster, profile, pki, renderer, programs, of_cluster(cluster, profile), _names(cluster))
+        cluster, record = settled.cluster, File((_RECORD + settled.allocations.text()).encode())
+        return cls(cluster, profile, pki, renderer, programs, of_cluster(cluster, profile), _names(cluster), record)
 
     def text(self, template: str, context: Context, host: str, *, where: str) -> str:
         """The text of a template that stands in the profile, rendered once where it names nothing of a host's own."""
@@ -64,7 +69,9 @@ class Source:
 
 
 def _names(cluster: Cluster) -> str:
-    return ",".join(f"{host.address}={host.name}" for host in cluster.hosts)  # a value of the setting hosts-file
+    return ",".join(
+        f"{host.address}={host.name}" for host in by_address(cluster.hosts)
+    )  # a value of the setting hosts-file
 
 
 def files(source: Source, name: str, specs: Mapping[str, FileSpec], host: Host, context: Context) -> dict[str, File]:

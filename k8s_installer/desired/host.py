@@ -12,6 +12,7 @@ from k8s_installer.inventory import Host, Role
 from k8s_installer.resources import File, Kind, Package, Ref, Setting, Unit
 
 COMPONENT = "host"
+RECORD = "/var/lib/k8s-installer/allocations"
 REPOS = "/etc/yum.repos.d/CentOS-Base.repo"
 TEMPLATE = "yum/CentOS-Base.repo.j2"
 
@@ -51,7 +52,14 @@ def host_itself(source: Source, host: Host, ports: Iterable[str], others: Iterab
         Wanted(Ref(host.name, Kind.SETTING, name), Setting(value), COMPONENT, (), because, turn)
         for name, value, because in _settings(source, host, ports, others)
     ]
-    return Itself((*repos, *settings, *_clock(host, refs, turn)), refs)
+    return Itself((*repos, *settings, *_record(source, host, turn), *_clock(host, refs, turn)), refs)
+
+
+def _record(source: Source, host: Host, turn: Turn) -> Iterator[Wanted]:
+    """On the host before anything starts with what was given out."""
+    if Role.MASTER in host.roles:
+        because = "What was given out stays with whoever has it: everyone who works on the cluster reads it here."
+        yield Wanted(Ref(host.name, Kind.FILE, RECORD), source.record, COMPONENT, (), because, turn)
 
 
 def _repos(source: Source, host: Host, turn: Turn) -> Wanted:

@@ -25,7 +25,7 @@ class Wanted:
     """One resource, the component it belongs to (the phase in which it is shown), and what it comes after.
 
     `because` says in one sentence why the resource exists; it is for people, and no code branches on it.
-    `turn` says with which others it may not be down at the same time.
+    `turn` says with which others it may not be down at the same time. `note` is what a change of it must tell people.
     """
 
     ref: Ref
@@ -34,6 +34,7 @@ class Wanted:
     after: tuple[Ref, ...]
     because: str
     turn: Turn = NO_TURN
+    note: str = ""
 
 
 Desired = Mapping[Ref, Wanted]

@@ -1,5 +1,7 @@
 """The inventory: one YAML file in, one frozen `Cluster` out, or every finding at once with file and line."""
 
+from k8s_installer.inventory.allocations import Allocations, settle
+from k8s_installer.inventory.allocations import read as read_allocations
 from k8s_installer.inventory.cluster import (
     Addon,
     Cluster,
@@ -18,6 +20,7 @@ from k8s_installer.inventory.load import load, parse
 
 __all__ = [
     "Addon",
+    "Allocations",
     "Cluster",
     "Flannel",
     "Host",
@@ -31,4 +34,6 @@ __all__ = [
     "Tuning",
     "load",
     "parse",
+    "read_allocations",
+    "settle",
 ]

@@ -119,8 +119,8 @@ class Flannel:
 class Host:
     """One host, with the cluster's SSH options, settings and tuning merged in.
 
-    `pod_subnet` is the part of the pod network that this node's docker hands out; None where the host is no
-    node or the network is not `routes`.
+    `pod_subnet` is the part of the pod network that this node's docker hands out: of an inventory as read only where
+    it names one, of a settled one for every node. None where the host is no node or the network is not `routes`.
     """
 
     name: str
@@ -170,6 +170,7 @@ class Cluster:
     empty where each command names it, None where there is none.
     `programs` says where Kubernetes' own programs come from, packages or a tarball; None leaves it to the profile.
     `flannel` is there where the network is flannel's.
+    `leader` names the first master once that is settled (`allocations.settle`).
     `outside_name` is a name outside the cluster that pods must be able to resolve; empty where nobody named one.
     """
 
@@ -192,6 +193,13 @@ class Cluster:
     dns: str = "none"
     outside_name: str = ""
     addons: tuple[Addon, ...] = ()
+    leader: str = ""
+
+    @property
+    def first_master(self) -> Host:
+        """The master that nodes use and addons are applied on; it stays the same when masters are reordered."""
+        masters = self.having(Role.MASTER)
+        return next((host for host in masters if host.name == self.leader), masters[0])
 
     @property
     def dns_address(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from ipaddress import IPv4Network
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args
@@ -89,7 +88,6 @@ def parse(text: str, path: Path) -> Cluster:
 
 
 def _cluster(model: InventoryModel, folder: Path, origin: Origin, manifests: tuple[Addon, ...]) -> Cluster:
-    subnets = topology.pod_subnets(model)
     base: dict[str, Tuning] = {name: _tuning(component) for name, component in model.components.items()}
     base = _with_docker(base, model.host_settings)
     return Cluster(
@@ -103,7 +101,7 @@ def _cluster(model: InventoryModel, folder: Path, origin: Origin, manifests: tup
         programs=model.cluster.programs,
         tarball=_tarball(model.cluster.tarball, folder),
         images=_images(model.images),
-        hosts=tuple(_host(name, host, model, base, subnets.get(name), folder) for name, host in model.hosts.items()),
+        hosts=tuple(_host(name, host, model, base, folder) for name, host in model.hosts.items()),
         folder=folder,
         origin=origin,
         repos=model.repos if isinstance(model.repos, str) else "",
@@ -120,7 +118,6 @@ def _host(
     host: HostModel,
     model: InventoryModel,
     base: Mapping[str, Tuning],
-    subnet: IPv4Network | None,
     folder: Path,
 ) -> Host:
     tuning = dict(base)
@@ -136,7 +133,7 @@ def _host(
         roles=frozenset(host.roles),
         ssh=_ssh([DEFAULT_SSH, model.ssh, host.ssh], folder),
         tuning=final if host.components or final is not tuning else base,
-        pod_subnet=subnet,
+        pod_subnet=host.pod_subnet if model.cluster.network == "routes" else None,
         settings=_settings([model.host_settings, host.host_settings]),
     )
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from ipaddress import IPv4Network
 
 from k8s_installer.errors import Finding
+from k8s_installer.inventory.allocations import NODE_PREFIX, overlapping
 from k8s_installer.inventory.cluster import Origin, Role
 from k8s_installer.inventory.schema import HostModel, InventoryModel
 
@@ -13,7 +14,6 @@ SMALLEST = 28  # of a network: the first addresses of each have uses of their ow
 LARGEST_SERVICES = 12  # the apiserver refuses a wider service_cidr
 NODE_NAME = 52  # a node's certificate is for system:node:NAME, and X.509 has room for 64 characters
 FLANNEL_PREFIX = 22  # flannel wants room for four subnets
-NODE_PREFIX = 24  # each node's docker hands out a /24: 254 pods, above the kubelet's default limit of 110
 
 
 def findings(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
@@ -24,34 +24,6 @@ def findings(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
     if model.cluster.network == "routes":
         yield from _subnets(model, origin)
     yield from _flannel(model, origin)
-
-
-def pod_subnets(model: InventoryModel) -> dict[str, IPv4Network]:
-    """The pod subnet of each node: its own `pod_subnet`, or the next /24 of `pod_cidr` that nobody claims.
-
-    Nodes are served in the inventory's order; one for which nothing is left has no entry.
-    """
-    if model.cluster.network != "routes":
-        return {}
-    claimed = {name: host.pod_subnet for name, host in _nodes(model) if host.pod_subnet is not None}
-    free = _free(model.cluster.pod_cidr, frozenset(claimed.values()))
-    result: dict[str, IPv4Network] = {}
-    for name, _ in _nodes(model):
-        subnet = claimed[name] if name in claimed else next(free, None)
-        if subnet is not None:
-            result[name] = subnet
-    return result
-
-
-def _free(pod_cidr: IPv4Network, claimed: frozenset[IPv4Network]) -> Iterator[IPv4Network]:
-    """The /24s of the pod network that no node claims, in order; a smaller network is its own only one."""
-    length = max(NODE_PREFIX, pod_cidr.prefixlen)
-    taken = {subnet.supernet(new_prefix=length) if subnet.prefixlen > length else subnet for subnet in claimed}
-    # A claim may be wider than a candidate. There are a few lengths, however many claims: no need to compare with each.
-    lengths = {subnet.prefixlen for subnet in taken}
-    for subnet in pod_cidr.subnets(new_prefix=length):
-        if not any(subnet.supernet(new_prefix=wider) in taken for wider in lengths):
-            yield subnet
 
 
 def _nodes(model: InventoryModel) -> list[tuple[str, HostModel]]:
@@ -112,25 +84,18 @@ def _too_small(path: tuple[str, ...], name: str, network: IPv4Network, origin: O
 
 def _subnets(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
     pods = model.cluster.pod_cidr
-    given = pod_subnets(model)
     for name, host in model.hosts.items():
         subnet = host.pod_subnet
         path = ("hosts", name, "pod_subnet")
         if Role.NODE not in host.roles:
             if subnet is not None:
                 yield origin.finding(path, f"host {name} has a pod_subnet but is no node")
-        elif name not in given:
-            yield origin.finding(
-                ("hosts", name),
-                f"node {name} has no network: pod_cidr {pods} has no /{NODE_PREFIX} left for it",
-                "widen pod_cidr or give the node a pod_subnet",
-            )
         elif subnet is not None:
             yield from _too_small(path, f"host {name}: pod_subnet {subnet}", subnet, origin)
             if not subnet.subnet_of(pods):
                 yield origin.finding(path, f"host {name}: pod_subnet {subnet} is not inside pod_cidr {pods}")
     claimed = {name: host.pod_subnet for name, host in _nodes(model) if host.pod_subnet is not None}
-    for name, owner in _overlapping(claimed):
+    for name, owner in overlapping(claimed):
         path = ("hosts", name, "pod_subnet")
         yield origin.finding(path, f"host {name}: pod_subnet {claimed[name]} overlaps that of {owner}")
 
@@ -156,20 +121,3 @@ def _flannel(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
         if host.pod_subnet is not None:
             message = f"host {name}: flannel chooses the subnets itself"
             yield origin.finding(("hosts", name, "pod_subnet"), message, "leave pod_subnet out")
-
-
-def _overlapping(subnets: Mapping[str, IPv4Network]) -> Iterator[tuple[str, str]]:
-    """Each host whose subnet lies inside another's, with that one's; the later of the two in the inventory first.
-
-    Of two networks that overlap one lies inside the other, so in the order of their addresses the innermost that
-    are still open are all that a network needs to be compared with.
-    """
-    position = {name: number for number, name in enumerate(subnets)}
-    around: list[str] = []
-    for name in sorted(subnets, key=lambda name: (int(subnets[name].network_address), subnets[name].prefixlen)):
-        while around and not subnets[name].subnet_of(subnets[around[-1]]):
-            around.pop()
-        if around:
-            first, second = sorted((name, around[-1]), key=position.__getitem__)
-            yield second, first
-        around.append(name)

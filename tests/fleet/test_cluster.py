@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.fleet.conftest import Cluster
 
@@ -51,6 +55,20 @@ def test_a_second_run_changes_nothing_and_no_process_is_new(cluster: Cluster) ->
     assert (done.returncode, done.stdout) == (0, "No changes: every host is what the inventory says.\n"), done.stderr
     assert cluster.processes() == before
     assert cluster.run("plan").returncode == 0
+
+
+def test_a_new_clone_with_its_hosts_in_another_order_is_the_same_cluster(cluster: Cluster, tmp_path: Path) -> None:
+    data = yaml.safe_load(cluster.text)
+    name = data["cluster"]["name"]
+    shutil.copytree(cluster.folder / ".k8s-installer" / name / "pki", tmp_path / ".k8s-installer" / name / "pki")
+    data["hosts"] = dict(reversed(data["hosts"].items()))
+    clone = replace(cluster, folder=tmp_path, text=yaml.safe_dump(data, sort_keys=False))
+    assert (done := clone.run("status", text=clone.text)).returncode == 0, done.stdout
+    assert (done := clone.run("plan", text=clone.text)).returncode == 0, done.stdout
+    assert not list(tmp_path.rglob("allocations"))
+    del data["hosts"]["n1"]
+    planned = changes(clone.run("plan", "-o", "json", text=yaml.safe_dump(data, sort_keys=False)))
+    assert {change["name"] for change in planned} == {"/etc/kubernetes/network/routes", "kubernetes-network"}
 
 
 def test_services_started_in_the_order_that_works(cluster: Cluster) -> None:

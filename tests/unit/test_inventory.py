@@ -9,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s_installer.errors import InventoryError
-from k8s_installer.inventory import Cluster, Flannel, HostSettings, Proxy, Role, Tarball, Tuning, load, parse, topology
+from k8s_installer.inventory import (
+    Cluster,
+    Flannel,
+    HostSettings,
+    Proxy,
+    Role,
+    Tarball,
+    Tuning,
+    allocations,
+    load,
+    parse,
+)
 from tests.unit.clusters import SUM, cluster
 
 GOOD = """\
@@ -61,15 +72,10 @@ def test_the_deadline_of_a_components_gates_can_be_changed_for_all_and_for_one()
     assert cluster.hosts[1].tuning["kubelet"].deadline is None
 
 
-def test_nodes_get_the_pod_subnets_in_order_and_keep_what_they_claim() -> None:
-    cluster = read(GOOD.replace("n2: {", "n2: {pod_subnet: 10.244.0.0/24, "))
-    assert [str(host.pod_subnet) for host in cluster.hosts] == ["None", "10.244.1.0/24", "10.244.0.0/24"]
-    assert {host.pod_subnet for host in read(GOOD.replace("routes", "none")).hosts} == {None}
-
-
-def test_a_wide_claim_takes_its_whole_range() -> None:
-    cluster = read(GOOD.replace("n2: {", "n2: {pod_subnet: 10.244.0.0/23, "))
-    assert str(cluster.hosts[1].pod_subnet) == "10.244.2.0/24"
+def test_a_host_has_the_pod_subnet_that_the_inventory_names_and_no_other() -> None:
+    text = GOOD.replace("n2: {", "n2: {pod_subnet: 10.244.0.0/24, ")
+    assert [str(host.pod_subnet) for host in read(text).hosts] == ["None", "None", "10.244.0.0/24"]
+    assert {host.pod_subnet for host in read(text.replace("routes", "none")).hosts} == {None}
 
 
 @pytest.mark.parametrize(
@@ -91,7 +97,6 @@ def test_a_wide_claim_takes_its_whole_range() -> None:
         ("network: routes", "pod_cidr: 10.254.0.0/20", "cluster.yaml:4: pod_cidr 10.254.0.0/20 and service_cidr 10.254.0.0/16 overlap"),
         ("network: routes", "service_cidr: 10.244.0.0/16", "cluster.yaml:4: pod_cidr 10.244.0.0/16 and service_cidr 10.244.0.0/16 overlap"),
         ("network: routes", "service_cidr: 10.77.0.0/28", "cluster.yaml:6: host m1: 10.77.0.11 lies inside service_cidr 10.77.0.0/28, which is for the cluster"),
-        ("network: routes", "pod_cidr: 10.244.7.0/24", "cluster.yaml:8: node n2 has no network: pod_cidr 10.244.7.0/24 has no /24 left for it (widen pod_cidr or give the node a pod_subnet)"),
         ("n2: {", "n2: {pod_subnet: 10.1.0.0/24, ", "cluster.yaml:8: host n2: pod_subnet 10.1.0.0/24 is not inside pod_cidr 10.244.0.0/16"),
         ("network: routes", "service_cidr: 10.9.0.0/32", "cluster.yaml:4: service_cidr 10.9.0.0/32 is too small: give it at least a /28"),
         ("network: routes", "service_cidr: 10.9.0.0/29", "cluster.yaml:4: service_cidr 10.9.0.0/29 is too small: give it at least a /28"),
@@ -177,7 +182,7 @@ def networks(draw: st.DrawFn) -> IPv4Network:
 
 @given(st.lists(networks(), max_size=8))
 def test_a_subnet_is_told_to_overlap_if_it_does_and_only_then(subnets: list[IPv4Network]) -> None:
-    told = list(topology._overlapping({str(number): subnet for number, subnet in enumerate(subnets)}))
+    told = list(allocations.overlapping({str(number): subnet for number, subnet in enumerate(subnets)}))
     pairs = list(combinations(range(len(subnets)), 2))
     overlapping = {pair for pair in pairs if subnets[pair[0]].overlaps(subnets[pair[1]])}
     assert {(int(first), int(second)) for second, first in told} <= overlapping
@@ -188,7 +193,7 @@ def test_a_subnet_is_told_to_overlap_if_it_does_and_only_then(subnets: list[IPv4
 def test_free_networks_are_those_that_nobody_claims(claimed: set[IPv4Network]) -> None:
     pods = IPv4Network("10.244.0.0/16")
     free = [subnet for subnet in pods.subnets(new_prefix=24) if not any(subnet.overlaps(other) for other in claimed)]
-    assert list(topology._free(pods, frozenset(claimed))) == free
+    assert list(allocations.free(pods, frozenset(claimed))) == free
 
 
 def test_every_finding_is_told_at_once_in_the_order_of_the_file() -> None:

@@ -1,0 +1,124 @@
+"""What hosts say about what was given out in their cluster. Pure.
+
+The record on the masters is the same for everybody who works on the cluster; the one beside the inventory saves a look
+and lets `render` work without SSH. Clusters from before the record have the list of routes, and each node has the
+flags that its docker is started with.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Interface, IPv4Network
+
+from k8s_installer.desired.host import RECORD
+from k8s_installer.desired.model import Desired, Wanted
+from k8s_installer.errors import InstallerError
+from k8s_installer.inventory import Allocations, Cluster, Role
+from k8s_installer.inventory.allocations import read
+from k8s_installer.resources import File, Kind, Missing, Ref, Seen, SeenFile
+
+ROUTES = "/etc/kubernetes/network/routes"  # lines of `SUBNET ADDRESS NAME`, of the profiles' routes.j2
+DOCKER = "/etc/sysconfig/docker-network"
+_BIP = re.compile(r"--bip[= ]([\d./]+)")
+
+
+def evidence(cluster: Cluster, desired: Desired) -> Desired:
+    """The files that say what was given out: to be looked at even where a plan is about other things."""
+    names = [Ref(host.name, Kind.FILE, path) for host in cluster.having(Role.MASTER) for path in (RECORD, ROUTES)]
+    names += [Ref(host.name, Kind.FILE, DOCKER) for host in cluster.having(Role.NODE)]
+    return {ref: desired[ref] for ref in names if ref in desired}
+
+
+def found(cluster: Cluster, evidence: Desired, seen: Mapping[Ref, Seen], known: Allocations) -> Allocations:
+    """What was given out as the hosts have it, over what is `known` here; hosts that were not asked say nothing.
+
+    Raises:
+        InstallerError: hosts disagree about a node's subnet and the inventory does not decide it.
+    """
+    masters = [host.name for host in cluster.having(Role.MASTER)]
+    answers = {ref: _text(wanted, seen.get(ref, Missing.UNKNOWN)) for ref, wanted in evidence.items()}
+    texts = {ref: text for ref, text in answers.items() if text is not None}
+    records = {name: _read(texts.get(Ref(name, Kind.FILE, RECORD), "")) for name in masters}
+    lists = {
+        name: records[name].subnets or dict(_routes(texts.get(Ref(name, Kind.FILE, ROUTES), ""))) for name in masters
+    }
+    own = ((ref.host, _bridge(cluster, text)) for ref, text in texts.items() if ref.name == DOCKER)
+    bridges = {name: subnet for name, subnet in own if subnet is not None}
+    subnets = _agreed(cluster, lists, bridges)
+    taken = {*subnets.values()}
+    fresh = {name: subnet for name, subnet in bridges.items() if name not in subnets and subnet not in taken}
+    local = {name: subnet for name, subnet in known.subnets.items() if name not in subnets and subnet not in taken}
+    leaders = dict.fromkeys(one.first_master for one in records.values() if one.first_master in masters)
+    first = known.first_master if known.first_master in leaders or not leaders else next(iter(leaders))
+    return Allocations(first, {**local, **fresh, **subnets})
+
+
+def _text(wanted: Wanted, seen: Seen) -> str | None:
+    """What a file of a host says; None where it has none or was not asked.
+
+    Raises:
+        InstallerError: the record is there and could not be read.
+    """
+    if not isinstance(seen, SeenFile) or not isinstance(wanted.resource, File):
+        return None
+    if seen.content is not None:
+        return seen.content.decode(errors="replace")
+    if seen.sha256 == wanted.resource.sha256:
+        return wanted.resource.content.decode()
+    if wanted.ref.name != RECORD:
+        return None
+    host = wanted.ref.host
+    raise InstallerError(
+        f"{host}: {RECORD} could not be read: which host has which pod subnet is not known",
+        hint=f"see what is there: ls -l {RECORD}; a broken record may be removed, the hosts' routes say the same",
+    )
+
+
+def _read(text: str) -> Allocations:
+    try:
+        return read(text)
+    except ValueError:  # somebody edited it; the list of routes says the same
+        return Allocations()
+
+
+def _routes(text: str) -> Iterator[tuple[str, IPv4Network]]:
+    for line in text.splitlines():
+        match line.split():
+            case [subnet, _, name] if not subnet.startswith("#"):
+                try:
+                    yield name, IPv4Network(subnet)
+                except ValueError:
+                    continue
+
+
+def _bridge(cluster: Cluster, text: str) -> IPv4Network | None:
+    """The subnet of a node's docker, where it is one of this cluster's."""
+    given = _BIP.search(text)
+    try:
+        subnet = IPv4Interface(given[1]).network if given else None
+    except ValueError:
+        return None
+    return subnet if subnet is not None and subnet.subnet_of(cluster.pod_cidr) else None
+
+
+def _agreed(
+    cluster: Cluster, lists: Mapping[str, Mapping[str, IPv4Network]], bridges: Mapping[str, IPv4Network]
+) -> dict[str, IPv4Network]:
+    """What the masters' lists say; where they differ, as after a run that was cut off, a node's own docker decides."""
+    said: dict[str, dict[IPv4Network, str]] = {}
+    for master, subnets in lists.items():
+        for name, subnet in subnets.items():
+            said.setdefault(name, {}).setdefault(subnet, master)
+    claimed = {host.name: host.pod_subnet for host in cluster.hosts if host.pod_subnet is not None}
+    agreed: dict[str, IPv4Network] = {}
+    for name, masters in said.items():
+        own = [subnet for subnet in masters if len(masters) == 1 or subnet in (claimed.get(name), bridges.get(name))]
+        if not own:
+            told = ", ".join(f"{subnet} on {master}" for subnet, master in masters.items())
+            raise InstallerError(
+                f"masters disagree about the pod subnet of {name}: {told}",
+                hint=f"say which is right: hosts.{name}.pod_subnet in the inventory",
+            )
+        agreed[name] = own[0]
+    return agreed
