@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 from k8s_installer.desired.addons import addons, before_nodes
 from k8s_installer.desired.check import check
-from k8s_installer.desired.context import Context, of_host
+from k8s_installer.desired.context import Context, by_address, of_host
 from k8s_installer.desired.files import PLACEHOLDERS, Source, files, flags
 from k8s_installer.desired.host import host_itself
 from k8s_installer.desired.layout import Layout, Named, Shape, shape, user
 from k8s_installer.desired.model import Desired, Turn, Wanted
+from k8s_installer.desired.proxies import inside
 from k8s_installer.errors import InventoryError
 from k8s_installer.inventory import Allocations, Cluster, Host, Role, settle
 from k8s_installer.inventory.allocations import NONE
@@ -82,7 +83,8 @@ class Fleet:
 
     `units`, `installed` and `final` are, by component: its units on every host, what must be there before they can
     start (for components that others wait for in this way), and what says that it works on every host. `others` are
-    the units of other networks, which must not run. What needs the early addons comes after `early_addons`.
+    the units of other networks, which must not run. What needs the early addons comes after `early_addons`. `inside`
+    are the places that are reached without a proxy.
     """
 
     layouts: Mapping[Shape, Layout]
@@ -92,6 +94,7 @@ class Fleet:
     installed: Mapping[str, tuple[Ref, ...]]
     final: Mapping[str, tuple[Ref, ...]]
     early_addons: tuple[Ref, ...]
+    inside: tuple[str, ...]
 
     @classmethod
     def of(cls, source: Source, known: Mapping[str, Component]) -> Fleet:
@@ -119,6 +122,7 @@ class Fleet:
                 for name in components
             },
             early_addons=before_nodes(source, first_master),
+            inside=inside(by_address(cluster.hosts), (cluster.pod_cidr, cluster.service_cidr)),
         )
 
     def asks(self, gate: GateSpec, host: Host) -> Host:
@@ -129,7 +133,7 @@ class Fleet:
 def _host(source: Source, fleet: Fleet, host: Host) -> Iterator[Wanted]:
     layout = fleet.layouts[shape(host)]
     named = layout.named(host.name)
-    context = {**source.context, **of_host(host, fleet.first_master, source.profile)}
+    context = {**source.context, **of_host(host, fleet.first_master, source.profile, fleet.inside)}
     ports, others = _ports(source, layout, host, context), fleet.others[host.roles]
     own = host_itself(source, host, ports, others, _first_turn(host))
     yield from own.wanted

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address
 
+from k8s_installer.desired.proxies import bypass
 from k8s_installer.inventory import Cluster, Host, Role
 from k8s_installer.profiles import Profile, images
 
 Context = Mapping[str, object]
 
-OF_HOST = frozenset({"host", "api_host", "pod_gateway", "cgroup_driver"})  # the names that `of_host` adds
+OF_HOST = frozenset({"host", "api_host", "pod_gateway", "cgroup_driver", "no_proxy"})  # the names that `of_host` adds
 
 
 def of_cluster(cluster: Cluster, profile: Profile) -> dict[str, object]:
@@ -33,13 +34,14 @@ def _by_subnet(hosts: Iterable[Host]) -> tuple[Host, ...]:
     return tuple(sorted(by_address(hosts), key=lambda host: int(host.pod_subnet[0]) if host.pod_subnet else 0))
 
 
-def of_host(host: Host, first_master: Host, profile: Profile) -> dict[str, object]:
-    """What one host adds."""
+def of_host(host: Host, first_master: Host, profile: Profile, inside: Iterable[str]) -> dict[str, object]:
+    """What one host adds; `inside` are the places of its cluster that are reached without a proxy."""
     subnet = host.pod_subnet
     return {
         "host": host,
         "api_host": host.address if Role.MASTER in host.roles else first_master.address,
         "pod_gateway": f"{subnet[1]}/{subnet.prefixlen}" if subnet is not None else "",
+        "no_proxy": bypass(host, inside),
         "cgroup_driver": host.settings.cgroup_driver or profile.cgroup_driver,
     }
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from k8s_installer.desired.context import header
 from k8s_installer.desired.files import Source
 from k8s_installer.desired.model import Turn, Wanted
+from k8s_installer.desired.proxies import lies_in
 from k8s_installer.inventory import Host, Role
 from k8s_installer.resources import File, Kind, Package, Ref, Setting, Unit
 
@@ -63,12 +64,15 @@ def _record(source: Source, host: Host, turn: Turn) -> Iterator[Wanted]:
 
 
 def _repos(source: Source, host: Host, turn: Turn) -> Wanted:
-    if REPOS not in source.shared:
+    """The repositories; a mirror that is inside is asked directly, though yum.conf names a proxy."""
+    direct = host.settings.proxy is not None and lies_in(source.cluster.repos, host.settings.proxy)
+    key = f"{REPOS} direct" if direct else REPOS
+    if key not in source.shared:
         whom = f"every host of {source.cluster.name}"
-        names = {**source.context, "header": header(TEMPLATE, whom, source.profile.version)}
-        source.shared[REPOS] = File(source.renderer.file(TEMPLATE, names, host.name))
+        names = {**source.context, "header": header(TEMPLATE, whom, source.profile.version), "direct": direct}
+        source.shared[key] = File(source.renderer.file(TEMPLATE, names, host.name))
     because = "Says where CentOS 7's packages are, since its mirrors are gone."
-    return Wanted(Ref(host.name, Kind.FILE, REPOS), source.shared[REPOS], COMPONENT, (), because, turn)
+    return Wanted(Ref(host.name, Kind.FILE, REPOS), source.shared[key], COMPONENT, (), because, turn)
 
 
 def _settings(

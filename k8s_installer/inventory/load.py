@@ -42,6 +42,7 @@ from k8s_installer.inventory.source import read
 
 # In a writer's words, where pydantic speaks of Python's types.
 _WORDS = {"model_type": "must be a mapping", "dict_type": "must be a mapping", "list_type": "must be a list"}
+_CAN_BE_NONE = frozenset({"gateway", "key", "known_hosts"})
 DEFAULT_SSH = SshModel(user="root", port=22, host_keys="strict", connect_timeout=10)
 
 
@@ -125,7 +126,7 @@ def _host(
         shared = base.get(component, Tuning({}, {}))
         mine = _tuning(own)
         deadline = shared.deadline if mine.deadline is None else mine.deadline
-        tuning[component] = Tuning({**shared.args, **mine.args}, {**shared.config, **mine.config}, deadline)
+        tuning[component] = Tuning({**shared.args, **mine.args}, layered(shared.config, mine.config), deadline)
     final = _with_docker(tuning, host.host_settings)
     return Host(
         name=name,
@@ -183,6 +184,18 @@ def _said_twice(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
                 yield origin.finding((*path, "host_settings", "docker"), message, "keep one of them")
 
 
+def layered(shared: Mapping[str, object], own: Mapping[str, object]) -> dict[str, object]:
+    """Keys of a configuration file for all hosts with those of one host over them, to any depth.
+
+    A null stays: it takes out what the profile has.
+    """
+    result = dict(shared)
+    for key, value in own.items():
+        below = shared.get(key)
+        result[key] = layered(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
 def _tuning(component: ComponentModel) -> Tuning:
     args: dict[str, ArgValue] = {
         flag: tuple(value) if isinstance(value, list) else value for flag, value in component.args.items()
@@ -193,7 +206,9 @@ def _tuning(component: ComponentModel) -> Tuning:
 def _ssh(layers: list[SshModel], folder: Path) -> Ssh:
     said: dict[str, Any] = {}
     for layer in layers:
-        said |= layer.model_dump(exclude_none=True)
+        # null means none where there can be none: a host that is reached without the cluster's gateway, for one
+        dumped = layer.model_dump(exclude_unset=True)
+        said |= {name: value for name, value in dumped.items() if value is not None or name in _CAN_BE_NONE}
     return Ssh(
         user=said["user"],
         port=said["port"],

@@ -11,8 +11,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from k8s_installer.inventory.cluster import Role
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-# What survives systemd's EnvironmentFile and word splitting as one word of a command line.
-_WORD = re.compile(r"""[^\s\x00-\x1f\x7f"'\\$`%]+""")
+# What survives systemd's EnvironmentFile and word splitting as one word of a command line. A % does: systemd expands it
+# in unit files alone.
+_WORD = re.compile(r"""[^\s\x00-\x1f\x7f"'\\$`]+""")
 _FLAG = re.compile(r"[A-Za-z0-9][-_A-Za-z0-9]*")
 _REPOS = re.compile(r"(https?|ftp|file)://[^\s\"'\\$`%]+")
 _URL = re.compile(r"https?://[^\s/]+/\S+")
@@ -74,7 +75,7 @@ def _word(value: object) -> object:
             message = "must be a word, a number, true, false, a list of those, or null to drop the flag"
             raise ValueError(message)  # noqa: TRY004 - pydantic reports ValueErrors
         if isinstance(item, str) and item and not _WORD.fullmatch(item):
-            raise ValueError("cannot stand in an EnvironmentFile: no spaces, quotes, \\, $, % or `")
+            raise ValueError("cannot stand in an EnvironmentFile: no spaces, quotes, \\, $ or `")
     return value
 
 

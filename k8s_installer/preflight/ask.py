@@ -73,6 +73,11 @@ for path in {" ".join(path for path, _ in DISK_MIB)}; do
   df -Pk "$there" | sed -n "2s|^|space $path |p"
   df -Pi "$there" | sed -n "2s|^|inodes $path |p"
 done
+nearest /var/lib/docker
+if [ "$(stat -f -c %T "$there")" = xfs ]; then
+  mount=$(df -P "$there" | awk 'NR == 2 {{ print $6 }}')
+  xfs_info "$mount" 2>/dev/null | sed -n "s|.*ftype=\\([01]\\).*|xfs \\1 $mount|p"
+fi
 for path in {" ".join(LEFTOVERS)}; do
   find $path -mindepth 1 -maxdepth 1 ! -name lost+found 2>/dev/null | sort | head -n 3 | sed "s|^|data $path |"
 done
@@ -185,6 +190,7 @@ def parse(output: str, heard_at: float) -> Answers | None:
         missing_tools=frozenset(told.get("no-tool", ())),
         disks=dict(_disks(told)),
         sync_ms=_sync(told["sync"][0]) if "sync" in told else None,
+        no_ftype=next((mount for ftype, mount in map(_pair, told.get("xfs", ())) if ftype == "0"), ""),
         listeners=tuple(_listeners(told)),
         reached=dict(_reached(told.get("reach", ()))),
         offset=float(first["clock"]) - heard_at,

@@ -226,6 +226,13 @@ def _docker(host: _Host) -> Iterator[Finding]:
         yield host.error("daemon-json", f"{', '.join(twice)}: docker does not start where a flag says so, too")
 
 
+def _xfs(host: _Host) -> Iterator[Finding]:
+    mount, driver = host.answers.no_ftype, host.needs.storage_driver
+    if mount and driver in tables.OVERLAYS and Role.NODE in host.roles:
+        said = f"{mount}, where docker's data are, is an XFS with ftype=0: {driver} cannot delete files on it"
+        yield host.short("xfs-ftype", said, error=True)
+
+
 def _leftovers(host: _Host) -> Iterator[Finding]:
     if not host.missing:
         return
@@ -277,7 +284,7 @@ def _yum_words(words: str) -> tuple[str, str]:
 
 
 _EACH: Sequence[Callable[[_Host], Iterator[Finding]]] = (
-    _system, _programs, _size, _disks, _etcd_disk, _network, _settings, _docker, _leftovers, _yum,
+    _system, _programs, _size, _disks, _etcd_disk, _network, _settings, _docker, _xfs, _leftovers, _yum,
 )  # fmt: skip
 
 

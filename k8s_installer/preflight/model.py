@@ -43,7 +43,8 @@ class Needs:
     """What the inventory wants of one host, as far as the host can be in its way.
 
     `packages` are versions by name (empty: any), `units` the packages that each runs, `ports` who will listen on
-    each, `own_files` the paths that are ours to write, `docker_flags` what docker is started with; `swap_stops` says
+    each, `own_files` the paths that are ours to write, `docker_flags` what docker is started with, `storage_driver`
+    that of docker (empty: its own choice); `swap_stops` says
     that the kubelet would refuse to start, and `asks_yum` that packages come from repositories that the host has to
     reach.
     """
@@ -55,6 +56,7 @@ class Needs:
     links: tuple[Link, ...]
     own_files: frozenset[str]
     docker_flags: frozenset[str]
+    storage_driver: str
     swap_stops: bool
     asks_yum: bool = True
 
@@ -92,8 +94,9 @@ class Answers:
     """What one host answered; what could not be asked there is empty, 0 or None.
 
     `offset` is how many seconds its clock is ahead of ours. `sync_ms` is what one small synchronous write took,
-    infinity where the test did not end in time. `reached` has the words of what went wrong for each address and port,
-    empty where nothing did. `daemon_json` are the keys of docker's file.
+    infinity where the test did not end in time. `no_ftype` is where the file system of docker's data is mounted if it
+    is an XFS whose folders do not say of what type their files are. `reached` has the words of what went wrong for each
+    address and port, empty where nothing did. `daemon_json` are the keys of docker's file.
     `name_server` is "silent" or "none" where names cannot be asked for.
     """
 
@@ -107,6 +110,7 @@ class Answers:
     missing_tools: frozenset[str]
     disks: Mapping[str, Disk]
     sync_ms: float | None
+    no_ftype: str
     listeners: tuple[Listener, ...]
     reached: Mapping[tuple[str, int], str]
     offset: float

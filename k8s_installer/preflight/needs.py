@@ -34,7 +34,8 @@ def _of_host(cluster: Cluster, profile: Profile, host: Host, wanted: list[Wanted
         ports=ports,
         links=tuple(_links(cluster, host)),
         own_files=frozenset(item.ref.name for item in wanted if item.ref.kind is Kind.FILE),
-        docker_flags=frozenset(_docker_flags(wanted)),
+        docker_flags=frozenset(flag for flag, _ in _docker_flags(wanted)),
+        storage_driver=dict(_docker_flags(wanted)).get("storage-driver", ""),
         swap_stops=_swap_stops(profile, host),
         asks_yum=not any(item.resource.repo for item in wanted if isinstance(item.resource, Package)),
     )
@@ -66,10 +67,10 @@ def _port_flags(cluster: Cluster, host: Host, name: str, component: Component) -
             yield int(str(value))
 
 
-def _docker_flags(wanted: list[Wanted]) -> Iterator[str]:
+def _docker_flags(wanted: list[Wanted]) -> Iterator[tuple[str, str]]:
     for item in wanted:
         if isinstance(item.resource, File) and item.ref.name.startswith(_DOCKER_OPTIONS):
-            yield from re.findall(r"--([a-z0-9-]+)", item.resource.content.decode())
+            yield from re.findall(r"--([a-z0-9-]+)[= ]?([^\s\"']*)", item.resource.content.decode())
 
 
 def _links(cluster: Cluster, host: Host) -> Iterator[Link]:

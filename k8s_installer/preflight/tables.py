@@ -53,6 +53,11 @@ CHECKS = {
     "cpu": Check("there are few CPUs", "give the host at least {wanted} CPUs"),
     "disk": Check("there is little free space", "free or add space: du -xsh {path}/* | sort -h | tail"),
     "inodes": Check("there are few free inodes", "remove small files: du -x --inodes {path} | sort -n | tail"),
+    "xfs-ftype": Check(
+        "docker's overlay driver does not work on this XFS",
+        "mkfs.xfs -n ftype=1 on a disk of its own, mounted at /var/lib/docker; or storage_driver: devicemapper in"
+        " host_settings.docker",
+    ),
     "etcd-disk": Check(
         "the disk is slow to confirm a write", "put /var/lib/etcd on an SSD, or on a disk that nothing else writes to"
     ),
@@ -213,6 +218,7 @@ LEFTOVERS = {
 }
 ENGINES = ("docker", "containerd", "crio")  # services that run containers
 FIREWALL = "firewalld"
+OVERLAYS = frozenset({"overlay", "overlay2"})  # storage drivers that need an XFS with ftype=1
 LOGINS = frozenset({"sshd", "ssh"})  # services that nobody is told to stop
 
 YUM_SECONDS = 60  # metadata of all repositories on a slow mirror; what takes longer would stop an install, too

@@ -180,7 +180,9 @@ class SshTransport:
         )
 
     def _refused(self, status: int, stdout: str, stderr: str) -> CommandFailed:
-        if self._shell.startswith("sudo") and "sudo" in stderr:
+        if self._shell.startswith("sudo") and "must have a tty" in stderr:
+            hint = "sudo wants a terminal: `Defaults:USER !requiretty` in /etc/sudoers.d, for the login user"
+        elif self._shell.startswith("sudo") and "sudo" in stderr:
             hint = "the login user needs root without a password: `USER ALL=(ALL) NOPASSWD: ALL` in /etc/sudoers.d"
         else:
             hint = "the login shell of the user must run commands: see /etc/passwd, and ForceCommand of sshd"

@@ -238,6 +238,10 @@ def test_sudo_that_wants_a_password_is_told_from_a_script_that_fails(
         with pytest.raises(CommandFailed, match=r"h1: sudo .*a password is required") as refused:
             transport.run("echo never")
         assert "NOPASSWD" in refused.value.hint
+        sudo.write_text('#!/bin/sh\necho "sudo: sorry, you must have a tty to run sudo" >&2; exit 1\n')
+        with pytest.raises(CommandFailed, match=r"h1: sudo .*must have a tty") as refused:
+            transport.run("echo never")
+        assert "!requiretty" in refused.value.hint
         sudo.write_text('#!/bin/sh\nshift 2; exec "$@"\n')
         assert transport.run("echo 'sudo: a password is required' >&2; exit 1").status == 1
         transport.close()

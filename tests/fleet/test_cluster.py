@@ -80,7 +80,7 @@ def test_services_started_in_the_order_that_works(cluster: Cluster) -> None:
 
 
 def test_one_flag_is_one_line_of_one_file_and_one_restart_on_each_node(cluster: Cluster) -> None:
-    text = edited(cluster, PROXY, f"{PROXY}, v: 2")
+    text = edited(cluster, PROXY, f"{PROXY}, v: 2, log-file: /run/100%n.log")  # a % is systemd's in unit files alone
     planned = changes(cluster.run("plan", "-o", "json", text=text))
     assert sorted((change["host"], change["action"], change["name"]) for change in planned) == [
         (node, action, name)
@@ -96,7 +96,8 @@ def test_one_flag_is_one_line_of_one_file_and_one_restart_on_each_node(cluster: 
     assert done.returncode == 0, done.stderr
     after = cluster.processes()
     assert {name for name in before if before[name] != after[name]} == {"n1 kube-proxy", "n2 kube-proxy"}
-    assert "--v=2" in cluster.on("n1", "tr '\\0' ' ' </proc/$(pidof kube-proxy)/cmdline")
+    running = cluster.on("n1", "tr '\\0' '\\n' </proc/$(pidof kube-proxy)/cmdline").splitlines()
+    assert {"--v=2", "--log-file=/run/100%n.log"} <= set(running)
     assert cluster.run("apply", "--yes", "--no-verify").returncode == 0
 
 

@@ -110,7 +110,7 @@ def test_an_inventory_in_another_order_is_no_change_at_all() -> None:
         old, now = wanted(made), wanted(turned, kept_by(made))
         assert not make_plan(now, seen_as(old, now))
         assert now.keys() == old.keys()
-    settings = "}\nhost_settings: {hosts_file: manage"
+    settings = '}\nhost_settings: {hosts_file: manage, proxy: {http: "http://10.9.9.9:3128"}'
     made, turned = cluster(hosts, settings), cluster(dict(reversed(hosts.items())), settings)
     old, now = wanted(made), wanted(turned, kept_by(made))
     assert not make_plan(now, seen_as(old, now))

@@ -106,18 +106,17 @@ def test_a_host_has_the_pod_subnet_that_the_inventory_names_and_no_other() -> No
         ("network: routes", "dns_domain: 'ä b'", "cluster.yaml:4: cluster.dns_domain: 'ä b' must be DNS labels (lower-case letters, digits, '-') with dots between, at most 200"),
         ("network: routes", "dns_domain: a..b", "cluster.yaml:4: cluster.dns_domain: 'a..b' must be DNS labels (lower-case letters, digits, '-') with dots between, at most 200"),
         ("n1: {", "n" * 53 + ": {", f"cluster.yaml:7: host {'n' * 53}: the name of a node has at most 52 characters"),
-        ("components:\n", "images: {pause: 'a b\" $X'}\ncomponents:\n", "cluster.yaml:9: images.pause: 'a b\" $X' cannot stand in an EnvironmentFile: no spaces, quotes, \\, $, % or `"),
-        ("components:\n", "images: {verify: 'a%b'}\ncomponents:\n", "cluster.yaml:9: images.verify: 'a%b' cannot stand in an EnvironmentFile: no spaces, quotes, \\, $, % or `"),
+        ("components:\n", "images: {pause: 'a b\" $X'}\ncomponents:\n", "cluster.yaml:9: images.pause: 'a b\" $X' cannot stand in an EnvironmentFile: no spaces, quotes, \\, $ or `"),
         ("components:\n", "components:\n  docker: {args: {'x y\" z': 1}}\n", "cluster.yaml:10: components.docker.args.x y\" z: 'x y\" z' is no name of a flag: letters, digits, '-' and '_', without the leading dashes"),
         ("components:\n", "components:\n  etcd: {args: {--debug: true}}\n", "cluster.yaml:10: components.etcd.args.--debug: '--debug' is no name of a flag: letters, digits, '-' and '_', without the leading dashes"),
-        ("max-pods: 50", 'max-pods: "\\0"', "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: '\\x00' cannot stand in an EnvironmentFile: no spaces, quotes, \\, $, % or `"),
+        ("max-pods: 50", 'max-pods: "\\0"', "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: '\\x00' cannot stand in an EnvironmentFile: no spaces, quotes, \\, $ or `"),
         ("m1: {", "m1: {pod_subnet: 10.244.9.0/24, ", "cluster.yaml:6: host m1 has a pod_subnet but is no node"),
         ('"1.5.2"', "1.20", 'cluster.yaml:3: cluster.version: 1.2 must be quoted: write "1.2" with the quotes, or YAML reads a number'),
         ("m1: {address", "M_1: {address", "cluster.yaml:6: hosts.M_1: 'M_1' must be a DNS label: lower-case letters, digits and '-', at most 63"),
         ("address: 10.77.0.21, ", "", "cluster.yaml:7: missing key hosts.n1.address"),
         ("n1: {", "m1: {", "cluster.yaml:7: duplicate key hosts.m1 (first on line 6)"),
         ("{max-pods: 50}", "{max-pods: {a: 1}}", "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: must be a word, a number, true, false, a list of those, or null to drop the flag"),
-        ("max-pods: 50", "max-pods: a b", "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: 'a b' cannot stand in an EnvironmentFile: no spaces, quotes, \\, $, % or `"),
+        ("max-pods: 50", "max-pods: a b", "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: 'a b' cannot stand in an EnvironmentFile: no spaces, quotes, \\, $ or `"),
         ("{kubelet: {args", "{kubelets: {args", "cluster.yaml:8: hosts.n2.components.kubelets: 'kubelets' should be 'kubernetes', 'etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'docker', 'kubelet', 'kube-proxy' or 'flannel' (did you mean kubelet?)"),
         ("ssh: {port: 2222}", "ssh: {key: no/such/key}", f"cluster.yaml:8: ssh.key: there is no file {Path.cwd()}/no/such/key"),
         ("{port: 2222}", "5", "cluster.yaml:8: hosts.n2.ssh: 5 must be a mapping"),
@@ -353,3 +352,32 @@ def test_flannel_chooses_the_subnets_itself() -> None:
 """
     with pytest.raises(InventoryError, match="flannel chooses the subnets itself"):
         cluster(topology=hosts, network="flannel")
+
+
+def test_keys_of_a_configuration_file_are_merged_to_any_depth_for_one_host_too() -> None:
+    own = "{config: {evictionHard: {memory.available: 5%}, authentication: {x509: null}}}"
+    shared = "{config: {evictionHard: {memory.available: 1%, nodefs.available: 2%}, authentication: {x509: {a: b}}, podPidsLimit: 9}}"
+    text = GOOD.replace("kubelet: {args: {max-pods: 50}}", f"kubelet: {own}")
+    text = "".join(
+        f"  kubelet: {shared}\n" if line.startswith("  kubelet:") else line for line in text.splitlines(keepends=True)
+    )
+    assert read(text).hosts[2].tuning["kubelet"].config == {
+        "evictionHard": {"memory.available": "5%", "nodefs.available": "2%"},
+        "authentication": {"x509": None},
+        "podPidsLimit": 9,
+    }
+    assert read(text).hosts[1].tuning["kubelet"].config["authentication"] == {"x509": {"a": "b"}}
+
+
+def test_a_per_cent_sign_stands_in_an_environment_file_as_it_is() -> None:
+    text = GOOD.replace("max-pods: 50", "eviction-hard: 'memory.available<5%,nodefs.available<10%'")
+    args = read(text).hosts[2].tuning["kubelet"].args
+    assert args["eviction-hard"] == "memory.available<5%,nodefs.available<10%"
+
+
+def test_a_host_can_do_without_the_clusters_gateway() -> None:
+    text = GOOD.replace("ssh: {port: 2222}", "ssh: {port: null, user: null, gateway: null}")
+    text = text.replace("components:\n", "ssh: {gateway: jump, port: 2200, user: ops}\ncomponents:\n", 1)
+    hosts = read(text).hosts
+    assert [host.ssh.gateway for host in hosts] == ["jump", "jump", None]
+    assert {(host.ssh.user, host.ssh.port) for host in hosts} == {("ops", 2200)}

@@ -62,6 +62,7 @@ def fit(need: Needs, *, bare: bool = True, **more: object) -> Answers:
         missing_tools=frozenset(),
         disks=dict.fromkeys(PATHS, ROOMY),
         sync_ms=2.0 if bare else None,
+        no_ftype="",
         listeners=(),
         reached={(link.address, link.port): "" for link in need.links},
         offset=0.1,
@@ -148,6 +149,7 @@ def test_hosts_that_fit_have_no_findings(*, bare: bool) -> None:
         ("m1", {"leftovers": {"/var/lib/etcd": ("/var/lib/etcd/default.etcd",)}}, ("data", "error"), "/var/lib/etcd/default.etcd, and etcd is not installed: a member"),
         ("n1", {"leftovers": {"/var/lib/docker": ("/var/lib/docker/overlay2",)}}, ("data", "warning"), "/var/lib/docker/overlay2, and docker is not installed: old"),
         ("n1", {"daemon_json": frozenset({"storage-driver", "log-opts", "debug"})}, ("daemon-json", "error"), "log-opts, storage-driver: docker does not start"),
+        ("n1", {"no_ftype": "/var"}, ("xfs-ftype", "error"), "/var, where docker's data are, is an XFS with ftype=0: overlay2 cannot"),
         ("n1", {"unit_files": ("/etc/systemd/system/kubelet.service",)}, ("unit-file", "error"), "/etc/systemd/system/kubelet.service"),
         ("n1", {"yum": Yum(124, {}, "")}, ("yum", "error"), "no answer in 60 s"),
         ("n1", {"yum": Yum(1, {}, "")}, ("yum", "error"), "it says nothing"),
@@ -560,6 +562,7 @@ def test_a_centos_7_hosts_answer_is_read() -> None:
             "/var/lib/docker": Disk("/var", 10197, None),
         },
         sync_ms=0.0921731 * 1000 / 40,
+        no_ftype="",
         listeners=(
             Listener(6443, "haproxy", 1290, "haproxy"),
             Listener(2379, "nc", 2044, ""),
@@ -625,6 +628,9 @@ PROGRAMS = {
     "ss": 'echo "State Recv-Q"; echo "LISTEN 0 128 *:6443 *:* users:((\\"sh\\",pid=$PPID,fd=5))"',
     "ip": 'echo "1: lo    inet 127.0.0.1/8 scope host lo"',
     "getent": "case $2 in *.invalid) exit 2 ;; esac",
+    "stat": 'case "$*" in "-f -c %T "*) echo xfs ;; *) exit 9 ;; esac',
+    # of CentOS 7's xfsprogs 4.5, a file system made by 7.2
+    "xfs_info": 'echo "meta-data=/dev/sda3 isize=256 agcount=4"; echo "naming   =version 2     bsize=4096   ascii-ci=0 ftype=0"',
 }  # fmt: skip
 
 
@@ -667,6 +673,7 @@ def test_one_script_asks_everything_and_leaves_nothing(tmp_path: Path) -> None:
     assert answers.memory_mib > 100
     assert answers.cpus >= 1
     assert answers.networks == (("lo", IPv4Interface("127.0.0.1/8")),)
+    assert answers.no_ftype == answers.disks["/var/lib/docker"].mount
 
 
 def test_a_host_without_packages_or_links_is_asked_for_none(tmp_path: Path) -> None:
@@ -674,6 +681,13 @@ def test_a_host_without_packages_or_links_is_asked_for_none(tmp_path: Path) -> N
     answers = parse(answered(need, tmp_path), 0.0)
     assert answers is not None
     assert (answers.installed, answers.reached, answers.yum, answers.sync_ms) == ({}, {}, None, None)
+
+
+def test_an_xfs_without_ftype_is_no_matter_for_other_drivers() -> None:
+    other = {name: dataclasses.replace(need, storage_driver="devicemapper") for name, need in NEEDS.items()}
+    assert told(judged(no_ftype="/", needed=other)) == []
+    assert told(judged(no_ftype="/", on="m1")) == []
+    assert told(judged(no_ftype="/", bare=False)) == [("xfs-ftype", "warning", "n1")]
 
 
 def test_time_is_bounded_by_what_waits() -> None:
