@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 LAB ?= demo
 INSTALLER := $(BIN)/k8s-installer
 
-.PHONY: help setup demo test unit contract fleet lint format golden bench clean
+.PHONY: help setup demo test test-all unit contract fleet lint format golden bench clean
 
 help:
 	@echo "make demo    three local hosts, a cluster on them, pods that answer (stop it: $(INSTALLER) lab down)"
 	@echo "make test    everything: lint, unit, golden, contract, fleet"
+	@echo "make test-all  and what that takes a sample of: every flag of the real programs"
 	@echo "make setup   the virtual environment .venv with $(INSTALLER)"
 	@echo "make lint    ruff, mypy, import-linter       make unit      the tests that need no host"
 	@echo "make golden  write the golden files anew     make clean     remove what make made"
@@ -36,6 +37,10 @@ demo: setup
 	@echo "stop it:     $(INSTALLER) lab down --name $(LAB)"
 
 test: lint unit contract fleet
+
+# Also what `make test` takes a sample of: every flag of the real programs, some minutes.
+test-all: test
+	EVERY_FLAG=1 $(BIN)/python -m pytest -q tests/contract/test_values.py tests/contract/test_kubelet_file.py
 
 unit: setup
 	$(BIN)/python -m pytest -q -n auto tests/unit tests/golden --cov --cov-report=term-missing:skip-covered --cov-fail-under=100

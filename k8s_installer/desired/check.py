@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
+from typing import cast
 
+from k8s_installer.desired.keys import wrong_keys
+from k8s_installer.desired.values import Wrong, wrong
 from k8s_installer.errors import Finding, did_you_mean
-from k8s_installer.inventory import Cluster, Host
-from k8s_installer.profiles import Component, Profile, Style, images
+from k8s_installer.inventory import ArgValue, Cluster, Host
+from k8s_installer.profiles import Profile, Style, images
 
 
 def check(cluster: Cluster, profile: Profile) -> list[Finding]:
     """Every finding at once, in the order of the file; an empty list means that `desire` will work.
 
-    Deprecated flags are fine: they work. Flags of etcd and docker are not checked, whose lists we do not have.
+    Deprecated flags are fine: they work. Flags of a program whose list we do not have (flannel's) are not checked.
     """
     found = [_security, _network, _programs, _dns, _addons]
     return sorted([*chain.from_iterable(part(cluster, profile) for part in found), *_tuning(cluster, profile)])
@@ -73,57 +76,53 @@ def _addons(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
 def _tuning(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
     """Walk what the file says, by path, for its lines; a merged `Tuning` does not know where it comes from."""
     hosts = {host.name: host for host in cluster.hosts}
-    message: tuple[str, str] | None
     here = profile.fitting(cluster)
     absent = profile.components.keys() - here.components.keys()
     for path in cluster.origin.lines:
         match path:
             case ("components", name) | ("hosts", _, "components", name) if name in absent:
-                message = f"there is no {name} where the network is {cluster.network}", ""
-            case ("components", name, kind, key):
-                message = _wrong(profile, name, kind, key)
+                found = [Wrong((), f"there is no {name} where the network is {cluster.network}")]
+            case ("components", name, kind, key) | ("hosts", _, "components", name, kind, key):
+                found = [*_wrong(profile, name, kind, key, cluster.origin.at(path))]
             case ("hosts", host, "components", name):
-                message = _misplaced(here, hosts[host], name)
-            case ("hosts", host, "components", name, kind, key):
-                message = _wrong(profile, name, kind, key)
+                found = [*_misplaced(here, hosts[host], name)]
             case _:
                 continue
-        if message is not None:
-            yield cluster.origin.finding(path, *message)
+        for one in found:
+            yield cluster.origin.finding((*path, *one.at), one.message, one.suggestion)
 
 
-def _misplaced(profile: Profile, host: Host, name: str) -> tuple[str, str] | None:
+def _misplaced(profile: Profile, host: Host, name: str) -> Iterator[Wrong]:
     here = profile.on(host.roles)
-    if name in here:
-        return None
-    roles = ", ".join(sorted(host.roles))
-    return f"host {host.name} runs no {name}: its roles are {roles}", f"it runs {', '.join(here)}"
+    if name not in here:
+        roles = ", ".join(sorted(host.roles))
+        yield Wrong((), f"host {host.name} runs no {name}: its roles are {roles}", f"it runs {', '.join(here)}")
 
 
-def _wrong(profile: Profile, name: str, kind: str, key: str) -> tuple[str, str] | None:
+def _wrong(profile: Profile, name: str, kind: str, key: str, value: object) -> Iterator[Wrong]:
     """What is wrong with one key of a component's `args` or `config`, and what was probably meant."""
-    component = profile.components[name]
+    component, version = profile.components[name], profile.version
+    schema, known = profile.config_schemas.get(name), profile.accepted(name)
+    flag = component.style.key(key)
     if key.lower().replace("_", "-") in {fixed.lower() for fixed in component.fixed}:
-        return f"{name}: {key} cannot be changed yet: gates, kubeconfigs and other programs go by it", ""
-    if kind == "config":
-        if component.config:
-            return None
-        return f"{name} has no configuration file in Kubernetes {profile.version}: use args", ""
-    if component.style is not Style.KUBERNETES:
-        return None
-    known = _accepted(profile, name, component)
-    if key in known:
-        return None
-    return f"{name} has no flag {key} in Kubernetes {profile.version}", did_you_mean(key, known)
+        yield Wrong((), f"{name}: {key} cannot be changed yet: gates, kubeconfigs and other programs go by it")
+    elif kind == "config" and not component.config:
+        yield Wrong((), f"{name} has no configuration file in Kubernetes {version}: use args")
+    elif kind == "config" and schema is not None:
+        yield from _named(f"{name}: {key}", wrong_keys(schema, key, value))
+    elif kind == "args" and flag in known:
+        yield from _named(f"{name}: {key}", wrong(known[flag], _argument(value)))
+    elif kind == "args" and known:
+        where = f" in Kubernetes {version}" if component.style is Style.KUBERNETES else ""
+        yield Wrong((), f"{name} has no flag {key}{where}", did_you_mean(flag, known))
 
 
-def _accepted(profile: Profile, name: str, component: Component) -> Collection[str]:
-    """The flags that may stand in a component's variables: those that every program which reads them knows."""
-    if not component.accepted_by:
-        return profile.known_flags[name]
-    return [
-        flag
-        for variable, programs in component.accepted_by.items()
-        for flag in component.variables[variable]
-        if all(flag in profile.known_flags[program] for program in programs)
-    ]
+def _argument(value: object) -> ArgValue:
+    return cast(
+        "ArgValue", tuple(value) if isinstance(value, list) else value
+    )  # its shape was checked when it was read
+
+
+def _named(name: str, found: Iterable[Wrong]) -> Iterator[Wrong]:
+    for one in found:
+        yield Wrong(one.at, f"{name}: {one.message}", one.suggestion)

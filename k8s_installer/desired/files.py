@@ -98,7 +98,7 @@ def _tuned(source: Source, name: str, host: Host, context: Context) -> dict[str,
     component = source.profile.components[name]
     render = _renders(source, name, host, context)
     return {
-        "variables": variables(component, flags(source, name, host, context)),
+        "variables": variables(component, flags(source, name, host, context), source.profile.accepted(name)),
         "config": config(component.config, host.tuning.get(name, _UNTUNED).config, render),
     }
 

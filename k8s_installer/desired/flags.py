@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from k8s_installer.desired.values import as_text
 from k8s_installer.inventory import Cluster, Tuning
 from k8s_installer.profiles import Component, Style
+from k8s_installer.profiles.flags import Flag
 from k8s_installer.profiles.schema import REST, FlagValue
 
 Render = Callable[[str, str], str]  # (template, where it stands) -> text
@@ -36,8 +38,10 @@ def effective(component: Component, tuning: Tuning, cluster: Cluster, render: Re
     return flags
 
 
-def variables(component: Component, flags: Mapping[str, FlagValue]) -> dict[str, list[str]]:
+def variables(component: Component, flags: Mapping[str, FlagValue], known: Mapping[str, Flag]) -> dict[str, list[str]]:
     """For each variable of the component's files, its words in the order of the profile.
+
+    A list is one word with commas, or a word for each of its items where the program asks for that: `known` says it.
 
     Example:
         A component whose variables are `{KUBE_API_PORT: [port], KUBE_API_ARGS: ["*"]}` and whose flags are
@@ -49,7 +53,7 @@ def variables(component: Component, flags: Mapping[str, FlagValue]) -> dict[str,
         chosen = [flag for flag in wanted if flag in flags]
         if REST in wanted:
             chosen += [flag for flag in flags if flag not in named]
-        result[variable] = [word for flag in chosen for word in _words(component.style, flag, flags[flag])]
+        result[variable] = [word for flag in chosen for word in _words(component.style, flag, flags[flag], known)]
     return result
 
 
@@ -92,16 +96,12 @@ def _rendered(value: FlagValue, name: str, render: Render) -> FlagValue:
     return render(value, where) if isinstance(value, str) else value
 
 
-def _words(style: Style, flag: str, value: FlagValue) -> list[str]:
+def _words(style: Style, flag: str, value: FlagValue, known: Mapping[str, Flag]) -> list[str]:
     items = value if isinstance(value, tuple) else (value,)
-    texts = [_text(item) for item in items]
-    if style is Style.DOCKER:
+    texts = [as_text(item) for item in items]
+    if style is Style.DOCKER or (flag in known and known[flag].given == "repeated"):
         return [f"--{flag}={text}" for text in texts]
     joined = ",".join(texts)
     if style is Style.ETCD:
         return [f'ETCD_{flag.upper().replace("-", "_")}="{joined}"']
     return [f"--{flag}={joined}"]
-
-
-def _text(value: str | float | bool) -> str:  # noqa: FBT001 - a flag's value, not an option of ours
-    return str(value).lower() if isinstance(value, bool) else str(value)

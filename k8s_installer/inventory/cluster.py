@@ -134,10 +134,21 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a cluster was read from, so that a finding made later can name file and line."""
+    """Where a cluster was read from, so that a finding made later can name file and line.
+
+    `said` is what the file says, as plain data: what is merged later does not know where it comes from.
+    """
 
     file: str
     lines: Mapping[tuple[str, ...], int] = field(repr=False)
+    said: object = field(repr=False, default=None)
+
+    def at(self, path: tuple[str, ...]) -> object:
+        """What the file says at a path of mappings; None where it says nothing."""
+        here = self.said
+        for part in path:
+            here = here.get(part) if isinstance(here, dict) else None
+        return here
 
     def finding(self, path: tuple[str, ...], message: str, suggestion: str = "") -> Finding:
         """A finding at the line of `path`, or of the nearest of its parents that has one."""

@@ -67,7 +67,7 @@ def parse(text: str, path: Path) -> Cluster:
         InventoryError: anything is wrong; every finding at once.
     """
     data, lines = read(text, str(path))
-    origin = Origin(str(path), lines)
+    origin = Origin(str(path), lines, data)
     if not isinstance(data, dict):
         raise InventoryError([Finding(str(path), 0, "an inventory is a mapping with `cluster:` and `hosts:`")])
     try:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from k8s_installer.errors import InputError, InventoryError, did_you_mean
 from k8s_installer.inventory import Cluster
+from k8s_installer.profiles.flags import Flag, merged
 from k8s_installer.profiles.images import version as version_of
-from k8s_installer.profiles.schema import Component, Profile, Style
+from k8s_installer.profiles.schema import Component, ConfigSchema, Profile, Style
 
 _PACKAGED = Path(__file__).parent
+_M = TypeVar("_M", bound=BaseModel)
 _VERSION = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}")
 
 
@@ -83,17 +85,42 @@ def _serving(version: str, there: Sequence[str]) -> str:
 
 def _read(version: str, folders: Sequence[Path]) -> Profile:
     path = _first(folders, f"{version}.yaml")
-    data, flags = _parsed(path, _yaml), _parsed(_first(folders, f"flags/{version}.json"), json.loads)
-    known = {program: list(named) if isinstance(named, dict) else named for program, named in flags.items()}
-    try:
-        profile = Profile.model_validate({**data, "known_flags": known})
-    except ValidationError as error:
-        found = [f"{path}: {'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in error.errors()]
-        raise InputError("\n".join(found)) from None
+    data = _parsed(path, _yaml)
+    known = _flags(f"flags/{version}", folders)
+    for other in data["other_flags"] if isinstance(data.get("other_flags"), list) else ():
+        known |= _flags(f"flags/{other}", folders)
+    profile = _validated(Profile, {**data, "known_flags": known}, path)
     wrong = [f"{path}: {message}" for message in _wrong(profile, version)]
     if wrong:
         raise InputError("\n".join(wrong))
-    return profile
+    schemas = {
+        name: _schema(f"schemas/{component.config_schema}", profile.known_flags[name], folders)
+        for name, component in profile.components.items()
+        if component.config_schema
+    }
+    return profile.model_copy(update={"config_schemas": schemas})
+
+
+def _validated(model: type[_M], data: Mapping[str, object], path: Path) -> _M:
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        found = [f"{path}: {'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in error.errors()]
+        raise InputError("\n".join(found)) from None
+
+
+def _schema(name: str, known: Mapping[str, Flag], folders: Sequence[Path]) -> ConfigSchema:
+    """What may stand in a configuration file; a value's word is the flag of the same program that takes the same.
+
+    A flag that the program does not have (any more) says nothing of the key.
+    """
+    path = _first(folders, f"{name}.yaml")
+    values = _parsed(path, _yaml) if path.is_file() else {}
+    said = {key: known.get(value) if isinstance(value, str) else value for key, value in values.items()}
+    keys = _parsed(_first(folders, f"{name}.json"), json.loads)
+    return _validated(
+        ConfigSchema, {"keys": keys, "values": {key: value for key, value in said.items() if value}}, path
+    )
 
 
 def _wrong(profile: Profile, version: str) -> Iterator[str]:
@@ -134,6 +161,14 @@ def _programs(name: str, component: Component) -> Iterable[str]:
     if component.accepted_by:
         return dict.fromkeys(program for programs in component.accepted_by.values() for program in programs)
     return (name,) if component.style is Style.KUBERNETES and component.variables else ()
+
+
+def _flags(name: str, folders: Sequence[Path]) -> dict[str, object]:
+    """The flags of programs, from a list that they gave themselves, one made by hand, or both."""
+    said, more = _first(folders, f"{name}.json"), _first(folders, f"{name}.yaml")
+    if not more.is_file():
+        return _parsed(said, json.loads)
+    return merged(_parsed(said, json.loads) if said.is_file() else {}, _parsed(more, _yaml))
 
 
 def _first(folders: Sequence[Path], name: str) -> Path:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from k8s_installer.inventory import Cluster, Role
+from k8s_installer.profiles.flags import Flag
 from k8s_installer.resources import Check
 
 Scalar = str | int | float | bool
@@ -19,6 +20,8 @@ FlagValue = Scalar | tuple[Scalar, ...]
 Network = Literal["routes", "flannel", "none"]
 Security = Literal["tls", "insecure"]
 Programs = Literal["packages", "tarball"]  # where the server programs come from
+Shape = str | list["Shape"] | Mapping[str, "Shape"]  # a scalar's type, a list of its items, a mapping by key
+EVERY = "*"  # in a shape: any key of a map
 REST = "*"  # in a list of flags: every flag that no other variable names
 
 
@@ -38,6 +41,10 @@ class Style(StrEnum):
     KUBERNETES = "kubernetes"  # --flag=value, a list joined by commas
     DOCKER = "docker"  # --flag=value, repeated for each item of a list
     ETCD = "etcd"  # ETCD_FLAG="value", a list joined by commas
+
+    def key(self, flag: str) -> str:
+        """A flag's name as `flags/*` lists it; etcd's may be written as those of its variables."""
+        return flag.lower().replace("_", "-") if self is Style.ETCD else flag
 
 
 class FileSpec(_Model):
@@ -132,7 +139,8 @@ class Component(_Model):
     flag lives; `*` takes those that no other names. `accepted_by` is for variables that several programs
     read: each must know the flag. `fixed` are the flags (or keys of the configuration file) that gates, kubeconfigs
     and other programs go by: an inventory cannot change them. `reads` are files of other components that the
-    process reads too. `ports` are those that other hosts reach it on, as PORT/tcp or FIRST-LAST/udp.
+    process reads too. `config_schema` names the file in `schemas/` that says what keys `config` may have. `ports` are
+    those that other hosts reach it on, as PORT/tcp or FIRST-LAST/udp.
 
     `programs` are the names of its server programs in upstream's tarball. Where they come from there, they are put
     into /usr/bin, `needs` and `users` (system users of the same name as their group) take the place of `packages`,
@@ -156,11 +164,19 @@ class Component(_Model):
     flags: FlagSets = FlagSets()
     fixed: tuple[str, ...] = ()
     config: Mapping[str, object] = {}
+    config_schema: str = ""
     files: Mapping[str, FileSpec] = {}
     reads: tuple[str, ...] = ()
     data: Mapping[str, str] = {}
     ports: tuple[str, ...] = ()
     gates: tuple[GateSpec, ...] = ()
+
+
+class ConfigSchema(_Model):
+    """What may stand in a configuration file: the shape of its keys, and by dotted path what more their values are."""
+
+    keys: Mapping[str, Any]
+    values: Mapping[str, Flag] = {}
 
 
 Variant = Mapping[str, Scalar]  # what a template is rendered with, by name
@@ -194,6 +210,8 @@ class AddonSpec(_Model):
 class Profile(_Model):
     """What one Kubernetes version runs with. `known_flags` are those of each program, by name.
 
+    `other_flags` names the lists in `flags/` of programs that do not belong to Kubernetes. `config_schemas` are
+    those of the configuration files, by component.
     `dns` are the programs that can be the cluster's DNS, by the word of the inventory. `addons` are applied early, in
     this order and before those of the inventory, by the name that each file has on the first master.
     `programs` says where the server programs can come from; the first is the default. `tarball` is where upstream
@@ -209,11 +227,28 @@ class Profile(_Model):
     dns: Mapping[str, DnsSpec] = {}
     addons: Mapping[str, AddonSpec] = {}
     components: Mapping[str, Component]
-    known_flags: Mapping[str, frozenset[str]]
+    other_flags: tuple[str, ...] = ()
+    known_flags: Mapping[str, Mapping[str, Flag]]
+    config_schemas: Mapping[str, ConfigSchema] = {}
 
     def on(self, roles: frozenset[Role]) -> dict[str, Component]:
         """The components that a host with these roles has, in the profile's order."""
         return {name: component for name, component in self.components.items() if component.roles & roles}
+
+    def accepted(self, name: str) -> Mapping[str, Flag]:
+        """The flags that may stand in a component's variables: those that every program which reads them knows.
+
+        Empty where no list of the program's flags is there: nothing can be said of them then.
+        """
+        component = self.components[name]
+        if not component.accepted_by:
+            return self.known_flags.get(name, {})
+        return {
+            flag: self.known_flags[programs[0]][flag]
+            for variable, programs in component.accepted_by.items()
+            for flag in component.variables[variable]
+            if all(flag in self.known_flags[program] for program in programs)
+        }
 
     def source(self, cluster: Cluster) -> str:
         """Where the server programs of a cluster come from."""

@@ -60,12 +60,12 @@ def test_a_user_without_sudo_is_told_what_is_missing(cluster: Cluster) -> None:
 
 
 def test_a_service_that_will_not_start_shows_its_own_words(cluster: Cluster) -> None:
-    """The value passes validation (its flag exists) and kube-scheduler does not take it."""
-    text = f"{cluster.text}  kube-scheduler: {{args: {{leader-elect-lease-duration: banana}}}}\n"
+    """The value passes validation (it is a duration) and kube-scheduler does not take it beside the others."""
+    text = f"{cluster.text}  kube-scheduler: {{args: {{leader-elect-lease-duration: 1s}}}}\n"
     done = cluster.run("apply", "--yes", "--no-verify", text=text)
     assert done.returncode == 1
-    assert 'invalid argument "banana" for "--leader-elect-lease-duration"' in done.stderr
-    assert "--leader-elect-lease-duration: (not set) → banana" in done.stdout
+    assert "LeaseDuration must be greater than RenewDeadline" in done.stderr
+    assert "--leader-elect-lease-duration: (not set) → 1s" in done.stdout
     assert "Next: " in done.stderr
     settled(cluster)
 

@@ -1,0 +1,78 @@
+"""What programs accept: the type of each flag, and what is known of its values beyond that.
+
+`flags/NAME.json` is what the programs say themselves, by program and flag. `flags/NAME.yaml` beside it adds what only
+their help or their source says; there a word alone is a type, and a mapping adds to what the JSON has. One of both
+is enough. How a value of each type is written is in `k8s_installer/desired/values.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Given = Literal["once", "split", "repeated"]
+
+# Types whose flag takes several values: separated by commas in one word, or by giving the flag again.
+_SPLIT = frozenset({
+    "stringSlice", "mapStringString", "mapStringBool", "configurationMap", "thresholds", "moduleSpec", "cidrs", "ips",
+    "urls", "colonSeparatedMultimapStringString", "[]api.Taint",
+})  # fmt: skip
+_REPEATED = frozenset({"stringArray", "namedCertKey", "list", "map", "mirror", "runtime", "ulimit", "pool-options"})
+
+
+class Flag(BaseModel):
+    """One flag of one program.
+
+    `type` is the program's own word for it, or a narrower one of ours. `one_of` are the only values, or the only items
+    of a list. `min`, `max` and `above` (which is not itself allowed) limit a number, or the seconds of a duration.
+    `keys` are the only keys of a map, each with the only value it may have, or an empty text; `value` is the type of
+    a map's values. `several` says how more than one value is given, where the type does not.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: str = "string"
+    default: str = ""
+    deprecated: bool = False
+    hidden: bool = False
+    one_of: tuple[str, ...] = ()
+    min: float | None = None
+    max: float | None = None
+    above: float | None = None
+    keys: Mapping[str, str] = {}
+    value: str = ""
+    several: Given | None = None
+
+    @property
+    def given(self) -> Given:
+        """How a list of values reaches the program."""
+        if self.several is not None:
+            return self.several
+        return "split" if self.type in _SPLIT else "repeated" if self.type in _REPEATED else "once"
+
+    @property
+    def sign(self) -> str:
+        """What stands between the key and the value of a pair."""
+        return "<" if self.type == "thresholds" else "="
+
+
+def merged(said: Mapping[str, object], more: Mapping[str, object]) -> dict[str, object]:
+    """The flags of each program as plain data: what the program says, with what is known beyond that over it.
+
+    What is not a mapping where one belongs is left as it is, for the profile's model to refuse.
+    """
+    result = dict(said)
+    for program, flags in more.items():
+        here = result.get(program, {})
+        if isinstance(flags, Mapping) and isinstance(here, Mapping):
+            result[program] = {**here, **{name: _flag(here.get(name), flag) for name, flag in flags.items()}}
+        else:
+            result[program] = flags
+    return result
+
+
+def _flag(said: object, more: object) -> object:
+    known = {"type": more} if isinstance(more, str) else more
+    return {**said, **known} if isinstance(said, Mapping) and isinstance(known, Mapping) else known

@@ -1,0 +1,1 @@
+"""Programs that make the data which the profiles are checked against; not part of the package."""
