@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from k8s_installer.desired.model import Desired, Wanted
 from k8s_installer.errors import InstallerError
 from k8s_installer.resources import Data, File, Gate, Kind, Ref, Seen, SeenFile, SeenUnit, Unit
-from k8s_installer.settings import assignments
 
 GUIDE = "docs/etcd.md"
 # What etcd takes where its file does not say it.
@@ -52,13 +51,20 @@ class Start:
 
 def start(config: bytes) -> Start:
     """Read etcd's file (ETCD_NAME=VALUE, as systemd reads it); what is not there has etcd's default."""
-    said = assignments(config.decode(errors="replace"))
+    said = environment(config)
     members = said.get("ETCD_INITIAL_CLUSTER") or f"{said.get('ETCD_NAME') or _DEFAULT_NAME}={_DEFAULT_URL}"
     return Start(
         frozenset(item.strip() for item in members.split(",") if item.strip()),
         said.get("ETCD_INITIAL_CLUSTER_TOKEN") or _DEFAULT_TOKEN,
         joins=said.get("ETCD_INITIAL_CLUSTER_STATE") == "existing",
     )
+
+
+def environment(config: bytes) -> dict[str, str]:
+    """The variables of an EnvironmentFile, of which the last one counts."""
+    lines = [line.strip() for line in config.decode(errors="replace").split("\n")]
+    pairs = [line.partition("=") for line in lines if "=" in line and not line.startswith(("#", ";"))]
+    return {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}
 
 
 @dataclass(frozen=True, slots=True)

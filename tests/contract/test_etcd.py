@@ -19,10 +19,9 @@ from k8s_installer.desired import Desired, desire
 from k8s_installer.errors import InstallerError, LabError
 from k8s_installer.lab.rpms import payload
 from k8s_installer.lab.state import default_cache
-from k8s_installer.members import require_members
+from k8s_installer.members import environment, require_members
 from k8s_installer.render import Renderer
 from k8s_installer.resources import Check, Data, File, Gate, Kind, Ref, Seen, SeenFile, SeenUnit
-from k8s_installer.settings import assignments
 
 CONF = "/etc/etcd/etcd.conf"
 NET = f"127.77.{os.getpid() % 250}"  # two runs on one machine have addresses of their own
@@ -80,7 +79,7 @@ class Members:
         for name in names:
             self.confs[name] = by_hand or conf(wanted, name)
             text = self.confs[name].decode().replace(",https://127.0.0.1:2379", "")
-            env = assignments(text.replace("/etc/etcd/pki", str(self.folder / name / "pki")))
+            env = environment(text.replace("/etc/etcd/pki", str(self.folder / name / "pki")).encode())
             with (self.folder / name / "log").open("ab") as log:
                 self.running[name] = subprocess.Popen([self.program], env=env, stdout=log, stderr=log)
 
