@@ -80,7 +80,10 @@ done
 _LARGE = """\
 large=$(openssl dgst -sha256 -r {paths} 2>/dev/null || sha256sum {paths} 2>/dev/null)
 """
-_ASK_RPM = "packages=$(rpm -q --qf 'rpm %{{NAME}} %{{VERSION}} %{{RELEASE}} %{{INSTALLTIME}}\\n' {names} 2>&1)\n"
+_ASK_RPM = (
+    "packages=$(rpm -q --qf 'rpm %{{NAME}} %{{VERSION}} %{{RELEASE}} %{{INSTALLTIME}} %|EPOCH?{{%{{EPOCH}}}}|\\n' "
+    "{names} 2>&1)\n"
+)
 _PACKAGES = """\
 log=
 [ ! -s {log} ] || log=busy
@@ -238,11 +241,11 @@ def files(by_word: dict[str, list[str]]) -> dict[str, SeenFile]:
 
 
 def packages(by_word: dict[str, list[str]]) -> dict[str, Seen]:
-    """From rpm's lines: `rpm NAME VERSION RELEASE TIME`, or `package NAME is not installed`."""
+    """From rpm's lines: `rpm NAME VERSION RELEASE TIME [EPOCH]`, or `package NAME is not installed`."""
     result: dict[str, Seen] = {}
     for line in by_word.get("rpm", ()):
-        name, version, release, installed = line.split()
-        result[name] = SeenPackage(version, release, float(installed))
+        name, version, release, installed, *epoch = line.split()
+        result[name] = SeenPackage(version, release, float(installed), *epoch)
     for line in by_word.get("package", ()):
         missing = re.fullmatch(r"(\S+) is not installed", line)
         if missing:

@@ -132,12 +132,23 @@ def batch(change: Change) -> str:
 
 
 def _packages(changes: list[tuple[int, Change]]) -> str:
+    """What goes down goes down first, all at once: what is installed then may require those very versions."""
+    down = [item for item in changes if item[1].action is Action.DOWNGRADE]
+    return "".join(
+        _transaction(verb, some)
+        for verb, some in (("downgrade", down), ("install", [item for item in changes if item not in down]))
+        if some
+    )
+
+
+def _transaction(verb: str, changes: Sequence[tuple[int, Change]]) -> str:
+    """One transaction of yum's; by `install` yum 3.4 does not go down, as dnf does."""
     packages = [change.after for _, change in changes if isinstance(change.after, Package)]
-    wanted = [f"{package.name}-{package.version}" if package.version else package.name for package in packages]
+    wanted = [_named(package) for package in packages]
     repo = next((package.repo for package in packages if package.repo), "")  # a host's packages have all the same
-    words = ["yum", "-y", "-q", *(["--disablerepo=*", f"--enablerepo={repo}"] if repo else []), "install", *wanted]
+    words = ["yum", "-y", "-q", *(["--disablerepo=*", f"--enablerepo={repo}"] if repo else []), verb, *wanted]
     indices = [index for index, _ in changes]
-    # yum 3.4 exits 0 although a package was not to be had, as long as it could install another one
+    # yum 3.4 exits 0 although a package was not available, as long as it could install another one
     return (
         _each("begin", indices)
         + f"unlocked {indices[0]}\n"
@@ -149,6 +160,12 @@ def _packages(changes: list[tuple[int, Change]]) -> str:
         )
         + _each("done", indices)
     )
+
+
+def _named(package: Package) -> str:
+    """NAME[-VERSION[-RELEASE]], as yum and rpm both take it; rpm 4.11 takes no epoch in a name."""
+    version = package.version.rpartition(":")[2]
+    return f"{package.name}-{version}" if version else package.name
 
 
 def _reload(changes: list[tuple[int, Change]]) -> str:

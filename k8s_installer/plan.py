@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from k8s_installer import host_settings, settings
+from k8s_installer import evr, host_settings, settings
 from k8s_installer.desired.model import NO_TURN, Desired, Turn, Wanted
 from k8s_installer.errors import InstallerError
+from k8s_installer.evr import Evr
 from k8s_installer.graph import nearest, ordered
 from k8s_installer.resources import (
     Data,
@@ -39,6 +40,7 @@ class Action(StrEnum):
 
     INSTALL = "install"
     UPGRADE = "upgrade"
+    DOWNGRADE = "downgrade"
     CREATE = "create"
     UPDATE = "update"
     REWRITE = "rewrite"  # other bytes that say the same: a comment, blanks; the file's time stays, nothing restarts
@@ -53,6 +55,7 @@ class Action(StrEnum):
     WAIT = "wait"
 
 
+REPLACED = frozenset({Action.UPGRADE, Action.DOWNGRADE})  # packages of which the host had another version
 QUIET = frozenset({Action.ATTRIBUTES, Action.REWRITE})  # changes of files that no process needs to hear of
 
 
@@ -76,12 +79,12 @@ class Change:
     def reversible(self) -> bool:
         """Whether a rollback can bring back what was there.
 
-        A package is not downgraded, and a user that was made stays: files are its own by then. An addon that was taken
-        out is applied again when its manifest is back.
+        A package stays in its new version, and a user that was made stays: files are its own by then. An addon that
+        was taken out is applied again when its manifest is back.
         """
         if self.action is Action.SET:
             return self.before is not Missing.ABSENT and not host_settings.one_way(self.ref.name)
-        return self.action is not Action.UPGRADE
+        return self.action not in REPLACED
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +179,16 @@ def _change(wanted: Wanted, before: Seen, action: Action, reason: str) -> Change
 def _package(wanted: Wanted, package: Package, found: Seen) -> Iterator[Change]:
     if not isinstance(found, SeenPackage):
         yield _change(wanted, found, Action.INSTALL, "not installed")
-    elif package.version and found.version != package.version:
+    elif package.version:
+        order = evr.compare(_installed(found, package), Evr.parse(package.version))
         reason = f"version {found.version} is installed, {package.version} is wanted"
-        yield _change(wanted, found, Action.UPGRADE, reason)
+        if order:
+            yield _change(wanted, found, Action.DOWNGRADE if order > 0 else Action.UPGRADE, reason)
+
+
+def _installed(found: SeenPackage, package: Package) -> Evr:
+    """What is compared of an installed version: its epoch only where one is asked for."""
+    return Evr(found.epoch if ":" in package.version else "", found.version, found.release)
 
 
 def _file(wanted: Wanted, file: File | Large | Kept, found: Seen) -> Iterator[Change]:
@@ -218,7 +228,7 @@ def _unit(
     if state is None or state.active != "active":
         yield _change(wanted, found, Action.START, "no such unit yet" if state is None else _idle(state))
         return
-    reason = _outdated(wanted, unit, state, seen, steps)
+    reason = _outdated(wanted, seen, steps)
     if reason:
         yield _change(wanted, found, Action.RESTART, reason)
     elif not state.enabled:
@@ -229,11 +239,12 @@ def _idle(state: SeenUnit) -> str:
     return f"it is {state.active} ({state.sub})"
 
 
-def _inputs(wanted: Wanted, unit: Unit) -> Iterator[Ref]:
-    for package in unit.runs:
-        yield Ref(wanted.ref.host, Kind.PACKAGE, package)
-    for path in (*unit.defined_by, *unit.reads):
-        yield Ref(wanted.ref.host, Kind.FILE, path)
+def inputs(wanted: Wanted) -> Iterator[Ref]:
+    """The packages and files whose change makes a unit restart; nothing of what is no unit."""
+    unit, host = wanted.resource, wanted.ref.host
+    runs, files = (unit.runs, (*unit.defined_by, *unit.reads)) if isinstance(unit, Unit) else ((), ())
+    yield from (Ref(host, Kind.PACKAGE, package) for package in runs)
+    yield from (Ref(host, Kind.FILE, path) for path in files)
 
 
 def _rewritten(wanted: Wanted, paths: Iterable[str], steps: Mapping[Ref, list[Change]]) -> bool:
@@ -241,20 +252,24 @@ def _rewritten(wanted: Wanted, paths: Iterable[str], steps: Mapping[Ref, list[Ch
     return any(change.action not in QUIET for ref in refs for change in steps.get(ref, ()))
 
 
-def _outdated(
-    wanted: Wanted, unit: Unit, state: SeenUnit, seen: Mapping[Ref, Seen], steps: Mapping[Ref, list[Change]]
-) -> str:
-    """Why the running process is not what its inputs say, or an empty string.
-
-    An input that changes in this plan is one reason. The other is an input that is newer than the process:
-    an earlier run was cut off between the change and the restart, or somebody edited and forgot.
-    """
-    changing = [
-        ref.name for ref in _inputs(wanted, unit) if any(change.action not in QUIET for change in steps.get(ref, ()))
-    ]
+def _outdated(wanted: Wanted, seen: Mapping[Ref, Seen], steps: Mapping[Ref, list[Change]]) -> str:
+    """Why the running process is not what its inputs say: one of them changes in this plan, or it is stale already."""
+    changing = [ref.name for ref in inputs(wanted) if any(change.action not in QUIET for change in steps.get(ref, ()))]
     if changing:
         return f"{_some(changing)} changes"
-    newer = [ref.name for ref in _inputs(wanted, unit) if _changed_at(seen.get(ref)) > state.started_at]
+    return stale(wanted, seen)
+
+
+def stale(wanted: Wanted, seen: Mapping[Ref, Seen]) -> str:
+    """Why the process of a unit is older than what it reads or runs, in words; empty where it is not, or does not run.
+
+    An earlier run was cut off between a change and its restart, or somebody edited and forgot. This is the one answer
+    that plans and `status` go by.
+    """
+    unit, state = wanted.resource, seen.get(wanted.ref)
+    if not isinstance(unit, Unit) or not isinstance(state, SeenUnit) or state.active != "active":
+        return ""
+    newer = [ref.name for ref in inputs(wanted) if _changed_at(seen.get(ref)) > state.started_at]
     return f"{_some(newer)} changed after it started" if newer else ""
 
 

@@ -50,7 +50,8 @@ class Missing(Enum):
 class Package:
     """An installed RPM; an empty version means that any version will do.
 
-    `repo` is the pattern of the only repositories that it may come from; where it is empty, the host's own decide.
+    A version is `[EPOCH:]VERSION[-RELEASE]`; what it does not say may be any. `repo` is the pattern of the only
+    repositories that it may come from; where it is empty, the host's own decide.
     """
 
     name: str
@@ -177,11 +178,12 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class SeenPackage:
-    """An RPM as found: its version (%{VERSION}), release, and when it was installed (Unix seconds)."""
+    """An RPM as found: its version (%{VERSION}), release, time of installation (Unix seconds), and epoch if any."""
 
     version: str
     release: str
     installed_at: float
+    epoch: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ TROUBLES = (
     ),
     _trouble(
         "package",
-        r"No package \S+ available|Nothing to do|Unable to find a match",
+        r"No package \S+ available|Nothing to do|Unable to find a match|No packages marked for",
         "no repository of the host has this package in this version: `yum list --showduplicates NAME` says what there "
         "is; etcd, docker and Kubernetes 1.5.2 are in CentOS 7's extras",
     ),

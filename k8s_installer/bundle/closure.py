@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from k8s_installer.bundle.evr import NEWER
 from k8s_installer.bundle.repodata import Capability, Rpm, holds
+from k8s_installer.evr import NEWER
 from k8s_installer.resources import Package
 
 

@@ -27,7 +27,7 @@ from k8s_installer.intent import Intent, desire, keep, real_keys, state_folder
 from k8s_installer.inventory import Allocations, Cluster, Host, Role
 from k8s_installer.members import require_members
 from k8s_installer.owner import this_process
-from k8s_installer.plan import Action, Plan, make_plan, waits
+from k8s_installer.plan import REPLACED, Action, Plan, make_plan, waits
 from k8s_installer.remote import Remote
 from k8s_installer.report import data, ending, progress, text
 from k8s_installer.resources import Kept, Kind, Missing, SeenFile, SeenSetting
@@ -133,7 +133,7 @@ def _before_last_run(intent: Intent) -> Intent:
             hint="a first start cannot be undone by going back",
         )
     for change in done:
-        if change.action in (Action.INSTALL, Action.UPGRADE) or (
+        if change.action in (Action.INSTALL, *REPLACED) or (
             change.action is Action.SET and (change.before is Missing.ABSENT or host_settings.one_way(change.ref.name))
         ):
             stderr().print(f"stays: {change.action} of {change.ref} cannot be undone", style="yellow", markup=False)

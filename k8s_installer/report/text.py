@@ -17,6 +17,7 @@ from k8s_installer.resources import File, Kind, Large, Package, Setting
 _STYLE = {
     Action.INSTALL: ("+", "green"),
     Action.UPGRADE: ("^", "yellow"),
+    Action.DOWNGRADE: ("v", "yellow"),
     Action.CREATE: ("+", "green"),
     Action.UPDATE: ("~", "yellow"),
     Action.REWRITE: ("~", "dim"),
@@ -33,6 +34,7 @@ _STYLE = {
 _PLURAL = {
     Action.INSTALL: "package to install|packages to install",
     Action.UPGRADE: "package to upgrade|packages to upgrade",
+    Action.DOWNGRADE: "package to downgrade|packages to downgrade",
     Action.CREATE: "file to create|files to create",
     Action.UPDATE: "file to update|files to update",
     Action.REWRITE: "file to rewrite|files to rewrite",

@@ -15,7 +15,7 @@ from cryptography import x509
 
 from k8s_installer.desired.model import Desired, Wanted
 from k8s_installer.errors import HostError
-from k8s_installer.plan import Action, Change, make_plan
+from k8s_installer.plan import Action, Change, inputs, make_plan, stale
 from k8s_installer.resources import File, Gate, Kind, Missing, Package, Ref, Seen, SeenFile, Unit
 from k8s_installer.status.model import (
     Certificate,
@@ -90,16 +90,10 @@ class _Look:
             yield PackageStatus(ref.name, version, self._found(ref))
 
     def _unit(self, wanted: Wanted) -> UnitStatus:
-        restarts = any(change.action is Action.RESTART for change in self.changes.get(wanted.ref, ()))
-        return UnitStatus(wanted.ref.name, self._found(wanted.ref), restarts and not self._led(wanted))
+        return UnitStatus(wanted.ref.name, self._found(wanted.ref), bool(stale(wanted, self.seen)))
 
     def _found(self, ref: Ref) -> Seen:
         return self.seen.get(ref, Missing.UNKNOWN)
-
-    def _led(self, wanted: Wanted) -> bool:
-        """Whether something that a unit reads or runs differs itself: its own restart is only what follows."""
-        changes = (change for ref in _inputs(wanted) for change in self.changes.get(ref, ()))
-        return any(change.action is not Action.ATTRIBUTES for change in changes)
 
     def _differences(self, wanted: Wanted) -> Iterator[Difference]:
         ref = wanted.ref
@@ -108,15 +102,19 @@ class _Look:
         if self._found(ref) is Missing.UNKNOWN:
             yield Difference(ref, wanted.component, None, "not known: the host did not answer for it")
         for change in self.changes.get(ref, ()):
-            if change.action in (Action.RESTART, Action.RELOAD) and self._led(wanted):
-                continue
-            yield Difference(ref, wanted.component, change.action, change.reason, self._evidence(wanted, change))
+            reason = change.reason
+            if change.action is Action.RESTART:
+                reason = stale(wanted, self.seen)
+            if change.action is Action.RELOAD and not getattr(self._found(ref), "needs_reload", False):
+                reason = ""
+            if reason:  # else it is only what follows from the change of a file or package, which is shown itself
+                yield Difference(ref, wanted.component, change.action, reason, self._evidence(wanted, change))
 
     def _evidence(self, wanted: Wanted, change: Change) -> Evidence | None:
         """Who changed a file; for a process that is older than what it reads, the newest file of those."""
         host = self.reached[wanted.ref.host]
         if change.action is Action.RESTART:
-            found = {ref.name: self.seen.get(ref) for ref in _inputs(wanted)}
+            found = {ref.name: self.seen.get(ref) for ref in inputs(wanted)}
             files = {path: file for path, file in found.items() if isinstance(file, SeenFile)}
             newest = max(files, key=lambda path: files[path].modified_at, default="")
             return _of_file(host, newest, files[newest], change.action) if newest else None
@@ -159,13 +157,6 @@ def _known(desired: Desired, seen: Mapping[Ref, Seen], reached: Mapping[str, Hos
         for ref, wanted in desired.items()
         if ref in known
     }
-
-
-def _inputs(wanted: Wanted) -> list[Ref]:
-    """The packages and files whose change makes a unit restart."""
-    unit, host = wanted.resource, wanted.ref.host
-    runs, files = (unit.runs, (*unit.defined_by, *unit.reads)) if isinstance(unit, Unit) else ((), ())
-    return [*(Ref(host, Kind.PACKAGE, name) for name in runs), *(Ref(host, Kind.FILE, path) for path in files)]
 
 
 def _of_file(host: HostStatus, path: str, file: SeenFile, action: Action) -> Evidence:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from k8s_installer import yum
+from k8s_installer import inventory, yum
+from k8s_installer.desired.model import Wanted
+from k8s_installer.lab.rpms import build
+from k8s_installer.plan import Action, make_plan
+from k8s_installer.remote import Outcome, SshRemote
+from k8s_installer.resources import Kind, Package, Ref
+from k8s_installer.transport import connect
 from tests.fleet.conftest import Cluster, made_cluster, running_lab
 
 pytestmark = pytest.mark.fleet
@@ -67,6 +76,63 @@ def test_a_failure_of_the_real_yum_is_told_from_others(host: Cluster, name: str)
     found = yum.classify(said)
     assert found is not None, said
     assert found.name == name.partition(" ")[0], said
+
+
+SPEC = """\
+Name: probe
+Version: %{v}
+Release: 1
+Summary: Nothing
+License: none
+BuildArch: noarch
+Requires: probe-libs = %{v}
+%description
+%{summary}
+%package libs
+Summary: Nothing
+%description libs
+%{summary}
+%files
+%files libs
+"""
+
+
+def test_a_downgrade_is_planned_as_one_and_carried_out_by_the_real_yum(host: Cluster, tmp_path: Path) -> None:
+    """1.10 is newer than 1.9; two packages of which one requires the other's very version."""
+    (tmp_path / "probe.spec").write_text(SPEC)
+    (tmp_path / "repo").mkdir()
+    for version in ("1.9", "1.10"):
+        build(tmp_path / "probe.spec", tmp_path / "repo", {"v": version})
+    subprocess.run(["createrepo_c", "--quiet", tmp_path / "repo"], check=True)
+    packed = subprocess.run(["tar", "-C", tmp_path, "-cz", "repo"], capture_output=True, check=True).stdout
+    place = "[probe]\nname=probe\nbaseurl=file:///root/repo\ngpgcheck=0\n"
+    host.on("m1", f"base64 -d <<'END' | tar -C /root -xz\n{base64.encodebytes(packed).decode()}END")
+    host.on("m1", f"printf '{place}' >/etc/yum.repos.d/probe.repo")
+    transport = connect(inventory.load(host.inventory).hosts[0])
+    remote = SshRemote(transport)
+
+    def apply(version: str) -> tuple[list[Action], Outcome]:
+        refs = [Ref("m1", Kind.PACKAGE, name) for name in ("probe", "probe-libs")]
+        wanted = {ref: Wanted(ref, Package(ref.name, version), "host", (), "a test") for ref in refs}
+        plan = make_plan(wanted, remote.observe(list(wanted.values())))
+        actions = [change.action for change in plan.changes]
+        return actions, remote.perform(list(enumerate(plan.changes)), lambda report: None)
+
+    try:
+        for version, action in (("1.10", Action.INSTALL), ("1.9", Action.DOWNGRADE), ("1.10", Action.UPGRADE)):
+            actions, outcome = apply(version)
+            assert actions == [action] * 2
+            assert outcome.failed is None, outcome.evidence
+            assert host.on("m1", "rpm -q --qf '%{VERSION} ' probe probe-libs") == f"{version} {version} "
+        actions, outcome = apply("1.2")
+        assert actions == [Action.DOWNGRADE] * 2
+        assert outcome.failed is not None
+        found = yum.classify(outcome.evidence)
+        assert found is not None, outcome.evidence
+        assert found.name == "package"
+    finally:
+        transport.close()
+        host.on("m1", "rpm -e probe probe-libs; rm -r /root/repo")
 
 
 def test_apply_says_what_to_do_and_puts_no_file_where_its_package_is_missing(host: Cluster) -> None:

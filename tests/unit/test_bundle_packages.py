@@ -12,12 +12,12 @@ import pytest
 
 from k8s_installer.bundle import repodata, rpmfile
 from k8s_installer.bundle.closure import Closure, Offers, closure
-from k8s_installer.bundle.evr import Evr, compare
 from k8s_installer.bundle.folder import folder_repository
 from k8s_installer.bundle.packages import Repositories, fetched
 from k8s_installer.bundle.repodata import BadMetadataError, Capability, holds
 from k8s_installer.bundle.store import Store, nothing
 from k8s_installer.errors import InputError, InstallerError
+from k8s_installer.evr import Evr, compare
 from k8s_installer.resources import Package
 from tests.unit.repositories import Built, filelists_xml, primary_xml, repository, rpm_file
 

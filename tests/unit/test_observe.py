@@ -90,6 +90,14 @@ def test_a_package_that_rpm_did_not_answer_for_is_unknown_not_absent() -> None:
     ]
 
 
+def test_an_epoch_is_seen_where_a_package_has_one() -> None:
+    text = f"clock 1.0 1.0\nrpm docker 1.13.1 209.el7 5.0 2\nrpm etcd 3.3.11 2.el7 6.0 \n{END}\n"
+    assert list(parse(text, [PACKAGES[1], PACKAGES[0]]).values()) == [
+        SeenPackage("1.13.1", "209.el7", 5.0, "2"),
+        SeenPackage("3.3.11", "2.el7", 6.0),
+    ]
+
+
 def test_a_script_that_was_cut_off_tells_nothing() -> None:
     assert set(parse(ANSWERS.replace(END, ""), [*UNITS, *PACKAGES]).values()) == {Missing.UNKNOWN}
     assert set(parse("", UNITS).values()) == {Missing.UNKNOWN}

@@ -219,6 +219,28 @@ def test_neighbouring_packages_are_one_transaction(tmp_path: Path) -> None:
     assert marks(result.stdout)[-1] == "failed 2"  # yum said nothing, and docker is not there
 
 
+def test_what_goes_down_goes_down_first_and_all_at_once(tmp_path: Path) -> None:
+    program(tmp_path, "yum", f'echo "$*" >>{tmp_path}/calls')
+    program(tmp_path, "rpm", '[ "$2" != kubernetes-node-1.20.1 ]')
+    steps = [
+        (Action.INSTALL, Package("etcd")),
+        (Action.DOWNGRADE, Package("docker", "2:1.13.1")),
+        (Action.UPGRADE, Package("chrony", "3.4")),
+        (Action.DOWNGRADE, Package("kubernetes-node", "1.20.1")),
+    ]
+    numbered = [(n, change(action, Kind.PACKAGE, one.name, one)) for n, (action, one) in enumerate(steps)]
+    text = script(numbered)
+    result = shell(text, tmp_path)
+    assert marks(result.stdout) == ["begin 1", "begin 3", "failed 3"]  # nothing is installed beside it then
+    program(tmp_path, "rpm", ":")
+    result = shell(text, tmp_path)
+    assert (tmp_path / "calls").read_text().splitlines()[1:] == [
+        "-y -q downgrade docker-1.13.1 kubernetes-node-1.20.1",
+        "-y -q install etcd chrony-3.4",
+    ]
+    assert marks(result.stdout)[-2:] == ["done 0", "done 2"]
+
+
 def test_packages_of_one_repository_alone_are_asked_of_no_other(tmp_path: Path) -> None:
     program(tmp_path, "yum", f'printf "%s|" "$@" >>{tmp_path}/calls')
     program(tmp_path, "rpm", ":")

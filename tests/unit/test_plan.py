@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import pytest
 
 from k8s_installer.apply import apply
-from k8s_installer.desired.model import Desired
+from k8s_installer.desired.model import Desired, Wanted
 from k8s_installer.errors import InstallerError
-from k8s_installer.plan import Plan, make_plan, waits
-from k8s_installer.resources import File, Kind, Missing, Package, Ref, Resource, Seen, Setting
+from k8s_installer.plan import Action, Plan, make_plan, waits
+from k8s_installer.resources import File, Kind, Missing, Package, Ref, Resource, Seen, SeenPackage, Setting
 from tests.fakes import FakeHost
 from tests.unit.example import CONFIG, DROP_IN, KEY, desired, hosts
 
@@ -161,3 +161,29 @@ def with_setting(name: str, value: str, **changed: Resource) -> Desired:
     unit = Ref("m1", Kind.UNIT, "kube-apiserver")
     setting = dataclasses.replace(wanted[unit], ref=ref, resource=Setting(value), after=())
     return {ref: setting, **wanted, unit: dataclasses.replace(wanted[unit], after=(*wanted[unit].after, ref))}
+
+
+@pytest.mark.parametrize(
+    ("installed", "wanted", "action"),
+    [
+        (SeenPackage("1.20.2", "0", 1.0), "1.20.2", None),
+        (SeenPackage("1.20.2", "0", 1.0), "1.20.15", Action.UPGRADE),
+        (SeenPackage("1.20.15", "0", 1.0), "1.20.2", Action.DOWNGRADE),
+        (SeenPackage("1.10", "0", 1.0), "1.9", Action.DOWNGRADE),  # numbers, not texts
+        (SeenPackage("1.0", "0", 1.0), "1.0~rc1", Action.DOWNGRADE),
+        (SeenPackage("1.02", "0", 1.0), "1.2", None),  # the same to rpm
+        (SeenPackage("1.5.2", "0.7.git269f928.el7", 1.0), "1.5.2-0.7.git269f928.el7", None),
+        (SeenPackage("1.5.2", "0.7.git269f928.el7", 1.0), "1.5.2-0.6.git269f928.el7", Action.DOWNGRADE),
+        (SeenPackage("1.13.1", "209", 1.0, "2"), "1.13.1", None),  # an epoch that is not asked for is any
+        (SeenPackage("1.13.1", "209", 1.0, "2"), "2:1.13.1", None),
+        (SeenPackage("17.03", "1", 1.0), "2:1.13.1", Action.UPGRADE),
+        (SeenPackage("1.13.1", "209", 1.0, "2"), "0:17.03", Action.DOWNGRADE),
+        (SeenPackage("9" * 5000, "0", 1.0), "1", Action.DOWNGRADE),
+        (SeenPackage("1", "0", 1.0), "", None),
+    ],
+)
+def test_versions_are_compared_as_rpm_does(installed: SeenPackage, wanted: str, action: Action | None) -> None:
+    ref = Ref("n1", Kind.PACKAGE, "docker")
+    plan = make_plan({ref: Wanted(ref, Package("docker", wanted), "docker", (), "")}, {ref: installed})
+    assert [change.action for change in plan.changes] == ([action] if action else [])
+    assert all(not change.reversible for change in plan.changes)

@@ -24,6 +24,7 @@ from k8s_installer.desired.model import Desired, Wanted
 from k8s_installer.errors import HostError, TransportError
 from k8s_installer.gates import Answer, UnitState
 from k8s_installer.observe import END
+from k8s_installer.plan import Action
 from k8s_installer.report import status as report
 from k8s_installer.resources import Check, File, Gate, Kind, Missing, Package, Ref, Resource, Unit
 from k8s_installer.status import (
@@ -146,7 +147,9 @@ def test_a_hand_edit_shows_when_and_by_whom() -> None:
     )
     status = judged(desired(), edited(), sessions=sessions, touched={CONFIG: (5000.0, 5000.5)})
     assert status.differs
-    assert differences(status) == [f"m1: file {CONFIG}: the content differs"]
+    # the process has not read it yet
+    stale = f"m1: unit kube-apiserver: {CONFIG} changed after it started"
+    assert differences(status) == [f"m1: file {CONFIG}: the content differs", stale]
     assert of(status, "m1", CONFIG).out_of_line == (CONFIG,)
     text = shown(status)
     assert "0/1" in text
@@ -196,6 +199,31 @@ def test_a_process_older_than_its_file_is_stale() -> None:
     text = shown(status)
     assert "running 1970-01-01 00:16:44, stale" in text
     assert f"    {CONFIG}: modified at 1970-01-01 01:40:00 UTC, owned by root:root" in text
+
+
+@pytest.mark.parametrize(
+    "edit", [b"# why\nKUBE_LOG_LEVEL=0\n", b"KUBE_LOG_LEVEL=3\n"], ids=["says the same", "differs"]
+)
+def test_a_stale_process_is_shown_whatever_is_planned_for_its_file(edit: bytes) -> None:
+    """The file on the host is newer than the process, and another one is wanted besides."""
+    fleet = converged()
+    wanted = desired(config=File(edit))
+    fleet["m1"].files[CONFIG] = dataclasses.replace(fleet["m1"].files[CONFIG], modified_at=6000.0)
+    restarts = [change for change in planned(wanted, fleet).changes if change.action is Action.RESTART]
+    assert [change.ref.name for change in restarts] == ["kube-apiserver"]
+    status = judged(wanted, fleet)
+    unit = of(status, "m1", "kube-apiserver").unit
+    assert unit is not None
+    assert unit.stale
+    assert f"m1: unit kube-apiserver: {CONFIG} changed after it started" in differences(status)
+
+
+def test_a_process_that_only_follows_an_edit_is_not_stale() -> None:
+    status = judged(desired(config=File(b"KUBE_LOG_LEVEL=3\n")), converged())
+    unit = of(status, "m1", "kube-apiserver").unit
+    assert unit is not None
+    assert not unit.stale
+    assert differences(status) == [f"m1: file {CONFIG}: the content differs"]
 
 
 def test_a_process_older_than_its_package_alone_has_no_file_to_blame() -> None:
