@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import alone, environment, lab, loopback, report
+from benchmarks import alone, environment, lab, loopback, many, report
 from benchmarks.measure import REPOSITORY, BenchmarkError
 from benchmarks.settings import Settings
 from benchmarks.targets import judged
@@ -21,11 +21,12 @@ from benchmarks.targets import judged
 _WIDTH = 120
 _EXAMPLES = """\
 examples:
-  python -m benchmarks                                       everything: 45 minutes, of which Ansible takes most
-  python -m benchmarks --rounds 1 --hosts 10 --bootstrap 0   a look: ten minutes
+  python -m benchmarks                                       everything: an hour, of which Ansible takes most
+  python -m benchmarks --rounds 1 --hosts 10 --many 0 --bootstrap 0   a look: ten minutes
   python -m benchmarks --no-peers --bootstrap 0              us against the floor alone
-  python -m benchmarks --hosts '' --bootstrap 0              what needs no host
-  python -m benchmarks --hosts '' --bootstrap 1              the lab's hosts, real to their systemd
+  python -m benchmarks --hosts '' --many 0 --bootstrap 0     what needs no host
+  python -m benchmarks --hosts '' --many 0 --bootstrap 1     the lab's hosts, real to their systemd
+  python -m benchmarks.many                                  thousands of hosts alone: ten minutes
 
 The rows on loopback hosts need root, openssh-server, and the lab's base image, which is made the first time.
 """
@@ -64,6 +65,8 @@ def _bench(options: argparse.Namespace, console: Console, progress: Console) -> 
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         figures = loopback.measure(settings)
+        if options.many:
+            about["many"] = many.data(many.measure(options.many, settings.say))
         far = loopback.far_away(settings) if options.hosts else []
         settings.say("what needs no host")
         figures += alone.commands(folder, settings.rounds)
@@ -92,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N,...",
         help="loopback hosts: 10,50,100,200; '' for none",
     )
+    add("--many", type=int, default=many.HOSTS, metavar="N", help="hosts of the run over thousands (5000); 0 for none")
     add("--rounds", type=_count, default=5, metavar="N", help="rounds of the floor and our own rows (5)")
     add("--no-peers", dest="peers", action="store_false", help="leave pyinfra and Ansible out")
     add("--peers-up-to", type=_count, default=50, metavar="N", help="the most hosts for pyinfra and Ansible (50)")

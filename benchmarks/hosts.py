@@ -11,14 +11,16 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.cluster import VERSION, Login
 from benchmarks.measure import HERE, BenchmarkError
+from benchmarks.seeds import Seeds
 from k8s_installer.errors import LabError
 from k8s_installer.lab.artifacts import data_folder
 from k8s_installer.lab.base import TOOLS, base
@@ -52,7 +54,7 @@ Subsystem sftp internal-sftp
 
 
 def address(number: int) -> str:
-    """The address of the host with this number; `standins/serve` counts in the same way."""
+    """The address of the host with this number; `serve.py` counts in the same way."""
     return f"127.0.{1 + number // 255}.{number % 255}"
 
 
@@ -68,13 +70,16 @@ def require() -> None:
 
 
 @contextmanager
-def serving(folder: Path, count: int, also: Sequence[str] = ()) -> Iterator[Login]:
+def serving(
+    folder: Path, count: int, also: Sequence[str] = (), seeded: Callable[[Login, Path], Seeds] | None = None
+) -> Iterator[Login]:
     """Serve `count` bare hosts, each with the packages and units that a cluster's packages bring.
 
     Args:
         folder: an empty one, for what belongs to them.
         count: how many.
         also: more addresses by which they are known.
+        seeded: makes what they have besides, from the way to log in and the layer that they share.
     """
     if not 0 < count <= MOST:
         raise BenchmarkError(f"{count} hosts: give a number from 1 to {MOST}")
@@ -84,11 +89,13 @@ def serving(folder: Path, count: int, also: Sequence[str] = ()) -> Iterator[Logi
         login = _login(folder, [*(address(number) for number in range(1, count + 1)), *also])
     except LabError as error:
         raise BenchmarkError(f"cannot make the hosts: {error}") from None
+    seeds = seeded(login, layer) if seeded else None
+    lower = ":".join(str(part) for part in (*([seeds.common] if seeds else []), layer, root))
     config = folder / "sshd_config"
     config.write_text(_CONFIG.format(folder=folder), encoding="utf-8")
     server = subprocess.Popen(
-        [*_NAMESPACE, "--pid", "--fork", "--kill-child", _STANDINS / "serve",
-         str(count), str(login.port), root, layer, config],
+        [*_NAMESPACE, "--pid", "--fork", "--kill-child", sys.executable, "-I", "-S", HERE / "serve.py",
+         str(count), str(login.port), lower, seeds.own if seeds else "-", config],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
     )  # fmt: skip
     try:

@@ -22,7 +22,10 @@ class BenchmarkError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A program that has ended: wall clock and processor seconds, peak memory in MiB, and all that it said."""
+    """A program that has ended: wall clock and processor seconds, peak memory in MiB, and all that it said.
+
+    `threads` and `files` are the most that it was seen to have at the same time, by a look four times in a second.
+    """
 
     argv: tuple[str, ...]
     seconds: float
@@ -31,6 +34,8 @@ class Run:
     status: int
     stdout: str
     stderr: str
+    threads: int = 0
+    files: int = 0
 
     def require(self, status: int = 0, *, why: str = "") -> Run:
         """Return itself, or raise BenchmarkError where the program ended in another way."""
@@ -63,19 +68,20 @@ def run(
     with tempfile.TemporaryDirectory() as folder:
         report, out, err = (Path(folder) / name for name in ("report", "out", "err"))
         timed = [*pinned, sys.executable, "-I", "-S", str(HERE / "timed.py"), str(report), *words]
-        with out.open("wb") as stdout, err.open("wb") as stderr:
+        with out.open("wb") as to_out, err.open("wb") as to_err:
             try:
                 subprocess.run(
-                    timed, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, check=False, cwd=cwd,
+                    timed, stdin=subprocess.DEVNULL, stdout=to_out, stderr=to_err, check=False, cwd=cwd,
                     timeout=timeout, env={**os.environ, "NO_COLOR": "1", "COLUMNS": "160", **(env or {})},
                 )  # fmt: skip
             except subprocess.TimeoutExpired:
                 raise BenchmarkError(f"{' '.join(words)}: no end after {timeout:.0f} s") from None
         if not report.exists():
             raise BenchmarkError(f"{' '.join(words)}: did not start: {err.read_text(errors='replace').strip()}")
-        seconds, cpu, peak, status = (float(word) for word in report.read_text(encoding="ascii").split())
-        said = (path.read_text(encoding="utf-8", errors="replace") for path in (out, err))
-        return Run(words, seconds, cpu, peak / 1024, int(status), *said)
+        seconds, cpu, peak, *counts = (float(word) for word in report.read_text(encoding="ascii").split())
+        status, threads, files = map(int, counts)
+        stdout, stderr = (path.read_text(encoding="utf-8", errors="replace") for path in (out, err))
+        return Run(words, seconds, cpu, peak / 1024, status, stdout, stderr, threads, files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,8 @@ class Figures:
     seconds: tuple[float, ...]
     cpu: tuple[float, ...]
     peak: float
+    threads: int = 0
+    files: int = 0
 
     @classmethod
     def of(cls, row: str, hosts: int, runs: Sequence[Run]) -> Figures:
@@ -97,6 +105,8 @@ class Figures:
             tuple(run.seconds for run in runs),
             tuple(run.cpu for run in runs),
             max(run.peak for run in runs),
+            max(run.threads for run in runs),
+            max(run.files for run in runs),
         )
 
     @property
@@ -110,4 +120,5 @@ class Figures:
             "row": self.row, "hosts": self.hosts, "median_seconds": round(self.median, 4),
             "seconds": [round(value, 4) for value in self.seconds],
             "median_cpu_seconds": round(statistics.median(self.cpu), 4), "peak_mib": round(self.peak, 1),
+            "most_threads": self.threads, "most_files": self.files,
         }  # fmt: skip

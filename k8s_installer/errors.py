@@ -9,6 +9,7 @@
     │   ├── CommandFailed       a host was asked and said no
     │   └── LockHeld, LockLost  the cluster's lock is somebody else's (defined in lock.py)
     ├── HostsError          several hosts have trouble: every message at once
+    ├── LimitError          this machine's limit of files or threads (defined in transport/limits.py)
     └── LabError            this machine cannot run the local hosts, or one of them failed
 
 Library exceptions are translated where the library is called, so that no caller needs to know it.

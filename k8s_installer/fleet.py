@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TypeVar
 
 from k8s_installer.desired.model import Desired, by_host
@@ -16,7 +17,7 @@ from k8s_installer.inventory import Host
 from k8s_installer.observe import Memory
 from k8s_installer.remote import WORKERS, Remote, SshRemote
 from k8s_installer.resources import Gate, Ref, Seen, SeenFile
-from k8s_installer.transport import Transport, connect
+from k8s_installer.transport import Line, Pool, Transport, connect, connections
 
 _AGAIN = 1.0  # seconds between questions to a gate that did not hold
 T = TypeVar("T")
@@ -45,32 +46,29 @@ class Connections:
     """Hosts that are being logged in to by a pool of threads, by name; what asks them runs in the same threads."""
 
     pool: ThreadPoolExecutor
-    dialled: Mapping[str, Future[Transport]]
+    lines: Mapping[str, Line]
 
 
 @contextmanager
 def connecting(hosts: Iterable[Host]) -> Iterator[Connections]:
-    """Begin to log in to every host; nobody waits for it, so that what is wanted can be worked out meanwhile.
+    """Begin to log in to as many hosts as may be connected at once; nobody waits for it.
 
-    The connections are closed behind the `with`.
+    What is wanted can be worked out meanwhile. The connections are closed after the `with`.
     """
-    pool = ThreadPoolExecutor(WORKERS)
-    dialled = {host.name: pool.submit(connect, host) for host in hosts}
+    calls, pool = Pool(connections(), connect), ThreadPoolExecutor(WORKERS)
+    lines = {host.name: calls.line(host) for host in hosts}
+    for line in islice(lines.values(), calls.most):
+        pool.submit(line.open)
     try:
-        yield Connections(pool, dialled)
+        yield Connections(pool, lines)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-        for transport in dialled.values():
-            transport.add_done_callback(_close)
-
-
-def _close(dialled: Future[Transport]) -> None:
-    if not dialled.cancelled() and dialled.exception() is None:
-        dialled.result().close()
+        for line in lines.values():
+            line.close()
 
 
 def observe(
-    connections: Connections,
+    connected: Connections,
     desired: Desired,
     on_host: OnHost,
     through: Through = lambda way: way,
@@ -79,7 +77,7 @@ def observe(
     """See what every host has of `desired`, by one script each.
 
     Args:
-        connections: whom to ask.
+        connected: whom to ask.
         desired: what to ask for; each host is asked for its own.
         on_host: called with a host's name when it has answered, from the threads that ask.
         through: what every way to a host is put behind; a trace comes in here.
@@ -95,7 +93,7 @@ def observe(
 
     def ask(name: str) -> None:
         try:
-            transports[name] = through(connections.dialled[name].result())
+            transports[name] = through(connected.lines[name])
             remote = remotes[name] = SshRemote(transports[name], memory=remembered.get(name))
             for ref, found in remote.observe(wanted[name]).items():
                 seen[ref] = _sharing(found, contents)
@@ -105,7 +103,7 @@ def observe(
             unreachable[name] = error
         on_host(name)
 
-    list(connections.pool.map(ask, connections.dialled))
+    list(connected.pool.map(ask, connected.lines))
     return Fleet(transports, remotes, seen, unreachable, remembered)
 
 

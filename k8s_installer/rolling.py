@@ -14,12 +14,14 @@ from k8s_installer.desired.model import Turn
 from k8s_installer.errors import InputError
 from k8s_installer.resources import Ref
 
+# A share of thousands is more than anybody watches, and more than stay connected from a change to its gate.
+MOST_AT_ONCE = 250
 ONE_AT_A_TIME = frozenset({"etcd", "masters"})
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """How many nodes may restart something at once: a number, or a share of all nodes (rounded down, at least 1)."""
+    """How many nodes may restart something at once: a number, or a share of all nodes (rounded down, 1 to 250)."""
 
     count: int = 0
     percent: int = 25
@@ -40,7 +42,7 @@ class Batch:
         """How many members of a group of this size may be at it at once."""
         if group in ONE_AT_A_TIME:
             return 1
-        return self.count or max(1, members * self.percent // 100)
+        return self.count or max(1, min(MOST_AT_ONCE, members * self.percent // 100))
 
 
 QUARTER = Batch()

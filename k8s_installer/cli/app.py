@@ -48,7 +48,7 @@ Bundle = Annotated[
 Format = Annotated[Output, typer.Option("-o", "--output", help="What stdout gets.")]
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-AtOnce = Annotated[str, typer.Option("--batch", help="How many nodes may restart something at once: 3, or 25%.")]
+AtOnce = Annotated[str, typer.Option("--batch", help="How many nodes may restart at once: 3, or 25% (250 at most).")]
 BreakLock = Annotated[bool, typer.Option("--break-lock", help="Take the cluster's lock from whoever holds it.")]
 
 

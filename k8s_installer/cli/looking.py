@@ -53,7 +53,7 @@ def observed(
 def _seen(wanted: Intent, connections: fleet.Connections, through: fleet.Through) -> fleet.Fleet:
     path = intent.state_folder(wanted.cluster) / "seen.json"
     asked = {**wanted.desired, **wanted.evidence}  # the evidence as the inventory has it, whatever is wanted of it
-    with looking(len(connections.dialled)) as tick:
+    with looking(len(connections.lines)) as tick:
         seen = fleet.observe(connections, asked, tick, through, memory.load(path))
     memory.save(path, seen.memories)
     return seen

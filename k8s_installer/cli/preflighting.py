@@ -23,7 +23,7 @@ def check(asked: Asked, output: Output) -> Exit:
     with fleet.connecting(cluster.hosts) as connections, looking(len(cluster.hosts)) as tick:
         wanted = intent.desire(cluster, profile, asked.templates, None)
         needs = preflight.needs(cluster, profile, wanted.desired)
-        answers = fleet.asked(needs, lambda name: _answers(connections.dialled[name].result(), needs[name]), tick)
+        answers = fleet.asked(needs, lambda name: _answers(connections.lines[name], needs[name]), tick)
     found = preflight.assess(cluster, needs, answers)
     if output is Output.JSON:
         print_json(report.data(found))

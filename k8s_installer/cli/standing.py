@@ -33,9 +33,9 @@ def show(asked: Asked, output: Output) -> Exit:
 
 
 def _statuses(wanted: Intent, connections: fleet.Connections) -> dict[str, status.HostStatus | HostError]:
-    of_host, dialled = by_host(wanted.desired), connections.dialled
-    with looking(len(dialled)) as tick:
-        return fleet.asked(dialled, lambda name: _status(dialled[name].result(), of_host[name]), tick)
+    of_host, lines = by_host(wanted.desired), connections.lines
+    with looking(len(lines)) as tick:
+        return fleet.asked(lines, lambda name: _status(lines[name], of_host[name]), tick)
 
 
 def _seen(statuses: Mapping[str, status.HostStatus | HostError]) -> dict[Ref, Seen]:

@@ -6,6 +6,7 @@ import errno
 import logging
 import socket
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from paramiko.ssh_exception import NoValidConnectionsError
 from k8s_installer.errors import TransportError
 from k8s_installer.inventory.cluster import Host
 from k8s_installer.transport.hostkeys import HostKeyCheck, key_algorithms
+from k8s_installer.transport.limits import own_limit
 from k8s_installer.transport.session import SshTransport, Transport
 
 # Paramiko logs a traceback for every host that is not an SSH server; our errors say it in one line.
@@ -57,17 +59,18 @@ def connect(host: Host) -> Transport:
 
     Raises:
         TransportError: the host (or gateway) cannot be reached, is not the one we know, or refuses the login.
+        LimitError: this machine lets us have no more connections.
     """
     target = _target(host)
     if host.ssh.gateway is None:
         connection = _open(target, None)
-        return SshTransport(host.name, connection.client, shell(target.user), connection.client.close)
+        return SshTransport(host.name, connection.client, shell(target.user), lambda: _hang_up(connection))
     hop = _gateway(target, host.ssh.gateway)
     gateway = _open(hop, None)
 
     def close() -> None:
-        connection.client.close()
-        gateway.client.close()
+        _hang_up(connection)
+        _hang_up(gateway)
 
     try:
         connection = _open(target, _tunnel(gateway, hop, target))
@@ -75,6 +78,15 @@ def connect(host: Host) -> Transport:
         gateway.client.close()
         raise
     return SshTransport(host.name, connection.client, shell(target.user), close)
+
+
+def _hang_up(connection: fabric.Connection) -> None:
+    """Close a connection; its thread looks up at once where its socket is shut, and else a tenth of a second later."""
+    transport = connection.client.get_transport()
+    if transport is not None:
+        with suppress(OSError):
+            transport.sock.shutdown(socket.SHUT_RDWR)
+    connection.client.close()
 
 
 def shell(user: str) -> str:
@@ -158,6 +170,9 @@ def _open(hop: _Hop, sock: paramiko.Channel | None) -> fabric.Connection:
         connection.open()
     except BaseException as error:
         connection.client.close()
+        limit = own_limit(error)
+        if limit is not None:
+            raise limit from None
         if isinstance(error, OSError | EOFError | paramiko.SSHException):
             raise _explain(error, hop) from None
         raise
@@ -197,7 +212,7 @@ def _load_key(hop: _Hop) -> paramiko.PKey | None:
     except TypeError:  # as cryptography says that a passphrase is missing
         return None
     except OSError as error:
-        raise TransportError(
+        raise own_limit(error) or TransportError(
             hop.host,
             f"cannot read the key {hop.key}: {error.strerror}",
             hint="ssh.key in the inventory names the private key",

@@ -20,6 +20,7 @@ from pathlib import Path
 import paramiko
 
 from k8s_installer.errors import TransportError
+from k8s_installer.transport.limits import own_limit
 
 # The signature algorithms by which a host proves that it has an RSA key; all others are named as their key.
 _RSA_SIGNATURES = ("rsa-sha2-512", "rsa-sha2-256", "ssh-rsa")
@@ -136,7 +137,7 @@ class HostKeyCheck(paramiko.MissingHostKeyPolicy):
         except FileNotFoundError:
             return ()
         except OSError as error:
-            raise TransportError(
+            raise own_limit(error) or TransportError(
                 self.host,
                 f"cannot read the known hosts in {self.file}: {error.strerror}",
                 hint="ssh.known_hosts names another file",
@@ -200,7 +201,7 @@ class HostKeyCheck(paramiko.MissingHostKeyPolicy):
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise TransportError(
+            raise own_limit(error) or TransportError(
                 self.host,
                 f"cannot add its key to {self.file}: {error.strerror}",
                 hint="ssh.known_hosts names another file",

@@ -14,6 +14,7 @@ import paramiko
 
 from k8s_installer.errors import CommandFailed, InstallerError, TransportError
 from k8s_installer.transport.exchange import NO_STATUS, Deadline, Feed, Lines, OnLine, OnSent, exchange
+from k8s_installer.transport.limits import own_limit
 
 # Scripts at once on one connection: sshd's MaxSessions is 10, and a lock's heartbeat or a log in beside us counts.
 CHANNELS = 6
@@ -124,7 +125,9 @@ class SshTransport:
         try:
             file = source.open("rb")
         except OSError as error:
-            raise InstallerError(f"cannot read {source}: {error.strerror}", hint="see that it is there") from None
+            raise own_limit(error) or InstallerError(
+                f"cannot read {source}: {error.strerror}", hint="see that it is there"
+            ) from None
         with file:
             feed = Feed(wrap(script, marker, stdin="").encode(), file, on_sent)
             out, err = Lines(marker.encode(), feed.ask), Lines(marker.encode(), None)
@@ -136,6 +139,9 @@ class SshTransport:
             with deadline, self._channels:
                 status = self._execute(talk, deadline)
         except (OSError, EOFError, paramiko.SSHException) as error:
+            limit = own_limit(error)
+            if limit is not None:
+                raise limit from None
             if deadline.left > 0:
                 raise self._lost(talk, str(error)) from None
             status = None
