@@ -93,7 +93,9 @@ def require_members(desired: Desired, seen: Mapping[Ref, Seen]) -> None:
     if findings:
         words = [f"  {words}" for words, _ in findings]
         hints = dict.fromkeys(hint for _, hint in findings)
-        raise InstallerError("\n".join(["etcd cannot be started like this:", *words]), hint="\n".join(hints))
+        raise InstallerError(
+            "\n".join(["etcd cannot be started like this; nothing was changed:", *words]), hint="\n".join(hints)
+        )
 
 
 def _member(wanted: Wanted, desired: Desired, seen: Mapping[Ref, Seen]) -> _Member:
@@ -153,20 +155,20 @@ def _empty(members: Sequence[_Member], clients: Mapping[Ref, bool]) -> Iterator[
         if member.has_data or (member.wanted is not None and member.wanted.joins):
             continue
         nothing = f"{member.host} has no data of etcd in {member.log}"
-        others = _listed(elder.host for elder in elders)
+        others = f"{_listed(elder.host for elder in elders)} {'has' if len(elders) == 1 else 'have'}"
         if member.runs:
             yield f"{nothing}, but etcd runs there: its data is elsewhere, or was deleted", _LOST
         elif any(
             member.wanted is None or elder.found is None or not elder.found.makes(member.wanted) for elder in elders
         ):
-            yield f"{nothing}: started now, it would make a second, empty cluster beside that of {others}", _CHANGE
+            yield f"{nothing}: started now, it would make a second, empty cluster; {others} data", _CHANGE
         elif elders and (used or not clients):
-            yield f"{nothing}, and {others} has data of a cluster that is in use: it has lost its own", _LOST
+            yield f"{nothing}, and {others} data of a cluster that is in use: it has lost its own", _LOST
         elif elders:
             continue  # the rest of a first start
         elif _unasked(member, members):
             left = _listed(_unasked(member, members))
-            yield f"{nothing}, and {left} may have: that host was not asked", f"let --limit include {left}"
+            yield f"{nothing}, and {left} may have, and was not asked", f"let --limit include {left}"
         elif used:
             yield f"{nothing}, and no other member has, but {used[0]} was started before", _ALL_LOST.format(used[0])
 

@@ -58,7 +58,7 @@ def refusal(desired: Desired, found: Mapping[Ref, Seen]) -> tuple[list[str], str
     with pytest.raises(InstallerError) as caught:
         require_members(desired, found)
     first, *lines = caught.value.message.splitlines()
-    assert first == "etcd cannot be started like this:"
+    assert first == "etcd cannot be started like this; nothing was changed:"
     return [line.strip() for line in lines], caught.value.hint
 
 
@@ -75,8 +75,8 @@ def test_an_edit_that_adds_members_is_refused_with_what_to_do() -> None:
     adds = "m2=https://10.0.0.2:2380, m3=https://10.0.0.3:2380"
     assert lines == [
         f"m1 has etcd's data and was started with m1=https://10.0.0.1:2380; the inventory adds {adds}",
-        f"m2 has no data of etcd in {LOG}: started now, it would make a second, empty cluster beside that of m1",
-        f"m3 has no data of etcd in {LOG}: started now, it would make a second, empty cluster beside that of m1",
+        f"m2 has no data of etcd in {LOG}: started now, it would make a second, empty cluster; m1 has data",
+        f"m3 has no data of etcd in {LOG}: started now, it would make a second, empty cluster; m1 has data",
     ]
     assert hint.startswith("revert the members in the inventory")
     assert "docs/etcd.md" in hint
@@ -136,7 +136,7 @@ def test_a_member_that_lost_its_data_is_not_started_as_new() -> None:
     found = seen(three, {name: conf(three, name) for name in ("m1", "m2")})
     lines, hint = refusal(three, found)
     assert lines == [
-        f"m3 has no data of etcd in {LOG}, and m1, m2 has data of a cluster that is in use: it has lost its own"
+        f"m3 has no data of etcd in {LOG}, and m1, m2 have data of a cluster that is in use: it has lost its own"
     ]
     assert hint.startswith("mount its disk")
     # neither is one whose host was installed again, and has nothing at all
@@ -185,7 +185,7 @@ def test_a_part_of_the_cluster_does_not_hide_who_has_data() -> None:
     three = wanted(THREE)
     part = on_members(three, {"m2"})
     lines, hint = refusal(part, seen(part, {}, used=False))
-    assert lines == [f"m2 has no data of etcd in {LOG}, and m1, m3 may have: that host was not asked"]
+    assert lines == [f"m2 has no data of etcd in {LOG}, and m1, m3 may have, and was not asked"]
     assert hint == "let --limit include m1, m3"
     only = of_components(three, {"etcd"})
     require_members(only, seen(only, {}))
