@@ -19,7 +19,7 @@ _KLOG = re.compile(r"([IWEF])\d{4} [\d:.]+\s+\d+ (\S+:\d+\] )")
 _TIME = re.compile(r"time=\"?[-\dT:.+Z]+\"? ?")
 # What systemctl status says of a unit besides how it ended.
 _STATUS = re.compile(
-    r"\s*(?:[\u25cf\u00d7\u25cb\u21bb*] |Loaded:|Drop-In:|[├└]─|Docs:|Tasks:|Memory:|CPU:|CGroup:|Trigger"
+    r"\s*(?:[\u25cf\u00d7\u25cb\u21bb*] |Loaded:|Drop-In:|[├└]─|[`|]-|Docs:|Until:|Tasks:|Memory:|CPU:|CGroup:|Trigger"
     r"|Main PID: \d+ \([^=]*\)$|Process: .*status=0/SUCCESS\))"
 )
 # What is no trouble: information, systemd at its work, and the pages of usage after a wrong flag.

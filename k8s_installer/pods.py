@@ -21,6 +21,7 @@ _IN_VAIN = frozenset(
 _PODS_ASKED = 2
 _LOG_LINES = 8
 _LOG_BYTES = 8000
+_NO_LOG = "unable to retrieve container logs"  # the kubelet's words in the place of a log that docker has cleared away
 
 Pod = Mapping[str, Any]
 
@@ -52,7 +53,7 @@ def words(pod: Pod) -> str:
     status = _status(pod)
     said = [text for item in _containers(pod) for text in _ended(item)]
     unready = [str(item.get("message") or "") for item in _conditions(pod) if item.get("status") == "False"]
-    told = "; ".join(filter(None, [*said, *unready])) or "not ready yet"
+    told = "; ".join(dict.fromkeys(filter(None, [*said, *unready]))) or "not ready yet"
     return f"pod {_name(pod)}{_where(pod)} is {status.get('phase', 'Unknown')}: {told}"
 
 
@@ -80,7 +81,7 @@ def answers(texts: Sequence[str]) -> list[str]:
             lines |= dict.fromkeys(str(item.get("message") or "") for item in events)
         elif found.get("kind") != "Status":
             lines |= dict.fromkeys(text.splitlines()[-_LOG_LINES:])
-    return [clipped(line) for line in lines if line.strip()]
+    return [clipped(line) for line in lines if line.strip() and not line.startswith(_NO_LOG)]
 
 
 def _log(base: str, pod: Pod, container: Mapping[str, Any]) -> str:

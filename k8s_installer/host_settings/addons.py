@@ -43,6 +43,9 @@ kube() { # seconds words...
   else
     timeout "$limit" kubectl -s http://127.0.0.1:8080 "$@"
   fi
+  status=$?
+  [ $status -ne 124 ] || echo "kubectl $1: no answer within $limit s" >&2
+  return $status
 }
 """
 _WITHDRAW = f"""\

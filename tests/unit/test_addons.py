@@ -455,6 +455,11 @@ def test_a_refusal_is_told_in_the_apis_words_and_what_was_begun_is_not_forgotten
     assert list(cluster_of(master)) == ["map.one"]
 
 
+def test_a_kubectl_that_gets_no_answer_is_named(master: Path) -> None:
+    program(master / "bin", "timeout", 'shift; case "$*" in *annotate*) exit 124 ;; esac; exec "$@"')
+    assert applied(master, "a.yaml", "map one\n") == "kubectl annotate: no answer within 60 s"
+
+
 def test_what_kubectl_shows_of_an_object_that_is_refused_is_not_told(master: Path) -> None:
     (master / "words").write_text(
         'Error from server (BadRequest): error when applying patch:\n{"data":{"word":"xyzzy"}}\nto:\nName: "word"\n'

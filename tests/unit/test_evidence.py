@@ -10,12 +10,16 @@ STATUS = """\
      Loaded: loaded (/lib/systemd/system/kubelet.service; enabled; preset: disabled)
     Drop-In: /etc/systemd/system/kubelet.service.d
              \u2514\u250010-restart.conf
+             `-10-restart.conf, 99-more.conf
      Active: activating (auto-restart) (Result: exit-code) since Thu 2026-11-26 02:31:32 UTC; 1s ago
        Docs: https://github.com/GoogleCloudPlatform/kubernetes
     Process: 4101 ExecStartPre=/bin/true (code=exited, status=0/SUCCESS)
     Process: 4111 ExecStart=/usr/bin/kubelet --x (code=exited, status=255/EXCEPTION)
    Main PID: 4111 (code=exited, status=255/EXCEPTION)
+      Until: Thu 2026-11-26 03:07:27 UTC; 1s left
         CPU: 112ms
+     CGroup: /system.slice/kubelet.service
+             `-4111 /usr/bin/kubelet --x
 """
 HEAD = "Nov 26 02:31:3{0} n1 kubelet[41{0}0]: "
 

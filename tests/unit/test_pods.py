@@ -95,7 +95,8 @@ def test_answers_are_the_last_lines_of_logs_and_the_messages_of_events() -> None
     log = "\n".join(f"line {number}" for number in range(9)) + "\n\n"
     events = json.dumps({"kind": "EventList", "items": [{"message": "forbidden"}, {"message": "forbidden"}, {}, 7]})
     status = json.dumps({"kind": "Status", "message": "previous terminated container not found"})
-    assert pods.answers([log, log, events, status, "[1]", ""]) == [
+    gone = "unable to retrieve container logs for docker://5eae"
+    assert pods.answers([log, log, events, status, "[1]", "", gone]) == [
         *(f"line {number}" for number in range(2, 9)),
         "forbidden",
         "[1]",
