@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import cast
 
+from k8s_installer.desired.agreements import broken
 from k8s_installer.desired.keys import wrong_keys
 from k8s_installer.desired.values import Wrong, wrong
 from k8s_installer.errors import Finding, did_you_mean
@@ -19,7 +20,8 @@ def check(cluster: Cluster, profile: Profile) -> list[Finding]:
     Deprecated flags are fine: they work. Flags of a program whose list we do not have (flannel's) are not checked.
     """
     found = [_security, _network, _programs, _dns, _addons]
-    return sorted([*chain.from_iterable(part(cluster, profile) for part in found), *_tuning(cluster, profile)])
+    parts = chain.from_iterable(part(cluster, profile) for part in found)
+    return sorted([*parts, *_tuning(cluster, profile), *broken(cluster, profile)])
 
 
 def _security(cluster: Cluster, profile: Profile) -> Iterator[Finding]:

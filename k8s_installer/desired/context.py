@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address
 
+from k8s_installer.desired.ports import kubelet_port, node_ports
 from k8s_installer.desired.proxies import bypass
 from k8s_installer.inventory import Cluster, Host, Role
 from k8s_installer.profiles import Profile, images
 
 Context = Mapping[str, object]
 
-OF_HOST = frozenset({"host", "api_host", "pod_gateway", "cgroup_driver", "no_proxy"})  # the names that `of_host` adds
+OF_HOST = frozenset(
+    {"host", "api_host", "pod_gateway", "cgroup_driver", "kubelet_port", "no_proxy"}
+)  # the names that `of_host` adds
 
 
 def of_cluster(cluster: Cluster, profile: Profile) -> dict[str, object]:
@@ -22,6 +25,7 @@ def of_cluster(cluster: Cluster, profile: Profile) -> dict[str, object]:
         "masters": by_address(cluster.having(Role.MASTER)),
         "nodes": _by_subnet(cluster.having(Role.NODE)),
         "pause_image": images.pause(cluster, profile),
+        "node_ports": "{}-{}".format(*node_ports(cluster)),
     }
 
 
@@ -41,6 +45,7 @@ def of_host(host: Host, first_master: Host, profile: Profile, inside: Iterable[s
         "host": host,
         "api_host": host.address if Role.MASTER in host.roles else first_master.address,
         "pod_gateway": f"{subnet[1]}/{subnet.prefixlen}" if subnet is not None else "",
+        "kubelet_port": kubelet_port(host),
         "no_proxy": bypass(host, inside),
         "cgroup_driver": host.settings.cgroup_driver or profile.cgroup_driver,
     }

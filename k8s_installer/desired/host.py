@@ -53,7 +53,15 @@ def host_itself(source: Source, host: Host, ports: Iterable[str], others: Iterab
         Wanted(Ref(host.name, Kind.SETTING, name), Setting(value), COMPONENT, (), because, turn)
         for name, value, because in _settings(source, host, ports, others)
     ]
-    return Itself((*repos, *settings, *_record(source, host, turn), *_clock(host, refs, turn)), refs)
+    more = (*_record(source, host, turn), *_ipvs(host, refs, turn), *_clock(host, refs, turn))
+    return Itself((*repos, *settings, *more), refs)
+
+
+def _ipvs(host: Host, repos: tuple[Ref, ...], turn: Turn) -> Iterator[Wanted]:
+    """Beside the kernel's modules, kube-proxy's mode ipvs calls this program; without it it falls back to iptables."""
+    if host.ipvs:
+        because = "kube-proxy's mode ipvs keeps its lists of addresses with it."
+        yield Wanted(Ref(host.name, Kind.PACKAGE, "ipset"), Package("ipset"), COMPONENT, repos, because, turn)
 
 
 def _record(source: Source, host: Host, turn: Turn) -> Iterator[Wanted]:

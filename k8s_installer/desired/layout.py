@@ -103,7 +103,7 @@ class Named:
 
 def shape(host: Host) -> Shape:
     """The shape of a host."""
-    return host.roles, host.settings.conditions
+    return host.roles, host.conditions
 
 
 def user(name: str) -> str:

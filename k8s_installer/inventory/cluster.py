@@ -46,6 +46,9 @@ class Tuning:
     deadline: float | None = None
 
 
+_UNTUNED = Tuning({}, {})
+
+
 @dataclass(frozen=True, slots=True)
 class Images:
     """Container images: the pause image of every pod, and what `verify` runs (empty: workload checks are skipped).
@@ -130,6 +133,19 @@ class Host:
     tuning: Mapping[str, Tuning]
     pod_subnet: IPv4Network | None
     settings: HostSettings = HostSettings()
+
+    @property
+    def conditions(self) -> frozenset[str]:
+        """What a profile can make files depend on."""
+        etcd = self.tuning.get("etcd", _UNTUNED).args
+        folders = {"etcd_folders"} if etcd.get("data-dir") or etcd.get("wal-dir") else set()
+        return self.settings.conditions | folders | ({"ipvs"} if self.ipvs else set())
+
+    @property
+    def ipvs(self) -> bool:
+        """Whether the host's kube-proxy is to work with IPVS."""
+        proxy = self.tuning.get("kube-proxy", _UNTUNED)
+        return Role.NODE in self.roles and "ipvs" in (proxy.args.get("proxy-mode"), proxy.config.get("mode"))
 
 
 @dataclass(frozen=True, slots=True)

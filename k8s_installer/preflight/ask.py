@@ -19,8 +19,10 @@ from k8s_installer.preflight.model import Answers, Disk, Listener, Needs, Yum
 from k8s_installer.preflight.tables import (
     DISK_MIB,
     ENGINES,
+    ETCD_DATA,
     FIREWALL,
     FOREIGN,
+    IPVS_MODULES,
     LEFTOVERS,
     LINK_SECONDS,
     LINKS_AT_ONCE,
@@ -58,7 +60,7 @@ for id in /etc/machine-id /proc/sys/kernel/random/boot_id /sys/class/dmi/id/prod
 done
 ip -4 -o addr show 2>/dev/null | sed 's/^/address /'
 [ "$(cat /sys/fs/selinux/enforce 2>/dev/null)" = 1 ] && echo enforcing
-for module in {" ".join(MODULES)}; do
+for module in {" ".join([*MODULES, *IPVS_MODULES])}; do
   [ -d /sys/module/$module ] || modprobe -n -q $module 2>/dev/null || echo "no-module $module"
 done
 for tool in {" ".join([*TOOLS, *OWN_TOOLS])}; do command -v $tool >/dev/null || echo "no-tool $tool"; done
@@ -141,7 +143,8 @@ LINKS
 
 def script(needs: Needs) -> str:
     """The one script that asks a host for everything that could be in the way of what is wanted of it."""
-    parts = [_SYSTEM, _PORTS.format(ports="|".join(str(port) for port in sorted(needs.ports)))]
+    data, log = (shlex.quote(folder) for folder in needs.etcd_folders)
+    parts = [_SYSTEM.replace(ETCD_DATA, data), _PORTS.format(ports="|".join(str(port) for port in sorted(needs.ports)))]
     if needs.units:
         parts.append(_UNITS.format(units=shlex.join(needs.units)))
     parts.append("missing=\n")
@@ -149,7 +152,7 @@ def script(needs: Needs) -> str:
         names = dict.fromkeys([*needs.packages, *FOREIGN])
         parts.append(_PACKAGES.format(all=shlex.join(names), wanted=shlex.join(needs.packages)))
     if Role.ETCD in needs.host.roles:
-        parts.append(_SYNC)
+        parts.append(_SYNC.replace(ETCD_DATA, log))
     pairs = "\n".join(f"{link.address} {link.port}" for link in needs.links)
     links = _LINKS.format(seconds=LINK_SECONDS, at_once=LINKS_AT_ONCE, pairs=pairs) if pairs else ":"
     asks = ":" if needs.asks_yum else "false"

@@ -122,6 +122,9 @@ def _programs(host: _Host) -> Iterator[Finding]:
     for module, (roles, why) in tables.MODULES.items():
         if module in host.answers.missing_modules and roles & host.roles:
             yield host.error("module", f"{module}: {why}", module=module)
+    lacking = [name for name in tables.IPVS_MODULES if name in host.answers.missing_modules]
+    if lacking and host.needs.host.ipvs:
+        yield host.error("module", f"{', '.join(lacking)}: kube-proxy's mode ipvs", module=lacking[0])
     for names, make in ((tables.TOOLS, host.error), (tables.OWN_TOOLS, host.warning)):
         gone = [tool for tool in names if tool in host.answers.missing_tools]
         if gone:
@@ -145,7 +148,8 @@ def _size(host: _Host) -> Iterator[Finding]:
 def _disks(host: _Host) -> Iterator[Finding]:
     """One finding for each file system and kind: the worst of those that its paths have."""
     found: dict[tuple[str, str], Finding] = {}
-    for path, limit in tables.DISK_MIB:
+    for place, limit in tables.DISK_MIB:
+        path = _place(host, place)
         disk = host.answers.disks.get(path)
         if disk is None or not limit.roles & host.roles:
             continue
@@ -162,6 +166,11 @@ def _disks(host: _Host) -> Iterator[Finding]:
             if finding.severity is Severity.ERROR and before.severity is Severity.WARNING:
                 found[finding.id, disk.mount] = finding
     yield from found.values()
+
+
+def _place(host: _Host, path: str) -> str:
+    """A path of the tables, as it is on this host."""
+    return host.needs.etcd_folders[0] if path == tables.ETCD_DATA else path
 
 
 def _etcd_disk(host: _Host) -> Iterator[Finding]:
@@ -240,7 +249,8 @@ def _leftovers(host: _Host) -> Iterator[Finding]:
         if name in host.answers.installed and name not in host.needs.packages and ours in host.missing:
             evidence = f"{name} {host.answers.installed[name]} has the files of {ours}"
             yield host.error("package", evidence, package=name)
-    for path, left in tables.LEFTOVERS.items():
+    for place, left in tables.LEFTOVERS.items():
+        path = _place(host, place)
         if path in host.answers.leftovers and left.package in host.missing:
             make = host.error if left.stops else host.warning
             there = ", ".join(host.answers.leftovers[path])
@@ -347,7 +357,7 @@ def _links(hosts: Sequence[_Host], about: Collection[str]) -> Iterator[Finding]:
                 failed.setdefault((link.host, link.port, link.unit), {}).setdefault(words, []).append(host.name)
     for (name, port, unit), sources in failed.items():
         said = "; ".join(f"from {_names(names)}: {words}" for words, names in sources.items())
-        severity = Severity.WARNING if port in tables.OPTIONAL_PORTS else Severity.ERROR
+        severity = Severity.WARNING if unit in tables.OPTIONAL else Severity.ERROR
         yield _finding("link", severity, name, f"{port} ({unit}) {said}", port=port)
 
 

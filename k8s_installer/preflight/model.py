@@ -44,7 +44,7 @@ class Needs:
 
     `packages` are versions by name (empty: any), `units` the packages that each runs, `ports` who will listen on
     each, `own_files` the paths that are ours to write, `docker_flags` what docker is started with, `storage_driver`
-    that of docker (empty: its own choice); `swap_stops` says
+    that of docker (empty: its own choice), `etcd_folders` where etcd has its data and its log; `swap_stops` says
     that the kubelet would refuse to start, and `asks_yum` that packages come from repositories that the host has to
     reach.
     """
@@ -57,6 +57,7 @@ class Needs:
     own_files: frozenset[str]
     docker_flags: frozenset[str]
     storage_driver: str
+    etcd_folders: tuple[str, str]
     swap_stops: bool
     asks_yum: bool = True
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from k8s_installer.desired.model import Desired, Wanted, by_host
+from k8s_installer.desired.ports import kubelet_port
 from k8s_installer.inventory import Cluster, Host, Role
 from k8s_installer.preflight.model import Link, Needs
-from k8s_installer.preflight.tables import PORT_FLAGS, PORTS
+from k8s_installer.preflight.tables import ETCD_DATA, PORT_FLAGS, PORTS, Port
 from k8s_installer.profiles import Component, Profile
 from k8s_installer.resources import File, Gate, Kind, Package, Unit
 
@@ -36,6 +37,7 @@ def _of_host(cluster: Cluster, profile: Profile, host: Host, wanted: list[Wanted
         own_files=frozenset(item.ref.name for item in wanted if item.ref.kind is Kind.FILE),
         docker_flags=frozenset(flag for flag, _ in _docker_flags(wanted)),
         storage_driver=dict(_docker_flags(wanted)).get("storage-driver", ""),
+        etcd_folders=_etcd_folders(host),
         swap_stops=_swap_stops(profile, host),
         asks_yum=not any(item.resource.repo for item in wanted if isinstance(item.resource, Package)),
     )
@@ -45,7 +47,7 @@ def _ports(cluster: Cluster, profile: Profile, host: Host, wanted: list[Wanted])
     """Ports and who listens there; where two lay claim to one, the first is right."""
     for port in PORTS:
         if port.on in host.roles and port.security in ("", cluster.security):
-            yield port.number, port.unit
+            yield _number(port, host), port.unit
     for name, component in profile.on(host.roles).items():
         for number in _port_flags(cluster, host, name, component):
             yield number, component.unit
@@ -73,6 +75,13 @@ def _docker_flags(wanted: list[Wanted]) -> Iterator[tuple[str, str]]:
             yield from re.findall(r"--([a-z0-9-]+)[= ]?([^\s\"']*)", item.resource.content.decode())
 
 
+def _etcd_folders(host: Host) -> tuple[str, str]:
+    """Where etcd's data and its log will be."""
+    tuning = host.tuning.get("etcd")
+    data = str((tuning and tuning.args.get("data-dir")) or ETCD_DATA)
+    return data, str((tuning and tuning.args.get("wal-dir")) or data)
+
+
 def _links(cluster: Cluster, host: Host) -> Iterator[Link]:
     for port in PORTS:
         if port.asked_by not in host.roles or port.security not in ("", cluster.security):
@@ -82,7 +91,12 @@ def _links(cluster: Cluster, host: Host) -> Iterator[Link]:
             continue
         for other in cluster.having(port.on):
             if other is not host:
-                yield Link(other.name, other.address, port.number, port.unit)
+                yield Link(other.name, other.address, _number(port, other), port.unit)
+
+
+def _number(port: Port, host: Host) -> int:
+    """A port of the tables, as it is on this host."""
+    return kubelet_port(host) if port.unit == "kubelet" else port.number
 
 
 def _swap_stops(profile: Profile, host: Host) -> bool:

@@ -170,7 +170,7 @@ PORTS = (
     Port(10250, "kubelet", Role.NODE, Role.MASTER, "", "kubectl logs, exec, port-forward"),
 )
 # Without it a cluster comes up and pods run; only people do not see into them.
-OPTIONAL_PORTS = frozenset({10250})
+OPTIONAL = frozenset({"kubelet"})
 PORT_FLAGS = frozenset({"port", "secure-port", "insecure-port", "healthz-port", "healthzPort"})
 LINK_SECONDS = 2  # TCP sends a second SYN after one
 LINKS_AT_ONCE = 64  # processes on the host; 300 filtered ports are known after ten seconds
@@ -181,6 +181,8 @@ MODULES = {
     "br_netfilter": (_NODE, "kube-proxy sees what passes docker's bridge"),
     "nf_conntrack": (_NODE, "kube-proxy's NAT of Services"),
 }
+IPVS_MODULES = ("ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh")  # of kube-proxy's mode ipvs, where it is asked for
+ETCD_DATA = "/var/lib/etcd"  # where the tables say so, the folder that the inventory gives etcd is meant
 # Programs that scripts and units run on every host, and the CentOS 7 packages that bring them.
 TOOLS = {
     "awk": "gawk", "base64": "coreutils", "curl": "curl", "diff": "diffutils", "flock": "util-linux",

@@ -69,7 +69,7 @@ class FileSpec(_Model):
     security: Security | None = None
     network: Network | None = None
     programs: Programs | None = None
-    setting: Literal["limit_nofile", "cgroup_driver"] | None = None
+    setting: Literal["limit_nofile", "cgroup_driver", "etcd_folders", "ipvs"] | None = None
 
 
 class Endpoint(_Model):
@@ -212,6 +212,7 @@ class Profile(_Model):
 
     `other_flags` names the lists in `flags/` of programs that do not belong to Kubernetes. `config_schemas` are
     those of the configuration files, by component.
+    `restricted_labels` says that kubelets refuse labels of kubernetes.io for their own nodes.
     `dns` are the programs that can be the cluster's DNS, by the word of the inventory. `addons` are applied early, in
     this order and before those of the inventory, by the name that each file has on the first master.
     `programs` says where the server programs can come from; the first is the default. `tarball` is where upstream
@@ -224,6 +225,7 @@ class Profile(_Model):
     tarball: str = ""
     pause_image: str
     cgroup_driver: str
+    restricted_labels: bool = False
     dns: Mapping[str, DnsSpec] = {}
     addons: Mapping[str, AddonSpec] = {}
     components: Mapping[str, Component]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from k8s_installer.desired.agreements import may_label_itself
 from tests.fleet.conftest import Cluster
 
 pytestmark = pytest.mark.fleet
@@ -69,6 +70,17 @@ def test_a_new_clone_with_its_hosts_in_another_order_is_the_same_cluster(cluster
     del data["hosts"]["n1"]
     planned = changes(clone.run("plan", "-o", "json", text=yaml.safe_dump(data, sort_keys=False)))
     assert {change["name"] for change in planned} == {"/etc/kubernetes/network/routes", "kubernetes-network"}
+
+
+def test_a_kubelet_refuses_the_labels_that_an_inventory_is_refused_for(cluster: Cluster) -> None:
+    labels = [
+        "node-role.kubernetes.io/worker", "kubernetes.io/a", "a.k8s.io/b", "kubernetes.io/os", "a.node.kubernetes.io/b",
+        "kubelet.kubernetes.io/a", "topology.kubernetes.io/zone", "xkubernetes.io/a", "example.com/a", "a",
+    ]  # fmt: skip
+    each = "kubelet --node-labels=$label=x --kubeconfig=/nonexistent --root-dir=$(mktemp -d) 2>&1"
+    refused = f'{each} | grep -q "labels specified with --node-labels" && echo $label'
+    printed = cluster.on("n2", f"for label in {' '.join(labels)}; do {refused}; done; true")
+    assert printed.split() == [label for label in labels if not may_label_itself(label)]
 
 
 def test_services_started_in_the_order_that_works(cluster: Cluster) -> None:

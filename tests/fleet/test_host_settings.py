@@ -36,6 +36,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         registry = insecure.split('"')[1]
         text = bare.text.replace(insecure, "").replace("network: routes", "network: none")
         text = text.replace("[etcd, master]", "[etcd, master, node]") + SETTINGS.format(registry=registry)
+        text = text.replace("components:\n", "components:\n  etcd: {args: {data-dir: /data/etcd}}\n", 1)
         bare.inventory.write_text(text)
         bare.on("m1", f"printf %s '{OWN}' >/etc/hosts; {VOLATILE}")
         yield replace(bare, text=text, bootstrap=bare.run("apply", "--yes"))
@@ -67,6 +68,7 @@ def test_a_host_has_what_was_asked_of_it(single: Cluster) -> None:
     assert single.on("m1", "cat /etc/hosts") == OWN + hosts_of(single)
     assert single.on("m1", "getent ahostsv4 m1").split()[0] == single.addresses["m1"]
     assert single.on("m1", "ls /var/log/journal/*/system.journal; ls /run/log/journal").count("system.journal") == 1
+    assert single.on("m1", "stat -c '%U %a' /data/etcd; ls /data/etcd") == "etcd 700\nmember\n"
     for unit in ("etcd", "kube-apiserver", "docker", "kubelet"):
         limits = single.on("m1", f"cat /proc/$(systemctl show -p MainPID {unit} | cut -d= -f2)/limits")
         assert "Max open files            16384                16384" in limits, unit

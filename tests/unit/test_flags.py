@@ -128,10 +128,10 @@ def test_a_changed_flag_changes_one_line_of_one_file() -> None:
 
 
 def test_a_flag_with_a_variable_of_its_own_is_replaced_there() -> None:
-    wanted = desired(cluster(more="components: {kube-apiserver: {args: {service-cluster-ip-range: 10.9.0.0/16}}}"))
+    wanted = desired(cluster(more="components: {kube-apiserver: {args: {etcd-servers: 'https://e:2379'}}}"))
     read = environment(wanted[Ref("m1", Kind.FILE, "/etc/kubernetes/apiserver")].resource)
-    assert read["KUBE_SERVICE_ADDRESSES"] == "--service-cluster-ip-range=10.9.0.0/16"
-    assert "service-cluster-ip-range" not in read["KUBE_API_ARGS"]
+    assert read["KUBE_ETCD_SERVERS"] == "--etcd-servers=https://e:2379"
+    assert "etcd-servers" not in read["KUBE_API_ARGS"]
 
 
 def component(style: Style = Style.KUBERNETES, **defaults: str | int | bool | tuple[str, ...]) -> Component:

@@ -1,0 +1,298 @@
+"""What settings of several components must agree on, as named rules. Pure.
+
+Each program would take its own value, and start; only together they do not work. A rule is a row of `AGREEMENTS`: its
+id, what must hold, what to do, and a function that finds where the inventory breaks it. Add a row to add a rule;
+`docs/agreements.md` has the same rows, which a test compares.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from k8s_installer.desired.ports import NODE_PORTS, RANGE_FLAG, read_range, tuned_alike
+from k8s_installer.errors import Finding
+from k8s_installer.inventory import Cluster, Host, Role
+from k8s_installer.inventory.allocations import NODE_PREFIX
+from k8s_installer.profiles import Profile
+
+_TEMPLATE = "{{"  # a default that the profile works out: it agrees by itself
+_DEFAULT_PODS = 110  # the kubelet's own, of every version
+_NOT_PODS = 3  # addresses of a subnet: its network, its broadcast, docker's bridge
+# Of CentOS 7's docker and of ours: where a node's containers get their addresses.
+_BRIDGE_FLAGS = ("bip", "bridge", "fixed-cidr")
+# Where etcd, the apiserver and the programs of a node listen. A NodePort there would take what is meant for them.
+_OWN_PORTS = (2379, 2380, 4194, 6443, 8080, *range(10248, 10260))
+# Labels that a kubelet may give its own node, from pkg/kubelet/apis/well_known_labels.go of 1.16 and later.
+_OWN_LABELS = frozenset({
+    "kubernetes.io/hostname", "kubernetes.io/os", "kubernetes.io/arch", "beta.kubernetes.io/os",
+    "beta.kubernetes.io/arch", "beta.kubernetes.io/instance-type", "node.kubernetes.io/instance-type",
+    "topology.kubernetes.io/zone", "topology.kubernetes.io/region",
+    "failure-domain.beta.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/region",
+})  # fmt: skip
+_OWN_LABEL_DOMAINS = ("kubelet.kubernetes.io", "node.kubernetes.io")
+_RESERVED_DOMAINS = ("kubernetes.io", "k8s.io")
+_FOLDER = re.compile(r"(/[-\w.+@%:=]+)+/?")
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """Hosts whose components are set alike: the first of them, and what the inventory and the profile say of it."""
+
+    cluster: Cluster
+    profile: Profile
+    host: Host
+
+    def runs(self, *components: str) -> bool:
+        """Whether the host has these components."""
+        there = self.profile.on(self.host.roles)
+        return all(name in there for name in components)
+
+    def said(self, component: str, flag: str, key: str = "") -> object:
+        """What the inventory says of a flag or of the configuration file's key (inner ones after a dot)."""
+        tuning = self.host.tuning.get(component)
+        if tuning is None:
+            return None
+        return tuning.args.get(flag) if flag in tuning.args else _inner(tuning.config, key)
+
+    def value(self, component: str, flag: str, key: str = "") -> object:
+        """The same, or what the profile says; None where neither does, or the inventory takes it out by null."""
+        tuning = self.host.tuning.get(component)
+        if tuning is not None and flag in tuning.args:
+            return tuning.args[flag]
+        own = self.said(component, flag, key)
+        if own is not None or component not in self.profile.components:
+            return own
+        sets = self.profile.components[component].flags
+        by_security = sets.tls if self.cluster.security == "tls" else sets.insecure
+        return {**sets.always, **by_security}.get(flag) or _inner(self.profile.components[component].config, key)
+
+    def at(self, component: str, flag: str, key: str = "") -> tuple[str, ...]:
+        """Where in the inventory it is said: of the host, or else of all."""
+        for place in (("hosts", self.host.name, "components"), ("components",)):
+            for inner in (("args", flag), ("config", *key.split("."))):
+                if (*place, component, *inner) in self.cluster.origin.lines:
+                    return (*place, component, *inner)
+        return ("hosts", self.host.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """Where an agreement is broken, by what, and what to do if that is more than the rule's own advice."""
+
+    path: tuple[str, ...]
+    words: str
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """A rule: what must hold, and what mends it."""
+
+    holds: str
+    fix: str
+    breaches: Callable[[Setup], Iterator[Breach]]
+
+
+def broken(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
+    """Every agreement that the inventory breaks, once for each place in the file."""
+    fitting = profile.fitting(cluster)
+    found: dict[tuple[tuple[str, ...], str], Finding] = {}
+    for host in _kinds(cluster).values():
+        setup = Setup(cluster, fitting, host)
+        for name, agreement in AGREEMENTS.items():
+            for breach in agreement.breaches(setup):
+                whose = f"host {breach.path[1]}: " if breach.path[0] == "hosts" else ""
+                words = f"{whose}{breach.words} [{name}]"
+                finding = cluster.origin.finding(breach.path, words, breach.fix or agreement.fix)
+                found.setdefault((breach.path, name), finding)
+    yield from found.values()
+
+
+def _kinds(cluster: Cluster) -> dict[tuple[object, ...], Host]:
+    """A host of each kind: the rules need not be asked again for those that are set alike."""
+    kinds: dict[tuple[object, ...], Host] = {}
+    for host in cluster.hosts:
+        length = host.pod_subnet.prefixlen if host.pod_subnet is not None else None
+        kinds.setdefault((host.roles, id(host.tuning), host.settings.cgroup_driver, length), host)
+    return kinds
+
+
+def _inner(config: Mapping[str, object], key: str) -> object:
+    value: object = config
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _items(value: object) -> list[str]:
+    """A flag's list, written as a list or joined by commas."""
+    values = value if isinstance(value, tuple | list) else [] if value is None else [value]
+    return [item.strip() for one in values for item in str(one).split(",") if item.strip()]
+
+
+def _cgroup_driver(setup: Setup) -> Iterator[Breach]:
+    if not setup.runs("docker", "kubelet"):
+        return
+    expected = setup.host.settings.cgroup_driver or setup.profile.cgroup_driver
+    given = [item.partition("=")[2] for item in _items(setup.value("docker", "exec-opt")) if "cgroupdriver=" in item]
+    docker = expected if given and _TEMPLATE in given[0] else given[0] if given else ""
+    kubelet = str(setup.value("kubelet", "cgroup-driver", "cgroupDriver") or "cgroupfs")
+    kubelet = expected if _TEMPLATE in kubelet else kubelet
+    path = setup.at("docker", "exec-opt")
+    if not docker:
+        yield Breach(path, "exec-opt leaves out native.cgroupdriver, so that docker takes one of its own")
+    elif docker != kubelet:
+        own = setup.said("docker", "exec-opt") is not None
+        path = path if own else setup.at("kubelet", "cgroup-driver", "cgroupDriver")
+        yield Breach(path, f"docker's cgroup driver is {docker}, the kubelet's {kubelet}")
+
+
+def _service_accounts(setup: Setup) -> Iterator[Breach]:
+    if not setup.runs("kube-apiserver", "kube-controller-manager"):
+        return
+    known = setup.profile.known_flags["kube-apiserver"]
+    flag = "admission-control"
+    if "enable-admission-plugins" in known:  # from 1.10 on it is a default
+        on = "ServiceAccount" not in _items(setup.value("kube-apiserver", "disable-admission-plugins"))
+    else:
+        on = "ServiceAccount" in _items(setup.value("kube-apiserver", flag))
+    keys = (
+        ("kube-apiserver", "service-account-key-file"),
+        ("kube-controller-manager", "service-account-private-key-file"),
+    )
+    missing = [f"{component} has no {key}" for component, key in keys if not setup.value(component, key)]
+    if on and missing:
+        said = [(component, key) for component, key in (("kube-apiserver", flag), *keys)]
+        path = next((at for one in said if (at := setup.at(*one))[-1] == one[1]), ("hosts", setup.host.name))
+        yield Breach(path, f"the admission plugin ServiceAccount is on, and {' and '.join(missing)}: no pod is made")
+
+
+def _node_labels(setup: Setup) -> Iterator[Breach]:
+    if not setup.profile.restricted_labels or not setup.runs("kubelet"):
+        return
+    for label in _items(setup.value("kubelet", "node-labels")):
+        key = label.partition("=")[0]
+        if not may_label_itself(key):
+            name = setup.host.name
+            fix = f"leave it out, and on a master: kubectl label node {name} {label}; or take a name of your own"
+            yield Breach(setup.at("kubelet", "node-labels"), f"a kubelet does not start with the label {key}", fix)
+
+
+def may_label_itself(key: str) -> bool:
+    """Whether a kubelet of 1.16 or later may give its node a label of this name."""
+    domain = key.partition("/")[0] if "/" in key else ""
+    reserved = _within(domain, _RESERVED_DOMAINS) and not _within(domain, _OWN_LABEL_DOMAINS)
+    return key in _OWN_LABELS or not reserved
+
+
+def _within(domain: str, domains: tuple[str, ...]) -> bool:
+    return any(domain == one or domain.endswith(f".{one}") for one in domains)
+
+
+def _pods(setup: Setup) -> Iterator[Breach]:
+    cluster, host = setup.cluster, setup.host
+    if not setup.runs("kubelet") or cluster.network == "none":
+        return
+    length = max(NODE_PREFIX, cluster.pod_cidr.prefixlen) if cluster.network == "routes" else NODE_PREFIX
+    length = host.pod_subnet.prefixlen if host.pod_subnet is not None else length
+    room = 2 ** (32 - length) - _NOT_PODS
+    pods = str(setup.value("kubelet", "max-pods", "maxPods") or _DEFAULT_PODS)
+    if not pods.isdecimal() or int(pods) <= room:
+        return
+    wide = 32 - (int(pods) + _NOT_PODS - 1).bit_length()
+    fix = f"max-pods: {room}" + (f", or a pod_subnet as wide as a /{wide}" if cluster.network == "routes" else "")
+    yield Breach(setup.at("kubelet", "max-pods", "maxPods"), f"{pods} pods, and a /{length} has {room} addresses", fix)
+
+
+def _bridge(setup: Setup) -> Iterator[Breach]:
+    if not setup.runs("docker") or setup.cluster.network == "none":
+        return
+    own = "pod_subnet of the host names it" if setup.cluster.network == "routes" else "flannel gives it to docker"
+    for flag in _BRIDGE_FLAGS:
+        if setup.said("docker", flag) is not None:
+            yield Breach(setup.at("docker", flag), f"docker's {flag} is the node's part of the pod network", own)
+
+
+def _cluster_keys(setup: Setup) -> Iterator[Breach]:
+    cluster = setup.cluster
+    services, pods, domain = str(cluster.service_cidr), str(cluster.pod_cidr), cluster.dns_domain
+    owned = (
+        ("kube-apiserver", "service-cluster-ip-range", "", "service_cidr", services),
+        ("kube-controller-manager", "service-cluster-ip-range", "", "service_cidr", services),
+        ("kube-controller-manager", "cluster-cidr", "", "pod_cidr", pods),
+        ("kube-proxy", "cluster-cidr", "clusterCIDR", "pod_cidr", pods),
+        ("kubelet", "cluster-domain", "clusterDomain", "dns_domain", domain),
+    )
+    for component, flag, key, name, expected in owned:
+        said = setup.said(component, flag, key)
+        if said is not None and str(said) != expected:
+            words = f"{component}: {flag} is {said}, and cluster.{name} is {expected}"
+            yield Breach(setup.at(component, flag, key), words, f"change cluster.{name}, which everything goes by")
+
+
+def _node_ports(setup: Setup) -> Iterator[Breach]:
+    said = setup.said("kube-apiserver", RANGE_FLAG)
+    if not setup.runs("kube-apiserver") or said is None:
+        return
+    path = setup.at("kube-apiserver", RANGE_FLAG)
+    first, last = read_range(str(said)) or NODE_PORTS  # whether it is a range, the flag's own check says
+    inside = [str(port) for port in _OWN_PORTS if first <= port <= last]
+    if inside:
+        yield Breach(path, f"{RANGE_FLAG}: programs of the cluster listen on {', '.join(inside)}")
+    if not tuned_alike(setup.cluster):
+        yield Breach(path, f"{RANGE_FLAG} differs between masters", "say it in components, for all of them")
+
+
+def _etcd_folders(setup: Setup) -> Iterator[Breach]:
+    if Role.ETCD not in setup.host.roles:
+        return
+    for flag in ("data-dir", "wal-dir"):
+        said = setup.said("etcd", flag)
+        if said is not None and not _FOLDER.fullmatch(str(said)):
+            yield Breach(setup.at("etcd", flag), f"etcd's {flag} {said} is no folder by its whole path")
+
+
+AGREEMENTS: Mapping[str, Agreement] = {
+    "cgroup-driver": Agreement(
+        "docker and the kubelet use the same cgroup driver",
+        "host_settings: {cgroup_driver: ...} sets both",
+        _cgroup_driver,
+    ),
+    "service-account-keys": Agreement(
+        "the admission plugin ServiceAccount is on only where tokens can be signed and checked",
+        "security: tls brings the keys; or leave the plugin out",
+        _service_accounts,
+    ),
+    "node-labels": Agreement(
+        "labels of kubernetes.io and k8s.io that a kubelet may not give itself are not in node-labels (from 1.16)",
+        "set it with kubectl label node",
+        _node_labels,
+    ),
+    "pods-per-node": Agreement(
+        "a node's pod subnet has an address for each of its max-pods",
+        "lower max-pods",
+        _pods,
+    ),
+    "docker-bridge": Agreement(
+        "docker's bridge has the subnet that the cluster's network gives the node",
+        "leave the flag out",
+        _bridge,
+    ),
+    "cluster-keys": Agreement(
+        "flags for the networks and the DNS domain say what the keys of `cluster` say",
+        "leave the flag out",
+        _cluster_keys,
+    ),
+    "node-ports": Agreement(
+        "NodePorts are the same on all masters, and none of them is a port of the cluster's own programs",
+        "leave these ports out of the range",
+        _node_ports,
+    ),
+    "etcd-folders": Agreement(
+        "etcd's data-dir and wal-dir are absolute paths of letters, digits and -_.+@%:=",
+        "write it as /srv/etcd",
+        _etcd_folders,
+    ),
+}

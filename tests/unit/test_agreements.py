@@ -1,0 +1,224 @@
+"""What settings of several components must agree on: each rule kept, each rule broken, and what is followed instead."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from k8s_installer import pki, profiles
+from k8s_installer.desired import Desired, check, desire
+from k8s_installer.desired.agreements import AGREEMENTS
+from k8s_installer.desired.ports import read_range
+from k8s_installer.inventory import Cluster
+from k8s_installer.preflight import assess, needs, script
+from k8s_installer.preflight.model import Disk
+from k8s_installer.render import Renderer
+from k8s_installer.resources import File, Kind, Package, Ref, Unit
+from tests.unit.clusters import cluster
+from tests.unit.test_preflight import fit
+
+DOCS = Path(__file__).parents[2] / "docs" / "agreements.md"
+HOSTS = """
+  m1: {{address: 10.77.0.11, roles: [etcd, master]}}
+  n1: {{address: 10.77.0.21, roles: [node]{}}}
+  n2: {{address: 10.77.0.22, roles: [node]}}
+"""
+LISTED = "[NamespaceLifecycle, NamespaceExists, LimitRanger, SecurityContextDeny, ServiceAccount, ResourceQuota]"
+
+
+def lab(components: str = "", *, on_n1: str = "", mode: tuple[str, str] = ("1.20.2", "tls"), network: str = "routes", more: str = "") -> Cluster:  # fmt: skip
+    text = f"components:\n{components}" if components else ""
+    return cluster(*mode, HOSTS.format(f", {on_n1}" if on_n1 else ""), network=network, more=text + more)
+
+
+def complaints(made: Cluster) -> list[str]:
+    found = check(made, profiles.profile_of(made))
+    return [str(finding).removeprefix("/srv/lab/inventory.yaml:") for finding in found]
+
+
+def wanted(made: Cluster) -> Desired:
+    return desire(made, profiles.profile_of(made), pki.placeholder(made), Renderer())
+
+
+def settings(made: Cluster, family: str) -> set[str]:
+    return {
+        ref.name.split()[1] for ref in wanted(made) if ref.kind is Kind.SETTING and ref.name.startswith(f"{family} ")
+    }
+
+
+BROKEN: list[tuple[str, Cluster, list[str]]] = [
+    ("cgroup-driver", lab("  kubelet: {config: {cgroupDriver: cgroupfs}}\n"),
+     ["7: docker's cgroup driver is systemd, the kubelet's cgroupfs [cgroup-driver] (host_settings: {cgroup_driver: ...} sets both)"]),
+    ("cgroup-driver", lab(on_n1="components: {docker: {args: {exec-opt: [native.cgroupdriver=cgroupfs]}}}"),
+     ["4: host n1: docker's cgroup driver is cgroupfs, the kubelet's systemd [cgroup-driver] (host_settings: {cgroup_driver: ...} sets both)"]),
+    ("cgroup-driver", lab("  docker: {args: {exec-opt: a=b}}\n", mode=("1.5.2", "insecure")),
+     ["7: exec-opt leaves out native.cgroupdriver, so that docker takes one of its own [cgroup-driver] (host_settings: {cgroup_driver: ...} sets both)"]),
+    ("cgroup-driver", lab("  kubelet: {args: {cgroup-driver: null}}\n", mode=("1.5.2", "tls")),
+     ["7: docker's cgroup driver is systemd, the kubelet's cgroupfs [cgroup-driver] (host_settings: {cgroup_driver: ...} sets both)"]),
+    ("service-account-keys", lab(f"  kube-apiserver: {{args: {{admission-control: {LISTED}}}}}\n", mode=("1.5.2", "insecure")),
+     ["7: the admission plugin ServiceAccount is on, and kube-apiserver has no service-account-key-file and kube-controller-manager has no service-account-private-key-file: no pod is made [service-account-keys] (security: tls brings the keys; or leave the plugin out)"]),
+    ("service-account-keys", lab("  kube-controller-manager: {args: {service-account-private-key-file: null}}\n"),
+     ["7: the admission plugin ServiceAccount is on, and kube-controller-manager has no service-account-private-key-file: no pod is made [service-account-keys] (security: tls brings the keys; or leave the plugin out)"]),
+    ("node-labels", lab(on_n1="components: {kubelet: {args: {node-labels: [node-role.kubernetes.io/worker=true, disktype=ssd]}}}"),
+     ["4: host n1: a kubelet does not start with the label node-role.kubernetes.io/worker [node-labels] (leave it out, and on a master: kubectl label node n1 node-role.kubernetes.io/worker=true; or take a name of your own)"]),
+    ("pods-per-node", lab(on_n1="components: {kubelet: {config: {maxPods: 500}}}"),
+     ["4: host n1: 500 pods, and a /24 has 253 addresses [pods-per-node] (max-pods: 253, or a pod_subnet as wide as a /23)"]),
+    ("pods-per-node", lab(on_n1="pod_subnet: 10.244.9.0/26"),
+     ["4: host n1: 110 pods, and a /26 has 61 addresses [pods-per-node] (max-pods: 61, or a pod_subnet as wide as a /25)"]),
+    ("pods-per-node", lab("  kubelet: {args: {max-pods: 254}}\n", mode=("1.5.2", "tls"), network="flannel"),
+     ["7: 254 pods, and a /24 has 253 addresses [pods-per-node] (max-pods: 253)"]),
+    ("docker-bridge", lab("  docker: {args: {bip: 10.244.7.1/24}}\n"),
+     ["7: docker's bip is the node's part of the pod network [docker-bridge] (pod_subnet of the host names it)"]),
+    ("docker-bridge", lab("  docker: {args: {fixed-cidr: 10.244.7.0/25}}\n", network="flannel"),
+     ["7: docker's fixed-cidr is the node's part of the pod network [docker-bridge] (flannel gives it to docker)"]),
+    ("cluster-keys", lab("  kube-apiserver: {args: {service-cluster-ip-range: 10.96.0.0/12}}\n"),
+     ["7: kube-apiserver: service-cluster-ip-range is 10.96.0.0/12, and cluster.service_cidr is 10.254.0.0/16 [cluster-keys] (change cluster.service_cidr, which everything goes by)"]),
+    ("cluster-keys", lab(on_n1="components: {kubelet: {config: {clusterDomain: example.com}}}"),
+     ["4: host n1: kubelet: cluster-domain is example.com, and cluster.dns_domain is cluster.local [cluster-keys] (change cluster.dns_domain, which everything goes by)"]),
+    ("node-ports", lab("  kube-apiserver: {args: {service-node-port-range: 10000-11000}}\n"),
+     ["7: service-node-port-range: programs of the cluster listen on 10248, 10249, 10250, 10251, 10252, 10253, 10254, 10255, 10256, 10257, 10258, 10259 [node-ports] (leave these ports out of the range)"]),
+    ("etcd-folders", lab("  etcd: {args: {data-dir: data/etcd}}\n"),
+     ["7: etcd's data-dir data/etcd is no folder by its whole path [etcd-folders] (write it as /srv/etcd)"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "made", "words"), BROKEN)
+def test_what_does_not_agree_is_refused_with_its_rule_its_line_and_what_to_do(
+    rule: str, made: Cluster, words: list[str]
+) -> None:
+    assert complaints(made) == words
+    assert f"[{rule}]" in words[0]
+
+
+def test_every_rule_is_seen_broken() -> None:
+    assert {rule for rule, _, _ in BROKEN} == set(AGREEMENTS)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lab(),
+        lab(mode=("1.9.4", "tls")),
+        lab(mode=("1.5.2", "insecure")),
+        lab("  kubelet: {config: {cgroupDriver: cgroupfs}}\n  docker: {args: {exec-opt: [native.cgroupdriver=cgroupfs, a=b]}}\n"),
+        lab(more="host_settings: {cgroup_driver: cgroupfs}\n"),
+        lab(f"  kube-apiserver: {{args: {{admission-control: {LISTED}, service-account-key-file: /srv/sa.pub}}}}\n  kube-controller-manager: {{args: {{service-account-private-key-file: /srv/sa.key}}}}\n", mode=("1.5.2", "insecure")),
+        lab("  kube-apiserver: {args: {disable-admission-plugins: 'ServiceAccount,PodSecurityPolicy'}}\n  kube-controller-manager: {args: {service-account-private-key-file: null}}\n"),
+        lab("  kubelet: {args: {node-labels: 'node-role.kubernetes.io/worker=true'}}\n", mode=("1.9.4", "tls")),
+        lab("  kubelet: {args: {node-labels: ['topology.kubernetes.io/zone=a', 'x.node.kubernetes.io/b=c', 'example.com/d=e', f=g]}}\n"),
+        lab(on_n1="pod_subnet: 10.244.64.0/23, components: {kubelet: {config: {maxPods: 500}}}"),
+        lab(on_n1="pod_subnet: 10.244.9.0/26, components: {kubelet: {config: {maxPods: 61}}}"),
+        lab("  kubelet: {config: {maxPods: 500}}\n", network="none"),
+        lab("  docker: {args: {bip: 172.18.0.1/16}}\n", network="none"),
+        lab("  kube-proxy: {args: {cluster-cidr: 10.244.0.0/16}}\n"),
+        lab("  kube-apiserver: {args: {service-node-port-range: 20000+10000}}\n"),
+        lab("  etcd: {args: {data-dir: /srv/etcd-1/a_b, wal-dir: /wal/50%}}\n"),
+        lab("  kube-proxy: {args: {proxy-mode: ipvs}}\n"),
+    ],
+)  # fmt: skip
+def test_what_agrees_is_no_finding(made: Cluster) -> None:
+    assert complaints(made) == []
+
+
+def test_masters_that_hand_out_different_node_ports_do_not_agree() -> None:
+    hosts = """
+  m1: {address: 10.77.0.11, roles: [etcd, master], components: {kube-apiserver: {args: {service-node-port-range: 20000-21000}}}}
+  m2: {address: 10.77.0.12, roles: [master]}
+  n1: {address: 10.77.0.21, roles: [node]}
+"""
+    assert complaints(cluster(topology=hosts)) == [
+        "3: host m1: service-node-port-range differs between masters [node-ports] (say it in components, for all of them)"
+    ]
+
+
+def test_what_a_rule_says_of_all_hosts_is_said_once() -> None:
+    nodes = "".join(f"\n  n{number}: {{address: 10.77.1.{number}, roles: [node], components: {{kubelet: {{deadline: 9}}}}}}" for number in range(1, 9))  # fmt: skip
+    made = cluster(
+        topology=f"\n  m1: {{address: 10.77.0.11, roles: [etcd, master]}}{nodes}\n",
+        more="components: {kubelet: {config: {maxPods: 300}}}\n",
+    )
+    assert len(complaints(made)) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "ports"),
+    [
+        ("30000-32767", (30000, 32767)), ("20000+100", (20000, 20100)), ("8080", (8080, 8080)), (" 1-2 ", (1, 2)),
+        ("2-1", None), ("0-9", None), ("1-70000", None), ("a-b", None), ("", None),
+    ],
+)  # fmt: skip
+def test_a_range_of_ports_is_read_as_the_apiserver_reads_it(text: str, ports: tuple[int, int] | None) -> None:
+    assert read_range(text) == ports
+
+
+def test_firewalld_opens_the_node_ports_that_there_are() -> None:
+    made = lab("  kube-apiserver: {args: {service-node-port-range: 20000-20100}}\n")
+    assert {"20000-20100/tcp", "20000-20100/udp"} <= settings(made, "firewalld-port")
+    assert {"30000-32767/tcp", "30000-32767/udp"} <= settings(lab(), "firewalld-port")
+
+
+@pytest.mark.parametrize("said", ["args: {port: 10350}", "config: {port: 10350}"])
+def test_a_kubelets_port_is_followed_by_all_who_ask_it(said: str) -> None:
+    made = lab(on_n1=f"components: {{kubelet: {{{said}}}}}")
+    has = wanted(made)
+    opened = {ref.host: ref.name for ref in has if ref.name.startswith("firewalld-port 10")}
+    assert opened == {"n1": "firewalld-port 10350/tcp", "n2": "firewalld-port 10250/tcp"}
+    asked = needs(made, profiles.profile_of(made), has)
+    assert [(link.host, link.port) for link in asked["m1"].links] == [("n1", 10350), ("n2", 10250)]
+    assert (asked["n1"].ports[10350], 10250 in asked["n1"].ports) == ("kubelet", False)
+
+
+def test_folders_that_the_inventory_gives_etcd_are_made_and_looked_at() -> None:
+    made = lab("  etcd: {args: {data-dir: /data/etcd, wal-dir: /wal/50%}}\n")
+    has = wanted(made)
+    path = "/etc/systemd/system/etcd.service.d/20-folders.conf"
+    file, unit = has[Ref("m1", Kind.FILE, path)].resource, has[Ref("m1", Kind.UNIT, "etcd")].resource
+    assert isinstance(file, File)
+    assert isinstance(unit, Unit)
+    # a % of a path is two in a unit file
+    assert file.content.endswith(b"ExecStartPre=/usr/bin/install -d -o etcd -g etcd -m 0700 /data/etcd /wal/50%%\n")
+    assert path in unit.defined_by
+    asked = script(needs(made, profiles.profile_of(made), has)["m1"])
+    assert "nearest /wal/50%" in asked
+    assert "/var /data/etcd" not in asked
+    assert " /data/etcd " in asked
+    assert "/var/lib/etcd" not in asked
+    assert Ref("m1", Kind.FILE, path) not in wanted(lab())
+
+
+def test_a_host_that_has_data_of_etcd_elsewhere_is_told_of_that_place() -> None:
+    made = lab("  etcd: {args: {data-dir: /data/etcd}}\n")
+    need = needs(made, profiles.profile_of(made), wanted(made))
+    answers = {name: fit(one) for name, one in need.items()}
+    answers["m1"] = fit(
+        need["m1"], disks={"/data/etcd": Disk("/data", 100, None)}, leftovers={"/data/etcd": ("/data/etcd/member",)}
+    )
+    found = [item.evidence.partition(":")[0] for item in assess(made, need, answers).findings]
+    assert found == ["100 MiB free in /data/etcd (on /data), of 4000", "/data/etcd/member, and etcd is not installed"]
+
+
+def test_a_kernel_without_ipvs_is_a_finding_where_it_is_asked_for() -> None:
+    made = lab(on_n1="components: {kube-proxy: {args: {proxy-mode: ipvs}}}")
+    need = needs(made, profiles.profile_of(made), wanted(made))
+    answers = {name: fit(one, missing_modules=frozenset({"ip_vs_rr", "ip_vs_sh"})) for name, one in need.items()}
+    (found,) = assess(made, need, answers).findings
+    assert (found.id, found.host, found.evidence) == ("module", "n1", "ip_vs_rr, ip_vs_sh: kube-proxy's mode ipvs")
+
+
+def test_ipvs_brings_its_program_and_its_modules() -> None:
+    made = lab(on_n1="components: {kube-proxy: {args: {proxy-mode: ipvs}}}")
+    has = wanted(made)
+    path = "/etc/systemd/system/kubernetes-network.service.d/15-ipvs.conf"
+    assert [ref.host for ref in has if ref.name == path] == ["n1"]
+    assert [(ref.host, item.resource) for ref, item in has.items() if ref.name == "ipset"] == [("n1", Package("ipset"))]
+    network, package = has[Ref("n1", Kind.UNIT, "kubernetes-network")], Ref("n1", Kind.PACKAGE, "ipset")
+    assert isinstance(network.resource, Unit)
+    assert path in network.resource.defined_by
+    assert package in network.after
+
+
+def test_the_documentation_has_every_rule_in_order_and_in_the_same_words() -> None:
+    rows = re.findall(r"^\| `([a-z-]+)` \| ([^|]+) \| [^|]+ \| ([^|]+) \|$", DOCS.read_text(), re.MULTILINE)
+    assert rows == [(name, rule.holds, rule.fix) for name, rule in AGREEMENTS.items()]
