@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network
 
 from k8s_installer.desired.host import RECORD
@@ -37,14 +38,19 @@ def found(cluster: Cluster, evidence: Desired, seen: Mapping[Ref, Seen], known: 
         InstallerError: hosts disagree about a node's subnet and the inventory does not decide it.
     """
     masters = [host.name for host in cluster.having(Role.MASTER)]
-    answers = {ref: _text(wanted, seen.get(ref, Missing.UNKNOWN)) for ref, wanted in evidence.items()}
-    texts = {ref: text for ref, text in answers.items() if text is not None}
-    records = {name: _read(texts.get(Ref(name, Kind.FILE, RECORD), "")) for name in masters}
-    lists = {
-        name: records[name].subnets or dict(_routes(texts.get(Ref(name, Kind.FILE, ROUTES), ""))) for name in masters
-    }
-    own = ((ref.host, _bridge(cluster, text)) for ref, text in texts.items() if ref.name == DOCKER)
-    bridges = {name: subnet for name, subnet in own if subnet is not None}
+    texts = {ref: _Text.of(wanted, seen.get(ref, Missing.UNKNOWN)) for ref, wanted in evidence.items()}
+
+    def text(host: str, path: str) -> _Text:
+        return texts.get(Ref(host, Kind.FILE, path), _NOTHING)
+
+    # what is as it is wanted says what is known already, and need not be read
+    records = {name: known if (file := text(name, RECORD)).as_wanted else _read(file.content) for name in masters}
+    lists = {name: records[name].subnets or dict(_routes(text(name, ROUTES).content)) for name in masters}
+    bridges: dict[str, IPv4Network] = {}
+    for ref, file in texts.items():
+        subnet = known.subnets.get(ref.host) if file.as_wanted else _bridge(cluster, file.content)
+        if ref.name == DOCKER and subnet is not None:
+            bridges[ref.host] = subnet
     subnets = _agreed(cluster, lists, bridges)
     taken = {*subnets.values()}
     fresh = {name: subnet for name, subnet in bridges.items() if name not in subnets and subnet not in taken}
@@ -54,25 +60,36 @@ def found(cluster: Cluster, evidence: Desired, seen: Mapping[Ref, Seen], known: 
     return Allocations(first, {**local, **fresh, **subnets})
 
 
-def _text(wanted: Wanted, seen: Seen) -> str | None:
-    """What a file of a host says; None where it has none or was not asked.
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A file of a host: what it says, and whether that is what is wanted; empty where it is absent or was not asked."""
 
-    Raises:
-        InstallerError: the record is there and could not be read.
-    """
-    if not isinstance(seen, SeenFile) or not isinstance(wanted.resource, File):
-        return None
-    if seen.content is not None:
-        return seen.content.decode(errors="replace")
-    if seen.sha256 == wanted.resource.sha256:
-        return wanted.resource.content.decode()
-    if wanted.ref.name != RECORD:
-        return None
-    host = wanted.ref.host
-    raise InstallerError(
-        f"{host}: {RECORD} could not be read: which host has which pod subnet is not known",
-        hint=f"see what is there: ls -l {RECORD}; a broken record may be removed, the hosts' routes say the same",
-    )
+    content: str
+    as_wanted: bool
+
+    @classmethod
+    def of(cls, wanted: Wanted, seen: Seen) -> _Text:
+        """The text of a file as seen.
+
+        Raises:
+            InstallerError: the record is there and could not be read.
+        """
+        if not isinstance(seen, SeenFile) or not isinstance(wanted.resource, File):
+            return _NOTHING
+        if seen.content is not None:
+            return cls(seen.content.decode(errors="replace"), as_wanted=False)
+        if seen.sha256 == wanted.resource.sha256:
+            return cls(wanted.resource.content.decode(), as_wanted=True)
+        if wanted.ref.name != RECORD:
+            return _NOTHING
+        host = wanted.ref.host
+        raise InstallerError(
+            f"{host}: {RECORD} could not be read: which host has which pod subnet is not known",
+            hint=f"see what is there: ls -l {RECORD}; a broken record may be removed, the hosts' routes say the same",
+        )
+
+
+_NOTHING = _Text("", as_wanted=False)
 
 
 def _read(text: str) -> Allocations:
@@ -107,7 +124,7 @@ def _agreed(
 ) -> dict[str, IPv4Network]:
     """What the masters' lists say; where they differ, as after a run that was cut off, a node's own docker decides."""
     said: dict[str, dict[IPv4Network, str]] = {}
-    for master, subnets in lists.items():
+    for master, subnets in {id(subnets): (master, subnets) for master, subnets in lists.items()}.values():
         for name, subnet in subnets.items():
             said.setdefault(name, {}).setdefault(subnet, master)
     claimed = {host.name: host.pod_subnet for host in cluster.hosts if host.pod_subnet is not None}
