@@ -122,7 +122,7 @@ class Fleet:
                 for name in components
             },
             early_addons=before_nodes(source, first_master),
-            inside=inside(by_address(cluster.hosts), (cluster.pod_cidr, cluster.service_cidr)),
+            inside=inside(by_address(cluster.hosts), (cluster.pod_cidr, cluster.service_cidr), cluster.images),
         )
 
     def asks(self, gate: GateSpec, host: Host) -> Host:

@@ -6,16 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 from urllib.parse import urlsplit
 
-from k8s_installer.inventory import Host, Proxy
+from k8s_installer.inventory import Host, Images, Proxy
 
 _LOCAL = ("localhost", "127.0.0.1")
 _NAMED = 64  # hosts that a list names one by one; of more it has their networks, so that it stays short
 _AROUND = 24  # the length of those networks
 
 
-def inside(hosts: Sequence[Host], networks: Iterable[IPv4Network]) -> tuple[str, ...]:
-    """Hosts and networks of a cluster, as a NO_PROXY has them."""
-    own = [str(network) for network in networks]
+def inside(hosts: Sequence[Host], networks: Iterable[IPv4Network], images: Images) -> tuple[str, ...]:
+    """Hosts, networks and registries of a cluster, as a NO_PROXY has them."""
+    own = [*map(str, networks), *_of_images(images)]
     if len(hosts) <= _NAMED:
         return (*(host.address for host in hosts), *(host.name for host in hosts), *own)
     around = {IPv4Network((host.address, _AROUND), strict=False) for host in hosts}
@@ -54,6 +54,15 @@ def _registries(host: Host) -> Iterator[str]:
             name = parts.hostname or ""
             if name and (flag == "insecure-registry" or parts.scheme == "http" or _private(name)):
                 yield name
+
+
+def _of_images(images: Images) -> Iterator[str]:
+    """Registries that images come from, if certainly inside: by a private address, or on a port of their own."""
+    for image in (images.registry, images.pause, images.verify, *images.dns.values()):
+        first, slash, _ = image.partition("/")
+        name, _, port = first.partition(":")
+        if (slash or image is images.registry) and (port or _private(name)):
+            yield name
 
 
 def _private(name: str) -> bool:

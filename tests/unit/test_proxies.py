@@ -101,3 +101,11 @@ def test_many_hosts_are_named_by_their_networks() -> None:
         more="host_settings: {" + PROXY.format("") + "}\n",
     )
     assert no_proxy(lab)[2:] == ["10.77.0.0/24", "10.78.0.0/23", "10.244.0.0/16", "10.254.0.0/16"]
+
+
+def test_registries_of_images_that_are_inside_are_reached_without_the_proxy() -> None:
+    images = "images: {registry: 'registry.lan:5000/k8s', pause: 10.0.0.7/pause, verify: 'docker.io/library/web:1', dns: {coredns: 'coredns:1.8.0'}}"
+    lab = cluster(more="host_settings: {" + PROXY.format("") + "}\n" + images + "\n")
+    assert no_proxy(lab)[-4:] == ["10.244.0.0/16", "10.254.0.0/16", "registry.lan", "10.0.0.7"]
+    plain = cluster(more="host_settings: {" + PROXY.format("") + "}\nimages: {registry: 10.0.0.7}\n")
+    assert no_proxy(plain)[-1] == "10.0.0.7"
