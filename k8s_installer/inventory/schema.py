@@ -13,7 +13,8 @@ from k8s_installer.inventory.cluster import Role
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 # What survives systemd's EnvironmentFile and word splitting as one word of a command line. A % does: systemd expands it
 # in unit files alone.
-_WORD = re.compile(r"""[^\s\x00-\x1f\x7f"'\\$`]+""")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SPECIAL = re.compile(r"""["'\\$`]""")
 _FLAG = re.compile(r"[A-Za-z0-9][-_A-Za-z0-9]*")
 _REPOS = re.compile(r"(https?|ftp|file)://[^\s\"'\\$`%]+")
 _URL = re.compile(r"https?://[^\s/]+/\S+")
@@ -71,12 +72,25 @@ def _quoted(value: object) -> object:
 
 def _word(value: object) -> object:
     for item in value if isinstance(value, list) else [value]:
-        if isinstance(item, list | dict):
-            message = "must be a word, a number, true, false, a list of those, or null to drop the flag"
-            raise ValueError(message)  # noqa: TRY004 - pydantic reports ValueErrors
-        if isinstance(item, str) and item and not _WORD.fullmatch(item):
-            raise ValueError("cannot stand in an EnvironmentFile: no spaces, quotes, \\, $ or `")
+        if isinstance(item, dict):
+            pairs = ", ".join(f"{key}={inner}" for key, inner in item.items())
+            raise ValueError(f"must not be a mapping: write a list of words, [{pairs}]")  # noqa: TRY004 - pydantic's way
+        if isinstance(item, list) or (item is None and isinstance(value, list)):
+            raise ValueError("must be a word, a number, true, false, a list of those, or null to drop the flag")
+        if isinstance(item, str):
+            _fit(item)
     return value
+
+
+def _fit(text: str) -> None:
+    """Let pass what survives systemd's EnvironmentFile and word splitting as one word of a command line."""
+    if _CONTROL.search(text):
+        raise ValueError("has a line break or another control character, which a command line of systemd cannot have")
+    if re.search(r"\s", text):
+        raise ValueError("has a blank, where systemd would split it into two words; several values are a list: [a, b]")
+    special = _SPECIAL.search(text)
+    if special:
+        raise ValueError(f"has a {special[0]} in it, which systemd or a shell would not leave as it is")
 
 
 def _proxy(value: str) -> str:
