@@ -7,6 +7,7 @@
     ├── HostError
     │   ├── TransportError      a host could not be asked: nothing is known about it
     │   ├── CommandFailed       a host was asked and said no
+    │   ├── MalformedAnswer     a host was asked, and what it printed is no answer
     │   └── LockHeld, LockLost  the cluster's lock is somebody else's (defined in lock.py)
     ├── HostsError          several hosts have trouble: every message at once
     ├── LimitError          this machine's limit of files or threads (defined in transport/limits.py)
@@ -20,6 +21,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+_LONGEST = 2000  # characters of what is said about a host: it may have been the host's to say
 
 
 class InstallerError(Exception):
@@ -65,7 +68,8 @@ class HostError(InstallerError):
     """Something about one host; the message starts with its name."""
 
     def __init__(self, host: str, message: str, *, hint: str = "") -> None:
-        super().__init__(f"{host}: {message}", hint=hint)
+        shown = message if len(message) <= _LONGEST else f"{message[:_LONGEST]}..."
+        super().__init__(f"{host}: {shown}", hint=hint)
         self.host = host
 
 
@@ -80,6 +84,17 @@ class CommandFailed(HostError):  # noqa: N818 - the host's answer, not a fault o
         words = (stderr.strip() or stdout.strip() or "no output").splitlines()[-1]
         super().__init__(host, f"{command}: exit {status}: {words}", hint=hint)
         self.command, self.status, self.stdout, self.stderr = command, status, stdout, stderr
+
+
+class MalformedAnswer(HostError):  # noqa: N818 - the host's answer, not a fault of this program
+    """The host was asked, and what it printed is no answer to it: nothing that it says is believed."""
+
+    def __init__(self, host: str, words: str) -> None:
+        super().__init__(
+            host,
+            f"its answer cannot be read: {words}",
+            hint=f"log in to {host} and see what its commands print; it may be broken, or not the host you expect",
+        )
 
 
 class HostsError(InstallerError):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from urllib.parse import urlsplit
 
+from k8s_installer import answers as strictly
 from k8s_installer import curl, pods
+from k8s_installer.answers import Json
 from k8s_installer.resources import Check, Gate
 
 # The last answer is the one that counts, when the patience is over; time is the host's own, and costs no process.
@@ -46,6 +46,7 @@ _STATUS = ("-w", "\\nstatus %{http_code}\\n")
 _NEWLINE = "\\n"  # written by curl after each body
 _NEXT = "--- the next answer"
 _NUMBER = re.compile(r"[0-9]{1,9}")
+_LONGEST = 2000  # characters of what an answer says
 # The annotation in which a leader wrote its lease before there were Lease objects (1.14).
 _OLD_LEASE = "control-plane.alpha.kubernetes.io/leader"
 
@@ -116,7 +117,7 @@ def unit_script(unit: str, since: int = 0) -> str:
 
 def unit_state(output: str) -> UnitState:
     """Read what `unit_script` printed."""
-    return _unit(dict(line.partition("=")[::2] for line in output.splitlines() if "=" in line))
+    return _unit(dict(line.partition("=")[::2] for line in strictly.lines(output) if "=" in line))
 
 
 def _unit(shown: Mapping[str, str]) -> UnitState:
@@ -133,7 +134,7 @@ def answers_script(gate: Gate, urls: Sequence[str]) -> str:
 def answers(output: str) -> list[str]:
     """Read what `answers_script` printed."""
     found: list[list[str]] = []
-    for line in output.splitlines():
+    for line in strictly.lines(output):
         if line == _NEXT:
             found.append([])
         elif line.startswith("|") and found:
@@ -142,15 +143,20 @@ def answers(output: str) -> list[str]:
 
 
 def judge(gate: Gate, output: str) -> Answer:
-    """Judge what `script` printed."""
+    """Judge what `script` printed.
+
+    Raises:
+        Malformed: what ps said is no number; the body of the answer may be anything.
+    """
     body, _, rest = output.rpartition("\nstatus ")
-    lines = (rest or output).splitlines()
+    lines = strictly.lines(rest or output) or [""]
     status = lines[0].strip() if rest else "000"
     shown = dict(line.partition("=")[::2] for line in lines if "=" in line)
     words = body.strip() if rest else output.strip()
     listed = _items(body) if gate.check is Check.POD_READY and status == "200" else None
+    started = strictly.whole(shown.get("Started", "0"), "the start of a process")
     return Answer(
-        holds=status == "200" and _holds(gate, body, int(shown.get("Started", "0"))),
+        holds=status == "200" and _holds(gate, body, started),
         words=f"{gate.url}: {_said(gate, words) or 'no answer'} (status {status})",
         unit=_unit(shown),
         pods=pods.standing(listed) if listed is not None else None,
@@ -175,17 +181,21 @@ def _holds(gate: Gate, body: str, started: int) -> bool:
 
 def _renewed(body: str) -> float:
     """When a leader renewed its lease, in Unix seconds; 0 where nobody holds it."""
-    found = _object(body)
-    spec, metadata = found.get("spec"), found.get("metadata")
-    if isinstance(metadata, dict) and _OLD_LEASE in metadata.get("annotations", {}):
-        spec = _object(metadata["annotations"][_OLD_LEASE])
-    if not isinstance(spec, dict) or not spec.get("holderIdentity"):
+    found = strictly.json_object(body)
+    lease = strictly.at(found, "spec")
+    old = strictly.text(strictly.at(found, "metadata", "annotations").get(_OLD_LEASE))
+    if old:
+        lease = strictly.json_object(old)
+    if not lease.get("holderIdentity"):
         return 0.0
-    return datetime.fromisoformat(spec["renewTime"]).timestamp()
+    try:
+        return datetime.fromisoformat(strictly.text(lease.get("renewTime"))).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def _etcd_healthy(body: str) -> bool:
-    return _object(body).get("health") in ("true", True)
+    return strictly.json_object(body).get("health") in ("true", True)
 
 
 def _strangers(gate: Gate, body: str) -> str:
@@ -193,14 +203,18 @@ def _strangers(gate: Gate, body: str) -> str:
 
     Each line of the body is the answer of one member, our own is the last.
     """
-    lines: list[dict[str, Any]] = [_object(line) for line in body.splitlines()]
-    answers = [line for line in lines if isinstance(line.get("header"), dict)]
-    if not answers:
+    lists = [
+        found for found in map(strictly.json_object, strictly.lines(body)) if isinstance(found.get("header"), dict)
+    ]
+    if not lists:
         return "etcd does not list its members"
-    members = _objects(answers[-1].get("members"))
-    listed = {f"{member.get('name', '')}={url}" for member in members for url in member.get("peerURLs") or ()}
+    listed = {
+        f"{strictly.text(member.get('name'))}={url}"
+        for member in strictly.objects(lists[-1].get("members"))
+        for url in strictly.texts(member.get("peerURLs"))
+    }
     expected = set(gate.expects)
-    clusters = sorted({str(answer["header"].get("cluster_id")) for answer in answers})
+    clusters = sorted({str(found["header"].get("cluster_id")) for found in lists})
     said = [
         f"not a member here: {', '.join(sorted(expected - listed))}" if expected - listed else "",
         f"a member, but not in the inventory: {', '.join(sorted(listed - expected))}" if listed - expected else "",
@@ -210,44 +224,30 @@ def _strangers(gate: Gate, body: str) -> str:
 
 
 def _node_ready(body: str) -> bool:
-    return _ready(body).get("status") == "True"
+    return _ready(strictly.json_object(body)).get("status") == "True"
 
 
-def _items(body: str) -> list[dict[str, Any]]:
-    return _objects(_object(body).get("items"))
+def _items(body: str) -> list[Json]:
+    return list(strictly.objects(strictly.json_object(body).get("items")))
 
 
-def _objects(value: object) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _ready(body: str) -> dict[str, str]:
+def _ready(item: Json) -> Json:
     """The condition Ready of a node; empty where it has none."""
-    status = _object(body).get("status")
-    conditions = status.get("conditions", []) if isinstance(status, dict) else []
-    return next((item for item in conditions if item.get("type") == "Ready"), {})
+    conditions = strictly.objects(strictly.at(item, "status").get("conditions"))
+    return next((condition for condition in conditions if condition.get("type") == "Ready"), {})
 
 
 def _said(gate: Gate, body: str) -> str:
     """What an answer says, for people: of nodes and pods only what they say of being ready."""
-    check = gate.check
-    if check is Check.ETCD_MEMBERS and _object(body.splitlines()[-1] if body else ""):
-        return _strangers(gate, body) or f"etcd has these members, in one cluster: {', '.join(gate.expects)}"
-    ready = _ready(body) if check is Check.NODE_READY else {}
+    check, found = gate.check, strictly.json_object(body)
+    if check is Check.ETCD_MEMBERS and strictly.json_object(strictly.lines(body)[-1] if body else ""):
+        said = _strangers(gate, body) or f"etcd has these members, in one cluster: {', '.join(gate.expects)}"
+        return said[:_LONGEST]
+    ready = _ready(found) if check is Check.NODE_READY else {}
     if ready:
-        return " ".join(
-            f"Ready is {ready.get('status')}: {ready.get('reason', '')}: {ready.get('message', '')}".split()
-        )
-    if check is Check.POD_READY and _object(body).get("kind") == "PodList":
+        said = f"Ready is {ready.get('status')}: {ready.get('reason', '')}: {ready.get('message', '')}"
+        return " ".join(said.split())[:_LONGEST]
+    if check is Check.POD_READY and found.get("kind") == "PodList":
         unready = [pods.words(pod) for pod in _items(body) if not pods.ready(pod)]
-        return "; ".join(unready) or f"ready pods: {len(_items(body))}"
+        return ("; ".join(unready) or f"ready pods: {len(_items(body))}")[:_LONGEST]
     return " ".join(body.split())[-300:]
-
-
-def _object(body: str) -> dict[str, Any]:
-    """The JSON object that a body is; an empty one where it is something else."""
-    try:
-        value = json.loads(body)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -36,6 +36,7 @@ from k8s_installer.resources import (
     Setting,
 )
 from k8s_installer.trace import private_file, prune, redact, run_id
+from k8s_installer.visible import json_text
 
 FORMAT = 1
 KEPT_RUNS = 50
@@ -91,7 +92,7 @@ class Journal:
             self._lines += 1
             line = {"line": self._lines, "time": datetime.now(UTC).isoformat(), "word": word, **facts}
             try:
-                self._file.write(json.dumps(line, ensure_ascii=False).encode(errors="replace") + b"\n")
+                self._file.write(json_text(line).encode() + b"\n")
                 self._file.flush()
                 os.fsync(self._file.fileno())
             except OSError as error:

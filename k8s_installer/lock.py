@@ -65,7 +65,9 @@ say taken
 _OURS = '[ "$its_token" = "$token" ] || { say lost; exit 0; }\n'
 _RENEW = _OURS + 'write "$its_since"\nsay renewed\n'
 _RELEASE = _OURS + 'rm -f "$lock" || exit 1\nsay released\n'
-_ANSWER = re.compile(rf"^{MARK} (taken|held|renewed|released|lost) (\d+) (\d+) (\d+) (\d+) ?(.*)$", re.MULTILINE)
+_LONGEST_OWNER = 200  # characters; who holds a lock is a user, a machine, and a short sum
+# Times of eleven digits reach to the year 5138: a calendar has words for them.
+_ANSWER = re.compile(rf"^{MARK} (taken|held|renewed|released|lost)" r"((?: [0-9]{1,11}){4}) ?(.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +154,8 @@ def parse(output: str) -> Answer | None:
     match = _ANSWER.search(output)
     if match is None:
         return None
-    now, since, until, pid = (int(text) for text in match.groups()[1:5])
-    return Answer(match[1], now, since, until, pid, match[6])
+    now, since, until, pid = (int(text) for text in match[2].split())
+    return Answer(match[1], now, since, until, pid, match[3][:_LONGEST_OWNER])
 
 
 def _holder(answer: Answer) -> str:

@@ -10,7 +10,6 @@ remembered answer.
 
 from __future__ import annotations
 
-import base64
 import posixpath
 import re
 import shlex
@@ -18,7 +17,8 @@ import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from k8s_installer import host_settings
+from k8s_installer import answers, host_settings
+from k8s_installer.answers import Malformed
 from k8s_installer.desired.model import Wanted
 from k8s_installer.resources import (
     Data,
@@ -42,7 +42,6 @@ UNIT_PROPERTIES = (
 )  # fmt: skip
 LARGEST_DIFF = 256 * 1024  # bytes; a larger file is compared by its sum alone
 END = "end-of-observation"
-_SUM_DIGITS = 64
 UNITS = "units"  # what follows it is systemctl's
 
 # CentOS 7's database, and that of newer rpms, which is not all there is while something is in its log.
@@ -56,7 +55,8 @@ _SEGMENT = "*.wal"  # what the files of a write-ahead log are called
 # sums, one for all packages, one for all units, and one for the time; settings cost none where a host has none of them.
 # Everything else is the shell's own. What is answered is said at once at the end, or nearly: each piece that a shell
 # says by itself is a packet for both sides to encrypt.
-_STAT = "looked=$(stat -c 'file %f %U %G %.9Y %d:%i:%s:%.9Z %n' {paths} 2>/dev/null)\n"
+# A name has no colon, but may have blanks, as groups of Active Directory do.
+_STAT = "looked=$(stat -c 'file %f %U:%G %.9Y %d:%i:%s:%.9Z %n' {paths} 2>/dev/null)\n"
 _SUMS = """\
 set -- {paths}
 sums=
@@ -101,6 +101,11 @@ _CLOCK = (
     'looked= large= sums= packages= settings= units=\nread -r up idle </proc/uptime; clock="clock $(date +%s.%N) $up"\n'
 )
 _SAY = f"""printf '%s\\n' "$clock" "$looked" "$large" "$sums" "$packages" "$settings" {UNITS} "$units" {END}\n"""
+
+
+_FILE = re.compile(
+    r"([0-9a-f]{1,8}) ([^:\0-\x1f]{1,256}):([^:\0-\x1f]{1,256}) (-?[0-9.]+) ([0-9]+:[0-9]+:[0-9]+:-?[0-9.]+) (/.*)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +171,13 @@ def script(wanted: Sequence[Wanted], memory: Memory | None = None) -> str:
 
 
 def parse(output: str, wanted: Sequence[Wanted]) -> dict[Ref, Seen]:
-    """Read the answers; what was wanted and got no answer is UNKNOWN, and so is all if the script was cut off."""
+    """Read the answers; what was wanted and got no answer is UNKNOWN, and so is all if the script was cut off.
+
+    Raises:
+        Malformed: a line is not what its question prints.
+    """
     refs = [item.ref for item in wanted if item.ref.kind is not Kind.GATE]
-    lines = output.splitlines()
+    lines = answers.lines(output)
     if not lines or lines[-1] != END:
         return dict.fromkeys(refs, Missing.UNKNOWN)
     split = lines.index(UNITS) if UNITS in lines else len(lines)
@@ -191,18 +200,22 @@ def parse(output: str, wanted: Sequence[Wanted]) -> dict[Ref, Seen]:
 
 
 def remember(output: str) -> Memory:
-    """What can be relied on the next time; nothing of a script that was cut off."""
-    lines = output.splitlines()
+    """What can be relied on the next time; nothing of a script that was cut off.
+
+    Raises:
+        Malformed: a line is not what its question prints.
+    """
+    lines = answers.lines(output)
     if not lines or lines[-1] != END:
         return Memory()
-    now = next(float(line.split()[1]) for line in lines if line.startswith("clock "))
+    now, _ = clock(line.removeprefix("clock ") for line in lines if line.startswith("clock "))
     looked = [line for line in lines if line.startswith("file ")]
     settled = {
         path: stamp
-        for *_, stamp, path in (line.split(" ", 6) for line in looked)
-        if float(stamp.rpartition(":")[2]) < now - _RACY_SECONDS
+        for *_, stamp, path in (_file(line.removeprefix("file ")) for line in looked)
+        if answers.seconds(stamp.rpartition(":")[2], "a file's ctime") < now - _RACY_SECONDS
     }
-    sums = {path: digest for digest, path in ((line[:64], line[66:]) for line in lines if line[64:66] in ("  ", " *"))}
+    sums = {line[66:]: line[:64] for line in lines if line[64:66] in ("  ", " *") and answers.is_sha256(line[:64])}
     database = [line for line in looked if line.endswith(_RPM_DATABASE)]
     packages = tuple(line for line in lines if line.startswith(("rpm ", "package ")))
     whole = bool(database) and all(line.rpartition(" ")[2] in settled for line in database)
@@ -213,21 +226,38 @@ def remember(output: str) -> Memory:
     )
 
 
-def boot_time(by_word: dict[str, list[str]]) -> float:
+def boot_time(by_word: Mapping[str, Sequence[str]]) -> float:
     """When the host booted by its own clock, in Unix seconds: what monotonic times are counted from."""
-    now, uptime = by_word["clock"][0].split()
-    return float(now) - float(uptime)
+    now, uptime = clock(by_word.get("clock", ()))
+    return now - uptime
 
 
-def files(by_word: dict[str, list[str]]) -> dict[str, SeenFile]:
+def clock(lines: Iterable[str]) -> tuple[float, float]:
+    """The host's time (Unix seconds) and uptime (seconds), from the first of its lines about that."""
+    now, uptime = answers.words(next(iter(lines), ""), 2, "the clock")
+    return answers.seconds(now, "the clock"), answers.seconds(uptime, "the uptime")
+
+
+def _file(line: str) -> tuple[str, str, str, str, str, str]:
+    """A line of stat: mode, owner, group, mtime, stamp, path."""
+    found = _FILE.fullmatch(line)
+    if found is None:
+        raise Malformed("stat", line)
+    mode, owner, group, modified, stamp, path = found.groups()
+    return mode, owner, group, modified, stamp, path
+
+
+def files(by_word: Mapping[str, Sequence[str]]) -> dict[str, SeenFile]:
     """From stat's, the sums' and base64's lines; anything but a regular file has an empty sum and so differs."""
-    now = float(by_word["clock"][0].split()[0])
-    sums = {rest[1:]: word for word, rests in by_word.items() if len(word) == _SUM_DIGITS for rest in rests}
-    contents = {path: base64.b64decode(text) for path, text in _pairs(by_word.get("content", ()))}
+    now, _ = clock(by_word.get("clock", ()))
+    sums = {rest[1:]: word for word, rests in by_word.items() if answers.is_sha256(word) for rest in rests}
+    contents = {
+        path: answers.from_base64(text, f"the content of {path}") for path, text in _pairs(by_word.get("content", ()))
+    }
     result: dict[str, SeenFile] = {}
     for line in by_word.get("file", ()):
-        raw, owner, group, changed, _, path = line.split(" ", 5)
-        mode, modified = int(raw, 16), float(changed)
+        raw, owner, group, changed, _, path = _file(line)
+        mode, modified = answers.hexadecimal(raw, "a file's mode"), answers.seconds(changed, "a file's mtime")
         result[path] = SeenFile(
             sha256=sums.get(path, "") if stat.S_ISREG(mode) else "",
             mode=stat.S_IMODE(mode),
@@ -240,12 +270,13 @@ def files(by_word: dict[str, list[str]]) -> dict[str, SeenFile]:
     return result
 
 
-def packages(by_word: dict[str, list[str]]) -> dict[str, Seen]:
+def packages(by_word: Mapping[str, Sequence[str]]) -> dict[str, Seen]:
     """From rpm's lines: `rpm NAME VERSION RELEASE TIME [EPOCH]`, or `package NAME is not installed`."""
     result: dict[str, Seen] = {}
     for line in by_word.get("rpm", ()):
-        name, version, release, installed, *epoch = line.split()
-        result[name] = SeenPackage(version, release, float(installed), *epoch)
+        name, version, release, rest = answers.words(line, 4, "rpm")
+        installed, *epoch = rest.split(" ", 1)
+        result[name] = SeenPackage(version, release, answers.seconds(installed, "rpm's time of install"), *epoch)
     for line in by_word.get("package", ()):
         missing = re.fullmatch(r"(\S+) is not installed", line)
         if missing:
@@ -262,12 +293,15 @@ def units(lines: Iterable[str], boot: float) -> dict[str, Seen]:
         if equals:
             block[key] = value
         elif block:
+            missing = [name for name in UNIT_PROPERTIES if name not in block]
+            if missing:
+                raise Malformed(f"systemctl show, without {missing[0]}", "")
             result[block["Id"].removesuffix(".service")] = _unit(block, boot)
             block = {}
     return result
 
 
-def settings(by_word: dict[str, list[str]], by_unit: dict[str, Seen]) -> dict[str, Seen]:
+def settings(by_word: Mapping[str, Sequence[str]], by_unit: dict[str, Seen]) -> dict[str, Seen]:
     """From the lines of `host_settings.questions`, and for units that are settings from what systemctl says of them."""
     result: dict[str, Seen] = {
         name: Missing.ABSENT if value is None else SeenSetting(value)
@@ -287,13 +321,13 @@ def _on_or_off(unit: Seen) -> Seen:
 def _unit(block: dict[str, str], boot: float) -> Seen:
     if block["LoadState"] == "not-found":
         return Missing.ABSENT
-    started = int(block["ExecMainStartTimestampMonotonic"])
+    started = answers.whole(block["ExecMainStartTimestampMonotonic"], "the start of a unit's process", 16)  # µs
     return SeenUnit(
         load=block["LoadState"],
         active=block["ActiveState"],
         sub=block["SubState"],
         enabled=block["UnitFileState"] == "enabled",
-        pid=int(block["MainPID"]),
+        pid=answers.whole(block["MainPID"], "a unit's process"),
         started_at=boot + started / 1e6 if started else 0.0,
         needs_reload=block["NeedDaemonReload"] == "yes",
     )

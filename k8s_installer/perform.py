@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from k8s_installer import host_settings
+from k8s_installer import answers, host_settings
+from k8s_installer.answers import Malformed
 from k8s_installer.evidence import END, ERRORS
 from k8s_installer.plan import Action, Change
 from k8s_installer.resources import File, Gone, Kept, Kind, Large, Package, SeenFile, SeenUnit, Setting
@@ -24,6 +25,7 @@ JOURNAL_SEARCHED = 600
 COMPLAINT_LINES = 6
 LOCK_SECONDS = 300  # in which another yum may go on before we give up
 LARGEST_DIFF = 64 * 1024  # bytes of a file whose difference is shown when it has changed under a plan
+LARGEST_EVIDENCE = 64 * 1024  # characters
 COMPLAINTS = "[Ee]rror: |invalid argument|unknown (shorthand )?flag|panic: |fatal|: [EF][0-9]{4} "
 
 # Where a host keeps what a change replaced, by SHA-256, for a rollback; as secret as what it was.
@@ -196,10 +198,10 @@ def _file(index: int, change: Change, file: File | Large | Kept | Gone, take: st
     unmoved = _unmoved(index, change, file)
     if isinstance(file, Gone):
         return f"{unmoved}out=$(keep {path} 2>&1 && rm -f {path} 2>&1) || {stop}"
-    owner = f"{file.owner}:{file.group}"
+    owner = shlex.quote(f"{file.owner}:{file.group}")
     if change.action is Action.ATTRIBUTES:
         return f"{unmoved}out=$(chown {owner} {path} 2>&1 && chmod {file.mode:o} {path} 2>&1) || {stop}"
-    place = f"place {path} {file.mode:o} {file.owner} {file.group} {file.sha256}"
+    place = f"place {path} {file.mode:o} {shlex.quote(file.owner)} {shlex.quote(file.group)} {file.sha256}"
     if isinstance(file, Kept):
         kept = f'"$kept/{file.sha256}"'  # with its old time: what was never restarted is not out of date
         return f"{unmoved}out=$({place} {kept} <{kept} 2>&1) || {stop}"
@@ -251,18 +253,51 @@ def _each(word: str, indices: Iterable[int]) -> str:
     return "".join(f"say {word} {index}\n" for index in indices)
 
 
-def report(line: str) -> Report | None:
-    """Read one line of output; None where it is not one of ours."""
-    mark, _, rest = line.partition(" ")
-    word, _, index = rest.partition(" ")
-    return Report(word, int(index)) if mark == MARK and index.isdigit() else None
+class Account:
+    """What a running script has reported so far of its changes, line by line.
+
+    Only the script's own changes count, each in the order in which a script reports it: what a host says of another
+    change is no report. Behind the first failure stands evidence, in which a service's log may say anything.
+    """
+
+    def __init__(self, indices: Iterable[int]) -> None:
+        self._waiting = set(indices)
+        self._begun: set[int] = set()
+        self.done: set[int] = set()
+        self.failed: int | None = None
+
+    def hear(self, line: str) -> Report | None:
+        """Read one line of output; None if it is not one of ours.
+
+        Raises:
+            Malformed: it reports a change that this script does not have, or not in this state.
+        """
+        mark, _, rest = line.partition(" ")
+        if mark != MARK or self.failed is not None:
+            return None
+        word, index = answers.words(rest, 2, "a report of changes")
+        report = Report(word, answers.whole(index, "a report of changes"))
+        if report.index not in (self._waiting if word == "begin" else self._begun):
+            raise Malformed("a report of a change that was not asked for", line)
+        if word == "begin":
+            self._waiting.remove(report.index)
+            self._begun.add(report.index)
+        elif word == "done":
+            self._begun.remove(report.index)
+            self.done.add(report.index)
+        elif word == "failed":
+            self.failed = report.index
+        else:
+            raise Malformed("a report of changes", line)
+        return report
 
 
 def evidence(output: str) -> str:
-    """What a failed script printed behind its last mark."""
-    lines = output.splitlines()
-    marks = [number for number, line in enumerate(lines) if line.startswith(MARK)]
-    return "\n".join(lines[marks[-1] + 1 :] if marks else lines).strip()
+    """What a failed script printed behind the mark of the failure; of very much, its beginning and its end."""
+    _, failed, said = f"\n{output}".partition(f"\n{MARK} failed ")
+    text = (said.partition("\n")[2] if failed else output).strip()
+    half = LARGEST_EVIDENCE // 2
+    return text if len(text) <= LARGEST_EVIDENCE else f"{text[:half]}\n[...]\n{text[-half:]}"
 
 
 def evidence_script(unit: str) -> str:

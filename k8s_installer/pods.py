@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from k8s_installer.answers import json_object
 from k8s_installer.evidence import clipped
 
 # Why a container does not run where trying again rarely helps: its image, or what the manifest asks for.
@@ -75,7 +75,7 @@ def answers(texts: Sequence[str]) -> list[str]:
     """The last words in what `questions` got, a line each; nothing of an answer that says no more than no."""
     lines: dict[str, None] = {}
     for text in texts:
-        found = _parsed(text)
+        found = json_object(text)
         if isinstance(found.get("items"), list):
             events = [item for item in found["items"] if isinstance(item, dict)]
             lines |= dict.fromkeys(str(item.get("message") or "") for item in events)
@@ -86,8 +86,9 @@ def answers(texts: Sequence[str]) -> list[str]:
 
 def _log(base: str, pod: Pod, container: Mapping[str, Any]) -> str:
     previous = "&previous=true" if _number(container, "restartCount") else ""
-    asked = f"container={quote(str(container.get('name')))}&tailLines={_LOG_LINES}&limitBytes={_LOG_BYTES}{previous}"
-    return f"{base}/pods/{quote(_name(pod))}/log?{asked}"
+    name = quote(str(container.get("name")), errors="replace")
+    asked = f"container={name}&tailLines={_LOG_LINES}&limitBytes={_LOG_BYTES}{previous}"
+    return f"{base}/pods/{quote(_name(pod), errors='replace')}/log?{asked}"
 
 
 def _logged(container: Mapping[str, Any]) -> bool:
@@ -159,11 +160,3 @@ def _name(pod: Pod) -> str:
 def _where(pod: Pod) -> str:
     node = _part(pod, "spec").get("nodeName")
     return f" on {node}" if node else ""
-
-
-def _parsed(text: str) -> Mapping[str, Any]:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}

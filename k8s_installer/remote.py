@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from k8s_installer import gates, observe, perform, staging
+from k8s_installer import answers, gates, observe, perform, staging
+from k8s_installer.answers import understood
 from k8s_installer.desired.model import Wanted
-from k8s_installer.errors import CommandFailed, HostError, InstallerError, TransportError
+from k8s_installer.errors import CommandFailed, HostError, InstallerError, MalformedAnswer, TransportError
 from k8s_installer.packing import Packed, Packer, plain
 from k8s_installer.plan import Change
 from k8s_installer.resources import Gate, Large, Ref, Seen
@@ -50,7 +51,10 @@ class Outcome:
 
 
 class Remote(Protocol):
-    """One host: asked, changed and watched. Every method raises TransportError where it cannot be asked."""
+    """One host: asked, changed and watched.
+
+    Every method raises TransportError where it cannot be asked, and MalformedAnswer where it says what is no answer.
+    """
 
     @property
     def name(self) -> str:
@@ -101,8 +105,12 @@ class SshRemote:
         result = self._transport.run(observe.script(wanted, self.memory), timeout=OBSERVE_SECONDS)
         if result.status != 0:
             raise CommandFailed(self.name, "looking at the host", result.status, result.stdout, result.stderr)
-        self.memory = observe.remember(result.stdout)
-        return observe.parse(result.stdout, wanted)
+        last = answers.lines(result.stdout)[-1:]
+        if last != [observe.END]:
+            raise MalformedAnswer(self.name, f"it ends with {ascii(last[0][-80:]) if last else 'nothing'}")
+        seen = understood(self.name, lambda: observe.parse(result.stdout, wanted))
+        self.memory = understood(self.name, lambda: observe.remember(result.stdout))
+        return seen
 
     def perform(self, changes: Sequence[tuple[int, Change]], on_report: OnReport) -> Outcome:
         """See `Remote`."""
@@ -111,29 +119,23 @@ class SshRemote:
             if words:
                 on_report(perform.Report("failed", index))
                 return Outcome(frozenset(), index, words)
-        done: set[int] = set()
-        failed: list[int] = []
+        account = perform.Account(index for index, _ in changes)
 
         def read(line: str) -> None:
-            report = perform.report(line)
-            if report is None:
-                return
-            if report.word == "done":
-                done.add(report.index)
-            if report.word == "failed":
-                failed.append(report.index)
-            on_report(report)
+            report = understood(self.name, lambda: account.hear(line))
+            if report is not None:
+                on_report(report)
 
         result = self._transport.run(perform.script(changes), timeout=PERFORM_SECONDS, on_line=read)
-        if failed:
-            return Outcome(frozenset(done), failed[0], perform.evidence(result.stdout))
-        if result.status != 0 or len(done) < len(changes):
+        if account.failed is not None:
+            return Outcome(frozenset(account.done), account.failed, perform.evidence(result.stdout))
+        if result.status != 0 or len(account.done) < len(changes):
             raise TransportError(
                 self.name,
                 f"the script of changes ended early (exit {result.status}): {result.stderr.strip()[-500:]}",
                 hint="run `apply` again: it looks at what is there and goes on from it",
             )
-        return Outcome(frozenset(done))
+        return Outcome(frozenset(account.done))
 
     def _upload(self, index: int, file: Large, on_report: OnReport) -> str:
         """Stage a file on the host, unless it is there; why that cannot be, in words, or nothing."""
@@ -173,16 +175,17 @@ class SshRemote:
     def probe(self, gate: Gate, patience: int = 0, since: int = 0) -> gates.Answer:
         """See `Remote`."""
         result = self._transport.run(gates.script(gate, patience, since), timeout=GATE_SECONDS + patience)
-        return gates.judge(gate, result.stdout)
+        return understood(self.name, lambda: gates.judge(gate, result.stdout))
 
     def unit_state(self, unit: str, since: int = 0) -> gates.UnitState:
         """See `Remote`."""
-        return gates.unit_state(self._transport.run(gates.unit_script(unit, since), timeout=GATE_SECONDS).stdout)
+        result = self._transport.run(gates.unit_script(unit, since), timeout=GATE_SECONDS)
+        return understood(self.name, lambda: gates.unit_state(result.stdout))
 
     def ask(self, gate: Gate, urls: Sequence[str]) -> Sequence[str]:
         """See `Remote`."""
         result = self._transport.run(gates.answers_script(gate, urls), timeout=EVIDENCE_SECONDS)
-        return gates.answers(result.stdout)
+        return understood(self.name, lambda: gates.answers(result.stdout))
 
     def evidence(self, unit: str) -> str:
         """See `Remote`."""

@@ -22,6 +22,7 @@ from k8s_installer.resources import (
     SeenUnit,
     Setting,
 )
+from k8s_installer.visible import json_text
 
 FORMAT = 1
 
@@ -61,7 +62,7 @@ def lines(plan: Plan) -> tuple[str, ...]:
 def dump(plan: Saved, shown: Mapping[str, object]) -> str:
     """The text of a plan file; `shown` is the plan for people and other programs, which `load` does not need."""
     head = {"format": FORMAT, "cluster": plan.cluster, "digest": plan.digest, "lines": plan.lines}
-    return json.dumps({**shown, **head}, indent=2, ensure_ascii=False) + "\n"
+    return json_text({**shown, **head}, indent=2) + "\n"
 
 
 def load(text: str, file: str) -> Saved:
@@ -75,7 +76,7 @@ def load(text: str, file: str) -> Saved:
         if data["format"] != FORMAT:
             raise InputError(f"{file}: a plan of format {data['format']}; this program reads {FORMAT}")
         return Saved(str(data["cluster"]), str(data["digest"]), tuple(map(str, data["lines"])))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise InputError(f"{file}: not a saved plan", hint="`plan -o FILE.json` saves one") from None
 
 

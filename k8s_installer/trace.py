@@ -14,15 +14,18 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from k8s_installer import answers
 from k8s_installer.errors import CommandFailed, InstallerError
 from k8s_installer.transport import OnLine, OnSent, Result, Transport
+from k8s_installer.visible import visible
 
 KEPT_TRACES = 50
 TITLE_CHARACTERS = 80
@@ -44,8 +47,8 @@ _SECRETS = (
     (re.compile(r"(?i)((?:token|secret)\\?[\"']?\s*[:=]\s*\\?[\"']?)[^\s\"',}]{16,}"), r"\1<secret>"),
     (re.compile(r"(?<![\w-])eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?"), "<token>"),
 )
-# A terminal obeys what a host prints; a reader of the trace must see it.
-_VISIBLE = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+_HEARD_LINES, _HEARD_CHARACTERS = 1000, 1000  # of an answer that broke off: its last lines, and of each so much
+_LONGEST = 1 << 20  # characters of one answer that are written out: its head and its tail
 
 
 def run_id(now: datetime | None = None) -> str:
@@ -187,7 +190,7 @@ class Trace:
 
     def end(self, number: int, host: str, words: str, result: tuple[str, str], seconds: float) -> None:
         """Write how script `number` ended: its exit status or error in `words`, and both of its outputs."""
-        out, err = (redact(text) for text in result)
+        out, err = (redact(_bounded(text)) for text in result)
         with self._lock:
             self._write(f"{host} #{number} {words} after {seconds:.2f} s", _quoted("out|", out), _quoted("err|", err))
 
@@ -200,7 +203,7 @@ class Trace:
         """Add one record. A full disk on this machine must not stop what goes on on the hosts."""
         text = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}Z {redact(title)}\n" + "".join(blocks)
         with suppress(OSError, ValueError):  # ValueError: the file is closed
-            self._file.write(text.translate(_VISIBLE).encode(errors="backslashreplace"))
+            self._file.write(visible(text).encode())
             self._file.flush()
 
 
@@ -212,7 +215,14 @@ def _title(shown: str) -> str:
 
 def _quoted(mark: str, text: str) -> str:
     """Lines behind a mark, so that no output can be taken for a record of ours."""
-    return "".join(f"    {mark} {line}\n" for line in text.splitlines())
+    return "".join(f"    {mark} {line}\n" for line in answers.lines(text))
+
+
+def _bounded(text: str) -> str:
+    """The text; of a very long one the head and the tail, for a host must not fill this machine's disk."""
+    half = _LONGEST // 2
+    left_out = len(text) - 2 * half
+    return text if left_out <= 0 else f"{text[:half]}\n<{left_out} characters left out>\n{text[-half:]}"
 
 
 def open_trace(folder: Path, run: str = "") -> Trace:
@@ -236,10 +246,11 @@ class _Traced:
         return self._inner.host
 
     def run(self, script: str, *, timeout: float = 60.0, on_line: OnLine | None = None) -> Result:
-        heard: list[str] = []  # an answer that is cut off is not returned, and says how far the script came
+        # an answer that is cut off is not returned, and says how far the script came
+        heard: deque[str] = deque(maxlen=_HEARD_LINES)
 
         def hear(line: str) -> None:
-            heard.append(line)
+            heard.append(line[:_HEARD_CHARACTERS])
             if on_line is not None:
                 on_line(line)
 
@@ -251,7 +262,7 @@ class _Traced:
     def close(self) -> None:
         self._inner.close()
 
-    def _noted(self, script: str, heard: list[str], talk: Callable[[], Result]) -> Result:
+    def _noted(self, script: str, heard: Iterable[str], talk: Callable[[], Result]) -> Result:
         number, began = self._trace.begin(self.host, script), time.monotonic()
         try:
             result = talk()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from collections.abc import Iterable, Iterator
 from enum import IntEnum, StrEnum
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
 from k8s_installer.errors import InstallerError
+from k8s_installer.visible import json_text, visible
 
 
 class Exit(IntEnum):
@@ -30,19 +32,32 @@ class Output(StrEnum):
     JSON = "json"
 
 
+class _Screen(Console):
+    """A console that obeys only us: every piece of text that it shows comes by here, and colours are ours to add."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """See `Console.render`; control characters of the text are spelled out."""
+        return _spelled_out(super().render(renderable, options))
+
+
+def _spelled_out(segments: Iterable[Segment]) -> Iterator[Segment]:
+    for segment in segments:
+        yield segment if segment.control else Segment(visible(segment.text), segment.style)
+
+
 def stdout() -> Console:
     """For data: what a pipe wants to read."""
-    return Console(highlight=False, soft_wrap=True)
+    return _Screen(highlight=False, soft_wrap=True)
 
 
 def stderr() -> Console:
     """For people: progress, questions, errors."""
-    return Console(stderr=True, highlight=False)
+    return _Screen(stderr=True, highlight=False)
 
 
 def print_json(data: object) -> None:
     """Data as JSON on stdout."""
-    sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(json_text(data, indent=2) + "\n")
 
 
 def print_error(error: InstallerError) -> None:

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from k8s_installer import fleet, intent, preflight
+from k8s_installer.answers import understood
 from k8s_installer.cli.checking import checked
 from k8s_installer.cli.console import Exit, Output, print_json, stderr, stdout
 from k8s_installer.cli.looking import Asked, looking
@@ -64,7 +65,7 @@ def _answers(transport: Transport, needs: Needs) -> Answers | None:
         timeout=preflight.seconds(needs),
         on_line=lambda _line: None if heard else heard.append(time.time()),
     )
-    return preflight.parse(result.stdout, heard[0]) if heard else None
+    return understood(transport.host, lambda: preflight.parse(result.stdout, heard[0])) if heard else None
 
 
 def _shown(found: Preflight, inventory: Path, output: Output) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from k8s_installer import fleet, status
+from k8s_installer.answers import understood
 from k8s_installer.cli.console import Exit, Output, print_json, stdout
 from k8s_installer.cli.looking import Asked, connected, looking
 from k8s_installer.desired.model import Wanted, by_host
@@ -47,4 +48,4 @@ def _status(transport: Transport, wanted: Sequence[Wanted]) -> status.HostStatus
     result = transport.run(status.script(wanted), timeout=status.seconds(wanted))
     if result.status != 0:
         raise CommandFailed(transport.host, "looking at the host", result.status, result.stdout, result.stderr)
-    return status.parse(result.stdout, wanted)
+    return understood(transport.host, lambda: status.parse(result.stdout, wanted))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
+from k8s_installer.answers import words
 from k8s_installer.host_settings import addons
 from k8s_installer.host_settings.families import (
     ABSENT,
@@ -192,9 +193,13 @@ def units(names: Iterable[str]) -> Sequence[str]:
 
 
 def answers(lines: Iterable[str]) -> Iterator[tuple[str, str | None]]:
-    """Read what `questions` had said, without the word `setting`: names with values, None where there is no such."""
+    """Read what `questions` had said, without the word `setting`: names with values, None where there is no such.
+
+    Raises:
+        Malformed: a line is none of theirs.
+    """
     for line in lines:
-        now, boot, name = line.split(" ", 2)
+        now, boot, name = words(line, 3, "a setting")
         yield name, None if now == ABSENT else value(now, boot)
 
 

@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Interface
 from itertools import pairwise
 
+from k8s_installer import answers
+from k8s_installer.answers import Malformed
 from k8s_installer.inventory import Role
 from k8s_installer.preflight.model import Answers, Disk, Listener, Needs, Yum
 from k8s_installer.preflight.tables import (
@@ -172,8 +174,11 @@ def parse(output: str, heard_at: float) -> Answers | None:
     Args:
         output: what it printed.
         heard_at: our own time, in Unix seconds, when its first line came.
+
+    Raises:
+        Malformed: a line is not what its question prints.
     """
-    lines = output.splitlines()
+    lines = answers.lines(output)
     if END not in lines:
         return None
     told: dict[str, list[str]] = {}
@@ -196,7 +201,7 @@ def parse(output: str, heard_at: float) -> Answers | None:
         no_ftype=next((mount for ftype, mount in map(_pair, told.get("xfs", ())) if ftype == "0"), ""),
         listeners=tuple(_listeners(told)),
         reached=dict(_reached(told.get("reach", ()))),
-        offset=float(first["clock"]) - heard_at,
+        offset=answers.seconds(first.get("clock", ""), "the clock") - heard_at,
         hostname=first.get("hostname", ""),
         resolves="resolves" in told,
         machine_id=ids.get("machine-id", ""),
@@ -211,12 +216,12 @@ def parse(output: str, heard_at: float) -> Answers | None:
         enforcing="enforcing" in told,
         swap=tuple(" ".join(line.split()) for line in told.get("swap", ())),
         name_server=first.get("name-server", ""),
-        yum=_yum(int(first["yum-status"]), told.get("yum", ())) if "yum-status" in told else None,
+        yum=_yum(first["yum-status"], told.get("yum", ())) if "yum-status" in told else None,
     )
 
 
 def _number(text: str) -> int:
-    found = re.match(r"\d+", text)
+    found = re.match(r"[0-9]{1,18}", text)
     return int(found[0]) if found else 0
 
 
@@ -231,51 +236,63 @@ def _disks(told: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, Disk]]:
     """From `df -P`: PATH, then file system, size, used, available, use in per cent, and where it is mounted."""
     inodes = dict(line.split(" ", 1) for line in told.get("inodes", ()))
     for line in told.get("space", ()):
-        path, _, _, _, free, _, mount = line.split(None, 6)
-        total, _, left = inodes.get(path, "- 0 0 0").split()[1:4]
-        yield path, Disk(mount, int(free) // 1024, int(left) if total.isdecimal() and int(total) else None)
+        path, _, _, _, free, _, mount = _columns(line, 7)
+        _, total, _, left, *_ = _columns(inodes.get(path, "- 0 0 0"), 4)
+        counted = answers.whole(left, "df -i") if total.strip("0").isdecimal() else None
+        yield path, Disk(mount, answers.whole(free, "df") // 1024, counted)
+
+
+def _columns(line: str, least: int) -> list[str]:
+    """The words of a table's line, of which the last may have blanks."""
+    found = line.split(None, max(least - 1, 6))
+    if len(found) < least:
+        raise Malformed("a table", line)
+    return found
 
 
 def _sync(words: str) -> float | None:
     """From dd's last line, in milliseconds for one write; it says nothing when it is ended by `timeout`."""
     if not words.strip():
         return math.inf
-    took = re.search(r"copied, ([0-9.e+-]+) s", words)
+    took = re.search(r"copied, ([0-9]{1,9}(?:\.[0-9]{1,9})?(?:e[+-][0-9]{1,2})?) s", words)
     return float(took[1]) * 1000 / SYNC_WRITES if took else None
 
 
 def _listeners(told: Mapping[str, Sequence[str]]) -> Iterator[Listener]:
     """From ss: `LISTEN 0 128 *:6443 *:* users:(("haproxy",pid=812,fd=5))`; the last is not there for everybody."""
-    units = {int(pid): unit.removesuffix(".service") for pid, unit in map(_pair, told.get("pid", ()))}
+    units = {pid: unit.removesuffix(".service") for pid, unit in map(_pair, told.get("pid", ()))}
     seen: set[tuple[int, int]] = set()
     for line in told.get("listen", ()):
         words = line.split()
         if len(words) < 5:  # noqa: PLR2004 - an empty line, where nobody listens
             continue
-        port = int(words[3].rpartition(":")[2])
-        who = re.search(r'\(\("([^"]*)",pid=(\d+)', line)
+        port = answers.whole(words[3].rpartition(":")[2], "a port")
+        who = re.search(r'\(\("([^"]*)",pid=([0-9]{1,18})', line)
         program, pid = (who[1], int(who[2])) if who else ("", 0)
         if (port, pid) not in seen:  # once for IPv4 and once for IPv6
             seen.add((port, pid))
-            yield Listener(port, program, pid, units.get(pid, ""))
+            yield Listener(port, program, pid, units.get(str(pid), ""))
 
 
 def _reached(lines: Sequence[str]) -> Iterator[tuple[tuple[str, int], str]]:
     """Connected or refused is reached: something answers, if only the host. Anything else is told."""
     for line in lines:
-        address, port, status, *words = line.split(" ")
-        said = " ".join(words)
+        address, text, status, said = answers.words(f"{line} ", 4, "a link")
+        said, port = said.strip(), answers.whole(text, "a port")
         if status == "124":
-            yield (address, int(port)), f"no answer in {LINK_SECONDS} s"
+            yield (address, port), f"no answer in {LINK_SECONDS} s"
         else:
-            yield (address, int(port)), "" if status == "0" or said == "Connection refused" else said
+            yield (address, port), "" if status == "0" or said == "Connection refused" else said
 
 
 def _networks(lines: Sequence[str]) -> Iterator[tuple[str, IPv4Interface]]:
     """From `ip -4 -o addr`: `2: eth0    inet 10.77.0.11/24 brd ...`; of a peer's address, our own end."""
     for line in lines:
-        words = line.split()
-        yield words[1], IPv4Interface(words[3])
+        _, name, _, text, *_ = _columns(line, 4)
+        try:
+            yield name, IPv4Interface(text)
+        except ValueError:
+            raise Malformed("an address", text) from None
 
 
 def _grouped(lines: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -290,7 +307,7 @@ def _pair(line: str) -> tuple[str, str]:
     return first, second
 
 
-def _yum(status: int, lines: Sequence[str]) -> Yum:
+def _yum(status: str, lines: Sequence[str]) -> Yum:
     """From `yum list available`: NAME.ARCH, [EPOCH:]VERSION-RELEASE, repository; yum 3.4 breaks long lines in two."""
     offers: dict[str, set[str]] = {}
     words = [word for line in lines for word in line.split()]
@@ -299,4 +316,8 @@ def _yum(status: int, lines: Sequence[str]) -> Yum:
         if found:
             offers.setdefault(found[1], set()).add(version.partition(":")[2] or version)
     said = [line.strip() for line in lines if line.strip()]
-    return Yum(status, {name: frozenset(versions) for name, versions in offers.items()}, "\n".join(said))
+    return Yum(
+        answers.whole(status, "yum's status"),
+        {name: frozenset(versions) for name, versions in offers.items()},
+        "\n".join(said),
+    )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median_low
 
-from k8s_installer.errors import HostError
+from k8s_installer.errors import HostError, MalformedAnswer
 from k8s_installer.inventory import Cluster, Role
 from k8s_installer.preflight import tables
 from k8s_installer.preflight.model import Answers, Finding, Listener, Needs, Preflight, Severity
@@ -98,6 +98,8 @@ def _unanswered(answers: Mapping[str, Answers | HostError | None]) -> Iterator[F
     for name, answer in answers.items():
         if answer is None:
             yield _finding("incomplete", Severity.ERROR, name, "its answer ended early")
+        elif isinstance(answer, MalformedAnswer):
+            yield _finding("incomplete", Severity.ERROR, name, answer.message.removeprefix(f"{name}: "))
         elif isinstance(answer, HostError):
             words = answer.message.removeprefix(f"{name}: ")
             hint = answer.hint or f"see that `ssh` to {name} works"
@@ -111,7 +113,7 @@ def _system(host: _Host) -> Iterator[Finding]:
         yield host.warning("os", answers.os.get("PRETTY_NAME") or "no /etc/os-release")
     if answers.systemd < tables.SYSTEMD:
         yield host.error("systemd", f"systemd {answers.systemd or 'does not answer'}, not {tables.SYSTEMD} or later")
-    if tuple(int(part) for part in re.findall(r"\d+", answers.kernel)[:2]) < tables.KERNEL:
+    if tuple(int(part) for part in re.findall(r"[0-9]{1,9}", answers.kernel)[:2]) < tables.KERNEL:
         wanted = ".".join(str(part) for part in tables.KERNEL)
         yield host.error("kernel", f"Linux {answers.kernel}, not {wanted} or later")
     if answers.machine != tables.MACHINE:

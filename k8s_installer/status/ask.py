@@ -9,7 +9,8 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 
-from k8s_installer import gates, observe
+from k8s_installer import answers, gates, observe
+from k8s_installer.answers import Malformed
 from k8s_installer.desired.model import Wanted
 from k8s_installer.gates import Answer
 from k8s_installer.resources import Gate, Kind, Ref
@@ -26,7 +27,7 @@ _TOUCHED = "find {paths} -maxdepth 0 -printf 'touched %T@ %C@ %p\\n' 2>/dev/null
 _SESSIONS = "TZ=UTC last -F -w -i -n 50 2>/dev/null | sed 's/^/session /'\n"
 _SESSION = re.compile(r"(\S+) +(\S+) +(.*?) *\w{3} (\w{3} [ \d]\d [\d:]{8} \d{4}) +(.*)")
 _END = re.compile(r"- \w{3} (\w{3} [ \d]\d [\d:]{8} \d{4})")
-_LENGTH = re.compile(r"\((?:(\d+)\+)?(\d+):(\d+)\)")
+_LENGTH = re.compile(r"\((?:([0-9]{1,5})\+)?([0-9]{1,2}):([0-9]{1,2})\)")
 _NOBODY = ("reboot", "shutdown", "runlevel")
 
 
@@ -48,7 +49,11 @@ def seconds(wanted: Sequence[Wanted]) -> float:
 
 
 def parse(output: str, wanted: Sequence[Wanted]) -> HostStatus:
-    """Read what `script` printed; of a script that was cut off, all is UNKNOWN."""
+    """Read what `script` printed; of a script that was cut off, all is UNKNOWN.
+
+    Raises:
+        Malformed: a line is not what its question prints.
+    """
     own: dict[str, list[str]] = {"gate": [], "touched": [], "session": []}
     rest: list[str] = []
     for line in output.split("\n"):
@@ -60,9 +65,11 @@ def parse(output: str, wanted: Sequence[Wanted]) -> HostStatus:
     seen = observe.parse("\n".join(rest), wanted)
     if observe.END not in rest:
         return HostStatus(seen, {}, {}, (), 0.0)
-    clock = next(float(line.split()[1]) for line in rest if line.startswith("clock "))
-    times = (line.split(" ", 2) for line in own["touched"])
-    touched = {path: (float(modified), float(changed)) for modified, changed, path in times}
+    clock = observe.clock(line.removeprefix("clock ") for line in rest if line.startswith("clock "))[0]
+    touched = {
+        path: (answers.seconds(modified, "a file's mtime"), answers.seconds(changed, "a file's ctime"))
+        for modified, changed, path in (answers.words(line, 3, "find") for line in own["touched"])
+    }
     return HostStatus(seen, dict(_answers(own["gate"], wanted)), touched, tuple(_sessions(own["session"])), clock)
 
 
@@ -74,7 +81,7 @@ def _answers(lines: Sequence[str], wanted: Sequence[Wanted]) -> Iterator[tuple[R
     texts: dict[int, list[str]] = {}
     for line in lines:
         number, _, text = line.partition(" ")
-        texts.setdefault(int(number), []).append(text)
+        texts.setdefault(answers.whole(number, "a gate's number"), []).append(text)
     for place, (ref, gate) in enumerate(_gates(wanted)):
         if place in texts:
             yield ref, gates.judge(gate, "\n".join(texts[place]))
@@ -98,9 +105,13 @@ def _ended(began: float, words: str) -> float:
     if end:
         return _time(end[1])
     length = _LENGTH.search(words)
-    days, hours, minutes = (int(part or 0) for part in length.groups()) if length else (0, 0, 0)
+    found = length.groups("0") if length else ("0", "0", "0")
+    days, hours, minutes = (answers.whole(part, "the length of a session") for part in found)
     return began + 60.0 * (minutes + 60 * (hours + 24 * days))
 
 
 def _time(words: str) -> float:
-    return dt.datetime.strptime(words, "%b %d %H:%M:%S %Y").replace(tzinfo=dt.UTC).timestamp()
+    try:
+        return dt.datetime.strptime(words, "%b %d %H:%M:%S %Y").replace(tzinfo=dt.UTC).timestamp()
+    except ValueError:
+        raise Malformed("the time of a session", words) from None

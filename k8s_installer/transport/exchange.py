@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import paramiko
 
+from k8s_installer import answers
 from k8s_installer.errors import InstallerError
 
 OnLine = Callable[[str], None]
@@ -24,6 +25,10 @@ _CHUNK = 32 * 1024
 _PACKET_HEAD = 64
 # How long a piece waits for a host that takes no more for now, before its outputs are looked at again.
 _FEED_SECONDS = 0.01
+# Of one output of one script, in bytes: the list of 3,000 nodes has fewer, and what a host prints is kept in memory.
+LARGEST = 64 << 20
+# An upload that moves so many bytes has not stopped; one that is taken byte by byte would never end.
+_PROGRESS = 64 * 1024
 # Paramiko's writes and requests have no deadline: so long after ours the connection is cut under them.
 _CUT_SECONDS = 2.0
 
@@ -69,6 +74,10 @@ class Deadline:
         self._timer.start()
 
 
+class TooMuchError(Exception):
+    """A script prints more than anybody asked for."""
+
+
 class Feed:
     """What goes to a script's stdin: its own text and, for an upload, the part of a file that it then asks for.
 
@@ -82,10 +91,11 @@ class Feed:
         self._source, self._on_sent = source, on_sent
         self._sent = 0
         self._streaming = False
+        self.taken = 0  # bytes of everything that the host has taken
 
     def ask(self, line: str) -> None:
         """Read a line of the script's output; only the first that asks counts."""
-        asked = re.fullmatch("send ([0-9]+)", line)
+        asked = re.fullmatch("send ([0-9]{1,18})", line, re.ASCII)
         if asked and self._source is not None:
             self._sent = int(asked[1])
             self._source.seek(self._sent)
@@ -108,6 +118,7 @@ class Feed:
     def took(self, count: int) -> None:
         """So many bytes of the piece are on their way."""
         self._rest = self._rest[count:]
+        self.taken += count
         if self._streaming:
             self._sent += count
             self._tell()
@@ -130,17 +141,20 @@ def exchange(channel: paramiko.Channel, feed: Feed, deadline: Deadline, out: Lin
     """Feed a script and read both outputs until both are closed; False where the deadline came first.
 
     One loop does all three: a host that waits for us to read does not take more of the script. With `idle`
-    whatever moves extends the deadline.
+    the deadline is extended by every piece that the host takes, and never by what it prints.
+
+    Raises:
+        TooMuchError: the script prints more than `LARGEST` bytes.
     """
     channel.settimeout(_FEED_SECONDS)
     events = select.poll()
     events.register(channel.fileno(), select.POLLIN)
-    is_open = True
+    is_open, waited, progress = True, feed.waits, 0
     while (left := deadline.left) > 0:
         ended = bool(channel.eof_received or channel.closed)
         piece = feed.piece(max(channel.out_max_packet_size - _PACKET_HEAD, 1)) if is_open else b""
         if is_open and not piece and not feed.waits:
-            is_open = False
+            is_open, progress = False, 0
             channel.shutdown_write()
         fed = _send(channel, feed, piece)
         read = [
@@ -148,8 +162,9 @@ def exchange(channel: paramiko.Channel, feed: Feed, deadline: Deadline, out: Lin
             _read(channel.recv_stderr_ready, channel.recv_stderr, err),
         ]
         if fed or any(read):
-            if idle:
+            if idle and (feed.taken >= progress or waited != feed.waits):
                 deadline.extend()
+                waited, progress = feed.waits, feed.taken + _PROGRESS
             continue
         if ended:
             return channel.status_event.wait(left)
@@ -181,39 +196,48 @@ def _read(ready: Callable[[], bool], receive: Callable[[int], bytes], into: Line
 
 
 class Lines:
-    """One output: cut into lines, and kept from the marker on (all of it, where no marker comes)."""
+    """One output: kept from the marker on (all of it, where no marker comes), and heard line by line."""
 
     def __init__(self, marker: bytes, on_line: OnLine | None) -> None:
         self.begun = False
         self._marker, self._on_line = marker, on_line
-        self._open: list[bytes] = []
-        self._texts: list[str] = []
+        self._kept = bytearray()  # one piece: a host that prints 30 million lines must not cost an object for each
+        self._ended = 0  # offset behind the last line that was read
+        self._size, self._count = 0, 0
 
     @property
     def text(self) -> str:
         """All that was kept."""
-        return "".join(self._texts)
+        return self._kept.decode(errors="replace")
 
     def feed(self, data: bytes) -> None:
-        """Take what was read."""
-        *lines, rest = data.split(b"\n")
-        for line in lines:
-            self._take(b"".join([*self._open, line]), "\n")
-            self._open = []
-        if rest:
-            self._open.append(rest)
+        """Take what was read.
+
+        Raises:
+            TooMuchError: there were more bytes or lines than anybody asks for.
+        """
+        self._size += len(data)
+        if self._size > LARGEST:
+            raise TooMuchError
+        searched = len(self._kept)
+        self._kept += data
+        while (self._on_line or not self.begun) and (end := self._kept.find(b"\n", searched)) >= 0:
+            self._take(bytes(self._kept[self._ended : end]), end + 1)
+            searched = self._ended
 
     def finish(self) -> None:
         """Take the last line, if it has no end."""
-        if self._open:
-            self._take(b"".join(self._open), "")
+        if (self._on_line or not self.begun) and self._ended < len(self._kept):
+            self._take(bytes(self._kept[self._ended :]), len(self._kept))
 
-    def _take(self, line: bytes, end: str) -> None:
+    def _take(self, line: bytes, end: int) -> None:
+        self._ended = end
+        self._count += 1
+        if self._count > answers.MOST_LINES:
+            raise TooMuchError
         if not self.begun and line.endswith(self._marker):
             self.begun = True
-            self._texts.clear()
-            return
-        text = line.decode(errors="replace")
-        self._texts.append(text + end)
-        if self._on_line and self.begun:
-            self._on_line(text)
+            del self._kept[:end]
+            self._ended = 0
+        elif self._on_line and self.begun:
+            self._on_line(line.decode(errors="replace"))

@@ -7,7 +7,6 @@ key is then taken for another one), knows neither patterns nor `@revoked`, and t
 from __future__ import annotations
 
 import base64
-import binascii
 import fcntl
 import hmac
 import os
@@ -62,7 +61,7 @@ class KnownHosts:
                 continue
             try:
                 key = KnownKey(words[1], base64.b64decode(words[2], validate=True), revoked=bool(mark))
-            except binascii.Error:
+            except ValueError:  # not base64, or not even ASCII
                 continue
             if set(words[0]) & set("*?!|"):
                 patterns.append((words[0], key))

@@ -12,8 +12,18 @@ from typing import Protocol
 
 import paramiko
 
-from k8s_installer.errors import CommandFailed, InstallerError, TransportError
-from k8s_installer.transport.exchange import NO_STATUS, Deadline, Feed, Lines, OnLine, OnSent, exchange
+from k8s_installer.errors import CommandFailed, InstallerError, MalformedAnswer, TransportError
+from k8s_installer.transport.exchange import (
+    LARGEST,
+    NO_STATUS,
+    Deadline,
+    Feed,
+    Lines,
+    OnLine,
+    OnSent,
+    TooMuchError,
+    exchange,
+)
 from k8s_installer.transport.limits import own_limit
 
 # Scripts at once on one connection: sshd's MaxSessions is 10, and a lock's heartbeat or a log in beside us counts.
@@ -49,6 +59,7 @@ class Transport(Protocol):
             TransportError: no answer in `timeout` seconds, or the connection was lost; how far the script came
                 is not known.
             CommandFailed: the host would not run the script (sudo or the login shell refused); nothing was done.
+            MalformedAnswer: it printed more than anybody asks for; how far it came is not known.
         """
 
     def upload(self, script: str, source: Path, *, idle: float = 60.0, on_sent: OnSent | None = None) -> Result:
@@ -62,8 +73,8 @@ class Transport(Protocol):
 
         Raises:
             InstallerError: the file cannot be read.
-            TransportError: nothing moved for `idle` seconds, or the connection was lost.
-            CommandFailed: as `run`.
+            TransportError: the host took nothing for `idle` seconds, or the connection was lost.
+            CommandFailed, MalformedAnswer: as `run`.
         """
 
     def close(self) -> None:
@@ -145,6 +156,10 @@ class SshTransport:
             if deadline.left > 0:
                 raise self._lost(talk, str(error)) from None
             status = None
+        except TooMuchError:
+            raise MalformedAnswer(
+                self._host, f"{talk.what} printed more than {LARGEST >> 20} MiB, and was cut off"
+            ) from None
         if status is None:
             raise self._timed_out(talk)
         if status == NO_STATUS:

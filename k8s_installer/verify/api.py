@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from k8s_installer import curl
+from k8s_installer import answers, curl
 from k8s_installer.errors import CommandFailed
 from k8s_installer.transport import Transport
 
 _CURL_SECONDS = 10
+_LONGEST = 2000  # characters of what a server says
+_CODE = re.compile(r"[0-9]{3}")
 _MERGE_PATCH = "application/merge-patch+json"
 
 
@@ -51,16 +54,12 @@ class Answer:
     @property
     def json(self) -> dict[str, Any]:
         """The object in the body; an empty one where there is none."""
-        try:
-            value = json.loads(self.text)
-        except ValueError:
-            return {}
-        return value if isinstance(value, dict) else {}
+        return answers.json_object(self.text)
 
     @property
     def words(self) -> str:
         """What the server said when it refused, in one line."""
-        said = str(self.json.get("message") or " ".join(self.text.split())[-300:] or "no answer")
+        said = (answers.text(self.json.get("message")) or " ".join(self.text.split())[-300:] or "no answer")[:_LONGEST]
         return f"{said} (status {self.code})" if self.code else said
 
 
@@ -84,10 +83,10 @@ class Api:
         """
         seconds = 10 + _CURL_SECONDS * len(requests)
         result = self._transport.run(script(self._access, requests), timeout=seconds)
-        answers = parse(result.stdout)
-        if result.status != 0 or len(answers) != len(requests):
+        found = parse(result.stdout)
+        if result.status != 0 or len(found) != len(requests):
             raise CommandFailed(self.host, "asking the API server", result.status, result.stdout, result.stderr)
-        return answers
+        return found
 
 
 def script(access: ApiAccess, requests: Sequence[Request]) -> str:
@@ -115,12 +114,12 @@ def _curl(access: ApiAccess, request: Request) -> str:
 
 def parse(output: str) -> tuple[Answer, ...]:
     """The answers in what `script` printed; a line that is none ends them."""
-    answers = []
-    for line in output.splitlines():
+    found = []
+    for line in answers.lines(output):
         try:
             text = base64.b64decode(line, validate=True).decode(errors="replace")
         except ValueError:
             break
         body, _, code = text.rpartition("\n")
-        answers.append(Answer(int(code) if code.isdecimal() else 0, body))
-    return tuple(answers)
+        found.append(Answer(int(code) if _CODE.fullmatch(code) else 0, body))
+    return tuple(found)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from k8s_installer.answers import at, text
 from k8s_installer.errors import InstallerError
 from k8s_installer.inventory.cluster import Cluster, Role
 from k8s_installer.transport import Transport
@@ -23,7 +25,8 @@ _HEAL_SECONDS = 60.0
 _STOP_SECONDS = 60.0
 _REMOVE_SECONDS = 90.0
 _HTTP_NOT_FOUND = 404
-_DOCKER = "docker://"
+_DOCKER = re.compile(r"docker://[A-Za-z0-9][-A-Za-z0-9_.]{0,127}")
+_MOST_PODS = 8  # two times what is asked for: one may be on its way in while another is on its way out
 
 MAKE = "a namespace with its service account"
 SERVICE = "a Service gets its address"
@@ -101,7 +104,7 @@ class _Workload:
     def make_service(self) -> str:
         # Before the controller: the scheduler spreads the pods of a Service that is there.
         made = self._post(self._path("services"), objects.service())
-        return f"{NAME} has {made.json['spec']['clusterIP']}, port {objects.PORT}"
+        return f"{NAME} has {_cluster_ip(made)}, port {objects.PORT}"
 
     def make_controller(self) -> str:
         # No pods yet: how many there can be is another check's question.
@@ -117,7 +120,7 @@ class _Workload:
         path = self._path(f"replicationcontrollers/{NAME}")
         self._patch(path, objects.labels({"colour": "green"}))
         found = self._read(self._path("replicationcontrollers?labelSelector=colour%3Dgreen"))
-        if [item["metadata"]["name"] for item in found.json.get("items") or []] != [NAME]:
+        if objects.named(found.json) != [NAME]:
             raise Failure(f"the label colour=green was set, but does not find the object: {found.words}")
         return "colour=green finds it"
 
@@ -145,7 +148,9 @@ class _Workload:
     def reach_node_ports(self) -> str:
         """Every node asks the next one: with all of them every port is asked, and most from another host."""
         names = [pod.name for pod in self._pods()]
-        port = self._read(self._path(f"services/{NAME}")).json["spec"]["ports"][0]["nodePort"]
+        port = objects.node_port(self._read(self._path(f"services/{NAME}")).json)
+        if not port:
+            raise Failure(f"the Service {NAME} has no port on the nodes")
         nodes = self.cluster.having(Role.NODE)
         following = {node.name: other.address for node, other in zip(nodes, (*nodes[1:], nodes[0]), strict=True)}
 
@@ -158,13 +163,13 @@ class _Workload:
         """A pod of every node that has one asks a pod of the next."""
         here = {pod.node: pod for pod in self._pods()}
         pods = tuple(here.values())
-        foreign = [pod.name for pod in pods if not pod.container.startswith(_DOCKER)]
+        foreign = [pod.name for pod in pods if not _DOCKER.fullmatch(pod.container)]
         if foreign:
             raise Skip(f"{foreign[0]} is no container of docker's")
         following = dict(zip(here, (*pods[1:], pods[0]), strict=True))
 
         def ask(host: Transport) -> str:
-            other, container = following[host.host], here[host.host].container.removeprefix(_DOCKER)
+            other, container = following[host.host], here[host.host].container.rpartition("/")[2]
             url = f"http://{other.ip}:{objects.PORT}/"
             return reach.all_heard(host, url, [other.name], Deadline(_ROUTE_SECONDS), container=container)
 
@@ -219,7 +224,7 @@ class _Workload:
             raise Failure(f"namespace {self.namespace} stays: {asked.words}", (self._by_hand,))
         left = until(_REMOVE_SECONDS, partial(self._get, path), _is_gone)
         if not _is_gone(left):
-            phase = (left.json.get("status") or {}).get("phase")
+            phase = text(at(left.json, "status").get("phase"))
             raise Failure(f"namespace {self.namespace} is still {phase or left.words}", (self._by_hand,))
         return self.namespace
 
@@ -270,11 +275,13 @@ class _Workload:
         return answer
 
     def _url(self) -> str:
-        service = self._read(self._path(f"services/{NAME}")).json
-        return f"http://{service['spec']['clusterIP']}:{objects.PORT}/"
+        return f"http://{_cluster_ip(self._read(self._path(f'services/{NAME}')))}:{objects.PORT}/"
 
     def _pods(self) -> tuple[Pod, ...]:
-        return _living(objects.pods(self._read(self._pods_path).json))
+        found = _living(objects.pods(self._read(self._pods_path).json))
+        if not 0 < len(found) <= _MOST_PODS:
+            raise Failure(f"the API server lists {len(found)} pods of the ReplicationController {NAME}")
+        return found
 
     @property
     def _pods_path(self) -> str:
@@ -323,7 +330,14 @@ def _is_gone(answer: Answer) -> bool:
 
 
 def _is_observed(answer: Answer) -> bool:
-    return bool((answer.json.get("status") or {}).get("observedGeneration"))
+    return bool(at(answer.json, "status").get("observedGeneration"))
+
+
+def _cluster_ip(service: Answer) -> str:
+    found = objects.cluster_ip(service.json)
+    if not found:
+        raise Failure(f"the Service {NAME} has no address")
+    return found
 
 
 def _has_left(answer: Answer, pod: Pod) -> bool:

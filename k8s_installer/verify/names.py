@@ -6,11 +6,11 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-Json = dict[str, Any]
+from k8s_installer.answers import Json, at, objects, text
 
 NAME = "names"
+_LONGEST = 2000  # characters of what a kubelet says
 TRIES = 15  # a second apart: kube-proxy may still write the rules of a DNS that is ready
 _ASK = """\
 while read -r line; do echo "resolv $line"; done </etc/resolv.conf
@@ -91,6 +91,7 @@ def ended(status: Json) -> bool:
 
 def why_not(status: Json) -> str:
     """Why its container did not even start, or ended badly, in the words of the kubelet; or nothing."""
-    states = [item.get("state") or {} for item in status.get("containerStatuses") or []]
-    ends = [state.get("terminated") or state.get("waiting") or {} for state in states]
-    return " ".join(str(end.get("message") or end.get("reason") or "") for end in ends if end.get("exitCode") != 0)
+    states = [at(item, "state") for item in objects(status.get("containerStatuses"))]
+    ends = [at(state, "terminated") or at(state, "waiting") for state in states]
+    said = (text(end.get("message")) or text(end.get("reason")) for end in ends if end.get("exitCode") != 0)
+    return " ".join(said)[:_LONGEST]

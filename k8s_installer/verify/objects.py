@@ -5,14 +5,18 @@ Pure, and core/v1 alone: it means the same in 1.5.2 and in 1.20.2.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from ipaddress import IPv4Address
 
-Json = dict[str, Any]
+from k8s_installer.answers import Json, at, objects, text
 
 NAME = "web"
 PORT = 80
+_LONGEST = 2000  # characters of what an object says
+_LAST_PORT = 65535
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 # What the controller counts pods by, and what only the Service asks for: a pod can leave the one without the other.
 RUN, SERVING = "k8s-installer-verify", "serving"
 
@@ -84,49 +88,52 @@ class Pod:
 
 
 def pods(answer: Json) -> tuple[Pod, ...]:
-    """The pods of a PodList, by name."""
-    return tuple(sorted(map(_pod, answer.get("items") or []), key=lambda pod: pod.name))
+    """The pods of a PodList, by name; what has no name that a pod can have is none."""
+    found = map(_pod, objects(answer.get("items")))
+    return tuple(sorted((pod for pod in found if _NAME.fullmatch(pod.name)), key=lambda pod: pod.name))
 
 
 def _pod(item: Json) -> Pod:
-    meta, status = item["metadata"], item.get("status") or {}
+    meta, status = at(item, "metadata"), at(item, "status")
     deleting = "deletionTimestamp" in meta
     running = status.get("phase") == "Running" and _condition(status, "Ready") == "True"
     return Pod(
-        name=meta["name"],
-        uid=meta["uid"],
-        node=item["spec"].get("nodeName") or "",
-        ip=status.get("podIP") or "",
+        name=text(meta.get("name")),
+        uid=text(meta.get("uid")),
+        node=text(at(item, "spec").get("nodeName")),
+        ip=_address(status.get("podIP")),
         ready=running and not deleting,
         deleting=deleting,
-        container=next((one.get("containerID") or "" for one in status.get("containerStatuses") or []), ""),
-        state="being deleted" if deleting else ", ".join([status.get("phase") or "Unknown", *_troubles(status)]),
+        container=next((text(one.get("containerID")) for one in objects(status.get("containerStatuses"))), ""),
+        state="being deleted" if deleting else ", ".join([text(status.get("phase")) or "Unknown", *_troubles(status)]),
     )
 
 
+def _conditions(status: Json) -> Iterator[Json]:
+    yield from objects(status.get("conditions"))
+
+
 def _condition(status: Json, kind: str) -> str:
-    found = (item["status"] for item in status.get("conditions") or [] if item["type"] == kind)
+    found = (text(item.get("status")) for item in _conditions(status) if item.get("type") == kind)
     return next(found, "Unknown")
 
 
 def _troubles(status: Json) -> list[str]:
     """Why a pod does not run: conditions that do not hold, and what its containers wait for or ended with."""
     said = [
-        f"{item['type']} is {item['status']}" + _because(item)
-        for item in status.get("conditions") or []
-        if item["status"] != "True" and item["type"] != "ContainersReady"  # says what Ready says
+        f"{item.get('type')} is {item.get('status')}" + _because(item)
+        for item in _conditions(status)
+        if item.get("status") != "True" and item.get("type") != "ContainersReady"  # says what Ready says
     ]
-    for container in status.get("containerStatuses") or []:
-        for kind in ("waiting", "terminated"):
-            state = (container.get("state") or {}).get(kind)
-            if state is not None:
-                said.append(f"container {kind}{_because(state)}")
+    for container in objects(status.get("containerStatuses")):
+        state = at(container, "state")
+        said += [f"container {kind}{_because(at(state, kind))}" for kind in ("waiting", "terminated") if kind in state]
     return said
 
 
 def _because(item: Json) -> str:
-    words = ": ".join(str(item[key]) for key in ("reason", "message") if item.get(key))
-    return f" ({words})" if words else ""
+    words = ": ".join(filter(None, (text(item.get(key)) for key in ("reason", "message"))))
+    return f" ({words[:_LONGEST]})" if words else ""
 
 
 def pod_evidence(seen: Sequence[Pod]) -> tuple[str, ...]:
@@ -136,20 +143,50 @@ def pod_evidence(seen: Sequence[Pod]) -> tuple[str, ...]:
 
 def event_evidence(answer: Json, most: int = 8) -> tuple[str, ...]:
     """The last warnings of a namespace, oldest first; what was said of several objects is said once."""
-    warnings = [item for item in answer.get("items") or [] if item.get("type") == "Warning"]
-    items = sorted(warnings, key=lambda item: str(item.get("lastTimestamp") or ""))
+    warnings = [item for item in objects(answer.get("items")) if item.get("type") == "Warning"]
+    items = sorted(warnings, key=lambda item: text(item.get("lastTimestamp")))
     said = {
-        (item.get("reason"), item.get("message")): f"event of {item['involvedObject'].get('kind')}"
-        f" {item['involvedObject'].get('name')}: {item.get('reason')}: {' '.join(str(item.get('message')).split())}"
-        for item in items
+        (
+            reason,
+            message,
+        ): f"event of {text(about.get('kind'))} {text(about.get('name'))}: {reason}: {message}"
+        for about, reason, message in map(_event, items)
     }
     return tuple(said.values())[-most:]
 
 
+def _event(item: Json) -> tuple[Json, str, str]:
+    return at(item, "involvedObject"), text(item.get("reason")), " ".join(text(item.get("message")).split())[:_LONGEST]
+
+
+def cluster_ip(service: Json) -> str:
+    """The address of a Service; empty if it has none."""
+    return _address(at(service, "spec").get("clusterIP"))
+
+
+def node_port(service: Json) -> int:
+    """The port of a Service on every node; 0 if it has none."""
+    ports = [item.get("nodePort") for item in objects(at(service, "spec").get("ports"))]
+    return next((port for port in ports if isinstance(port, int) and 0 < port <= _LAST_PORT), 0)
+
+
+def named(answer: Json) -> list[str]:
+    """The names of the objects in a list."""
+    return [text(at(item, "metadata").get("name")) for item in objects(answer.get("items"))]
+
+
+def _address(value: object) -> str:
+    """An IPv4 address, which is put into URLs and commands; empty for anything else."""
+    try:
+        return str(IPv4Address(text(value)))
+    except ValueError:
+        return ""
+
+
 def endpoints(answer: Json) -> frozenset[str]:
     """The addresses that an Endpoints object sends to."""
-    subsets = answer.get("subsets") or []
-    return frozenset(address["ip"] for subset in subsets for address in subset.get("addresses") or [])
+    addresses = (one for subset in objects(answer.get("subsets")) for one in objects(subset.get("addresses")))
+    return frozenset(text(address.get("ip")) for address in addresses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,19 +202,19 @@ class Node:
 
 def nodes(answer: Json) -> tuple[Node, ...]:
     """The nodes of a NodeList, by name."""
-    return tuple(sorted(map(_node, answer.get("items") or []), key=lambda node: node.name))
+    return tuple(sorted(map(_node, objects(answer.get("items"))), key=lambda node: node.name))
 
 
 def _node(item: Json) -> Node:
-    status, spec = item.get("status") or {}, item.get("spec") or {}
+    status, spec = at(item, "status"), at(item, "spec")
     ready = _condition(status, "Ready") == "True"
-    tainted = any(taint.get("effect") in {"NoSchedule", "NoExecute"} for taint in spec.get("taints") or [])
-    said = [_because(one) for one in status.get("conditions") or [] if one["type"] == "Ready"]
+    tainted = any(taint.get("effect") in ("NoSchedule", "NoExecute") for taint in objects(spec.get("taints")))
+    said = [_because(one) for one in _conditions(status) if one.get("type") == "Ready"]
     return Node(
-        name=item["metadata"]["name"],
+        name=text(at(item, "metadata").get("name")),
         ready=ready,
         schedulable=ready and not spec.get("unschedulable") and not tainted,
-        version=str((status.get("nodeInfo") or {}).get("kubeletVersion") or "unknown"),
+        version=text(at(status, "nodeInfo").get("kubeletVersion")) or "unknown",
         state=f"Ready is {_condition(status, 'Ready')}{said[0] if said and not ready else ''}",
     )
 

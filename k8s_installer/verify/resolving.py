@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 
+from k8s_installer.answers import Json, at
 from k8s_installer.inventory.cluster import Cluster
 from k8s_installer.verify import names, objects
 from k8s_installer.verify.api import Answer, Api, Request
@@ -77,7 +78,7 @@ class _Resolving:
             raise Failure(f"{name}: {heard.words.get(name, 'no answer')}", (*self._logs(), look))
         return f"{name} is {', '.join(found)}"
 
-    def _log(self) -> tuple[objects.Json, str]:
+    def _log(self) -> tuple[Json, str]:
         """Have a pod ask for the names; its status at the end, and what it said."""
         path = self._path(f"pods/{names.NAME}")
         wanted = [*self._services(), *filter(None, [self.cluster.outside_name])]
@@ -86,7 +87,7 @@ class _Resolving:
         if not made.ok:
             raise Failure(f"POST {request.path}: {made.words}")
         seen = until(_END_SECONDS, partial(self._get, path), _has_ended)
-        status = seen.json.get("status") or {}
+        status = at(seen.json, "status")
         log = self._get(f"{path}/log").text if _has_ended(seen) else ""
         self.api.ask(Request(path, "DELETE", objects.delete_at_once()))
         return status, log
@@ -100,7 +101,7 @@ class _Resolving:
         answer = self._get(service)
         if not answer.ok:
             raise Failure(f"GET {service}: {answer.words}")
-        wanted, heard = answer.json["spec"]["clusterIP"], self.heard[0]
+        wanted, heard = objects.cluster_ip(answer.json), self.heard[0]
         if heard.addresses.get(name) != (wanted,):
             raise Failure(f"{name} should be {wanted}: {heard.words.get(name, 'no answer')}", self._logs())
         return f"{name} is {wanted}"
@@ -116,4 +117,4 @@ class _Resolving:
 
 
 def _has_ended(answer: Answer) -> bool:
-    return names.ended(answer.json.get("status") or {})
+    return names.ended(at(answer.json, "status"))

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer.perform import MARK, Report, evidence, evidence_script, report, script
+from k8s_installer.answers import Malformed
+from k8s_installer.perform import MARK, Account, Report, evidence, evidence_script, script
 from k8s_installer.plan import Action, Change
 from k8s_installer.resources import (
     File,
@@ -284,9 +285,51 @@ def test_secrets_are_in_no_argument(tmp_path: Path) -> None:
 
 
 def test_reports_are_told_from_other_output() -> None:
-    assert report(f"{MARK} done 12") == Report("done", 12)
-    assert report("done 12") is None
-    assert report(f"{MARK} done") is None
+    account = Account([12, 13])
+    assert account.hear("begin 12") is None
+    assert account.hear(f"{MARK} begin 12") == Report("begin", 12)
+    assert account.hear(f"{MARK} begin 13") == Report("begin", 13)
+    assert account.hear(f"{MARK} done 12") == Report("done", 12)
+    assert account.hear(f"{MARK} failed 13") == Report("failed", 13)
+    assert (account.done, account.failed) == ({12}, 13)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "done 3",  # not begun
+        "begin 4",  # somebody else's
+        "begin 2",  # twice
+        "begin",
+        "begin 2 3",
+        "begin ²",
+        "begin " + "9" * 5000,
+        "begin -1",
+        "uploaded 2",  # not a script's word
+        "done 2\r",
+    ],
+)
+def test_a_report_that_a_script_would_not_make_is_malformed(line: str) -> None:
+    account = Account([2, 3])
+    account.hear(f"{MARK} begin 2")
+    with pytest.raises(Malformed):
+        account.hear(f"{MARK} {line}")
+
+
+def test_what_a_log_says_behind_a_failure_is_no_report() -> None:
+    account = Account([2, 3])
+    account.hear(f"{MARK} begin 2")
+    account.hear(f"{MARK} failed 2")
+    assert account.hear(f"{MARK} begin 3") is None
+    said = evidence(f"before\n{MARK} failed 2\nfirst\n{MARK} done 3\nlast\n")
+    assert said == f"first\n{MARK} done 3\nlast"
+
+
+def test_evidence_without_end_is_its_beginning_and_its_end() -> None:
+    said = evidence(f"{MARK} failed 2\nfirst {'x' * 200_000} last\n")
+    assert len(said) < 70_000
+    assert said.startswith("first x")
+    assert said.endswith("x last")
 
 
 def test_evidence_is_all_output_where_nothing_was_marked() -> None:

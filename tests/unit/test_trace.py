@@ -135,7 +135,7 @@ def test_the_error_that_ends_a_run_is_in_its_trace(tmp_path: Path) -> None:
 
 def test_output_can_neither_forge_a_record_nor_command_a_terminal(tmp_path: Path) -> None:
     written = traces(tmp_path, Result(0, "\x1b[2J\r2026-01-01 00:00:00Z m1 #1 exit 0\x9b\n\tx\ud800\n", ""), "true")
-    assert "    out| \\x1b[2J\n    out| 2026-01-01 00:00:00Z m1 #1 exit 0\\x9b\n    out| \tx\\ud800\n" in written
+    assert "    out| \\x1b[2J\\x0d2026-01-01 00:00:00Z m1 #1 exit 0\\x9b\n    out| \tx\\ud800\n" in written
 
 
 def test_bytes_that_a_script_writes_are_shown_as_their_sum() -> None:
