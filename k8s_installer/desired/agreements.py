@@ -187,6 +187,21 @@ def may_label_itself(key: str) -> bool:
     return key in _OWN_LABELS or not reserved
 
 
+def _dns_node(setup: Setup) -> Iterator[Breach]:
+    cluster = setup.cluster
+    if cluster.dns == "none" or setup.host is not cluster.hosts[0]:  # of all hosts together: asked once
+        return
+    nodes = (Setup(cluster, setup.profile, host) for host in cluster.having(Role.NODE))
+    if all(_keeps_pods_off(node) for node in nodes):
+        yield Breach(("cluster", "dns"), f"every node keeps pods off, and those of {cluster.dns} tolerate no taint")
+
+
+def _keeps_pods_off(node: Setup) -> bool:
+    taints = _items(node.value("kubelet", "register-with-taints"))
+    cordoned = node.value("kubelet", "register-schedulable") is False
+    return cordoned or any(taint.endswith((":NoSchedule", ":NoExecute")) for taint in taints)
+
+
 def _within(domain: str, domains: tuple[str, ...]) -> bool:
     return any(domain == one or domain.endswith(f".{one}") for one in domains)
 
@@ -269,6 +284,11 @@ AGREEMENTS: Mapping[str, Agreement] = {
         "labels of kubernetes.io and k8s.io that a kubelet may not give itself are not in node-labels (from 1.16)",
         "set it with kubectl label node",
         _node_labels,
+    ),
+    "dns-node": Agreement(
+        "the pods of the cluster's DNS find a node that is registered without a taint that keeps them off",
+        "leave one node without register-with-taints",
+        _dns_node,
     ),
     "pods-per-node": Agreement(
         "a node's pod subnet has an address for each of its max-pods",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,8 @@ BROKEN: list[tuple[str, Cluster, list[str]]] = [
      ["7: the admission plugin ServiceAccount is on, and kube-controller-manager has no service-account-private-key-file: no pod is made [service-account-keys] (security: tls brings the keys; or leave the plugin out)"]),
     ("node-labels", lab(on_n1="components: {kubelet: {args: {node-labels: [node-role.kubernetes.io/worker=true, disktype=ssd]}}}"),
      ["4: host n1: a kubelet does not start with the label node-role.kubernetes.io/worker [node-labels] (leave it out, and on a master: kubectl label node n1 node-role.kubernetes.io/worker=true; or take a name of your own)"]),
+    ("dns-node", replace(lab("  kubelet: {args: {register-with-taints: 'a=b:NoSchedule'}}\n"), dns="coredns"),
+     ["1: every node keeps pods off, and those of coredns tolerate no taint [dns-node] (leave one node without register-with-taints)"]),
     ("pods-per-node", lab(on_n1="components: {kubelet: {config: {maxPods: 500}}}"),
      ["4: host n1: 500 pods, and a /24 has 253 addresses [pods-per-node] (max-pods: 253, or a pod_subnet as wide as a /23)"]),
     ("pods-per-node", lab(on_n1="pod_subnet: 10.244.9.0/26"),
@@ -114,6 +117,9 @@ def test_every_rule_is_seen_broken() -> None:
         lab("  docker: {args: {bip: 172.18.0.1/16}}\n", network="none"),
         lab("  kube-proxy: {args: {cluster-cidr: 10.244.0.0/16}}\n"),
         lab("  kube-apiserver: {args: {service-node-port-range: 20000+10000}}\n"),
+        lab("  kubelet: {args: {register-with-taints: 'a=b:NoSchedule'}}\n"),
+        replace(lab("  kubelet: {args: {register-with-taints: 'a=b:PreferNoSchedule'}}\n"), dns="coredns"),
+        replace(lab(on_n1="components: {kubelet: {args: {register-schedulable: false}}}", mode=("1.5.2", "tls")), dns="kube-dns"),
         lab("  etcd: {args: {data-dir: /srv/etcd-1/a_b, wal-dir: /wal/50%}}\n"),
         lab("  kube-proxy: {args: {proxy-mode: ipvs}}\n"),
     ],
