@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from k8s_installer import desired, inventory, pki, profiles, render, tarball
@@ -15,22 +17,23 @@ from k8s_installer.desired.record import evidence, found
 from k8s_installer.errors import InputError, InventoryError
 from k8s_installer.inventory import Allocations, Cluster
 from k8s_installer.inventory.allocations import NONE, Settled
-from k8s_installer.resources import Ref, Seen
+from k8s_installer.resources import File, Ref, Seen
 
 RECORD = "allocations"  # beside the keys and the journal
-Keys = Callable[[Cluster], pki.Pki]
+Keys = Callable[[Cluster, profiles.Profile], pki.Pki]
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What the user asked for, resolved: the cluster, its version's profile, and every wanted resource.
+    """What the user asked for, resolved: the cluster, its version's profile, its keys, and every wanted resource.
 
-    `inventory` is the cluster as the file says, `cluster` the one in which everything is given out, and `evidence`
-    what hosts are asked for about that.
+    `cluster` and `desired` may be the part that a command is limited to. `inventory` is the cluster as the file says,
+    `cluster` the one in which everything is given out, and `evidence` what hosts are asked for about that.
     """
 
     cluster: Cluster
     profile: profiles.Profile
+    keys: pki.Pki
     desired: Desired
     inventory: Cluster
     given: Settled
@@ -118,21 +121,16 @@ def desire(
     own = templates or cluster.folder / "templates"
     renderer = render.Renderer([own] if own.is_dir() else [])
     programs = tarball.programs(cluster, profile) if keys else desired.PLACEHOLDERS
-    # Rendered before any key is made, for a template's mistake must show first; but with the keys that are there
-    # already, which in every run but the first are all, and then what was rendered stands.
-    there = pki.present(_pki_folder(cluster), cluster) if keys else pki.placeholder(cluster)
     kept = recorded(cluster) if kept is None else kept
-    wanted = desired.desire(cluster, profile, there, renderer, programs, kept)
-    real = keys(cluster) if keys else there
-    if real != there:
-        wanted = desired.desire(cluster, profile, real, renderer, programs, kept)
+    present = keys(cluster, profile) if keys else pki.placeholder(cluster)
+    wanted = desired.desire(cluster, profile, present, renderer, programs, kept)
     if cluster.bundle:
         from k8s_installer import bundle  # most have none, and its metadata and checks take long to load
 
         media = bundle.media(bundle.opened(Path(cluster.bundle)), cluster, profile, wanted)
         wanted = bundled(wanted, media, renderer, of_cluster(cluster, profile))
     settled = inventory.settle(cluster, kept)
-    return Intent(settled.cluster, profile, wanted, cluster, settled, evidence(cluster, wanted))
+    return Intent(settled.cluster, profile, present, wanted, cluster, settled, evidence(cluster, wanted))
 
 
 def corrected(wanted: Intent, seen: Mapping[Ref, Seen]) -> Allocations | None:
@@ -147,10 +145,39 @@ def corrected(wanted: Intent, seen: Mapping[Ref, Seen]) -> Allocations | None:
     return None if right and not again.findings else kept
 
 
-def real_keys(cluster: Cluster) -> pki.Pki:
+def with_keys(intent: Intent, whole: Intent) -> Intent:
+    """The same, with what was pending as it is in `whole`, whose keys are all made.
+
+    What is wanted may be a part of the cluster, or what was before a run: only files that have keys in them change.
+    """
+    made = {
+        ref: replace(wanted, resource=whole.desired[ref].resource)
+        for ref, wanted in intent.desired.items()
+        if isinstance(wanted.resource, File) and wanted.resource.pending
+    }
+    return replace(intent, keys=whole.keys, desired={**intent.desired, **made})
+
+
+def present_keys(cluster: Cluster, profile: profiles.Profile) -> pki.Pki:
+    """The cluster's keys as its local folder has them; placeholders for what `apply` would make. Writes nothing."""
+    return pki.look(pki_folder(cluster), pki.leaves(cluster, profile.groups))
+
+
+def real_keys(cluster: Cluster, profile: profiles.Profile) -> pki.Pki:
     """The cluster's keys from its local folder, made there where they do not exist yet."""
-    return pki.ensure(_pki_folder(cluster), cluster)
+    return pki.ensure(pki_folder(cluster), pki.leaves(cluster, profile.groups))
 
 
-def _pki_folder(cluster: Cluster) -> Path:
+def pki_folder(cluster: Cluster) -> Path:
+    """Where the cluster's keys and certificates are."""
     return state_folder(cluster) / "pki"
+
+
+def renamed_from(cluster: Cluster, sums: Collection[str]) -> str:
+    """The cluster whose folder is beside this one's and has a CA with one of these sums; empty if none has."""
+    own = state_folder(cluster)
+    for path in sorted(own.parent.glob("*/pki/*.crt")):
+        with suppress(OSError):
+            if path.parent.parent != own and hashlib.sha256(path.read_bytes()).hexdigest() in sums:
+                return path.parent.parent.name
+    return ""

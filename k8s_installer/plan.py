@@ -194,7 +194,7 @@ def _installed(found: SeenPackage, package: Package) -> Evr:
 def _file(wanted: Wanted, file: File | Large | Kept, found: Seen) -> Iterator[Change]:
     kept = isinstance(file, Kept)
     if not isinstance(found, SeenFile):
-        yield _change(wanted, found, Action.RESTORE if kept else Action.CREATE, "not there")
+        yield _change(wanted, found, Action.RESTORE if kept else Action.CREATE, _why(file) or "not there")
     elif found.sha256 != file.sha256:
         if isinstance(file, Kept):
             yield _change(wanted, found, Action.RESTORE, "the run before changed it")
@@ -205,11 +205,16 @@ def _file(wanted: Wanted, file: File | Large | Kept, found: Seen) -> Iterator[Ch
         ):
             yield _change(wanted, found, Action.REWRITE, "no restart: the settings are the same")
         else:
-            yield _change(wanted, found, Action.UPDATE, "the content differs")
+            yield _change(wanted, found, Action.UPDATE, _why(file) or "the content differs")
     elif (found.mode, found.owner, found.group) != (file.mode, file.owner, file.group):
         has = f"{found.mode:04o} {found.owner}:{found.group}"
         reason = f"{has} instead of {file.mode:04o} {file.owner}:{file.group}"
         yield _change(wanted, found, Action.ATTRIBUTES, reason)
+
+
+def _why(file: File | Large | Kept) -> str:
+    """Why a file has keys that are not made yet."""
+    return f"new key: {file.pending}" if isinstance(file, File) and file.pending else ""
 
 
 def _setting(wanted: Wanted, setting: Setting, found: Seen) -> Iterator[Change]:

@@ -61,13 +61,19 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file with these bytes, mode and owner. What is secret is never printed, diffed or saved in a plan."""
+    """A file with these bytes, mode and owner. What is secret is never printed, diffed or saved in a plan.
+
+    `made_of` names the keys and certificates of the PKI that are in it. Where one of these is not made yet `pending`
+    says why it will be, and the content is a placeholder: such a file is planned, and never sent.
+    """
 
     content: bytes = field(repr=False)
     mode: int = 0o644
     owner: str = "root"
     group: str = "root"
     secret: bool = False
+    made_of: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    pending: str = field(default="", repr=False, compare=False)
     sha256: str = field(init=False, repr=False, compare=False)  # of the content, in hexadecimal
 
     def __post_init__(self) -> None:

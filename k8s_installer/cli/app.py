@@ -18,7 +18,7 @@ import typer
 
 from k8s_installer import __version__
 from k8s_installer.cli import bundle as bundles
-from k8s_installer.cli import lab
+from k8s_installer.cli import keys, lab
 from k8s_installer.cli.console import Exit, Output, print_error, print_json, stderr, stdout, stop
 from k8s_installer.errors import InputError, InstallerError
 
@@ -32,6 +32,7 @@ app = typer.Typer(
 )
 app.add_typer(lab.app, name="lab")
 app.add_typer(bundles.app, name="bundle")
+app.add_typer(keys.app, name="keys")
 
 Inventory = Annotated[
     Path,
@@ -48,6 +49,9 @@ Bundle = Annotated[
 Format = Annotated[Output, typer.Option("-o", "--output", help="What stdout gets.")]
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+ReplaceKeys = Annotated[
+    bool, typer.Option("--replace-keys", help="Give hosts this machine's CAs and keys in the place of other ones.")
+]
 AtOnce = Annotated[str, typer.Option("--batch", help="How many nodes may restart at once: 3, or 25% (250 at most).")]
 BreakLock = Annotated[bool, typer.Option("--break-lock", help="Take the cluster's lock from whoever holds it.")]
 
@@ -142,6 +146,7 @@ def plan(
         bool, typer.Option("--diff", help="Also say what each thing is for, and show the content of new files.")
     ] = False,
     batch: AtOnce = "25%",
+    replace_keys: ReplaceKeys = False,
     output: Annotated[
         str,
         typer.Option("-o", "--output", metavar="text|json|FILE", help="What stdout gets, or where to save the plan."),
@@ -154,7 +159,7 @@ def plan(
 
     form = Output(output) if output in list(Output) else Path(output)
     size = Batch.parse(batch)
-    raise stop(planning.plan(Asked(inventory, templates, bundle), form, size, full=diff))
+    raise stop(planning.plan(Asked(inventory, templates, bundle), form, size, full=diff, replace_keys=replace_keys))
 
 
 @app.command(
@@ -181,6 +186,7 @@ def apply(
         bool, typer.Option(help="Where packages are missing, first find what would stop their install.")
     ] = True,
     break_lock: BreakLock = False,
+    replace_keys: ReplaceKeys = False,
     output: Format = Output.TEXT,
 ) -> None:
     """Plan, ask, carry out, verify: one command bootstraps a cluster and keeps it what the inventory says."""
@@ -191,7 +197,7 @@ def apply(
     options = applying.Options(
         asked=Asked(inventory, templates, bundle), began=time.monotonic(), output=output, saved_plan=planfile,
         batch=Batch.parse(batch), yes=yes, verify=verify, roll_back=rollback, preflight=preflight,
-        break_lock=break_lock, limit=limit, only=only,
+        break_lock=break_lock, replace_keys=replace_keys, limit=limit, only=only,
     )  # fmt: skip
     _require_consent(yes or planfile is not None)
     raise stop(applying.apply(options))

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from k8s_installer import apply as engine
-from k8s_installer import fleet, host_settings, journal, lock, rollback, saved
+from k8s_installer import fleet, host_settings, journal, lock, pki, rollback, saved
 from k8s_installer.apply import Event, Run, State
 from k8s_installer.cli.checking import checked
-from k8s_installer.cli.console import Exit, Output, print_json, stderr, stdout
-from k8s_installer.cli.looking import Asked, Resolve, observed
+from k8s_installer.cli.console import Exit, Output, ask_passphrase, print_json, stderr, stdout
+from k8s_installer.cli.looking import Asked, Resolve, observed, require_own_keys
 from k8s_installer.cli.planning import print_plan
 from k8s_installer.cli.preflighting import before_install
 from k8s_installer.cli.stopping import stop_on_ctrl_c
@@ -23,14 +23,15 @@ from k8s_installer.desired.model import Desired
 from k8s_installer.desired.select import chosen, of_components, on_members
 from k8s_installer.errors import HostsError, InstallerError
 from k8s_installer.fleet import Connections, connecting
-from k8s_installer.intent import Intent, desire, keep, real_keys, state_folder
+from k8s_installer.intent import Intent, desire, keep, pki_folder, present_keys, state_folder, with_keys
 from k8s_installer.inventory import Allocations, Cluster, Host, Role
 from k8s_installer.members import require_members
 from k8s_installer.owner import this_process
 from k8s_installer.plan import REPLACED, Action, Plan, make_plan, waits
+from k8s_installer.profiles import Profile
 from k8s_installer.remote import Remote
 from k8s_installer.report import data, ending, progress, text
-from k8s_installer.resources import Kept, Kind, Missing, SeenFile, SeenSetting
+from k8s_installer.resources import File, Kept, Kind, Missing, SeenFile, SeenSetting
 from k8s_installer.rolling import QUARTER, Batch
 from k8s_installer.trace import Trace, open_trace, traced
 from k8s_installer.transport import Transport, connect
@@ -50,6 +51,7 @@ class Options:
     roll_back: bool = True
     preflight: bool = True
     break_lock: bool = False
+    replace_keys: bool = False
     limit: str = ""
     only: str = ""
     after_line: journal.OnLine = journal.nothing
@@ -67,7 +69,7 @@ def apply(options: Options, change: Callable[[Intent], Intent] = lambda intent: 
     with connecting(hosts) as connections:
 
         def resolve(kept: Allocations | None) -> Intent:
-            return change(desire(cluster, profile, options.asked.templates, real_keys, kept))
+            return change(desire(cluster, profile, options.asked.templates, present_keys, kept))
 
         def again(kept: Allocations | None) -> Intent:
             return _part(resolve(kept), hosts, options)
@@ -96,6 +98,8 @@ def _apply(
     intent, seen = observed(part, resolve, connections, lambda way: traced(way, trace))
     reached = _reached(intent, seen)
     require_members(reached.desired, seen.seen)
+    if not options.replace_keys:
+        require_own_keys(reached, seen.seen)
     made = make_plan(reached.desired, seen.seen, options.batch)
     if options.saved_plan is not None:
         _require_same(options.saved_plan, reached, made)
@@ -170,6 +174,7 @@ def _change(
     if not options.yes and options.saved_plan is None and not _agreed():
         return Exit.FAILED
     keep(intent.cluster, intent.given.allocations)  # before any host has it: a run that dies gives nothing out twice
+    intent, made = _with_keys(intent, made, seen, options)
     began = options.began + time.monotonic() - asked  # a person's time is not the run's
     with _journal(intent, options, made, trace) as book:
         run, undone = _carried_out(made, seen.remotes, book, lost, roll_back=options.roll_back)
@@ -188,6 +193,20 @@ def _change(
         stderr().print(ending.applied(made, run, around, total, options.asked.inventory), soft_wrap=True)
     _say_left_out(seen)
     return Exit.DONE if well else Exit.FAILED
+
+
+def _with_keys(intent: Intent, made: Plan, seen: fleet.Fleet, options: Options) -> tuple[Intent, Plan]:
+    """Make the keys that the plan would send, now that it is agreed to, and the same plan with them."""
+    if not any(isinstance(change.after, File) and change.after.pending for change in made.changes):
+        return intent, made
+
+    def keys(cluster: Cluster, profile: Profile) -> pki.Pki:
+        return pki.ensure(pki_folder(cluster), pki.leaves(cluster, profile.groups), ask_passphrase)
+
+    whole = with_keys(
+        intent, desire(intent.inventory, intent.profile, options.asked.templates, keys, intent.given.allocations)
+    )
+    return whole, make_plan(whole.desired, seen.seen, options.batch)
 
 
 def _carried_out(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import sys
 from collections.abc import Iterable, Iterator
 from enum import IntEnum, StrEnum
@@ -11,7 +12,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-from k8s_installer.errors import InstallerError
+from k8s_installer.errors import InputError, InstallerError
 from k8s_installer.visible import json_text, visible
 
 
@@ -53,6 +54,21 @@ def stdout() -> Console:
 def stderr() -> Console:
     """For people: progress, questions, errors."""
     return _Screen(stderr=True, highlight=False)
+
+
+def ask_passphrase(path: str) -> bytes:
+    """Ask for the pass phrase of a key on the terminal, without showing it; it is kept nowhere.
+
+    Raises:
+        InputError: there is no terminal to ask on.
+    """
+    if not sys.stdin.isatty():
+        raise InputError(
+            f"{path} has a pass phrase, and there is no terminal to ask for it",
+            hint="run this in a terminal: a certificate must be signed with that key. A pass phrase is never read from "
+            "an option, a variable or a pipe",
+        )
+    return getpass.getpass(f"Pass phrase of {path}: ", sys.stderr).encode()
 
 
 def print_json(data: object) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from k8s_installer import fleet, intent, memory
+from k8s_installer import fleet, intent, memory, trust
 from k8s_installer.cli.checking import checked
 from k8s_installer.cli.console import stderr
 from k8s_installer.intent import Intent, corrected
 from k8s_installer.inventory import Allocations
+from k8s_installer.resources import Ref, Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ def connected(asked: Asked) -> Iterator[tuple[Resolve, fleet.Connections]]:
     """What works out what is asked for, while its hosts are being logged in to: neither waits for the other."""
     cluster, profile = checked(asked.inventory, asked.bundle)
     with fleet.connecting(cluster.hosts) as connections:
-        yield lambda kept: intent.desire(cluster, profile, asked.templates, intent.real_keys, kept), connections
+        yield lambda kept: intent.desire(cluster, profile, asked.templates, intent.present_keys, kept), connections
 
 
 def observed(
@@ -57,6 +58,17 @@ def _seen(wanted: Intent, connections: fleet.Connections, through: fleet.Through
         seen = fleet.observe(connections, asked, tick, through, memory.load(path))
     memory.save(path, seen.memories)
     return seen
+
+
+def require_own_keys(wanted: Intent, seen: Mapping[Ref, Seen]) -> None:
+    """Stop where hosts rest on keys that are not those of this machine.
+
+    Raises:
+        InstallerError: they do; see `trust.refuse`.
+    """
+    found = trust.foreign(wanted.desired, seen, wanted.keys)
+    sums = {item.sha256 for item in found if item.name.endswith(".crt")}
+    trust.refuse(found, wanted.keys, intent.renamed_from(wanted.cluster, sums) if sums else "")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from k8s_installer import saved
 from k8s_installer.cli.console import Exit, Output, print_json, stderr, stdout
-from k8s_installer.cli.looking import Asked, connected, observed
+from k8s_installer.cli.looking import Asked, connected, observed, require_own_keys
 from k8s_installer.cli.rendering import write
 from k8s_installer.intent import Intent
 from k8s_installer.members import require_members
@@ -15,12 +15,14 @@ from k8s_installer.report import data, text
 from k8s_installer.rolling import Batch
 
 
-def plan(asked: Asked, output: Output | Path, batch: Batch, *, full: bool) -> Exit:
-    """Observe every host and show the plan, or save it."""
+def plan(asked: Asked, output: Output | Path, batch: Batch, *, full: bool, replace_keys: bool) -> Exit:
+    """Observe every host and show the plan, or save it. No key is made: what would be is shown as that."""
     with connected(asked) as (resolve, connections):
         wanted, seen = observed(resolve(None), resolve, connections)
         seen.require_all()
         require_members(wanted.desired, seen.seen)
+        if not replace_keys:
+            require_own_keys(wanted, seen.seen)
         made = make_plan(wanted.desired, seen.seen, batch)
     shown = data.plan_data(wanted.cluster, made)
     if output is Output.JSON:

@@ -52,7 +52,7 @@ def desire(
     if findings:
         raise InventoryError(findings)
     cluster = settled.cluster
-    fitting = profile.fitting(cluster)
+    fitting = profile.fitting(cluster).without_keys(pki.absent)
     source = Source.of(settled, fitting, pki, renderer, programs)
     fleet = Fleet.of(source, profile.components)
     result: dict[Ref, Wanted] = {}

@@ -17,8 +17,8 @@ OF_HOST = frozenset(
 )  # the names that `of_host` adds
 
 
-def of_cluster(cluster: Cluster, profile: Profile) -> dict[str, object]:
-    """What is the same for all hosts: all that a shared file knows."""
+def of_cluster(cluster: Cluster, profile: Profile, *, signs: bool = True) -> dict[str, object]:
+    """What is the same for all hosts: all that a shared file knows; `signs` is whether masters get the CA's key."""
     return {
         "cluster": cluster,
         "etcd_members": by_address(cluster.having(Role.ETCD)),
@@ -26,6 +26,7 @@ def of_cluster(cluster: Cluster, profile: Profile) -> dict[str, object]:
         "nodes": _by_subnet(cluster.having(Role.NODE)),
         "pause_image": images.pause(cluster, profile),
         "node_ports": "{}-{}".format(*node_ports(cluster)),
+        "signs": signs,
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from k8s_installer.resources import File, Large
 
 _UNTUNED = Tuning({}, {})
 _RECORD = "# Written by k8s-installer: what was given out in this cluster. Hosts keep it, see docs/networks.md.\n"
+SIGNS = "ca.key"  # with which a controller-manager signs what the cluster's API is asked for
 
 
 class _Placeholders(dict[str, Large]):
@@ -56,7 +57,8 @@ class Source:
     ) -> Source:
         """A source with nothing rendered yet."""
         cluster, record = settled.cluster, File((_RECORD + settled.allocations.text()).encode())
-        return cls(cluster, profile, pki, renderer, programs, of_cluster(cluster, profile), _names(cluster), record)
+        context = of_cluster(cluster, profile, signs=SIGNS not in pki.absent)
+        return cls(cluster, profile, pki, renderer, programs, context, _names(cluster), record)
 
     def text(self, template: str, context: Context, host: str, *, where: str) -> str:
         """The text of a template that stands in the profile, rendered once where it names nothing of a host's own."""
@@ -117,9 +119,9 @@ def _renders(source: Source, name: str, host: Host, context: Context) -> Render:
 
 
 def _file(source: Source, spec: FileSpec, context: Context, whom: str, host: str) -> File:
+    used = _Used(source.pki)
     if spec.pki:
-        name = source.text(spec.pki, context, host, where=f"pki {spec.pki}")
-        content = source.pki[name]
+        content = used.bytes(source.text(spec.pki, context, host, where=f"pki {spec.pki}"))
     else:
         params = {
             key: source.text(value, context, host, where=f"{spec.template}, with {key}")
@@ -127,7 +129,28 @@ def _file(source: Source, spec: FileSpec, context: Context, whom: str, host: str
         }
         names = {**context, "params": params, "header": header(spec.template, whom, source.profile.version)}
         if spec.secret:  # no other template sees a key, not even by mistake
-            names["pki"] = {name: data.decode(errors="replace") for name, data in source.pki.files.items()}
+            names["pki"] = used
         content = source.renderer.file(spec.template, names, host)
     secret = spec.secret or spec.pki.endswith(".key")
-    return File(content, spec.mode, spec.owner, spec.owner, secret=secret)
+    pending = next((source.pki.pending[name] for name in used.names if name in source.pki.pending), "")
+    return File(content, spec.mode, spec.owner, spec.owner, secret, made_of=tuple(used.names), pending=pending)
+
+
+class _Used(Mapping[str, str]):
+    """The PKI as a template sees it, which notes what is taken from it."""
+
+    def __init__(self, keys: Pki) -> None:
+        self._keys, self.names = keys, dict[str, None]()
+
+    def bytes(self, name: str) -> bytes:
+        self.names[name] = None
+        return self._keys[name]
+
+    def __getitem__(self, name: str) -> str:
+        return self.bytes(name).decode(errors="replace")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys.files)
+
+    def __len__(self) -> int:
+        return len(self._keys.files)

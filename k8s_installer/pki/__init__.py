@@ -7,9 +7,12 @@ folder can make new ones anyway.
 Keys are EC P-256, quick to make for hundreds of hosts, except where RSA 2048 is needed: curl on CentOS 7 is
 built on NSS, which takes client keys as RSA PEM alone, and Kubernetes 1.5 signs tokens with RSA. All keys are in
 the traditional PEM form (PKCS#1, SEC 1): that NSS reads no PKCS#8, and Go has always read the older form.
+
+`look` reads the folder, `ensure` also makes what is pending, and `fill` takes in what hosts gave back. `docs/keys.md`
+says what people may put there.
 """
 
-from k8s_installer.pki.leaves import Pki, placeholder
-from k8s_installer.pki.store import ensure, present
+from k8s_installer.pki.leaves import Pki, leaves, placeholder
+from k8s_installer.pki.store import ensure, fill, look, unsigned
 
-__all__ = ["Pki", "ensure", "placeholder", "present"]
+__all__ = ["Pki", "ensure", "fill", "leaves", "look", "placeholder", "unsigned"]

@@ -1,14 +1,15 @@
-"""Keys and X.509 certificates, in memory: making them, and judging whether one still fits."""
+"""Keys and X.509 certificates, in memory: reading them with words for what is wrong, and making them."""
 
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv4Address
+from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -16,11 +17,26 @@ from k8s_installer.pki.leaves import Leaf
 
 AUTHORITY_LIFE = dt.timedelta(days=3650)
 LEAF_LIFE = dt.timedelta(days=1825)
-_EARLIER = dt.timedelta(hours=1)  # a host whose clock is behind takes a new certificate all the same
+EARLIER = dt.timedelta(hours=1)  # a host whose clock is late accepts a new certificate all the same
+_MADE_HERE = (AUTHORITY_LIFE + EARLIER, LEAF_LIFE + EARLIER)
 
 _SPKI = (serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+SHORTEST_RSA = 2048  # bits
+_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+# Go knows Ed25519 in TLS since 1.13 (Kubernetes 1.17), and NSS, on which CentOS 7's curl is built, not at all.
+_KINDS = "use RSA of 2048 bits or more, or EC P-256, P-384 or P-521"
+_BEGIN_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+T = TypeVar("T", bound=x509.ExtensionType)
+
+
+class Flaw(ValueError):  # noqa: N818 - what is wrong with a file, for a sentence that begins with its name
+    """A key or a certificate that cannot be used; the message says why."""
+
+
+class Locked(Flaw):
+    """A key behind a pass phrase."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,27 +44,110 @@ class Pair:
     """A certificate and its key, as PEM."""
 
     certificate: bytes
-    key: bytes
+    key: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
 class Authority:
-    """A CA that can issue: parsed once, used for all its leaves."""
+    """A CA: the certificate that issues, all those of its file (a chain), and its key, which may be elsewhere."""
 
-    def __init__(self, pair: Pair) -> None:
-        """Parse a CA.
-
-        Raises:
-            ValueError: the pair is no CA's, or the two do not belong together.
-        """
-        self.certificate = x509.load_pem_x509_certificate(pair.certificate)
-        self.key = load_key(pair.key)
-        if _spki(self.key) != self.certificate.public_key().public_bytes(*_SPKI):
-            raise ValueError("the key does not belong to the certificate")
+    certificate: x509.Certificate
+    chain: tuple[x509.Certificate, ...]
+    key: PrivateKey | None = field(repr=False)
 
 
-def new_rsa_key() -> PrivateKey:
-    """A new RSA 2048 key."""
-    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+def read_certificates(pem: bytes) -> list[x509.Certificate]:
+    """Every certificate of a PEM file, in its order.
+
+    Raises:
+        Flaw: there is none, or one cannot be read.
+    """
+    if not pem.strip():
+        raise Flaw("is empty")
+    if _BEGIN_CERTIFICATE not in pem:
+        raise Flaw("has no PEM certificate in it")
+    try:
+        return x509.load_pem_x509_certificates(pem)
+    except ValueError:
+        raise Flaw("has a certificate that cannot be read: it is damaged or cut off") from None
+
+
+def read_key(pem: bytes, passphrase: bytes | None = None) -> PrivateKey:
+    """A private key from PEM.
+
+    Raises:
+        Locked: it has a pass phrase, which is not this one.
+        Flaw: it is none, or of a kind that some program of the cluster does not take.
+    """
+    if not pem.strip():
+        raise Flaw("is empty")
+    try:
+        # Checking an RSA key's primes takes longer than making an EC key.
+        key = serialization.load_pem_private_key(pem, passphrase, unsafe_skip_rsa_key_validation=True)
+    except TypeError:
+        raise Locked("has a pass phrase") from None
+    except (ValueError, UnsupportedAlgorithm):
+        if passphrase is not None:
+            raise Locked("has another pass phrase") from None
+        raise Flaw("is not a private key in PEM: it is damaged or cut off") from None
+    return _strong(key)
+
+
+def _strong(key: object) -> PrivateKey:
+    if not isinstance(key, PrivateKey):
+        raise Flaw(f"is a key of an unsupported kind: {_KINDS}")
+    if isinstance(key, rsa.RSAPrivateKey) and key.key_size < SHORTEST_RSA:
+        raise Flaw(f"is an RSA key of {key.key_size} bits: {_KINDS}")
+    if isinstance(key, ec.EllipticCurvePrivateKey) and not isinstance(key.curve, _CURVES):
+        raise Flaw(f"is an EC key on curve {key.curve.name}: {_KINDS}")
+    return key
+
+
+def read_authority(certificate: bytes, key: bytes | None, passphrase: bytes | None = None) -> Authority:
+    """A CA. Without its key it issues nothing; a key behind a pass phrase that is not given is one that is elsewhere.
+
+    Raises:
+        Locked: the pass phrase is not this one.
+        Flaw: it is no CA, or its validity has ended, or key and certificate do not belong together.
+    """
+    chain = read_certificates(certificate)
+    try:
+        secret = read_key(key, passphrase) if key is not None else None
+    except Locked:
+        if passphrase is not None:
+            raise
+        secret = None
+    own = chain[0] if secret is None else next((one for one in chain if _matches(one, secret)), None)
+    if own is None:
+        raise Flaw("does not belong to the key beside it")
+    for one in chain:
+        _require_authority(one)
+    return Authority(own, tuple(chain), secret)
+
+
+def _require_authority(certificate: x509.Certificate) -> None:
+    name = certificate.subject.rfc4514_string()
+    _require_valid(certificate)
+    constraints = _extension(certificate, x509.BasicConstraints)
+    if constraints is None or not constraints.ca:
+        raise Flaw(f"is not the certificate of a CA ({name} has no basicConstraints CA:TRUE)")
+    usage = _extension(certificate, x509.KeyUsage)
+    if usage is not None and not usage.key_cert_sign:
+        raise Flaw(f"is of a CA that may not sign certificates ({name} has keyUsage without keyCertSign)")
+    # a key of an unsupported kind is noticed here where the private half is elsewhere
+    public = certificate.public_key()
+    if isinstance(public, rsa.RSAPublicKey) and public.key_size >= SHORTEST_RSA:
+        return
+    if not (isinstance(public, ec.EllipticCurvePublicKey) and isinstance(public.curve, _CURVES)):
+        raise Flaw(f"is of a CA whose key is too short or of an unsupported kind: {_KINDS}")
+
+
+def _require_valid(certificate: x509.Certificate) -> None:
+    now, name = dt.datetime.now(dt.UTC), certificate.subject.rfc4514_string()
+    if certificate.not_valid_after_utc < now:
+        raise Flaw(f"has expired: {name} was valid until {certificate.not_valid_after_utc:%Y-%m-%d}")
+    if certificate.not_valid_before_utc > now:
+        raise Flaw(f"is not valid yet: {name} is valid from {certificate.not_valid_before_utc:%Y-%m-%d}")
 
 
 def private_pem(key: PrivateKey) -> bytes:
@@ -63,113 +162,134 @@ def public_pem(key: PrivateKey) -> bytes:
     return key.public_key().public_bytes(*_SPKI)
 
 
-def load_key(pem: bytes) -> PrivateKey:
-    """A private key from PEM.
-
-    Raises:
-        ValueError: it is none, or of a kind that we do not make.
-    """
-    # Checking an RSA key's primes takes longer than making an EC key; the keys are our own.
-    key = serialization.load_pem_private_key(pem, password=None, unsafe_skip_rsa_key_validation=True)
-    if not isinstance(key, PrivateKey):
-        raise ValueError("neither an RSA nor an EC key")  # noqa: TRY004 - the file is wrong, not the caller
-    return key
-
-
-def new_authority(name: str) -> Pair:
-    """A new CA, signed by itself."""
-    return self_signed(name, ec.generate_private_key(ec.SECP256R1()))
-
-
-def self_signed(name: str, key: PrivateKey) -> Pair:
-    """A CA of this key, signed by itself; whatever the key has issued before under this name belongs to it."""
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    builder = (
-        _builder(subject, subject, key, AUTHORITY_LIFE)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(_usage(signs_certificates=True), critical=True)
-    )
-    return _pair(builder.sign(key, hashes.SHA256()), key)
-
-
-def issue(authority: Authority, leaf: Leaf) -> Pair:
-    """A new certificate with a new key."""
-    key: PrivateKey = new_rsa_key() if leaf.rsa else ec.generate_private_key(ec.SECP256R1())
-    builder = (
-        _builder(_subject(leaf), authority.certificate.subject, key, LEAF_LIFE)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage(_purposes(leaf)), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()), critical=False)
-    )
-    if leaf.names:
-        builder = builder.add_extension(x509.SubjectAlternativeName(_alternatives(leaf)), critical=False)
-    return _pair(builder.sign(authority.key, hashes.SHA256()), key)
-
-
-def fits(pair: Pair, leaf: Leaf, authority: Authority) -> bool:
-    """Whether a pair is what `leaf` asks for: by this CA, for these names and uses, and its halves belong together.
+def mismatch(pair: Pair, leaf: Leaf, authority: Authority) -> str:
+    """In what a pair differs from what would be issued for `leaf`, in words; empty if in nothing.
 
     Its age is not judged: renewal is a decision, not a side effect of reading.
+
+    Raises:
+        Flaw: one of the two cannot be read, or they do not belong together.
     """
+    certificate, key = _read_pair(pair)
+    if not _issued_by(certificate, (authority.certificate,)):
+        return "its CA differs"
+    if isinstance(key, rsa.RSAPrivateKey) != leaf.rsa:
+        return f"it needs an {'RSA' if leaf.rsa else 'EC'} key"
+    if certificate.subject != subject_of(leaf):
+        return f"it is for {_words(certificate.subject)} instead of {_words(subject_of(leaf))}"
+    if _purposes_of(certificate) != set(purposes(leaf)):
+        return "its uses (server, client) differ"
+    found, wanted = (set(map(_name_of, names)) for names in (_alternatives_of(certificate), alternatives(leaf)))
+    if found == wanted:
+        return ""
+    new, old = (", ".join(sorted(names)) for names in (wanted - found, found - wanted))
+    return f"its names differ: {new or 'nothing'} instead of {old or 'nothing'}"
+
+
+def require_usable(pair: Pair, leaf: Leaf, authority: Authority) -> None:
+    """Accept a certificate from somebody else where it does what the programs need of it, whatever else it says.
+
+    Raises:
+        Flaw: it does not; the message says what is missing.
+    """
+    certificate, key = _read_pair(pair)
+    _require_valid(certificate)
+    constraints = _extension(certificate, x509.BasicConstraints)
+    if constraints is not None and constraints.ca:
+        raise Flaw("is the certificate of a CA (CA:TRUE), not one of a program")
+    between = [one for one in read_certificates(pair.certificate)[1:] if _issued_by(one, authority.chain)]
+    if not _issued_by(certificate, (*authority.chain, *between)):
+        raise Flaw(f"was issued by {_words(certificate.issuer)}, which {leaf.issuer}.crt does not have")
+    if leaf.rsa and not isinstance(key, rsa.RSAPrivateKey):
+        raise Flaw("needs an RSA key: curl on CentOS 7 takes no other")
+    if leaf.client:
+        _require_identity(certificate, leaf)
+    uses = _purposes_of(certificate)
+    if uses and ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE not in uses and not uses >= set(purposes(leaf)):
+        needed = " and ".join(USES[use] for use in purposes(leaf) if use not in uses)
+        raise Flaw(f"lacks the extended key usage {needed}")
+    missing = sorted(set(map(_name_of, alternatives(leaf))) - set(map(_name_of, _alternatives_of(certificate))))
+    if missing:
+        raise Flaw(f"lacks the subject alternative name{'s' * (len(missing) > 1)} {', '.join(missing)}")
+
+
+def _require_identity(certificate: x509.Certificate, leaf: Leaf) -> None:
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    groups = [group.value for group in certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
+    if [name.value for name in names] != [leaf.user] or (leaf.group and leaf.group not in groups):
+        raise Flaw(f"is for {_words(certificate.subject)}; Kubernetes and etcd need {_words(subject_of(leaf))}")
+
+
+def made_here(pem: bytes) -> bool:
+    """Whether a certificate looks like one that this program issued: by its lifetime, which nobody else gives."""
     try:
-        certificate = x509.load_pem_x509_certificate(pair.certificate)
-        key = load_key(pair.key)
-        certificate.verify_directly_issued_by(authority.certificate)
-    except (ValueError, TypeError, InvalidSignature):
+        certificate = x509.load_pem_x509_certificate(pem)
+    except ValueError:
         return False
-    return (
-        _spki(key) == certificate.public_key().public_bytes(*_SPKI)
-        and isinstance(key, rsa.RSAPrivateKey) == leaf.rsa
-        and certificate.subject == _subject(leaf)
-        and _purposes_of(certificate) == set(_purposes(leaf))
-        and _alternatives_of(certificate) == set(_alternatives(leaf))
-    )
+    return certificate.not_valid_after_utc - certificate.not_valid_before_utc in _MADE_HERE
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: PrivateKey, life: dt.timedelta) -> x509.CertificateBuilder:
-    now = dt.datetime.now(dt.UTC).replace(microsecond=0)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _EARLIER)
-        .not_valid_after(now + life)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    )
+def same_keys(one: bytes, other: bytes) -> bool:
+    """Whether two files of certificates have a public key in common: the same CA, renewed or with more of its chain."""
+    keys = [{item.public_key().public_bytes(*_SPKI) for item in read_certificates(pem)} for pem in (one, other)]
+    return bool(keys[0] & keys[1])
 
 
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        key_encipherment=not signs_certificates,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        content_commitment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
+USES = {ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth", ExtendedKeyUsageOID.CLIENT_AUTH: "clientAuth"}
 
 
-def _subject(leaf: Leaf) -> x509.Name:
+def described(leaf: Leaf) -> str:
+    """What a certificate must have, in the words of a request for one."""
+    names = ", ".join(map(_name_of, alternatives(leaf)))
+    uses = ", ".join(USES[use] for use in purposes(leaf))
+    kind = "RSA 2048" if leaf.rsa else "EC P-256"
+    return f"subject {_words(subject_of(leaf))}; EKU {uses}; {f'SAN {names}; ' if names else ''}key {kind}"
+
+
+def _read_pair(pair: Pair) -> tuple[x509.Certificate, PrivateKey]:
+    certificate = read_certificates(pair.certificate)[0]
+    try:
+        key = read_key(pair.key)
+    except Flaw as flaw:
+        raise type(flaw)(f"has a key beside it that {flaw}") from None
+    if not _matches(certificate, key):
+        raise Flaw("does not belong to the key beside it")
+    return certificate, key
+
+
+def _issued_by(certificate: x509.Certificate, issuers: tuple[x509.Certificate, ...]) -> bool:
+    for issuer in issuers:
+        try:
+            certificate.verify_directly_issued_by(issuer)
+        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+            continue
+        return True
+    return False
+
+
+def _words(name: x509.Name) -> str:
+    return name.rfc4514_string() or "nobody"
+
+
+def subject_of(leaf: Leaf) -> x509.Name:
+    """The subject of a leaf: Kubernetes reads O as group and CN as user."""
     group = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, leaf.group)] if leaf.group else []
     return x509.Name([*group, x509.NameAttribute(NameOID.COMMON_NAME, leaf.user)])
 
 
-def _purposes(leaf: Leaf) -> list[x509.ObjectIdentifier]:
+def purposes(leaf: Leaf) -> list[x509.ObjectIdentifier]:
+    """The extended key usages of a leaf."""
     server = [ExtendedKeyUsageOID.SERVER_AUTH] if leaf.names else []
     return [*server, ExtendedKeyUsageOID.CLIENT_AUTH] if leaf.client else server
 
 
-def _alternatives(leaf: Leaf) -> list[x509.GeneralName]:
-    return [_alternative(name) for name in leaf.names]
+def alternatives(leaf: Leaf) -> list[x509.DNSName | x509.IPAddress]:
+    """The subject alternative names of a leaf."""
+    return [alternative(name) for name in leaf.names]
 
 
-def _alternative(name: str) -> x509.GeneralName:
+def alternative(name: str) -> x509.DNSName | x509.IPAddress:
+    """A host name or an address as a subject alternative name."""
     try:
         return x509.IPAddress(IPv4Address(name))
     except AddressValueError:
@@ -177,19 +297,24 @@ def _alternative(name: str) -> x509.GeneralName:
 
 
 def _purposes_of(certificate: x509.Certificate) -> set[x509.ObjectIdentifier]:
-    return set(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+    return set(_extension(certificate, x509.ExtendedKeyUsage) or ())
 
 
-def _alternatives_of(certificate: x509.Certificate) -> set[x509.GeneralName]:
+def _alternatives_of(certificate: x509.Certificate) -> list[x509.GeneralName]:
+    return list(_extension(certificate, x509.SubjectAlternativeName) or ())
+
+
+def _name_of(name: x509.GeneralName) -> str:
+    kind = "IP" if isinstance(name, x509.IPAddress) else "DNS" if isinstance(name, x509.DNSName) else "other"
+    return f"{kind}:{name.value}"
+
+
+def _extension(certificate: x509.Certificate, kind: type[T]) -> T | None:
     try:
-        return set(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+        return certificate.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
-        return set()
+        return None
 
 
-def _spki(key: PrivateKey) -> bytes:
-    return key.public_key().public_bytes(*_SPKI)
-
-
-def _pair(certificate: x509.Certificate, key: PrivateKey) -> Pair:
-    return Pair(certificate.public_bytes(serialization.Encoding.PEM), private_pem(key))
+def _matches(certificate: x509.Certificate, key: PrivateKey) -> bool:
+    return key.public_key().public_bytes(*_SPKI) == certificate.public_key().public_bytes(*_SPKI)

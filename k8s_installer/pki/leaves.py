@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from k8s_installer.errors import InputError
 from k8s_installer.inventory import Cluster, Role
@@ -16,9 +17,17 @@ _LOCAL = ("localhost", "127.0.0.1")
 
 @dataclass(frozen=True, slots=True)
 class Pki:
-    """Every key and certificate by name (`ca.crt`, `sa.key`, `n1/kubelet.crt`); none is ever printed."""
+    """Every key and certificate by name (`ca.crt`, `sa.key`, `n1/kubelet.crt`); none is ever printed.
+
+    `pending` are those that `apply` would make, each with the reason; placeholders stand in their place. `absent`
+    are keys of CAs that are kept elsewhere, or behind a pass phrase: no host gets them, and no program signs with
+    them. `strange` are keys that stand in the place of others that this cluster was given before.
+    """
 
     files: Mapping[str, bytes] = field(repr=False)
+    pending: Mapping[str, str] = field(default_factory=dict)
+    absent: frozenset[str] = frozenset()
+    strange: frozenset[str] = frozenset()
 
     def __getitem__(self, name: str) -> bytes:
         """The bytes of one file.
@@ -46,8 +55,13 @@ class Leaf:
     rsa: bool = False
 
 
-def leaves(cluster: Cluster) -> dict[str, Leaf]:
-    """The certificates of a cluster's programs, by name; none where the cluster is insecure."""
+def leaves(cluster: Cluster, groups: Mapping[str, str] = MappingProxyType({})) -> dict[str, Leaf]:
+    """The certificates of a cluster's programs, by name; none where the cluster is insecure.
+
+    Args:
+        cluster: whose.
+        groups: the groups of certificates that differ from version to version, by the certificate's name.
+    """
     if cluster.security == "insecure":
         return {}
     result = {
@@ -55,7 +69,9 @@ def leaves(cluster: Cluster) -> dict[str, Leaf]:
         "admin": Leaf("ca", "kubernetes-admin", "system:masters", client=True, rsa=True),
         "etcd-healthcheck": Leaf("etcd-ca", "etcd-healthcheck", client=True, rsa=True),
         "apiserver-etcd-client": Leaf("etcd-ca", "kube-apiserver", client=True),
-        "apiserver-kubelet-client": Leaf("ca", "kube-apiserver-kubelet-client", "system:masters", client=True),
+        "apiserver-kubelet-client": Leaf(
+            "ca", "kube-apiserver-kubelet-client", groups.get("apiserver-kubelet-client", "system:masters"), client=True
+        ),
         "front-proxy-client": Leaf("front-proxy-ca", "front-proxy-client", client=True),
         "controller-manager": Leaf("ca", "system:kube-controller-manager", client=True, names=_LOCAL),
         "scheduler": Leaf("ca", "system:kube-scheduler", client=True, names=_LOCAL),
@@ -84,15 +100,25 @@ def leaves(cluster: Cluster) -> dict[str, Leaf]:
     return result
 
 
-def names(cluster: Cluster) -> tuple[str, ...]:
-    """The name of every file that `ensure` makes for a cluster."""
-    wanted = leaves(cluster)
-    if not wanted:
-        return ()
-    pairs = [f"{pair}.{ending}" for pair in (*AUTHORITIES, *wanted) for ending in ("crt", "key")]
-    return (*pairs, f"{TOKENS}.key", f"{TOKENS}.pub", ENCRYPTION)
+# What everything else rests on: whoever replaces one of these breaks trust, tokens or Secrets of a running cluster.
+ROOTS = (
+    *(f"{name}.{ending}" for name in AUTHORITIES for ending in ("crt", "key")),
+    f"{TOKENS}.key",
+    f"{TOKENS}.pub",
+    ENCRYPTION,
+)
+
+
+def names(wanted: Mapping[str, Leaf]) -> tuple[str, ...]:
+    """The name of every file of a PKI with these leaves."""
+    return (*ROOTS, *(f"{leaf}.{ending}" for leaf in wanted for ending in ("crt", "key"))) if wanted else ()
+
+
+def stand_in(name: str) -> bytes:
+    """What stands for a file that is not made, or not to be shown."""
+    return f"<{name}>\n".encode()
 
 
 def placeholder(cluster: Cluster) -> Pki:
     """A PKI whose every file says its name alone: to show files without making or reading a key."""
-    return Pki({name: f"<{name}>\n".encode() for name in names(cluster)})
+    return Pki({name: stand_in(name) for name in names(leaves(cluster))})

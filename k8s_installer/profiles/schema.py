@@ -216,7 +216,8 @@ class Profile(_Model):
     `dns` are the programs that can be the cluster's DNS, by the word of the inventory. `addons` are applied early, in
     this order and before those of the inventory, by the name that each file has on the first master.
     `programs` says where the server programs can come from; the first is the default. `tarball` is where upstream
-    has its tarball.
+    has its tarball. `groups` are the groups (O) of certificates that differ from version to version, by the
+    certificate's name in the PKI.
     """
 
     version: str
@@ -228,6 +229,7 @@ class Profile(_Model):
     restricted_labels: bool = False
     dns: Mapping[str, DnsSpec] = {}
     addons: Mapping[str, AddonSpec] = {}
+    groups: Mapping[str, str] = {}
     components: Mapping[str, Component]
     other_flags: tuple[str, ...] = ()
     known_flags: Mapping[str, Mapping[str, Flag]]
@@ -262,6 +264,18 @@ class Profile(_Model):
         there = {name: item for name, item in self.components.items() if item.network in (None, cluster.network)}
         fitting = {name: _fitting(item, source, cluster.security, there) for name, item in there.items()}
         return self.model_copy(update={"components": fitting})
+
+    def without_keys(self, absent: Collection[str]) -> Profile:
+        """The profile without the files of these keys of CAs, which are not here to be sent."""
+        if not absent:
+            return self
+        kept = {
+            name: component.model_copy(
+                update={"files": {path: spec for path, spec in component.files.items() if spec.pki not in absent}}
+            )
+            for name, component in self.components.items()
+        }
+        return self.model_copy(update={"components": kept})
 
 
 def _fitting(component: Component, source: str, security: str, there: Collection[str]) -> Component:

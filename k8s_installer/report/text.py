@@ -98,6 +98,8 @@ def _line(change: Change, width: int) -> Text:
     line.append(f"{glyph} {change_words(change)}", style)
     if isinstance(change.after, File) and change.action is Action.CREATE:
         size = "secret" if change.after.secret else f"{len(change.after.content.splitlines())} lines"
+        if change.after.pending:
+            size = "new key"
         line.append(f"  {change.after.mode:04o} {change.after.owner}:{change.after.group}, {size}", "dim")
     elif isinstance(change.after, Large) and change.action is not Action.ATTRIBUTES:
         line.append(f"  ({change.reason}; {change.after.size / 1e6:.1f} MB to send)", "dim")

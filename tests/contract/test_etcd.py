@@ -62,7 +62,7 @@ class Members:
             f'cluster: {{name: c, version: "1.20.2"}}\nhosts:\n{hosts}  n1: {{address: 127.0.77.99, roles: [node]}}\n'
         )
         cluster = inventory.parse(text, self.folder / "cluster.yaml")
-        keys = pki.ensure(self.folder / "pki", cluster)
+        keys = pki.ensure(self.folder / "pki", pki.leaves(cluster))
         wanted = desire(cluster, profiles.profile_of(cluster), keys, Renderer())
         for name in names:
             (self.folder / name / "pki").mkdir(parents=True, exist_ok=True)

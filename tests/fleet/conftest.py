@@ -54,8 +54,8 @@ class Cluster:
         path = self.inventory if text is None else self.folder / "edited.yaml"
         if text is not None:
             path.write_text(text)
-        words = [command] if command != "bundle" else [command, arguments[0]]
-        return installer(*words, "-i", str(path), *arguments[len(words) - 1 :])
+        words = [*command.split(), *arguments[:1]] if command == "bundle" else command.split()
+        return installer(*words, "-i", str(path), *arguments[1 if command == "bundle" else 0 :])
 
     def on(self, host: str, command: str) -> str:
         """What a command prints on a host; it must succeed."""

@@ -37,7 +37,7 @@ CACHE = state.default_cache()
 def apiserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]:
     """Where the PKI lies and on which port of the loopback an apiserver answers that goes by the policy."""
     folder = tmp_path_factory.mktemp("abac")
-    keys: Pki = pki.ensure(folder, LAB)
+    keys: Pki = pki.ensure(folder, pki.leaves(LAB))
     assert keys["m1/apiserver.crt"]
     (folder / "abac.jsonl").write_bytes(policy())
     made, _ = programs.programs(CACHE, programs.BUILT_VERSION, Path(PROGRAMS) if PROGRAMS else None, lambda _: None)

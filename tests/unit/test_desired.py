@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -458,6 +459,37 @@ def test_a_template_that_is_not_secret_sees_no_key(tmp_path: Path) -> None:
     (tmp_path / "kubernetes" / "proxy.j2").write_text("{{ pki['ca.key'] }}\n", encoding="utf-8")
     with pytest.raises(TemplateError, match="'pki' is undefined"):
         desired(cluster(), tmp_path)
+
+
+def test_a_secret_template_may_look_at_every_key_and_is_made_of_those_that_it_takes(tmp_path: Path) -> None:
+    (tmp_path / "kubernetes").mkdir()
+    text = "{{ pki | length }} {{ pki | list | first }} {{ pki['sa.key'] }}{{ pki['encryption.key'] }}"
+    (tmp_path / "kubernetes" / "encryption.yaml.j2").write_text(text, encoding="utf-8")
+    lab = cluster()
+    keys = replace(pki.placeholder(lab), pending={"encryption.key": "made at the first apply"})
+    wanted = desire(lab, profiles.profile_of(lab), keys, Renderer([tmp_path]))
+    file = wanted[Ref("m1", Kind.FILE, "/etc/kubernetes/pki/encryption.yaml")].resource
+    assert isinstance(file, File)
+    assert file.content == f"{len(keys.files)} ca.crt <sa.key>\n<encryption.key>\n".encode()
+    assert (file.made_of, file.pending) == (("sa.key", "encryption.key"), "made at the first apply")
+
+
+@pytest.mark.parametrize("version", ["1.9.4", "1.20.2"])
+def test_masters_sign_nothing_where_the_ca_s_key_is_elsewhere(version: str) -> None:
+    lab = cluster(version)
+    whole = pki.placeholder(lab)
+    files = {name: content for name, content in whole.files.items() if name != "ca.key"}
+    without = desire(lab, profiles.profile_of(lab), Pki(files, absent=frozenset({"ca.key"})), Renderer())
+    with_it = desire(lab, profiles.profile_of(lab), whole, Renderer())
+    assert {ref.name for ref in with_it.keys() - without.keys()} == {"/etc/kubernetes/pki/ca.key"}
+
+    def flags(wanted: Desired) -> bytes:
+        file = wanted[Ref("m1", Kind.FILE, "/etc/kubernetes/controller-manager")].resource
+        assert isinstance(file, File)
+        return file.content
+
+    assert b"--cluster-signing-key-file=/etc/kubernetes/pki/ca.key" in flags(with_it)
+    assert b"--cluster-signing-" not in flags(without)
 
 
 @pytest.mark.parametrize(

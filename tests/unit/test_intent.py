@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from k8s_installer import desired, intent
 from k8s_installer.errors import TemplateError
 from k8s_installer.pki import Pki
+from k8s_installer.resources import File
 from tests.unit.test_inventory import GOOD
 
 TEXT = GOOD.replace('"1.5.2"', '"1.20.2"')
@@ -43,13 +46,12 @@ def put_mistake(path: Path) -> None:
     template.write_text("{{ no_such_name }}", encoding="utf-8")
 
 
-def test_what_was_rendered_with_the_keys_that_are_there_is_not_rendered_again(
-    path: Path, renderings: Renderings
-) -> None:
+def test_everything_is_rendered_once_whether_keys_are_there_or_not(path: Path, renderings: Renderings) -> None:
+    intent.resolve(path, None, intent.present_keys)
+    assert [b"BEGIN" in pki["ca.crt"] for pki in renderings] == [False]
     first = intent.resolve(path, None, intent.real_keys)
-    assert [b"BEGIN" in pki["ca.crt"] for pki in renderings] == [False, True]
     renderings.clear()
-    assert intent.resolve(path, None, intent.real_keys) == first
+    assert intent.resolve(path, None, intent.present_keys) == first
     assert len(renderings) == 1
 
 
@@ -60,28 +62,58 @@ def test_without_keys_none_is_read_or_made(path: Path, renderings: Renderings) -
     assert [pki["ca.crt"] for pki in renderings] == [b"<ca.crt>\n"]
 
 
-def test_a_certificate_that_is_made_anew_is_in_what_is_wanted(path: Path, renderings: Renderings) -> None:
+def test_what_only_looks_writes_nothing(path: Path) -> None:
+    wanted = intent.resolve(path, None, intent.present_keys)
+    assert not (path.parent / ".k8s-installer").exists()
+    pending = {
+        ref.name: item.resource.pending
+        for ref, item in wanted.desired.items()
+        if isinstance(item.resource, File) and item.resource.pending
+    }
+    assert set(pending.values()) == {"made at the first apply", "not made yet"}
+    assert {"/etc/kubernetes/pki/ca.crt", "/etc/kubernetes/pki/encryption.yaml"} <= pending.keys()
+    assert "/etc/kubernetes/scheduler" not in pending
+
+
+def test_an_address_that_is_edited_and_put_back_issues_nothing(path: Path) -> None:
     intent.resolve(path, None, intent.real_keys)
-    renderings.clear()
+    keys = keys_of(path)
     path.write_text(TEXT.replace("10.77.0.21", "10.77.0.29"), encoding="utf-8")
-    wanted = intent.resolve(path, None, intent.real_keys)
-    assert len(renderings) == 2
-    contents = {getattr(item.resource, "content", b"") for item in wanted.desired.values()}
-    assert renderings[1]["n1/kubelet.key"] in contents
-    assert renderings[0]["n1/kubelet.key"] not in contents
+    assert set(intent.resolve(path, None, intent.present_keys).keys.pending) == {"n1/kubelet.crt", "n1/kubelet.key"}
+    path.write_text(TEXT, encoding="utf-8")
+    assert not intent.resolve(path, None, intent.present_keys).keys.pending
+    assert keys_of(path) == keys
 
 
-@pytest.mark.parametrize("before", ["no key is there", "a certificate no longer fits", "a key is damaged"])
+def test_what_was_planned_gets_its_keys_and_nothing_else_changes(path: Path) -> None:
+    intent.resolve(path, None, intent.real_keys)
+    path.write_text(TEXT.replace("10.77.0.21", "10.77.0.29"), encoding="utf-8")
+    planned = intent.resolve(path, None, intent.present_keys)
+    some = {ref: item for ref, item in planned.desired.items() if ref.host == "n1"}
+    whole = intent.resolve(path, None, intent.real_keys)
+    given = intent.with_keys(replace(planned, desired=some), whole)
+    assert given.desired == {ref: item for ref, item in whole.desired.items() if ref.host == "n1"}
+    changed = {ref.name for ref in some if given.desired[ref] != some[ref]}
+    assert changed == {"/etc/kubernetes/pki/kubelet.crt", "/etc/kubernetes/pki/kubelet.key"}
+
+
+@pytest.mark.parametrize("before", ["no key is there", "a certificate no longer fits"])
 def test_a_template_s_mistake_shows_before_any_key_is_made(path: Path, before: str) -> None:
     if before != "no key is there":
         intent.resolve(path, None, intent.real_keys)
-    if before == "a certificate no longer fits":
         path.write_text(TEXT.replace("10.77.0.21", "10.77.0.29"), encoding="utf-8")
-    if before == "a key is damaged":
-        (path.parent / ".k8s-installer" / "lab" / "pki" / "n1" / "kubelet.key").write_bytes(b"\xff\xfe")
     keys = keys_of(path)
     put_mistake(path)
     with pytest.raises(TemplateError, match="no_such_name"):
-        intent.resolve(path, None, intent.real_keys)
+        intent.resolve(path, None, intent.present_keys)
     assert keys_of(path) == keys
     assert (path.parent / ".k8s-installer").exists() == bool(keys)
+
+
+def test_a_cluster_that_was_renamed_is_found_by_the_sum_of_its_ca(path: Path) -> None:
+    made = intent.resolve(path, None, intent.real_keys)
+    digest = hashlib.sha256(made.keys["ca.crt"]).hexdigest()
+    assert intent.renamed_from(made.cluster, {digest}) == ""
+    other = replace(made.cluster, name="renamed")
+    assert intent.renamed_from(other, {digest}) == "lab"
+    assert intent.renamed_from(other, {"0" * 64}) == ""

@@ -5,19 +5,18 @@ import datetime as dt
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from k8s_installer import pki
 from k8s_installer.errors import InputError
 from k8s_installer.inventory import Cluster
-from k8s_installer.pki import certificates, store
+from k8s_installer.pki import certificates, issuing, store
 from k8s_installer.pki.leaves import Leaf, leaves, names
 from tests.unit.clusters import cluster
 
@@ -26,7 +25,7 @@ from tests.unit.clusters import cluster
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Cluster, pki.Pki]:
     folder = tmp_path_factory.mktemp("state") / "pki"
     lab = cluster()
-    return folder, lab, pki.ensure(folder, lab)
+    return folder, lab, pki.ensure(folder, leaves(lab))
 
 
 def certificate(pem: bytes) -> x509.Certificate:
@@ -41,7 +40,7 @@ def san(pem: bytes) -> set[str]:
 def test_a_second_run_gives_the_same_bytes_and_writes_nothing(made: tuple[Path, Cluster, pki.Pki]) -> None:
     folder, lab, first = made
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    assert pki.ensure(folder, lab) == first
+    assert pki.ensure(folder, leaves(lab)) == first
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
@@ -53,25 +52,25 @@ def test_folders_are_0700_and_files_0600(made: tuple[Path, Cluster, pki.Pki]) ->
 def test_the_placeholder_has_the_same_names_and_no_key(made: tuple[Path, Cluster, pki.Pki]) -> None:
     _, lab, real = made
     shown = pki.placeholder(lab)
-    assert set(shown.files) == set(real.files) == set(names(lab))
+    assert set(shown.files) == set(real.files) == set(names(leaves(lab)))
     assert shown["ca.key"] == b"<ca.key>\n"
     assert "BEGIN" not in repr(real)
 
 
-def test_what_is_present_is_given_as_it_is_and_nothing_is_made(
+def test_a_look_at_a_whole_folder_gives_its_bytes_and_one_at_none_says_what_is_to_be_made(
     made: tuple[Path, Cluster, pki.Pki], tmp_path: Path
 ) -> None:
     folder, lab, real = made
-    assert pki.present(folder, lab) == real
-    assert pki.present(tmp_path / "none", lab) == pki.placeholder(lab)
-    (tmp_path / "ca.crt").write_bytes(b"anything\n")
-    assert pki.present(tmp_path, lab).files == {**pki.placeholder(lab).files, "ca.crt": b"anything\n"}
-    assert [path.name for path in tmp_path.iterdir()] == ["ca.crt"]
+    assert pki.look(folder, leaves(lab)) == real
+    nothing = pki.look(tmp_path / "none", leaves(lab))
+    assert nothing.files == pki.placeholder(lab).files
+    assert set(nothing.pending) == set(names(leaves(lab)))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_insecure_cluster_has_no_pki_and_no_folder(tmp_path: Path) -> None:
     bare = cluster("1.5.2", "insecure")
-    assert pki.ensure(tmp_path / "pki", bare).files == {}
+    assert pki.ensure(tmp_path / "pki", leaves(bare)).files == pki.look(tmp_path, leaves(bare)).files == {}
     assert pki.placeholder(bare).files == {}
     assert not (tmp_path / "pki").exists()
 
@@ -129,7 +128,7 @@ def test_every_certificate_is_issued_by_its_authority_and_lives_as_long_as_docum
 
 
 def test_a_host_with_a_new_address_gets_new_certificates_and_nobody_else_does(tmp_path: Path) -> None:
-    first = pki.ensure(tmp_path, cluster())
+    first = pki.ensure(tmp_path, leaves(cluster()))
     moved = cluster(
         topology="""
   m1: {address: 10.77.0.11, roles: [etcd, master]}
@@ -137,118 +136,46 @@ def test_a_host_with_a_new_address_gets_new_certificates_and_nobody_else_does(tm
   n2: {address: 10.77.0.22, roles: [node]}
 """
     )
-    second = pki.ensure(tmp_path, moved)
-    changed = {name for name in names(moved) if second[name] != first[name]}
+    second = pki.ensure(tmp_path, leaves(moved))
+    changed = {name for name in names(leaves(moved)) if second[name] != first[name]}
     assert changed == {"n1/kubelet.crt", "n1/kubelet.key"}
     assert "10.77.0.99" in san(second["n1/kubelet.crt"])
 
 
-def rsa_pem(bits: int = 2048) -> bytes:
-    return certificates.private_pem(rsa.generate_private_key(public_exponent=65537, key_size=bits))
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("scheduler.key", None),
-        ("scheduler.crt", None),
-        ("scheduler.crt", b"rubbish"),
-        ("scheduler.key", certificates.private_pem(ec.generate_private_key(ec.SECP256R1()))),
-        ("scheduler.key", rsa_pem()),
-        (
-            "scheduler.key",
-            ed25519.Ed25519PrivateKey.generate().private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            ),
-        ),
-    ],
-    ids=["no key", "no certificate", "no PEM", "another's key", "an RSA key", "an Ed25519 key"],
-)
-def test_a_damaged_leaf_is_issued_anew(
-    made: tuple[Path, Cluster, pki.Pki], tmp_path: Path, name: str, content: bytes | None
-) -> None:
-    _, lab, first = made
-    for file, pem in first.files.items():
-        store._write(tmp_path, file, pem)
-    (tmp_path / name).unlink()
-    if content is not None:
-        (tmp_path / name).write_bytes(content)
-    second = pki.ensure(tmp_path, lab)
-    assert {file for file in names(lab) if second[file] != first[file]} == {"scheduler.crt", "scheduler.key"}
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("ca.key", None, r"ca\.key is gone while its certificate is there"),
-        ("etcd-ca.crt", b"rubbish", r"etcd-ca\.crt and \.key are no CA: "),
-        ("etcd-ca.key", rsa_pem(), r"the key does not belong to the certificate"),
-        ("sa.key", b"rubbish", r"sa\.key is no key: "),
-        ("encryption.key", b"rubbish!", r"encryption\.key is not 32 bytes in base64"),
-        ("encryption.key", b"YQ==", r"encryption\.key is not 32 bytes in base64"),
-    ],
-)
-def test_what_nothing_could_replace_is_never_replaced(
-    made: tuple[Path, Cluster, pki.Pki], tmp_path: Path, name: str, content: bytes | None, message: str
-) -> None:
-    _, lab, first = made
-    for file, pem in first.files.items():
-        store._write(tmp_path, file, pem)
-    (tmp_path / name).unlink()
-    if content is not None:
-        (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match=message) as caught:
-        pki.ensure(tmp_path, lab)
-    assert "backup" in caught.value.hint
-
-
-def test_a_run_that_was_cut_off_between_a_key_and_its_certificate_is_continued(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write = store._write
+@pytest.mark.parametrize("cut", ["ca.crt", "sa.key", "encryption.key", "n1/kubelet.crt", "m1/etcd.key"])
+def test_a_first_run_that_was_cut_off_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: str) -> None:
+    write = store.write
 
     def killed(folder: Path, name: str, content: bytes) -> None:
-        if name == "ca.crt":
+        if name == cut:
             raise KeyboardInterrupt
         write(folder, name, content)
 
-    monkeypatch.setattr(store, "_write", killed)
+    monkeypatch.setattr(store, "write", killed)
     with pytest.raises(KeyboardInterrupt):
-        pki.ensure(tmp_path, cluster())
+        pki.ensure(tmp_path, leaves(cluster()))
     monkeypatch.undo()
     key = (tmp_path / "ca.key").read_bytes()
-    assert pki.ensure(tmp_path, cluster())["ca.key"] == key
-
-
-def test_a_lost_certificate_of_a_ca_comes_back_and_what_it_issued_stays_good(
-    made: tuple[Path, Cluster, pki.Pki], tmp_path: Path
-) -> None:
-    _, lab, first = made
-    for file, pem in first.files.items():
-        store._write(tmp_path, file, pem)
-    (tmp_path / "ca.crt").unlink()
-    second = pki.ensure(tmp_path, lab)
-    assert {name for name in names(lab) if second[name] != first[name]} == {"ca.crt"}
-    certificate(first["admin.crt"]).verify_directly_issued_by(certificate(second["ca.crt"]))
-
-
-def test_a_key_that_can_sign_nothing_is_not_replaced(tmp_path: Path) -> None:
-    store._write(tmp_path, "ca.key", b"rubbish")
-    with pytest.raises(InputError, match=r"ca\.crt and \.key are no CA: "):
-        pki.ensure(tmp_path, cluster())
-    assert (tmp_path / "ca.key").read_bytes() == b"rubbish"
+    assert cut in pki.look(tmp_path, leaves(cluster())).pending
+    whole = pki.ensure(tmp_path, leaves(cluster()))
+    assert whole["ca.key"] == key
+    assert not whole.pending
+    (tmp_path / cut).unlink()  # and what is gone after that is lost
+    if "/" not in cut:
+        with pytest.raises(InputError, match="are gone from this machine"):
+            pki.look(tmp_path, leaves(cluster()))
 
 
 def test_first_runs_at_once_agree(tmp_path: Path) -> None:
     with ThreadPoolExecutor() as pool:
-        first, second = pool.map(lambda _: pki.ensure(tmp_path / "pki", cluster()), range(2))
-    assert first == second == pki.ensure(tmp_path / "pki", cluster())
+        first, second = pool.map(lambda _: pki.ensure(tmp_path / "pki", leaves(cluster())), range(2))
+    assert first == second == pki.ensure(tmp_path / "pki", leaves(cluster()))
 
 
 def test_a_run_waits_for_the_one_that_has_the_folder(tmp_path: Path) -> None:
     with ThreadPoolExecutor() as pool:
         with store._alone(tmp_path):
-            waiting = pool.submit(pki.ensure, tmp_path, cluster())
+            waiting = pool.submit(pki.ensure, tmp_path, leaves(cluster()))
             assert not wait([waiting], timeout=0.3).done
             assert [path.name for path in tmp_path.iterdir()] == [".lock"]
         assert waiting.result(timeout=60)["ca.key"] == (tmp_path / "ca.key").read_bytes()
@@ -261,22 +188,22 @@ def test_a_folder_that_can_only_be_read_is_read(
         raise OSError(30, "Read-only file system", "x")
 
     monkeypatch.setattr(os, "open", refused)
-    assert pki.ensure(made[0], made[1]) == made[2]
+    assert pki.ensure(made[0], leaves(made[1])) == made[2]
 
 
 def test_a_lost_public_half_of_the_token_key_comes_back(made: tuple[Path, Cluster, pki.Pki], tmp_path: Path) -> None:
     _, lab, first = made
     for file, pem in first.files.items():
-        store._write(tmp_path, file, pem)
+        store.write(tmp_path, file, pem)
     (tmp_path / "sa.pub").unlink()
-    assert pki.ensure(tmp_path, lab) == first
+    assert pki.ensure(tmp_path, leaves(lab)) == first
 
 
 def test_a_folder_that_cannot_be_used_is_bad_input(tmp_path: Path) -> None:
     (tmp_path / "pki").write_text("a file", encoding="utf-8")
-    for use in (pki.ensure, pki.present):
+    for use in (pki.ensure, pki.look):
         with pytest.raises(InputError, match=r"the PKI folder .*/pki cannot be used: Not a directory"):
-            use(tmp_path / "pki", cluster())
+            use(tmp_path / "pki", leaves(cluster()))
 
 
 def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,15 +212,22 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        store._write(tmp_path, "x.key", b"secret")
+        store.write(tmp_path, "x.key", b"secret")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_server_without_client_use_is_told_from_one_with_it() -> None:
-    authority = certificates.Authority(certificates.new_authority("x"))
+    one, other = (issuing.new_authority("x") for _ in range(2))
+    authority = certificates.read_authority(one.certificate, one.key)
     server = Leaf("x", "a", names=("a", "10.0.0.1"))
-    pair = certificates.issue(authority, server)
-    assert certificates.fits(pair, server, authority)
-    assert not certificates.fits(pair, Leaf("x", "a", names=server.names, client=True), authority)
-    assert not certificates.fits(pair, Leaf("x", "b", names=server.names), authority)
-    assert not certificates.fits(pair, server, certificates.Authority(certificates.new_authority("x")))
+    pair = issuing.issue(authority, server)
+    assert certificates.mismatch(pair, server, authority) == ""
+    client = replace(server, client=True)
+    assert certificates.mismatch(pair, client, authority) == "its uses (server, client) differ"
+    assert certificates.mismatch(pair, replace(server, user="b"), authority) == "it is for CN=a instead of CN=b"
+    assert certificates.mismatch(pair, replace(server, rsa=True), authority) == "it needs an RSA key"
+    assert certificates.mismatch(pair, replace(server, names=("a",)), authority) == (
+        "its names differ: nothing instead of IP:10.0.0.1"
+    )
+    another = certificates.read_authority(other.certificate, other.key)
+    assert certificates.mismatch(pair, server, another) == "its CA differs"

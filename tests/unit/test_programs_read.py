@@ -22,7 +22,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from k8s_installer import pki, profiles
 from k8s_installer.desired import Desired, desire
 from k8s_installer.inventory import Cluster, Role
-from k8s_installer.pki.certificates import load_key
+from k8s_installer.pki.certificates import read_key
 from k8s_installer.render import Renderer
 from k8s_installer.resources import File, Gate, Kind, Ref, Unit
 from tests.unit.clusters import MODES, TOPOLOGIES, cluster
@@ -181,7 +181,7 @@ def test_every_key_and_certificate_on_a_host_is_used_there(version: str, securit
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Fleet]:
     """The fleets of all versions with real certificates; three etcd members, two masters, a node."""
     folder = tmp_path_factory.mktemp("pki")
-    keys = pki.ensure(folder, cluster(TLS[0], topology="etcd-apart"))
+    keys = pki.ensure(folder, pki.leaves(cluster(TLS[0], topology="etcd-apart")))
     return {version: Fleet.of(cluster(version, topology="etcd-apart"), keys) for version in TLS}
 
 
@@ -210,7 +210,7 @@ def test_every_certificate_on_a_host_stands_beside_its_own_key(made: dict[str, F
     for ref in fleet.wanted:
         key = Ref(ref.host, Kind.FILE, ref.name.removesuffix(".crt") + ".key")
         if ref.name.endswith(".crt") and key in fleet.wanted:
-            public = load_key(fleet.file(ref.host, key.name).content).public_key()
+            public = read_key(fleet.file(ref.host, key.name).content).public_key()
             assert public == fleet.certificate(ref.host, ref.name).public_key()
 
 
@@ -304,7 +304,7 @@ def test_what_the_controller_manager_signs_every_apiserver_can_check(made: dict[
     fleet = made[version]
     masters = [host.name for host in fleet.cluster.having(Role.MASTER)]
     public = {
-        load_key(
+        read_key(
             fleet.file(
                 master, fleet.flags(master, "kube-controller-manager")["service-account-private-key-file"]
             ).content

@@ -1,0 +1,273 @@
+"""What a PKI's folder has, against what the cluster needs: what stays, what is to be made, what must not be. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from k8s_installer.errors import InputError
+from k8s_installer.pki import certificates
+from k8s_installer.pki.certificates import Authority, Flaw, Locked, Pair
+from k8s_installer.pki.leaves import AUTHORITIES, ENCRYPTION, ROOTS, TOKENS, Leaf, Pki, names, stand_in
+from k8s_installer.pki.record import Record
+
+KEY_BYTES = 32
+LOST = (
+    "get them from the cluster's hosts: k8s-installer keys recover -i INVENTORY\n"
+    "or restore the files from a backup. Nothing is made in their place: running hosts trust the ones that are gone"
+)
+_NEW = "made at the first apply"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A folder, judged: files that stay, files to be made with the reason, CAs that are there, keys that are not.
+
+    `unlike` are roots whose bytes were not made here although others were.
+    """
+
+    files: Mapping[str, bytes] = field(repr=False)
+    pending: Mapping[str, str]
+    authorities: Mapping[str, Authority]
+    absent: frozenset[str]
+    unlike: frozenset[str]
+
+    def pki(self, wanted: Mapping[str, Leaf]) -> Pki:
+        """What files are rendered with: placeholders stand for what is to be made."""
+        files = {name: self.files.get(name, stand_in(name)) for name in names(wanted) if name not in self.absent}
+        return Pki(files, self.pending, self.absent, self.unlike)
+
+
+def stand(folder: Path, files: Mapping[str, bytes], record: Record, wanted: Mapping[str, Leaf]) -> Standing:
+    """Judge a folder.
+
+    Args:
+        folder: where it is, for the words.
+        files: what is in it, by name.
+        record: of what was made in it.
+        wanted: the certificates that the cluster needs.
+
+    Raises:
+        InputError: something is lost or cannot be used; everything at once.
+    """
+    judge = _judged(folder, files, record, wanted)
+    judge.end()
+    unlike = frozenset(
+        name for name in ROOTS if name in judge.kept and name in judge.record.made and not judge.made(name)
+    )
+    return Standing(judge.kept, judge.pending, judge.found, frozenset(judge.absent), unlike)
+
+
+def unsigned(
+    folder: Path, files: Mapping[str, bytes], record: Record, wanted: Mapping[str, Leaf]
+) -> Mapping[str, Leaf]:
+    """The certificates that are needed and whose CA has its key elsewhere; the arguments are those of `stand`."""
+    return _judged(folder, files, record, wanted).unsigned
+
+
+def _judged(folder: Path, files: Mapping[str, bytes], record: Record, wanted: Mapping[str, Leaf]) -> _Judge:
+    judge = _Judge(folder, files, record)
+    judge.authorities()
+    judge.tokens()
+    judge.encryption()
+    for name, leaf in wanted.items():
+        judge.leaf(name, leaf)
+    return judge
+
+
+def adopted(files: Mapping[str, bytes]) -> Record:
+    """The record of a folder that has none: what looks made here was, and with it all that was always made.
+
+    Versions before there were records made these roots together, so none of them can be new where others are there.
+    """
+    own = {name for name, content in files.items() if name.endswith(".crt") and certificates.made_here(content)}
+    if not own:
+        return Record()
+    record = Record().adding({name: content for name, content in files.items() if name in own or name in ROOTS})
+    keys = {f"{name[:-4]}.key" for name in own} & files.keys()
+    record = record.adding({name: files[name] for name in keys})
+    return Record({**dict.fromkeys(_FIRST_ROOTS, ()), **record.made})
+
+
+_FIRST_ROOTS = (
+    *(f"{name}.{ending}" for name in ("ca", "etcd-ca", "front-proxy-ca") for ending in ("crt", "key")),
+    f"{TOKENS}.key",
+    ENCRYPTION,
+)
+
+
+class _Judge:
+    """One pass over a folder, which collects what it finds."""
+
+    def __init__(self, folder: Path, files: Mapping[str, bytes], record: Record) -> None:
+        self.folder, self.files, self.record = folder, files, record
+        self.kept: dict[str, bytes] = {}
+        self.pending: dict[str, str] = {}
+        self.found: dict[str, Authority] = {}
+        self.absent: set[str] = set()
+        self.lost: list[str] = []
+        self.flaws: list[str] = []
+        self.unsigned: dict[str, Leaf] = {}
+
+    def made(self, name: str) -> bool:
+        """Whether the bytes of this name were made here."""
+        return self.record.has(name, self.files[name])
+
+    def known(self, name: str) -> bool:
+        """Whether there was a file of this name that a run has finished writing."""
+        return name in self.record.made and name not in self.record.writing and name not in self.record.without
+
+    def authorities(self) -> None:
+        for name in AUTHORITIES:
+            self._authority(f"{name}.crt", f"{name}.key", name)
+
+    def _authority(self, certificate: str, key: str, name: str) -> None:
+        gone = [part for part in (certificate, key) if part not in self.files and self.known(part)]
+        if certificate not in self.files:
+            if gone:
+                self.lost += gone
+            elif key in self.files and key not in self.record.writing:
+                self.flaws.append(f"{self.folder / key} is there, and its certificate {certificate} is not")
+            else:  # never made; a run that was cut off may have left its key, which is as good as a new one
+                self.pending |= dict.fromkeys((certificate, key), _NEW)
+            return
+        if gone and self.made(certificate):
+            self.lost += gone
+            return
+        part = key
+        try:
+            self._require_readable(key)
+            part = certificate
+            self.found[name] = certificates.read_authority(self.files[certificate], self.files.get(key))
+        except Flaw as flaw:
+            self.flaws.append(f"{self.folder / part} {flaw}")
+            return
+        self.kept[certificate] = self.files[certificate]
+        if self.found[name].key is None:
+            self.absent.add(key)
+        else:
+            self.kept[key] = self.files[key]
+
+    def _require_readable(self, key: str) -> None:
+        """A key that is there is one, or is behind a pass phrase."""
+        if key in self.files:
+            with suppress(Locked):
+                certificates.read_key(self.files[key])
+
+    def tokens(self) -> None:
+        """The key of service-account tokens: whoever replaces it makes every running pod's token invalid."""
+        private, public = f"{TOKENS}.key", f"{TOKENS}.pub"
+        if private not in self.files:
+            if self.known(private) or public in self.files:
+                self.lost.append(private)
+            else:
+                self.pending |= dict.fromkeys((private, public), _NEW)
+            return
+        try:
+            check = certificates.public_pem(certificates.read_key(self.files[private]))
+        except Flaw as flaw:
+            self.flaws.append(f"{self.folder / private} {flaw}")
+            return
+        # the public half follows from the key: nothing is lost with it, and nothing is to be written
+        self.kept |= {private: self.files[private], public: check}
+        if self.files.get(public, check).strip() != check.strip():
+            self.flaws.append(f"{self.folder / public} does not belong to the key beside it")
+
+    def encryption(self) -> None:
+        """The key of Secrets in etcd: without it they are lost."""
+        if ENCRYPTION not in self.files:
+            if self.known(ENCRYPTION):
+                self.lost.append(ENCRYPTION)
+            else:
+                self.pending[ENCRYPTION] = _NEW
+            return
+        text = self.files[ENCRYPTION]
+        try:
+            length = len(base64.b64decode(text.strip(), validate=True))
+        except binascii.Error:
+            length = 0
+        if length == KEY_BYTES:
+            self.kept[ENCRYPTION] = text
+        else:
+            words = f"is not {KEY_BYTES} bytes in base64" if text.strip() else "is empty"
+            self.flaws.append(f"{self.folder / ENCRYPTION} {words}")
+
+    def leaf(self, name: str, leaf: Leaf) -> None:
+        certificate, key = f"{name}.crt", f"{name}.key"
+        there = [part for part in (certificate, key) if part in self.files]
+        own = all(self.made(part) or part in self.record.writing for part in there)
+        authority = self.found.get(leaf.issuer)
+        if authority is None and f"{leaf.issuer}.crt" not in self.pending:
+            return  # its CA is lost or cannot be used, and that is said
+        try:
+            reason = self._why_not(certificate, key, leaf, authority) if there else "not made yet"
+            if not reason or (not own and self._usable(certificate, key, leaf, authority)):
+                self._keep(certificate, key)
+                return
+        except Flaw as flaw:
+            if not own:
+                self.flaws.append(f"{self.folder / certificate} {flaw}")
+                return
+            reason = f"the one in the folder {flaw}"
+        # a key that has a pass phrase is there, and can be asked for it
+        if authority is not None and authority.key is None and f"{leaf.issuer}.key" not in self.files:
+            self.unsigned[name] = leaf
+            return
+        self.pending |= dict.fromkeys((certificate, key), reason)
+
+    def _why_not(self, certificate: str, key: str, leaf: Leaf, authority: Authority | None) -> str:
+        if certificate not in self.files:
+            raise Flaw("is not there, and its key is")
+        if key not in self.files:
+            raise Flaw("has no key beside it")
+        if authority is None:
+            return "its CA is made at the first apply"
+        pair = Pair(self.files[certificate], self.files[key])
+        reason = certificates.mismatch(pair, leaf, authority)
+        if not reason and not self.made(certificate):
+            certificates.require_usable(pair, leaf, authority)
+        return reason
+
+    def _usable(self, certificate: str, key: str, leaf: Leaf, authority: Authority | None) -> bool:
+        if authority is None:
+            raise Flaw(f"is there, and its CA {leaf.issuer}.crt is not")
+        certificates.require_usable(Pair(self.files[certificate], self.files[key]), leaf, authority)
+        return True
+
+    def _keep(self, certificate: str, key: str) -> None:
+        # NSS, on which CentOS 7's curl is built, reads no PKCS#8, which openssl writes
+        pem = self.files[key]
+        old = b"-----BEGIN RSA " in pem or b"-----BEGIN EC " in pem
+        self.kept[certificate] = self.files[certificate]
+        self.kept[key] = pem if old else certificates.private_pem(certificates.read_key(pem))
+
+    def end(self) -> None:
+        """Raise what was found, if anything must be done about it first."""
+        problems = list(self._problems())
+        if problems:
+            raise InputError("\n".join(words for words, _ in problems), hint="\n".join(hint for _, hint in problems))
+
+    def _problems(self) -> Iterator[tuple[str, str]]:
+        if self.lost:
+            files = ", ".join(str(self.folder / name) for name in self.lost)
+            yield f"keys of the cluster are gone from this machine: {files}", LOST
+        if self.flaws:
+            hint = (
+                "restore these files from a backup, or put right ones there. A certificate of a program that this "
+                "program should make: remove its .crt and .key"
+            )
+            yield "\n".join(self.flaws), hint
+        if self.unsigned:
+            lines = [
+                f"{name}.crt and {name}.key: {certificates.described(leaf)}; signed by {leaf.issuer}.crt"
+                for name, leaf in self.unsigned.items()
+            ]
+            hint = (
+                f"put each certificate and its key into {self.folder}, or the CA's key beside its certificate. "
+                "k8s-installer keys request -i INVENTORY makes the keys, and requests for the CA to sign"
+            )
+            yield "\n".join(["certificates are needed whose CA has no key on this machine:", *lines]), hint

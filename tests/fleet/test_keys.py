@@ -1,0 +1,61 @@
+"""Lost keys on a real cluster: a second clone is refused and nothing changes; its hosts give the keys back."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.fleet.conftest import Cluster
+
+pytestmark = pytest.mark.fleet
+
+SUMS = "find /etc/kubernetes /etc/etcd -type f -exec sha256sum {} + | sort"
+
+
+def test_a_second_clone_is_refused_and_gets_its_keys_from_the_hosts(cluster: Cluster, tmp_path: Path) -> None:
+    clone = replace(cluster, folder=tmp_path)
+    clone.inventory.write_text(cluster.text)
+    before = {host: cluster.on(host, SUMS) for host in cluster.addresses}
+    processes = cluster.processes()
+    for command in (("plan",), ("apply", "--yes")):
+        done = clone.run(*command)
+        assert done.returncode == 1, done.stderr
+        assert "the hosts run with keys that are not on this machine; nothing was changed" in done.stderr
+        assert "ca.crt, as /etc/kubernetes/pki/ca.crt" in done.stderr
+        assert "on m1, n1, n2" in done.stderr
+        assert "k8s-installer keys recover" in done.stderr
+    pki = next(iter((tmp_path / ".k8s-installer").iterdir())) / "pki"  # beside seen.json and the journal
+    assert not pki.exists()
+    assert {host: cluster.on(host, SUMS) for host in cluster.addresses} == before
+    assert cluster.processes() == processes
+
+    done = clone.run("keys recover")
+    assert done.returncode == 0, done.stderr
+    assert "BEGIN" not in done.stdout + done.stderr
+    assert "no host has etcd-ca.key, front-proxy-ca.key" in done.stderr
+    own = next(path for path in (cluster.folder / ".k8s-installer").iterdir() if (path / "pki").is_dir()) / "pki"
+    for path in pki.rglob("*.*"):
+        if path.suffix in {".crt", ".key", ".pub"}:
+            assert path.read_bytes() == (own / path.relative_to(pki)).read_bytes(), path
+    planned = clone.run("plan")
+    assert (planned.returncode, planned.stdout) == (0, "No changes: every host is what the inventory says.\n"), (
+        planned.stderr
+    )
+
+    (pki / "encryption.key").unlink()
+    lost = clone.run("plan")
+    assert lost.returncode == 2
+    assert "keys of the cluster are gone from this machine" in lost.stderr
+    assert clone.run("keys recover").returncode == 0
+    assert clone.run("plan").returncode == 0
+    shutil.rmtree(tmp_path / ".k8s-installer")
+
+
+def test_a_renamed_cluster_is_told_where_its_keys_are(cluster: Cluster) -> None:
+    name = next(line.split()[1] for line in cluster.text.splitlines() if line.strip().startswith("name:")).strip('"')
+    done = cluster.run("plan", text=cluster.text.replace(f"name: {name}", f"name: {name}-2"))
+    assert done.returncode == 1, done.stderr
+    assert f"rename its folder .k8s-installer/{name}, too" in done.stderr

@@ -1,0 +1,170 @@
+"""A second clone, a renamed cluster, a stranger's folder: hosts that run with other keys are left alone."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.pure import answers
+from k8s_installer import intent, pki, saved
+from k8s_installer.errors import InstallerError
+from k8s_installer.intent import Intent
+from k8s_installer.pki import certificates, issuing, store
+from k8s_installer.plan import Action, make_plan
+from k8s_installer.report.diff import unified
+from k8s_installer.report.text import plan_lines
+from k8s_installer.resources import File, Kind, Missing, Ref, Seen, SeenFile
+from k8s_installer.trust import Foreign, foreign, refuse
+from tests.unit.test_inventory import GOOD
+
+TEXT = GOOD.replace('"1.5.2"', '"1.20.2"')
+
+
+def inventory(folder: Path, text: str = TEXT) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "cluster.yaml").write_text(text, encoding="utf-8")
+    return folder / "cluster.yaml"
+
+
+@pytest.fixture(scope="module")
+def applied(tmp_path_factory: pytest.TempPathFactory) -> Intent:
+    return intent.resolve(inventory(tmp_path_factory.mktemp("first")), None, intent.real_keys)
+
+
+@pytest.fixture
+def seen(applied: Intent) -> dict[Ref, Seen]:
+    return answers(applied.desired)
+
+
+def looked(wanted: Intent, seen: dict[Ref, Seen], applied: Intent) -> dict[Ref, Seen]:
+    """As hosts answer: of a file that differs and is not secret they show the content."""
+    result = dict(seen)
+    for ref, item in wanted.desired.items():
+        file, there = item.resource, applied.desired[ref].resource
+        found = result.get(ref)
+        if isinstance(file, File) and isinstance(there, File) and isinstance(found, SeenFile) and not file.secret:
+            result[ref] = replace(found, content=there.content if found.sha256 != file.sha256 else None)
+    return result
+
+
+def message(wanted: Intent, seen: dict[Ref, Seen], renamed_from: str = "") -> InstallerError:
+    with pytest.raises(InstallerError) as caught:
+        refuse(foreign(wanted.desired, seen, wanted.keys), wanted.keys, renamed_from)
+    return caught.value
+
+
+def test_the_folder_that_installed_the_cluster_is_trusted(applied: Intent, seen: dict[Ref, Seen]) -> None:
+    assert foreign(applied.desired, seen, applied.keys) == []
+    refuse([], applied.keys, "")
+
+
+def test_a_second_clone_without_the_keys_is_refused(tmp_path: Path, applied: Intent, seen: dict[Ref, Seen]) -> None:
+    clone = intent.resolve(inventory(tmp_path), None, intent.present_keys)
+    assert clone.keys.pending
+    error = message(clone, seen)
+    assert error.message.startswith("the hosts run with keys that are not on this machine; nothing was changed:")
+    digest = hashlib.sha256(applied.keys["ca.crt"]).hexdigest()[:16]
+    assert f"\n  ca.crt, as /etc/kubernetes/pki/ca.crt (sha256 {digest}), on m1, n1, n2" in error.message
+    assert "\n  etcd-ca.crt, as /etc/etcd/pki/ca.crt (sha256 " in error.message
+    assert "k8s-installer keys recover" in error.hint
+    assert "--replace-keys" in error.hint
+    names = {item.name for item in foreign(clone.desired, seen, clone.keys)}
+    assert names == {"ca.crt", "ca.key", "etcd-ca.crt", "front-proxy-ca.crt", "sa.key", "sa.pub", "encryption.key"}
+
+
+def test_a_first_install_is_none(tmp_path: Path, applied: Intent, seen: dict[Ref, Seen]) -> None:
+    clone = intent.resolve(inventory(tmp_path), None, intent.present_keys)
+    bare: dict[Ref, Seen] = dict.fromkeys(seen, Missing.ABSENT)
+    assert foreign(clone.desired, bare, clone.keys) == []
+
+
+def test_a_clone_that_made_keys_of_its_own_is_refused(tmp_path: Path, applied: Intent, seen: dict[Ref, Seen]) -> None:
+    clone = intent.resolve(inventory(tmp_path), None, intent.real_keys)
+    found = looked(clone, seen, applied)
+    error = message(clone, found)
+    assert "other keys than this machine has" in error.message
+    assert "move the folder pki away first" in error.hint
+    # what can be told from public halves: not the private keys beside them, nor a file of other settings
+    assert {item.name for item in foreign(clone.desired, found, clone.keys)} == {
+        "ca.crt", "etcd-ca.crt", "front-proxy-ca.crt", "sa.pub",
+    }  # fmt: skip
+
+
+def test_a_renamed_cluster_is_told_where_its_keys_are(applied: Intent, seen: dict[Ref, Seen]) -> None:
+    path = inventory(applied.cluster.folder)
+    renamed = path.with_name("renamed.yaml")
+    renamed.write_text(TEXT.replace("name: lab", "name: lab2"), encoding="utf-8")
+    wanted = intent.resolve(renamed, None, intent.present_keys)
+    found = foreign(wanted.desired, seen, wanted.keys)
+    other = intent.renamed_from(wanted.cluster, {item.sha256 for item in found})
+    assert other == "lab"
+    assert "rename its folder .k8s-installer/lab, too" in message(wanted, seen, other).hint
+
+
+def test_the_same_ca_with_more_of_its_chain_or_renewed_is_the_same(applied: Intent, seen: dict[Ref, Seen]) -> None:
+    name = Ref("m1", Kind.FILE, "/etc/kubernetes/pki/ca.crt")
+    key = certificates.read_key(applied.keys["ca.key"])
+    renewed = issuing.self_signed("kubernetes-ca", key).certificate
+    there = seen[name]
+    assert isinstance(there, SeenFile)
+    seen[name] = replace(there, sha256="0" * 64, content=renewed)
+    assert foreign(applied.desired, seen, applied.keys) == []
+    seen[name] = replace(there, sha256="0" * 64, content=b"edited by hand")  # drift, which a plan repairs
+    assert foreign(applied.desired, seen, applied.keys) == []
+    seen[name] = replace(there, sha256="0" * 64)  # too large to be shown
+    assert foreign(applied.desired, seen, applied.keys) == []
+
+
+def test_a_key_of_secrets_that_was_never_used_here_is_refused_where_a_host_has_one(
+    applied: Intent, seen: dict[Ref, Seen]
+) -> None:
+    folder = intent.pki_folder(applied.cluster)
+    other = intent.resolve(applied.cluster.folder / "cluster.yaml", None, intent.present_keys)
+    store.write(folder, "encryption.key", b"A" * 43 + b"=\n")
+    try:
+        other = intent.resolve(applied.cluster.folder / "cluster.yaml", None, intent.present_keys)
+    finally:
+        store.write(folder, "encryption.key", applied.keys["encryption.key"])
+    assert other.keys.strange == {"encryption.key"}
+    assert "encryption.key, as /etc/kubernetes/pki/encryption.yaml" in message(other, seen).message
+
+
+def test_many_hosts_are_counted(applied: Intent) -> None:
+    some = [Foreign(Ref(f"n{number}", Kind.FILE, "/x"), "ca.crt", "0" * 64) for number in range(9)]
+    with pytest.raises(InstallerError, match=r"on n0, n1, n2, n3, n4 and 4 more$"):
+        refuse(some, applied.keys, "")
+
+
+def test_a_plan_says_which_keys_will_be_new_and_why_and_a_saved_one_still_holds(
+    applied: Intent, seen: dict[Ref, Seen]
+) -> None:
+    path = inventory(applied.cluster.folder)
+    edited = path.with_name("edited.yaml")
+    edited.write_text(TEXT.replace("10.77.0.21", "10.77.0.29"), encoding="utf-8")
+    wanted = intent.resolve(edited, None, intent.present_keys)
+    made = make_plan(wanted.desired, seen)
+    change = next(item for item in made.changes if item.ref.name == "/etc/kubernetes/pki/kubelet.crt")
+    assert (change.ref.host, change.action) == ("n1", Action.UPDATE)
+    assert change.reason == "new key: its names differ: IP:10.77.0.29 instead of IP:10.77.0.21"
+    assert unified(change)[1] == "+new key: made by apply"
+    # `apply FILE` compares before it makes a key, and so finds the same
+    again = intent.resolve(edited, None, intent.present_keys)
+    old, new = (saved.saved("lab", item.desired, make_plan(item.desired, seen)) for item in (wanted, again))
+    assert saved.differences(old, new) == []
+
+
+def test_the_plan_of_a_first_install_shows_new_keys(tmp_path: Path, seen: dict[Ref, Seen]) -> None:
+    clone = intent.resolve(inventory(tmp_path), None, intent.present_keys)
+    made = make_plan(clone.desired, dict.fromkeys(seen, Missing.ABSENT))
+    lines = [line.plain for line in plan_lines(clone.cluster, made, clone.desired, full=False)]
+    assert "  m1  + create /etc/kubernetes/pki/ca.key  0600 kube:kube, new key" in lines
+    assert "  n1  + create /etc/kubernetes/pki/kubelet.crt  0644 root:root, new key" in lines
+
+
+def test_an_insecure_cluster_has_nothing_to_be_trusted(tmp_path: Path) -> None:
+    text = GOOD.replace("security: tls", "security: insecure")
+    bare = intent.resolve(inventory(tmp_path, text), None, intent.present_keys)
+    assert foreign(bare.desired, answers(bare.desired), pki.Pki({})) == []
