@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from k8s_installer import evr, host_settings, settings
 from k8s_installer.desired.model import NO_TURN, Desired, Turn, Wanted
+from k8s_installer.desired.order import edges as edges_of
 from k8s_installer.errors import InstallerError
 from k8s_installer.evr import Evr
 from k8s_installer.graph import nearest, ordered
@@ -109,7 +110,7 @@ def make_plan(desired: Desired, seen: Mapping[Ref, Seen], batch: Batch = QUARTER
     Raises:
         InstallerError: something wanted is unknown; a plan over guesses is no plan.
     """
-    edges = {ref: wanted.after for ref, wanted in desired.items()}
+    edges = edges_of(desired, seen)
     order = ordered(desired, edges)
     steps: dict[Ref, list[Change]] = {}
     for ref in order:

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from k8s_installer.desired.context import header
 from k8s_installer.desired.files import Source
-from k8s_installer.desired.model import Turn, Wanted
-from k8s_installer.inventory import Addon, Host
+from k8s_installer.desired.model import Ahead, Turn, Wanted
+from k8s_installer.inventory import Addon, Host, Role
 from k8s_installer.inventory.addons import DNS
 from k8s_installer.profiles import DnsSpec, images
 from k8s_installer.resources import Check, File, Gate, Kind, Ref, Setting
@@ -22,6 +22,7 @@ from k8s_installer.resources import Check, File, Gate, Kind, Ref, Setting
 COMPONENT = "addons"
 FOLDER = "/etc/kubernetes/addons"
 GATE = "cluster DNS is ready"
+_API = "kube-apiserver"
 _EVIDENCE = "kube-controller-manager"  # makes the pods, and says why it cannot
 _REVISION = 12  # digits of a sum that make a label
 _DNS_WHY = "The cluster's DNS."
@@ -56,8 +57,10 @@ def addons(source: Source, master: Host, ready: Iterable[Ref], healthy: Iterable
     yield Wanted(names, value, COMPONENT, tuple(ready), because, turn)
     after: tuple[Ref, ...] = (names,)
     for addon, because in early:
-        yield from _applied(addon, because, master, after)
-        after = (_setting(master, addon),)
+        ahead = _ahead(source, master, addon)
+        yield from _applied(addon, because, master, after, ahead)
+        # what goes ahead may not wait for the first of the row: what follows it does
+        after = (*((names,) if ahead else ()), _setting(master, addon))
     after = (*after, *healthy)
     if spec:
         addon = Addon(DNS, dns[0][0])
@@ -78,14 +81,31 @@ def _early(source: Source) -> _Row:
     return [*packaged, *((addon, _OWN_WHY) for addon in source.cluster.addons if addon.early)]
 
 
-def _applied(addon: Addon, because: str, master: Host, after: tuple[Ref, ...]) -> Iterator[Wanted]:
+def _ahead(source: Source, master: Host, addon: Addon) -> Ahead | None:
+    """The files of masters that rely on an addon of the profile, which it is ahead of where the API runs already."""
+    spec = source.profile.addons.get(addon.name)
+    if spec is None or not spec.before:
+        return None
+    files = tuple(
+        Ref(host.name, Kind.FILE, path)
+        for host in source.cluster.having(Role.MASTER)
+        for component in source.profile.components.values()
+        for path, file in component.files.items()
+        if file.pki in spec.before
+    )
+    return Ahead(Ref(master.name, Kind.UNIT, _API), Ref(master.name, Kind.FILE, f"{FOLDER}/{addon.name}"), files)
+
+
+def _applied(
+    addon: Addon, because: str, master: Host, after: tuple[Ref, ...], ahead: Ahead | None = None
+) -> Iterator[Wanted]:
     """The file of an addon, and the setting that it is applied."""
     turn = Turn(COMPONENT, master.name)
     file = File(addon.content, 0o600 if addon.secret else 0o644, secret=addon.secret)
     path = Ref(master.name, Kind.FILE, f"{FOLDER}/{addon.name}")
     yield Wanted(path, file, COMPONENT, after, because, turn)
     because = "Its objects are in the cluster as the manifest says; by its sum they are known."
-    yield Wanted(_setting(master, addon), Setting(file.sha256), COMPONENT, (path,), because, turn)
+    yield Wanted(_setting(master, addon), Setting(file.sha256), COMPONENT, (path,), because, turn, ahead=ahead)
 
 
 def _setting(master: Host, addon: Addon) -> Ref:

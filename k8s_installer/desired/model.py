@@ -20,12 +20,26 @@ class Turn(NamedTuple):
 NO_TURN = Turn("", "")
 
 
+class Ahead(NamedTuple):
+    """What an addon is ahead of: files whose programs need what it grants, where the API runs already.
+
+    At a first start the addon waits for the API, and its own manifest for everything before it. Where `unit` (the
+    apiserver that it is applied by) is active and any of `files` is about to change, the addon and its `manifest`
+    wait for nothing, and `files` wait for the addon: no program reads a new one before the addon is in the cluster.
+    """
+
+    unit: Ref
+    manifest: Ref
+    files: tuple[Ref, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """One resource, the component it belongs to (the phase in which it is shown), and what it comes after.
 
     `because` says in one sentence why the resource exists; it is for people, and no code branches on it.
     `turn` says with which others it may not be down at the same time. `note` is what a change of it must tell people.
+    `ahead` turns edges around; see there.
     """
 
     ref: Ref
@@ -35,6 +49,7 @@ class Wanted:
     because: str
     turn: Turn = NO_TURN
     note: str = ""
+    ahead: Ahead | None = None
 
 
 Desired = Mapping[Ref, Wanted]

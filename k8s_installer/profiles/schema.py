@@ -201,10 +201,15 @@ class DnsSpec(_Model):
 
 
 class AddonSpec(_Model):
-    """A manifest that a version's own programs need in the cluster, applied before the nodes start."""
+    """A manifest that a version's own programs need in the cluster, applied before the nodes start.
+
+    `before` are the certificates (names of the PKI) that rely on it: in a cluster that runs it is applied before
+    a master's is replaced.
+    """
 
     why: str
     template: str
+    before: tuple[str, ...] = ()
 
 
 class Profile(_Model):

@@ -59,3 +59,23 @@ def test_a_renamed_cluster_is_told_where_its_keys_are(cluster: Cluster) -> None:
     done = cluster.run("plan", text=cluster.text.replace(f"name: {name}", f"name: {name}-2"))
     assert done.returncode == 1, done.stderr
     assert f"rename its folder .k8s-installer/{name}, too" in done.stderr
+
+
+def test_the_apiserver_may_ask_kubelets_and_nothing_else(cluster: Cluster) -> None:
+    image = next(line.split()[-1] for line in cluster.text.splitlines() if line.strip().startswith("verify:")).strip(
+        "}"
+    )
+    cluster.on("m1", f"kubectl run asked --image={image} --restart=Never --image-pull-policy=IfNotPresent")
+    try:
+        cluster.on("m1", "kubectl wait --for=condition=Ready --timeout=60s pod/asked")
+        assert cluster.on("m1", "kubectl exec asked -- echo inside") == "inside\n"
+        cluster.on("m1", "kubectl logs asked")
+        pki = "/etc/kubernetes/pki"
+        ask = (
+            f"kubectl --kubeconfig /dev/null --server https://127.0.0.1:6443 --certificate-authority {pki}/ca.crt "
+            f"--client-certificate {pki}/apiserver-kubelet-client.crt --client-key {pki}/apiserver-kubelet-client.key "
+        )
+        assert cluster.on("m1", f"{ask} auth can-i get nodes/proxy || true").strip() == "yes"
+        assert cluster.on("m1", f"{ask} auth can-i get secrets || true").strip() == "no"
+    finally:
+        cluster.on("m1", "kubectl delete pod asked --now")

@@ -48,7 +48,9 @@ MASTERS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
 
 def wanted(lab: Cluster) -> Desired:
-    return desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer())
+    """What is wanted without the profile's own addons."""
+    profile = profiles.profile_of(lab).model_copy(update={"addons": {}})
+    return desire(lab, profile, pki.placeholder(lab), Renderer())
 
 
 def of_addons(lab: Cluster) -> Desired:
