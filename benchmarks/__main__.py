@@ -66,7 +66,8 @@ def _bench(options: argparse.Namespace, console: Console, progress: Console) -> 
         folder = Path(name)
         figures = loopback.measure(settings)
         if options.many:
-            about["many"] = many.data(many.measure(options.many, settings.say))
+            sizes = (many.FEW, options.many)
+            about["many"] = many.data(found for size in sizes for found in many.measure(size, settings.say))
         far = loopback.far_away(settings) if options.hosts else []
         settings.say("what needs no host")
         figures += alone.commands(folder, settings.rounds)

@@ -22,7 +22,7 @@ from benchmarks.measure import BenchmarkError, Figures
 from benchmarks.rows import CHANGED, PLAN, Changed, Plan, Row
 from benchmarks.seeds import Seeds, seeds
 
-HOSTS = 5000
+FEW, HOSTS = 200, 5000  # the first to compare with
 
 
 def measure(count: int, say: Callable[[str], None], rows: Sequence[str] = (PLAN, CHANGED)) -> Iterator[Figures]:
@@ -52,21 +52,26 @@ def measure(count: int, say: Callable[[str], None], rows: Sequence[str] = (PLAN,
 def main() -> None:
     """Measure, print, and put each figure into the saved report when it is there."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.many", description=__doc__.partition("\n")[0])
-    parser.add_argument("hosts", type=int, nargs="?", default=HOSTS, help="how many (5000)")
+    parser.add_argument("hosts", type=int, nargs="*", default=[FEW, HOSTS], help="how many (200 and then 5000)")
     parser.add_argument("--row", choices=(PLAN, CHANGED), action="append", help="measure this alone")
     options = parser.parse_args()
     try:
         hosts.require()
         say = functools.partial(print, "…", file=sys.stderr, flush=True)
-        for figures in measure(options.hosts, say, options.row or (PLAN, CHANGED)):
-            print(json.dumps(figures.data()), flush=True)
-            saved = json.loads(FIGURES.read_text(encoding="utf-8"))
-            old = [row for row in saved.get("many", {}).get("rows", ()) if row["hosts"] == options.hosts]
-            others = [row for row in old if row["row"] != figures.row]
-            many = {**data([]), "rows": [*others, figures.data()]}
-            FIGURES.write_text(json.dumps({**saved, "many": many}, indent=1) + "\n", encoding="utf-8")
+        for count in options.hosts:
+            for figures in measure(count, say, options.row or (PLAN, CHANGED)):
+                print(json.dumps(figures.data()), flush=True)
+                _save(figures)
     except BenchmarkError as error:
         sys.exit(f"benchmarks: {error}")
+
+
+def _save(figures: Figures) -> None:
+    saved = json.loads(FIGURES.read_text(encoding="utf-8"))
+    named = (figures.row, figures.hosts)
+    others = [row for row in saved.get("many", {}).get("rows", ()) if (row["row"], row["hosts"]) != named]
+    many = {**data([]), "rows": [*others, figures.data()]}
+    FIGURES.write_text(json.dumps({**saved, "many": many}, indent=1) + "\n", encoding="utf-8")
 
 
 def data(figures: Iterable[Figures]) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """The saved figures as Markdown, put into the documents that show them: `python -m benchmarks.markdown`.
 
-A document says where they go by lines `<!-- benchmarks -->` and `<!-- /benchmarks -->`; what is between is replaced.
+A document says where they go by lines `<!-- benchmarks -->` and `<!-- /benchmarks -->`, or `<!-- many -->` for those of
+thousands of hosts; what is between is replaced.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _ROWS = {
 }
 _WHOLE = ("floor", "lab up", "bootstrap")  # of which the floor is no part
 _MARKED = re.compile(r"(?<=<!-- benchmarks -->\n).*?(?=<!-- /benchmarks -->)", re.DOTALL)
+_MARKED_MANY = re.compile(r"(?<=<!-- many -->\n).*?(?=<!-- /many -->)", re.DOTALL)
 _EXACT = 10  # from so many seconds, or times, on nothing behind the point matters
 
 
@@ -64,9 +66,23 @@ def _short(figure: float) -> str:
     return f"{figure:.2f}" if figure < _EXACT else f"{figure:.0f}"
 
 
+def many_table(data: Mapping[str, Any]) -> str:
+    """What thousands of hosts took beside fewer, measured in the same way; empty where nothing was measured."""
+    many = data.get("many", {"rows": ()})
+    lines = [
+        f"| {_ROWS[row['row']]}, {row['hosts']} hosts | {_short(row['median_seconds'])} "
+        f"| {1000 * row['median_seconds'] / row['hosts']:.0f} | {1000 * row['median_cpu_seconds'] / row['hosts']:.0f} "
+        f"| {row['peak_mib']:.0f} MiB | {row['most_threads']} | {row['most_files']} |"
+        for row in sorted(many["rows"], key=lambda row: (row["row"] != "plan", row["hosts"]))
+    ]
+    head = "| | seconds | ms a host | ms of our processor a host | memory | threads | open files |"
+    about = f"{many['date'][:10]}, `python -m benchmarks.many`." if lines else ""
+    return "\n".join([head, "|---|---|---|---|---|---|---|", *lines, "", about, ""]) if lines else ""
+
+
 def with_table(document: str, data: Mapping[str, Any]) -> str:
     """A document with the figures between its marks."""
-    return _MARKED.sub(lambda _: table(data), document)
+    return _MARKED_MANY.sub(lambda _: many_table(data), _MARKED.sub(lambda _: table(data), document))
 
 
 def main() -> None:

@@ -61,6 +61,23 @@ def test_a_row_that_was_not_measured_has_no_figure() -> None:
     ]
 
 
+def test_thousands_of_hosts_are_shown_beside_hundreds() -> None:
+    def row(name: str, hosts: int, seconds: float) -> dict[str, object]:
+        counts = {"most_threads": 300, "most_files": 310, "peak_mib": 400.4, "median_cpu_seconds": seconds / 2}
+        return {"row": name, "hosts": hosts, "median_seconds": seconds, **counts}
+
+    rows = [row("one changed file", 5000, 400), row("plan", 5000, 150), row("plan", 200, 6)]
+    many = markdown.many_table({"many": {"date": "2026-11-26T03:40:00+00:00", "rows": rows}})
+    assert many.splitlines()[2:] == [
+        "| `plan`, nothing to do, 200 hosts | 6.00 | 30 | 15 | 400 MiB | 300 | 310 |",
+        "| `plan`, nothing to do, 5000 hosts | 150 | 30 | 15 | 400 MiB | 300 | 310 |",
+        "| `apply`, one changed file on every host, 5000 hosts | 400 | 80 | 40 | 400 MiB | 300 | 310 |",
+        "",
+        "2026-11-26, `python -m benchmarks.many`.",
+    ]
+    assert markdown.many_table({}) == ""
+
+
 @pytest.fixture
 def measured(tmp_path: Path) -> Path:
     path = tmp_path / "cluster.yaml"
