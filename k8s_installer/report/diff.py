@@ -46,7 +46,7 @@ def _of_setting(change: Change, setting: Setting) -> list[str]:
 
 
 def flags(diff: list[str]) -> list[str]:
-    """What a diff of one-line variables says flag by flag, as `--name: old → new`."""
+    """What a diff of variables says flag by flag, as `--name: old → new`, and a repeated one with all its values."""
     old = _flags(line for line in diff if line.startswith("-") and not line.startswith("---"))
     new = _flags(line for line in diff if line.startswith("+") and not line.startswith("+++"))
     return [
@@ -63,14 +63,14 @@ def _hunks(old: bytes, new: bytes) -> tuple[str, ...]:
 
 
 def _flags(lines: Iterable[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     for line in lines:
         variable = _VARIABLE.fullmatch(line[1:])
         for word in variable[2].split() if variable else ():
             name, _, value = word.partition("=")
             if name.startswith("--"):
-                found[name] = value
-    return found
+                found.setdefault(name, []).append(value)
+    return {name: ", ".join(values) for name, values in found.items()}
 
 
 def _lines(content: bytes) -> list[str]:

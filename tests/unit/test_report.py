@@ -57,6 +57,7 @@ def test_a_changed_flag_is_one_line_of_diff_and_one_line_of_words() -> None:
 
 def test_only_words_that_are_flags_are_told_one_by_one() -> None:
     assert flags(['-A="x --v=0"', '+A="y --v=0"', "+# no variable"]) == []
+    assert flags(['-A="--key=a --key=c"', '+A="--key=b --key=c"']) == ["--key: a, c → b, c"]
 
 
 def test_a_secret_is_a_sum_in_every_form() -> None:
