@@ -14,6 +14,7 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 # What survives systemd's EnvironmentFile and word splitting as one word of a command line. A % does: systemd expands it
 # in unit files alone.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_LONGEST = 4096  # more than any program reads; Python reads no number of more than 4,300 digits
 _SPECIAL = re.compile(r"""["'\\$`]""")
 _FLAG = re.compile(r"[A-Za-z0-9][-_A-Za-z0-9]*")
 _REPOS = re.compile(r"(https?|ftp|file)://[^\s\"'\\$`%]+")
@@ -84,6 +85,8 @@ def _word(value: object) -> object:
 
 def _fit(text: str) -> None:
     """Let pass what survives systemd's EnvironmentFile and word splitting as one word of a command line."""
+    if len(text) > _LONGEST:
+        raise ValueError(f"is longer than {_LONGEST} characters")
     if _CONTROL.search(text):
         raise ValueError("has a line break or another control character, which a command line of systemd cannot have")
     if re.search(r"\s", text):

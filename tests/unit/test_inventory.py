@@ -117,6 +117,7 @@ def test_a_host_has_the_pod_subnet_that_the_inventory_names_and_no_other() -> No
         ("n1: {", "m1: {", "cluster.yaml:7: duplicate key hosts.m1 (first on line 6)"),
         ("{max-pods: 50}", "{max-pods: {a: 1}}", "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: must not be a mapping: write a list of words, [a=1]"),
         ("max-pods: 50", "max-pods: [1, null]", "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: must be a word, a number, true, false, a list of those, or null to drop the flag"),
+        ("max-pods: 50", f"max-pods: '{'9' * 5000}'", f"cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: '{'9' * 5000}' is longer than 4096 characters"),
         ("max-pods: 50", "max-pods: a$b", "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: 'a$b' has a $ in it, which systemd or a shell would not leave as it is"),
         ("max-pods: 50", "max-pods: a b", "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: 'a b' has a blank, where systemd would split it into two words; several values are a list: [a, b]"),
         ("{kubelet: {args", "{kubelets: {args", "cluster.yaml:8: hosts.n2.components.kubelets: 'kubelets' should be 'kubernetes', 'etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'docker', 'kubelet', 'kube-proxy' or 'flannel' (did you mean kubelet?)"),
