@@ -142,7 +142,7 @@ def _cgroup_driver(setup: Setup) -> Iterator[Breach]:
     kubelet = expected if _TEMPLATE in kubelet else kubelet
     path = setup.at("docker", "exec-opt")
     if not docker:
-        yield Breach(path, "exec-opt leaves out native.cgroupdriver, so that docker takes one of its own")
+        yield Breach(path, "exec-opt has no native.cgroupdriver: docker chooses one itself")
     elif docker != kubelet:
         own = setup.said("docker", "exec-opt") is not None
         path = path if own else setup.at("kubelet", "cgroup-driver", "cgroupDriver")
@@ -224,10 +224,14 @@ def _pods(setup: Setup) -> Iterator[Breach]:
 def _bridge(setup: Setup) -> Iterator[Breach]:
     if not setup.runs("docker") or setup.cluster.network == "none":
         return
-    own = "pod_subnet of the host names it" if setup.cluster.network == "routes" else "flannel gives it to docker"
+    own = (
+        "leave it out; pod_subnet of a host names its subnet"
+        if setup.cluster.network == "routes"
+        else "leave it out; flannel gives docker its subnet"
+    )
     for flag in _BRIDGE_FLAGS:
         if setup.said("docker", flag) is not None:
-            yield Breach(setup.at("docker", flag), f"docker's {flag} is the node's part of the pod network", own)
+            yield Breach(setup.at("docker", flag), f"docker's {flag} is set by network: {setup.cluster.network}", own)
 
 
 def _cluster_keys(setup: Setup) -> Iterator[Breach]:
@@ -266,7 +270,7 @@ def _etcd_folders(setup: Setup) -> Iterator[Breach]:
     for flag in ("data-dir", "wal-dir"):
         said = setup.said("etcd", flag)
         if said is not None and not _FOLDER.fullmatch(str(said)):
-            yield Breach(setup.at("etcd", flag), f"etcd's {flag} {said} is no folder by its whole path")
+            yield Breach(setup.at("etcd", flag), f"etcd's {flag} must be an absolute path, not {said}")
 
 
 AGREEMENTS: Mapping[str, Agreement] = {

@@ -204,7 +204,7 @@ def _no_room(
     return cluster.origin.finding(
         path,
         f"pod_cidr {pods} has no /{length} left for {len(left)} of {len(cluster.having(Role.NODE))} nodes: {names}",
-        f"give it a /{wide}, or nodes smaller ones with pod_subnet"
+        f"widen it to a /{wide}, or give nodes smaller subnets with pod_subnet"
         + (f"; if a host is gone for good, give its subnet to another by pod_subnet: {reserved}" if reserved else ""),
     )
 

@@ -55,7 +55,7 @@ BROKEN: list[tuple[str, Cluster, list[str]]] = [
     ("cgroup-driver", lab(on_n1="components: {docker: {args: {exec-opt: [native.cgroupdriver=cgroupfs]}}}"),
      ["4: host n1: docker's cgroup driver is cgroupfs, the kubelet's systemd [cgroup-driver] (host_settings: {cgroup_driver: ...} sets both)"]),
     ("cgroup-driver", lab("  docker: {args: {exec-opt: a=b}}\n", mode=("1.5.2", "insecure")),
-     ["7: exec-opt leaves out native.cgroupdriver, so that docker takes one of its own [cgroup-driver] (host_settings: {cgroup_driver: ...} sets both)"]),
+     ["7: exec-opt has no native.cgroupdriver: docker chooses one itself [cgroup-driver] (host_settings: {cgroup_driver: ...} sets both)"]),
     ("cgroup-driver", lab("  kubelet: {args: {cgroup-driver: null}}\n", mode=("1.5.2", "tls")),
      ["7: docker's cgroup driver is systemd, the kubelet's cgroupfs [cgroup-driver] (host_settings: {cgroup_driver: ...} sets both)"]),
     ("service-account-keys", lab(f"  kube-apiserver: {{args: {{admission-control: {LISTED}}}}}\n", mode=("1.5.2", "insecure")),
@@ -73,9 +73,9 @@ BROKEN: list[tuple[str, Cluster, list[str]]] = [
     ("pods-per-node", lab("  kubelet: {args: {max-pods: 254}}\n", mode=("1.5.2", "tls"), network="flannel"),
      ["7: 254 pods, and a /24 has 253 addresses [pods-per-node] (max-pods: 253)"]),
     ("docker-bridge", lab("  docker: {args: {bip: 10.244.7.1/24}}\n"),
-     ["7: docker's bip is the node's part of the pod network [docker-bridge] (pod_subnet of the host names it)"]),
+     ["7: docker's bip is set by network: routes [docker-bridge] (leave it out; pod_subnet of a host names its subnet)"]),
     ("docker-bridge", lab("  docker: {args: {fixed-cidr: 10.244.7.0/25}}\n", network="flannel"),
-     ["7: docker's fixed-cidr is the node's part of the pod network [docker-bridge] (flannel gives it to docker)"]),
+     ["7: docker's fixed-cidr is set by network: flannel [docker-bridge] (leave it out; flannel gives docker its subnet)"]),
     ("cluster-keys", lab("  kube-apiserver: {args: {service-cluster-ip-range: 10.96.0.0/12}}\n"),
      ["7: kube-apiserver: service-cluster-ip-range is 10.96.0.0/12, and cluster.service_cidr is 10.254.0.0/16 [cluster-keys] (change cluster.service_cidr, which everything goes by)"]),
     ("cluster-keys", lab(on_n1="components: {kubelet: {config: {clusterDomain: example.com}}}"),
@@ -83,7 +83,7 @@ BROKEN: list[tuple[str, Cluster, list[str]]] = [
     ("node-ports", lab("  kube-apiserver: {args: {service-node-port-range: 10000-11000}}\n"),
      ["7: service-node-port-range: programs of the cluster listen on 10248, 10249, 10250, 10251, 10252, 10253, 10254, 10255, 10256, 10257, 10258, 10259 [node-ports] (leave these ports out of the range)"]),
     ("etcd-folders", lab("  etcd: {args: {data-dir: data/etcd}}\n"),
-     ["7: etcd's data-dir data/etcd is no folder by its whole path [etcd-folders] (write it as /srv/etcd)"]),
+     ["7: etcd's data-dir must be an absolute path, not data/etcd [etcd-folders] (write it as /srv/etcd)"]),
 ]  # fmt: skip
 
 

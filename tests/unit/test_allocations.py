@@ -172,7 +172,7 @@ def test_one_finding_says_how_wide_the_pod_network_must_be(pods: str) -> None:
     (words,) = complaints(cluster(hosts, f", pod_cidr: {pods}"))
     assert words.startswith(f"/srv/cluster.yaml:1: pod_cidr {pods} has no /{max(24, int(pods[-2:]))} left for ")
     assert "of 5 nodes: n" in words
-    assert "(give it a /21, or nodes smaller ones with pod_subnet)" in words
+    assert "(widen it to a /21, or give nodes smaller subnets with pod_subnet)" in words
     assert subnets(cluster(hosts, ", pod_cidr: 10.30.0.0/21"))["n5"] == "10.30.4.0/24"
     assert complaints(cluster(hosts, ", pod_cidr: 10.30.0.0/22"))
 
@@ -181,7 +181,7 @@ def test_where_only_those_that_left_have_subnets_it_says_whose_they_are() -> Non
     kept = Allocations("m1", {"gone": IPv4Network("10.244.0.0/24"), "n1": IPv4Network("10.244.1.0/24")})
     left = MASTERS | {"n1": BEFORE["n1"], "n2": BEFORE["n2"]}
     (words,) = complaints(cluster(left, ", pod_cidr: 10.244.0.0/23"), kept)
-    assert "no /24 left for 1 of 2 nodes: n2 (give it a /22," in words
+    assert "no /24 left for 1 of 2 nodes: n2 (widen it to a /22," in words
     assert words.endswith(
         "if a host is gone for good, give its subnet to another by pod_subnet: 10.244.0.0/24 was gone's)"
     )
@@ -190,7 +190,7 @@ def test_where_only_those_that_left_have_subnets_it_says_whose_they_are() -> Non
     )
     (words,) = complaints(no_line)
     assert words.startswith(
-        "/srv/cluster.yaml:260: pod_cidr 10.244.0.0/16 has no /24 left for 1 of 257 nodes: x254 (give it a /15"
+        "/srv/cluster.yaml:260: pod_cidr 10.244.0.0/16 has no /24 left for 1 of 257 nodes: x254 (widen it to a /15"
     )
 
 
