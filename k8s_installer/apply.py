@@ -39,6 +39,9 @@ class State(StrEnum):
     SENDING = "sending"  # no state to be in: how far the upload of its file is, before its script runs
 
 
+ENDED = frozenset({State.DONE, State.FAILED, State.SKIPPED})
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """A change reached a state, at `at` seconds of the monotonic clock; `detail` is evidence or cause.
@@ -127,7 +130,8 @@ class _Course:
     events: list[Event] = field(default_factory=list)
     sent: dict[str, int] = field(default_factory=dict)
     states: list[State] = field(init=False)
-    followers: list[list[int]] = field(init=False)  # what waits for each change
+    followers: list[list[int]] = field(init=False)  # what waits for each change to be done
+    later: dict[int, list[int]] = field(default_factory=dict)  # what waits for a change to end, well or not
     unended: dict[str, dict[int, None]] = field(init=False)  # by host, in order
     taken: set[int] = field(default_factory=set)  # what the workers have; their states come by the inbox
     busy: set[str] = field(default_factory=set)  # hosts that a script runs on
@@ -143,6 +147,9 @@ class _Course:
             self.unended.setdefault(self._host(index), {})[index] = None
             for other in before:
                 self.followers[other].append(index)
+        for index, before in enumerate(self.plan.behind):
+            for other in before:
+                self.later.setdefault(other, []).append(index)
         self.stirred = dict.fromkeys(self.unended)
 
     def unfinished(self) -> bool:
@@ -209,6 +216,7 @@ class _Course:
         self.states[index] = event.state
         if event.state is not State.RUNNING:
             del self.unended[self._host(index)][index]
+            self.stirred.update((self._host(later), None) for later in self.later.get(index, ()))
         if event.state is State.DONE:
             self.stirred.update((self._host(follower), None) for follower in self.followers[index])
         if event.state is State.FAILED:
@@ -240,7 +248,10 @@ class _Course:
         return sorted(index for indices in self.unended.values() for index in indices if index not in self.taken)
 
     def _free(self, index: int, script: set[int]) -> bool:
-        return all(self.states[before] is State.DONE or before in script for before in self.plan.after[index])
+        behind = self.plan.behind[index] if self.plan.behind else ()
+        return all(self.states[before] is State.DONE or before in script for before in self.plan.after[index]) and all(
+            self.states[before] in ENDED or before in script for before in behind
+        )
 
     def _place(self, index: int) -> tuple[int, int]:
         """Packages stand first in a script, behind what they wait for: neighbours are one yum transaction."""

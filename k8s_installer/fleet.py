@@ -73,6 +73,7 @@ def observe(
     on_host: OnHost,
     through: Through = lambda way: way,
     memories: Mapping[str, Memory] | None = None,
+    run: str = "0",
 ) -> Fleet:
     """See what every host has of `desired`, by one script each.
 
@@ -82,6 +83,7 @@ def observe(
         on_host: called with a host's name when it has answered, from the threads that ask.
         through: what every way to a host is put behind; a trace comes in here.
         memories: what is remembered of hosts, and need not be read again where it is the same.
+        run: the name under which hosts keep what is replaced.
     """
     wanted = by_host(desired)
     remembered: dict[str, Memory] = dict(memories or {})
@@ -94,7 +96,7 @@ def observe(
     def ask(name: str) -> None:
         try:
             transports[name] = through(connected.lines[name])
-            remote = remotes[name] = SshRemote(transports[name], memory=remembered.get(name))
+            remote = remotes[name] = SshRemote(transports[name], memory=remembered.get(name), run=run)
             for ref, found in remote.observe(wanted[name]).items():
                 seen[ref] = _sharing(found, contents)
             if remote.memory is not None:

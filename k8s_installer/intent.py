@@ -28,7 +28,8 @@ class Intent:
     """What the user asked for, resolved: the cluster, its version's profile, its keys, and every wanted resource.
 
     `cluster` and `desired` may be the part that a command is limited to. `inventory` is the cluster as the file says,
-    `cluster` the one in which everything is given out, and `evidence` what hosts are asked for about that.
+    `cluster` the one in which everything is given out, and `evidence` what hosts are asked for about that. `undoes` are
+    the names of past runs, if what is wanted is what was there before them.
     """
 
     cluster: Cluster
@@ -38,6 +39,7 @@ class Intent:
     inventory: Cluster
     given: Settled
     evidence: Desired
+    undoes: tuple[str, ...] = ()
 
 
 def state_folder(cluster: Cluster) -> Path:

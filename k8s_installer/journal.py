@@ -114,6 +114,12 @@ class Journal:
         detail = _shortened(redact(event.detail))
         self._add("change", {**_facts(event.index, change), "state": event.state, "detail": detail})
 
+    def undo(self, event: Event, change: Change) -> None:
+        """Write that a change of the way back has reached a state; it is no change of the run."""
+        self._add(
+            "undo", {**_facts(event.index, change), "state": event.state, "detail": _shortened(redact(event.detail))}
+        )
+
     def close(self, result: str) -> None:
         """Write how the run ended and close the file; a second time does nothing."""
         if self._file.closed:
@@ -211,8 +217,18 @@ class Past:
 
     def done_changes(self) -> tuple[PastChange, ...]:
         """What the run began, in the plan's order; whether its end was reported is `done`."""
-        begun = (State.RUNNING, State.DONE, State.FAILED)
-        return tuple(change for change in self.changes() if change.state in begun)
+        states = (State.RUNNING, State.DONE, State.FAILED)
+        begun = {line["index"] for line in self.events if line["state"] in states}
+        return tuple(change for change in self.changes() if change.index in begun)
+
+    def touched(self) -> tuple[PastChange, ...]:
+        """What it may have changed: of a run that died also what it had only sent, for hosts finish what they have."""
+        return self.done_changes() if self.ended else self.changes()
+
+    @property
+    def undoes(self) -> tuple[str, ...]:
+        """The names of the runs that it was to undo; empty if it is no rollback."""
+        return tuple(map(str, self.header.get("undoes", ())))
 
 
 def last(folder: Path) -> Past | None:

@@ -10,6 +10,7 @@ remembered answer.
 
 from __future__ import annotations
 
+import dataclasses
 import posixpath
 import re
 import shlex
@@ -17,7 +18,7 @@ import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from k8s_installer import answers, host_settings
+from k8s_installer import answers, host_settings, hoststate
 from k8s_installer.answers import Malformed
 from k8s_installer.desired.model import Wanted
 from k8s_installer.resources import (
@@ -47,38 +48,65 @@ UNITS = "units"  # what follows it is systemctl's
 # CentOS 7's database, and that of newer rpms, which is not all there is while something is in its log.
 _RPM_DATABASE = ("/var/lib/rpm/Packages", "/var/lib/rpm/rpmdb.sqlite")
 _RPM_LOG = "/var/lib/rpm/rpmdb.sqlite-wal"
+_NAMELESS = "UNKNOWN"  # as stat says of an owner without a name
+_TYPES = {
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+}
 # Within so many seconds a file can change twice and keep its ctime, which the kernel counts in ticks.
 _RACY_SECONDS = 2.0
 _SEGMENT = "*.wal"  # what the files of a write-ahead log are called
 
 # Of all that a plan with nothing to do costs, this script's processes are most: one for all attributes, one for the
 # sums, one for all packages, one for all units, and one for the time; settings cost none where a host has none of them.
-# Everything else is the shell's own. What is answered is said at once at the end, or nearly: each piece that a shell
-# says by itself is a packet for both sides to encrypt.
+# A file that differs is looked at closer, and its old bytes are said. Everything else is the shell's own. What is
+# answered is said at once at the end, or nearly: each piece that a shell says is a packet for both sides to encrypt.
 # A name has no colon, but may have blanks, as groups of Active Directory do.
-_STAT = "looked=$(stat -c 'file %f %U:%G %.9Y %d:%i:%s:%.9Z %n' {paths} 2>/dev/null)\n"
+_STAT = "looked=$(stat -c 'file %f %U:%G:%u:%g %.9Y %d:%i:%s:%.9Z %n' {paths} 2>/dev/null)\n"
 _SUMS = """\
-set -- {paths}
+set --
+for path in {paths}; do [ ! -f "$path" ] || set -- "$@" "$path"; done # a pipe or a device could be read for ever
 sums=
 for known in {known}; do
   line=${{known#* }}
   case $looked in
     *" ${{known%% *}} ${{line#*  }}"*) sums="$sums$line
 " ;;
-    *) set -- "$@" "${{line#*  }}" ;;
+    *) [ ! -f "${{line#*  }}" ] || set -- "$@" "${{line#*  }}" ;;
   esac
 done
 [ $# -eq 0 ] || sums=$sums$(sha256sum "$@" 2>/dev/null)
-for wanted in {wanted}; do
-  case $sums in *"$wanted"*) continue ;; esac
-  path=${{wanted#*  }}
+for entry in {wanted}; do
+  path=${{entry#*  }} sum=${{entry%%  *}}
+  sum=${{sum#?}}
+  case $sums$large in *"$sum  $path"* | *"$sum *$path"*) continue ;; esac
+  there=yes
+  [ -e "$path" ] || [ -L "$path" ] || there=
+  [ "$sum$there" != absent ] || continue
+  folder=${{path%/*}}
+  until [ -e "${{folder:=/}}" ] || [ -L "$folder" ]; do folder=${{folder%/*}}; done
+  if [ -L "$path" ]; then
+    echo "obstacle $path is a symbolic link to $(printf %s "$(readlink "$path")" | tr '[:cntrl:]' '?')"
+  elif [ ! -d "$folder" ]; then
+    echo "obstacle $path is below $folder, which is not a folder"
+  elif [ ! -w "$folder" ] || {{ [ -n "$there" ] && [ ! -w "$path" ]; }}; then
+    echo "obstacle $path cannot be written: it or $folder is immutable (lsattr -d), or mounted read-only"
+  fi
+  case $entry in
+    '='*) [ -f "$kept/$sum" ] || echo "obstacle $path cannot be put back: the host no longer keeps what it was" ;;
+    -*) continue ;;
+  esac
   [ -f "$path" ] && [ "$(stat -c %s "$path")" -le {largest} ] || continue
-  printf 'content %s %s\\n' "$path" "$(base64 -w0 "$path")"
+  printf 'content %s %s\n' "$path" "$(base64 -w0 "$path")"
 done
 """
 # openssl makes them five times as fast; its lines have a star where sha256sum's have a blank
 _LARGE = """\
-large=$(openssl dgst -sha256 -r {paths} 2>/dev/null || sha256sum {paths} 2>/dev/null)
+set --
+for path in {paths}; do [ ! -f "$path" ] || set -- "$@" "$path"; done
+[ $# -eq 0 ] || large=$(openssl dgst -sha256 -r "$@" 2>/dev/null || sha256sum "$@" 2>/dev/null)
 """
 _ASK_RPM = (
     "packages=$(rpm -q --qf 'rpm %{{NAME}} %{{VERSION}} %{{RELEASE}} %{{INSTALLTIME}} %|EPOCH?{{%{{EPOCH}}}}|\\n' "
@@ -104,7 +132,8 @@ _SAY = f"""printf '%s\\n' "$clock" "$looked" "$large" "$sums" "$packages" "$sett
 
 
 _FILE = re.compile(
-    r"([0-9a-f]{1,8}) ([^:\0-\x1f]{1,256}):([^:\0-\x1f]{1,256}) (-?[0-9.]+) ([0-9]+:[0-9]+:[0-9]+:-?[0-9.]+) (/.*)"
+    r"([0-9a-f]{1,8}) ([^:\0-\x1f]{1,256}):([^:\0-\x1f]{1,256}):([0-9]{1,10}):([0-9]{1,10}) "
+    r"(-?[0-9.]+) ([0-9]+:[0-9]+:[0-9]+:-?[0-9.]+) (/.*)"
 )
 
 
@@ -132,10 +161,11 @@ def script(wanted: Sequence[Wanted], memory: Memory | None = None) -> str:
     paths = [path for path, _ in files]
     # by a pattern of the shell's, which costs no process: an empty folder has no log
     logs = [f"{shlex.quote(item.ref.name)}/{_SEGMENT}" for item in wanted if isinstance(item.resource, Data)]
-    parts = [_CLOCK]
-    if files or packages or logs:
+    due = [f'"$state"/due/{shlex.quote(unit)}' for unit in units]
+    parts = [hoststate.FOLDERS, _CLOCK]
+    if files or packages or logs or due:
         # rpm's database stands last: what is remembered of it is compared with the end of what stat says
-        quoted = [shlex.join(paths), *logs, shlex.join(_RPM_DATABASE if packages else ())]
+        quoted = [shlex.join(paths), *logs, *due, shlex.join(_RPM_DATABASE if packages else ())]
         parts.append(_STAT.format(paths=" ".join(filter(None, quoted))))
     if files:
         # a file that differs from what is wanted is read again: its content is wanted too
@@ -145,12 +175,14 @@ def script(wanted: Sequence[Wanted], memory: Memory | None = None) -> str:
             if path in memory.sums and not isinstance(file, Gone) and memory.sums[path][1] == file.sha256
         ]
         remembered = {entry.rpartition("  ")[2] for entry in known}
-        shown = [f"{file.sha256}  {path}" for path, file in files if isinstance(file, File | Kept) and not file.secret]
+        entries = [f"{_mark(file)}{getattr(file, 'sha256', 'absent')}  {path}" for path, file in files]
         large = [path for path, file in files if isinstance(file, Large) and path not in remembered]
         new = [path for path in paths if path not in remembered and path not in large]
         parts.append(_LARGE.format(paths=shlex.join(large)) if large else "")
         parts.append(
-            _SUMS.format(paths=shlex.join(new), known=shlex.join(known), wanted=shlex.join(shown), largest=LARGEST_DIFF)
+            _SUMS.format(
+                paths=shlex.join(new), known=shlex.join(known), wanted=shlex.join(entries), largest=LARGEST_DIFF
+            )
         )
     if packages:
         ask = _ASK_RPM.format(names=shlex.join(packages))
@@ -170,6 +202,13 @@ def script(wanted: Sequence[Wanted], memory: Memory | None = None) -> str:
     return "".join(parts) + _SAY
 
 
+def _mark(file: File | Large | Kept | Gone) -> str:
+    """Whether the content is asked for where it differs (+, and = for what the host must have kept), or not (-)."""
+    if isinstance(file, Kept):
+        return "="
+    return "+" if isinstance(file, File) and not file.secret else "-"
+
+
 def parse(output: str, wanted: Sequence[Wanted]) -> dict[Ref, Seen]:
     """Read the answers; what was wanted and got no answer is UNKNOWN, and so is all if the script was cut off.
 
@@ -185,8 +224,8 @@ def parse(output: str, wanted: Sequence[Wanted]) -> dict[Ref, Seen]:
     for line in lines[:split]:
         word, _, rest = line.partition(" ")
         by_word.setdefault(word, []).append(rest)
-    by_unit = units(lines[split + 1 :], boot_time(by_word))
     there = files(by_word)
+    by_unit = _with_due(units(lines[split + 1 :], boot_time(by_word)), there)
     found: dict[tuple[Kind, str], Seen] = {
         **{(Kind.DATA, posixpath.dirname(path)): file for path, file in there.items() if path.endswith(_SEGMENT[1:])},
         **{(Kind.FILE, path): file for path, file in there.items()},
@@ -239,11 +278,12 @@ def clock(lines: Iterable[str]) -> tuple[float, float]:
 
 
 def _file(line: str) -> tuple[str, str, str, str, str, str]:
-    """A line of stat: mode, owner, group, mtime, stamp, path."""
+    """A line of stat: mode, owner, group, mtime, stamp, path; what nobody has a name for is put back by its number."""
     found = _FILE.fullmatch(line)
     if found is None:
         raise Malformed("stat", line)
-    mode, owner, group, modified, stamp, path = found.groups()
+    mode, owner, group, uid, gid, modified, stamp, path = found.groups()
+    owner, group = uid if owner == _NAMELESS else owner, gid if group == _NAMELESS else group
     return mode, owner, group, modified, stamp, path
 
 
@@ -254,20 +294,43 @@ def files(by_word: Mapping[str, Sequence[str]]) -> dict[str, SeenFile]:
     contents = {
         path: answers.from_base64(text, f"the content of {path}") for path, text in _pairs(by_word.get("content", ()))
     }
+    obstacles = dict(_pairs(by_word.get("obstacle", ())))
     result: dict[str, SeenFile] = {}
     for line in by_word.get("file", ()):
-        raw, owner, group, changed, _, path = _file(line)
+        raw, owner, group, changed, stamp, path = _file(line)
         mode, modified = answers.hexadecimal(raw, "a file's mode"), answers.seconds(changed, "a file's mtime")
+        digest = sums.get(path, "") if stat.S_ISREG(mode) else ""
         result[path] = SeenFile(
-            sha256=sums.get(path, "") if stat.S_ISREG(mode) else "",
+            sha256=digest,
             mode=stat.S_IMODE(mode),
             owner=owner,
             group=group,
             # a time to come is from before the clock was set back; nothing can be told from it
             modified_at=modified if modified <= now else 0.0,
             content=contents.get(path),
+            obstacle=obstacles.get(path, "") or _obstacle(mode, answers.whole(stamp.split(":")[2], "a size"), digest),
         )
-    return result
+    # what is not there, and cannot be made
+    missing = {path: SeenFile("", 0, "", "", 0.0, obstacle=words) for path, words in obstacles.items()}
+    return {**missing, **result}
+
+
+def _obstacle(mode: int, size: int, digest: str) -> str:
+    """Why a file of this type, size and sum cannot be changed so that it could be put back; empty if it can."""
+    if stat.S_ISREG(mode):
+        if size > hoststate.LARGEST_UPLOAD:
+            return f"has {size >> 20} MB, more than is kept for a rollback"
+        return "" if digest else "cannot be read"
+    return f"is {_TYPES.get(stat.S_IFMT(mode), 'a device')}"
+
+
+def _with_due(by_unit: Mapping[str, Seen], by_path: Mapping[str, SeenFile]) -> dict[str, Seen]:
+    """The units, each with the time of its mark below `due` where it has one."""
+    due = {path.rpartition("/due/")[2]: file.modified_at for path, file in by_path.items() if "/due/" in path}
+    return {
+        name: dataclasses.replace(unit, due_at=due[name]) if isinstance(unit, SeenUnit) and name in due else unit
+        for name, unit in by_unit.items()
+    }
 
 
 def packages(by_word: Mapping[str, Sequence[str]]) -> dict[str, Seen]:

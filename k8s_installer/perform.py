@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from k8s_installer import answers, host_settings
+from k8s_installer import answers, host_settings, hoststate
 from k8s_installer.answers import Malformed
 from k8s_installer.evidence import END, ERRORS
 from k8s_installer.plan import Action, Change
@@ -28,19 +28,15 @@ LARGEST_DIFF = 64 * 1024  # bytes of a file whose difference is shown when it ha
 LARGEST_EVIDENCE = 64 * 1024  # characters
 COMPLAINTS = "[Ee]rror: |invalid argument|unknown (shorthand )?flag|panic: |fatal|: [EF][0-9]{4} "
 
-# Where a host keeps what a change replaced, by SHA-256, for a rollback; as secret as what it was.
-KEPT = "/var/lib/k8s-installer/kept"
-# Where a host has what was uploaded for a change, by its SHA-256, until the change has placed it. Mostly it is on the
-# file system of what is placed, and placing is a rename.
-INCOMING = "/var/lib/k8s-installer/incoming"
-
 # Written beside its target, flushed, owned, checked by sum and renamed: a reader sees the old bytes or the new
-# ones, never a mixture, not even after a power cut.
+# ones, never a mixture, not even after a power cut. Nothing goes through /tmp, as bash's here-documents do.
+# A script outlives whoever sent it: what was begun is finished, and nobody needs to listen.
 _PRELUDE = f"""\
-kept=${{K8S_INSTALLER_KEPT:-{KEPT}}}
-incoming=${{K8S_INSTALLER_INCOMING:-{INCOMING}}}
+trap '' PIPE HUP
+{hoststate.FUNCTIONS}\
 root=${{K8S_INSTALLER_ROOT-}}
-say() {{ printf '%s %s\\n' '{MARK}' "$*"; }}
+say() {{ printf '%s %s\\n' '{MARK}' "$*" 2>/dev/null; }}
+begin() {{ say "begin $1"; [ -n "${{busy-}}" ] || {{ alone "$1"; busy=yes; }}; }}
 failed() {{ say "failed $1"; shift; printf '%s\\n' "$@"; exit 1; }}
 evidence() {{
   systemctl status --no-pager --full --lines=0 "$1" 2>&1
@@ -49,7 +45,6 @@ evidence() {{
   echo '{END}'
   journalctl --no-pager -n {JOURNAL_LINES} -u "$1" 2>&1
 }}
-sum_of() {{ sum=$(sha256sum <"$1" 2>/dev/null) && echo "${{sum%% *}}" || echo absent; }}
 unlocked() {{ # index: wait while another yum runs; it writes its number without a line's end
   waited=0
   while pid=; {{ read -r pid <"$root/var/run/yum.pid" || [ -n "$pid" ]; }} && kill -0 "$pid"; do
@@ -62,24 +57,30 @@ unlocked() {{ # index: wait while another yum runs; it writes its number without
 packaged() {{ # whether a file is as its package brought it: what a plan saw as absent before yum ran
   rpm -qf --qf '[%{{FILENAMES}} %{{FILEDIGESTS}}\\n]' "$1" 2>/dev/null | grep -qxF "$1 $(sum_of "$1")"
 }}
-keep() (
-  [ -f "$1" ] || exit 0
-  umask 077
-  [ -d "$kept" ] || mkdir -p "$kept"
-  cp -p "$1" "$kept/new.$$" && mv "$kept/new.$$" "$kept/$(sum_of "$kept/new.$$")"
-)
+bytes() {{ printf '%s\\n' "$1" | base64 -d; }}
+flushed() {{ dd if=/dev/null of="$1" conv=notrunc,fsync status=none; }}
 written() {{ dd of="$1" conv=fsync status=none && printf '%s  %s\\n' "$2" "$1" | sha256sum -c --status; }}
 uploaded() {{ # new sha256 command: its sum was compared when it came, and its time is the change's
-  "$3" -T "$incoming/$2" "$1" && touch "$1" && dd if=/dev/null of="$1" conv=notrunc,fsync status=none
+  "$3" -T "$incoming/$2" "$1" && touch "$1" && flushed "$1"
 }}
-place() {{ # path mode owner group sha256 [time [mv|cp]]: its bytes come on stdin, or were uploaded
+returned() {{ # new sha256: what was kept, with its time and all that it had
+  cp -a "$kept/$2" "$1" && [ "$(sum_of "$1")" = "$2" ] && flushed "$1"
+}}
+place() {{ # path mode owner group sha256 [time [mv|cp|kept]]: its bytes come on stdin, were uploaded, or kept
   folder=${{1%/*}}
   [ -d "$folder" ] || (umask 022; mkdir -p "$folder") || return 1
+  for new in "$folder"/.k8s-installer.??????; do # of a script that was killed
+    [ ! -f "$new" ] || rm -f "$new"
+  done
   new=$(umask 077; mktemp "$folder/.k8s-installer.XXXXXX") || return 1
-  if [ -z "${{7-}}" ]; then written "$new" "$5"; else uploaded "$new" "$5" "$7"; fi && keep "$1" &&
+  case ${{7-}} in
+    '') written "$new" "$5" ;;
+    kept) returned "$new" "$5" ;;
+    *) uploaded "$new" "$5" "$7" ;;
+  esac && keep "$1" &&
     {{ [ -z "${{6-}}" ] || touch -r "$6" "$new"; }} &&
-    chown "$3:$4" "$new" && chmod "$2" "$new" && mv -T "$new" "$1" ||
-    {{ rm -f "$new"; df -P "$folder"; return 1; }}
+    chown "$3:$4" "$new" && chmod "$2" "$new" && {{ [ -z "${{readers-}}" ] || mark "$1" $readers; }} &&
+    mv -T "$new" "$1" || {{ rm -f "$new"; df -P "$folder" "$state" 2>/dev/null; return 1; }}
   [ ! -x /usr/sbin/restorecon ] || restorecon "$1"
 }}
 """
@@ -98,10 +99,10 @@ class Report:
     sent: int = 0
 
 
-def script(numbered: Sequence[tuple[int, Change]]) -> str:
-    """The script that carries these changes of one host out, in this order."""
+def script(numbered: Sequence[tuple[int, Change]], run: str = "0") -> str:
+    """The script that carries these changes of one host out, in this order; `run` is the name of who does."""
     settings = [change.ref.name for _, change in numbered if change.ref.kind is Kind.SETTING]
-    parts = [_PRELUDE, host_settings.setters(settings)]
+    parts = [_PRELUDE, f"run={shlex.quote(run)}\n", host_settings.setters(settings)]
     last = {file.sha256: index for index, file in _uploaded(numbered)}
     for action, group in groupby(numbered, key=lambda item: batch(item[1])):
         changes = list(group)
@@ -111,7 +112,7 @@ def script(numbered: Sequence[tuple[int, Change]]) -> str:
             parts.append(_reload(changes))
         else:
             parts.extend(_single(index, change, last) for index, change in changes)
-    return "".join(parts)
+    return "".join([*parts, "prune all\n" if last else "prune\n"])
 
 
 def uploads(numbered: Sequence[tuple[int, Change]]) -> Iterator[tuple[int, Large]]:
@@ -196,33 +197,36 @@ def _file(index: int, change: Change, file: File | Large | Kept | Gone, take: st
     path = shlex.quote(change.ref.name)
     stop = f'failed {index} "$out"\n'
     unmoved = _unmoved(index, change, file)
+    readers = shlex.join(change.readers)
     if isinstance(file, Gone):
-        return f"{unmoved}out=$(keep {path} 2>&1 && rm -f {path} 2>&1) || {stop}"
+        marked = f"mark {path} {readers} 2>&1 && " if readers else ""
+        return f"{unmoved}out=$(keep {path} 2>&1 && {marked}rm -f {path} 2>&1) || {stop}"
     owner = shlex.quote(f"{file.owner}:{file.group}")
+    attributes = f"chown {owner} {path} 2>&1 && chmod {file.mode:o} {path} 2>&1"
     if change.action is Action.ATTRIBUTES:
-        return f"{unmoved}out=$(chown {owner} {path} 2>&1 && chmod {file.mode:o} {path} 2>&1) || {stop}"
+        return f"{unmoved}out=$({attributes}) || {stop}"
     place = f"place {path} {file.mode:o} {shlex.quote(file.owner)} {shlex.quote(file.group)} {file.sha256}"
     if isinstance(file, Kept):
-        kept = f'"$kept/{file.sha256}"'  # with its old time: what was never restarted is not out of date
-        return f"{unmoved}out=$({place} {kept} <{kept} 2>&1) || {stop}"
+        # with its old time: what has not restarted since is not out of date, and what has is marked
+        back = f"{{ readers={shlex.quote(readers)}; {place} '' kept 2>&1; }}"
+        there = f'[ "$(sum_of {path})" = {file.sha256} ]'
+        return f"{unmoved}out=$(if {there}; then {attributes}; else {back}; fi) || {stop}"
     if isinstance(file, Large):
         return f"{unmoved}out=$({place} '' {take} 2>&1) || {stop}"
     time = f" {path}" if change.action is Action.REWRITE else ""
-    return f"{unmoved}out=$(base64 -d <<'BYTES' | {place}{time} 2>&1\n{_base64(file.content)}BYTES\n) || {stop}"
+    return f"{unmoved}out=$({_bytes(file.content)} | {place}{time} 2>&1) || {stop}"
 
 
 def _unmoved(index: int, change: Change, file: File | Large | Kept | Gone) -> str:
     """Stop where the host's file is neither what the plan saw nor what it wants; the difference is the evidence."""
     before = change.before
-    if isinstance(before, SeenFile) and not before.sha256:
-        return ""  # no regular file, and so without a sum: whatever it is, it goes
     path = shlex.quote(change.ref.name)
-    expected = before.sha256 if isinstance(before, SeenFile) else "absent"
+    expected = (before.sha256 or "unreadable") if isinstance(before, SeenFile) else "absent"
     wanted = "absent" if isinstance(file, Gone) else file.sha256
     words = f"the plan is stale: {change.ref.name} has changed on the host since it was made"
     shown = ""
     if isinstance(before, SeenFile) and before.content is not None and len(before.content) <= LARGEST_DIFF:
-        shown = f" \"$(base64 -d <<'BYTES' | diff -u - {path}\n{_base64(before.content)}BYTES\n)\""
+        shown = f' "$({_bytes(before.content)} | diff -u - {path})"'
     arrived = f"packaged {path} || " if expected == "absent" else ""
     return (
         f"case $(sum_of {path}) in {expected}|{wanted}) ;; *) "
@@ -230,9 +234,10 @@ def _unmoved(index: int, change: Change, file: File | Large | Kept | Gone) -> st
     )
 
 
-def _base64(content: bytes) -> str:
-    # in lines: dash keeps a heredoc in memory, and a line of megabytes would be slow to scan
-    return base64.encodebytes(content).decode()
+def _bytes(content: bytes) -> str:
+    """The command that prints these bytes; they are an argument of the shell's own functions, and of no program."""
+    # in lines: one of megabytes would be slow to scan
+    return f"bytes '\n{base64.encodebytes(content).decode()}'"
 
 
 def _unit(index: int, change: Change) -> str:
@@ -250,7 +255,7 @@ def _unit(index: int, change: Change) -> str:
 
 
 def _each(word: str, indices: Iterable[int]) -> str:
-    return "".join(f"say {word} {index}\n" for index in indices)
+    return "".join(f"{'begin' if word == 'begin' else f'say {word}'} {index}\n" for index in indices)
 
 
 class Account:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from k8s_installer import evr, host_settings, settings
@@ -58,6 +58,7 @@ class Action(StrEnum):
 
 REPLACED = frozenset({Action.UPGRADE, Action.DOWNGRADE})  # packages of which the host had another version
 QUIET = frozenset({Action.ATTRIBUTES, Action.REWRITE})  # changes of files that no process needs to hear of
+UNDATED = frozenset({Action.RESTORE, Action.REMOVE})  # changes of files of which no time tells afterwards
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,8 @@ class Change:
     """One step of a plan: from what was seen to what is wanted.
 
     `before` is what the host had when the plan was made. `reason` is for people; code never branches on it.
-    `turn` is whose turn it belongs to: a rollback undoes a whole turn.
+    `turn` is whose turn it belongs to: a rollback undoes a whole turn. `readers` are the units that read a file which
+    is removed or gets its old time back, so that its time does not say that they have to restart.
     """
 
     ref: Ref
@@ -75,6 +77,7 @@ class Change:
     after: Resource
     reason: str
     turn: Turn = NO_TURN
+    readers: tuple[str, ...] = ()
 
     @property
     def reversible(self) -> bool:
@@ -90,10 +93,15 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Changes in an order that works. `after[i]` are the positions of the changes that the i-th waits for."""
+    """Changes in an order that works.
+
+    `after[i]` are the positions of the changes that must be done before the i-th, `behind[i]` of those that must have
+    ended, whatever came of them; where `behind` is empty there are none.
+    """
 
     changes: tuple[Change, ...]
     after: tuple[tuple[int, ...], ...]
+    behind: tuple[tuple[int, ...], ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.changes)
@@ -108,8 +116,10 @@ def make_plan(desired: Desired, seen: Mapping[Ref, Seen], batch: Batch = QUARTER
         batch: how many nodes may restart something at the same time.
 
     Raises:
-        InstallerError: something wanted is unknown; a plan over guesses is no plan.
+        InstallerError: something wanted is unknown, and a plan over guesses is no plan; or something that would change
+            could not be put back.
     """
+    _require_reversible(desired, seen)
     edges = edges_of(desired, seen)
     order = ordered(desired, edges)
     steps: dict[Ref, list[Change]] = {}
@@ -124,7 +134,45 @@ def make_plan(desired: Desired, seen: Mapping[Ref, Seen], batch: Batch = QUARTER
     turns = {ref: desired[ref].turn for ref in steps}
     sizes = Counter(turn.group for turn in {item.turn for item in desired.values()})
     before = in_turns(before, turns, restarting, sizes, batch)
+    steps = _with_readers(steps, desired)
     return _numbered({ref: steps[ref] for ref in ordered(steps, before)}, before)
+
+
+def obstacle(ref: Ref, found: Seen | None) -> str:
+    """Why there is no plan that changes this file and could be undone; empty if there is."""
+    return found.obstacle if ref.kind is Kind.FILE and isinstance(found, SeenFile) else ""
+
+
+def _require_reversible(desired: Desired, seen: Mapping[Ref, Seen]) -> None:
+    told = [f"{ref.host}: {ref.name} {words}" for ref in desired if (words := obstacle(ref, seen.get(ref)))]
+    if told:
+        raise InstallerError(
+            "\n".join(sorted(told)),
+            hint="nothing is changed that could not be put back as it was: move each out of the way, then plan again",
+        )
+
+
+def readers(units: Iterable[tuple[Ref, Unit]], files: Collection[Ref]) -> Mapping[Ref, tuple[str, ...]]:
+    """The units that read each of these files."""
+    found: dict[Ref, tuple[str, ...]] = {}
+    for ref, unit in units:
+        for path in (*unit.defined_by, *unit.reads):
+            file = Ref(ref.host, Kind.FILE, path)
+            if file in files:
+                found[file] = (*found.get(file, ()), ref.name)
+    return found
+
+
+def _with_readers(steps: Mapping[Ref, list[Change]], desired: Desired) -> dict[Ref, list[Change]]:
+    undated = {ref for ref, changes in steps.items() if changes[0].action in UNDATED}
+    if not undated:
+        return dict(steps)
+    units = ((ref, wanted.resource) for ref, wanted in desired.items() if isinstance(wanted.resource, Unit))
+    by_file = readers(units, undated)
+    return {
+        ref: [replace(change, readers=by_file.get(ref, ())) for change in changes] if ref in undated else changes
+        for ref, changes in steps.items()
+    }
 
 
 def waits(desired: Desired, gates: Iterable[Ref]) -> Plan:
@@ -276,7 +324,9 @@ def stale(wanted: Wanted, seen: Mapping[Ref, Seen]) -> str:
     if not isinstance(unit, Unit) or not isinstance(state, SeenUnit) or state.active != "active":
         return ""
     newer = [ref.name for ref in inputs(wanted) if _changed_at(seen.get(ref)) > state.started_at]
-    return f"{_some(newer)} changed after it started" if newer else ""
+    if newer:
+        return f"{_some(newer)} changed after it started"
+    return "a run that was cut off did not restart it" if state.due_at > state.started_at else ""
 
 
 def _changed_at(found: Seen | None) -> float:

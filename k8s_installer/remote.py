@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from k8s_installer import answers, gates, observe, perform, staging
+from k8s_installer import answers, gates, hoststate, observe, perform, staging
 from k8s_installer.answers import understood
 from k8s_installer.desired.model import Wanted
 from k8s_installer.errors import CommandFailed, HostError, InstallerError, MalformedAnswer, TransportError
@@ -87,10 +87,12 @@ class Remote(Protocol):
 
 
 class SshRemote:
-    """A host behind a `Transport`."""
+    """A host behind a `Transport`; `run` is the name under which it keeps what is replaced."""
 
-    def __init__(self, transport: Transport, packer: Packer = _PACKER, memory: observe.Memory | None = None) -> None:
-        self._transport, self._packer = transport, packer
+    def __init__(
+        self, transport: Transport, packer: Packer = _PACKER, memory: observe.Memory | None = None, run: str = "0"
+    ) -> None:
+        self._transport, self._packer, self._run = transport, packer, run
         self.memory = memory  # of the last look; None where there was none
         self._slow = False  # the way there, so that compressing pays
         self._wire = 0  # bytes of files that went there
@@ -102,7 +104,7 @@ class SshRemote:
 
     def observe(self, wanted: Sequence[Wanted]) -> Mapping[Ref, Seen]:
         """See `Remote`; raises CommandFailed where the host cannot run the questions at all."""
-        result = self._transport.run(observe.script(wanted, self.memory), timeout=OBSERVE_SECONDS)
+        result = self._transport.run(hoststate.SETTLED + observe.script(wanted, self.memory), timeout=OBSERVE_SECONDS)
         if result.status != 0:
             raise CommandFailed(self.name, "looking at the host", result.status, result.stdout, result.stderr)
         last = answers.lines(result.stdout)[-1:]
@@ -126,7 +128,7 @@ class SshRemote:
             if report is not None:
                 on_report(report)
 
-        result = self._transport.run(perform.script(changes), timeout=PERFORM_SECONDS, on_line=read)
+        result = self._transport.run(perform.script(changes, self._run), timeout=PERFORM_SECONDS, on_line=read)
         if account.failed is not None:
             return Outcome(frozenset(account.done), account.failed, perform.evidence(result.stdout))
         if result.status != 0 or len(account.done) < len(changes):

@@ -194,7 +194,11 @@ class SeenPackage:
 
 @dataclass(frozen=True, slots=True)
 class SeenFile:
-    """A file as found. `content` is there only when it differs from what was asked for and is not secret."""
+    """A file as found. `content` is there only when it differs from what was asked for and is not secret.
+
+    `obstacle` says why a change of it could not be undone ("is a symbolic link to ..."); it is empty if it could.
+    An owner or group without a name is its number.
+    """
 
     sha256: str
     mode: int
@@ -202,11 +206,16 @@ class SeenFile:
     group: str
     modified_at: float
     content: bytes | None = field(default=None, repr=False)
+    obstacle: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class SeenUnit:
-    """A unit as systemd shows it; `started_at` is when its main process started (Unix seconds, 0 if never)."""
+    """A unit as systemd shows it; `started_at` is when its main process started (Unix seconds, 0 if never).
+
+    `due_at` is when a run last changed something that it had read and that has no time to show for it (0 if never):
+    a process that is older than that has to restart.
+    """
 
     load: str
     active: str
@@ -215,6 +224,7 @@ class SeenUnit:
     pid: int
     started_at: float
     needs_reload: bool
+    due_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from k8s_installer.apply import Run, State
 from k8s_installer.desired.model import Desired, Turn
-from k8s_installer.plan import Action, Change, Plan
-from k8s_installer.resources import File, Gate, Gone, Kept, Large, Missing, Ref, SeenFile, SeenSetting, Setting, Unit
+from k8s_installer.desired.select import narrowed
+from k8s_installer.plan import QUIET, Action, Change, Plan, readers
+from k8s_installer.resources import (
+    File,
+    Gate,
+    Gone,
+    Kept,
+    Kind,
+    Large,
+    Missing,
+    Ref,
+    SeenFile,
+    SeenSetting,
+    Setting,
+    Unit,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,40 +51,66 @@ def undo(plan: Plan, run: Run, turn: Turn) -> Plan:
     """The plan that brings a failed turn back to what ran before it.
 
     Files get their old bytes and settings their old values, what was made is removed, and what was restarted is
-    restarted and waited for. The plan is empty where nothing ran before: a first start that fails has nothing to go
-    back to, and its files are the evidence. Packages stay, and so do users.
+    restarted and waited for. What fails on the way back keeps nothing else from it but what needs it: a service whose
+    own files are back restarts, whatever came of the one before it. The plan is empty where nothing ran before: a
+    first start that fails has nothing to go back to, and its files are the evidence. Packages stay, and so do users.
     """
     last = {event.index: event.state for event in run.events}
-    mine = [(change, last.get(index)) for index, change in enumerate(plan.changes) if change.turn == turn]
+    begun = {event.index for event in run.events if event.state is State.RUNNING}
+    mine = [(index, change) for index, change in enumerate(plan.changes) if change.turn == turn]
+    read = _readers(plan)
+    # what was begun in a script that was cut off may be done
     written = [
-        _inverse(change, change.after)
-        for change, state in mine
-        if isinstance(change.after, File | Large | Gone | Setting) and state is State.DONE and change.reversible
+        _inverse(change, change.after, read.get(change.ref, ()))
+        for index, change in mine
+        if isinstance(change.after, File | Large | Gone | Setting)
+        and change.reversible
+        and (last.get(index) is State.DONE or (index in begun and last[index] is not State.FAILED))
     ]
-    if not written or not any(change.action is Action.RESTART for change, _ in mine):
+    if not written or not any(change.action is Action.RESTART for _, change in mine):
         return Plan((), ())
-    tried = (State.DONE, State.FAILED)  # what was never begun still runs with what is brought back
-    restarted = [change for change, state in mine if change.action is Action.RESTART and state in tried]
-    reloaded = [change for change, state in mine if change.action is Action.RELOAD]
-    gates = [change for change, _ in mine if isinstance(change.after, Gate)]
+    # what was never begun still runs with what is brought back
+    restarted = [change for index, change in mine if change.action is Action.RESTART and index in begun]
+    reloaded = [change for _, change in mine if change.action is Action.RELOAD]
+    gates = [change for _, change in mine if isinstance(change.after, Gate)]
     reloads = [_again(change, Action.RELOAD, "its files are back") for change in reloaded]
-    changes = [*written, *reloads, *_restarts(restarted, gates)]
-    return Plan(tuple(changes), tuple((index - 1,) if index else () for index in range(len(changes))))
+    return _in_order([*written, *reloads, *_restarts(restarted, gates)])
+
+
+def _in_order(changes: Sequence[Change]) -> Plan:
+    """A step begins when all before it have ended; a restart needs the unit's files, and a gate its restart."""
+    after: list[tuple[int, ...]] = []
+    for index, change in enumerate(changes):
+        needs: tuple[int, ...] = ()
+        if isinstance(change.after, Unit):
+            paths = {*change.after.defined_by, *change.after.reads}
+            needs = tuple(i for i, earlier in enumerate(changes[:index]) if earlier.ref.name in paths)
+        elif isinstance(change.after, Gate):
+            needs = (index - 1,)
+        after.append(needs)
+    behind = tuple((index - 1,) if index else () for index in range(len(changes)))
+    return Plan(tuple(changes), tuple(after), behind)
+
+
+def _readers(plan: Plan) -> Mapping[Ref, tuple[str, ...]]:
+    units = {change.ref: change.after for change in plan.changes if isinstance(change.after, Unit)}
+    return readers(units.items(), {change.ref for change in plan.changes if change.ref.kind is Kind.FILE})
 
 
 def before(desired: Desired, past: Collection[PastFile | PastSetting]) -> Desired:
-    """What a cluster wanted before a past run, where that run changed files: the kept bytes, or nothing at all.
+    """What a cluster wanted before past runs, where they changed files: the kept bytes, or nothing at all.
 
-    Settings that it changed are wanted as they were. Everything else stays as it is wanted now. What the inventory
-    no longer speaks of is left alone.
+    Settings that they changed are wanted as they were. Units and gates stay as they are wanted now, and nothing else is
+    wanted: what those runs did not change is no part of going back. What the inventory no longer speaks of is left
+    alone.
     """
-    result = dict(desired)
-    for item in past:
-        if item.ref in desired:
-            result[item.ref] = replace(
-                desired[item.ref], resource=_wanted(item), because="It was so before the last run."
-            )
-    return result
+    items = {item.ref: _wanted(item) for item in past}
+    changed = (Kind.FILE, Kind.PACKAGE, Kind.SETTING)
+    part = narrowed(desired, lambda wanted: wanted.ref in items or wanted.ref.kind not in changed)
+    return {
+        ref: replace(wanted, resource=items[ref], because="It was so before the last run.") if ref in items else wanted
+        for ref, wanted in part.items()
+    }
 
 
 def _wanted(past: PastFile | PastSetting) -> Kept | Gone | Setting:
@@ -91,9 +131,10 @@ def _again(change: Change, action: Action, reason: str) -> Change:
     return Change(change.ref, action, change.component, change.before, change.after, reason, change.turn)
 
 
-def _inverse(change: Change, wanted: File | Large | Gone | Setting) -> Change:
+def _inverse(change: Change, wanted: File | Large | Gone | Setting, read_by: tuple[str, ...]) -> Change:
     if not isinstance(wanted, Setting):
-        return _file_back(change, wanted)
+        # of other bytes that say the same no process needs to hear
+        return replace(_file_back(change, wanted), readers=() if change.action in QUIET else read_by)
     old = change.before.value if isinstance(change.before, SeenSetting) else wanted.value
     now = SeenSetting(wanted.value)
     return Change(change.ref, Action.SET, change.component, now, Setting(old), "back to what it was", change.turn)

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import re
 
-from k8s_installer.perform import INCOMING, KEPT
+from k8s_installer.hoststate import INCOMING, KEPT, STALE_DAYS
 from k8s_installer.resources import Large
-
-# What was begun and never gone on with, and what was staged and never placed, goes after so many days.
-STALE_DAYS = 7
 
 # `part` holds what has come, as it came; its name holds the size of all, for another gzip's is another stream. The
 # disk writes while the sum is made, and gzip unpacks while more is coming. openssl knows the processor's own

@@ -1,6 +1,6 @@
 """The full trace of a run in one file: every script, its answer and its time, with nothing secret in it.
 
-Secrets are kept out twice. Bytes that a script writes (a heredoc of base64) are replaced by their count and sum,
+Secrets are kept out twice. Bytes that a script writes (base64) are replaced by their count and sum,
 and whatever still looks like a key or a token, in scripts and in answers, is replaced by its kind.
 """
 
@@ -29,10 +29,9 @@ from k8s_installer.visible import visible
 
 KEPT_TRACES = 50
 TITLE_CHARACTERS = 80
-# The word by which `perform` marks bytes; any other heredoc is hidden too if all of it is base64.
-BYTES = "BYTES"
+# How a line ends behind which `perform` writes bytes, up to a line that begins with the closing quote.
+BYTES = "bytes '"
 
-_HEREDOC = re.compile(r"<<-?\s*(['\"]?)([\w-]+)\1")
 _RANDOM = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}")
 # Each is linear in the text, whatever a host prints: no pattern can begin at every character of a long run.
 _KEYS = (
@@ -112,19 +111,15 @@ def readable(script: str) -> str:
 
 
 def _elided(lines: list[str]) -> Iterator[str]:
-    """The lines, where a heredoc of bytes is one line; one that has no end goes to the end."""
+    """The lines, where the bytes of a file are one line; those that have no end go to the end."""
     number = 0
     while number < len(lines):
         line = lines[number]
         yield line
         number += 1
-        heredoc = _HEREDOC.search(line)
-        if heredoc is None:
-            continue
-        end = next((i for i in range(number, len(lines)) if lines[i].lstrip("\t") == heredoc[2]), len(lines))
-        body = lines[number:end]
-        if heredoc[2] == BYTES or _decoded(body):
-            yield _sum(body)
+        if line.endswith(BYTES):
+            end = next((i for i in range(number, len(lines)) if lines[i].startswith("'")), len(lines))
+            yield _sum(lines[number:end])
             number = end
 
 

@@ -63,6 +63,7 @@ class FakeHost:
     units: dict[str, SeenUnit] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)  # by name; a host has no others
     refuses: dict[str, str] = field(default_factory=dict)  # name of a resource -> the words it fails with
+    unhealthy: set[str] = field(default_factory=set)  # units whose gates do not hold, although they run
     cut_at: str = ""  # the name of the resource before which the connection is lost
     log: list[str] = field(default_factory=list)
     clock: float = 1000.0
@@ -140,9 +141,9 @@ class FakeHost:
             case Package() as package:
                 return self._install(package)
             case File() | Large() | Kept() as file:
-                return self._moved(change) or self._write(change, file)
+                return self._moved(change) or self._mark(change) or self._write(change, file)
             case Gone():
-                return self._moved(change) or self._remove(change.ref.name)
+                return self._moved(change) or self._mark(change) or self._remove(change.ref.name)
             case Unit():
                 return self._service(change)
             case Setting() as setting:
@@ -176,6 +177,13 @@ class FakeHost:
             if packaged or now in (was, wanted)
             else f"the plan is stale: {path} has changed on the host since it was made"
         )
+
+    def _mark(self, change: Change) -> str:
+        written = self.files[change.ref.name].modified_at if change.ref.name in self.files else 0.0
+        for name in change.readers:
+            if self.units[name].started_at >= written:
+                self.units[name] = dataclasses.replace(self.units[name], due_at=self.clock)
+        return ""
 
     def _remove(self, path: str) -> str:
         if path in self.files:
@@ -229,7 +237,7 @@ class FakeHost:
 
     def probe(self, gate: Gate, patience: int = 0, since: int = 0) -> Answer:
         state = self.units.get(gate.unit)
-        held = gate.unit not in self.refuses and (
+        held = gate.unit not in self.refuses.keys() | self.unhealthy and (
             bool(gate.unit_host) or (state is not None and state.active == "active")
         )
         return Answer(held, f"{gate.url}: {'ok' if held else 'no answer'}", self.unit_state(gate.unit))

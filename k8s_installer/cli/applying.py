@@ -5,21 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from k8s_installer import apply as engine
-from k8s_installer import fleet, host_settings, journal, lock, pki, rollback, saved
+from k8s_installer import fleet, history, host_settings, journal, lock, pki, rollback, saved
 from k8s_installer.apply import Event, Run, State
 from k8s_installer.cli.checking import checked
 from k8s_installer.cli.console import Exit, Output, ask_passphrase, print_json, stderr, stdout
 from k8s_installer.cli.looking import Asked, Resolve, observed, require_own_keys
 from k8s_installer.cli.planning import print_plan
 from k8s_installer.cli.preflighting import before_install
-from k8s_installer.cli.stopping import stop_on_ctrl_c
+from k8s_installer.cli.stopping import Stop, stop_on_ctrl_c
 from k8s_installer.cli.verifying import prove
-from k8s_installer.desired.model import Desired
+from k8s_installer.desired.model import Desired, Turn
 from k8s_installer.desired.select import chosen, of_components, on_members
 from k8s_installer.errors import HostsError, InstallerError
 from k8s_installer.fleet import Connections, connecting
@@ -31,7 +31,7 @@ from k8s_installer.plan import REPLACED, Action, Plan, make_plan, waits
 from k8s_installer.profiles import Profile
 from k8s_installer.remote import Remote
 from k8s_installer.report import data, ending, progress, text
-from k8s_installer.resources import File, Kept, Kind, Missing, SeenFile, SeenSetting
+from k8s_installer.resources import File, Kind, Missing
 from k8s_installer.rolling import QUARTER, Batch
 from k8s_installer.trace import Trace, open_trace, traced
 from k8s_installer.transport import Transport, connect
@@ -69,18 +69,18 @@ def apply(options: Options, change: Callable[[Intent], Intent] = lambda intent: 
     with connecting(hosts) as connections:
 
         def resolve(kept: Allocations | None) -> Intent:
-            return change(desire(cluster, profile, options.asked.templates, present_keys, kept))
+            return desire(cluster, profile, options.asked.templates, present_keys, kept)
 
         def again(kept: Allocations | None) -> Intent:
-            return _part(resolve(kept), hosts, options)
+            return _part(change(resolve(kept)), hosts, options)
 
         whole = resolve(None)
         _say_left_out_by(options, whole)
-        part = _part(whole, hosts, options)
         with open_trace(state_folder(cluster) / "journal") as trace:
             try:
                 # locked before anything is looked at: nobody else's run can come between the plan and its changes
-                with _locked(part, options, trace) as lost:
+                with _locked(cluster, options, trace) as lost:
+                    part = _part(change(whole), hosts, options)
                     return _apply(part, again, connections, options, trace, lost)
             except InstallerError as error:
                 error.hint = "\n".join(filter(None, (error.hint, f"the whole trace: {trace.path}")))
@@ -95,7 +95,7 @@ def _apply(
     trace: Trace,
     lost: threading.Event,
 ) -> Exit:
-    intent, seen = observed(part, resolve, connections, lambda way: traced(way, trace))
+    intent, seen = observed(part, resolve, connections, lambda way: traced(way, trace), trace.run)
     reached = _reached(intent, seen)
     require_members(reached.desired, seen.seen)
     if not options.replace_keys:
@@ -115,46 +115,47 @@ def _apply(
 
 
 def roll_back(options: Options) -> Exit:
-    """Undo the files of the last run: planned, asked for and carried out like everything else."""
+    """Undo the last run, or finish undoing it: planned, asked for and carried out like everything else."""
     return apply(options, _before_last_run)
 
 
 def _before_last_run(intent: Intent) -> Intent:
-    """What was there before the last run.
+    """What was there before the last run that was not undone.
 
     Raises:
-        InstallerError: there is no run, or it set things up for the first time and so has nothing before it.
+        InstallerError: there is no such run, or it set things up for the first time and so has nothing before it.
     """
-    past = journal.last(state_folder(intent.cluster) / "journal")
-    if past is None:
-        raise InstallerError("no run of this cluster is known here", hint="its journal is beside the inventory")
-    # a script goes on for a moment when its run has died: then all that it may have done is looked at
-    done = past.done_changes() if past.ended else past.changes()
-    first = [change for change in done if change.action is Action.START]
-    if first:
+    runs = tuple(journal.past(state_folder(intent.cluster) / "journal"))
+    undone = history.to_undo(runs)
+    if not undone:
         raise InstallerError(
-            f"run {past.run} started {first[0].ref.name} on {first[0].ref.host}: nothing ran before it",
-            hint="a first start cannot be undone by going back",
+            "there is no run of this cluster to undo" if runs else "no run of this cluster is known here",
+            hint="its journal is beside the inventory",
         )
-    for change in done:
+    for run in undone:
+        _require_something_before(run)
+    for change in (change for run in undone for change in run.touched()):
         if change.action in (Action.INSTALL, *REPLACED) or (
             change.action is Action.SET and (change.before is Missing.ABSENT or host_settings.one_way(change.ref.name))
         ):
             stderr().print(f"stays: {change.action} of {change.ref} cannot be undone", style="yellow", markup=False)
-    files = [rollback.PastFile(change.ref, _kept(change)) for change in done if change.ref.kind is Kind.FILE]
-    values = [
-        rollback.PastSetting(change.ref, change.before.value)
-        for change in done
-        if isinstance(change.before, SeenSetting)
-    ]
-    told = f"{len(files)} files, {len(values)} settings"
-    stderr().print(f"going back to before run {past.run}: {told}", markup=False)
-    return replace(intent, desired=rollback.before(intent.desired, [*files, *values]))
+    if runs[0].undoes == tuple(run.run for run in undone):
+        stderr().print(f"resuming the rollback {runs[0].run}, which did not finish", markup=False)
+    past = history.before(undone)
+    files = sum(item.ref.kind is Kind.FILE for item in past)
+    told = f"{files} files, {len(past) - files} settings"
+    stderr().print(f"going back to before run {undone[-1].run}: {told}", markup=False)
+    names = tuple(run.run for run in undone)
+    return replace(intent, desired=rollback.before(intent.desired, past), undoes=names)
 
 
-def _kept(change: journal.PastChange) -> Kept | None:
-    seen = change.before
-    return Kept(seen.sha256, seen.mode, seen.owner, seen.group, change.secret) if isinstance(seen, SeenFile) else None
+def _require_something_before(run: journal.Past) -> None:
+    first = [change for change in run.touched() if change.action is Action.START]
+    if first:
+        raise InstallerError(
+            f"run {run.run} started {first[0].ref.name} on {first[0].ref.host}: nothing ran before it",
+            hint="a first start cannot be undone by going back",
+        )
 
 
 def _change(
@@ -214,23 +215,39 @@ def _carried_out(
 ) -> tuple[Run, list[tuple[Plan, Run]]]:
     """Run the plan, and for every turn that failed the way back; each with what became of it."""
     book.plan(made.changes)
-    with stop_on_ctrl_c(lost) as stop, progress.shown(made, stderr()) as show:
+    undone: list[tuple[Plan, Run]] = []
+    with stop_on_ctrl_c(lost) as stop:
 
         def note(event: Event) -> None:
             if event.state is not State.SENDING:
                 book.event(event, made.changes[event.index])
             show(event)
 
-        run = engine.apply(made, remotes, note, stop)
-    undone: list[tuple[Plan, Run]] = []
-    for turn in rollback.failed_turns(made, run) if roll_back else ():
-        back = rollback.undo(made, run, turn)
-        if back:
-            stderr().print(f"rolling back {turn.group} {turn.member}", style="yellow", markup=False)
-            with progress.shown(back, stderr()) as show:
-                undone.append((back, engine.apply(back, remotes, show, lost)))
-            book.write("rollback", turn=f"{turn.group} {turn.member}", failures=len(undone[-1][1].failures))
+        with progress.shown(made, stderr()) as show:
+            run = engine.apply(made, remotes, note, stop)
+        for turn in rollback.failed_turns(made, run) if roll_back else ():
+            back = rollback.undo(made, run, turn)
+            if back:
+                undone.append((back, _way_back(back, turn, remotes, book, stop)))
     return run, undone
+
+
+def _way_back(back: Plan, turn: Turn, remotes: Mapping[str, Remote], book: journal.Journal, stop: Stop) -> Run:
+    """Undo a failed turn; only the loss of the lock, or a second Ctrl-C, ends it before it is done."""
+    what = f"rolling back {turn.group} {turn.member}"
+    stderr().print(what, style="yellow", markup=False)
+    with stop.finishing(what), progress.shown(back, stderr()) as show:
+
+        def note(event: Event) -> None:
+            if event.state is not State.SENDING:
+                with suppress(InstallerError):  # of all things, this must not stop for want of a line
+                    book.undo(event, back.changes[event.index])
+            show(event)
+
+        way = engine.apply(back, remotes, note, stop.lost)
+    with suppress(InstallerError):
+        book.write("rollback", turn=f"{turn.group} {turn.member}", failures=len(way.failures))
+    return way
 
 
 def _hosts(cluster: Cluster, options: Options) -> tuple[Host, ...]:
@@ -333,7 +350,7 @@ def _unchanged(intent: Intent, seen: fleet.Fleet, options: Options, trace: Trace
 
 
 @contextmanager
-def _locked(intent: Intent, options: Options, trace: Trace) -> Iterator[threading.Event]:
+def _locked(cluster: Cluster, options: Options, trace: Trace) -> Iterator[threading.Event]:
     """Hold the cluster's lock on its first master, by a connection of its own; the event says that it was lost."""
     lost = threading.Event()
 
@@ -341,7 +358,7 @@ def _locked(intent: Intent, options: Options, trace: Trace) -> Iterator[threadin
         stderr().print(f"{error.message}: nothing new begins", style="red", markup=False)
         lost.set()
 
-    transport: Transport = traced(connect(intent.cluster.having(Role.MASTER)[0]), trace)
+    transport: Transport = traced(connect(cluster.having(Role.MASTER)[0]), trace)
     try:
         with lock.hold(transport, this_process(), force=options.break_lock, on_lost=on_lost):
             yield lost
@@ -359,6 +376,7 @@ def _journal(intent: Intent, options: Options, made: Plan, trace: Trace) -> Iter
         "owner": owner.name,
         "pid": owner.pid,
         "summary": data.summary(made),
+        **({"undoes": list(intent.undoes)} if intent.undoes else {}),
     }
     folder = state_folder(intent.cluster) / "journal"
     with journal.start(folder, header, options.after_line, run=trace.run) as book:

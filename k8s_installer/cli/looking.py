@@ -36,26 +36,30 @@ def connected(asked: Asked) -> Iterator[tuple[Resolve, fleet.Connections]]:
 
 
 def observed(
-    wanted: Intent, again: Resolve, connections: fleet.Connections, through: fleet.Through = lambda way: way
+    wanted: Intent,
+    again: Resolve,
+    connections: fleet.Connections,
+    through: fleet.Through = lambda way: way,
+    run: str = "0",
 ) -> tuple[Intent, fleet.Fleet]:
-    """The fleet that an intent is about, seen; the screen says who has answered.
+    """The fleet that an intent is about, seen; the screen says who has answered. Changes are kept under `run`.
 
     Where hosts have been given something else than is known here, as in a new clone of the inventory's folder, what
     is wanted is worked out again from that, and they are asked a second time.
     """
-    seen = _seen(wanted, connections, through)
+    seen = _seen(wanted, connections, through, run)
     kept = corrected(wanted, seen.seen)
     if kept is None:
         return wanted, seen
     wanted = again(kept)
-    return wanted, _seen(wanted, connections, through)
+    return wanted, _seen(wanted, connections, through, run)
 
 
-def _seen(wanted: Intent, connections: fleet.Connections, through: fleet.Through) -> fleet.Fleet:
+def _seen(wanted: Intent, connections: fleet.Connections, through: fleet.Through, run: str) -> fleet.Fleet:
     path = intent.state_folder(wanted.cluster) / "seen.json"
     asked = {**wanted.desired, **wanted.evidence}  # the evidence as the inventory has it, whatever is wanted of it
     with looking(len(connections.lines)) as tick:
-        seen = fleet.observe(connections, asked, tick, through, memory.load(path))
+        seen = fleet.observe(connections, asked, tick, through, memory.load(path), run)
     memory.save(path, seen.memories)
     return seen
 

@@ -1,4 +1,4 @@
-"""Ctrl-C: once lets what has begun end and begins nothing new; twice stops at once."""
+"""Ctrl-C: once lets what has begun end and begins nothing new (a way back is finished); twice stops at once."""
 
 from __future__ import annotations
 
@@ -12,31 +12,45 @@ from k8s_installer.cli.console import stderr
 
 
 class Stop(threading.Event):
-    """Set by a first Ctrl-C, and by the loss of the cluster's lock."""
+    """Set by a first Ctrl-C, and by the loss of the cluster's lock (`lost`)."""
 
     def __init__(self, lost: threading.Event) -> None:
         super().__init__()
-        self._lost = lost
+        self.lost = lost
+        self._pressed = False
+        self._finishing = ""
 
     def is_set(self) -> bool:
         """Whether nothing new may begin."""
-        return super().is_set() or self._lost.is_set()
+        return super().is_set() or self.lost.is_set()
+
+    def press(self, _signal: int, _frame: FrameType | None) -> None:
+        """What Ctrl-C does; raises KeyboardInterrupt the second time."""
+        if self._pressed:
+            raise KeyboardInterrupt
+        self._pressed = True
+        if self._finishing:
+            what = f"{self._finishing}: this is finished first, so that no service is left with half of a change"
+            stderr().print(f"{what}; Ctrl-C again stops at once", markup=False)
+            return
+        self.set()
+        stderr().print("stopping: what has begun is finished first; Ctrl-C again stops at once")
+
+    @contextmanager
+    def finishing(self, what: str) -> Iterator[None]:
+        """Inside, a first Ctrl-C says that `what` is finished first, whatever was pressed before."""
+        self._pressed, self._finishing = False, what
+        try:
+            yield
+        finally:
+            self._finishing = ""
 
 
 @contextmanager
 def stop_on_ctrl_c(lost: threading.Event) -> Iterator[Stop]:
     """Something that the first Ctrl-C sets, and `lost`; the second Ctrl-C raises KeyboardInterrupt."""
     stop = Stop(lost)
-    pressed = threading.Event()
-
-    def interrupted(_signal: int, _frame: FrameType | None) -> None:
-        if pressed.is_set():
-            raise KeyboardInterrupt
-        pressed.set()
-        stop.set()
-        stderr().print("stopping: what has begun is finished first; Ctrl-C again stops at once")
-
-    before = signal.signal(signal.SIGINT, interrupted)
+    before = signal.signal(signal.SIGINT, stop.press)
     try:
         yield stop
     finally:

@@ -131,15 +131,15 @@ _LINKS = """\
     said=$(timeout {seconds} bash -c "exec 3<>/dev/tcp/$1/$2" 2>&1)
     echo "reach $1 $2 $? ${{said##*: }}"
   }}
-  asked=0
-  while read -r address port; do
-    reach $address $port &
-    asked=$((asked + 1))
-    [ $((asked % {at_once})) != 0 ] || wait
-  done <<'LINKS'
-{pairs}
-LINKS
-  wait
+  printf '%s\\n' {pairs} | {{
+    asked=0
+    while read -r address port; do
+      reach $address $port &
+      asked=$((asked + 1))
+      [ $((asked % {at_once})) != 0 ] || wait
+    done
+    wait
+  }}
 }}"""
 
 
@@ -155,7 +155,7 @@ def script(needs: Needs) -> str:
         parts.append(_PACKAGES.format(all=shlex.join(names), wanted=shlex.join(needs.packages)))
     if Role.ETCD in needs.host.roles:
         parts.append(_SYNC.replace(ETCD_DATA, log))
-    pairs = "\n".join(f"{link.address} {link.port}" for link in needs.links)
+    pairs = shlex.join(f"{link.address} {link.port}" for link in needs.links)
     links = _LINKS.format(seconds=LINK_SECONDS, at_once=LINKS_AT_ONCE, pairs=pairs) if pairs else ":"
     asks = ":" if needs.asks_yum else "false"
     parts.append(_TOGETHER.format(links=links, seconds=YUM_SECONDS, asks=asks))

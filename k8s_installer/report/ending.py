@@ -74,13 +74,17 @@ def sent(by_host: Mapping[str, int]) -> str:
 
 def _undone(back: Plan, way: Run) -> Iterator[Text]:
     member = back.changes[0].turn.member
-    if not way.failures:
+    if not way.failures and not way.skipped:
         yield Text(f"{member} is back to what it was: {len(back.changes)} changes undone, healthy again.", "yellow")
         return
     for event in way.failures:
         change = back.changes[event.index]
         yield Text(f"{change.ref.host}: the way back failed, too: could not {change_words(change)}", "bold red")
         yield from (Text(f"  {line}") for line in event.detail.splitlines())
+    done = len(back.changes) - len(way.failures) - len(way.skipped)
+    yield Text(f"{member} is not back to what it was: {done} of {len(back.changes)} changes undone.", "bold red")
+    for event in way.skipped:
+        yield Text(f"  not begun: {change_words(back.changes[event.index])}", "yellow")
 
 
 def _led_here(of_host: Sequence[Change], failed_change: Change) -> Iterator[Text]:

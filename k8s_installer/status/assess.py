@@ -15,7 +15,7 @@ from cryptography import x509
 
 from k8s_installer.desired.model import Desired, Wanted
 from k8s_installer.errors import HostError
-from k8s_installer.plan import Action, Change, inputs, make_plan, stale
+from k8s_installer.plan import Action, Change, inputs, make_plan, obstacle, stale
 from k8s_installer.resources import File, Gate, Kind, Missing, Package, Ref, Seen, SeenFile, Unit
 from k8s_installer.status.model import (
     Certificate,
@@ -99,6 +99,8 @@ class _Look:
         ref = wanted.ref
         if ref.kind is Kind.GATE:
             return
+        if words := obstacle(ref, self._found(ref)):
+            yield Difference(ref, wanted.component, Action.UPDATE, words)
         if self._found(ref) is Missing.UNKNOWN:
             yield Difference(ref, wanted.component, None, "not known: the host did not answer for it")
         for change in self.changes.get(ref, ()):
@@ -150,7 +152,9 @@ def _known(desired: Desired, seen: Mapping[Ref, Seen], reached: Mapping[str, Hos
     known = {
         ref
         for ref in desired
-        if ref.host in reached and (ref.kind is Kind.GATE or seen.get(ref, Missing.UNKNOWN) is not Missing.UNKNOWN)
+        if ref.host in reached
+        and (ref.kind is Kind.GATE or seen.get(ref, Missing.UNKNOWN) is not Missing.UNKNOWN)
+        and not obstacle(ref, seen.get(ref))
     }
     return {
         ref: dataclasses.replace(wanted, after=tuple(before for before in wanted.after if before in known))

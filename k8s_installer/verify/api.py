@@ -107,9 +107,7 @@ def _curl(access: ApiAccess, request: Request) -> str:
     pipe = f"{shlex.join(words)} 2>&1 | base64 | tr -d '\\n'; echo"
     if request.body is None:
         return pipe
-    # JSON has no newlines of its own here, so that no line of it can end the document.
-    body = json.dumps(request.body)
-    return f"{{ {pipe}; }} <<'END-OF-BODY'\n{body}\nEND-OF-BODY"
+    return f"printf '%s\\n' {shlex.quote(json.dumps(request.body))} | {{ {pipe}; }}"
 
 
 def parse(output: str) -> tuple[Answer, ...]:

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import socket
+import stat
 import subprocess
 from pathlib import Path
 
@@ -14,6 +17,8 @@ from k8s_installer.observe import END, Memory, parse, remember, script
 from k8s_installer.resources import (
     Data,
     File,
+    Gone,
+    Kept,
     Kind,
     Large,
     Missing,
@@ -173,6 +178,65 @@ def test_files_are_seen_as_they_are(tmp_path: Path) -> None:
     assert {name: file.content for name, file in seen.items() if file.content is not None} == {"other": b"hand-made\n"}
     assert (seen["same"].mode, seen["same"].owner) == (0o640, (tmp_path / "same").owner())
     assert abs(seen["same"].modified_at - (tmp_path / "same").stat().st_mtime) < 1e-6
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make devices and give files away")
+def test_what_could_not_be_put_back_says_why(tmp_path: Path) -> None:
+    """The real script on what can stand in the place of a file; beside them what is no obstacle."""
+    (tmp_path / "link").symlink_to("/etc/an other\n\x1bfile")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    os.mknod(tmp_path / "device", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket"))
+    with (tmp_path / "huge").open("wb") as huge:
+        huge.truncate((2 << 30) + 1)
+    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "old").write_text("old")
+    os.chown(tmp_path / "old", 1234, 4321)
+    (tmp_path / "linked").symlink_to("folder")
+    names = ("link", "folder", "pipe", "device", "socket", "huge", "file/below/it", "old", "linked/new", "far/away")
+    questions = [wanted(Kind.FILE, str(tmp_path / name), File(b"new", secret=name == "huge")) for name in names]
+    gone = [wanted(Kind.FILE, str(tmp_path / name), Gone()) for name in ("file/gone", "link")]
+    kept = [wanted(Kind.FILE, str(tmp_path / "new"), Kept("0" * 64, 0o644, "root", "root"))]
+    text = script([*questions, *gone, *kept]).replace("sha256sum", "sum_but_huge")
+    text = f'sum_but_huge() {{ for f; do case $f in */huge) ;; *) sha256sum "$f" ;; esac; done; }}\n{text}'
+    output = subprocess.run(["/bin/sh"], input=text, capture_output=True, text=True, check=True).stdout
+    found = {Path(ref.name).name: seen for ref, seen in parse(output, [*questions, *kept]).items()}
+    assert {name: seen.obstacle for name, seen in found.items() if isinstance(seen, SeenFile)} == {
+        "link": "is a symbolic link to /etc/an other??file",
+        "folder": "is a folder",
+        "pipe": "is a named pipe",
+        "device": "is a device",
+        "socket": "is a socket",
+        "huge": "has 2048 MB, more than is kept for a rollback",
+        "it": f"is below {tmp_path}/file, which is not a folder",
+        "old": "",
+        "new": "cannot be put back: the host no longer keeps what it was",
+    }
+    assert found["away"] is Missing.ABSENT
+    old = found["old"]
+    assert isinstance(old, SeenFile)
+    assert (old.owner, old.group) == ("1234", "4321")
+    assert next(iter(parse(output, gone).values())) is Missing.ABSENT  # below what is no folder there is nothing
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make a file immutable")
+def test_an_immutable_file_or_folder_is_an_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for name in ("file", "same"):
+        (tmp_path / name).write_text("same" if name == "same" else "old")
+    locked = [tmp_path / "file", tmp_path / "same", tmp_path / "folder"]
+    if subprocess.run(["chattr", "+i", *locked], capture_output=True, check=False).returncode != 0:
+        pytest.skip("this file system has no attributes")
+    try:
+        names = ("file", "same", "folder/new")
+        questions = [wanted(Kind.FILE, str(tmp_path / name), File(b"same")) for name in names]
+        output = subprocess.run(["/bin/sh"], input=script(questions), capture_output=True, text=True, check=True).stdout
+        found = [seen for seen in parse(output, questions).values() if isinstance(seen, SeenFile)]
+        assert [bool(re.search("immutable", seen.obstacle)) for seen in found] == [True, False, True]
+    finally:
+        subprocess.run(["chattr", "-i", *locked], check=True)
 
 
 class Machine:

@@ -75,7 +75,7 @@ def test_bytes_that_arrive_broken_never_reach_the_target(tmp_path: Path) -> None
     result = shell(text, tmp_path)
     assert (result.returncode, marks(result.stdout)) == (1, ["begin 0", "failed 0"])
     assert target.read_text() == "old"
-    assert sorted([path.name for path in tmp_path.iterdir()]) == ["config"]
+    assert sorted([path.name for path in tmp_path.iterdir()]) == ["config", "running"]
 
 
 def test_a_full_disk_leaves_the_old_file_and_says_so(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_full_disk_leaves_the_old_file_and_says_so(tmp_path: Path) -> None:
     result = shell(script([(0, updated(target, b"new", seen(target)))]), tmp_path)
     assert "No space left on device" in evidence(result.stdout)
     assert target.read_text() == "old"
-    assert sorted([path.name for path in tmp_path.iterdir()]) == ["config", "dd"]
+    assert sorted([path.name for path in tmp_path.iterdir()]) == ["config", "dd", "running"]
 
 
 def seen(path: Path, content: bytes | None = None) -> SeenFile:
@@ -116,7 +116,9 @@ def test_what_a_run_made_is_removed_and_kept(tmp_path: Path) -> None:
     gone = dataclasses.replace(updated(target, b"", seen(target), Action.REMOVE), after=Gone())
     assert marks(shell(script([(0, gone)]), tmp_path).stdout) == ["begin 0", "done 0"]
     assert not target.exists()
-    assert [path.read_text() for path in (tmp_path / "kept").iterdir()] == ["made"]
+    digest = hashlib.sha256(b"made").hexdigest()
+    kept = {path.name: path.read_text() for path in (tmp_path / "kept").iterdir()}
+    assert kept == {digest: "made", "run.0": f"{digest}\n"}
     assert marks(shell(script([(0, gone)]), tmp_path).stdout) == ["begin 0", "done 0"]
 
 
@@ -149,12 +151,20 @@ def test_a_file_that_should_not_be_there_is_not_overwritten(tmp_path: Path) -> N
     assert target.read_text() == "somebody's"
 
 
-def test_a_link_in_the_place_of_a_file_gives_way(tmp_path: Path) -> None:
+@pytest.mark.parametrize("became", ["link", "folder"])
+def test_a_file_that_became_something_else_since_the_plan_is_left_alone(tmp_path: Path, became: str) -> None:
     target = tmp_path / "config"
-    target.symlink_to("/etc/passwd")
-    link = SeenFile("", 0o777, "root", "root", 0.0)
-    assert marks(shell(script([(0, updated(target, b"new", link))]), tmp_path).stdout) == ["begin 0", "done 0"]
-    assert (target.is_symlink(), target.read_text()) == (False, "new")
+    target.write_text("old")
+    before = seen(target)
+    target.rename(tmp_path / "real")
+    if became == "link":
+        target.symlink_to("real")  # with the very bytes that the plan saw
+    else:
+        target.mkdir()
+    result = shell(script([(0, updated(target, b"new", before))]), tmp_path)
+    assert marks(result.stdout) == ["begin 0", "failed 0"]
+    assert f"now: {'link' if became == 'link' else 'not a file'}" in result.stdout
+    assert (target.is_symlink(), (tmp_path / "real").read_text()) == (became == "link", "old")
 
 
 def test_a_rewrite_that_says_the_same_keeps_the_files_time(tmp_path: Path) -> None:
@@ -271,7 +281,7 @@ def test_attributes_touch_no_byte(tmp_path: Path) -> None:
 
 
 def test_secrets_are_in_no_argument(tmp_path: Path) -> None:
-    """The key's bytes go by a heredoc; only programs named here see arguments, and none of them is the key."""
+    """The key's bytes are an argument of the shell's own functions; only programs named here see arguments, and none of them is the key."""
     secret = b"-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n"
     for name in ("mktemp", "dd", "chown", "chmod", "mv", "sha256sum", "base64"):
         real = shutil.which(name)

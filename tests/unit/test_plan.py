@@ -10,7 +10,7 @@ from k8s_installer.apply import apply
 from k8s_installer.desired.model import Desired, Wanted
 from k8s_installer.errors import InstallerError
 from k8s_installer.plan import Action, Plan, make_plan, waits
-from k8s_installer.resources import File, Kind, Missing, Package, Ref, Resource, Seen, SeenPackage, Setting
+from k8s_installer.resources import File, Gone, Kind, Missing, Package, Ref, Resource, Seen, SeenPackage, Setting
 from tests.fakes import FakeHost
 from tests.unit.example import CONFIG, DROP_IN, KEY, desired, hosts
 
@@ -187,3 +187,34 @@ def test_versions_are_compared_as_rpm_does(installed: SeenPackage, wanted: str, 
     plan = make_plan({ref: Wanted(ref, Package("docker", wanted), "docker", (), "")}, {ref: installed})
     assert [change.action for change in plan.changes] == ([action] if action else [])
     assert all(not change.reversible for change in plan.changes)
+
+
+def test_what_could_not_be_put_back_is_not_changed_and_all_of_it_is_said_at_once() -> None:
+    fleet = converged()
+    for host, path, words in (("m1", CONFIG, "is a folder"), ("n1", DROP_IN, "is a symbolic link to /dev/null")):
+        fleet[host].files[path] = dataclasses.replace(fleet[host].files[path], sha256="", obstacle=words)
+    with pytest.raises(InstallerError) as refused:
+        planned(desired(), fleet)
+    assert refused.value.message == f"m1: {CONFIG} is a folder\nn1: {DROP_IN} is a symbolic link to /dev/null"
+    assert "could not be put back" in refused.value.hint
+    apart = {ref: wanted for ref, wanted in desired().items() if ref.host == "n1" and ref.kind is Kind.UNIT}
+    alone = {ref: dataclasses.replace(wanted, after=()) for ref, wanted in apart.items()}
+    assert not planned(alone, fleet)  # what nobody asks for is in nobody's way
+
+
+def test_a_removal_names_who_has_read_the_file_and_a_run_that_died_over_it_is_finished() -> None:
+    fleet = converged()
+    wanted = desired(drop_in=Gone())
+    plan = planned(wanted, fleet)
+    assert plan.changes[0].readers == ("kubelet",)
+    fleet["n1"].cut_at = "kubelet"
+    assert apply(plan, fleet, lambda event: None, threading.Event()).failures
+    fleet["n1"].cut_at = ""
+    fleet["n1"].units["kubelet"] = dataclasses.replace(fleet["n1"].units["kubelet"], needs_reload=False)
+    for again in (wanted, {ref: item for ref, item in wanted.items() if ref.name != DROP_IN}):
+        some = {ref: dataclasses.replace(i, after=tuple(b for b in i.after if b in again)) for ref, i in again.items()}
+        left = planned(some, fleet)
+        assert words(left) == ["n1 restart kubelet", "m1 wait node n1 is ready"]
+        assert left.changes[0].reason == "a run that was cut off did not restart it"
+    assert not apply(left, fleet, lambda event: None, threading.Event()).failures
+    assert not planned(wanted, fleet)

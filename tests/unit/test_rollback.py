@@ -1,15 +1,23 @@
 from __future__ import annotations
 
+import dataclasses
+import io
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 
-from k8s_installer.apply import Run, apply
-from k8s_installer.plan import Plan
-from k8s_installer.resources import File, Gone, Kept, Kind, Ref
+from rich.console import Console
+
+from k8s_installer.apply import Run, State, apply
+from k8s_installer.desired.model import Desired, Turn, Wanted
+from k8s_installer.plan import Action, Plan
+from k8s_installer.report import ending
+from k8s_installer.resources import Check, File, Gate, Gone, Kept, Kind, Package, Ref, Unit
 from k8s_installer.rollback import PastFile, PastSetting, before, failed_turns, undo
 from k8s_installer.saved import saved
 from tests.fakes import FakeHost
-from tests.unit.example import CONFIG, DROP_IN, desired, hosts
+from tests.unit.example import CONFIG, DROP_IN, KEY, desired, hosts
 from tests.unit.test_plan import converged, planned, with_setting, words
 
 NEW = File(b"KUBE_LOG_LEVEL=broken\n")
@@ -164,3 +172,129 @@ def test_a_setting_of_a_past_run_is_wanted_as_it_was() -> None:
     assert words(back) == ["m1 set swap"]
     assert not carried_out(back, fleet).failures
     assert fleet["m1"].settings == {"swap": "on"}
+
+
+def test_a_way_back_that_breaks_off_before_the_restart_is_seen_by_the_next_plan() -> None:
+    """The service restarts with the new bytes and its gate fails: the old ones are back, and it still runs with those."""
+    fleet, old, new = services()
+    m1 = fleet["m1"]
+    m1.unhealthy.add("api")
+    plan = planned(new, fleet)
+    run = carried_out(plan, fleet)
+    m1.unhealthy.clear()
+    back = undo(plan, run, failed_turns(plan, run)[0])
+    m1.cut_at = "api"
+    assert carried_out(back, fleet).failures
+    m1.cut_at = ""
+    assert m1.contents[CONFIG] == b"old"
+    assert m1.files[CONFIG].modified_at < m1.units["api"].started_at  # its time does not tell
+    left = planned(old, fleet)
+    assert words(left) == ["m1 restart api", "m1 wait api"]  # manager has never read the new bytes
+    assert not carried_out(left, fleet).failures
+    assert not planned(old, fleet)
+
+
+def test_what_never_restarted_is_in_line_when_its_file_is_back() -> None:
+    fleet = converged()
+    fleet["m1"].refuses[KEY] = "No space left on device"  # so that the restart never begins
+    fleet["m1"].unhealthy.add("kubelet")
+    plan = planned(desired(config=NEW, key=File(b"new", 0o600, "kube", "kube", secret=True)), fleet)
+    run = carried_out(plan, fleet)
+    first = Plan(plan.changes, plan.after)
+    back = undo(first, dataclasses.replace(run, events=run.events), plan.changes[0].turn)
+    assert words(back) == [f"m1 restore {CONFIG}"]
+    assert not carried_out(back, fleet).failures
+    assert not planned(desired(), fleet)
+
+
+def services() -> tuple[dict[str, FakeHost], Desired, Desired]:
+    """Two services that read one file, and their gates, one after the other; as it is, and edited."""
+    turn = Turn("masters", "m1")
+
+    def of(content: bytes) -> Desired:
+        package = Wanted(Ref("m1", Kind.PACKAGE, "p"), Package("p"), "k", (), "an example", turn)
+        file = Wanted(Ref("m1", Kind.FILE, CONFIG), File(content), "k", (package.ref,), "an example", turn)
+        found = [package, file]
+        for name in ("api", "manager"):
+            unit = Unit(name, (), (CONFIG,), ("p",))
+            found.append(Wanted(Ref("m1", Kind.UNIT, name), unit, name, (file.ref, found[-1].ref), "an example", turn))
+            gate = Gate("u", Check.OK, name, deadline=0.1)
+            found.append(Wanted(Ref("m1", Kind.GATE, name), gate, name, (found[-1].ref,), "an example", turn))
+        return {wanted.ref: wanted for wanted in found}
+
+    fleet = {"m1": FakeHost("m1", brings={"p": ["api", "manager"]})}
+    assert not carried_out(planned(of(b"old"), fleet), fleet).failures
+    return fleet, of(b"old"), of(b"new")
+
+
+def test_a_gate_that_fails_on_the_way_back_keeps_no_other_restart_from_it() -> None:
+    fleet, old, new = services()
+    fleet["m1"].unhealthy.add("manager")
+    plan = planned(new, fleet)
+    run = carried_out(plan, fleet)
+    assert [plan.changes[event.index].ref.name for event in run.failures] == ["manager"]
+    fleet["m1"].unhealthy = {"api"}
+    back = undo(plan, run, failed_turns(plan, run)[0])
+    way = carried_out(back, fleet)
+    states = {words(back)[event.index]: event.state for event in way.events}
+    assert states == {
+        f"m1 restore {CONFIG}": State.DONE,
+        "m1 restart api": State.DONE,
+        "m1 wait api": State.FAILED,
+        "m1 restart manager": State.DONE,
+        "m1 wait manager": State.DONE,
+    }
+    assert not planned(old, fleet)
+
+
+def test_a_file_that_does_not_come_back_keeps_only_who_reads_it_from_restarting() -> None:
+    fleet, _, new = services()
+    path, reader = Ref("m1", Kind.FILE, "/etc/other"), Ref("m1", Kind.UNIT, "api")
+    other = replace(new[Ref("m1", Kind.FILE, CONFIG)], ref=path)
+    unit = replace(new[reader], resource=Unit("api", (), ("/etc/other",), ("p",)), after=(path,))
+    first = {**new, path: replace(other, resource=File(b"1")), reader: unit}
+    assert not carried_out(planned(first, fleet), fleet).failures
+    edited = {**first, path: replace(other, resource=File(b"2"))}
+    edited[Ref("m1", Kind.FILE, CONFIG)] = replace(new[Ref("m1", Kind.FILE, CONFIG)], resource=File(b"3"))
+    fleet["m1"].unhealthy.add("manager")
+    plan = planned(edited, fleet)
+    run = carried_out(plan, fleet)
+    fleet["m1"].unhealthy.clear()
+    fleet["m1"].refuses["/etc/other"] = "No space left on device"
+    back = undo(plan, run, failed_turns(plan, run)[0])
+    way = carried_out(back, fleet)
+    assert {words(back)[event.index]: event.state for event in way.events} == {
+        f"m1 restore {CONFIG}": State.DONE,
+        "m1 restore /etc/other": State.FAILED,
+        "m1 restart api": State.SKIPPED,
+        "m1 wait api": State.SKIPPED,
+        "m1 restart manager": State.DONE,
+        "m1 wait manager": State.DONE,
+    }
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(ending.failed(plan, run, [(back, way)], Path("c.yaml"), Path("t")))
+    shown = console.export_text()
+    assert "the way back failed, too: could not restore /etc/other" in shown
+    assert "m1 is not back to what it was: 3 of 6 changes undone." in shown
+    assert "not begun: restart api" in shown
+
+
+def test_of_a_rewrite_that_goes_back_no_process_needs_to_hear() -> None:
+    fleet = converged()
+    plan, run = failing(
+        fleet, config=File(b"# said\nKUBE_LOG_LEVEL=0\n"), key=File(b"k", 0o600, "kube", "kube", secret=True)
+    )
+    assert plan.changes[0].action is Action.REWRITE
+    back = undo(plan, run, failed_turns(plan, run)[0])
+    assert [change.readers for change in back.changes] == [(), ("kube-apiserver",), (), ()]
+
+
+def test_going_back_touches_only_what_the_runs_changed() -> None:
+    fleet = converged()
+    files = past(fleet)[:1]
+    edit = desired(config=File(b"KUBE_LOG_LEVEL=4\n"))
+    assert not carried_out(planned(edit, fleet), fleet).failures
+    later = desired(config=File(b"KUBE_LOG_LEVEL=4\n"), drop_in=File(b"[Service]\nNice=7\n"))  # not applied yet
+    back = planned(before(later, files), fleet)
+    assert words(back) == [f"m1 restore {CONFIG}", "m1 restart kube-apiserver", "m1 wait kube-apiserver is ready"]
+    assert back.changes[0].readers == ("kube-apiserver",)

@@ -1,0 +1,133 @@
+"""What a host keeps for this program below /var/lib/k8s-installer, and the shell functions that keep it. Pure.
+
+| there | what it is | how long it stays |
+|---|---|---|
+| `kept/SHA256` | a file before a change, with its owner, time and attributes | while one of the last runs needs it |
+| `kept/run.RUN` | the sums that a run has kept here | the last `RUNS_KEPT` of them, and `MOST_KEPT` in all |
+| `incoming/` | what was uploaded and is not placed yet | seven days |
+| `due/UNIT` | a unit whose process is older than this has to restart | for good; it is empty |
+| `running` | the process of the script that changes this host, and when it started | until the next one |
+
+A file's time says that a process has not read it, but a file that is removed, or comes back with its old time, says
+nothing. So whatever does one of the two marks the units that read it first, and whoever looks at the host next sees a
+restart that did not come.
+"""
+
+from __future__ import annotations
+
+STATE = "/var/lib/k8s-installer"
+KEPT = f"{STATE}/kept"
+INCOMING = f"{STATE}/incoming"
+
+# A rollback undoes one run after the other, and keeps what it replaces itself: five steps back.
+RUNS_KEPT = 10
+MOST_KEPT = 2 << 30  # bytes
+LARGEST_UPLOAD = 2 << 30  # bytes: what is replaced is kept whole, so what is larger is not replaced
+# What was begun and never resumed, and what was staged and never placed, goes after so many days.
+STALE_DAYS = 7
+# A run that died leaves a script behind that ends by itself, in seconds if it is not at yum.
+SETTLE_SECONDS = 40
+ALONE_SECONDS = 60
+
+FOLDERS = f"""\
+kept=${{K8S_INSTALLER_KEPT:-{KEPT}}}
+incoming=${{K8S_INSTALLER_INCOMING:-{INCOMING}}}
+state=${{kept%/*}}
+"""
+
+OCCUPIED = """\
+start_of() { # process: when it started, as the kernel counts; fails if there is none
+  { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+  set -- ${stat##*) }
+  start=${20}
+}
+occupied() { # whether a script of an earlier run still changes this host
+  { read -r other its_start <"$state/running"; } 2>/dev/null && start_of "$other" && [ "$start" = "$its_start" ]
+}
+"""
+
+# In front of the questions of a plan: what is half done would be seen, and then be done.
+SETTLED = (
+    FOLDERS
+    + OCCUPIED
+    + f"""\
+waited=0
+while occupied; do
+  [ "$waited" -lt {SETTLE_SECONDS * 5} ] || {{
+    echo "a script of an earlier run still changes this host (process $other): try again when it has ended" >&2
+    exit 1
+  }}
+  sleep 0.2
+  waited=$((waited + 1))
+done
+"""
+)
+
+FUNCTIONS = (
+    FOLDERS
+    + OCCUPIED
+    + f"""\
+alone() {{ # index: one script at a time changes a host, also if the run of the other one is dead
+  waited=0
+  while occupied; do
+    [ "$waited" -lt {ALONE_SECONDS} ] ||
+      failed "$1" "a script of an earlier run still changes this host (process $other): try again when it has ended"
+    sleep 1
+    waited=$((waited + 1))
+  done
+  start_of $$
+  out=$({{ [ -d "$state" ] || mkdir -p -m 700 "$state"; }} 2>&1 && {{ echo "$$ $start" >"$state/running"; }} 2>&1) ||
+    failed "$1" "$out" "$(df -P "$state")"
+}}
+sum_of() {{ # path: its sum, or why it has none
+  if [ -L "$1" ]; then echo link; elif [ ! -e "$1" ]; then echo absent; elif [ ! -f "$1" ]; then echo 'not a file'
+  else sum=$(sha256sum <"$1" 2>/dev/null) && echo "${{sum%% *}}" || echo unreadable; fi
+}}
+keep() ( # path: what a change replaces, with all that it has, for a rollback
+  [ -f "$1" ] && [ ! -L "$1" ] || exit 0
+  umask 077
+  [ -d "$kept" ] || mkdir -p "$kept"
+  cp -a "$1" "$kept/new.$$" && sum=$(sum_of "$kept/new.$$") && mv -T "$kept/new.$$" "$kept/$sum" &&
+    echo "$sum" >>"$kept/run.$run" || {{ rm -f "$kept/new.$$"; exit 1; }}
+)
+mark() {{ # path unit...: those that have started since the file was written have read it, and are due to restart
+  since=$(stat -c %Y "$1" 2>/dev/null) || since=0
+  shift
+  read -r up idle </proc/uptime
+  boot=$(($(date +%s) - ${{up%.*}}))
+  [ -d "$state/due" ] || mkdir -p -m 700 "$state/due" || return 1
+  for unit; do
+    started=$(systemctl show -p ExecMainStartTimestampMonotonic "$unit" 2>/dev/null)
+    case ${{started#*=}} in
+      '' | *[!0-9]*) ;;
+      *) [ $((boot + ${{started#*=}} / 1000000 + 2)) -ge "$since" ] || continue ;;
+    esac
+    : >"$state/due/$unit" || return 1
+  done
+}}
+sweep() {{ # what no run needs any more, and what a script that was killed has left
+  (cd "$kept" && {{ cat run.* run.*; ls | grep -v '^run\\.'; }} | sort | uniq -u | xargs rm -f)
+}}
+prune() {{ # [all]: keep what the last runs on this host would go back to; with `all` look at its size, too
+  for file in "$incoming"/*; do
+    [ ! -f "$file" ] || {{ find "$incoming" -type f -mtime +{STALE_DAYS} -exec rm -f {{}} +; break; }}
+  done
+  [ -f "$kept/run.$run" ] || return 0
+  large=${{1-}}
+  set -- "$kept"/run.*
+  [ $# -gt {RUNS_KEPT} ] || [ -n "$large" ] || return 0
+  set -- $(cd "$kept" && ls -tr run.*) # by this host's clock
+  while [ $# -gt {RUNS_KEPT} ] && [ "$1" != "run.$run" ]; do
+    rm -f "$kept/$1"
+    shift
+  done
+  sweep
+  while [ $# -gt 1 ] && [ "$1" != "run.$run" ] &&
+    size=$(du -sk "$kept") && [ "${{size%%[!0-9]*}}" -gt "${{K8S_INSTALLER_MOST_KEPT:-{MOST_KEPT // 1024}}}" ]; do
+    rm -f "$kept/$1"
+    shift
+    sweep
+  done
+}}
+"""
+)

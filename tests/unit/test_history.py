@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from k8s_installer import journal
+from k8s_installer.apply import Event, State
+from k8s_installer.history import before, to_undo
+from k8s_installer.plan import Action, Change
+from k8s_installer.resources import File, Kept, Kind, Ref, SeenFile, SeenSetting, Setting
+from k8s_installer.rollback import PastFile, PastSetting
+
+A, B, C = "a" * 64, "b" * 64, "c" * 64
+X, Y = (Ref("m1", Kind.FILE, name) for name in ("/x", "/y"))
+
+
+def update(ref: Ref, old: str) -> Change:
+    return Change(ref, Action.UPDATE, "k", SeenFile(old, 0o644, "root", "root", 1.0), File(b"new"), "an edit")
+
+
+def ran(
+    folder: Path, name: str, *changes: Change, end: str | None = "done", undoes: Sequence[str] = (), begun: int = 9
+) -> None:
+    """Write the journal of a run; without an end it died, when it had begun so many of its changes."""
+    header = {"cluster": "lab", **({"undoes": list(undoes)} if undoes else {})}
+    book = journal.start(folder, header, run=name)
+    book.plan(changes)
+    for index, change in list(enumerate(changes))[:begun]:
+        book.event(Event(index, State.RUNNING, 0.0), change)
+        book.event(Event(index, State.DONE, 0.0), change)
+    if end is not None:
+        book.close(end)
+    book._file.close()
+
+
+def undone(folder: Path) -> list[str]:
+    return [run.run for run in to_undo(tuple(journal.past(folder)))]
+
+
+def test_the_last_run_is_undone_whether_it_went_well_or_not(tmp_path: Path) -> None:
+    assert undone(tmp_path) == []
+    ran(tmp_path, "1", update(X, A))
+    assert undone(tmp_path) == ["1"]
+    ran(tmp_path, "2", update(X, B), end="failed")
+    assert undone(tmp_path) == ["2"]
+    ran(tmp_path, "3", update(X, B))
+    assert undone(tmp_path) == ["3"]  # the second one failed and said so: what it left was seen by the third
+
+
+@pytest.mark.parametrize("end", [None, "failed", "KeyboardInterrupt: "])
+def test_a_rollback_that_did_not_finish_is_resumed(tmp_path: Path, end: str | None) -> None:
+    ran(tmp_path, "1", update(X, A))
+    ran(tmp_path, "2", update(X, B), end=end, undoes=["1"])
+    assert undone(tmp_path) == ["1"]
+    ran(tmp_path, "3", update(X, B), end=end, undoes=["1"])
+    assert undone(tmp_path) == ["1"]
+
+
+def test_a_rollback_after_a_rollback_goes_further_back_and_never_forward(tmp_path: Path) -> None:
+    for name in ("1", "2", "3"):
+        ran(tmp_path, name, update(X, A))
+    ran(tmp_path, "4", undoes=["3"])
+    assert undone(tmp_path) == ["2"]
+    ran(tmp_path, "5", undoes=["2"])
+    ran(tmp_path, "6", update(X, A))  # forward again
+    assert undone(tmp_path) == ["6"]
+    ran(tmp_path, "7", undoes=["6"])
+    assert undone(tmp_path) == ["1"]
+    ran(tmp_path, "8", undoes=["1"])
+    assert undone(tmp_path) == []
+
+
+def test_runs_that_died_are_undone_with_the_one_that_did_the_rest(tmp_path: Path) -> None:
+    ran(tmp_path, "0", update(X, C))
+    ran(tmp_path, "1", update(X, A), update(Y, A), end=None, begun=1)
+    ran(tmp_path, "2", update(Y, A), end=None, begun=0)
+    ran(tmp_path, "3", update(Y, A))
+    assert undone(tmp_path) == ["3", "2", "1"]
+
+
+def test_a_rollback_that_broke_off_and_was_gone_over_is_undone_with_what_it_undid(tmp_path: Path) -> None:
+    ran(tmp_path, "0", update(X, C))
+    ran(tmp_path, "1", update(X, A), update(Y, A))
+    ran(tmp_path, "2", update(X, B), end=None, undoes=["1"])
+    ran(tmp_path, "3", update(X, A))
+    assert undone(tmp_path) == ["3", "1"]
+    ran(tmp_path, "4", update(X, A), undoes=["3", "1"])
+    assert undone(tmp_path) == ["0"]
+
+
+def test_what_was_there_before_is_what_the_oldest_of_them_saw(tmp_path: Path) -> None:
+    swap = Ref("m1", Kind.SETTING, "swap")
+    off = Change(swap, Action.SET, "k", SeenSetting("on"), Setting("off"), "an edit")
+    ran(tmp_path, "1", update(X, A), off, update(Y, A), end="failed", begun=2)
+    ran(tmp_path, "2", update(X, B))
+    runs = tuple(journal.past(tmp_path))
+    assert set(before(runs)) == {PastFile(X, Kept(A, 0o644, "root", "root")), PastSetting(swap, "on")}
+    assert before(runs[:1]) == (PastFile(X, Kept(B, 0o644, "root", "root")),)
+
+
+def test_of_a_run_that_died_everything_that_it_had_sent_is_looked_at(tmp_path: Path) -> None:
+    ran(tmp_path, "1", update(X, A), update(Y, A), end=None, begun=1)
+    assert {item.ref for item in before(tuple(journal.past(tmp_path)))} == {X, Y}

@@ -1,0 +1,219 @@
+"""What a host keeps: by the real shell functions on real files."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from k8s_installer import hoststate, observe
+from k8s_installer.perform import evidence, script
+from k8s_installer.plan import Action, Change
+from k8s_installer.resources import Gone, Kept, Kind, SeenFile, SeenUnit, Unit
+from tests.unit.test_observe import wanted
+from tests.unit.test_perform import marks, program, seen, shell, updated
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def edit(target: Path, content: bytes) -> Change:
+    return updated(target, content, seen(target))
+
+
+def ran(folder: Path, run: str, *changes: Change) -> subprocess.CompletedProcess[str]:
+    result = shell(script(list(enumerate(changes)), run), folder)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result
+
+
+def kept(folder: Path) -> set[str]:
+    return {path.read_text() for path in (folder / "kept").iterdir() if not path.name.startswith("run.")}
+
+
+def test_what_the_last_runs_replaced_stays_and_older_keys_go(tmp_path: Path) -> None:
+    target = tmp_path / "key"
+    target.write_text("key 0")
+    count = hoststate.RUNS_KEPT + 5
+    for number in range(1, count + 1):
+        ran(tmp_path, f"run-{number:02}", edit(target, f"key {number}".encode()))
+        (tmp_path / f"kept/run.run-{number:02}").touch()
+        os.utime(tmp_path / f"kept/run.run-{number:02}", (number, number))  # as if they were days apart
+    assert kept(tmp_path) == {f"key {number}" for number in range(count - hoststate.RUNS_KEPT, count)}
+
+
+def test_what_an_older_run_and_a_newer_one_need_stays(tmp_path: Path) -> None:
+    target = tmp_path / "config"
+    target.write_text("old")
+    ran(tmp_path, "0", edit(target, b"new"))
+    for number in range(1, hoststate.RUNS_KEPT + 1):
+        ran(tmp_path, str(number), edit(target, [b"old", b"new"][number % 2 - 1]))
+        os.utime(tmp_path / f"kept/run.{number}", (number, number))
+    assert kept(tmp_path) == {"old", "new"}
+
+
+def test_the_bytes_of_all_that_is_kept_are_bounded_but_a_run_keeps_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "kubelet"
+    target.write_bytes(b"0" * 100_000)
+    for number in range(1, 5):
+        text = script([(0, edit(target, str(number).encode() * 100_000))], str(number))
+        result = shell(text.replace("\nprune\n", "\nK8S_INSTALLER_MOST_KEPT=250; prune all\n"), tmp_path)
+        assert result.returncode == 0, result.stderr
+        os.utime(tmp_path / f"kept/run.{number}", (number, number))
+    assert {text[0] for text in kept(tmp_path)} == {"2", "3"}
+    result = shell(
+        script([(0, edit(target, b"5"))], "5").replace("\nprune\n", "\nK8S_INSTALLER_MOST_KEPT=1; prune all\n"),
+        tmp_path,
+    )
+    assert {text[0] for text in kept(tmp_path)} == {"4"}
+
+
+def test_what_a_script_that_was_killed_left_is_cleared_away(tmp_path: Path) -> None:
+    target = tmp_path / "key"
+    target.write_text("old")
+    (tmp_path / ".k8s-installer.AbCdEf").write_text("half a key")
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/new.4711").write_text("half a copy")
+    (tmp_path / "incoming").mkdir()
+    for name, age in (("young", 0), ("stale", 8 * 86400)):
+        (tmp_path / "incoming" / name).touch()
+        os.utime(tmp_path / "incoming" / name, (tmp_path.stat().st_mtime - age,) * 2)
+    text = script([(0, edit(target, b"new"))]).replace("\nprune\n", "\nprune all\n")
+    assert marks(shell(text, tmp_path).stdout) == ["begin 0", "done 0"]
+    assert not (tmp_path / ".k8s-installer.AbCdEf").exists()
+    assert kept(tmp_path) == {"old"}
+    assert [path.name for path in (tmp_path / "incoming").iterdir()] == ["young"]
+
+
+def units(folder: Path, **started: float) -> None:
+    """A systemctl whose units started so many seconds ago."""
+    cases = "".join(f"{name}) ago={ago} ;; " for name, ago in started.items())
+    body = f"""case $4 in {cases} esac
+read -r up idle </proc/uptime
+echo "ExecMainStartTimestampMonotonic=$((( ${{up%.*}} - ago ) * 1000000))" """
+    program(folder, "systemctl", body)
+
+
+@pytest.mark.parametrize("action", [Action.RESTORE, Action.REMOVE])
+def test_a_change_without_a_time_marks_what_has_read_the_file_and_nothing_else(tmp_path: Path, action: Action) -> None:
+    target = tmp_path / "config"
+    target.write_text("old")
+    os.utime(target, (1000, 1000))
+    ran(tmp_path, "1", edit(target, b"new"))
+    written = target.stat().st_mtime
+    os.utime(target, (written - 60, written - 60))  # a minute ago
+    units(tmp_path, restarted=30, never=3600)
+    old = seen(target)
+    after = Kept(digest(b"old"), 0o640, old.owner, old.group) if action is Action.RESTORE else Gone()
+    back = dataclasses.replace(
+        updated(target, b"", old, action), after=after, readers=("restarted", "never", "strange")
+    )
+    ran(tmp_path, "1", back)
+    assert sorted(path.name for path in (tmp_path / "due").iterdir()) == ["restarted", "strange"]
+    if action is Action.RESTORE:
+        assert (target.read_text(), target.stat().st_mtime) == ("old", 1000)
+    asked = [wanted(Kind.UNIT, name, Unit(name)) for name in ("restarted", "never")]
+    text = f"export K8S_INSTALLER_KEPT={tmp_path}/kept\n{observe.script(asked)}"
+    shown = "".join(
+        f"Id={name}.service\nLoadState=loaded\nActiveState=active\nSubState=running\nUnitFileState=enabled\nMainPID=1\n"
+        "ExecMainStartTimestampMonotonic=1\nNeedDaemonReload=no\n\n"
+        for name in ("restarted", "never")
+    )
+    program(tmp_path, "systemctl", f"printf '%s' '{shown}'")
+    found = observe.parse(shell(text, tmp_path).stdout, asked)
+    due = [unit.due_at for unit in found.values() if isinstance(unit, SeenUnit)]
+    assert (abs(due[0] - written) < 60, due[1]) == (True, 0.0)
+
+
+def test_a_mark_that_cannot_be_made_leaves_the_file_alone(tmp_path: Path) -> None:
+    target = tmp_path / "config"
+    target.write_text("made")
+    (tmp_path / "due").write_text("in the way")
+    gone = dataclasses.replace(updated(target, b"", seen(target), Action.REMOVE), after=Gone(), readers=("kubelet",))
+    assert marks(shell(script([(0, gone)]), tmp_path).stdout) == ["begin 0", "failed 0"]
+    assert target.read_text() == "made"
+
+
+def test_a_restored_file_has_all_that_it_had(tmp_path: Path) -> None:
+    target = tmp_path / "config"
+    target.write_text("old")
+    target.chmod(0o4755)
+    os.utime(target, (1000, 1000))
+    before = dataclasses.replace(seen(target), mode=0o4755)
+    ran(tmp_path, "1", updated(target, b"new", before))
+    back = dataclasses.replace(
+        updated(target, b"", seen(target), Action.RESTORE),
+        after=Kept(before.sha256, 0o4755, str(os.getuid()), str(os.getgid())),  # an owner without a name is a number
+    )
+    ran(tmp_path, "1", back)
+    found = target.stat()
+    assert (target.read_text(), found.st_mode & 0o7777, found.st_mtime) == ("old", 0o4755, 1000)
+    ran(tmp_path, "1", back)  # typed again: it is there already
+    (tmp_path / "kept" / before.sha256).unlink()
+    target.write_text("new")
+    result = shell(script([(0, back)]), tmp_path)
+    assert marks(result.stdout) == ["begin 0", "failed 0"]
+    assert before.sha256 in evidence(result.stdout)
+    assert target.read_text() == "new"
+
+
+def test_a_script_waits_for_one_of_a_run_that_died_and_gives_up_with_its_number(tmp_path: Path) -> None:
+    target = tmp_path / "config"
+    target.write_text("old")
+    program(tmp_path, "sleep", f"echo slept >>{tmp_path}/calls")
+    stat = Path("/proc/self/stat").read_text()
+    (tmp_path / "running").write_text(f"{os.getpid()} {stat.rpartition(') ')[2].split()[19]}\n")
+    text = script([(0, edit(target, b"new"))])
+    result = shell(text, tmp_path)
+    assert marks(result.stdout) == ["begin 0", "failed 0"]
+    assert f"still changes this host (process {os.getpid()})" in evidence(result.stdout)
+    assert (tmp_path / "calls").read_text().split() == ["slept"] * hoststate.ALONE_SECONDS
+    looked = shell(f"{hoststate.SETTLED}echo looked\n", tmp_path)
+    assert (looked.returncode, looked.stdout) == (1, "")
+    assert f"(process {os.getpid()})" in looked.stderr
+    for stale in (f"{os.getpid()} 1\n", "999999999 5\n", "garbage\n", ""):  # another process has its number by now
+        (tmp_path / "running").write_text(stale)
+        assert shell(f"{hoststate.SETTLED}echo looked\n", tmp_path).stdout == "looked\n"
+    assert marks(shell(text, tmp_path).stdout) == ["begin 0", "done 0"]
+
+
+SHELLS = [["/bin/sh", "-s"], *([["bash", "--posix", "-s"]] if shutil.which("bash") else [])]
+
+
+@pytest.mark.parametrize("words", SHELLS, ids=lambda words: Path(words[0]).name)
+def test_a_script_that_nobody_listens_to_any_more_does_what_it_began(tmp_path: Path, words: list[str]) -> None:
+    """As sshd leaves it when the installer has died: both outputs are closed."""
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("old")
+    program(tmp_path, "systemctl", f'echo "$*" >>{tmp_path}/calls')
+    running = SeenUnit("loaded", "active", "running", True, 1, 1.0, needs_reload=False)
+    restart = dataclasses.replace(
+        updated(tmp_path / "a", b"", seen(tmp_path / "a"), Action.RESTART),
+        before=running, after=Unit("etcd"),
+    )  # fmt: skip
+    changes = [edit(tmp_path / "a", b"new"), dataclasses.replace(restart, ref=restart.ref._replace(name="etcd"))]
+    changes.append(edit(tmp_path / "b", b"new"))
+    out, ours = os.pipe()
+    os.close(out)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "K8S_INSTALLER_KEPT": f"{tmp_path}/kept", "LC_ALL": "C"}
+    text = script(list(enumerate(changes))).encode()
+    done = subprocess.run(words, input=text, stdout=ours, stderr=ours, env=environment, check=False)
+    os.close(ours)
+    assert done.returncode == 0
+    assert [(tmp_path / name).read_text() for name in ("a", "b")] == ["new", "new"]
+    assert (tmp_path / "calls").read_text() == "restart etcd\n"
+
+
+def test_a_seen_file_of_an_unreadable_kind_is_stale_when_its_turn_comes(tmp_path: Path) -> None:
+    target = tmp_path / "config"
+    target.write_text("old")
+    odd = SeenFile("", 0o640, "root", "root", 0.0)
+    assert marks(shell(script([(0, updated(target, b"new", odd))]), tmp_path).stdout) == ["begin 0", "failed 0"]
