@@ -1,7 +1,12 @@
-"""One run at a time: a lease in a file on the cluster's first master, renewed while the run lives.
+"""One run at a time: a lease in a file on each of the cluster's masters, renewed while the run lives.
 
 The lease ends by itself when nobody renews it. Time is the master's alone: its uptime, which nobody can set, or
 where it has booted since, its calendar. Nothing is compared with the clock of the machine that we run on.
+
+On each master, because inventories change: a lock on "the first one" moves when masters are reordered, added or
+removed, and then two runs would hold one each. Any two inventories that have a master in common meet there. It is
+taken on one after the other in the order of their names, so that of two runs one gets all. A master that cannot be
+reached is passed over while more than half can: two runs of one inventory still meet on one of those.
 """
 
 from __future__ import annotations
@@ -36,7 +41,7 @@ flock -w 5 9 || {{ echo "$folder/guard is busy" >&2; exit 1; }}
 read -r boot </proc/sys/kernel/random/boot_id
 read -r up idle </proc/uptime
 up=${{up%.*}} now=$(date +%s)
-say() {{ printf '%s\\n' "{MARK} $1 $now $its_since $its_until $its_pid $its_who"; }}
+say() {{ printf '%s\\n' "{MARK} $1 $now $its_since $its_until $its_pid ${{its_token:-none}} $its_who"; }}
 write() {{
   printf '%s\\n' "$format $token $boot $((up + lease)) $1 $((now + lease)) $pid $who" |
     dd of="$lock.new" conv=fsync status=none && mv -T "$lock.new" "$lock" || exit 1
@@ -45,11 +50,14 @@ word= its_token= its_boot= its_up= its_since=0 its_until=0 its_pid=0 its_who=
 held=no
 if [ -e "$lock" ]; then
   read -r word its_token its_boot its_up its_since its_until its_pid its_who <"$lock"
-  valid=no
-  [ "$word" = "$format" ] && [ -n "$its_who" ] &&
-    case $its_up$its_since$its_until$its_pid in *[!0-9]*) ;; *) valid=yes ;; esac
+  valid=yes
+  [ "$word" = "$format" ] && [ -n "$its_who" ] || valid=no
+  for number in "$its_up" "$its_since" "$its_until" "$its_pid"; do
+    case $number in '' | *[!0-9]* | ????????????*) valid=no ;; esac
+  done
+  case $its_token in '' | *[!0-9A-Za-z-]* | ?????????????????????????????????*) valid=no ;; esac
   if [ "$valid" = no ]; then
-    its_token= its_boot= its_pid=0 its_who=
+    its_token=unreadable-$(stat -c %i-%Z "$lock") its_boot= its_pid=0 its_who=
     its_since=$(stat -c %Y "$lock")
     its_until=$((its_since + lease))
   fi
@@ -57,8 +65,9 @@ if [ -e "$lock" ]; then
 fi
 """
 _FORMAT = "k8s-installer/1"
+# Over a lock that is held only where it is the very one that was seen: who comes second finds another one.
 _TAKE = """\
-if [ "$held" = yes ] && [ "$force" = no ]; then say held; exit 0; fi
+if [ "$held" = yes ] && [ "$its_token" != "$over" ]; then say held; exit 0; fi
 write "$now"
 say taken
 """
@@ -67,7 +76,9 @@ _RENEW = _OURS + 'write "$its_since"\nsay renewed\n'
 _RELEASE = _OURS + 'rm -f "$lock" || exit 1\nsay released\n'
 _LONGEST_OWNER = 200  # characters; who holds a lock is a user, a machine, and a short sum
 # Times of eleven digits reach to the year 5138: a calendar has words for them.
-_ANSWER = re.compile(rf"^{MARK} (taken|held|renewed|released|lost)" r"((?: [0-9]{1,11}){4}) ?(.*)$", re.MULTILINE)
+_ANSWER = re.compile(
+    rf"^{MARK} (taken|held|renewed|released|lost)((?: [0-9]{{1,11}}){{4}}) ([0-9A-Za-z-]{{1,64}}) ?(.*)$", re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +107,8 @@ class Claim:
 class Answer:
     """What the master said, and who had the lock when it was asked (Unix seconds of the master's calendar).
 
-    `word` is taken, held, renewed, released or lost. `owner` is empty where nobody has it (`since` is 0) or
-    where the file cannot be read.
+    `word` is taken, held, renewed, released or lost. `owner` is empty if nobody has it (`since` is 0) or if the file
+    cannot be read. `token` tells this lock from any other, also of the same owner.
     """
 
     word: str
@@ -106,6 +117,7 @@ class Answer:
     until: int
     pid: int
     owner: str
+    token: str = ""
 
 
 class LockHeld(HostError):  # noqa: N818 - the host's answer, not a fault of this program
@@ -126,9 +138,9 @@ class LockLost(HostError):  # noqa: N818 - the host's answer, not a fault of thi
     """Our lock is not ours any more, or cannot be renewed: nothing new may begin."""
 
 
-def take_script(claim: Claim, *, force: bool) -> str:
-    """Take the lock if it is free or has expired; with `force`, whoever holds it. Says `taken` or `held`."""
-    return _script("take the lock", claim, f"force={'yes' if force else 'no'}\n", _TAKE)
+def take_script(claim: Claim, over: str = "") -> str:
+    """Take the lock if it is free, has expired, or is the one with the token `over`. Says `taken` or `held`."""
+    return _script("take the lock", claim, f"over={shlex.quote(over)}\n", _TAKE)
 
 
 def renew_script(claim: Claim) -> str:
@@ -155,7 +167,8 @@ def parse(output: str) -> Answer | None:
     if match is None:
         return None
     now, since, until, pid = (int(text) for text in match[2].split())
-    return Answer(match[1], now, since, until, pid, match[3][:_LONGEST_OWNER])
+    owner = "".join(letter if letter.isprintable() else "?" for letter in match[4][:_LONGEST_OWNER])
+    return Answer(match[1], now, since, until, pid, owner, match[3])
 
 
 def _holder(answer: Answer) -> str:
@@ -180,8 +193,14 @@ def _age(seconds: int) -> str:
 def _ask(transport: Transport, what: str, script: str, timeout: float) -> Answer:
     result = transport.run(script, timeout=timeout)
     answer = parse(result.stdout)
-    if result.status != 0 or answer is None:
+    if result.status != 0:
         raise CommandFailed(transport.host, what, result.status, result.stdout, result.stderr)
+    if answer is None:
+        raise HostError(
+            transport.host,
+            f"{what}: its answer cannot be read",
+            hint=f"see what is in {FOLDER}/lock on the host, and what its login shell prints",
+        )
     return answer
 
 
@@ -198,13 +217,12 @@ def hold(
     folder: str = FOLDER,
     terms: Terms = Terms(),
 ) -> Iterator[None]:
-    """Hold the cluster's lock inside the `with`; it is renewed by a thread, and released behind it whatever happens.
+    """Hold the lock on one master inside the `with`: a thread renews it, and it is released whatever happens.
 
     Args:
-        transport: a connection to the first master that nothing else uses: a long script must not hold a
-            renewal up.
+        transport: a connection to a master that nothing else uses: a long script must not hold a renewal up.
         owner: what others will read.
-        force: take the lock from whoever has it.
+        force: take the lock from whoever has it at first; who takes it at the same time keeps it.
         on_lost: called once, from the renewing thread, when the lock was taken away or cannot be renewed in time.
         folder: where the lock is on the master; made with mode 0700.
         terms: the length of the lease, and how often it is renewed.
@@ -215,9 +233,9 @@ def hold(
     """
     claim = Claim(folder, secrets.token_hex(8), owner, terms.lease)
     asked = time.monotonic()
-    answer = _ask(transport, "taking the lock", take_script(claim, force=force), ASK_SECONDS)
-    if answer.word == "held" and is_dead(Owner(answer.owner, answer.pid), owner):
-        answer = _ask(transport, "taking the lock of a run that died", take_script(claim, force=True), ASK_SECONDS)
+    answer = _ask(transport, "taking the lock", take_script(claim), ASK_SECONDS)
+    if answer.word == "held" and (force or is_dead(Owner(answer.owner, answer.pid), owner)):
+        answer = _ask(transport, "taking the lock over", take_script(claim, answer.token), ASK_SECONDS)
     if answer.word == "held":
         raise LockHeld(transport.host, answer)
     ended = threading.Event()

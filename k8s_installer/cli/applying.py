@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from k8s_installer.cli.stopping import Stop, stop_on_ctrl_c
 from k8s_installer.cli.verifying import prove
 from k8s_installer.desired.model import Desired, Turn
 from k8s_installer.desired.select import chosen, of_components, on_members
-from k8s_installer.errors import HostsError, InstallerError
+from k8s_installer.errors import HostError, HostsError, InstallerError, TransportError
 from k8s_installer.fleet import Connections, connecting
 from k8s_installer.intent import Intent, desire, keep, pki_folder, present_keys, state_folder, with_keys
 from k8s_installer.inventory import Allocations, Cluster, Host, Role
@@ -34,7 +34,6 @@ from k8s_installer.report import data, ending, progress, text
 from k8s_installer.resources import File, Kind, Missing
 from k8s_installer.rolling import QUARTER, Batch
 from k8s_installer.trace import Trace, open_trace, traced
-from k8s_installer.transport import Transport, connect
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +250,7 @@ def _way_back(back: Plan, turn: Turn, remotes: Mapping[str, Remote], book: journ
 
 
 def _hosts(cluster: Cluster, options: Options) -> tuple[Host, ...]:
-    """The hosts that --limit leaves, and the first master, which holds the lock."""
+    """The hosts that --limit leaves, and the first master, whose gates ask about nodes."""
     if not options.limit:
         return cluster.hosts
     names = chosen("--limit", options.limit, [host.name for host in cluster.hosts])
@@ -351,19 +350,30 @@ def _unchanged(intent: Intent, seen: fleet.Fleet, options: Options, trace: Trace
 
 @contextmanager
 def _locked(cluster: Cluster, options: Options, trace: Trace) -> Iterator[threading.Event]:
-    """Hold the cluster's lock on its first master, by a connection of its own; the event says that it was lost."""
+    """Hold the cluster's lock on its masters, by connections of its own; the event says that it was lost.
+
+    Raises:
+        LockHeld: somebody else has it on one of them.
+        HostsError: half of the masters or more cannot be asked.
+    """
     lost = threading.Event()
 
     def on_lost(error: lock.LockLost) -> None:
         stderr().print(f"{error.message}: nothing new begins", style="red", markup=False)
         lost.set()
 
-    transport: Transport = traced(connect(cluster.having(Role.MASTER)[0]), trace)
-    try:
-        with lock.hold(transport, this_process(), force=options.break_lock, on_lost=on_lost):
-            yield lost
-    finally:
-        transport.close()
+    masters = sorted(cluster.having(Role.MASTER), key=lambda host: host.name)
+    away: list[HostError] = []
+    with connecting(masters) as ways, ExitStack() as held:
+        for master in masters:
+            try:
+                way = traced(ways.lines[master.name], trace)
+                held.enter_context(lock.hold(way, this_process(), force=options.break_lock, on_lost=on_lost))
+            except TransportError as error:
+                away.append(error)
+        if 2 * len(away) >= len(masters):
+            raise HostsError(away)
+        yield lost
 
 
 @contextmanager

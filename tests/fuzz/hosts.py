@@ -283,7 +283,7 @@ TARGETS: dict[str, tuple[Run, list[bytes]]] = {
     "gates": (run_gates, _gate_answers()),
     "account": (run_account, [b"::k8s-installer:: begin 1\n::k8s-installer:: done 1\n::k8s-installer:: begin 2\n::k8s-installer:: failed 2\nwhy\n"]),
     "evidence": (run_evidence, [b"::k8s-installer:: failed 2\nwhy\n", b"send 12\nno room\n"]),
-    "lock": (run_lock, [b"::k8s-installer-lock:: held 1700000000 1700000000 1700000060 12 alice@laptop/3f2a91\n"]),
+    "lock": (run_lock, [b"::k8s-installer-lock:: held 1700000000 1700000000 1700000060 12 token-1 alice@laptop/3f2a91\n"]),
     "api": (run_api, [b"eyJtZXNzYWdlIjogIm5vIn0KNDA0\n", b"b2sKMjAw\neyJhIjogMX0KMjAw\n"]),
     "objects": (run_objects, [json.dumps(one).encode() for one in JSONS]),
     "names": (run_names, [b"resolv nameserver 10.254.0.10\nname a.b\nsaid Name: a.b\nsaid Address 1: 10.0.0.1 a.b\n", b"answer web-1\nfailure no\n"]),

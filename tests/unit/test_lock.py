@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from k8s_installer import lock
-from k8s_installer.errors import CommandFailed, TransportError
+from k8s_installer.errors import CommandFailed, HostError, TransportError
 from k8s_installer.lock import (
     Answer,
     Claim,
@@ -84,7 +84,8 @@ def said(shell: Shell, script: str) -> Answer:
 
 
 def take(shell: Shell, claim: Claim, *, force: bool = False) -> Answer:
-    return said(shell, take_script(claim, force=force))
+    held = said(shell, take_script(claim))
+    return said(shell, take_script(claim, held.token)) if force else held
 
 
 def unexpected(lost: LockLost) -> None:
@@ -108,7 +109,7 @@ def test_the_lock_is_for_root_alone(shell: Shell, folder: Path) -> None:
 
 
 def test_of_many_that_come_at_the_same_time_one_gets_the_lock(folder: Path) -> None:
-    scripts = [wrap(take_script(claim(folder, Owner(f"user-{n}", n)), force=False), "marker") for n in range(8)]
+    scripts = [wrap(take_script(claim(folder, Owner(f"user-{n}", n))), "marker") for n in range(8)]
     pipes = [
         subprocess.Popen(SHELLS[0], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in scripts
@@ -184,6 +185,8 @@ GARBAGE = [
     b"k8s-installer/1 token boot 1 2 3 4x alice\n",
     b"k8s-installer/1 token boot $(date) 2 3 4 alice\n",
     b"k8s-installer/2 token boot 1 2 3 4 alice\n",
+    b"k8s-installer/1 token boot 99999999999999999999 2 3 4 alice\n",
+    b"k8s-installer/1 to\x1bken boot 1 2 3 4 alice\n",
 ]
 
 
@@ -234,6 +237,80 @@ def test_a_lock_that_cannot_be_written_is_an_error_of_the_host(shell: Shell, fol
     (folder / "lock.new").mkdir(parents=True)
     with pytest.raises(CommandFailed, match="m1: taking the lock: exit 1: "), held(shell, ALICE, folder):
         raise AssertionError("not reached")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "held 1 1 99999999999999999999 1 token x",
+        f"held {'9' * 5000} 1 2 3 token x",
+        "held 1 1 2 3 $(reboot) x",
+        "held \u0661 1 2 3 token x",
+        "held",
+    ],
+)
+def test_an_answer_that_cannot_be_read_is_an_error_of_the_host(words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell = Shell()
+    monkeypatch.setattr(shell, "run", lambda script, timeout: Result(0, f"{lock.MARK} {words}\n", ""))
+    with (
+        pytest.raises(HostError, match=r"^m1: taking the lock: its answer cannot be read$"),
+        hold(shell, ALICE, force=False, on_lost=unexpected),
+    ):
+        raise AssertionError("not reached")
+
+
+def test_nothing_that_a_holder_is_called_reaches_the_terminal() -> None:
+    answer = parse(f"{lock.MARK} held 1 1 2 3 token \x1b[31mEVIL\x1b]0;title\x07\x9b{'x' * 5000}\n")
+    assert answer is not None
+    assert str(LockHeld("m1", answer)).isprintable()
+    assert len(answer.owner) == 200
+
+
+def test_of_two_that_see_a_dead_run_one_gets_its_lock(tmp_path: Path) -> None:
+    """Both are told that it is held by a process that is no more, and both take it over from that one."""
+    me = this_process()
+    child = subprocess.Popen(["true"])
+    child.wait()
+    Shell().run(take_script(claim(tmp_path, Owner(me.name, child.pid))))
+    both = threading.Barrier(2, timeout=5)
+
+    class Late(Shell):
+        def run(self, script: str, *, timeout: float = 60.0, on_line: OnLine | None = None) -> Result:
+            if "over=token" in script:
+                both.wait()
+            return super().run(script, timeout=timeout, on_line=on_line)
+
+    inside: list[int] = []
+    refused: list[LockHeld] = []
+    ended = threading.Barrier(2, timeout=5)
+
+    def start(number: int) -> None:
+        try:
+            with hold(Late(), me, force=False, on_lost=unexpected, folder=str(tmp_path), terms=QUICK):
+                inside.append(number)
+                ended.wait()
+        except LockHeld as error:
+            refused.append(error)
+            ended.wait()
+
+    runs = [threading.Thread(target=start, args=(number,)) for number in range(2)]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join(10)
+    assert (len(inside), len(refused)) == (1, 1)
+    assert refused[0].holder.pid == me.pid
+
+
+@pytest.mark.parametrize("content", [GARBAGE[2], b"k8s-installer/1 token boot 99999999999 1 99999999999 4 alice\n"])
+def test_a_lock_is_broken_only_where_it_is_the_one_that_was_seen(shell: Shell, folder: Path, content: bytes) -> None:
+    folder.mkdir(parents=True)
+    (folder / "lock").write_bytes(content)
+    seen = take(shell, claim(folder, BOB))
+    assert seen.word == "held"
+    assert take(shell, claim(folder, ALICE), force=True).word == "taken"
+    late = said(shell, take_script(claim(folder, BOB), seen.token))
+    assert (late.word, late.owner) == ("held", ALICE.name)
 
 
 def test_other_output_is_no_answer() -> None:
@@ -382,6 +459,6 @@ def test_the_lock_of_our_own_run_that_died_is_taken_at_once(tmp_path: Path) -> N
     child.wait()
     dead = Owner(me.name, child.pid)
     shell = Shell()
-    shell.run(take_script(claim(tmp_path, dead), force=False))
+    shell.run(take_script(claim(tmp_path, dead)))
     with hold(shell, me, force=False, on_lost=lambda error: pytest.fail(str(error)), folder=str(tmp_path), terms=QUICK):
         pass
