@@ -19,6 +19,7 @@ from tests import matrix
 
 LAB = f"tcluster{os.environ.get('PYTEST_XDIST_WORKER', '')}"  # each of several workers has one
 PROGRAMS = os.environ.get("LAB_PROGRAMS", "")
+EVERY = bool(os.environ.get("TEST_ALL"))  # tests that take a sample for time's sake take all (`make test-all`)
 
 
 def installer(*arguments: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:

@@ -1,12 +1,11 @@
 """The installer is killed at one step after the other, networks drop: the next `apply` finishes, and no file is torn.
 
-Kill points are a sample, for time's sake; with CHAOS=every in the environment it is every step (six minutes more).
+Kill points are a sample, for time's sake; with TEST_ALL=1 in the environment it is every step (`make test-all`).
 """
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,17 +15,19 @@ from pathlib import Path
 
 import pytest
 
+from k8s_installer import journal
 from k8s_installer.fleet import connecting, observe
 from k8s_installer.intent import real_keys, resolve
 from k8s_installer.resources import File, Ref, SeenFile
-from tests.fleet.conftest import Cluster, installer, made_cluster, running_lab
+from tests.fleet.conftest import EVERY, Cluster, installer, made_cluster, running_lab
 
 pytestmark = pytest.mark.fleet
 
 # behind the journal's first line and its plan comes one line for each begin and each end of a change
 FIRST_EVENT = 3
 TOO_MANY = 400
-EVERY = os.environ.get("CHAOS") == "every"
+# What each change of nodes here does last: its gate cannot hold, so the node's turn is undone.
+BROKEN = "  kubelet: {{args: {{v: {v}}}}}\n"
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +36,9 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield made_cluster(lab, tmp_path_factory.mktemp("chaos"))
 
 
-def killed_at(cluster: Cluster, line: int, inventory: Path) -> subprocess.CompletedProcess[str]:
-    """Apply and die at a line of the journal; the exit status is -9, or that of a run that ended before."""
-    argv = [sys.executable, "-m", "tests.fleet.crash", str(line), str(inventory)]
+def killed_at(cluster: Cluster, line: int, inventory: Path, *flow: str) -> subprocess.CompletedProcess[str]:
+    """Apply, or `rollback`, and die at a line of the journal; the exit status is -9, or that of a run that ended."""
+    argv = [sys.executable, "-m", "tests.fleet.crash", str(line), str(inventory), *flow]
     return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=600, stdin=subprocess.DEVNULL)
 
 
@@ -112,6 +113,77 @@ def test_a_rolling_change_that_is_killed_at_lines_of_its_journal_converges(bare:
     sys.stderr.write(f"\nrolling change: {kills} kill points, {kills} converged, 0 torn files\n")
     assert kills > 8
     assert bare.run("apply", "--yes").returncode == 0
+
+
+def ended(cluster: Cluster) -> bool:
+    """Whether the newest run says that it did all that it was to do."""
+    last = journal.last(next(cluster.folder.glob(".k8s-installer/*")) / "journal")
+    return last is not None and last.result == "done"
+
+
+def running_flags(cluster: Cluster) -> dict[str, tuple[str, ...]]:
+    """What the nodes' processes were really started with, by the kernel's word."""
+    ask = "for u in kubelet kube-proxy; do tr '\\0' ' ' </proc/$(systemctl show -p MainPID $u | cut -d= -f2)/cmdline; echo; done"
+    return {host: tuple(cluster.on(host, ask).splitlines()) for host in ("n1", "n2")}
+
+
+def converges(cluster: Cluster, flags: dict[str, tuple[str, ...]]) -> bool:
+    """Whether the inventory's own state comes back, and no process runs with anything else unseen by a plan.
+
+    What is there already is so before the plan says that there is nothing to do.
+    """
+    seen = cluster.run("plan")
+    if seen.returncode == 3:
+        again = cluster.run("apply", "--yes", "--no-verify")
+        assert again.returncode == 0, again.stderr
+        assert cluster.run("plan").returncode == 0
+    return running_flags(cluster) == flags
+
+
+def test_a_change_that_is_undone_and_killed_at_lines_of_its_journal_leaves_nothing_stale(bare: Cluster) -> None:
+    """kubelet restarts with a new flag, kube-proxy cannot: the node's turn is undone, and every step of both is cut."""
+    flags, kills, undoing = running_flags(bare), 0, 0
+    proxy = "kube-proxy: {deadline: 3, args: {"
+    assert "kube-proxy: {args: {" in bare.text
+    for line in range(1, TOO_MANY, 1 if EVERY else 5):
+        path = bare.folder / "broken.yaml"
+        text = bare.text.replace("kube-proxy: {args: {", f"{proxy}config: /etc/kubernetes/no-such-file, ")
+        path.write_text(text + BROKEN.format(v=2 + line % 2))
+        died = killed_at(bare, line, path)
+        undoing += "rolling back nodes n1" in died.stderr
+        if died.returncode != -signal.SIGKILL:
+            assert died.returncode == 1, died.stderr
+            assert "n1 is back to what it was" in died.stderr
+            break
+        kills += 1
+        assert converges(bare, flags), f"killed at line {line}"
+    sys.stderr.write(f"\nundone change: {kills} kill points, {undoing} of them on the way back, all converged\n")
+    assert converges(bare, flags)
+    assert undoing > (2 if EVERY else 0)
+
+
+def test_a_rollback_that_is_killed_at_lines_of_its_journal_is_resumed_when_typed_again(bare: Cluster) -> None:
+    flags, before, kills = running_flags(bare), sums(bare.inventory), 0
+    path = bare.folder / "edit.yaml"
+    path.write_text(bare.text + BROKEN.format(v=3))
+    for line in range(1, TOO_MANY, 1 if EVERY else 6):
+        done = installer("apply", "--yes", "--no-verify", "-i", str(path))
+        assert done.returncode == 0, done.stderr
+        assert running_flags(bare) != flags
+        died = killed_at(bare, line, path, "rollback")
+        if died.returncode == -signal.SIGKILL and not ended(bare):
+            kills += 1
+            again = installer("rollback", "--yes", "-i", str(path))
+            assert again.returncode == 0, again.stderr
+            assert "resuming the rollback" in again.stderr
+        else:
+            assert died.returncode in (0, -signal.SIGKILL), died.stderr
+        assert (running_flags(bare), sums(bare.inventory)) == (flags, before), f"killed at line {line}"
+        assert bare.run("plan").returncode == 0
+        if died.returncode == 0:
+            break
+    sys.stderr.write(f"\nrollback: {kills} kill points, {kills} resumed\n")
+    assert kills > 2
 
 
 def test_a_network_that_drops_in_the_middle_is_told_and_the_next_run_finishes(bare: Cluster) -> None:
