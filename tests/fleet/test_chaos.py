@@ -142,6 +142,7 @@ def converges(cluster: Cluster, flags: dict[str, tuple[str, ...]]) -> bool:
 
 def test_a_change_that_is_undone_and_killed_at_lines_of_its_journal_leaves_nothing_stale(bare: Cluster) -> None:
     """kubelet restarts with a new flag, kube-proxy cannot: the node's turn is undone, and every step of both is cut."""
+    assert bare.run("apply", "--yes", "--no-verify").returncode == 0
     flags, kills, undoing = running_flags(bare), 0, 0
     proxy = "kube-proxy: {deadline: 3, args: {"
     assert "kube-proxy: {args: {" in bare.text
@@ -163,6 +164,7 @@ def test_a_change_that_is_undone_and_killed_at_lines_of_its_journal_leaves_nothi
 
 
 def test_a_rollback_that_is_killed_at_lines_of_its_journal_is_resumed_when_typed_again(bare: Cluster) -> None:
+    assert bare.run("apply", "--yes", "--no-verify").returncode == 0
     flags, before, kills = running_flags(bare), sums(bare.inventory), 0
     path = bare.folder / "edit.yaml"
     path.write_text(bare.text + BROKEN.format(v=3))
