@@ -36,6 +36,7 @@ from k8s_installer.host_settings.families import (
 
 _REPLACE = """\
 replace() { # path: its new text comes on stdin; who owns it and its mode stay, and what was there is kept
+  [ ! -L "$1" ] || set -- "$(readlink -f "$1")" # a link stays one, and leads to the new text
   new=$(umask 077; mktemp "${1%/*}/.k8s-installer.XXXXXX") || return 1
   dd of="$new" conv=fsync status=none && keep "$1" && chown --reference="$1" "$new" &&
     chmod --reference="$1" "$new" && mv -T "$new" "$1" || { rm -f "$new"; return 1; }

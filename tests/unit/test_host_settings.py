@@ -79,6 +79,15 @@ def host(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_settings_file_that_is_a_link_stays_one(host: Path) -> None:
+    config = host / "root/etc/selinux/config"
+    config.rename(host / "root/etc/selinux/real")
+    config.symlink_to("real")
+    assert marks(done(host, "selinux", "permissive").stdout) == ["begin 0", "done 0"]
+    assert config.is_symlink()
+    assert (host / "root/etc/selinux/real").read_text() == SELINUX.replace("=enforcing", "=permissive")
+
+
 def test_selinux_is_set_now_and_for_the_next_boot_and_the_files_other_lines_stay(host: Path) -> None:
     assert seen(host, "selinux") == [SeenSetting("enforcing")]
     assert marks(done(host, "selinux", "permissive").stdout) == ["begin 0", "done 0"]
