@@ -9,7 +9,7 @@ from k8s_installer import journal
 from k8s_installer.apply import Event, State
 from k8s_installer.history import before, to_undo
 from k8s_installer.plan import Action, Change
-from k8s_installer.resources import File, Kept, Kind, Ref, SeenFile, SeenSetting, Setting
+from k8s_installer.resources import File, Kept, Kind, Ref, SeenFile, SeenSetting, SeenUnit, Setting, Unit
 from k8s_installer.rollback import PastFile, PastSetting
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
@@ -93,7 +93,9 @@ def test_a_rollback_that_broke_off_and_was_gone_over_is_undone_with_what_it_undi
 def test_what_was_there_before_is_what_the_oldest_of_them_saw(tmp_path: Path) -> None:
     swap = Ref("m1", Kind.SETTING, "swap")
     off = Change(swap, Action.SET, "k", SeenSetting("on"), Setting("off"), "an edit")
-    ran(tmp_path, "1", update(X, A), off, update(Y, A), end="failed", begun=2)
+    running = SeenUnit("loaded", "active", "running", True, 1, 1.0, needs_reload=False)
+    restart = Change(Ref("m1", Kind.UNIT, "k"), Action.RESTART, "k", running, Unit("k"), "an edit")
+    ran(tmp_path, "1", update(X, A), restart, off, update(Y, A), end="failed", begun=3)
     ran(tmp_path, "2", update(X, B))
     runs = tuple(journal.past(tmp_path))
     assert set(before(runs)) == {PastFile(X, Kept(A, 0o644, "root", "root")), PastSetting(swap, "on")}

@@ -167,6 +167,18 @@ def test_a_file_with_an_older_time_than_its_inode_was_put_in_place() -> None:
     assert "renamed, or its mode or owner set, at 1970-01-01 02:30:00 UTC" in shown(status)
 
 
+def test_what_no_plan_would_replace_is_shown_and_hides_nothing_else() -> None:
+    fleet = edited()
+    odd = dataclasses.replace(fleet["n1"].files[DROP_IN], sha256="", obstacle="is a symbolic link to /dev/null")
+    fleet["n1"].files[DROP_IN] = odd
+    status = judged(desired(), fleet)
+    assert differences(status) == [
+        f"m1: file {CONFIG}: the content differs",
+        f"m1: unit kube-apiserver: {CONFIG} changed after it started",
+        f"n1: file {DROP_IN}: is a symbolic link to /dev/null",
+    ]
+
+
 def test_a_mode_set_by_hand_is_dated_by_its_inode() -> None:
     fleet = converged()
     fleet["m1"].files[KEY] = dataclasses.replace(fleet["m1"].files[KEY], mode=0o644)
