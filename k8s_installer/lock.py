@@ -284,7 +284,7 @@ class _Heart:
             return LockLost(
                 host,
                 f"the lock could not be renewed for {self.terms.give_up:g} s: {self.trouble}",
-                hint="nothing new was begun; run `apply` again: it looks at what is there and goes on from it",
+                hint="nothing new was begun; run `apply` again: it looks at what is there and resumes from it",
             )
         try:
             answer = _ask(self.transport, "renewing the lock", renew_script(self.claim), min(ASK_SECONDS, left))

@@ -135,7 +135,7 @@ class SshRemote:
             raise TransportError(
                 self.name,
                 f"the script of changes ended early (exit {result.status}): {result.stderr.strip()[-500:]}",
-                hint="run `apply` again: it looks at what is there and goes on from it",
+                hint="run `apply` again: it looks at what is there and resumes from it",
             )
         return Outcome(frozenset(account.done))
 

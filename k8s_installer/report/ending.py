@@ -62,7 +62,7 @@ def failed(plan: Plan, run: Run, undone: Sequence[tuple[Plan, Run]], inventory: 
     if run.skipped:
         lines.append(Text(f"{len(run.skipped)} changes were not begun because of this.", "yellow"))
     lines.append(Text(f"The whole trace: {trace}", "dim"))
-    lines.append(Text(f"Next: mend the cause, then k8s-installer apply -i {inventory}    (goes on from what is there)"))
+    lines.append(Text(f"Next: fix the cause, then k8s-installer apply -i {inventory}    (resumes from what is there)"))
     return Group(*lines)
 
 
