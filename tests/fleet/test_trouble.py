@@ -59,6 +59,27 @@ def test_a_user_without_sudo_is_told_what_is_missing(cluster: Cluster) -> None:
     assert "NOPASSWD" in done.stderr
 
 
+def test_a_target_that_could_not_be_put_back_is_refused_by_the_plan(cluster: Cluster) -> None:
+    """A link where the kube-proxy's file should be, and a folder where the kubelet's should be."""
+    link, folder = "/etc/kubernetes/proxy", "/etc/kubernetes/kubelet"
+    cluster.on("n1", f"mv {link} {link}.real && ln -s proxy.real {link}; mv {folder} {folder}.real && mkdir {folder}")
+    before = cluster.processes()
+    text = cluster.text.replace("conntrack-max-per-core: 0", "conntrack-max-per-core: 0, v: 4")
+    try:
+        for command in (["plan"], ["apply", "--yes"]):
+            done = cluster.run(*command, text=text)
+            assert done.returncode == 1, done.stdout
+            assert f"error: n1: {folder} is a folder\n" in done.stderr
+            assert f"error: n1: {link} is a symbolic link to proxy.real\n" in done.stderr
+        assert cluster.processes() == before
+        status = cluster.run("status")
+        assert status.returncode == 3
+        assert "is a symbolic link to proxy.real" in status.stdout
+    finally:
+        cluster.on("n1", f"rm {link}; mv {link}.real {link}; rmdir {folder}; mv {folder}.real {folder}")
+    settled(cluster)
+
+
 def test_a_service_that_will_not_start_shows_its_own_words(cluster: Cluster) -> None:
     """The value passes validation (it is a duration) and kube-scheduler does not take it beside the others."""
     text = f"{cluster.text}  kube-scheduler: {{args: {{leader-elect-lease-duration: 1s}}}}\n"
