@@ -146,7 +146,7 @@ def test_a_change_that_is_undone_and_killed_at_lines_of_its_journal_leaves_nothi
     flags, kills, undoing = running_flags(bare), 0, 0
     proxy = "kube-proxy: {deadline: 3, args: {"
     assert "kube-proxy: {args: {" in bare.text
-    for line in range(1, TOO_MANY, 1 if EVERY else 5):
+    for line in range(1, TOO_MANY, 1 if EVERY else 7):
         path = bare.folder / "broken.yaml"
         text = bare.text.replace("kube-proxy: {args: {", f"{proxy}config: /etc/kubernetes/no-such-file, ")
         path.write_text(text + BROKEN.format(v=2 + line % 2))
