@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from k8s_installer import fleet, status
 from k8s_installer.answers import understood
-from k8s_installer.cli.console import Exit, Output, print_json, stdout
-from k8s_installer.cli.looking import Asked, connected, looking
+from k8s_installer.cli.console import Exit, Output, print_error, print_json, stdout
+from k8s_installer.cli.looking import Asked, connected, looking, require_own_keys
 from k8s_installer.desired.model import Wanted, by_host
-from k8s_installer.errors import CommandFailed, HostError
+from k8s_installer.errors import CommandFailed, HostError, InstallerError
 from k8s_installer.intent import Intent, corrected
 from k8s_installer.report import status as report
 from k8s_installer.resources import Ref, Seen
@@ -25,6 +25,10 @@ def show(asked: Asked, output: Output) -> Exit:
         if kept is not None:
             wanted = resolve(kept)
             statuses = _statuses(wanted, connections)
+    try:
+        require_own_keys(wanted, _seen(statuses))
+    except InstallerError as error:  # the table says all the same how hosts are
+        print_error(error)
     found = status.assess(wanted.desired, statuses)
     if output is Output.JSON:
         print_json(report.data(found))

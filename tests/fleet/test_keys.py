@@ -27,6 +27,9 @@ def test_a_second_clone_is_refused_and_gets_its_keys_from_the_hosts(cluster: Clu
         assert "ca.crt, as /etc/kubernetes/pki/ca.crt" in done.stderr
         assert "on m1, n1, n2" in done.stderr
         assert "k8s-installer keys recover" in done.stderr
+    shown = clone.run("status")
+    assert shown.returncode == 3, shown.stderr
+    assert "the hosts run with keys that are not on this machine" in shown.stderr
     pki = next(iter((tmp_path / ".k8s-installer").iterdir())) / "pki"  # beside seen.json and the journal
     assert not pki.exists()
     assert {host: cluster.on(host, SUMS) for host in cluster.addresses} == before
