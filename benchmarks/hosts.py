@@ -1,8 +1,8 @@
 """Many hosts on one machine: an sshd for each address of 127.0.1.0/24, each locked into a root of its own.
 
 A root is an overlay over the lab's base image (CentOS 7's ways, a real rpm and its database), with stand-ins for
-systemctl and curl, which cannot work in a chroot. All mounts are in a namespace that ends with its first process, and
-that one ends with this one, so nothing is left behind by a kill -9 either.
+systemctl, curl and kubectl, which cannot work in a chroot. All mounts are in a namespace that ends with its first
+process, and that one ends with this one, so nothing is left behind by a kill -9 either.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def _layer(folder: Path, root: Path) -> Path:
             if source.is_dir():
                 shutil.copytree(source, layer / part, dirs_exist_ok=True)
     (layer / "usr/bin").mkdir(parents=True)
-    for name in ("systemctl", "curl"):
+    for name in ("systemctl", "curl", "kubectl"):
         shutil.copy(_STANDINS / name, layer / "usr/bin" / name)
     state = layer / "var/lib/systemctl"
     state.mkdir(parents=True)

@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from k8s_installer.host_settings.addons import APPLIED, FOLDER
 from k8s_installer.intent import real_keys, resolve
-from k8s_installer.resources import Data, File, Unit
+from k8s_installer.resources import Data, File, Kind, Ref, Setting, Unit
 
 _UNITS = "var/lib/systemctl"
 
@@ -44,6 +45,11 @@ def seeds(folder: Path, inventory: Path, layer: Path) -> Seeds:
             case File() as file:
                 shared = everywhere[ref.name, id(file)] == len(hosts)
                 _write(found.common if shared else root, ref.name, file, ids)
+            case Setting() if ref.name.startswith("addon "):
+                name = ref.name.removeprefix("addon ")
+                manifest = desired[Ref(ref.host, Kind.FILE, f"{FOLDER}/{name}")].resource
+                if isinstance(manifest, File):
+                    _write(root, f"{APPLIED}/{name}", manifest, ids)
             case Data():
                 _touch(root / ref.name.lstrip("/") / "0000000000000000-0000000000000000.wal")
     _touch(found.common / _UNITS / ".reloaded")
