@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
+import yaml
 
 from k8s_installer import profiles
 from k8s_installer.desired.check import check
@@ -128,6 +132,14 @@ def test_every_type_of_every_version_is_known() -> None:
         assert types <= {*FORMS, *free}, version
 
 
+def test_what_is_known_beside_the_programs_is_of_flags_that_they_have() -> None:
+    folder = Path(profiles.__file__).parent / "flags"
+    for version in profiles.available():
+        said = json.loads((folder / f"{version}.json").read_text(encoding="utf-8"))
+        more = yaml.safe_load((folder / f"{version}.yaml").read_text(encoding="utf-8"))
+        assert [(name, flag) for name, flags in more.items() for flag in flags if flag not in said[name]] == []
+
+
 def test_every_default_of_every_profile_is_right() -> None:
     for version in profiles.available():
         profile = profiles.load(version)
@@ -141,6 +153,9 @@ def test_every_default_of_every_profile_is_right() -> None:
 def test_every_value_of_a_file_names_a_flag_that_there_is() -> None:
     schema = V1_20.config_schemas["kubelet"]
     assert schema.values["maxPods"] == V1_20.known_flags["kubelet"]["max-pods"]
+    file = Path(profiles.__file__).parent / "schemas" / "kubelet-1.20.2.yaml"
+    words = {word for word in yaml.safe_load(file.read_text(encoding="utf-8")).values() if isinstance(word, str)}
+    assert words <= V1_20.known_flags["kubelet"].keys()
     for path in schema.values:
         here = schema.keys
         for part in path.split("."):
