@@ -79,7 +79,8 @@ components:
 @pytest.mark.parametrize("name", ["yes", "n", "12", "1e3", "0x1", "null"])
 def test_no_name_of_an_inventory_is_read_as_something_else(version: str, security: str, name: str) -> None:
     config = (
-        "{a: 'y', b: ['0o17', '1e3', '10:30', '0b1', '08', '+.5e3', '2s', '::'], 'n': x}"
+        "{providerID: 'y', staticPodURLHeader: {'n': [x]},"
+        " allowedUnsafeSysctls: ['0o17', '1e3', '10:30', '0b1', '08', '+.5e3', '2s', '::']}"
         if version == "1.20.2"
         else "{}"
     )
