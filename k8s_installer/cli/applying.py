@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from k8s_installer import apply as engine
-from k8s_installer import fleet, history, host_settings, journal, lock, pki, rollback, saved
+from k8s_installer import fleet, history, host_settings, journal, lock, pki, rollback, saved, userfile
 from k8s_installer.apply import Event, Run, State
 from k8s_installer.cli.checking import checked
 from k8s_installer.cli.console import Exit, Output, ask_passphrase, print_json, stderr, stdout
@@ -21,7 +21,7 @@ from k8s_installer.cli.stopping import Stop, stop_on_ctrl_c
 from k8s_installer.cli.verifying import prove
 from k8s_installer.desired.model import Desired, Turn
 from k8s_installer.desired.select import chosen, of_components, on_members
-from k8s_installer.errors import HostError, HostsError, InstallerError, TransportError
+from k8s_installer.errors import HostError, HostsError, InputError, InstallerError, TransportError
 from k8s_installer.fleet import Connections, connecting
 from k8s_installer.intent import Intent, desire, keep, pki_folder, present_keys, state_folder, with_keys
 from k8s_installer.inventory import Allocations, Cluster, Host, Role
@@ -34,6 +34,9 @@ from k8s_installer.report import data, ending, progress, text
 from k8s_installer.resources import File, Kind, Missing
 from k8s_installer.rolling import QUARTER, Batch
 from k8s_installer.trace import Trace, open_trace, traced
+from k8s_installer.userfile import UnreadableError
+
+_LARGEST_PLAN = 1 << 28  # bytes of a saved plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,9 +315,9 @@ def _say_left_out(seen: fleet.Fleet) -> None:
 
 def _require_same(path: Path, intent: Intent, made: Plan) -> None:
     try:
-        old = saved.load(path.read_text(encoding="utf-8"), str(path))
-    except OSError as error:
-        raise InstallerError(f"cannot read {path}: {error.strerror}") from None
+        old = saved.load(userfile.text(path, _LARGEST_PLAN), str(path))
+    except UnreadableError as error:
+        raise InputError(f"cannot read {path}: {error}") from None
     told = saved.differences(old, saved.saved(intent.cluster.name, intent.desired, made))
     if told:
         raise InstallerError(

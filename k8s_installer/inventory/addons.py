@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from k8s_installer import userfile
 from k8s_installer.errors import Finding, InventoryError
 from k8s_installer.inventory import moment
 from k8s_installer.inventory.cluster import Addon
 from k8s_installer.inventory.source import Lines, read_all
+from k8s_installer.userfile import UnreadableError
 
 FOLDER = "addons"
 DNS = "cluster-dns.yaml"  # the name of ours
@@ -72,11 +74,11 @@ def _read(path: Path, seen: dict[_Key, str], findings: list[Finding], *, early: 
     if path.name == DNS:
         findings.append(Finding(file, 0, f"{DNS} is the cluster's own DNS", "give the file another name"))
     try:
-        content = path.read_bytes()
+        content = userfile.content(path)
         text = content.decode()
         documents = read_all(text, file)
-    except OSError as error:
-        findings.append(Finding(file, 0, f"cannot read the addon: {error.strerror}"))
+    except UnreadableError as error:
+        findings.append(Finding(file, 0, f"cannot read the addon: {error}"))
         return
     except UnicodeError:
         findings.append(Finding(file, 0, "not UTF-8 text"))

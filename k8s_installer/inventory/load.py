@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args
@@ -10,6 +11,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from k8s_installer import userfile
 from k8s_installer.errors import Finding, InventoryError, did_you_mean
 from k8s_installer.inventory import topology
 from k8s_installer.inventory.addons import addons
@@ -39,6 +41,7 @@ from k8s_installer.inventory.schema import (
     TarballModel,
 )
 from k8s_installer.inventory.source import read
+from k8s_installer.userfile import UnreadableError
 
 # In a writer's words, where pydantic speaks of Python's types.
 _WORDS = {"model_type": "must be a mapping", "dict_type": "must be a mapping", "list_type": "must be a list"}
@@ -53,10 +56,9 @@ def load(path: Path) -> Cluster:
         InventoryError: the file cannot be read, or anything in it is wrong; every finding at once.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise InventoryError([Finding(str(path), 0, f"cannot read the inventory: {reason}")]) from None
+        text = userfile.text(path)
+    except UnreadableError as error:
+        raise InventoryError([Finding(str(path), 0, f"cannot read the inventory: {error}")]) from None
     return parse(text, path)
 
 
@@ -236,7 +238,12 @@ def _bundle(repos: str | BundleModel, folder: Path) -> str | None:
 
 
 def _path(text: str | None, folder: Path) -> str | None:
-    return None if text is None else str(folder / Path(text).expanduser())
+    """A path as the inventory says it, from its folder on; `~` of somebody who is unknown here stays as it is."""
+    if text is None:
+        return None
+    with suppress(RuntimeError):
+        return str(folder / Path(text).expanduser())
+    return str(folder / text)
 
 
 def _missing_files(model: InventoryModel, folder: Path, origin: Origin) -> Iterator[Finding]:
@@ -245,10 +252,10 @@ def _missing_files(model: InventoryModel, folder: Path, origin: Origin) -> Itera
     for path, ssh in places:
         for option, text in (("key", ssh.key), ("known_hosts", ssh.known_hosts)):
             resolved = _path(text, folder)
-            if resolved is not None and not Path(resolved).is_file():
+            if resolved is not None and not userfile.is_file(Path(resolved)):
                 yield origin.finding((*path, option), f"ssh.{option}: there is no file {resolved}")
     tarball = _tarball(model.cluster.tarball, folder)
-    if tarball is not None and tarball.path is not None and not Path(tarball.path).is_file():
+    if tarball is not None and tarball.path is not None and not userfile.is_file(Path(tarball.path)):
         yield origin.finding(("cluster", "tarball", "path"), f"cluster.tarball.path: there is no file {tarball.path}")
 
 

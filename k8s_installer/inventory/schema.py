@@ -16,6 +16,7 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LONGEST = 4096  # more than any program reads; Python reads no number of more than 4,300 digits
 _SPECIAL = re.compile(r"""["'\\$`]""")
+_USER = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]{1,128}")
 _FLAG = re.compile(r"[A-Za-z0-9][-_A-Za-z0-9]*")
 _REPOS = re.compile(r"(https?|ftp|file)://[^\s\"'\\$`%]+")
 _URL = re.compile(r"https?://[^\s/]+/\S+")
@@ -96,6 +97,12 @@ def _fit(text: str) -> None:
         raise ValueError(f"has a {special[0]} in it, which systemd or a shell would not leave as it is")
 
 
+def _user(value: str) -> str:
+    if not _USER.fullmatch(value):
+        raise ValueError("is no name of a user: no blanks, and no control characters")
+    return value
+
+
 def _proxy(value: str) -> str:
     if not _PROXY.fullmatch(value):
         raise ValueError("must be an address such as http://proxy.example.com:3128, without a password")
@@ -151,6 +158,7 @@ Flag = Annotated[str, AfterValidator(_flag)]
 ProxyUrl = Annotated[str, AfterValidator(_proxy)]
 Mirror = Annotated[str, AfterValidator(_mirror)]
 Registry = Annotated[str, AfterValidator(_registry)]
+User = Annotated[str, AfterValidator(_user)]
 Word = Annotated[str, BeforeValidator(_word)]
 Scalar = str | int | float | bool
 Arg = Annotated[Scalar | list[Scalar] | None, BeforeValidator(_word)]
@@ -204,7 +212,7 @@ class ClusterModel(_Model):
 class SshModel(_Model):
     """`ssh:`, of the cluster or of one host; what a host leaves out, the cluster's says."""
 
-    user: str | None = None
+    user: User | None = None
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     key: str | None = None
     known_hosts: str | None = None

@@ -5,7 +5,9 @@ Scalars are resolved as YAML 1.2 does it: `no` and `on` are words, and 1.20 in `
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Iterator
 
 import yaml
 
@@ -17,6 +19,12 @@ _WORDS: dict[str, bool | None] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
 }  # fmt: skip
+_DEEPEST = 64
+_MOST_NODES = 1_000_000  # an inventory of 5,000 hosts has 100,000
+_MOST_DIGITS = 20
+# What may open many levels without a bracket: a line that begins with as many blanks, dashes and question marks.
+_DEEP = re.compile(rf"^[ ?-]{{{_DEEPEST}}}", re.MULTILINE)
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 
@@ -42,16 +50,73 @@ def read_all(text: str, file: str) -> list[tuple[object, Lines]]:
     return [_read(node, file) for node in _composed(text, file)]
 
 
+def checked(text: str, file: str) -> None:
+    """See that a text is YAML that can be walked through: neither too deep nor too much, however it is written.
+
+    Raises:
+        InventoryError: as for `read`.
+    """
+    _composed(text, file)
+
+
 def _composed(text: str, file: str) -> list[yaml.Node]:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return list(yaml.compose_all(text, Loader=loader))
+        if _DEEP.search(text) or text.count("[") + text.count("{") > _DEEPEST:
+            _refuse_depth(text, file)
+        nodes = list(yaml.compose_all(text, Loader=_LOADER))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = " ".join(part for part in (error.context, error.problem) if part)
         raise InventoryError([Finding(file, mark.line + 1 if mark else 0, what)]) from None
     except (yaml.YAMLError, UnicodeError) as error:
         raise InventoryError([Finding(file, 0, f"not YAML: {error}")]) from None
+    for node in nodes:
+        _Measure(file).size(node)
+    return nodes
+
+
+def _refuse_depth(text: str, file: str) -> None:
+    """Raise InventoryError at the line where the nesting is too deep: what composes it would exhaust the stack."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            words = f"nested more than {_DEEPEST} levels deep"
+            line = event.start_mark.line + 1 if event.start_mark else 0
+            raise InventoryError([Finding(file, line, words)])
+
+
+class _Measure:
+    """How much there is of a document with all its aliases written out: a page can stand for terabytes."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._sizes: dict[int, int] = {}
+        self._around: set[int] = set()
+
+    def size(self, node: yaml.Node) -> int:
+        """Nodes below and with this one; raises InventoryError where they are too many, or one is inside itself."""
+        if isinstance(node, yaml.ScalarNode):
+            return 1
+        known = self._sizes.get(id(node))
+        if known is not None:
+            return known
+        line = node.start_mark.line + 1
+        if id(node) in self._around:
+            raise InventoryError([Finding(self._file, line, "an alias of what it is itself a part of")])
+        self._around.add(id(node))
+        total = 1 + sum(self.size(child) for child in _children(node))
+        self._around.remove(id(node))
+        if total > _MOST_NODES:
+            words = f"stands for more than {_MOST_NODES:,} values, aliases written out"
+            raise InventoryError([Finding(self._file, line, words)])
+        self._sizes[id(node)] = total
+        return total
+
+
+def _children(node: yaml.Node) -> Iterator[yaml.Node]:
+    for item in node.value:
+        yield from item if isinstance(item, tuple) else (item,)
 
 
 def _read(node: yaml.Node | None, file: str) -> tuple[object, Lines]:
@@ -99,8 +164,9 @@ def _scalar(node: yaml.ScalarNode) -> object:
         return text
     if text in _WORDS:
         return _WORDS[text]
+    # a number that no program reads stays a word: whoever wants a number says that it is none
     if _INTEGER.fullmatch(text):
-        return int(text)
-    if _FLOAT.fullmatch(text):
+        return int(text) if len(text) <= _MOST_DIGITS else text
+    if _FLOAT.fullmatch(text) and math.isfinite(float(text)):
         return float(text)
     return text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 from k8s_installer.errors import Finding
 from k8s_installer.inventory.allocations import NODE_PREFIX, overlapping
@@ -12,6 +12,8 @@ from k8s_installer.inventory.schema import HostModel, InventoryModel
 
 SMALLEST = 28  # of a network: the first addresses of each have uses of their own
 LARGEST_SERVICES = 12  # the apiserver refuses a wider service_cidr
+TAKEN_NAMES = {"kubernetes": "the API server, in pods and certificates", "localhost": "whoever looks it up"}
+_THIS_NETWORK, _BROADCAST = IPv4Network("0.0.0.0/8"), IPv4Address("255.255.255.255")
 NODE_NAME = 52  # a node's certificate is for system:node:NAME, and X.509 has room for 64 characters
 FLANNEL_PREFIX = 22  # flannel wants room for four subnets
 
@@ -44,6 +46,9 @@ def _roles(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
     if not count[Role.NODE]:
         yield origin.finding(("hosts",), "no node: give at least one host the role `node`")
     for name, host in model.hosts.items():
+        if name in TAKEN_NAMES:
+            message = f"host {name}: this name stands for {TAKEN_NAMES[name]}"
+            yield origin.finding(("hosts", name), message, "give the host another name")
         if len(set(host.roles)) != len(host.roles):
             yield origin.finding(("hosts", name, "roles"), f"host {name}: a role stands twice")
         if Role.NODE in host.roles and len(name) > NODE_NAME:
@@ -52,8 +57,14 @@ def _roles(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
 
 def _addresses(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
     seen: dict[str, str] = {}
+    one_machine = len(model.hosts) > 1 and all(host.address.is_loopback for host in model.hosts.values())
     for name, host in model.hosts.items():
         address = str(host.address)
+        kind = _unusable(host.address)
+        # Several hosts on one machine, each with a loopback address of its own, do reach each other: benchmarks do so.
+        if kind and not (one_machine and host.address.is_loopback):
+            path = ("hosts", name, "address")
+            yield origin.finding(path, f"host {name}: other hosts cannot reach {address}: it is {kind}")
         if address in seen:
             yield origin.finding(("hosts", name, "address"), f"duplicate address {address}: {seen[address]} has it too")
         seen.setdefault(address, name)
@@ -65,9 +76,25 @@ def _addresses(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
                 )
 
 
+def _unusable(address: IPv4Address) -> str:
+    """What kind of an address it is that no host of a cluster can have; empty where one can."""
+    kinds = (
+        (address.is_unspecified or address in _THIS_NETWORK, "unspecified"),
+        (address.is_loopback, "a loopback address"),
+        (address.is_link_local, "a link-local address"),
+        (address.is_multicast, "a multicast address"),
+        (address == _BROADCAST, "the broadcast address"),
+        (address.is_reserved, "a reserved address"),
+    )
+    return next((kind for found, kind in kinds if found), "")
+
+
 def _networks(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
     pods, services = model.cluster.pod_cidr, model.cluster.service_cidr
     for key, cidr in (("pod_cidr", pods), ("service_cidr", services)):
+        kind = _unusable(cidr.network_address)
+        if kind:
+            yield origin.finding(("cluster", key), f"{key} {cidr} cannot be used: it begins with {kind}")
         yield from _too_small(("cluster", key), f"{key} {cidr}", cidr, origin)
     if services.prefixlen < LARGEST_SERVICES:
         path = ("cluster", "service_cidr")

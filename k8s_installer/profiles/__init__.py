@@ -9,7 +9,7 @@ accepts, read from the programs themselves.
 """
 
 from k8s_installer.profiles import images
-from k8s_installer.profiles.load import available, load, note, profile_of
+from k8s_installer.profiles.load import available, has_own, load, note, profile_of
 from k8s_installer.profiles.schema import (
     AddonSpec,
     Component,
@@ -22,5 +22,5 @@ from k8s_installer.profiles.schema import (
 
 __all__ = [
     "AddonSpec", "Component", "DnsSpec", "FileSpec", "GateSpec", "Profile", "Style",
-    "available", "images", "load", "note", "profile_of",
+    "available", "has_own", "images", "load", "note", "profile_of",
 ]  # fmt: skip

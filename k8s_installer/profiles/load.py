@@ -11,13 +11,16 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from k8s_installer import userfile
 from k8s_installer.errors import InputError, InventoryError, did_you_mean
-from k8s_installer.inventory import Cluster
+from k8s_installer.inventory import Cluster, source
 from k8s_installer.profiles.flags import Flag, merged
 from k8s_installer.profiles.images import version as version_of
 from k8s_installer.profiles.schema import Component, ConfigSchema, Profile, Style
+from k8s_installer.userfile import UnreadableError
 
 _PACKAGED = Path(__file__).parent
+_OWN = "profiles"  # the folder beside an inventory
 _M = TypeVar("_M", bound=BaseModel)
 _VERSION = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}")
 
@@ -57,12 +60,17 @@ def profile_of(cluster: Cluster) -> Profile:
         InventoryError: there is none; the finding names the line of `cluster.version`.
         InputError: what is there is no profile.
     """
-    folders = [cluster.folder / "profiles"]
+    folders = [cluster.folder / _OWN]
     there = available(folders)
     if not _serving(cluster.version, there):
         message, suggestion = _unknown(cluster.version, there), did_you_mean(cluster.version, there)
         raise InventoryError([cluster.origin.finding(("cluster", "version"), message, suggestion)])
     return load(cluster.version, folders)
+
+
+def has_own(cluster: Cluster) -> bool:
+    """Whether there are profiles beside the inventory: what they say was not written by us."""
+    return (cluster.folder / _OWN).is_dir()
 
 
 def note(version: str, profile: Profile) -> str:
@@ -178,10 +186,13 @@ def _first(folders: Sequence[Path], name: str) -> Path:
 
 def _parsed(path: Path, parse: Callable[[str], object]) -> dict[str, Any]:
     try:
-        data = parse(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, yaml.YAMLError) as error:
+        text = userfile.text(path)
+        if parse is _yaml and not path.is_relative_to(_PACKAGED):
+            source.checked(text, str(path))
+        data = parse(text)
+    except UnreadableError as error:
+        raise InputError(f"cannot read {path}: {error}") from None
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"cannot read {path}: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
         raise InputError(f"{path}: must be a mapping")

@@ -18,8 +18,10 @@ from pathlib import Path
 
 import paramiko
 
+from k8s_installer import userfile
 from k8s_installer.errors import TransportError
 from k8s_installer.transport.limits import own_limit
+from k8s_installer.userfile import UnreadableError
 
 # The signature algorithms by which a host proves that it has an RSA key; all others are named as their key.
 _RSA_SIGNATURES = ("rsa-sha2-512", "rsa-sha2-256", "ssh-rsa")
@@ -78,7 +80,7 @@ class KnownHosts:
 @lru_cache(maxsize=4)
 def _read(file: Path, _inode: int, _size: int, _changed: int) -> KnownHosts:
     """The file as it is; whatever changes it changes one of the numbers, and so it is read again."""
-    return KnownHosts.parse(file.read_text(encoding="utf-8", errors="replace"))
+    return KnownHosts.parse(userfile.content(file).decode(errors="replace"))
 
 
 def _matches(patterns: str, name: str) -> bool:
@@ -135,10 +137,11 @@ class HostKeyCheck(paramiko.MissingHostKeyPolicy):
             hosts = _read(self.file, now.st_ino, now.st_size, now.st_mtime_ns)
         except FileNotFoundError:
             return ()
-        except OSError as error:
-            raise own_limit(error) or TransportError(
+        except (OSError, UnreadableError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise own_limit(error.__cause__ or error) or TransportError(
                 self.host,
-                f"cannot read the known hosts in {self.file}: {error.strerror}",
+                f"cannot read the known hosts in {self.file}: {reason}",
                 hint="ssh.known_hosts names another file",
             ) from None
         return hosts.keys(entry_name(self.address, self.port))

@@ -104,7 +104,7 @@ def test_files_that_cannot_be_read_are_findings(tmp_path: Path) -> None:
     with pytest.raises(InventoryError) as caught:
         inventory.parse(INVENTORY, tmp_path / "inventory.yaml")
     assert [finding.message for finding in caught.value.findings] == [
-        "cannot read the addon: Is a directory",
+        "cannot read the addon: is a directory, not a file",
         "not UTF-8 text",
     ]
 

@@ -141,16 +141,18 @@ def test_a_folder_that_cannot_be_written_is_told(folder: Path) -> None:
 
 
 def test_preflight_makes_a_finding_of_hosts_that_cannot_be_reached_and_no_keys(folder: Path) -> None:
-    text = re.sub(r"address: [\d.]+", "address: 127.0.0.1, ssh: {port: 1}", TEN_LINES, count=1)
-    only = re.sub(r"(?m)^  n\d: .*\n", "", text.replace("roles: [etcd, master]", "roles: [etcd, master, node]"))
-    (folder / "cluster.yaml").write_text(only)
+    text = re.sub(r"address: [\d.]+", "address: 127.0.0.2, ssh: {port: 1}", TEN_LINES, count=1)
+    text = re.sub(
+        r"(?m)^  n2: .*\n", "", re.sub(r"n1: {address: [\d.]+", "n1: {address: 127.0.0.3, ssh: {port: 1}", text)
+    )
+    (folder / "cluster.yaml").write_text(text)
     done = installer("preflight", "-i", "cluster.yaml", "-o", "json", folder=folder)
     assert done.returncode == 1, done.stderr
     found = json.loads(done.stdout)
-    assert [(item["id"], item["host"]) for item in found["findings"]] == [("unreachable", "m1")]
+    assert [(item["id"], item["host"]) for item in found["findings"]] == [("unreachable", "m1"), ("unreachable", "n1")]
     shown = installer("preflight", "-i", "cluster.yaml", folder=folder).stdout
     assert shown.startswith("error   unreachable  m1: the host cannot be logged in to")
-    assert "1 host: 1 error, 0 warnings." in shown
+    assert "2 hosts: 2 errors, 0 warnings." in shown
     assert not list(folder.rglob(".k8s-installer"))
 
 

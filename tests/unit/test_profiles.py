@@ -104,7 +104,7 @@ def test_profiles_beside_the_inventory_come_first_each_file_for_itself(tmp_path:
             'coredns: "registry.k8s.io/coredns:1.7.0"', 'coredns: "registry.k8s.io/coredns"',
             "{path}: dns.coredns: the tag of its image coredns must say a version, for its variants",
         ),
-        ("components:\n", "components: [\n", "cannot read {path}: while parsing"),
+        ("components:\n", "components: [\n", ": while parsing a flow sequence"),
     ],
     ids=["another version", "an unknown key", "an unknown component", "an unknown flag", "no version of an image", "no YAML"],
 )  # fmt: skip
