@@ -121,7 +121,7 @@ def desire(
     if templates is not None and not templates.is_dir():
         raise InputError(f"--templates: there is no folder {templates}")
     own = templates or cluster.folder / "templates"
-    renderer = render.Renderer([own] if own.is_dir() else [])
+    renderer = render.Renderer([own] if own.is_dir() else [], sandboxed=profiles.has_own(cluster))
     programs = tarball.programs(cluster, profile) if keys else desired.PLACEHOLDERS
     kept = recorded(cluster) if kept is None else kept
     present = keys(cluster, profile) if keys else pki.placeholder(cluster)

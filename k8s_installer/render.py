@@ -7,12 +7,14 @@ import re
 import traceback
 from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import jinja2.meta
 import yaml
 
 from k8s_installer.errors import TemplateError
+from k8s_installer.sandbox import Loader, Sandbox
 
 # A word that is a string without quotes, on a line of its own, for every reader of YAML.
 _PLAIN = re.compile(r"[A-Za-z/][-./\w]*(:[-./\w]+)*")
@@ -30,10 +32,11 @@ def packaged_templates() -> Path:
     return installed if installed.is_dir() else Path(__file__).parent.parent / "templates"
 
 
-class _Environment(jinja2.Environment):
-    """Jinja's own, but that all templates share one dictionary of globals, which none of ours adds to.
+class _Ours(jinja2.Environment):
+    """For what comes with the program.
 
-    Jinja copies what a template has for each rendering, and takes longer over a chain of two than over the text.
+    All templates share one dictionary of globals, which none of ours adds to. Jinja copies what a template has for each
+    rendering, and takes longer over a chain of two than over the text.
     """
 
     def make_globals(self, d: MutableMapping[str, object] | None) -> MutableMapping[str, object]:
@@ -43,23 +46,22 @@ class _Environment(jinja2.Environment):
 class Renderer:
     """Renders templates, each found in the first of `folders` that has it, else among the packaged ones.
 
-    A template is read and compiled once per `Renderer`, so all hosts see the same text.
+    A template is read and compiled once per `Renderer`, so all hosts see the same text. With folders of the user's,
+    or with `sandboxed` (for expressions of the user's profiles), templates can do nothing but render.
     """
 
-    def __init__(self, folders: Sequence[Path] = ()) -> None:
+    def __init__(self, folders: Sequence[Path] = (), *, sandboxed: bool = False) -> None:
         self._folders = [*folders, packaged_templates()]
+        self._sandbox: Sandbox | None = None
         # auto_reload off and no limit to the cache: one compilation each. autoescape off: nothing here is HTML,
         # and &quot; in a unit file would be a fault.
-        self._environment = _Environment(
-            loader=jinja2.FileSystemLoader(self._folders),
-            undefined=jinja2.StrictUndefined,
-            autoescape=False,
-            keep_trailing_newline=True,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-            cache_size=-1,
-        )
+        options: dict[str, Any] = {
+            "undefined": jinja2.StrictUndefined, "autoescape": False, "keep_trailing_newline": True,
+            "trim_blocks": True, "lstrip_blocks": True, "auto_reload": False, "cache_size": -1,
+        }  # fmt: skip
+        if folders or sandboxed:
+            self._sandbox = Sandbox(loader=Loader(self._folders), **options)
+        self._environment = self._sandbox or _Ours(loader=jinja2.FileSystemLoader(self._folders), **options)
         self._environment.filters["to_yaml"] = self._to_yaml
         self._expressions: dict[str, jinja2.Template] = {}
         self._names: dict[str, frozenset[str]] = {}
@@ -72,7 +74,7 @@ class Renderer:
             TemplateError: the template is missing, is no Jinja, or uses a name that is not there.
         """
         try:
-            return self._environment.get_template(template).render(context).encode()
+            return self._rendered(self._environment.get_template(template), context).encode()
         except _FAULTS as error:
             raise self._error(error, template, host) from error
 
@@ -87,9 +89,14 @@ class Renderer:
         try:
             if source not in self._expressions:
                 self._expressions[source] = self._environment.from_string(source)
-            return self._expressions[source].render(context)
+            return self._rendered(self._expressions[source], context)
         except _FAULTS as error:
             raise TemplateError(f"{where}, for {host}: {_words(error)}") from error
+
+    def _rendered(self, template: jinja2.Template, context: Mapping[str, object]) -> str:
+        if self._sandbox is not None:
+            self._sandbox.begin()
+        return template.render(context)
 
     def names(self, source: str) -> frozenset[str]:
         """The names that a template in a profile takes from its context, itself and not by including another.

@@ -97,7 +97,7 @@ def programs(cluster: Cluster, profile: Profile, say: Say = nothing, cache: Path
 
 def upstream(cluster: Cluster, profile: Profile) -> str:
     """Where upstream has the tarball of a cluster's version."""
-    return Renderer().text(profile.tarball, {"cluster": cluster}, cluster.name, where="tarball")
+    return Renderer(sandboxed=True).text(profile.tarball, {"cluster": cluster}, cluster.name, where="tarball")
 
 
 def _finding(cluster: Cluster, words: str) -> Finding:

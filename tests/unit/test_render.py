@@ -58,11 +58,12 @@ def test_a_missing_template_is_named() -> None:
 
 
 def test_an_error_without_words_says_its_kind(tmp_path: Path) -> None:
-    def fails() -> None:
-        raise ValueError
+    class Fails:
+        def __str__(self) -> str:
+            raise ValueError
 
     with pytest.raises(TemplateError, match=r"^x\.j2:1, for m1: ValueError$"):
-        put(tmp_path, "{{ fails() }}").file("x.j2", {"fails": fails}, "m1")
+        put(tmp_path, "{{ fails }}").file("x.j2", {"fails": Fails()}, "m1")
 
 
 def test_text_is_rendered_only_where_there_is_something_to_render() -> None:
