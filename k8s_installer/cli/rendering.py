@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from k8s_installer import profiles
 from k8s_installer.cli.console import print_note, stderr, stdout
 from k8s_installer.errors import InputError
+from k8s_installer.host_settings.addons import FOLDER as ADDONS
 from k8s_installer.intent import Intent
-from k8s_installer.resources import File
+from k8s_installer.resources import File, Ref
+
+_PUBLIC, _PRIVATE = 0o644, 0o600
 
 
 def render(intent: Intent, folder: Path | None, hosts: list[str]) -> None:
@@ -26,14 +30,22 @@ def render(intent: Intent, folder: Path | None, hosts: list[str]) -> None:
     for ref, file in files:
         if folder is None:
             stdout().print(f"==> {ref.host}:{ref.name} <==", markup=False)
-            stdout().print(file.content.decode(), markup=False)
+            stdout().print(_shown(ref, file).decode(errors="replace"), markup=False)
         else:
-            write(folder / ref.host / ref.name.lstrip("/"), file.content)
+            mode = _PRIVATE if file.secret else _PUBLIC
+            write(folder / ref.host / ref.name.lstrip("/"), _shown(ref, file), mode)
     if folder is not None:
         stderr().print(f"{len(files)} files of {len(hosts or names)} hosts below {folder}", markup=False)
 
 
-def write(path: Path, content: bytes) -> None:
+def _shown(ref: Ref, file: File) -> bytes:
+    """A file as it may lie about: keys are placeholders already, and an addon that holds a Secret becomes one."""
+    if not (file.secret and ref.name.startswith(f"{ADDONS}/")):
+        return file.content
+    return f"# a manifest with a Secret: {len(file.content)} bytes, SHA-256 {file.sha256}\n".encode()
+
+
+def write(path: Path, content: bytes, mode: int = _PUBLIC) -> None:
     """Write a file of the user's, with its folders.
 
     Raises:
@@ -41,6 +53,10 @@ def write(path: Path, content: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+        with os.fdopen(handle, "wb") as target:
+            if mode == _PRIVATE:
+                os.fchmod(handle, mode)  # a file that was there kept its mode
+            target.write(content)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from None

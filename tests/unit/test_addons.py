@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import replace
@@ -10,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer import host_settings, inventory, pki, profiles
+from k8s_installer import host_settings, intent, inventory, pki, profiles
 from k8s_installer.bundle.images import images
+from k8s_installer.cli import rendering
 from k8s_installer.desired import Desired, check, desire
 from k8s_installer.errors import InventoryError
 from k8s_installer.host_settings import addons
@@ -23,6 +25,7 @@ from k8s_installer.report.text import change_words
 from k8s_installer.resources import File, Gate, Gone, Kind, Missing, Ref, Seen, SeenSetting, Setting
 from tests.unit.clusters import MODES, TOPOLOGIES, cluster
 from tests.unit.test_host_settings import done, put, seen, want
+from tests.unit.test_inventory import GOOD as A_CLUSTER
 from tests.unit.test_perform import marks, program
 
 INVENTORY = f'cluster: {{name: lab, version: "1.20.2"}}\nhosts:{TOPOLOGIES["all-in-one"]}'
@@ -96,6 +99,23 @@ def test_names_that_no_addon_can_have(tmp_path: Path) -> None:
         "a b.yaml: an addon's name has letters, digits, '.', '-' and '_' alone",
         "cluster-dns.yaml: cluster-dns.yaml is the cluster's own DNS (give the file another name)",
     ]
+
+
+def test_a_secret_among_addons_is_no_more_than_its_sum_when_rendered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = b"apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {word: hunter2}\n"
+    (tmp_path / "addons").mkdir()
+    (tmp_path / "addons/s.yaml").write_bytes(secret)
+    (tmp_path / "cluster.yaml").write_text(A_CLUSTER)
+    wanted = intent.resolve(tmp_path / "cluster.yaml", None, None)
+    rendering.render(wanted, tmp_path / "out", [])
+    (there,) = (tmp_path / "out").rglob("s.yaml")
+    total = hashlib.sha256(secret).hexdigest()
+    assert there.read_text() == f"# a manifest with a Secret: {len(secret)} bytes, SHA-256 {total}\n"
+    assert there.stat().st_mode & 0o777 == 0o600
+    rendering.render(wanted, None, [])
+    assert "hunter2" not in capsys.readouterr().out
 
 
 def test_files_that_cannot_be_read_are_findings(tmp_path: Path) -> None:
