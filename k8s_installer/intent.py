@@ -129,7 +129,9 @@ def desire(
     if cluster.bundle:
         from k8s_installer import bundle  # most have none, and its metadata and checks take long to load
 
-        media = bundle.media(bundle.opened(Path(cluster.bundle)), cluster, profile, wanted)
+        media = bundle.media(
+            bundle.opened(Path(cluster.bundle), pinned=cluster.bundle_sha256), cluster, profile, wanted
+        )
         wanted = bundled(wanted, media, renderer, of_cluster(cluster, profile))
     settled = inventory.settle(cluster, kept)
     return Intent(settled.cluster, profile, present, wanted, cluster, settled, evidence(cluster, wanted))

@@ -13,6 +13,9 @@ NAME = "manifest.json"
 SUM = f"{NAME}.sha256"  # the second member: the manifest's own sum, as sha256sum prints it
 REPODATA = ("rpms/repodata/repomd.xml", "rpms/repodata/primary.xml.gz", "rpms/repodata/filelists.xml.gz")
 
+# Each part begins with a letter or a digit, so that none leads up or out.
+_NAME = r"^[A-Za-z0-9][-A-Za-z0-9._+~:@^]*(/[A-Za-z0-9][-A-Za-z0-9._+~:@^]*)*$"
+
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -21,7 +24,7 @@ class _Model(BaseModel):
 class Entry(_Model):
     """One file of a bundle: its name in the archive, its sum, its size, and where it came from."""
 
-    name: str
+    name: str = Field(pattern=_NAME, max_length=250)
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     size: int = Field(ge=0)
     source: str

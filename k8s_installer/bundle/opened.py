@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+import stat
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -25,6 +27,9 @@ from k8s_installer.profiles import Profile
 from k8s_installer.resources import Large
 
 _LARGEST_MANIFEST = 64 << 20
+_LARGEST_HEADER = 1 << 16  # bytes of a member's long name or attributes
+_TYPES = (*tarfile.SUPPORTED_TYPES, tarfile.XHDTYPE, tarfile.XGLTYPE)
+_MOST_ENTRIES = 20_000
 _ANEW = "copy it again, or make it anew: k8s-installer bundle create"
 
 
@@ -41,21 +46,47 @@ class _Whole:
         return piece
 
 
-def verify(path: Path, say: Say = nothing) -> Manifest:
+class _Member(tarfile.TarInfo):
+    """A plain file of an archive: what says more of itself than it has, or is a file with holes, is none of ours.
+
+    A header may announce names of gigabytes, which tarfile would read into memory, and a map of holes that makes
+    terabytes of nothing.
+    """
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type == tarfile.GNUTYPE_SPARSE:
+            raise tarfile.ReadError(f"{self.name} is a file with holes")
+        if self.type not in _TYPES or (not self.isreg() and self.size > _LARGEST_HEADER):
+            raise tarfile.ReadError(f"{self.name} is no plain file")
+        made: tarfile.TarInfo = super()._proc_member(tar)  # type: ignore[misc]
+        if made.issparse():
+            raise tarfile.ReadError(f"{made.name} is a file with holes")
+        return made
+
+
+def verify(path: Path, say: Say = nothing, pinned: str = "") -> Manifest:
     """Read a whole bundle and compare every file of it with the manifest; nothing is written.
 
+    Args:
+        path: where it is.
+        say: hears how far it is.
+        pinned: the SHA-256 that its manifest must have; any, where this is empty.
+
     Raises:
-        InputError: it cannot be read, or is not as it was made.
+        InputError: it cannot be read, is not as it was made, or is not the one that is pinned.
     """
-    found, _ = _walked(path, None, say)
+    found, _ = _walked(path, None, say, pinned)
     return found
 
 
-def _walked(path: Path, store: Store | None, say: Say) -> tuple[Manifest, str]:
+def _walked(path: Path, store: Store | None, say: Say, pinned: str) -> tuple[Manifest, str]:
     """Compare all, and with a store keep all; the manifest, and its sum."""
+    size = _stamp(path)[2]
     try:
-        with path.open("rb") as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
+        with path.open("rb") as stream, tarfile.open(fileobj=stream, mode="r:", tarinfo=_Member) as tar:
             made, digest = _head(tar, path)
+            _require_pinned(path, digest, pinned)
+            _require_moderate(path, made, size, store)
             left = {entry.name: entry for entry in made.entries()}
             done = 0
             while (member := tar.next()) is not None:
@@ -63,6 +94,8 @@ def _walked(path: Path, store: Store | None, say: Say) -> tuple[Manifest, str]:
                 entry = left.pop(member.name, None)
                 if entry is None or source is None:
                     raise InputError(f"{path} is damaged: it has a {member.name} that it should not have", hint=_ANEW)
+                if member.size != entry.size:
+                    raise InputError(f"{path} is damaged: {entry.name} has another size than it says", hint=_ANEW)
                 say(f"verifying {path.name}: {done / 1e6:.0f} of {made.size / 1e6:.0f} MB")
                 whole = _Whole(source)
                 if store is None or store.has(("sha256", entry.sha256), entry.size):
@@ -78,7 +111,12 @@ def _walked(path: Path, store: Store | None, say: Say) -> tuple[Manifest, str]:
             if left:
                 raise InputError(f"{path} is damaged: {next(iter(left))} is not there, or cut off", hint=_ANEW)
             return made, digest
-    except tarfile.TarError as error:
+    except (
+        tarfile.TarError,
+        ValueError,
+        OverflowError,
+        EOFError,
+    ) as error:  # tarfile's words for numbers that are none
         raise InputError(f"{path} is no bundle, or is damaged: {error}", hint=_ANEW) from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}", hint="k8s-installer bundle create -o FILE") from None
@@ -89,7 +127,7 @@ def _head(tar: tarfile.TarFile, path: Path) -> tuple[Manifest, str]:
     texts = []
     for name in (manifest.NAME, manifest.SUM):
         member = tar.next()
-        stream = tar.extractfile(member) if member is not None and member.name == name else None
+        stream = tar.extractfile(member) if member is not None and member.name == name and member.isreg() else None
         if stream is None:
             raise InputError(f"{path} is no bundle: it does not begin with {name}", hint=_ANEW)
         texts.append(stream.read(_LARGEST_MANIFEST))
@@ -97,6 +135,34 @@ def _head(tar: tarfile.TarFile, path: Path) -> tuple[Manifest, str]:
     if texts[1].decode(errors="replace") != f"{digest}  {manifest.NAME}\n":
         raise InputError(f"{path} is damaged: {manifest.NAME} has other bytes than it was made with", hint=_ANEW)
     return manifest.loaded(texts[0], str(path)), digest
+
+
+def _require_pinned(path: Path, digest: str, pinned: str) -> None:
+    if pinned and digest != pinned:
+        raise InputError(
+            f"{path} is not the bundle that the inventory names: the SHA-256 of its manifest is {digest}, and "
+            f"repos.sha256 is {pinned}",
+            hint="somebody changed one of the two: get the bundle again from where you trust it",
+        )
+
+
+def _require_moderate(path: Path, made: Manifest, size: int, store: Store | None) -> None:
+    """Refuse what cannot be in a file of this size, or would fill this machine's disk, before any of it is written."""
+    entries = list(made.entries())
+    if len(entries) > _MOST_ENTRIES or len({entry.name for entry in entries}) < len(entries):
+        raise InputError(f"{path} is damaged: its manifest names a file twice, or more than {_MOST_ENTRIES:,}")
+    if made.size > size:
+        words = f"its files would have {made.size / 1e6:,.0f} MB, and it has {size / 1e6:,.0f}"
+        raise InputError(f"{path} is damaged: {words}", hint=_ANEW)
+    if store is None:
+        return
+    new = sum(entry.size for entry in entries if not store.has(("sha256", entry.sha256), entry.size))
+    free = shutil.disk_usage(store.folder).free
+    if new > free:
+        raise InputError(
+            f"no room for {path} in {store.folder}: its files need {new / 1e6:,.0f} MB, and {free / 1e6:,.0f} are free",
+            hint="make room, or set XDG_CACHE_HOME to a folder on a larger disk",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,23 +185,24 @@ class Bundle:
         return str(self.file(entry).source)
 
 
-def opened(path: Path, say: Say = nothing, store: Store | None = None) -> Bundle:
+def opened(path: Path, say: Say = nothing, store: Store | None = None, *, pinned: str = "") -> Bundle:
     """Take a bundle apart into the store, unless that was done with this very file.
 
     Raises:
-        InputError: it is none, is damaged, or there is no room for its files.
+        InputError: it is none, is damaged, is not the one that is `pinned` (see `verify`), or there is no room for its
+            files.
     """
     store = store or Store()
     note = store.folder / f"opened-{hashlib.sha256(str(path).encode()).hexdigest()}.json"
     stamp = _stamp(path)
     with suppress(OSError, ValueError, KeyError, TypeError, InputError):
         known = json.loads(note.read_text(encoding="utf-8"))
-        if known["stamp"] == stamp:
+        if known["stamp"] == stamp and pinned in ("", known["sum"]):
             found = manifest.loaded(known["manifest"].encode(), str(path))
             if all(store.has(("sha256", entry.sha256), entry.size) for entry in found.entries()):
                 return Bundle(path, found, store)
-    made, _ = _walked(path, store, say)
-    text = json.dumps({"stamp": stamp, "manifest": manifest.dumped(made).decode()})
+    made, digest = _walked(path, store, say, pinned)
+    text = json.dumps({"stamp": stamp, "sum": digest, "manifest": manifest.dumped(made).decode()})
     note.write_text(text, encoding="utf-8")
     return Bundle(path, made, store)
 
@@ -147,6 +214,8 @@ def _stamp(path: Path) -> list[int]:
     except OSError as error:
         hint = "k8s-installer bundle create -i INVENTORY -o FILE makes one"
         raise InputError(f"cannot read the bundle {path}: {error.strerror}", hint=hint) from None
+    if not stat.S_ISREG(seen.st_mode):
+        raise InputError(f"cannot read the bundle {path}: it is no file")
     return [seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns]
 
 

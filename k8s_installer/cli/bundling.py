@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from k8s_installer import bundle, intent
 from k8s_installer.bundle import Manifest
+from k8s_installer.bundle.manifest import dumped
 from k8s_installer.cli.console import Exit, Output, print_json, stderr, stdout
 from k8s_installer.errors import InputError
 
@@ -54,19 +56,24 @@ def create(wanted: Wanted, output: Output) -> None:
 def verify(path: Path, inventory: Path | None, templates: Path | None, output: Output) -> Exit:
     """Compare a bundle with its manifest, and with what an inventory needs."""
     with stderr().status("verifying") as spinner:
-        made = bundle.verify(path, spinner.update)
-        if inventory is not None:
-            cluster, profile = intent.checked(inventory)
+        cluster, profile = intent.checked(inventory) if inventory is not None else (None, None)
+        made = bundle.verify(path, spinner.update, cluster.bundle_sha256 if cluster is not None else "")
+        if cluster is not None and profile is not None:
             intent.desire(replace(cluster, bundle=str(path.absolute())), profile, templates, None)
     _show(path, made, output)
     stderr().print("every file is as it was made", markup=False)
     return Exit.DONE
 
 
+def _sum(made: Manifest) -> str:
+    """The sum that `repos: {bundle: FILE, sha256: SUM}` pins: all other sums are in what it is of."""
+    return hashlib.sha256(dumped(made)).hexdigest()
+
+
 def _show(path: Path, made: Manifest, output: Output) -> None:
     size = path.stat().st_size
     if output is Output.JSON:
-        print_json({"file": str(path), "bytes": size, **made.model_dump(mode="json")})
+        print_json({"file": str(path), "bytes": size, "manifest_sha256": _sum(made), **made.model_dump(mode="json")})
         return
     unsigned = sum(not rpm.signed for rpm in made.rpms)
     parts = [
@@ -75,6 +82,7 @@ def _show(path: Path, made: Manifest, output: Output) -> None:
         + (f"; without a signature, for which yum will not ask: {unsigned}" if unsigned else ""),
         *(f"  image     {', '.join(image.references)}, {image.size / 1e6:.1f} MB" for image in made.images),
     ]
+    parts.append(f"  manifest  SHA-256 {_sum(made)}")
     if made.programs is not None:
         parts.append(f"  programs  {made.programs.source}, {made.programs.size / 1e6:.1f} MB")
     if made.assumed:

@@ -51,7 +51,7 @@ def _with_bundle(cluster: Cluster, profile: profiles.Profile, given: Path | None
     from k8s_installer import bundle as bundles
 
     with stderr().status("looking at the bundle") as spinner:
-        found = bundles.opened(Path(cluster.bundle), spinner.update)
+        found = bundles.opened(Path(cluster.bundle), spinner.update, pinned=cluster.bundle_sha256)
         intent.desire(cluster, profile, None, None)  # what it lacks shows before anybody is logged in to a host
     path = found.tarball(cluster)
     if cluster.tarball is None or path is None:

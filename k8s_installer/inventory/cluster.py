@@ -216,6 +216,7 @@ class Cluster:
     origin: Origin = field(compare=False, repr=False)
     repos: str = ""
     bundle: str | None = None
+    bundle_sha256: str = ""  # of its manifest; empty where any will do
     flannel: Flannel | None = None
     dns: str = "none"
     outside_name: str = ""

@@ -128,16 +128,22 @@ def _image_registry(value: str) -> str:
 
 
 class BundleModel(BaseModel):
-    """`repos: bundle` and `repos: {bundle: FILE}`; without a file it is given to each command."""
+    """`repos: bundle` and `repos: {bundle: FILE, sha256: SUM}`; the sum, its manifest's, may be left out.
+
+    Without a file it is given to each command.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     file: str
+    sha256: str = ""
 
 
 def _repos(value: object) -> object:
     """The address of the repositories, nothing for `as-is`, or a bundle."""
     (kind, said), *more = value.items() if isinstance(value, dict) and value else [("", "")]
+    if kind == "bundle" and isinstance(said, str) and said and [key for key, _ in more] == ["sha256"]:
+        return BundleModel(file=said, sha256=str(_sum(more[0][1])))
     if value == "bundle" or (kind == "bundle" and isinstance(said, str) and said and not more):
         return BundleModel(file=said)
     if kind in _OWN_REPOS and isinstance(said, str) and not more:
@@ -146,7 +152,9 @@ def _repos(value: object) -> object:
             raise ValueError(f"{kind} must be an address such as {example}")
         return said.rstrip("/") if kind == "mirror" else f"{said.rstrip('/')}/{RELEASE}"
     if not isinstance(value, str) or value not in ("as-is", "vault"):
-        raise ValueError("must be as-is, vault, bundle, {vault: URL}, {mirror: URL} or {bundle: FILE}")
+        raise ValueError(
+            "must be as-is, vault, bundle, {vault: URL}, {mirror: URL}, {bundle: FILE} or {bundle: FILE, sha256: SUM}"
+        )
     return f"{VAULT}/{RELEASE}" if value == "vault" else ""
 
 

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import tarfile
 import time
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,7 @@ from typing import ClassVar
 
 import pytest
 
-from k8s_installer import bundle, desired, intent, preflight, profiles, tarball
+from k8s_installer import bundle, desired, intent, inventory, preflight, profiles, tarball
 from k8s_installer.bundle import Manifest, Sources, Store, images, manifest
 from k8s_installer.bundle.create import insecure_registries
 from k8s_installer.bundle.images import BadImageError, Image, Layer
@@ -38,6 +39,7 @@ from k8s_installer.render import Renderer
 from k8s_installer.resources import File, Kind, Large, Package, Ref, Setting
 from tests.unit.clusters import cluster as a_cluster
 from tests.unit.repositories import Built, registry, repository, served, serving
+from tests.unit.test_inventory import GOOD as INVENTORY
 from tests.unit.test_tarball import GOOD, packed
 
 PACKAGES = [
@@ -215,7 +217,8 @@ def test_whatever_is_wrong_with_a_bundle_is_said_and_nothing_of_it_used(place: P
     newer = data.replace(b'"format": 1', b'"format": 2').replace(b'"format":1', b'"format":2')
     assert newer != data
     cases: list[tuple[Mapping[str, bytes | None], tuple[str, bytes] | None, str]] = [
-        ({name: b"other"}, None, f"{name} has other bytes"),
+        ({name: b"x" * made.rpms[0].size}, None, f"{name} has other bytes"),
+        ({name: b"other"}, None, f"{name} has another size than it says"),
         ({name: None}, None, f"{name} is not there, or cut off"),
         ({}, ("more", b""), "it has a more that it should not have"),
         ({manifest.NAME: data + b" "}, None, "manifest.json has other bytes"),
@@ -239,6 +242,75 @@ def test_whatever_is_wrong_with_a_bundle_is_said_and_nothing_of_it_used(place: P
         bundle.verify(place.file)
     with refused("cannot read the bundle"):
         bundle.opened(place.file)
+
+
+def rewritten(place: Place, made: Manifest) -> None:
+    """The bundle with another manifest, which has the sum that it should."""
+    data = manifest.dumped(made)
+    damaged(place.file, {manifest.NAME: data, manifest.SUM: summed(data)})
+
+
+def test_a_bundle_that_is_huge_or_has_holes_is_refused_before_anything_is_written(place: Place) -> None:
+    made = place.create()
+    whole, first = place.file.read_bytes(), made.rpms[0]
+    store = bundle.Store(place.folder / "another")
+    huge = first.model_copy(update={"size": 1 << 50})
+    rewritten(place, made.model_copy(update={"rpms": (huge, *made.rpms[1:])}))
+    with refused("its files would have"):
+        bundle.opened(place.file, store=store)
+    place.file.write_bytes(whole)
+    rewritten(place, made.model_copy(update={"rpms": (first, *made.rpms)}))
+    with refused("names a file twice"):
+        bundle.opened(place.file, store=store)
+    for name in ("../../etc/passwd", "/etc/passwd", "rpms/../x", "rpms/\n", "a" * 300):
+        place.file.write_bytes(whole)
+        rewritten(place, made.model_copy(update={"rpms": (first.model_copy(update={"name": name}), *made.rpms[1:])}))
+        with refused("cannot be read: rpms.0.name"):
+            bundle.opened(place.file, store=store)
+    with tarfile.open(place.file, "w", format=tarfile.PAX_FORMAT) as tar:
+        for headers in ({"GNU.sparse.map": "0,1", "GNU.sparse.size": str(1 << 50)}, {"comment": "x" * (1 << 20)}):
+            member = tarfile.TarInfo(manifest.NAME)
+            member.pax_headers = headers
+            tar.addfile(member)
+    with refused("is no bundle, or is damaged"):
+        bundle.opened(place.file, store=store)
+    for kind in (tarfile.GNUTYPE_SPARSE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, b"?"):
+        with tarfile.open(place.file, "w") as tar:
+            member = tarfile.TarInfo(manifest.NAME)
+            member.type = kind
+            tar.addfile(member)
+        with refused("is no bundle"):
+            bundle.opened(place.file, store=store)
+    assert not [path for path in store.folder.iterdir() if not path.name.startswith("opened-")]
+    place.file.unlink()
+    os.mkfifo(place.file)
+    with refused("it is no file"):
+        bundle.opened(place.file, store=store)
+
+
+def test_without_room_for_its_files_nothing_of_a_bundle_is_written(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.create()
+    store = bundle.Store(place.folder / "another")
+    monkeypatch.setattr("shutil.disk_usage", lambda _folder: shutil._ntuple_diskusage(10, 10, 0))
+    with refused("no room for"):
+        bundle.opened(place.file, store=store)
+    assert not list(store.folder.iterdir())
+
+
+def test_a_bundle_is_the_one_that_is_pinned(place: Place) -> None:
+    made = place.create()
+    sum_of_it = hashlib.sha256(manifest.dumped(made)).hexdigest()
+    assert bundle.opened(place.file, pinned=sum_of_it).manifest == made
+    assert bundle.verify(place.file, pinned=sum_of_it) == made
+    for look in (bundle.verify, bundle.opened):
+        with refused(f"is not the bundle that the inventory names: the SHA-256 of its manifest is {sum_of_it}"):
+            look(place.file, pinned="0" * 64)
+    text = f"repos: {{bundle: lab.bundle, sha256: {sum_of_it}}}\n{INVENTORY}"
+    assert inventory.parse(text, place.folder / "cluster.yaml").bundle_sha256 == sum_of_it
+    with refused("is no SHA-256"):
+        inventory.parse(text.replace(sum_of_it, "abc"), place.folder / "cluster.yaml")
 
 
 def summed(data: bytes) -> bytes:

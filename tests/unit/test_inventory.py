@@ -310,7 +310,7 @@ def test_repositories_are_the_hosts_own_the_archives_or_a_copy() -> None:
         "{}",
     ):
         assert (
-            "cluster.yaml:12: repos: must be as-is, vault, bundle, {vault: URL}, {mirror: URL} or {bundle: FILE}"
+            "cluster.yaml:12: repos: must be as-is, vault, bundle, {vault: URL}, {mirror: URL}, {bundle: FILE} or {bundle: FILE, sha256: SUM}"
             in complaint(GOOD + f"repos: {wrong}\n").replace(" 'vaults'", "")
         )
     assert "mirror must be an address such as" in complaint(GOOD + "repos: {mirror: 10.0.0.9/centos}\n")
