@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
-from tests.fuzz import hosts
+from tests.fuzz import files, hosts
 
 _SECONDS = 2.0  # of processor time, for one input on a slow machine
 
@@ -21,6 +21,7 @@ class Target:
 
 
 TARGETS = {name: Target(run, hosts.ALLOWED, tuple(seeds)) for name, (run, seeds) in hosts.TARGETS.items()}
+TARGETS |= {name: Target(run, allowed, tuple(seeds)) for name, (run, allowed, seeds) in files.TARGETS.items()}
 
 
 def check(name: str, data: bytes) -> None:
