@@ -203,22 +203,29 @@ class Past:
     @property
     def result(self) -> str:
         """How it ended; empty where it did not."""
-        return next((str(line["result"]) for line in self.lines if line["word"] == "end"), "")
+        return next((str(line.get("result")) for line in self.lines if line["word"] == "end"), "")
 
     def changes(self) -> tuple[PastChange, ...]:
-        """Every change that the run planned, in the plan's order, with the last state known of it."""
-        found = {}
-        for line in self.lines:
-            if line["word"] == "plan":
-                found.update({facts["index"]: _past(facts, State.WAITING) for facts in line["changes"]})
-            if line["word"] == "change":
-                found[line["index"]] = _past(line, State(line["state"]))
+        """Every change that the run planned, in the plan's order, with the last state known of it.
+
+        Raises:
+            InstallerError: a line says no change.
+        """
+        found: dict[int, PastChange] = {}
+        try:
+            for line in self.lines:
+                if line["word"] == "plan":
+                    found.update({int(facts["index"]): _past(facts, State.WAITING) for facts in line["changes"]})
+                if line["word"] == "change":
+                    found[int(line["index"])] = _past(line, State(line["state"]))
+        except (KeyError, ValueError, TypeError, AttributeError, OverflowError):
+            raise InstallerError(f"the journal of run {self.run} is damaged: a line says no change") from None
         return tuple(found[index] for index in sorted(found))
 
     def done_changes(self) -> tuple[PastChange, ...]:
         """What the run began, in the plan's order; whether its end was reported is `done`."""
         states = (State.RUNNING, State.DONE, State.FAILED)
-        begun = {line["index"] for line in self.events if line["state"] in states}
+        begun = {line.get("index") for line in self.events if line.get("state") in states}
         return tuple(change for change in self.changes() if change.index in begun)
 
     def touched(self) -> tuple[PastChange, ...]:
@@ -252,9 +259,11 @@ def past(folder: Path) -> Iterator[Past]:
         if not lines:
             continue
         head = lines[0]
+        if not isinstance(head.get("header", {}), dict) or any("word" not in line for line in lines):
+            raise InstallerError(f"the journal {path} is damaged: a line does not say what it is about")
         if head.get("format") != FORMAT:
             raise InstallerError(f"{path}: a journal of format {head.get('format')}; this program reads {FORMAT}")
-        yield Past(path.stem, head["header"], lines[1:])
+        yield Past(path.stem, head.get("header", {}), lines[1:])
 
 
 def _whole_lines(content: bytes) -> Iterator[Mapping[str, Any]]:
@@ -262,7 +271,7 @@ def _whole_lines(content: bytes) -> Iterator[Mapping[str, Any]]:
     for line in content.split(b"\n")[:-1]:
         try:
             value = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         if not isinstance(value, dict):
             return

@@ -28,7 +28,7 @@ def load(path: Path) -> dict[str, Memory]:
             )
             for host, kept in hosts.items()
         }
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}
 
 

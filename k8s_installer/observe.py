@@ -186,7 +186,7 @@ def script(wanted: Sequence[Wanted], memory: Memory | None = None) -> str:
         )
     if packages:
         ask = _ASK_RPM.format(names=shlex.join(packages))
-        answered = {line.split()[1] for line in memory.packages}
+        answered = {line.partition(" ")[2].partition(" ")[0] for line in memory.packages}
         if memory.database and answered == set(packages):
             answer = shlex.quote("\n".join(memory.packages))
             ask = _PACKAGES.format(

@@ -328,3 +328,31 @@ def test_lines_of_many_threads_are_whole_and_numbered_in_order(tmp_path: Path) -
     assert [line["line"] for line in lines(tmp_path)] == list(range(1, 19))
     assert {line["by"] for line in lines(tmp_path)[1:-1]} == set(range(16))
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"word": "plan"},
+        {"word": "plan", "changes": [7]},
+        {"word": "change", "index": 0},
+        {"word": "change", "index": "x", "state": "done"},
+        {"word": "change", "index": 0, "state": "exploded"},
+        {"word": "change", "index": 0, "state": "done", "kind": "file", "before": {"mode": "9"}, "after": {}},
+    ],
+)
+def test_a_line_that_says_no_change_is_said(tmp_path: Path, line: dict[str, object]) -> None:
+    start(tmp_path, {}, run="20260101-000000").close("done")
+    (path,) = tmp_path.glob("*.jsonl")
+    path.write_text(path.read_text() + json.dumps(line) + "\n")
+    with pytest.raises(InstallerError, match=r"the journal of run 20260101-000000 is damaged"):
+        next(past(tmp_path)).changes()
+
+
+@pytest.mark.parametrize(
+    "text", ['{"format": 1, "word": "begin", "header": 7}', '{"format": 1}', '{"word": "begin"}\n{}']
+)
+def test_a_journal_whose_lines_are_none_is_said(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.jsonl").write_text(text + "\n")
+    with pytest.raises(InstallerError):
+        next(past(tmp_path))
