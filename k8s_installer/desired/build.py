@@ -83,12 +83,12 @@ class Fleet:
 
     `units`, `installed` and `final` are, by component: its units on every host, what must be there before they can
     start (for components that others wait for in this way), and what says that it works on every host. `others` are
-    the units of other networks, which must not run. What needs the early addons comes after `early_addons`. `inside`
-    are the places that are reached without a proxy.
+    the components of other networks that hosts with these roles would have. What needs the early addons comes after
+    `early_addons`. `inside` are the places that are reached without a proxy.
     """
 
     layouts: Mapping[Shape, Layout]
-    others: Mapping[frozenset[Role], tuple[str, ...]]
+    others: Mapping[frozenset[Role], tuple[Component, ...]]
     first_master: Host
     units: Mapping[str, tuple[Ref, ...]]
     installed: Mapping[str, tuple[Ref, ...]]
@@ -107,10 +107,14 @@ class Fleet:
         }
         layouts = {kind: Layout.of(cluster, profile, kind) for kind in {shape(host) for host in cluster.hosts}}
         awaited = {other for component in components.values() for other in component.after.installed}
-        unfit = [component for name, component in known.items() if name not in components]
+        other = [
+            item
+            for item in known.values()
+            if item.network not in (None, cluster.network) and item.security in (None, cluster.security)
+        ]
         return cls(
             layouts=layouts,
-            others={roles: tuple(item.unit for item in unfit if item.roles & roles) for roles, _ in layouts},
+            others={roles: tuple(item for item in other if item.roles & roles) for roles, _ in layouts},
             first_master=first_master,
             units={name: tuple(_unit_ref(components[name], host) for host in hosts[name]) for name in components},
             installed={

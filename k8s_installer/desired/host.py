@@ -10,7 +10,8 @@ from k8s_installer.desired.files import Source
 from k8s_installer.desired.model import Turn, Wanted
 from k8s_installer.desired.proxies import lies_in
 from k8s_installer.inventory import Host, Role
-from k8s_installer.resources import File, Kind, Package, Ref, Setting, Unit
+from k8s_installer.profiles import Component
+from k8s_installer.resources import File, Gone, Kind, Package, Ref, Setting, Unit
 
 COMPONENT = "host"
 RECORD = "/var/lib/k8s-installer/allocations"
@@ -30,18 +31,20 @@ class Itself:
 
     @property
     def ready(self) -> tuple[Ref, ...]:
-        """Everything but what packages wait for anyway."""
-        return tuple(item.ref for item in self.wanted if item.ref not in self.repos)
+        """Everything but what packages wait for anyway, and keys that go."""
+        return tuple(
+            item.ref for item in self.wanted if item.ref not in self.repos and not isinstance(item.resource, Gone)
+        )
 
 
-def host_itself(source: Source, host: Host, ports: Iterable[str], others: Iterable[str], turn: Turn) -> Itself:
+def host_itself(source: Source, host: Host, ports: Iterable[str], others: Sequence[Component], turn: Turn) -> Itself:
     """The settings, the clock and the repositories of a host.
 
     Args:
         source: what files are made from.
         host: the host.
         ports: on which other hosts reach what it runs.
-        others: units of other networks than the cluster's.
+        others: components of other networks than the cluster's: they must not run, and their keys go.
         turn: whose turn all this belongs to.
     """
     repos = [_repos(source, host, turn)] if source.cluster.repos else []
@@ -49,12 +52,38 @@ def host_itself(source: Source, host: Host, ports: Iterable[str], others: Iterab
         name, value = Ref(host.name, Kind.SETTING, "yum-proxy"), Setting(host.settings.proxy.http)
         repos.append(Wanted(name, value, COMPONENT, (), "By this yum reaches its repositories.", turn))
     refs = tuple(item.ref for item in repos)
+    keys = tuple(_keys(source, host, others, turn))
     settings = [
-        Wanted(Ref(host.name, Kind.SETTING, name), Setting(value), COMPONENT, (), because, turn)
-        for name, value, because in _settings(source, host, ports, others)
+        Wanted(Ref(host.name, Kind.SETTING, name), Setting(value), COMPONENT, after, because, turn)
+        for name, value, because, after in (
+            *_stopped(source, host, others),
+            *((*setting, ()) for setting in _settings(source, host, ports)),
+        )
     ]
     more = (*_record(source, host, turn), *_ipvs(host, refs, turn), *_clock(host, refs, turn))
-    return Itself((*repos, *settings, *more), refs)
+    return Itself((*repos, *keys, *settings, *more), refs)
+
+
+def _keys(source: Source, host: Host, others: Sequence[Component], turn: Turn) -> Iterator[Wanted]:
+    """Removal of the keys of other networks' components: each opens what it always did for as long as it exists."""
+    because = f"It is for another network than {source.cluster.network}, and opens what this host no longer needs."
+    for path in (path for other in others for path in _of_pki(source, other)):
+        yield Wanted(Ref(host.name, Kind.FILE, path), Gone(), COMPONENT, (), because, turn)
+
+
+def _stopped(
+    source: Source, host: Host, others: Iterable[Component]
+) -> Iterator[tuple[str, str, str, tuple[Ref, ...]]]:
+    """The units of other networks, as `_settings` and what each comes after: a way back needs keys before it starts."""
+    for other in others:
+        keys = tuple(Ref(host.name, Kind.FILE, path) for path in _of_pki(source, other))
+        yield f"unit {other.unit}", "off", f"It is for another network than {source.cluster.network}.", keys
+
+
+def _of_pki(source: Source, component: Component) -> list[str]:
+    return [
+        path for path, spec in component.files.items() if spec.pki and spec.security in (None, source.cluster.security)
+    ]
 
 
 def _ipvs(host: Host, repos: tuple[Ref, ...], turn: Turn) -> Iterator[Wanted]:
@@ -83,12 +112,8 @@ def _repos(source: Source, host: Host, turn: Turn) -> Wanted:
     return Wanted(Ref(host.name, Kind.FILE, REPOS), source.shared[key], COMPONENT, (), because, turn)
 
 
-def _settings(
-    source: Source, host: Host, ports: Iterable[str], others: Iterable[str]
-) -> Iterator[tuple[str, str, str]]:
+def _settings(source: Source, host: Host, ports: Iterable[str]) -> Iterator[tuple[str, str, str]]:
     """Names, values and reasons."""
-    for unit in others:
-        yield f"unit {unit}", "off", f"It is for another network than {source.cluster.network}."
     wanted = host.settings
     if wanted.selinux != "ignore":
         yield "selinux", wanted.selinux, "An enforcing SELinux keeps containers from the volumes of their pods."

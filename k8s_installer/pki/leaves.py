@@ -9,7 +9,12 @@ from types import MappingProxyType
 from k8s_installer.errors import InputError
 from k8s_installer.inventory import Cluster, Role
 
-AUTHORITIES = {"ca": "kubernetes-ca", "etcd-ca": "etcd-ca", "front-proxy-ca": "front-proxy-ca"}
+AUTHORITIES = {
+    "ca": "kubernetes-ca",
+    "etcd-ca": "etcd-ca",
+    "front-proxy-ca": "front-proxy-ca",
+    "flannel-ca": "flannel-ca",
+}
 TOKENS = "sa"  # the pair that signs and checks the tokens of service accounts
 ENCRYPTION = "encryption.key"  # 32 random bytes in base64, for secrets in etcd
 _LOCAL = ("localhost", "127.0.0.1")
@@ -78,7 +83,8 @@ def leaves(cluster: Cluster, groups: Mapping[str, str] = MappingProxyType({})) -
         "proxy": Leaf("ca", "system:kube-proxy", client=True),
     }
     if cluster.network == "flannel":
-        result["flannel-etcd-client"] = Leaf("etcd-ca", "flannel", client=True)
+        # every node has it, so it opens flannel's own etcd alone; RSA, for curl asks with it as well
+        result["flannel-etcd-client"] = Leaf("flannel-ca", "flannel", client=True, rsa=True)
     service = "kubernetes.default.svc"
     inside = (
         "kubernetes",
@@ -92,6 +98,8 @@ def leaves(cluster: Cluster, groups: Mapping[str, str] = MappingProxyType({})) -
         if Role.ETCD in host.roles:
             # A member is the others' client too, and its own gateway's.
             result[f"{host.name}/etcd"] = Leaf("etcd-ca", host.name, client=True, names=own)
+            if cluster.network == "flannel":
+                result[f"{host.name}/flannel-etcd"] = Leaf("flannel-ca", host.name, client=True, names=own)
         if Role.MASTER in host.roles:
             result[f"{host.name}/apiserver"] = Leaf("ca", "kube-apiserver", names=(*own, *inside))
         if Role.NODE in host.roles:

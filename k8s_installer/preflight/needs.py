@@ -33,7 +33,7 @@ def _of_host(cluster: Cluster, profile: Profile, host: Host, wanted: list[Wanted
         packages={item.ref.name: item.resource.version for item in wanted if isinstance(item.resource, Package)},
         units={item.ref.name: item.resource.runs for item in wanted if isinstance(item.resource, Unit)},
         ports=ports,
-        links=tuple(_links(cluster, host)),
+        links=tuple(dict.fromkeys(_links(cluster, host))),
         own_files=frozenset(item.ref.name for item in wanted if item.ref.kind is Kind.FILE),
         docker_flags=frozenset(flag for flag, _ in _docker_flags(wanted)),
         storage_driver=dict(_docker_flags(wanted)).get("storage-driver", ""),
@@ -46,7 +46,7 @@ def _of_host(cluster: Cluster, profile: Profile, host: Host, wanted: list[Wanted
 def _ports(cluster: Cluster, profile: Profile, host: Host, wanted: list[Wanted]) -> Iterator[tuple[int, str]]:
     """Ports and who listens there; where two lay claim to one, the first is right."""
     for port in PORTS:
-        if port.on in host.roles and port.security in ("", cluster.security):
+        if port.on in host.roles and port.holds(cluster):
             yield _number(port, host), port.unit
     for name, component in profile.on(host.roles).items():
         for number in _port_flags(cluster, host, name, component):
@@ -84,7 +84,7 @@ def _etcd_folders(host: Host) -> tuple[str, str]:
 
 def _links(cluster: Cluster, host: Host) -> Iterator[Link]:
     for port in PORTS:
-        if port.asked_by not in host.roles or port.security not in ("", cluster.security):
+        if port.asked_by not in host.roles or not port.holds(cluster):
             continue
         # A node that is a master, too, asks its own apiserver.
         if port.asked_by is Role.NODE and port.on in host.roles:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from k8s_installer.inventory import Role
+from k8s_installer.inventory import Cluster, Role
 
 _ALL = frozenset(Role)
 _ETCD, _MASTER, _NODE = frozenset({Role.ETCD}), frozenset({Role.MASTER}), frozenset({Role.NODE})
@@ -151,7 +151,10 @@ SYNC_WRITES, SYNC_BYTES, SYNC_SECONDS = 40, 2300, 5  # as etcd's log writes; the
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A port that hosts with one role reach on hosts with another; `security` is a condition, empty is always."""
+    """A port that hosts with one role reach on hosts with another.
+
+    `security` and `network` are conditions; empty is always.
+    """
 
     number: int
     unit: str
@@ -159,12 +162,20 @@ class Port:
     asked_by: Role
     security: str
     why: str
+    network: str = ""
+
+    def holds(self, cluster: Cluster) -> bool:
+        """Whether a cluster has it."""
+        return self.security in ("", cluster.security) and self.network in ("", cluster.network)
 
 
 # Only what passes between hosts; on which ports a host's own programs listen, its profile and its gates say.
 PORTS = (
     Port(2379, "etcd", Role.ETCD, Role.MASTER, "", "the apiservers' reads and writes"),
     Port(2380, "etcd", Role.ETCD, Role.ETCD, "", "the members agree here"),
+    Port(2389, "flannel-etcd", Role.ETCD, Role.MASTER, "tls", "flanneld gets the host's pod subnet here", "flannel"),
+    Port(2389, "flannel-etcd", Role.ETCD, Role.NODE, "tls", "flanneld gets the host's pod subnet here", "flannel"),
+    Port(2390, "flannel-etcd", Role.ETCD, Role.ETCD, "tls", "the members agree here", "flannel"),
     Port(6443, "kube-apiserver", Role.MASTER, Role.NODE, "tls", "kubelets, kube-proxies, pods (Service kubernetes)"),
     Port(8080, "kube-apiserver", Role.MASTER, Role.NODE, "insecure", "the same without TLS"),
     Port(10250, "kubelet", Role.NODE, Role.MASTER, "", "kubectl logs, exec, port-forward"),

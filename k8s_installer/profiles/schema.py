@@ -145,13 +145,15 @@ class Component(_Model):
     `programs` are the names of its server programs in upstream's tarball. Where they come from there, they are put
     into /usr/bin, `needs` and `users` (system users of the same name as their group) take the place of `packages`,
     which bring all of that otherwise. A component without `programs` has its `packages` in both cases.
-    `network` is a condition, as of a file: others may come `after` a component that the cluster does not have.
+    `network` and `security` are conditions, as of a file: others may come `after` a component that the cluster does not
+    have.
     `data` says where it keeps its write-ahead log: flags in the order in which they count, each with the path below it.
     """
 
     why: str
     roles: frozenset[Role]
     network: Network | None = None
+    security: Security | None = None
     unit: str = ""
     packages: Mapping[str, str] = {}
     programs: tuple[str, ...] = ()
@@ -266,7 +268,11 @@ class Profile(_Model):
     def fitting(self, cluster: Cluster) -> Profile:
         """The profile with what fits a cluster's network, its security mode and the source of its programs alone."""
         source = self.source(cluster)
-        there = {name: item for name, item in self.components.items() if item.network in (None, cluster.network)}
+        there = {
+            name: item
+            for name, item in self.components.items()
+            if item.network in (None, cluster.network) and item.security in (None, cluster.security)
+        }
         fitting = {name: _fitting(item, source, cluster.security, there) for name, item in there.items()}
         return self.model_copy(update={"components": fitting})
 

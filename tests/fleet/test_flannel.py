@@ -92,13 +92,27 @@ def test_packets_between_hosts_are_wrapped(cluster: Cluster) -> None:
 def test_etcd_says_what_the_network_is_to_old_flanneld_and_new(cluster: Cluster) -> None:
     """0.7.1 of CentOS 7 asks by API v2; what runs here asks by v3."""
     key, pki = "/atomic.io/network/config", "/etc/etcd/pki"
-    place = f"--endpoints https://127.0.0.1:2379 --{{}} {pki}/ca.crt --{{}} {pki}/flannel.crt --{{}} {pki}/flannel.key"
+    place = f"--endpoints https://127.0.0.1:2389 --{{}} {pki}/flannel-ca.crt --{{}} {pki}/flannel.crt --{{}} {pki}/flannel.key"
     old = cluster.on("m1", f"ETCDCTL_API=2 etcdctl {place.format('ca-file', 'cert-file', 'key-file')} get {key}")
     new = cluster.on(
         "m1", f"ETCDCTL_API=3 etcdctl {place.format('cacert', 'cert', 'key')} get --print-value-only {key}"
     )
     wanted = {"Network": "10.244.0.0/16", "SubnetLen": 24, "Backend": {"Type": "vxlan"}}
     assert json.loads(old) == json.loads(new) == wanted
+
+
+def test_the_key_of_a_node_opens_flannels_etcd_and_not_the_clusters(cluster: Cluster) -> None:
+    ask = "curl -s -o /dev/null -w '%{{http_code}}' -m 5 -k --cert {pki}/flannel.crt --key {pki}/flannel.key https://{place}/v2/keys/ || true"
+    asked = [
+        cluster.on("n1", ask.format(pki="/etc/flannel/pki", place=f"{cluster.addresses['m1']}:{port}"))
+        for port in (2389, 2379)
+    ]
+    assert asked == ["200", "000"]
+    assert cluster.on("n1", "grep -rl 'PRIVATE KEY' /etc/flannel /etc/kubernetes/pki | sort").split() == [
+        "/etc/flannel/pki/flannel.key",
+        "/etc/kubernetes/pki/kubelet.key",
+        "/etc/kubernetes/pki/proxy.key",
+    ]
 
 
 def test_a_second_run_changes_nothing(cluster: Cluster) -> None:
@@ -139,6 +153,7 @@ def test_routes_take_flannels_place_and_leave_nothing_of_it(cluster: Cluster) ->
     for host in HOSTS:
         assert cluster.on(host, "systemctl is-active flanneld || true").strip() in ("inactive", "failed")
         assert cluster.on(host, "systemctl is-enabled flanneld || true").strip() == "disabled"
+        assert cluster.on(host, "find /etc/flannel/pki /etc/etcd/pki -name '*flannel*' 2>/dev/null || true") == ""
         assert all("proto 75" in way for way in ways(cluster, host) if " via " in way)
 
 

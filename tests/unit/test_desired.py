@@ -15,6 +15,7 @@ from k8s_installer.errors import InventoryError, TemplateError
 from k8s_installer.graph import ordered
 from k8s_installer.inventory import Cluster, Role
 from k8s_installer.pki import Pki
+from k8s_installer.pki.leaves import leaves
 from k8s_installer.plan import Action, make_plan
 from k8s_installer.render import Renderer
 from k8s_installer.resources import (
@@ -105,7 +106,7 @@ def test_packages_and_users_wait_for_nothing_and_files_for_those_of_their_own_ho
     for ref, item in desired(lab).items():
         if item.component == "addons":
             continue  # they wait for everything
-        if isinstance(item.resource, Package | Setting):
+        if isinstance(item.resource, Package | Setting) and not ref.name.startswith("unit "):
             assert item.after == ()
         if isinstance(item.resource, File | Large):
             assert all(before.host == ref.host and before.kind in (Kind.PACKAGE, Kind.SETTING) for before in item.after)
@@ -622,6 +623,7 @@ def test_flannel_comes_between_etcd_and_docker_on_every_host_with_pods_or_ways_t
         return order.index(Ref(host, kind, name))
 
     assert place("m1", Kind.GATE, "etcd is healthy") < place("m1", Kind.UNIT, "flannel-network")
+    assert place("m1", Kind.GATE, "etcd of flannel is healthy") < place("m1", Kind.UNIT, "flannel-network")
     for host in ("m1", "n1", "n2"):
         assert place("m1", Kind.UNIT, "flannel-network") < place(host, Kind.UNIT, "flanneld")
     assert place("n1", Kind.UNIT, "flanneld") < place("n1", Kind.UNIT, "docker")
@@ -629,12 +631,50 @@ def test_flannel_comes_between_etcd_and_docker_on_every_host_with_pods_or_ways_t
     assert not [ref for ref, item in wanted.items() if "flannel" in ref.name and isinstance(item.resource, Gone)]
 
 
+@pytest.mark.parametrize("version", ["1.5.2", "1.9.4", "1.20.2"])
+@pytest.mark.parametrize("network", ["routes", "flannel", "none"])
+def test_a_node_has_no_key_that_opens_the_clusters_etcd(version: str, network: str) -> None:
+    lab = cluster(version, network=network, topology="etcd-apart")
+    wanted = desired(lab)
+    opens = {f"<{name}.key>\n".encode() for name, leaf in leaves(lab).items() if leaf.issuer == "etcd-ca"}
+    having = {
+        ref.host for ref, item in wanted.items() if isinstance(item.resource, File) and item.resource.content in opens
+    }
+    assert having == {"e1", "e2", "e3", "m1", "m2"}
+
+
+@pytest.mark.parametrize("network", ["routes", "none"])
+def test_keys_of_flannel_go_when_the_network_is_another(network: str) -> None:
+    before, after = desired(cluster(network="flannel")), desired(cluster(network=network))
+    keys = {
+        (ref.host, ref.name)
+        for ref, item in before.items()
+        if isinstance(item.resource, File) and item.resource.content.startswith((b"<flannel-", b"<m1/flannel-"))
+    }
+    assert {host for host, _ in keys} == {"m1", "n1", "n2"}
+    on = {ref: SeenSetting("on") for ref in after if "unit flannel" in ref.name}
+    plan = make_plan(after, {**answers(before), **on})
+    places = {(change.ref.host, change.ref.name): place for place, change in enumerate(plan.changes)}
+    removed = {(change.ref.host, change.ref.name) for change in plan.changes if change.action is Action.REMOVE}
+    assert keys <= removed
+    # the way back takes the same order, and a unit that starts needs its keys
+    assert all(places[host, name] < places[host, "unit flanneld"] for host, name in keys if "/flannel/" in name)
+
+
+def test_without_tls_flannel_uses_the_clusters_etcd() -> None:
+    wanted = desired(cluster("1.5.2", "insecure", network="flannel"))
+    assert not [ref for ref in wanted if "flannel-etcd" in ref.name]
+    script = file(wanted, "m1", "/etc/kubernetes/network/flannel.sh").content
+    assert b":2389" not in script
+    assert b"http://127.0.0.1:2379" in script
+
+
 def test_flannel_asks_etcd_as_the_cluster_speaks_to_it() -> None:
     def said(security: str) -> str:
         wanted = desired(cluster("1.5.2", security, network="flannel"))
         return file(wanted, "n1", "/etc/sysconfig/flanneld").content.decode()
 
-    assert 'FLANNEL_ETCD_ENDPOINTS="https://10.77.0.11:2379"' in said("tls")
+    assert 'FLANNEL_ETCD_ENDPOINTS="https://10.77.0.11:2389"' in said("tls")
     assert "--etcd-keyfile=/etc/flannel/pki/flannel.key" in said("tls")
     assert 'FLANNEL_ETCD_ENDPOINTS="http://10.77.0.11:2379"' in said("insecure")
     assert "--etcd-" not in said("insecure")
@@ -665,8 +705,10 @@ def test_what_one_network_has_goes_when_another_takes_its_place() -> None:
     back = make_plan(
         routes, {**answers(flannel), **{ref: SeenSetting("on") for ref in routes if "unit flannel" in ref.name}}
     )
-    first = next(change for change in back.changes if change.ref.host == "n1")
-    assert (first.action, first.ref.name) == (Action.SET, "unit flanneld")
+    first = [change for change in back.changes if change.ref.host == "n1"][:4]
+    assert {change.action for change in first[:3]} == {Action.REMOVE}
+    assert all(change.ref.name.startswith("/etc/flannel/pki/") for change in first[:3])
+    assert (first[3].action, first[3].ref.name) == (Action.SET, "unit flanneld")
     assert ("n1", "docker") in {
         (item.ref.host, item.ref.name) for item in back.changes if item.action is Action.RESTART
     }

@@ -99,9 +99,10 @@ def test_the_apiserver_answers_to_every_name_by_which_it_is_reached(made: tuple[
     }  # fmt: skip
 
 
-def test_flannel_has_a_certificate_for_etcd_where_it_is_the_network() -> None:
-    assert "flannel-etcd-client" not in leaves(cluster())
-    assert leaves(cluster(network="flannel"))["flannel-etcd-client"].issuer == "etcd-ca"
+def test_flannel_has_certificates_by_a_ca_of_its_own_where_it_is_the_network() -> None:
+    assert not [name for name, leaf in leaves(cluster()).items() if "flannel" in name + leaf.issuer]
+    own = {name for name, leaf in leaves(cluster(network="flannel")).items() if leaf.issuer == "flannel-ca"}
+    assert own == {"flannel-etcd-client", "m1/flannel-etcd"}
 
 
 def test_a_kubelet_is_its_node_to_the_apiserver_and_a_server_to_others(made: tuple[Path, Cluster, pki.Pki]) -> None:

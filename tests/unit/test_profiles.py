@@ -162,7 +162,7 @@ def test_a_host_has_the_components_of_its_roles_in_the_order_of_the_profile(prof
     masters = ["network", "kubernetes", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "flannel"]
     nodes = ["network", "kubernetes", "flannel", "docker", "kubelet", "kube-proxy"]
     assert list(profile.on(frozenset({Role.MASTER}))) == masters
-    assert list(profile.on(frozenset({Role.ETCD}))) == ["etcd", "flannel-network"]
+    assert list(profile.on(frozenset({Role.ETCD}))) == ["etcd", "flannel-etcd", "flannel-network"]
     assert list(profile.on(frozenset({Role.NODE}))) == nodes
     assert list(profile.on(frozenset(Role))) == list(profile.components)
 
