@@ -12,6 +12,7 @@ from k8s_installer.inventory import Cluster, Role
 AUTHORITIES = {
     "ca": "kubernetes-ca",
     "etcd-ca": "etcd-ca",
+    "etcd-peer-ca": "etcd-peer-ca",
     "front-proxy-ca": "front-proxy-ca",
     "flannel-ca": "flannel-ca",
 }
@@ -96,8 +97,9 @@ def leaves(cluster: Cluster, groups: Mapping[str, str] = MappingProxyType({})) -
     for host in cluster.hosts:
         own = (host.name, host.address, *_LOCAL)
         if Role.ETCD in host.roles:
-            # A member is the others' client too, and its own gateway's.
+            # A member is its own gateway's client, and the other members'.
             result[f"{host.name}/etcd"] = Leaf("etcd-ca", host.name, client=True, names=own)
+            result[f"{host.name}/etcd-peer"] = Leaf("etcd-peer-ca", host.name, client=True, names=own)
             if cluster.network == "flannel":
                 result[f"{host.name}/flannel-etcd"] = Leaf("flannel-ca", host.name, client=True, names=own)
         if Role.MASTER in host.roles:
@@ -117,9 +119,18 @@ ROOTS = (
 )
 
 
+def authorities(wanted: Mapping[str, Leaf]) -> dict[str, str]:
+    """The CAs that issue these certificates, with their common names."""
+    issuers = {leaf.issuer for leaf in wanted.values()}
+    return {name: common_name for name, common_name in AUTHORITIES.items() if name in issuers}
+
+
 def names(wanted: Mapping[str, Leaf]) -> tuple[str, ...]:
     """The name of every file of a PKI with these leaves."""
-    return (*ROOTS, *(f"{leaf}.{ending}" for leaf in wanted for ending in ("crt", "key"))) if wanted else ()
+    if not wanted:
+        return ()
+    pairs = (f"{pair}.{ending}" for pair in (*authorities(wanted), *wanted) for ending in ("crt", "key"))
+    return (*pairs, f"{TOKENS}.key", f"{TOKENS}.pub", ENCRYPTION)
 
 
 def stand_in(name: str) -> bytes:

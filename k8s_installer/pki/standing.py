@@ -12,7 +12,8 @@ from pathlib import Path
 from k8s_installer.errors import InputError
 from k8s_installer.pki import certificates
 from k8s_installer.pki.certificates import Authority, Flaw, Locked, Pair
-from k8s_installer.pki.leaves import AUTHORITIES, ENCRYPTION, ROOTS, TOKENS, Leaf, Pki, names, stand_in
+from k8s_installer.pki.inherited import inherited
+from k8s_installer.pki.leaves import ENCRYPTION, ROOTS, TOKENS, Leaf, Pki, authorities, names, stand_in
 from k8s_installer.pki.record import Record
 
 KEY_BYTES = 32
@@ -70,8 +71,8 @@ def unsigned(
 
 
 def _judged(folder: Path, files: Mapping[str, bytes], record: Record, wanted: Mapping[str, Leaf]) -> _Judge:
-    judge = _Judge(folder, files, record)
-    judge.authorities()
+    judge = _Judge(folder, *inherited(files, record, wanted))
+    judge.authorities(wanted)
     judge.tokens()
     judge.encryption()
     for name, leaf in wanted.items():
@@ -121,8 +122,8 @@ class _Judge:
         """Whether there was a file of this name that a run has finished writing."""
         return name in self.record.made and name not in self.record.writing and name not in self.record.without
 
-    def authorities(self) -> None:
-        for name in AUTHORITIES:
+    def authorities(self, wanted: Mapping[str, Leaf]) -> None:
+        for name in authorities(wanted):
             self._authority(f"{name}.crt", f"{name}.key", name)
 
     def _authority(self, certificate: str, key: str, name: str) -> None:

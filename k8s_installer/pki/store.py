@@ -15,6 +15,7 @@ from pathlib import Path
 from k8s_installer.errors import InputError
 from k8s_installer.pki import certificates, issuing, record, standing
 from k8s_installer.pki.certificates import Authority, Flaw, Locked, Pair
+from k8s_installer.pki.inherited import INHERITED
 from k8s_installer.pki.leaves import AUTHORITIES, ENCRYPTION, TOKENS, Leaf, Pki, names
 from k8s_installer.pki.record import Record
 from k8s_installer.pki.standing import KEY_BYTES, Standing, stand
@@ -152,6 +153,7 @@ def _pair(name: str, pair: Pair) -> dict[str, bytes]:
 
 
 def _unlocked(folder: Path, name: str, ask: Passphrase) -> Authority:
+    name = name if (folder / f"{name}.crt").exists() else INHERITED[name]
     path = folder / f"{name}.key"
     certificate, key = (read(folder, f"{name}.{ending}") or b"" for ending in ("crt", "key"))
     try:

@@ -286,3 +286,54 @@ def test_members_are_added_by_hand_and_a_lost_one_is_replaced_as_the_guide_says(
     assert members.hold(joining, "m1", "m2", "m3") == ""
     assert members.value("m3") == "cnVubmluZw=="
     require_members(three, members.seen(three, used=True))
+
+
+def peers_answer(members: Members, certificate: str) -> str:
+    """The status with which m1's port for members answers who has this certificate; 000 where TLS refuses it."""
+    pki_of = members.folder / "m1/pki"
+    argv = [
+        "curl",
+        "-s",
+        "--http1.1",
+        "-m",
+        "5",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}",
+        "--cacert",
+        str(pki_of / "peer-ca.crt"),
+    ]
+    keys = ["--cert", str(pki_of / f"{certificate}.crt"), "--key", str(pki_of / f"{certificate}.key")]
+    url = f"https://{members.address('m1')}:2380/members"
+    return subprocess.run([*argv, *keys, url], capture_output=True, text=True, check=False).stdout
+
+
+def test_a_clients_certificate_does_not_open_the_port_of_members(members: Members) -> None:
+    wanted = members.desired("m1", "m2", "m3")
+    members.start(wanted, "m1", "m2", "m3")
+    assert members.hold(wanted, "m1", "m2", "m3") == ""
+    assert [peers_answer(members, name) for name in ("peer", "healthcheck")] == ["200", "000"]
+
+
+def test_members_from_before_the_peers_ca_change_over_one_at_a_time(members: Members) -> None:
+    names = ("m1", "m2", "m3")
+    members.desired(*names)
+    for path in (*members.folder.glob("pki/etcd-peer-ca.*"), *members.folder.glob("pki/*/etcd-peer.*")):
+        path.unlink()
+    (members.folder / "pki/record.json").unlink()
+    wanted = members.desired(*names)
+    old = {b"peer-ca.crt": b"ca.crt", b"peer.crt": b"etcd.crt", b"peer.key": b"etcd.key"}
+    for name in names:
+        text = conf(wanted, name)
+        for new, before in old.items():
+            text = text.replace(b"/" + new, b"/" + before)
+        assert text != conf(wanted, name)
+        members.start(wanted, name, by_hand=text)
+    assert members.hold(wanted, *names) == ""
+    members.put("m1", "b25l")
+    for name in names:
+        members.stop(name)
+        members.start(wanted, name)
+        assert members.hold(wanted, *names) == ""
+        assert [members.value(other) for other in names] == ["b25l"] * 3

@@ -38,7 +38,7 @@ def test_a_second_clone_is_refused_and_gets_its_keys_from_the_hosts(cluster: Clu
     done = clone.run("keys recover")
     assert done.returncode == 0, done.stderr
     assert "BEGIN" not in done.stdout + done.stderr
-    assert "no host has etcd-ca.key, front-proxy-ca.key" in done.stderr
+    assert "no host has etcd-ca.key, etcd-peer-ca.key, front-proxy-ca.key" in done.stderr
     own = next(path for path in (cluster.folder / ".k8s-installer").iterdir() if (path / "pki").is_dir()) / "pki"
     for path in pki.rglob("*.*"):
         if path.suffix in {".crt", ".key", ".pub"}:

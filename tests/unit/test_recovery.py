@@ -19,7 +19,7 @@ from tests.unit.clusters import cluster
 LAB = cluster(topology="etcd-apart")
 LEAVES = leaves(LAB)
 PLACES = recovery.places(desire(LAB, profiles.profile_of(LAB), pki.placeholder(LAB), Renderer()))
-NOT_ON_HOSTS = {"etcd-ca.key", "front-proxy-ca.key"}
+NOT_ON_HOSTS = {"etcd-ca.key", "etcd-peer-ca.key", "front-proxy-ca.key"}
 Answers = dict[str, dict[str, bytes]]
 
 
@@ -44,7 +44,7 @@ def hosts(real: pki.Pki) -> Answers:
     return answers
 
 
-def test_hosts_have_all_but_the_keys_of_two_cas(real: pki.Pki, hosts: Answers) -> None:
+def test_hosts_have_all_but_the_keys_of_three_cas(real: pki.Pki, hosts: Answers) -> None:
     found = recovery.fitting(hosts, LEAVES)
     assert set(names(LEAVES)) - found.files.keys() == NOT_ON_HOSTS
     assert {name: real[name] for name in found.files} == found.files

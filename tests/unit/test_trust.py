@@ -72,7 +72,9 @@ def test_a_second_clone_without_the_keys_is_refused(tmp_path: Path, applied: Int
     assert "k8s-installer keys recover" in error.hint
     assert "--replace-keys" in error.hint
     names = {item.name for item in foreign(clone.desired, seen, clone.keys)}
-    assert names == {"ca.crt", "ca.key", "etcd-ca.crt", "front-proxy-ca.crt", "sa.key", "sa.pub", "encryption.key"}
+    assert names == {
+        "ca.crt", "ca.key", "etcd-ca.crt", "etcd-peer-ca.crt", "front-proxy-ca.crt", "sa.key", "sa.pub", "encryption.key",
+    }  # fmt: skip
 
 
 def test_a_first_install_is_none(tmp_path: Path, applied: Intent, seen: dict[Ref, Seen]) -> None:
@@ -89,7 +91,7 @@ def test_a_clone_that_made_keys_of_its_own_is_refused(tmp_path: Path, applied: I
     assert "move the folder pki away first" in error.hint
     # what can be told from public halves: not the private keys beside them, nor a file of other settings
     assert {item.name for item in foreign(clone.desired, found, clone.keys)} == {
-        "ca.crt", "etcd-ca.crt", "front-proxy-ca.crt", "sa.pub",
+        "ca.crt", "etcd-ca.crt", "etcd-peer-ca.crt", "front-proxy-ca.crt", "sa.pub",
     }  # fmt: skip
 
 

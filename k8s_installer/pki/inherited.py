@@ -1,0 +1,37 @@
+"""What a cluster made before etcd's peers had a CA of their own has in its place. Pure.
+
+Running members trust one CA. One that was restarted with certificates of another would be refused by the rest and
+refuse them, so an edit would stop at the first member, or lose the quorum. Such a cluster keeps one CA for clients and
+peers: each file of the peers has the bytes of its counterpart, and nothing is made or written for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from k8s_installer.pki.leaves import Leaf
+from k8s_installer.pki.record import Record
+
+_PEERS, _PEER = "etcd-peer-ca", "/etcd-peer"
+INHERITED = {_PEERS: "etcd-ca"}  # CAs that may be missing, and which stands in
+
+
+def inherited(
+    files: Mapping[str, bytes], record: Record, wanted: Mapping[str, Leaf]
+) -> tuple[Mapping[str, bytes], Record]:
+    """The files of a PKI with those that stand in, as if they had been made where their counterparts were.
+
+    Nothing stands in where the peers' CA is there or once was, or where no member of etcd has a certificate yet.
+    """
+    members = {name: name.removesuffix("-peer") for name in wanted if name.endswith(_PEER)}
+    known = f"{_PEERS}.crt" in files or f"{_PEERS}.crt" in record.made
+    if known or not any(f"{member}.crt" in files for member in members.values()):
+        return files, record
+    sources = {
+        f"{name}.{ending}": f"{source}.{ending}"
+        for name, source in (INHERITED | members).items()
+        for ending in ("crt", "key")
+    }
+    stand_in = {name: files[source] for name, source in sources.items() if source in files and name not in files}
+    made = {name: content for name, content in stand_in.items() if record.has(sources[name], content)}
+    return {**files, **stand_in}, record.adding(made)
