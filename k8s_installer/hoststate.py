@@ -36,10 +36,11 @@ state=${{kept%/*}}
 """
 
 OCCUPIED = """\
-start_of() { # process: when it started, as the kernel counts; fails if there is none
+start_of() { # process: when it started, as the kernel counts; fails if there is none, or nobody has reaped it yet
   { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
   set -- ${stat##*) }
   start=${20}
+  [ "$1" != Z ]
 }
 occupied() { # whether a script of an earlier run still changes this host
   { read -r other its_start <"$state/running"; } 2>/dev/null && start_of "$other" && [ "$start" = "$its_start" ]

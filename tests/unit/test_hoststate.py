@@ -182,6 +182,11 @@ def test_a_script_waits_for_one_of_a_run_that_died_and_gives_up_with_its_number(
     for stale in (f"{os.getpid()} 1\n", "999999999 5\n", "garbage\n", ""):  # another process has its number by now
         (tmp_path / "running").write_text(stale)
         assert shell(f"{hoststate.SETTLED}echo looked\n", tmp_path).stdout == "looked\n"
+    with subprocess.Popen(["true"]) as ended:  # nobody has reaped it: some hosts have no init that does
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+        began = Path(f"/proc/{ended.pid}/stat").read_text().rpartition(") ")[2].split()[19]
+        (tmp_path / "running").write_text(f"{ended.pid} {began}\n")
+        assert shell(f"{hoststate.SETTLED}echo looked\n", tmp_path).stdout == "looked\n"
     assert marks(shell(text, tmp_path).stdout) == ["begin 0", "done 0"]
 
 
