@@ -177,7 +177,7 @@ def _gate_answers() -> list[bytes]:
 def _shown(words: str) -> None:
     """Whatever was understood can be put on a screen, and nothing hidden is left in it."""
     screen = io.StringIO()
-    _Screen(file=screen, force_terminal=False, width=100).print(words, markup=False)
+    _Screen(file=screen, force_terminal=False, width=100, highlight=False).print(words, markup=False)
     assert not _HIDDEN.search(screen.getvalue())
     assert not _HIDDEN.search(json_text({"words": words}))
     assert json.loads(json_text({"words": words})) == {"words": words}
@@ -197,14 +197,14 @@ def run_remember(data: bytes) -> None:
 def run_status(data: bytes) -> None:
     found = status.assess(DESIRED, {"m1": status.parse(text(data), WANTED), "n1": TransportError("n1", text(data))})
     status_report.data(found)
-    _Screen(file=io.StringIO()).print(status_report.table(found, Path("x.yaml")))
+    _Screen(file=io.StringIO(), highlight=False).print(status_report.table(found, Path("x.yaml")))
 
 
 def run_preflight(data: bytes) -> None:
     answers = preflight.parse(text(data), 1700000000.0)
     found = preflight.assess(CLUSTER, NEEDS, dict.fromkeys(NEEDS, answers))
     preflight_report.data(found)
-    _Screen(file=io.StringIO()).print(preflight_report.lines(found, Path("x.yaml")))
+    _Screen(file=io.StringIO(), highlight=False).print(preflight_report.lines(found, Path("x.yaml")))
 
 
 def run_gates(data: bytes) -> None:

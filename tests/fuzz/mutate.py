@@ -1,4 +1,4 @@
-"""Answers as they should be, made wrong: by a strategy of Hypothesis, which shrinks what it finds."""
+"""Answers as they should be, made wrong: by a strategy of Hypothesis."""
 
 from __future__ import annotations
 

@@ -282,6 +282,8 @@ def test_a_bundle_that_is_huge_or_has_holes_is_refused_before_anything_is_writte
         with refused("is no bundle"):
             bundle.opened(place.file, store=store)
     assert not [path for path in store.folder.iterdir() if not path.name.startswith("opened-")]
+    with refused("cannot read /proc/self/mem"):  # a file whose first byte cannot be had
+        bundle.verify(Path("/proc/self/mem"))
     place.file.unlink()
     os.mkfifo(place.file)
     with refused("it is no file"):
