@@ -234,7 +234,7 @@ def _assignments(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def _disks(told: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, Disk]]:
     """From `df -P`: PATH, then file system, size, used, available, use in per cent, and where it is mounted."""
-    inodes = dict(line.split(" ", 1) for line in told.get("inodes", ()))
+    inodes = dict(map(_pair, told.get("inodes", ())))
     for line in told.get("space", ()):
         path, _, _, _, free, _, mount = _columns(line, 7)
         _, total, _, left, *_ = _columns(inodes.get(path, "- 0 0 0"), 4)
