@@ -197,14 +197,15 @@ def test_an_edit_is_shown_and_applied_alone_what_is_named_no_more_goes_and_all_c
 
 def test_a_network_that_nodes_need_to_be_ready_comes_before_them(cluster: Cluster) -> None:
     path = put(cluster, "early/10-cni.yaml", CNI.format(image=reaching.image(cluster)))
-    done = cluster.run("apply", "--yes", "--no-verify", text=with_kubelet(cluster, "network-plugin: cni"))
+    text = with_kubelet(cluster, "network-plugin: cni")
+    order = changes(cluster, text)
+    assert order.index(("m1", "set", "addon 10-cni.yaml")) < order.index(("n2", "restart", "kubelet"))
+    done = cluster.run("apply", "--yes", "--no-verify", text=text)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "10-lab.conflist" in cluster.on("n2", "ls /etc/cni/net.d")
     assert "network-plugin=cni" in cluster.on(
         "n2", "tr '\\0' ' ' </proc/$(systemctl show -p MainPID kubelet | cut -d= -f2)/cmdline"
     )
-    # what the kubelet goes by now was put there by the addon's pod, and else the node would never be ready
-    assert done.stdout.index("apply addon 10-cni.yaml") < done.stdout.index("restart kubelet")
     path.unlink()
     done = cluster.run("apply", "--yes", "--no-verify")
     assert done.returncode == 0, done.stderr
