@@ -78,8 +78,8 @@ def refuse(found: list[Foreign], keys: Pki, renamed_from: str) -> None:
     lines = _lines(found)
     if renamed_from:
         first = (
-            f"they are those of cluster {renamed_from}, whose folder is beside this one's: if the cluster was renamed, "
-            f"rename its folder .k8s-installer/{renamed_from}, too"
+            f"they are those of cluster {renamed_from}, whose folder is beside this one's: name this one "
+            f"{renamed_from} again. A running cluster cannot be renamed, etcd's members know it by its name"
         )
     else:
         first = (

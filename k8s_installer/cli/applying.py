@@ -99,9 +99,9 @@ def _apply(
 ) -> Exit:
     intent, seen = observed(part, resolve, connections, lambda way: traced(way, trace), trace.run)
     reached = _reached(intent, seen)
-    require_members(reached.desired, seen.seen)
     if not options.replace_keys:
         require_own_keys(reached, seen.seen)
+    require_members(reached.desired, seen.seen)
     made = make_plan(reached.desired, seen.seen, options.batch)
     if options.saved_plan is not None:
         _require_same(options.saved_plan, reached, made)

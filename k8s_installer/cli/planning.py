@@ -20,9 +20,9 @@ def plan(asked: Asked, output: Output | Path, batch: Batch, *, full: bool, repla
     with connected(asked) as (resolve, connections):
         wanted, seen = observed(resolve(None), resolve, connections)
         seen.require_all()
-        require_members(wanted.desired, seen.seen)
         if not replace_keys:
             require_own_keys(wanted, seen.seen)
+        require_members(wanted.desired, seen.seen)
         made = make_plan(wanted.desired, seen.seen, batch)
     shown = data.plan_data(wanted.cluster, made)
     if output is Output.JSON:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -58,10 +59,10 @@ def test_a_second_clone_is_refused_and_gets_its_keys_from_the_hosts(cluster: Clu
 
 
 def test_a_renamed_cluster_is_told_where_its_keys_are(cluster: Cluster) -> None:
-    name = next(line.split()[1] for line in cluster.text.splitlines() if line.strip().startswith("name:")).strip('"')
-    done = cluster.run("plan", text=cluster.text.replace(f"name: {name}", f"name: {name}-2"))
+    (name,) = re.findall(r'^  name: "(.+)"$', cluster.text, re.MULTILINE)
+    done = cluster.run("plan", text=cluster.text.replace(f'name: "{name}"', f'name: "{name}-2"'))
     assert done.returncode == 1, done.stderr
-    assert f"rename its folder .k8s-installer/{name}, too" in done.stderr
+    assert f"those of cluster {name}, whose folder is beside this one's: name this one {name} again" in done.stderr
 
 
 def test_the_apiserver_may_ask_kubelets_and_nothing_else(cluster: Cluster) -> None:

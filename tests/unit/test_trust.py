@@ -103,7 +103,10 @@ def test_a_renamed_cluster_is_told_where_its_keys_are(applied: Intent, seen: dic
     found = foreign(wanted.desired, seen, wanted.keys)
     other = intent.renamed_from(wanted.cluster, {item.sha256 for item in found})
     assert other == "lab"
-    assert "rename its folder .k8s-installer/lab, too" in message(wanted, seen, other).hint
+    assert (
+        "those of cluster lab, whose folder is beside this one's: name this one lab again"
+        in message(wanted, seen, other).hint
+    )
 
 
 def test_the_same_ca_with_more_of_its_chain_or_renewed_is_the_same(applied: Intent, seen: dict[Ref, Seen]) -> None:
