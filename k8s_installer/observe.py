@@ -356,7 +356,8 @@ def units(lines: Iterable[str], boot: float) -> dict[str, Seen]:
         if equals:
             block[key] = value
         elif block:
-            missing = [name for name in UNIT_PROPERTIES if name not in block]
+            there = block.get("LoadState") != "not-found"  # what is not there may have nothing more to say
+            missing = [name for name in (UNIT_PROPERTIES if there else ("Id",)) if name not in block]
             if missing:
                 raise Malformed(f"systemctl show, without {missing[0]}", "")
             result[block["Id"].removesuffix(".service")] = _unit(block, boot)
