@@ -22,8 +22,11 @@ _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 # What PyYAML takes for a string and go-yaml of Kubernetes' time for a boolean or a number.
 _AMBIGUOUS = re.compile(r"[yYnN]|[-+]?(0[xob]?[0-9A-Fa-f_]+|\.?[0-9][0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9]+)?)")
 
-# What an expression of a template can raise besides Jinja's own errors.
-_FAULTS = (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
+# What an expression of a template can raise besides Jinja's own errors; NameError is how it compiles 1e999.
+_FAULTS = (
+    jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError,
+    AttributeError, NameError, RecursionError,
+)  # fmt: skip
 
 
 def packaged_templates() -> Path:
