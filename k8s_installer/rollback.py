@@ -105,8 +105,7 @@ def before(desired: Desired, past: Collection[PastFile | PastSetting]) -> Desire
     alone.
     """
     items = {item.ref: _wanted(item) for item in past}
-    changed = (Kind.FILE, Kind.PACKAGE, Kind.SETTING)
-    part = narrowed(desired, lambda wanted: wanted.ref in items or wanted.ref.kind not in changed)
+    part = narrowed(desired, lambda wanted: wanted.ref in items or isinstance(wanted.resource, Unit | Gate))
     return {
         ref: replace(wanted, resource=items[ref], because="It was so before the last run.") if ref in items else wanted
         for ref, wanted in part.items()

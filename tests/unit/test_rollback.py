@@ -11,13 +11,16 @@ from rich.console import Console
 
 from k8s_installer.apply import Run, State, apply
 from k8s_installer.desired.model import Desired, Turn, Wanted
+from k8s_installer.members import require_members
 from k8s_installer.plan import Action, Plan
 from k8s_installer.report import ending
 from k8s_installer.resources import Check, File, Gate, Gone, Kept, Kind, Package, Ref, Unit
 from k8s_installer.rollback import PastFile, PastSetting, before, failed_turns, undo
 from k8s_installer.saved import saved
 from tests.fakes import FakeHost
+from tests.unit.clusters import cluster
 from tests.unit.example import CONFIG, DROP_IN, KEY, desired, hosts
+from tests.unit.test_desired import desired as wanted_by
 from tests.unit.test_plan import converged, planned, with_setting, words
 
 NEW = File(b"KUBE_LOG_LEVEL=broken\n")
@@ -298,3 +301,12 @@ def test_going_back_touches_only_what_the_runs_changed() -> None:
     back = planned(before(later, files), fleet)
     assert words(back) == [f"m1 restore {CONFIG}", "m1 restart kube-apiserver", "m1 wait kube-apiserver is ready"]
     assert back.changes[0].readers == ("kube-apiserver",)
+
+
+def test_going_back_asks_for_no_data_whose_configuration_is_no_part_of_it() -> None:
+    """Of a real cluster: what looks at data of etcd reads its configuration, too."""
+    whole = wanted_by(cluster())
+    path = Ref("n1", Kind.FILE, "/etc/kubernetes/proxy")
+    back = before(whole, [PastFile(path, Kept("0" * 64, 0o644, "root", "root"))])
+    require_members(back, {})
+    assert {ref.kind for ref in back} == {Kind.FILE, Kind.UNIT, Kind.GATE}
