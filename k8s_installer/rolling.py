@@ -16,7 +16,7 @@ from k8s_installer.resources import Ref
 
 # A share of thousands is more than anybody watches, and more than stay connected from a change to its gate.
 MOST_AT_ONCE = 250
-ONE_AT_A_TIME = frozenset({"etcd", "masters"})
+ONE_AT_A_TIME = frozenset({"etcd", "flannel-etcd", "flannel-network", "masters"})
 
 
 @dataclass(frozen=True, slots=True)

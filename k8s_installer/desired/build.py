@@ -253,9 +253,12 @@ def _gate(
 
 
 def _turn(component: Component, host: Host) -> Turn:
-    """Etcd's members, the masters and the nodes take turns, each among themselves."""
+    """Members of an etcd, the masters and the nodes take turns, each among themselves.
+
+    The etcds do not wait for each other: members of one that starts for the first time need all of them at once.
+    """
     if component.roles == {Role.ETCD}:
-        return Turn("etcd", host.name)
+        return Turn(component.unit, host.name)
     return Turn("masters" if component.roles & host.roles & {Role.MASTER} else "nodes", host.name)
 
 

@@ -28,6 +28,7 @@ from k8s_installer.resources import (
     Missing,
     Package,
     Ref,
+    SeenFile,
     SeenSetting,
     Setting,
     Unit,
@@ -659,6 +660,34 @@ def test_keys_of_flannel_go_when_the_network_is_another(network: str) -> None:
     assert keys <= removed
     # the way back takes the same order, and a unit that starts needs its keys
     assert all(places[host, name] < places[host, "unit flanneld"] for host, name in keys if "/flannel/" in name)
+
+
+def test_members_of_flannels_etcd_start_together_while_those_of_the_clusters_take_turns() -> None:
+    """As when a cluster of three members moves to it in the run that restarts them."""
+    wanted = desired(cluster(network="flannel", topology="etcd-apart"))
+    seen = dict(answers(wanted))
+    for ref in wanted:
+        there = seen.get(ref)
+        if ref.kind in (Kind.FILE, Kind.UNIT) and "flannel-etcd" in ref.name:
+            seen[ref] = Missing.ABSENT
+        elif isinstance(there, SeenFile) and ref.name == "/etc/etcd/etcd.conf":
+            seen[ref] = replace(there, sha256="0" * 64)
+    plan = make_plan(wanted, seen)
+    steps = [(change.ref.host, change.action, change.ref.name) for change in plan.changes]
+
+    def waits_for(host: str, action: Action, unit: str) -> set[tuple[str, Action, str]]:
+        found: set[int] = set()
+        left = list(plan.after[steps.index((host, action, unit))])
+        while left:
+            one = left.pop()
+            left += () if one in found else plan.after[one]
+            found.add(one)
+        return {steps[one] for one in found}
+
+    for member in ("e1", "e2", "e3"):
+        before = waits_for(member, Action.START, "flannel-etcd")
+        assert not [step for step in before if step[1] in (Action.START, Action.RESTART, Action.WAIT)]
+    assert ("e1", Action.RESTART, "etcd") in waits_for("e2", Action.RESTART, "etcd")
 
 
 def test_without_tls_flannel_uses_the_clusters_etcd() -> None:
