@@ -25,6 +25,7 @@ _STATUS = re.compile(
 # What is no trouble: information, systemd at its work, and the pages of usage after a wrong flag.
 _CALM = re.compile(
     r"(?:^|: )I\d{4} |level=(?:info|debug)|: (?:Start|Stopp)(?:ing|ed) |: Scheduled restart|: Consumed |^\s+-"
+    r"|: goroutine \d+ \[|: created by \S+/|\.go:\d+ \+0x|\(0x[0-9a-f]+|: [\w.*/()-]+\.func\d+\(\)$"
     r"|hold-?off time|^-- |: Unit \S+ entered failed state|: Triggering|: Usage:|: +-|: Flag --\S+ has been deprecated"
 )
 

@@ -20,8 +20,9 @@ from k8s_installer.resources import File, Gone, Kept, Kind, Large, Package, Seen
 
 MARK = "::k8s-installer::"
 JOURNAL_LINES = 20
-# A program that refuses a flag says so once and then prints pages of usage, which push its words out of sight.
-JOURNAL_SEARCHED = 600
+# A program that refuses a flag says so once and then prints pages of usage, or of what each goroutine did, which push
+# its words out of sight.
+JOURNAL_SEARCHED = 6000
 COMPLAINT_LINES = 6
 LOCK_SECONDS = 300  # in which another yum may go on before we give up
 LARGEST_DIFF = 64 * 1024  # bytes of a file whose difference is shown when it has changed under a plan

@@ -34,6 +34,11 @@ def journal(count: int) -> str:
             f"{head}E1126 02:31:3{number}.2 41{number}0 server.go:292] failed to run Kubelet: invalid cgroup driver",
             f"{head}F1126 02:31:3{number}.3 41{number}0 server.go:269] Error: failed to run Kubelet",
             f"{head}      --address ip   The IP address",
+            f"{head}goroutine 738 [chan receive]:",
+            f"{head}k8s.io/kubernetes/vendor/k8s.io/apimachinery/pkg/watch.(*Broadcaster).loop(0xc00073e240)",
+            f"{head}k8s.io/kubernetes/vendor/k8s.io/client-go/tools/record.(*eventBroadcasterImpl).StartEventWatcher.func1()",
+            f"{head}        k8s.io/kubernetes/vendor/k8s.io/client-go/tools/record/event.go:301 +0x73",
+            f"{head}created by k8s.io/kubernetes/vendor/k8s.io/apimachinery/pkg/watch.NewBroadcaster",
         ]
     return "\n".join(lines)
 
