@@ -25,17 +25,21 @@ _STATUS = re.compile(
 # What is no trouble: information, systemd at its work, and the pages of usage after a wrong flag.
 _CALM = re.compile(
     r"(?:^|: )I\d{4} |level=(?:info|debug)|: (?:Start|Stopp)(?:ing|ed) |: Scheduled restart|: Consumed |^\s+-"
-    r"|: goroutine \d+ \[|: created by \S+/|\.go:\d+ \+0x|\(0x[0-9a-f]+|: [\w.*/()-]+\.func\d+\(\)$"
-    r"|hold-?off time|^-- |: Unit \S+ entered failed state|: Triggering|: Usage:|: +-|: Flag --\S+ has been deprecated"
+    r"|hold-?off time|^-- |: Unit \S+ entered failed state|: Triggering|: Usage:|: Flag --\S+ has been deprecated"
+    # the dump of a program's goroutines
+    r"|: goroutine \d+ \[|: created by \S+/|\.go:\d+ \+0x|\s\S+\.go:\d+$|(?:^|: )\S+\((?:0x[^:]*|\.\.\.)\)$"
+    r"|: [\w.*/()-]+\.func\d+\(\)$"
 )
+# A flag at the start of a message is a line of those pages; in "Error: --flag invalid" it is what failed.
+_USAGE = re.compile(_HEAD.pattern + r"\s*-")
 
 
 def shortened(text: str, most: int = MOST_LINES) -> str:
     """The text of `perform`'s `evidence` with at most so many lines, headings included."""
     status, errors, ends = _sections(text.splitlines())
     told = [line for line in status if line.strip() and not _STATUS.match(line)]
-    complaints = _unsaid([line for line in errors if not _CALM.search(line)], ())
-    last = _unsaid([line for line in ends if not _CALM.search(line)], complaints)
+    complaints = _unsaid([line for line in errors if not _calm(line)], ())
+    last = _unsaid([line for line in ends if not _calm(line)], complaints)
     if not complaints and not last:
         last = _unsaid(ends, ())
     told = told[:most]
@@ -45,6 +49,10 @@ def shortened(text: str, most: int = MOST_LINES) -> str:
         if found and room > 0:
             lines += [heading, *found[-room:]]
     return "\n".join(map(clipped, lines))
+
+
+def _calm(line: str) -> bool:
+    return bool(_CALM.search(line) or _USAGE.match(line))
 
 
 def clipped(line: str) -> str:

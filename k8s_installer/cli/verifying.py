@@ -16,8 +16,9 @@ from k8s_installer.resources import Gate, Kind
 from k8s_installer.verify import Api, ApiAccess, CheckResult, Status, components, workload
 
 _MARKS = {Status.PASSED: ("✓", "green"), Status.FAILED: ("✗", "red"), Status.SKIPPED: ("-", "yellow")}
-# A leader whose process has just restarted by itself has its lease again when the old one has ended: 15 s and a little.
-_PATIENCE = 20.0
+# A leader whose process has just restarted has its lease again when the old one has ended, after 15 s and a little. A
+# kubelet says that its node is not ready until it has seen its docker, and says so again in ten seconds or more.
+_PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)

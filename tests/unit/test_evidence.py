@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from k8s_installer.evidence import LONGEST, MOST_LINES, clipped, shortened
+from k8s_installer.evidence import END, ERRORS, LONGEST, MOST_LINES, clipped, shortened
 
 # What a kubelet with a bad flag left on the lab, after 27 restarts: six of its lines of each kind are enough here.
 STATUS = """\
@@ -96,3 +96,18 @@ def test_a_long_line_loses_its_middle(length: int) -> None:
         assert found.startswith("starts xx")
         assert found.endswith("xx end")
         assert "x ... x" in found
+
+
+def test_a_flag_in_what_failed_is_no_page_of_usage() -> None:
+    head = "Nov 26 04:11:45 m1 kube-apiserver[1553]: "
+    lines = [
+        f"{head}Error: --etcd-servers-overrides invalid, must be of format: group/resource#servers",
+        f"{head}Error: failed to watch *v1.Node (0xc000): it timed out",
+    ]
+    usage = [
+        f"{head}      --v Level   number for the log level",
+        f"{head}k8s.io/kubernetes/vendor/k8s.io/apimachinery/pkg/util/wait.Until(...)",
+        f"{head}        k8s.io/kubernetes/vendor/k8s.io/apimachinery/pkg/util/wait/wait.go:90",
+    ]
+    shown = shortened("\n".join(["Active: failed", ERRORS, *lines, *usage, END, *usage])).splitlines()
+    assert shown == ["Active: failed", ERRORS, *lines]
