@@ -103,7 +103,7 @@ mark() {{ # path unit...: those that have started since the file was written hav
       '' | *[!0-9]*) ;;
       *) [ $((boot + ${{started#*=}} / 1000000 + 2)) -ge "$since" ] || continue ;;
     esac
-    : >"$state/due/$unit" || return 1
+    touch "$state/due/$unit" || return 1
   done
 }}
 sweep() {{ # what no run needs any more, and what a script that was killed has left

@@ -120,7 +120,8 @@ def _assignments(text: str) -> dict[str, str]:
 
 
 def _arguments(text: str) -> dict[str, list[str]]:
-    return {name: value.split() for name, value in _assignments(text).items()}
+    # by systemd's blanks alone: to it a no-break space is a letter of the argument
+    return {name: re.split(f"[{_BLANKS}]+", value.strip(_BLANKS)) for name, value in _assignments(text).items()}
 
 
 _READERS: tuple[tuple[str, Callable[[str], object]], ...] = (

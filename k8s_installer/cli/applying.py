@@ -23,7 +23,7 @@ from k8s_installer.desired.model import Desired, Turn
 from k8s_installer.desired.select import chosen, of_components, on_members
 from k8s_installer.errors import HostError, HostsError, InputError, InstallerError, TransportError
 from k8s_installer.fleet import Connections, connecting
-from k8s_installer.intent import Intent, desire, keep, pki_folder, present_keys, state_folder, with_keys
+from k8s_installer.intent import Intent, desire, keep, pki_folder, present_keys, recorded, state_folder, with_keys
 from k8s_installer.inventory import Allocations, Cluster, Host, Role
 from k8s_installer.members import require_members
 from k8s_installer.owner import this_process
@@ -253,12 +253,17 @@ def _way_back(back: Plan, turn: Turn, remotes: Mapping[str, Remote], book: journ
 
 
 def _hosts(cluster: Cluster, options: Options) -> tuple[Host, ...]:
-    """The hosts that --limit leaves, and the first master, whose gates ask about nodes."""
+    """The hosts that --limit leaves, and the first master, whose gates ask about nodes.
+
+    Where this machine has no record of who that is, all masters.
+    """
     if not options.limit:
         return cluster.hosts
     names = chosen("--limit", options.limit, [host.name for host in cluster.hosts])
-    first = cluster.having(Role.MASTER)[0]
-    return tuple(host for host in cluster.hosts if host.name in names or host is first)
+    masters = _names(cluster.having(Role.MASTER))
+    first = recorded(cluster).first_master
+    asked = {first} if first in masters else {*masters}
+    return tuple(host for host in cluster.hosts if host.name in names or host.name in asked)
 
 
 def _part(intent: Intent, hosts: tuple[Host, ...], options: Options) -> Intent:

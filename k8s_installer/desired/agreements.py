@@ -33,6 +33,12 @@ _OWN_LABELS = frozenset({
 })  # fmt: skip
 _OWN_LABEL_DOMAINS = ("kubelet.kubernetes.io", "node.kubernetes.io")
 _RESERVED_DOMAINS = ("kubernetes.io", "k8s.io")
+# etcd's folders are made its own, for it alone: 0700, on every start.
+_NOT_ITS_OWN = frozenset({
+    "bin", "boot", "dev", "etc", "home", "lib", "lib64", "media", "mnt", "opt", "proc", "root", "run", "sbin", "srv",
+    "sys", "tmp", "usr", "var", "etc/etcd", "etc/kubernetes", "var/cache", "var/lib", "var/log", "var/run", "var/spool",
+    "var/tmp", "usr/bin", "usr/lib", "usr/local", "usr/share",
+})  # fmt: skip
 _FOLDER = re.compile(r"(/[-\w.+@%:=]+)+/?")
 
 
@@ -55,6 +61,11 @@ class Setup:
         if tuning is None:
             return None
         return tuning.args.get(flag) if flag in tuning.args else _inner(tuning.config, key)
+
+    def names(self, component: str, flag: str) -> bool:
+        """Whether the inventory sets a flag, be it to null."""
+        tuning = self.host.tuning.get(component)
+        return tuning is not None and flag in tuning.args
 
     def value(self, component: str, flag: str, key: str = "") -> object:
         """The same, or what the profile says; None where neither does, or the inventory takes it out by null."""
@@ -230,7 +241,7 @@ def _bridge(setup: Setup) -> Iterator[Breach]:
         else "leave it out; flannel gives docker its subnet"
     )
     for flag in _BRIDGE_FLAGS:
-        if setup.said("docker", flag) is not None:
+        if setup.names("docker", flag):
             yield Breach(setup.at("docker", flag), f"docker's {flag} is set by network: {setup.cluster.network}", own)
 
 
@@ -246,8 +257,9 @@ def _cluster_keys(setup: Setup) -> Iterator[Breach]:
     )
     for component, flag, key, name, expected in owned:
         said = setup.said(component, flag, key)
-        if said is not None and str(said) != expected:
-            words = f"{component}: {flag} is {said}, and cluster.{name} is {expected}"
+        text = ",".join(map(str, said)) if isinstance(said, tuple) else str(said)
+        if said is not None and text != expected:
+            words = f"{component}: {flag} is {text}, and cluster.{name} is {expected}"
             yield Breach(setup.at(component, flag, key), words, f"change cluster.{name}, which everything goes by")
 
 
@@ -268,9 +280,16 @@ def _etcd_folders(setup: Setup) -> Iterator[Breach]:
     if Role.ETCD not in setup.host.roles:
         return
     for flag in ("data-dir", "wal-dir"):
-        said = setup.said("etcd", flag)
-        if said is not None and not _FOLDER.fullmatch(str(said)):
-            yield Breach(setup.at("etcd", flag), f"etcd's {flag} must be an absolute path, not {said}")
+        said, path = setup.said("etcd", flag), setup.at("etcd", flag)
+        if said is None:
+            if flag == "data-dir" and setup.names("etcd", flag):
+                yield Breach(
+                    path, "etcd's data-dir cannot be left out: etcd would start empty, in a folder of its own choice"
+                )
+        elif not _FOLDER.fullmatch(str(said)) or {".", ".."} & {*str(said).split("/")}:
+            yield Breach(path, f"etcd's {flag} must be an absolute path, not {said}")
+        elif str(said).strip("/") in _NOT_ITS_OWN:
+            yield Breach(path, f"etcd's {flag} {said} is a folder of the system's, and would be made etcd's own")
 
 
 AGREEMENTS: Mapping[str, Agreement] = {

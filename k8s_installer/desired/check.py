@@ -105,18 +105,18 @@ def _wrong(profile: Profile, name: str, kind: str, key: str, value: object) -> I
     """What is wrong with one key of a component's `args` or `config`, and what was probably meant."""
     component, version = profile.components[name], profile.version
     schema, known = profile.config_schemas.get(name), profile.accepted(name)
-    flag = component.style.key(key)
-    if key.lower().replace("_", "-") in {fixed.lower() for fixed in component.fixed}:
+    plain = key.lower().replace("_", "-")  # as etcd's variables are not written
+    if plain in {fixed.lower() for fixed in component.fixed}:
         yield Wrong((), f"{name}: {key} cannot be changed yet: gates, kubeconfigs and other programs go by it")
     elif kind == "config" and not component.config:
         yield Wrong((), f"{name} has no configuration file in Kubernetes {version}: use args")
     elif kind == "config" and schema is not None:
         yield from _named(f"{name}: {key}", wrong_keys(schema, key, value))
-    elif kind == "args" and flag in known:
-        yield from _named(f"{name}: {key}", wrong(known[flag], _argument(value)))
+    elif kind == "args" and key in known:
+        yield from _named(f"{name}: {key}", wrong(known[key], _argument(value)))
     elif kind == "args" and known:
         where = f" in Kubernetes {version}" if component.style is Style.KUBERNETES else ""
-        yield Wrong((), f"{name} has no flag {key}{where}", did_you_mean(flag, known))
+        yield Wrong((), f"{name} has no flag {key}{where}", did_you_mean(plain, known))
 
 
 def _argument(value: object) -> ArgValue:

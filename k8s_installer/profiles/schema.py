@@ -42,10 +42,6 @@ class Style(StrEnum):
     DOCKER = "docker"  # --flag=value, repeated for each item of a list
     ETCD = "etcd"  # ETCD_FLAG="value", a list joined by commas
 
-    def key(self, flag: str) -> str:
-        """A flag's name as `flags/*` lists it; etcd's may be written as those of its variables."""
-        return flag.lower().replace("_", "-") if self is Style.ETCD else flag
-
 
 class FileSpec(_Model):
     """One file: from a template or from the local PKI, for whom, and on which hosts.

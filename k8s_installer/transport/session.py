@@ -149,10 +149,12 @@ class SshTransport:
         try:
             with deadline, self._channels:
                 status = self._execute(talk, deadline)
-        except (OSError, EOFError, paramiko.SSHException) as error:
+        except (OSError, EOFError, RuntimeError, paramiko.SSHException) as error:
             limit = own_limit(error)
             if limit is not None:
                 raise limit from None
+            if isinstance(error, RuntimeError):
+                raise  # a fault of ours
             if deadline.left > 0:
                 raise self._lost(talk, str(error)) from None
             status = None

@@ -84,6 +84,14 @@ BROKEN: list[tuple[str, Cluster, list[str]]] = [
      ["7: service-node-port-range: programs of the cluster listen on 10248, 10249, 10250, 10251, 10252, 10253, 10254, 10255, 10256, 10257, 10258, 10259 [node-ports] (leave these ports out of the range)"]),
     ("etcd-folders", lab("  etcd: {args: {data-dir: data/etcd}}\n"),
      ["7: etcd's data-dir must be an absolute path, not data/etcd [etcd-folders] (write it as /srv/etcd)"]),
+    ("etcd-folders", lab("  etcd: {args: {wal-dir: /data/../etc}}\n"),
+     ["7: etcd's wal-dir must be an absolute path, not /data/../etc [etcd-folders] (write it as /srv/etcd)"]),
+    ("etcd-folders", lab("  etcd: {args: {data-dir: /var/lib/}}\n"),
+     ["7: etcd's data-dir /var/lib/ is a folder of the system's, and would be made etcd's own [etcd-folders] (write it as /srv/etcd)"]),
+    ("etcd-folders", lab("  etcd: {args: {data-dir: null}}\n"),
+     ["7: etcd's data-dir cannot be left out: etcd would start empty, in a folder of its own choice [etcd-folders] (write it as /srv/etcd)"]),
+    ("docker-bridge", lab("  docker: {args: {bip: null}}\n"),
+     ["7: docker's bip is set by network: routes [docker-bridge] (leave it out; pod_subnet of a host names its subnet)"]),
 ]  # fmt: skip
 
 

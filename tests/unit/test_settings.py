@@ -148,3 +148,7 @@ def _typed(value: object) -> object:
     if isinstance(value, list):
         return [_typed(inner) for inner in value]
     return repr(value)
+
+
+def test_a_no_break_space_parts_no_arguments_as_systemd_reads_them() -> None:
+    assert not same(ENV, 'A="--a=1\u00a0--b=2"\n'.encode(), b'A="--a=1 --b=2"\n')

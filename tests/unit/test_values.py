@@ -273,7 +273,7 @@ components:
         '15: kube-apiserver: enable-admission-plugins: there is no "NodeRestricton" here (did you mean NodeRestriction?)',
         '15: kube-apiserver: max-requests-inflight: "4k" is not a whole number (such as 50)',
         '16: kubernetes: v: "loud" is not a whole number (such as 2)',
-        '17: etcd: HEARTBEAT_INTERVAL: "100ms" is not a whole number without a sign (such as 50)',
+        "17: etcd has no flag HEARTBEAT_INTERVAL (did you mean heartbeat-interval?)",
         '22: kubelet: evictionHard: there is no "nodefs.avail" here (did you mean nodefs.available?)',
     ]
 
