@@ -15,7 +15,7 @@ from k8s_installer.desired.context import of_cluster
 from k8s_installer.desired.model import Desired
 from k8s_installer.desired.record import evidence, found
 from k8s_installer.errors import InputError, InventoryError
-from k8s_installer.inventory import Allocations, Cluster
+from k8s_installer.inventory import Allocations, Cluster, Role
 from k8s_installer.inventory.allocations import NONE, Settled
 from k8s_installer.resources import File, Ref, Seen
 
@@ -28,8 +28,9 @@ class Intent:
     """What the user asked for, resolved: the cluster, its version's profile, its keys, and every wanted resource.
 
     `cluster` and `desired` may be the part that a command is limited to. `inventory` is the cluster as the file says,
-    `cluster` the one in which everything is given out, and `evidence` what hosts are asked for about that. `undoes` are
-    the names of past runs, if what is wanted is what was there before them.
+    `cluster` the one in which everything is given out, and `evidence` what hosts are asked for about that. `roots` are
+    the files by which the masters show whose keys the cluster has; they are looked at even where a plan is about a node
+    that has none yet. `undoes` are the names of past runs, if what is wanted is what was there before them.
     """
 
     cluster: Cluster
@@ -39,6 +40,7 @@ class Intent:
     inventory: Cluster
     given: Settled
     evidence: Desired
+    roots: Desired
     undoes: tuple[str, ...] = ()
 
 
@@ -134,7 +136,18 @@ def desire(
         )
         wanted = bundled(wanted, media, renderer, of_cluster(cluster, profile))
     settled = inventory.settle(cluster, kept)
-    return Intent(settled.cluster, profile, present, wanted, cluster, settled, evidence(cluster, wanted))
+    return Intent(
+        settled.cluster, profile, present, wanted, cluster, settled, evidence(cluster, wanted), _roots(cluster, wanted)
+    )
+
+
+def _roots(cluster: Cluster, wanted: Desired) -> Desired:
+    masters, roots = {host.name for host in cluster.having(Role.MASTER)}, frozenset(pki.ROOTS)
+    return {
+        ref: item
+        for ref, item in wanted.items()
+        if ref.host in masters and isinstance(item.resource, File) and not roots.isdisjoint(item.resource.made_of)
+    }
 
 
 def corrected(wanted: Intent, seen: Mapping[Ref, Seen]) -> Allocations | None:

@@ -57,7 +57,11 @@ def observed(
 
 def _seen(wanted: Intent, connections: fleet.Connections, through: fleet.Through, run: str) -> fleet.Fleet:
     path = intent.state_folder(wanted.cluster) / "seen.json"
-    asked = {**wanted.desired, **wanted.evidence}  # the evidence as the inventory has it, whatever is wanted of it
+    asked = {
+        **wanted.roots,
+        **wanted.desired,
+        **wanted.evidence,
+    }  # the evidence as the inventory has it, whatever is wanted of it
     with looking(len(connections.lines)) as tick:
         seen = fleet.observe(connections, asked, tick, through, memory.load(path), run)
     memory.save(path, seen.memories)
@@ -70,7 +74,7 @@ def require_own_keys(wanted: Intent, seen: Mapping[Ref, Seen]) -> None:
     Raises:
         InstallerError: they do; see `trust.refuse`.
     """
-    found = trust.foreign(wanted.desired, seen, wanted.keys)
+    found = trust.foreign({**wanted.roots, **wanted.desired}, seen, wanted.keys)
     sums = {item.sha256 for item in found if item.name.endswith(".crt")}
     trust.refuse(found, wanted.keys, intent.renamed_from(wanted.cluster, sums) if sums else "")
 

@@ -12,7 +12,7 @@ the traditional PEM form (PKCS#1, SEC 1): that NSS reads no PKCS#8, and Go has a
 says what people may put there.
 """
 
-from k8s_installer.pki.leaves import Pki, leaves, placeholder
+from k8s_installer.pki.leaves import ROOTS, Pki, leaves, placeholder
 from k8s_installer.pki.store import ensure, fill, look, unsigned
 
-__all__ = ["Pki", "ensure", "fill", "leaves", "look", "placeholder", "unsigned"]
+__all__ = ["ROOTS", "Pki", "ensure", "fill", "leaves", "look", "placeholder", "unsigned"]

@@ -218,7 +218,7 @@ def test_a_kubelet_that_does_not_take_its_flags_is_given_up_on_in_its_own_words(
     said, seconds = gave_up(cluster, text, "kubelet is healthy")
     assert seconds < 30
     assert len(said) <= 25
-    assert any("image-gc-low-threshold" in line for line in said[1:])
+    assert any("image-gc-low-threshold" in line for line in said[1:]), said
     assert changes(cluster) == []  # it was rolled back
 
 
@@ -241,12 +241,14 @@ def test_a_dns_that_does_not_take_its_file_is_given_up_on_in_its_own_words(clust
     own = cluster.folder / "templates/addons/corefile.j2"
     own.parent.mkdir(parents=True)
     own.write_text("    .:53 {\n        bogus\n    }\n")
-    said, seconds = gave_up(cluster, None, "cluster DNS is ready")
+    try:
+        said, seconds = gave_up(cluster, None, "cluster DNS is ready")
+    finally:
+        own.unlink()
     assert seconds < 60
-    assert "it ended with code 1" in said[0]
-    assert any("Unknown directive 'bogus'" in line for line in said[1:])
+    assert "it ended with code 1" in said[0], said
+    assert any("Unknown directive 'bogus'" in line for line in said[1:]), said
     assert len(said) <= 25
-    own.unlink()
     done = cluster.run("apply", "--yes", "--no-verify")
     assert done.returncode == 0, done.stderr
 

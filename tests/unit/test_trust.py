@@ -10,6 +10,8 @@ import pytest
 
 from benchmarks.pure import answers
 from k8s_installer import intent, pki, saved
+from k8s_installer.cli.looking import require_own_keys
+from k8s_installer.desired.select import on_members
 from k8s_installer.errors import InstallerError
 from k8s_installer.intent import Intent
 from k8s_installer.pki import certificates, issuing, store
@@ -75,6 +77,19 @@ def test_a_second_clone_without_the_keys_is_refused(tmp_path: Path, applied: Int
     assert names == {
         "ca.crt", "ca.key", "etcd-ca.crt", "etcd-peer-ca.crt", "front-proxy-ca.crt", "sa.key", "sa.pub", "encryption.key",
     }  # fmt: skip
+
+
+def test_a_second_clone_that_adds_a_node_alone_is_refused(
+    tmp_path: Path, applied: Intent, seen: dict[Ref, Seen]
+) -> None:
+    """The new node has no keys, and the masters are no part of the plan: their files are looked at all the same."""
+    clone = intent.resolve(inventory(tmp_path / "clone"), None, intent.present_keys)
+    part = replace(clone, desired=on_members(clone.desired, ["n1"]))
+    bare = {ref: Missing.ABSENT if ref.host == "n1" else found for ref, found in seen.items()}
+    assert not foreign(part.desired, bare, part.keys)
+    assert {item.ref.host for item in part.roots.values()} == {"m1"}
+    with pytest.raises(InstallerError, match="m1"):
+        require_own_keys(part, bare)
 
 
 def test_a_first_install_is_none(tmp_path: Path, applied: Intent, seen: dict[Ref, Seen]) -> None:
