@@ -45,7 +45,7 @@ age=$(ps -o etimes= -p "${{pid#MainPID=}}") && echo "Started=$(($(date +%s) - ag
 _STATUS = ("-w", "\\nstatus %{http_code}\\n")
 _NEWLINE = "\\n"  # written by curl after each body
 _NEXT = "--- the next answer"
-_NUMBER = re.compile(r"[0-9]{1,9}")
+_NUMBER = re.compile(r"[0-9]{1,10}")
 _LONGEST = 2000  # characters of what an answer says
 # The annotation in which a leader wrote its lease before there were Lease objects (1.14).
 _OLD_LEASE = "control-plane.alpha.kubernetes.io/leader"
@@ -59,18 +59,23 @@ echo "Exits=$(journalctl --no-pager -q -o cat --since -{since}s -u {unit} 2>/dev
 
 @dataclass(frozen=True, slots=True)
 class UnitState:
-    """How a unit is doing: its state and main process as systemd has them, and how often that has ended of late."""
+    """How a unit is doing: its state and main process as systemd has them, and how often that has ended of late.
+
+    `started` is when the process started, by the host's clock (Unix seconds, a second early or late; 0 if not known).
+    """
 
     state: str
     pid: int
     exits: int = 0
+    started: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A gate's answer: whether it holds, the words it gave, and how the unit is doing on the host that was asked.
 
-    Of a gate that waits for pods `pods` says how they are doing, and `questions` are the URLs of their own words.
+    Of a gate that waits for pods `pods` says how they are doing, and `questions` are the URLs of their own words. Of
+    one that waits for a node `reported_at` is when its kubelet last reported (Unix seconds; 0 if not known).
     """
 
     holds: bool
@@ -78,6 +83,7 @@ class Answer:
     unit: UnitState
     pods: pods.Standing | None = None
     questions: tuple[str, ...] = ()
+    reported_at: float = 0.0
 
 
 def script(gate: Gate, patience: int = 0, since: int = 0) -> str:
@@ -108,11 +114,12 @@ def _members(gate: Gate) -> str:
     return _MEMBERS.format(own=ask([gate.url], *_STATUS), others=asked)
 
 
-def unit_script(unit: str, since: int = 0) -> str:
-    """Ask how a unit is doing, and how often its process has ended in the last so many seconds; reads only."""
+def unit_script(unit: str, since: int = 0, *, started: bool = False) -> str:
+    """Ask how a unit is doing, how often its process ended in so many seconds, and when it started; reads only."""
     name = shlex.quote(unit)
     shown = f"systemctl show -p ActiveState -p SubState -p MainPID {name}.service\n"
-    return shown + (_EXITS.format(unit=name, since=since) if since else "")
+    shown += _EXITS.format(unit=name, since=since) if since else ""
+    return shown + (_STARTED.format(unit=name) if started else "")
 
 
 def unit_state(output: str) -> UnitState:
@@ -121,8 +128,10 @@ def unit_state(output: str) -> UnitState:
 
 
 def _unit(shown: Mapping[str, str]) -> UnitState:
-    pid, exits = (int(text) if _NUMBER.fullmatch(text := shown.get(key, "")) else 0 for key in ("MainPID", "Exits"))
-    return UnitState(shown.get("ActiveState", "unknown"), pid, exits)
+    pid, exits, started = (
+        int(text) if _NUMBER.fullmatch(text := shown.get(key, "")) else 0 for key in ("MainPID", "Exits", "Started")
+    )
+    return UnitState(shown.get("ActiveState", "unknown"), pid, exits, started)
 
 
 def answers_script(gate: Gate, urls: Sequence[str]) -> str:
@@ -161,6 +170,9 @@ def judge(gate: Gate, output: str) -> Answer:
         unit=_unit(shown),
         pods=pods.standing(listed) if listed is not None else None,
         questions=pods.questions(gate.url, listed) if listed is not None else (),
+        reported_at=_time(_ready(strictly.json_object(body)).get("lastHeartbeatTime"))
+        if gate.check is Check.NODE_READY
+        else 0.0,
     )
 
 
@@ -188,8 +200,13 @@ def _renewed(body: str) -> float:
         lease = strictly.json_object(old)
     if not lease.get("holderIdentity"):
         return 0.0
+    return _time(lease.get("renewTime"))
+
+
+def _time(value: object) -> float:
+    """A time of the API in Unix seconds; 0 where it is none."""
     try:
-        return datetime.fromisoformat(strictly.text(lease.get("renewTime"))).timestamp()
+        return datetime.fromisoformat(strictly.text(value)).timestamp()
     except (ValueError, OverflowError):
         return 0.0
 

@@ -85,7 +85,8 @@ def answers(texts: Sequence[str]) -> list[str]:
 
 
 def _log(base: str, pod: Pod, container: Mapping[str, Any]) -> str:
-    previous = "&previous=true" if _number(container, "restartCount") else ""
+    # of one that does not run now the kubelet gives the last that it has; the one before may be gone already
+    previous = "&previous=true" if _number(container, "restartCount") and "running" in _state(container) else ""
     name = quote(str(container.get("name")), errors="replace")
     asked = f"container={name}&tailLines={_LOG_LINES}&limitBytes={_LOG_BYTES}{previous}"
     return f"{base}/pods/{quote(_name(pod), errors='replace')}/log?{asked}"

@@ -181,7 +181,7 @@ class SshRemote:
 
     def unit_state(self, unit: str, since: int = 0) -> gates.UnitState:
         """See `Remote`."""
-        result = self._transport.run(gates.unit_script(unit, since), timeout=GATE_SECONDS)
+        result = self._transport.run(gates.unit_script(unit, since, started=True), timeout=GATE_SECONDS)
         return understood(self.name, lambda: gates.unit_state(result.stdout))
 
     def ask(self, gate: Gate, urls: Sequence[str]) -> Sequence[str]:

@@ -9,7 +9,7 @@ from k8s_installer import evidence, pods
 from k8s_installer.errors import HostError
 from k8s_installer.gates import Answer, UnitState
 from k8s_installer.remote import Remote
-from k8s_installer.resources import Gate
+from k8s_installer.resources import Check, Gate
 
 # A host asks itself for so long before it answers that a gate does not hold: waiting costs no round trips.
 PATIENCE_SECONDS = 2
@@ -34,6 +34,7 @@ class _Watch:
     in_vain_since: float | None = None
     asked_unit_at: float | None = None
     unit: UnitState = _UNKNOWN
+    started: int | None = None
 
     def elapsed(self) -> float:
         return time.monotonic() - self.began
@@ -66,7 +67,7 @@ def wait(gate: Gate, asked: Remote, witness: Remote) -> str:
     watch = _Watch(time.monotonic())
     while True:
         answer = asked.probe(gate, PATIENCE_SECONDS, round(watch.elapsed()))
-        if answer.holds:
+        if answer.holds and (gate.check is not Check.NODE_READY or _reported(gate, answer, witness, watch)):
             return ""
         watch.unit = answer.unit if witness is asked else _unit(gate, witness, watch)
         hopeless = watch.hopeless(answer)
@@ -74,6 +75,21 @@ def wait(gate: Gate, asked: Remote, witness: Remote) -> str:
             late = f"given up after {watch.elapsed():.0f} s" if hopeless else f"not so within {gate.deadline:.0f} s"
             return "\n".join([evidence.clipped(f"{late}: {answer.words}"), *_own_words(gate, answer, asked, witness)])
         time.sleep(POLL_SECONDS)
+
+
+def _reported(gate: Gate, answer: Answer, witness: Remote, watch: _Watch) -> bool:
+    """Whether a node has said how it is since its kubelet started: until then the API has what the one before said.
+
+    A kubelet reports at once, often that it is not ready yet, and again some ten seconds later.
+    """
+    if not answer.reported_at:
+        return True
+    if watch.started is None:
+        try:
+            watch.started = witness.unit_state(gate.unit).started
+        except HostError:
+            watch.started = 0
+    return answer.reported_at >= watch.started - 1  # the start is known to the second, the report is cut to it
 
 
 def _unit(gate: Gate, witness: Remote, watch: _Watch) -> UnitState:

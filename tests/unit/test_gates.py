@@ -280,3 +280,14 @@ def test_etcd_is_asked_under_the_prefix_that_its_version_knows(tmp_path: Path, v
         )  # fmt: skip
         assert judge(question, done.stdout).holds == (expects == MEMBERS), (version, done.stdout)
         assert ("https://10.0.0.2:2379/$api" in script(question)) == (expects == MEMBERS)
+
+
+def test_a_node_says_when_its_kubelet_last_reported() -> None:
+    def reported(condition: dict[str, str]) -> float:
+        body = json.dumps({"status": {"conditions": [{"type": "Ready", "status": "True", **condition}]}})
+        return judge(gate(Check.NODE_READY), f"{body}\nstatus 200\n{UNIT}").reported_at
+
+    assert reported({"lastHeartbeatTime": "2026-11-26T04:00:00Z"}) == 1795665600.0
+    assert (reported({}), reported({"lastHeartbeatTime": "soon"})) == (0.0, 0.0)
+    assert "etimes" in unit_script("kubelet", started=True)
+    assert unit_state("MainPID=7\nActiveState=active\nStarted=1795665600\n").started == 1795665600

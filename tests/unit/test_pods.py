@@ -79,7 +79,8 @@ def test_what_is_asked_is_the_log_of_what_ran() -> None:
     def asked(*found: dict[str, Any]) -> list[str]:
         return [question.removeprefix(BASE) for question in pods.questions(URL, found)]
 
-    assert asked(pod(container(WAITING, 2, ENDED))) == [
+    assert asked(pod(container(WAITING, 2, ENDED))) == ["/pods/a%20b/log?container=c&tailLines=8&limitBytes=8000"]
+    assert asked(pod(container({"running": {}}, 2, ENDED))) == [
         "/pods/a%20b/log?container=c&tailLines=8&limitBytes=8000&previous=true"
     ]
     assert asked(pod(container({"running": {}}), container({"running": {}}, ready=True))) == [

@@ -73,6 +73,23 @@ class Host(FakeHost):
         return self.said or super().ask(gate, urls)
 
 
+def test_a_node_is_not_ready_by_what_the_kubelet_before_this_one_said(clock: Clock) -> None:
+    def says(elapsed: float) -> Answer:
+        return Answer(True, "", RUNS, reported_at=1600.0 if elapsed > 10 else 900.0)
+
+    m1 = Host("m1", time=clock, answers=says)
+    n1 = Host("n1", time=clock, unit=lambda _: UnitState("active", 7, started=1601))
+    assert wait(NODE, m1, n1) == ""
+    assert clock.now > 1010
+    assert len(n1.units_asked) > 0
+    gone = Host("n1", time=clock, unit=_cannot)
+    assert wait(NODE, Host("m1", time=clock, answers=lambda _: Answer(True, "", RUNS, reported_at=9.0)), gone) == ""
+
+
+def _cannot(_: float) -> UnitState:
+    raise TransportError("n1", "no route to host")
+
+
 def test_what_holds_at_once_is_asked_once_and_nothing_else_is(clock: Clock) -> None:
     m1, n1 = Host("m1", time=clock, answers=lambda _: Answer(True, "", RUNS)), Host("n1", time=clock)
     assert wait(NODE, m1, n1) == ""
