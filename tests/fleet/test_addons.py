@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -85,6 +86,8 @@ spec:
       - {{name: bin, hostPath: {{path: /opt/cni/bin, type: DirectoryOrCreate}}}}
       - {{name: conf, hostPath: {{path: /etc/cni/net.d, type: DirectoryOrCreate}}}}
 """
+# They break a node or the DNS on purpose and wait for it: a minute each.
+LONG = pytest.mark.skipif(not os.environ.get("TEST_ALL"), reason="`make test-all` runs it")
 NO_CHANGES = "No changes: every host is what the inventory says.\n"
 
 
@@ -195,6 +198,7 @@ def test_an_edit_is_shown_and_applied_alone_what_is_named_no_more_goes_and_all_c
     ]
 
 
+@LONG
 def test_a_network_that_nodes_need_to_be_ready_comes_before_them(cluster: Cluster) -> None:
     path = put(cluster, "early/10-cni.yaml", CNI.format(image=reaching.image(cluster)))
     text = with_kubelet(cluster, "network-plugin: cni")
@@ -213,6 +217,7 @@ def test_a_network_that_nodes_need_to_be_ready_comes_before_them(cluster: Cluste
     cluster.on("n2", "rm -rf /etc/cni /opt/cni")
 
 
+@LONG
 def test_a_kubelet_that_does_not_take_its_flags_is_given_up_on_in_its_own_words(cluster: Cluster) -> None:
     text = with_kubelet(cluster, "image-gc-high-threshold: 75")  # below the low one's default, 80
     said, seconds = gave_up(cluster, text, "kubelet is healthy")
@@ -222,6 +227,7 @@ def test_a_kubelet_that_does_not_take_its_flags_is_given_up_on_in_its_own_words(
     assert changes(cluster) == []  # it was rolled back
 
 
+@LONG
 def test_a_node_whose_kubelet_comes_and_goes_is_given_up_on(cluster: Cluster) -> None:
     """The master is asked for the node, and the process that ends is on the node."""
     folder = "/etc/systemd/system/kubelet.service.d"
@@ -237,6 +243,7 @@ def test_a_node_whose_kubelet_comes_and_goes_is_given_up_on(cluster: Cluster) ->
     assert changes(cluster) == []
 
 
+@LONG
 def test_a_dns_that_does_not_take_its_file_is_given_up_on_in_its_own_words(cluster: Cluster) -> None:
     own = cluster.folder / "templates/addons/corefile.j2"
     own.parent.mkdir(parents=True)
