@@ -10,7 +10,7 @@ from benchmarks.pure import answers
 from k8s_installer import inventory, pki, profiles
 from k8s_installer.desired import Desired, desire
 from k8s_installer.desired.select import of_components, on_members
-from k8s_installer.errors import InstallerError
+from k8s_installer.errors import InstallerError, InventoryError
 from k8s_installer.members import require_members, start
 from k8s_installer.render import Renderer
 from k8s_installer.resources import File, Gone, Kept, Kind, Missing, Ref, Seen, SeenFile, SeenUnit
@@ -168,8 +168,8 @@ def test_a_process_without_its_data_is_not_restarted() -> None:
 def test_a_log_of_its_own_is_where_the_data_is() -> None:
     apart = wanted(ONE, more="components: {etcd: {args: {wal-dir: /wal/}}}")
     assert [ref.name for ref in apart if ref.kind is Kind.DATA] == ["/wal"]
-    nowhere = wanted(ONE, more="components: {etcd: {args: {data-dir: null}}}")
-    assert not [ref for ref in nowhere if ref.kind is Kind.DATA]
+    with pytest.raises(InventoryError, match="data-dir cannot be left out"):
+        wanted(ONE, more="components: {etcd: {args: {data-dir: null}}}")
 
 
 def test_a_cluster_in_use_whose_data_is_nowhere_is_not_begun_again() -> None:
