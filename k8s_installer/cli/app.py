@@ -20,6 +20,7 @@ from k8s_installer import __version__
 from k8s_installer.cli import bundle as bundles
 from k8s_installer.cli import keys, lab
 from k8s_installer.cli.console import Exit, Output, print_error, print_json, stderr, stdout, stop
+from k8s_installer.cli.options import Inventory
 from k8s_installer.errors import InputError, InstallerError
 
 app = typer.Typer(
@@ -34,10 +35,6 @@ app.add_typer(lab.app, name="lab")
 app.add_typer(bundles.app, name="bundle")
 app.add_typer(keys.app, name="keys")
 
-Inventory = Annotated[
-    Path,
-    typer.Option("-i", "--inventory", envvar="K8S_INSTALLER_INVENTORY", help="The inventory file.", show_default=False),
-]
 Templates = Annotated[
     Path | None,
     typer.Option(help="A folder of templates that come before the packaged ones, file by file."),

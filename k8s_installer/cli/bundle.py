@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from k8s_installer.cli.console import Output, stop
+from k8s_installer.cli.options import Inventory
 
 app = typer.Typer(
     help="Offline bundles: what an inventory needs (packages, images, programs) as one file.",
@@ -15,10 +16,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-Inventory = Annotated[
-    Path,
-    typer.Option("-i", "--inventory", envvar="K8S_INSTALLER_INVENTORY", help="The inventory file.", show_default=False),
-]
 Format = Annotated[Output, typer.Option("-o", "--output", help="What stdout gets.")]
 
 

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
 from k8s_installer.cli.console import stop
+from k8s_installer.cli.options import Inventory
 
 app = typer.Typer(help="A cluster's keys and certificates: get them back, or have them signed.", no_args_is_help=True)
-
-Inventory = Annotated[
-    Path,
-    typer.Option("-i", "--inventory", envvar="K8S_INSTALLER_INVENTORY", help="The inventory file.", show_default=False),
-]
 
 
 @app.command(epilog="Example: `k8s-installer keys recover -i cluster.yaml`, and then `plan`, which has nothing to do.")

@@ -57,11 +57,8 @@ def observed(
 
 def _seen(wanted: Intent, connections: fleet.Connections, through: fleet.Through, run: str) -> fleet.Fleet:
     path = intent.state_folder(wanted.cluster) / "seen.json"
-    asked = {
-        **wanted.roots,
-        **wanted.desired,
-        **wanted.evidence,
-    }  # the evidence as the inventory has it, whatever is wanted of it
+    # the evidence as the inventory has it, whatever is wanted of it
+    asked = {**wanted.roots, **wanted.desired, **wanted.evidence}
     with looking(len(connections.lines)) as tick:
         seen = fleet.observe(connections, asked, tick, through, memory.load(path), run)
     memory.save(path, seen.memories)
