@@ -43,8 +43,8 @@ _FOLDER = re.compile(r"(/[-\w.+@%:=]+)+/?")
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
-    """Hosts whose components are set alike: the first of them, and what the inventory and the profile say of it."""
+class HostConfig:
+    """How the components of one host are configured: by the inventory, over the profile."""
 
     cluster: Cluster
     profile: Profile
@@ -55,32 +55,32 @@ class Setup:
         there = self.profile.on(self.host.roles)
         return all(name in there for name in components)
 
-    def said(self, component: str, flag: str, key: str = "") -> object:
-        """What the inventory says of a flag or of the configuration file's key (inner ones after a dot)."""
+    def configured(self, component: str, flag: str, key: str = "") -> object:
+        """What the inventory sets a flag, or a key of the configuration file (inner keys after a dot), to."""
         tuning = self.host.tuning.get(component)
         if tuning is None:
             return None
         return tuning.args.get(flag) if flag in tuning.args else _inner(tuning.config, key)
 
-    def names(self, component: str, flag: str) -> bool:
+    def sets(self, component: str, flag: str) -> bool:
         """Whether the inventory sets a flag, be it to null."""
         tuning = self.host.tuning.get(component)
         return tuning is not None and flag in tuning.args
 
-    def value(self, component: str, flag: str, key: str = "") -> object:
-        """The same, or what the profile says; None where neither does, or the inventory takes it out by null."""
+    def effective(self, component: str, flag: str, key: str = "") -> object:
+        """The same, or the profile's value; None if neither sets it, or the inventory drops it with null."""
         tuning = self.host.tuning.get(component)
         if tuning is not None and flag in tuning.args:
             return tuning.args[flag]
-        own = self.said(component, flag, key)
+        own = self.configured(component, flag, key)
         if own is not None or component not in self.profile.components:
             return own
         sets = self.profile.components[component].flags
         by_security = sets.tls if self.cluster.security == "tls" else sets.insecure
         return {**sets.always, **by_security}.get(flag) or _inner(self.profile.components[component].config, key)
 
-    def at(self, component: str, flag: str, key: str = "") -> tuple[str, ...]:
-        """Where in the inventory it is said: of the host, or else of all."""
+    def path_of(self, component: str, flag: str, key: str = "") -> tuple[str, ...]:
+        """Where in the inventory it is set: for the host, or else for all hosts."""
         for place in (("hosts", self.host.name, "components"), ("components",)):
             for inner in (("args", flag), ("config", *key.split("."))):
                 if (*place, component, *inner) in self.cluster.origin.lines:
@@ -90,20 +90,20 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """Where an agreement is broken, by what, and what to do if that is more than the rule's own advice."""
+    """Where an agreement is broken, by what, and what to do where that is not the rule's own advice."""
 
     path: tuple[str, ...]
-    words: str
+    message: str
     fix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """A rule: what must hold, and what mends it."""
+    """A rule: what must hold, and how to fix a breach."""
 
     holds: str
     fix: str
-    breaches: Callable[[Setup], Iterator[Breach]]
+    breaches: Callable[[HostConfig], Iterator[Breach]]
 
 
 def broken(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
@@ -111,12 +111,12 @@ def broken(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
     fitting = profile.fitting(cluster)
     found: dict[tuple[tuple[str, ...], str], Finding] = {}
     for host in _kinds(cluster).values():
-        setup = Setup(cluster, fitting, host)
+        config = HostConfig(cluster, fitting, host)
         for name, agreement in AGREEMENTS.items():
-            for breach in agreement.breaches(setup):
+            for breach in agreement.breaches(config):
                 whose = f"host {breach.path[1]}: " if breach.path[0] == "hosts" else ""
-                words = f"{whose}{breach.words} [{name}]"
-                finding = cluster.origin.finding(breach.path, words, breach.fix or agreement.fix)
+                message = f"{whose}{breach.message} [{name}]"
+                finding = cluster.origin.finding(breach.path, message, breach.fix or agreement.fix)
                 found.setdefault((breach.path, name), finding)
     yield from found.values()
 
@@ -143,52 +143,58 @@ def _items(value: object) -> list[str]:
     return [item.strip() for one in values for item in str(one).split(",") if item.strip()]
 
 
-def _cgroup_driver(setup: Setup) -> Iterator[Breach]:
-    if not setup.runs("docker", "kubelet"):
+def _cgroup_driver(config: HostConfig) -> Iterator[Breach]:
+    if not config.runs("docker", "kubelet"):
         return
-    expected = setup.host.settings.cgroup_driver or setup.profile.cgroup_driver
-    given = [item.partition("=")[2] for item in _items(setup.value("docker", "exec-opt")) if "cgroupdriver=" in item]
+    expected = config.host.settings.cgroup_driver or config.profile.cgroup_driver
+    given = [
+        item.partition("=")[2] for item in _items(config.effective("docker", "exec-opt")) if "cgroupdriver=" in item
+    ]
     docker = expected if given and _TEMPLATE in given[0] else given[0] if given else ""
-    kubelet = str(setup.value("kubelet", "cgroup-driver", "cgroupDriver") or "cgroupfs")
+    kubelet = str(config.effective("kubelet", "cgroup-driver", "cgroupDriver") or "cgroupfs")
     kubelet = expected if _TEMPLATE in kubelet else kubelet
-    path = setup.at("docker", "exec-opt")
+    path = config.path_of("docker", "exec-opt")
     if not docker:
         yield Breach(path, "exec-opt has no native.cgroupdriver: docker chooses one itself")
     elif docker != kubelet:
-        own = setup.said("docker", "exec-opt") is not None
-        path = path if own else setup.at("kubelet", "cgroup-driver", "cgroupDriver")
+        own = config.configured("docker", "exec-opt") is not None
+        path = path if own else config.path_of("kubelet", "cgroup-driver", "cgroupDriver")
         yield Breach(path, f"docker's cgroup driver is {docker}, the kubelet's {kubelet}")
 
 
-def _service_accounts(setup: Setup) -> Iterator[Breach]:
-    if not setup.runs("kube-apiserver", "kube-controller-manager"):
+def _service_accounts(config: HostConfig) -> Iterator[Breach]:
+    if not config.runs("kube-apiserver", "kube-controller-manager"):
         return
-    known = setup.profile.known_flags["kube-apiserver"]
+    known = config.profile.known_flags["kube-apiserver"]
     flag = "admission-control"
     if "enable-admission-plugins" in known:  # from 1.10 on it is a default
-        on = "ServiceAccount" not in _items(setup.value("kube-apiserver", "disable-admission-plugins"))
+        on = "ServiceAccount" not in _items(config.effective("kube-apiserver", "disable-admission-plugins"))
     else:
-        on = "ServiceAccount" in _items(setup.value("kube-apiserver", flag))
+        on = "ServiceAccount" in _items(config.effective("kube-apiserver", flag))
     keys = (
         ("kube-apiserver", "service-account-key-file"),
         ("kube-controller-manager", "service-account-private-key-file"),
     )
-    missing = [f"{component} has no {key}" for component, key in keys if not setup.value(component, key)]
+    missing = [f"{component} has no {key}" for component, key in keys if not config.effective(component, key)]
     if on and missing:
-        said = [(component, key) for component, key in (("kube-apiserver", flag), *keys)]
-        path = next((at for one in said if (at := setup.at(*one))[-1] == one[1]), ("hosts", setup.host.name))
+        flags = [("kube-apiserver", flag), *keys]
+        path = next(
+            (path for one in flags if (path := config.path_of(*one))[-1] == one[1]), ("hosts", config.host.name)
+        )
         yield Breach(path, f"the admission plugin ServiceAccount is on, and {' and '.join(missing)}: no pod is made")
 
 
-def _node_labels(setup: Setup) -> Iterator[Breach]:
-    if not setup.profile.restricted_labels or not setup.runs("kubelet"):
+def _node_labels(config: HostConfig) -> Iterator[Breach]:
+    if not config.profile.restricted_labels or not config.runs("kubelet"):
         return
-    for label in _items(setup.value("kubelet", "node-labels")):
+    for label in _items(config.effective("kubelet", "node-labels")):
         key = label.partition("=")[0]
         if not may_label_itself(key):
-            name = setup.host.name
+            name = config.host.name
             fix = f"leave it out, and on a master: kubectl label node {name} {label}; or take a name of your own"
-            yield Breach(setup.at("kubelet", "node-labels"), f"a kubelet does not start with the label {key}", fix)
+            yield Breach(
+                config.path_of("kubelet", "node-labels"), f"a kubelet does not start with the label {key}", fix
+            )
 
 
 def may_label_itself(key: str) -> bool:
@@ -198,18 +204,18 @@ def may_label_itself(key: str) -> bool:
     return key in _OWN_LABELS or not reserved
 
 
-def _dns_node(setup: Setup) -> Iterator[Breach]:
-    cluster = setup.cluster
-    if cluster.dns == "none" or setup.host is not cluster.hosts[0]:  # of all hosts together: asked once
+def _dns_node(config: HostConfig) -> Iterator[Breach]:
+    cluster = config.cluster
+    if cluster.dns == "none" or config.host is not cluster.hosts[0]:  # of all hosts together: asked once
         return
-    nodes = (Setup(cluster, setup.profile, host) for host in cluster.having(Role.NODE))
+    nodes = (HostConfig(cluster, config.profile, host) for host in cluster.having(Role.NODE))
     if all(_keeps_pods_off(node) for node in nodes):
-        yield Breach(("cluster", "dns"), f"every node keeps pods off, and those of {cluster.dns} tolerate no taint")
+        yield Breach(("cluster", "dns"), f"every node has a taint that the pods of {cluster.dns} do not tolerate")
 
 
-def _keeps_pods_off(node: Setup) -> bool:
-    taints = _items(node.value("kubelet", "register-with-taints"))
-    cordoned = node.value("kubelet", "register-schedulable") is False
+def _keeps_pods_off(node: HostConfig) -> bool:
+    taints = _items(node.effective("kubelet", "register-with-taints"))
+    cordoned = node.effective("kubelet", "register-schedulable") is False
     return cordoned or any(taint.endswith((":NoSchedule", ":NoExecute")) for taint in taints)
 
 
@@ -217,36 +223,40 @@ def _within(domain: str, domains: tuple[str, ...]) -> bool:
     return any(domain == one or domain.endswith(f".{one}") for one in domains)
 
 
-def _pods(setup: Setup) -> Iterator[Breach]:
-    cluster, host = setup.cluster, setup.host
-    if not setup.runs("kubelet") or cluster.network == "none":
+def _pods(config: HostConfig) -> Iterator[Breach]:
+    cluster, host = config.cluster, config.host
+    if not config.runs("kubelet") or cluster.network == "none":
         return
     length = max(NODE_PREFIX, cluster.pod_cidr.prefixlen) if cluster.network == "routes" else NODE_PREFIX
     length = host.pod_subnet.prefixlen if host.pod_subnet is not None else length
     room = 2 ** (32 - length) - _NOT_PODS
-    pods = str(setup.value("kubelet", "max-pods", "maxPods") or _DEFAULT_PODS)
+    pods = str(config.effective("kubelet", "max-pods", "maxPods") or _DEFAULT_PODS)
     if not pods.isdecimal() or int(pods) <= room:
         return
     wide = 32 - (int(pods) + _NOT_PODS - 1).bit_length()
     fix = f"max-pods: {room}" + (f", or a pod_subnet as wide as a /{wide}" if cluster.network == "routes" else "")
-    yield Breach(setup.at("kubelet", "max-pods", "maxPods"), f"{pods} pods, and a /{length} has {room} addresses", fix)
+    yield Breach(
+        config.path_of("kubelet", "max-pods", "maxPods"), f"{pods} pods, and a /{length} has {room} addresses", fix
+    )
 
 
-def _bridge(setup: Setup) -> Iterator[Breach]:
-    if not setup.runs("docker") or setup.cluster.network == "none":
+def _bridge(config: HostConfig) -> Iterator[Breach]:
+    if not config.runs("docker") or config.cluster.network == "none":
         return
     own = (
         "leave it out; pod_subnet of a host names its subnet"
-        if setup.cluster.network == "routes"
+        if config.cluster.network == "routes"
         else "leave it out; flannel gives docker its subnet"
     )
     for flag in _BRIDGE_FLAGS:
-        if setup.names("docker", flag):
-            yield Breach(setup.at("docker", flag), f"docker's {flag} is set by network: {setup.cluster.network}", own)
+        if config.sets("docker", flag):
+            yield Breach(
+                config.path_of("docker", flag), f"docker's {flag} is set by network: {config.cluster.network}", own
+            )
 
 
-def _cluster_keys(setup: Setup) -> Iterator[Breach]:
-    cluster = setup.cluster
+def _cluster_keys(config: HostConfig) -> Iterator[Breach]:
+    cluster = config.cluster
     services, pods, domain = str(cluster.service_cidr), str(cluster.pod_cidr), cluster.dns_domain
     owned = (
         ("kube-apiserver", "service-cluster-ip-range", "", "service_cidr", services),
@@ -256,40 +266,41 @@ def _cluster_keys(setup: Setup) -> Iterator[Breach]:
         ("kubelet", "cluster-domain", "clusterDomain", "dns_domain", domain),
     )
     for component, flag, key, name, expected in owned:
-        said = setup.said(component, flag, key)
-        text = ",".join(map(str, said)) if isinstance(said, tuple) else str(said)
-        if said is not None and text != expected:
-            words = f"{component}: {flag} is {text}, and cluster.{name} is {expected}"
-            yield Breach(setup.at(component, flag, key), words, f"change cluster.{name}, which everything goes by")
+        value = config.configured(component, flag, key)
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        if value is not None and text != expected:
+            message = f"{component}: {flag} is {text}, and cluster.{name} is {expected}"
+            fix = f"change cluster.{name}: certificates, routes and flags are derived from it"
+            yield Breach(config.path_of(component, flag, key), message, fix)
 
 
-def _node_ports(setup: Setup) -> Iterator[Breach]:
-    said = setup.said("kube-apiserver", RANGE_FLAG)
-    if not setup.runs("kube-apiserver") or said is None:
+def _node_ports(config: HostConfig) -> Iterator[Breach]:
+    value = config.configured("kube-apiserver", RANGE_FLAG)
+    if not config.runs("kube-apiserver") or value is None:
         return
-    path = setup.at("kube-apiserver", RANGE_FLAG)
-    first, last = read_range(str(said)) or NODE_PORTS  # whether it is a range, the flag's own check says
+    path = config.path_of("kube-apiserver", RANGE_FLAG)
+    first, last = read_range(str(value)) or NODE_PORTS  # whether it is a range, the flag's own check says
     inside = [str(port) for port in _OWN_PORTS if first <= port <= last]
     if inside:
         yield Breach(path, f"{RANGE_FLAG}: programs of the cluster listen on {', '.join(inside)}")
-    if not tuned_alike(setup.cluster):
-        yield Breach(path, f"{RANGE_FLAG} differs between masters", "say it in components, for all of them")
+    if not tuned_alike(config.cluster):
+        yield Breach(path, f"{RANGE_FLAG} differs between masters", "set it under components, for all masters")
 
 
-def _etcd_folders(setup: Setup) -> Iterator[Breach]:
-    if Role.ETCD not in setup.host.roles:
+def _etcd_folders(config: HostConfig) -> Iterator[Breach]:
+    if Role.ETCD not in config.host.roles:
         return
     for flag in ("data-dir", "wal-dir"):
-        said, path = setup.said("etcd", flag), setup.at("etcd", flag)
-        if said is None:
-            if flag == "data-dir" and setup.names("etcd", flag):
+        value, path = config.configured("etcd", flag), config.path_of("etcd", flag)
+        if value is None:
+            if flag == "data-dir" and config.sets("etcd", flag):
                 yield Breach(
                     path, "etcd's data-dir cannot be left out: etcd would start empty, in a folder of its own choice"
                 )
-        elif not _FOLDER.fullmatch(str(said)) or {".", ".."} & {*str(said).split("/")}:
-            yield Breach(path, f"etcd's {flag} must be an absolute path, not {said}")
-        elif str(said).strip("/") in _NOT_ITS_OWN:
-            yield Breach(path, f"etcd's {flag} {said} is a folder of the system's, and would be made etcd's own")
+        elif not _FOLDER.fullmatch(str(value)) or {".", ".."} & {*str(value).split("/")}:
+            yield Breach(path, f"etcd's {flag} must be an absolute path, not {value}")
+        elif str(value).strip("/") in _NOT_ITS_OWN:
+            yield Breach(path, f"etcd's {flag} {value} is a folder of the system's, and would be made etcd's own")
 
 
 AGREEMENTS: Mapping[str, Agreement] = {
@@ -309,7 +320,7 @@ AGREEMENTS: Mapping[str, Agreement] = {
         _node_labels,
     ),
     "dns-node": Agreement(
-        "the pods of the cluster's DNS find a node that is registered without a taint that keeps them off",
+        "one node at least registers without a taint that the pods of the cluster's DNS do not tolerate",
         "leave one node without register-with-taints",
         _dns_node,
     ),
@@ -324,7 +335,7 @@ AGREEMENTS: Mapping[str, Agreement] = {
         _bridge,
     ),
     "cluster-keys": Agreement(
-        "flags for the networks and the DNS domain say what the keys of `cluster` say",
+        "flags for the networks and the DNS domain agree with the keys of `cluster`",
         "leave the flag out",
         _cluster_keys,
     ),

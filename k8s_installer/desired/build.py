@@ -40,10 +40,10 @@ def desire(
         pki: the cluster's keys and certificates.
         renderer: makes files of templates.
         programs: the server programs, where they come from a tarball.
-        kept: what was given out before, and stays with whoever has it.
+        kept: what was allocated before, and stays with whoever has it.
 
     Raises:
-        InventoryError: the inventory asks for what this version does not have, or what cannot be given out; every
+        InventoryError: the inventory asks for what this version does not have, or what cannot be allocated; every
             finding at once.
         TemplateError: a template cannot be rendered.
     """

@@ -37,7 +37,7 @@ class Source:
 
     What is the same on every host is made once: `shared` remembers such files, by path, and `texts` the texts of
     a profile's templates. `names` are the hosts' names and addresses, as /etc/hosts is to have them, and `record` is
-    what was given out, as masters keep it.
+    what is allocated, as masters keep it.
     """
 
     cluster: Cluster

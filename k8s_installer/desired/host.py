@@ -94,9 +94,9 @@ def _ipvs(host: Host, repos: tuple[Ref, ...], turn: Turn) -> Iterator[Wanted]:
 
 
 def _record(source: Source, host: Host, turn: Turn) -> Iterator[Wanted]:
-    """On the host before anything starts with what was given out."""
+    """On the host before anything starts with what is allocated."""
     if Role.MASTER in host.roles:
-        because = "What was given out stays with whoever has it: everyone who works on the cluster reads it here."
+        because = "Nodes keep the subnets that they were allocated: everyone who works on the cluster reads them here."
         yield Wanted(Ref(host.name, Kind.FILE, RECORD), source.record, COMPONENT, (), because, turn)
 
 
@@ -126,7 +126,7 @@ def _settings(source: Source, host: Host, ports: Iterable[str]) -> Iterator[tupl
             "Programs and people on a host find the others by name, without a name server.",
         )
     if wanted.journald == "persistent":
-        yield "journal", wanted.journald, "What services said before a boot is there behind it."
+        yield "journal", wanted.journald, "Keeps what services logged before a boot."
     if wanted.firewall == "disable":
         yield "unit firewalld", "off", "The inventory asks for no firewall on this host."
     if wanted.firewall == "manage":

@@ -1,4 +1,4 @@
-"""What hosts say about what was given out in their cluster. Pure.
+"""What hosts report as allocated in their cluster: pod subnets, and the first master. Pure.
 
 The record on the masters is the same for everybody who works on the cluster; the one beside the inventory saves a look
 and lets `render` work without SSH. Clusters from before the record have the list of routes, and each node has the
@@ -25,14 +25,14 @@ _BIP = re.compile(r"--bip[= ]([\d./]+)")
 
 
 def evidence(cluster: Cluster, desired: Desired) -> Desired:
-    """The files that say what was given out: to be looked at even where a plan is about other things."""
+    """The files that record allocations: read even where a plan is about other things."""
     names = [Ref(host.name, Kind.FILE, path) for host in cluster.having(Role.MASTER) for path in (RECORD, ROUTES)]
     names += [Ref(host.name, Kind.FILE, DOCKER) for host in cluster.having(Role.NODE)]
     return {ref: desired[ref] for ref in names if ref in desired}
 
 
 def found(cluster: Cluster, evidence: Desired, seen: Mapping[Ref, Seen], known: Allocations) -> Allocations:
-    """What was given out as the hosts have it, over what is `known` here; hosts that were not asked say nothing.
+    """The allocations that the hosts report, over those `known` here; hosts that were not asked report nothing.
 
     Raises:
         InstallerError: hosts disagree about a node's subnet and the inventory does not decide it.
@@ -43,7 +43,7 @@ def found(cluster: Cluster, evidence: Desired, seen: Mapping[Ref, Seen], known: 
     def text(host: str, path: str) -> _Text:
         return texts.get(Ref(host, Kind.FILE, path), _NOTHING)
 
-    # what is as it is wanted says what is known already, and need not be read
+    # a file that is as desired holds what is known already, and need not be read
     records = {name: known if (file := text(name, RECORD)).as_wanted else _read(file.content) for name in masters}
     lists = {name: records[name].subnets or dict(_routes(text(name, ROUTES).content)) for name in masters}
     bridges: dict[str, IPv4Network] = {}
@@ -62,7 +62,7 @@ def found(cluster: Cluster, evidence: Desired, seen: Mapping[Ref, Seen], known: 
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """A file of a host: what it says, and whether that is what is wanted; empty where it is absent or was not asked."""
+    """A file of a host: its content, and whether that is as desired; empty if it is absent or was not asked for."""
 
     content: str
     as_wanted: bool
@@ -84,8 +84,8 @@ class _Text:
             return _NOTHING
         host = wanted.ref.host
         raise InstallerError(
-            f"{host}: {RECORD} could not be read: which host has which pod subnet is not known",
-            hint=f"see what is there: ls -l {RECORD}; a broken record may be removed, the hosts' routes say the same",
+            f"{host}: {RECORD} could not be read: the allocations of pod subnets are unknown",
+            hint=f"look at it: ls -l {RECORD}; a broken record may be removed, the hosts' routes hold the same",
         )
 
 
@@ -95,7 +95,7 @@ _NOTHING = _Text("", as_wanted=False)
 def _read(text: str) -> Allocations:
     try:
         return read(text)
-    except ValueError:  # somebody edited it; the list of routes says the same
+    except ValueError:  # somebody edited it; the list of routes holds the same
         return Allocations()
 
 
@@ -122,20 +122,20 @@ def _bridge(cluster: Cluster, text: str) -> IPv4Network | None:
 def _agreed(
     cluster: Cluster, lists: Mapping[str, Mapping[str, IPv4Network]], bridges: Mapping[str, IPv4Network]
 ) -> dict[str, IPv4Network]:
-    """What the masters' lists say; where they differ, as after a run that was cut off, a node's own docker decides."""
-    said: dict[str, dict[IPv4Network, str]] = {}
+    """What the masters' lists agree on; where they differ (an interrupted run), a node's own docker decides."""
+    reported: dict[str, dict[IPv4Network, str]] = {}
     for master, subnets in {id(subnets): (master, subnets) for master, subnets in lists.items()}.values():
         for name, subnet in subnets.items():
-            said.setdefault(name, {}).setdefault(subnet, master)
+            reported.setdefault(name, {}).setdefault(subnet, master)
     claimed = {host.name: host.pod_subnet for host in cluster.hosts if host.pod_subnet is not None}
     agreed: dict[str, IPv4Network] = {}
-    for name, masters in said.items():
+    for name, masters in reported.items():
         own = [subnet for subnet in masters if len(masters) == 1 or subnet in (claimed.get(name), bridges.get(name))]
         if not own:
-            told = ", ".join(f"{subnet} on {master}" for subnet, master in masters.items())
+            listed = ", ".join(f"{subnet} on {master}" for subnet, master in masters.items())
             raise InstallerError(
-                f"masters disagree about the pod subnet of {name}: {told}",
-                hint=f"say which is right: hosts.{name}.pod_subnet in the inventory",
+                f"masters disagree about the pod subnet of {name}: {listed}",
+                hint=f"set the right one: hosts.{name}.pod_subnet in the inventory",
             )
         agreed[name] = own[0]
     return agreed

@@ -1,8 +1,8 @@
-"""What a cluster hands out to its hosts, and that each host keeps: pod subnets, the role of the first master. Pure.
+"""What a cluster allocates to its hosts, and each host keeps: pod subnets, the role of the first master. Pure.
 
-An inventory need not say which node has which part of the pod network. Whoever has been given one keeps it, however
+An inventory need not say which node has which part of the pod network. A node keeps the one it was allocated, however
 the inventory is edited: the docker of a node that got another one would restart, and its pods' addresses would change.
-So what was given out is an input, beside the inventory: read from the local record, or from the hosts.
+So what was allocated is an input, beside the inventory: read from the local record, or from the hosts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MASTER, _SUBNET = "first-master", "pod-subnet"
 
 @dataclass(frozen=True, slots=True)
 class Allocations:
-    """What was given out, to hosts of the inventory and to those that have left it.
+    """What was allocated, to hosts of the inventory and to those that have left it.
 
     `first_master` is the master that nodes use and addons are applied on; empty where none is known.
     """
@@ -61,7 +61,7 @@ def in_order(subnets: Mapping[str, IPv4Network]) -> list[tuple[str, IPv4Network]
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A cluster in which everything is given out.
+    """A cluster in which everything is allocated.
 
     `allocations` are what to record, `moved` says in words why a node's pods move to another subnet. Where there are
     `findings`, the rest is of no use.
@@ -74,14 +74,14 @@ class Settled:
 
 
 def settle(cluster: Cluster, kept: Allocations) -> Settled:
-    """Give out what the inventory leaves open, to those that have nothing yet.
+    """Allocate what the inventory leaves open, to hosts that have nothing yet.
 
     A node's subnet is the one that the inventory names, else the one it has, else a free one. A subnet of a host that
     left the inventory is not free: the host may still run. It can be given to another by name.
 
     Args:
         cluster: as the inventory says.
-        kept: what was given out before.
+        kept: what was allocated before.
     """
     first = _first_master(cluster, kept)
     if cluster.network != "routes":

@@ -65,7 +65,7 @@ BROKEN: list[tuple[str, Cluster, list[str]]] = [
     ("node-labels", lab(on_n1="components: {kubelet: {args: {node-labels: [node-role.kubernetes.io/worker=true, disktype=ssd]}}}"),
      ["4: host n1: a kubelet does not start with the label node-role.kubernetes.io/worker [node-labels] (leave it out, and on a master: kubectl label node n1 node-role.kubernetes.io/worker=true; or take a name of your own)"]),
     ("dns-node", replace(lab("  kubelet: {args: {register-with-taints: 'a=b:NoSchedule'}}\n"), dns="coredns"),
-     ["1: every node keeps pods off, and those of coredns tolerate no taint [dns-node] (leave one node without register-with-taints)"]),
+     ["1: every node has a taint that the pods of coredns do not tolerate [dns-node] (leave one node without register-with-taints)"]),
     ("pods-per-node", lab(on_n1="components: {kubelet: {config: {maxPods: 500}}}"),
      ["4: host n1: 500 pods, and a /24 has 253 addresses [pods-per-node] (max-pods: 253, or a pod_subnet as wide as a /23)"]),
     ("pods-per-node", lab(on_n1="pod_subnet: 10.244.9.0/26"),
@@ -77,9 +77,9 @@ BROKEN: list[tuple[str, Cluster, list[str]]] = [
     ("docker-bridge", lab("  docker: {args: {fixed-cidr: 10.244.7.0/25}}\n", network="flannel"),
      ["7: docker's fixed-cidr is set by network: flannel [docker-bridge] (leave it out; flannel gives docker its subnet)"]),
     ("cluster-keys", lab("  kube-apiserver: {args: {service-cluster-ip-range: 10.96.0.0/12}}\n"),
-     ["7: kube-apiserver: service-cluster-ip-range is 10.96.0.0/12, and cluster.service_cidr is 10.254.0.0/16 [cluster-keys] (change cluster.service_cidr, which everything goes by)"]),
+     ["7: kube-apiserver: service-cluster-ip-range is 10.96.0.0/12, and cluster.service_cidr is 10.254.0.0/16 [cluster-keys] (change cluster.service_cidr: certificates, routes and flags are derived from it)"]),
     ("cluster-keys", lab(on_n1="components: {kubelet: {config: {clusterDomain: example.com}}}"),
-     ["4: host n1: kubelet: cluster-domain is example.com, and cluster.dns_domain is cluster.local [cluster-keys] (change cluster.dns_domain, which everything goes by)"]),
+     ["4: host n1: kubelet: cluster-domain is example.com, and cluster.dns_domain is cluster.local [cluster-keys] (change cluster.dns_domain: certificates, routes and flags are derived from it)"]),
     ("node-ports", lab("  kube-apiserver: {args: {service-node-port-range: 10000-11000}}\n"),
      ["7: service-node-port-range: programs of the cluster listen on 10248, 10249, 10250, 10251, 10252, 10253, 10254, 10255, 10256, 10257, 10258, 10259 [node-ports] (leave these ports out of the range)"]),
     ("etcd-folders", lab("  etcd: {args: {data-dir: data/etcd}}\n"),
@@ -143,7 +143,7 @@ def test_masters_that_hand_out_different_node_ports_do_not_agree() -> None:
   n1: {address: 10.77.0.21, roles: [node]}
 """
     assert complaints(cluster(topology=hosts)) == [
-        "3: host m1: service-node-port-range differs between masters [node-ports] (say it in components, for all of them)"
+        "3: host m1: service-node-port-range differs between masters [node-ports] (set it under components, for all masters)"
     ]
 
 

@@ -292,7 +292,7 @@ def test_masters_that_disagree_are_decided_by_the_node_or_by_the_inventory(tmp_p
     has = with_file(has, "n1", DOCKER, "DOCKER_NETWORK_OPTIONS=\n")
     with pytest.raises(InstallerError, match=r"10\.244\.0\.0/24 on m1, 10\.244\.5\.0/24 on m2") as error:
         Folder(tmp_path, hosts).planned(has)
-    assert error.value.hint == "say which is right: hosts.n1.pod_subnet in the inventory"
+    assert error.value.hint == "set the right one: hosts.n1.pod_subnet in the inventory"
     hosts["n1"] += ", pod_subnet: 10.244.5.0/24"
     made, _ = Folder(tmp_path, hosts).planned(has)
     assert given(made) == {"n1": "10.244.5.0/24"}
