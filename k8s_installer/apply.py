@@ -82,7 +82,7 @@ class Run:
 
 
 def apply(plan: Plan, remotes: Mapping[str, Remote], on_event: OnEvent, stop: threading.Event) -> Run:
-    """Carry `plan` out; never raises for what a host does, which is told in the run's events.
+    """Carry `plan` out; never raises for what a host does: the run's events report it.
 
     Args:
         plan: the changes and their order.

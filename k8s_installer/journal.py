@@ -1,6 +1,6 @@
 """What a run did, line by line as it happened: the memory that a rollback works from.
 
-One file for each run, one JSON object for each line, each on disk before the run goes on. It is never asked
+One file for each run, one JSON object for each line, each on disk before the run continues. It is never asked
 whether something is done: that is judged by what is observed, and a run that died is continued by `apply`.
 """
 
@@ -53,7 +53,7 @@ class Journal:
     """The open journal of one run; every method may be called from any thread.
 
     Every method raises InstallerError where the line cannot be put on disk: a run that cannot be undone must not
-    go on.
+    continue.
     """
 
     def __init__(self, path: Path, file: BinaryIO, after_line: OnLine) -> None:
@@ -105,7 +105,7 @@ class Journal:
     def plan(self, changes: Sequence[Change]) -> None:
         """Write all that the run is about to do, in the plan's order, before any of it begins.
 
-        A script goes on for a moment when its run has died, so a change can be done of which no event tells.
+        A script runs on for a moment after its run has died, so a change can be done that no event reports.
         """
         self._add("plan", {"changes": [_facts(index, change) for index, change in enumerate(changes)]})
 
@@ -294,11 +294,11 @@ def _shortened(text: str) -> str:
 
 def _facts(index: int, change: Change) -> dict[str, object]:
     wanted = change.after
-    told: dict[str, object] = {}
+    facts: dict[str, object] = {}
     if isinstance(wanted, Package):
-        told = {"version": wanted.version}
+        facts = {"version": wanted.version}
     elif isinstance(wanted, Setting):
-        told = {"value": wanted.value}
+        facts = {"value": wanted.value}
     return {
         "index": index,
         **change.ref._asdict(),
@@ -306,7 +306,7 @@ def _facts(index: int, change: Change) -> dict[str, object]:
         "component": change.component,
         "secret": getattr(wanted, "secret", False),
         "before": _before(change.before),
-        "after": _sum(wanted) if isinstance(wanted, File | Large | Kept) else told,
+        "after": _sum(wanted) if isinstance(wanted, File | Large | Kept) else facts,
     }
 
 

@@ -24,7 +24,7 @@ JOURNAL_LINES = 20
 # its words out of sight.
 JOURNAL_SEARCHED = 6000
 COMPLAINT_LINES = 6
-LOCK_SECONDS = 300  # in which another yum may go on before we give up
+LOCK_SECONDS = 300  # that another yum may run before we give up
 LARGEST_DIFF = 64 * 1024  # bytes of a file whose difference is shown when it has changed under a plan
 LARGEST_EVIDENCE = 64 * 1024  # characters
 COMPLAINTS = "[Ee]rror: |invalid argument|unknown (shorthand )?flag|panic: |fatal|: [EF][0-9]{4} "

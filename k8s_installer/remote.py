@@ -212,7 +212,7 @@ class _Meter:
 
     @property
     def wire(self) -> int:
-        """How many bytes have gone: without what had come before, and was gone on with."""
+        """How many bytes were sent in this run, without resumed bytes."""
         return self._last - self._first[1] if self._first is not None else 0
 
     def __call__(self, sent: int) -> None:

@@ -85,13 +85,13 @@ def differences(old: Saved, new: Saved) -> list[str]:
     if old.cluster != new.cluster:
         return [f"it was made for cluster {old.cluster}, the inventory is of {new.cluster}"]
     before, now = frozenset(old.lines), frozenset(new.lines)
-    told = [f"no longer:  {line}" for line in old.lines if line not in now]
-    told += [f"now also:   {line}" for line in new.lines if line not in before]
-    if not told and old.lines != new.lines:
-        return ["the order of its changes is another one"]
-    if not told and old.digest != new.digest:
+    moved = [f"no longer:  {line}" for line in old.lines if line not in now]
+    moved += [f"now also:   {line}" for line in new.lines if line not in before]
+    if not moved and old.lines != new.lines:
+        return ["its changes come in a different order"]
+    if not moved and old.digest != new.digest:
         return ["the inventory, a template or a key has changed since it was made"]
-    return told
+    return moved
 
 
 def _state(value: object) -> str:

@@ -1,7 +1,7 @@
 """Large files on a host before their turn: the script that takes one in, and the words where it cannot. Pure.
 
 A file is staged under its SHA-256: whole, its sum compared, and on the disk. What has come of one that broke off
-lies beside it, and is gone on with.
+lies beside it, and is resumed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _SCRIPT = f"""\
 incoming=${{{{K8S_INSTALLER_INCOMING:-{INCOMING}}}}} kept=${{{{K8S_INSTALLER_KEPT:-{KEPT}}}}}
 sum={{sum}} coming={{coming}} part={{sum}}.{{coming}}.part
 umask 077
-trap '' PIPE # all of it is taken in even where gzip has given up: what is broken is not gone on with
+trap '' PIPE # all of it is taken in even where gzip has given up: what is broken is not resumed
 mkdir -p "$incoming" && cd "$incoming" || exit 1
 digest() {{{{
   if command -v openssl >/dev/null; then openssl dgst -sha256 -r; else sha256sum; fi | cut -c -64
@@ -46,10 +46,10 @@ if stage $new; then
 fi
 if [ "$(size_of $part)" -eq $coming ]; then
   rm -f $new $part
-  echo "what arrived is not what was sent: the next \\`apply\\` sends it anew"
+  echo "what arrived is not what was sent: the next \\`apply\\` sends it again"
 else
   rm -f $sum.new
-  echo "it could not be written whole: the next \\`apply\\` goes on from what there is"
+  echo "it could not be written whole: the next \\`apply\\` resumes it"
 fi
 df -Ph .
 exit 1

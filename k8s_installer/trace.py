@@ -195,7 +195,7 @@ class Trace:
             self._file.close()
 
     def _write(self, title: str, *blocks: str) -> None:
-        """Add one record. A full disk on this machine must not stop what goes on on the hosts."""
+        """Add one record. A full disk on this machine must not stop the work on the hosts."""
         text = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}Z {redact(title)}\n" + "".join(blocks)
         with suppress(OSError, ValueError):  # ValueError: the file is closed
             self._file.write(visible(text).encode())

@@ -19,7 +19,7 @@ def _trouble(name: str, words: str, hint: str) -> Trouble:
 
 
 # The first that fits is the cause: a full disk or a held lock makes yum complain of other things, too, and where a
-# repository cannot be reached its packages are not to be had, either.
+# repository cannot be reached its packages are not available, either.
 TROUBLES = (
     _trouble(
         "locked",
@@ -43,21 +43,21 @@ TROUBLES = (
     _trouble(
         "name",
         r"Could not resolve host|Couldn't resolve host|Name or service not known|Temporary failure in name resolution",
-        "the host cannot find its repositories by name: mend /etc/resolv.conf; CentOS 7's mirror lists are gone: "
+        "the host cannot find its repositories by name: fix /etc/resolv.conf; CentOS 7's mirror lists are gone: "
         "`repos: vault` in the inventory, or `repos: {mirror: URL}` for a copy of your own",
     ),
     _trouble(
         "route",
         r"Network is unreachable|No route to host|Connection timed out|Connection refused|Operation too slow|"
         r"Failed to connect|Failed connect to|[Cc]ouldn't connect to|\bTimeout on http",
-        "the host cannot reach its repositories: mend the route or the firewall between, or give it a copy that it "
+        "the host cannot reach its repositories: fix the route or the firewall between, or give it a copy that it "
         "reaches with `repos: {mirror: URL}` in the inventory",
     ),
     _trouble(
         "certificate",
         r"Peer's Certificate|certificate (?:issuer|has expired|verify failed)|SSL connect error|"
         r"Peer certificate cannot be authenticated",
-        "the host does not trust the repository's certificate: mend its clock, update ca-certificates, or use http",
+        "the host does not trust the repository's certificate: set its clock, update ca-certificates, or use http",
     ),
     _trouble(
         "damaged",

@@ -69,7 +69,7 @@ def create(
         store: keeps what is downloaded.
 
     Raises:
-        InputError: something is not to be had from these sources; every finding at once.
+        InputError: these sources lack something; every finding at once.
         InstallerError: a source cannot be reached, or has other bytes than it says.
     """
     folder = target.absolute().parent
@@ -252,7 +252,7 @@ def _sum(path: Path) -> str:
 
 
 def insecure_registries(cluster: Cluster) -> frozenset[str]:
-    """The registries that docker is told to ask without TLS, as far as they are named by host and port."""
+    """The registries that docker is configured to ask without TLS, as far as they are named by host and port."""
     found: set[str] = set()
     for host in cluster.hosts:
         value = host.tuning["docker"].args.get("insecure-registry") if "docker" in host.tuning else None

@@ -88,4 +88,4 @@ def loaded(data: bytes, where: str) -> Manifest:
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
         words = f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"
-        raise InputError(f"{where}: its {NAME} cannot be read: {words}", hint="make the bundle anew") from None
+        raise InputError(f"{where}: its {NAME} cannot be read: {words}", hint="create the bundle again") from None

@@ -30,7 +30,7 @@ _LARGEST_MANIFEST = 64 << 20
 _LARGEST_HEADER = 1 << 16  # bytes of a member's long name or attributes
 _TYPES = (*tarfile.SUPPORTED_TYPES, tarfile.XHDTYPE, tarfile.XGLTYPE)
 _MOST_ENTRIES = 20_000
-_ANEW = "copy it again, or make it anew: k8s-installer bundle create"
+_AGAIN = "copy it again, or create it again: k8s-installer bundle create"
 
 
 class _Whole:
@@ -93,9 +93,9 @@ def _walked(path: Path, store: Store | None, say: Say, pinned: str) -> tuple[Man
                 source = tar.extractfile(member) if member.isreg() else None
                 entry = left.pop(member.name, None)
                 if entry is None or source is None:
-                    raise InputError(f"{path} is damaged: it has a {member.name} that it should not have", hint=_ANEW)
+                    raise InputError(f"{path} is damaged: it has a {member.name} that it should not have", hint=_AGAIN)
                 if member.size != entry.size:
-                    raise InputError(f"{path} is damaged: {entry.name} has another size than it says", hint=_ANEW)
+                    raise InputError(f"{path} is damaged: {entry.name} has another size than it says", hint=_AGAIN)
                 say(f"verifying {path.name}: {done / 1e6:.0f} of {made.size / 1e6:.0f} MB")
                 whole = _Whole(source)
                 if store is None or store.has(("sha256", entry.sha256), entry.size):
@@ -105,11 +105,11 @@ def _walked(path: Path, store: Store | None, say: Say, pinned: str) -> tuple[Man
                     store.take(whole)
                 if (whole.total.hexdigest(), whole.size) != (entry.sha256, entry.size):
                     raise InputError(
-                        f"{path} is damaged: {entry.name} has other bytes than it was made with", hint=_ANEW
+                        f"{path} is damaged: {entry.name} has other bytes than it was made with", hint=_AGAIN
                     )
                 done += entry.size
             if left:
-                raise InputError(f"{path} is damaged: {next(iter(left))} is not there, or cut off", hint=_ANEW)
+                raise InputError(f"{path} is damaged: {next(iter(left))} is not there, or cut off", hint=_AGAIN)
             return made, digest
     except (
         tarfile.TarError,
@@ -117,7 +117,7 @@ def _walked(path: Path, store: Store | None, say: Say, pinned: str) -> tuple[Man
         OverflowError,
         EOFError,
     ) as error:  # tarfile's words for numbers that are none
-        raise InputError(f"{path} is no bundle, or is damaged: {error}", hint=_ANEW) from None
+        raise InputError(f"{path} is no bundle, or is damaged: {error}", hint=_AGAIN) from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}", hint="k8s-installer bundle create -o FILE") from None
 
@@ -129,11 +129,11 @@ def _head(tar: tarfile.TarFile, path: Path) -> tuple[Manifest, str]:
         member = tar.next()
         stream = tar.extractfile(member) if member is not None and member.name == name and member.isreg() else None
         if stream is None:
-            raise InputError(f"{path} is no bundle: it does not begin with {name}", hint=_ANEW)
+            raise InputError(f"{path} is no bundle: it does not begin with {name}", hint=_AGAIN)
         texts.append(stream.read(_LARGEST_MANIFEST))
     digest = hashlib.sha256(texts[0]).hexdigest()
     if texts[1].decode(errors="replace") != f"{digest}  {manifest.NAME}\n":
-        raise InputError(f"{path} is damaged: {manifest.NAME} has other bytes than it was made with", hint=_ANEW)
+        raise InputError(f"{path} is damaged: {manifest.NAME} has other bytes than it was made with", hint=_AGAIN)
     return manifest.loaded(texts[0], str(path)), digest
 
 
@@ -153,7 +153,7 @@ def _require_moderate(path: Path, made: Manifest, size: int, store: Store | None
         raise InputError(f"{path} is damaged: its manifest names a file twice, or more than {_MOST_ENTRIES:,}")
     if made.size > size:
         words = f"its files would have {made.size / 1e6:,.0f} MB, and it has {size / 1e6:,.0f}"
-        raise InputError(f"{path} is damaged: {words}", hint=_ANEW)
+        raise InputError(f"{path} is damaged: {words}", hint=_AGAIN)
     if store is None:
         return
     new = sum(entry.size for entry in entries if not store.has(("sha256", entry.sha256), entry.size))
@@ -255,7 +255,7 @@ def _nodes(cluster: Cluster) -> frozenset[str]:
 def _member(bundle: Bundle, name: str) -> bytes:
     entry = next((entry for entry in bundle.manifest.repodata if entry.name == name), None)
     if entry is None:
-        raise InputError(f"{bundle.path} is no bundle of this format: it has no {name}", hint=_ANEW)
+        raise InputError(f"{bundle.path} is no bundle of this format: it has no {name}", hint=_AGAIN)
     return bundle.file(entry).source.read_bytes()
 
 

@@ -1,6 +1,6 @@
 """A client of the registry API v2, as far as pulling an image goes: a token, the manifest, the blobs.
 
-Every manifest that a digest names, and every blob, is compared with its digest; blobs are kept by it, and gone on with
+Every manifest that a digest names, and every blob, is compared with its digest; blobs are kept by it, and resumed
 where they broke off. Registries that ask for a password are none of ours: `docker save` and `--from` serve those.
 """
 

@@ -269,7 +269,7 @@ def _text(element: ET.Element) -> str:
 
 
 def with_filelists(rpms: Iterable[Rpm], texts: Mapping[str, str]) -> list[Rpm]:
-    """The packages with their elements of filelists, by their sums; one of no files where there is none."""
+    """The packages with their elements of filelists, by their sums; with no files if it has none."""
     return [replace(rpm, filelist=texts.get(rpm.sum[1]) or _no_files(rpm)) for rpm in rpms]
 
 

@@ -25,10 +25,10 @@ OnBytes = Callable[[int], None]
 
 _CHUNK = 1 << 20
 _SECONDS = 30.0  # in which a server must say something
-_TRIES = 4  # a connection that breaks off is gone on with
+_TRIES = 4  # a download that breaks off is resumed
 _UNUSED_SECONDS = 30 * 86400.0
 _PARTIAL, _NOT_SATISFIABLE = 206, 416
-HINT = "run it again: what has come is kept, and gone on with"
+HINT = "run it again: what was downloaded is kept, and the rest is resumed"
 
 
 def nothing(_: object) -> None:
@@ -92,7 +92,7 @@ class Store:
         on_bytes: OnBytes = nothing,
         limit: int = 0,
     ) -> Path:
-        """A file of a known sum, downloaded unless it is here; what broke off is gone on with, also by a later run.
+        """A file of a known sum, downloaded unless it is here; what broke off is resumed, also by a later run.
 
         Args:
             url: http, https or file.

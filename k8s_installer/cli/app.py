@@ -1,4 +1,4 @@
-"""The commands. Each parses its options, calls one flow, prints what came of it and says how to go on.
+"""The commands. Each parses its options, calls one flow, prints the result and says what to do next.
 
 A command imports its flow itself: SSH, cryptography, pydantic and Jinja take half a second to load, and `--help`, a
 mistyped option and a shell's completion need none of them. What stands at the top must stay free of them.

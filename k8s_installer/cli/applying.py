@@ -1,4 +1,4 @@
-"""What `apply` and `rollback` do: observe, plan, ask, lock, carry out, undo what failed, prove, say how to go on."""
+"""What `apply` and `rollback` do: observe, plan, ask, lock, carry out, undo what failed, verify, say what is next."""
 
 from __future__ import annotations
 
@@ -145,8 +145,8 @@ def _before_last_run(intent: Intent) -> Intent:
         stderr().print(f"resuming the rollback {runs[0].run}, which did not finish", markup=False)
     past = history.before(undone)
     files = sum(item.ref.kind is Kind.FILE for item in past)
-    told = f"{files} files, {len(past) - files} settings"
-    stderr().print(f"going back to before run {undone[-1].run}: {told}", markup=False)
+    counts = f"{files} files, {len(past) - files} settings"
+    stderr().print(f"going back to before run {undone[-1].run}: {counts}", markup=False)
     names = tuple(run.run for run in undone)
     return replace(intent, desired=rollback.before(intent.desired, past), undoes=names)
 
@@ -323,11 +323,11 @@ def _require_same(path: Path, intent: Intent, made: Plan) -> None:
         old = saved.load(userfile.text(path, _LARGEST_PLAN), str(path))
     except UnreadableError as error:
         raise InputError(f"cannot read {path}: {error}") from None
-    told = saved.differences(old, saved.saved(intent.cluster.name, intent.desired, made))
-    if told:
+    moved = saved.differences(old, saved.saved(intent.cluster.name, intent.desired, made))
+    if moved:
         raise InstallerError(
-            "\n  ".join([f"{path}: the plan is stale, nothing was changed:", *told]),
-            hint=f"look at what changed, then save it anew: k8s-installer plan -o {path}",
+            "\n  ".join([f"{path}: the plan is stale, nothing was changed:", *moved]),
+            hint=f"look at what changed, then save it again: k8s-installer plan -o {path}",
         )
 
 

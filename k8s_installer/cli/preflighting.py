@@ -41,7 +41,7 @@ def before_install(
     Masters and etcd's members are asked beside them: whether they reach the new hosts, and what time it is.
 
     Returns:
-        whether the install may go on, and how many seconds hosts were asked.
+        whether the install may continue, and how many seconds hosts were asked.
     """
     began = time.monotonic()
     new = {change.ref.host for change in made.changes if change.action is Action.INSTALL}
@@ -69,13 +69,13 @@ def _answers(transport: Transport, needs: Needs) -> Answers | None:
 
 
 def _shown(found: Preflight, inventory: Path, output: Output) -> bool:
-    """Say what was found, if anything; whether the install may go on."""
+    """Say what was found, if anything; whether the install may continue."""
     stops = bool(found.having(Severity.ERROR))
     if stops and output is Output.JSON:
         print_json({"preflight": report.data(found)})
     elif found.findings:
         stderr().print(report.lines(found, inventory, again=False), soft_wrap=True)
     if stops:
-        words = f"nothing was changed; mend the errors, then: k8s-installer apply -i {inventory}"
+        words = f"nothing was changed; fix the errors, then: k8s-installer apply -i {inventory}"
         stderr().print(f"{words}    (--no-preflight skips this)", markup=False, soft_wrap=True)
     return not stops

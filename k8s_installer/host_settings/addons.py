@@ -2,7 +2,7 @@
 
 A master keeps a copy of what it applied: by that it knows what is there of an addon, also when its manifest has
 changed or is gone. Each object has the sum of its manifest as an annotation, so that one which was deleted, or made
-anew by somebody, is noticed. A value is the sum, `none`, or why it is neither:
+again by somebody, is noticed. A value is the sum, `none`, or why it is neither:
 
 | value | means |
 |---|---|

@@ -104,7 +104,7 @@ set_journal() {{ # now boot
   waited=0
   until [ "$(journal_now)" = {PERSISTENT} ]; do
     [ "$waited" -lt 20 ] || {{
-      echo 'journald keeps its journal in memory until it starts anew: reboot the host, or restart systemd-journald' \
+      echo 'journald keeps its journal in memory until it restarts: reboot the host, or restart systemd-journald' \
         'and then all services that log through it' >&2
       return 1
     }}

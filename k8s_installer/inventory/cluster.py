@@ -194,7 +194,7 @@ class Cluster:
 
     `repos` is the address below which CentOS 7's repositories are; empty where the hosts' own are used as they are.
     `bundle` is the file from which packages and images come, for hosts that reach no repository: an absolute path,
-    empty where each command names it, None where there is none.
+    empty where each command names it, None if there is none.
     `programs` says where Kubernetes' own programs come from, packages or a tarball; None leaves it to the profile.
     `flannel` is there where the network is flannel's.
     `leader` names the first master once that is settled (`allocations.settle`).

@@ -107,7 +107,7 @@ def _goes_on(found: Status, shape: Shape, say: Say) -> bool:
         say(f"lab {found.name} already runs: nothing to do")
         return True
     stopped = [host.name for host in found.lab.hosts if host.name not in found.running]
-    say(f"of lab {found.name} {', '.join(stopped) or 'the web server'} no longer runs: all of it starts anew")
+    say(f"of lab {found.name} {', '.join(stopped) or 'the web server'} no longer runs: all of it starts again")
     return False
 
 

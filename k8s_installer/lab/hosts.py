@@ -43,7 +43,7 @@ def prepare(folder: Path, host: Host, public_key: str, repository: str) -> None:
         folder: the host's folder.
         host: its name.
         public_key: who may log in as root and as the lab's users.
-        repository: the address of the yum repository; empty where there is none.
+        repository: the address of the yum repository; empty if there is none.
     """
     upper = folder / "upper"
     for name in ("upper/etc/ssh", "upper/etc/yum.repos.d", "upper/root", "upper/home", "work", "root", "docker"):

@@ -1,4 +1,4 @@
-"""Where labs are kept, what is written down about each, and what can be told from it.
+"""Where labs are kept, what is written down about each, and what follows from it.
 
 Below the cache folder: `artifacts`, `locks` and `work` are shared by all labs; `labs/NAME` is one lab's, with this
 module's record `lab.json`, `inventory.yaml`, `known_hosts`, `id_ed25519`, `server.log`, and `hosts/HOST`.
@@ -143,7 +143,7 @@ def save(cache: Path, lab: Lab) -> Lab:
 
 
 def load(cache: Path, name: str) -> Lab | None:
-    """Return a lab's record, or None where there is none.
+    """Return a lab's record, or None if it has none.
 
     Raises:
         LabError: the record is damaged; `lab down` clears it.
@@ -158,7 +158,7 @@ def load(cache: Path, name: str) -> Lab | None:
 
 
 def load_or_none(cache: Path, name: str) -> Lab | None:
-    """Return a lab's record, or None where there is none or it is damaged."""
+    """Return a lab's record, or None if there is none or it is damaged."""
     try:
         return load(cache, name)
     except LabError:

@@ -181,42 +181,42 @@ def parse(output: str, heard_at: float) -> Answers | None:
     lines = answers.lines(output)
     if END not in lines:
         return None
-    told: dict[str, list[str]] = {}
+    replies: dict[str, list[str]] = {}
     for line in lines:
         word, _, rest = line.partition(" ")
-        told.setdefault(word, []).append(rest)
-    first = {word: rests[0].strip() for word, rests in told.items()}
-    ids = dict(line.split(" ", 1) for line in told.get("id", ()) if " " in line)
+        replies.setdefault(word, []).append(rest)
+    first = {word: rests[0].strip() for word, rests in replies.items()}
+    ids = dict(line.split(" ", 1) for line in replies.get("id", ()) if " " in line)
     return Answers(
-        os=dict(_assignments(told.get("os", ()))),
+        os=dict(_assignments(replies.get("os", ()))),
         systemd=_number(first.get("systemd", "")),
         kernel=first.get("kernel", ""),
         machine=first.get("machine", ""),
         memory_mib=_number(first.get("memory", "")) // 1024,
         cpus=_number(first.get("cpus", "")),
-        missing_modules=frozenset(told.get("no-module", ())),
-        missing_tools=frozenset(told.get("no-tool", ())),
-        disks=dict(_disks(told)),
-        sync_ms=_sync(told["sync"][0]) if "sync" in told else None,
-        no_ftype=next((mount for ftype, mount in map(_pair, told.get("xfs", ())) if ftype == "0"), ""),
-        listeners=tuple(_listeners(told)),
-        reached=dict(_reached(told.get("reach", ()))),
+        missing_modules=frozenset(replies.get("no-module", ())),
+        missing_tools=frozenset(replies.get("no-tool", ())),
+        disks=dict(_disks(replies)),
+        sync_ms=_sync(replies["sync"][0]) if "sync" in replies else None,
+        no_ftype=next((mount for ftype, mount in map(_pair, replies.get("xfs", ())) if ftype == "0"), ""),
+        listeners=tuple(_listeners(replies)),
+        reached=dict(_reached(replies.get("reach", ()))),
         offset=answers.seconds(first.get("clock", ""), "the clock") - heard_at,
         hostname=first.get("hostname", ""),
-        resolves="resolves" in told,
+        resolves="resolves" in replies,
         machine_id=ids.get("machine-id", ""),
         boot_id=ids.get("boot_id", ""),
         product_uuid=ids.get("product_uuid", "").lower(),
-        networks=tuple(_networks(told.get("address", ()))),
-        installed=dict(line.split(" ", 1) for line in told.get("rpm", ()) if " " in line),
-        leftovers=_grouped(told.get("data", ())),
-        unit_files=tuple(told.get("unit-file", ())),
-        daemon_json=frozenset(told.get("daemon-json", ())),
-        active=frozenset(told.get("active", ())),
-        enforcing="enforcing" in told,
-        swap=tuple(" ".join(line.split()) for line in told.get("swap", ())),
+        networks=tuple(_networks(replies.get("address", ()))),
+        installed=dict(line.split(" ", 1) for line in replies.get("rpm", ()) if " " in line),
+        leftovers=_grouped(replies.get("data", ())),
+        unit_files=tuple(replies.get("unit-file", ())),
+        daemon_json=frozenset(replies.get("daemon-json", ())),
+        active=frozenset(replies.get("active", ())),
+        enforcing="enforcing" in replies,
+        swap=tuple(" ".join(line.split()) for line in replies.get("swap", ())),
         name_server=first.get("name-server", ""),
-        yum=_yum(first["yum-status"], told.get("yum", ())) if "yum-status" in told else None,
+        yum=_yum(first["yum-status"], replies.get("yum", ())) if "yum-status" in replies else None,
     )
 
 
@@ -232,10 +232,10 @@ def _assignments(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield name, value.strip("\"'")
 
 
-def _disks(told: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, Disk]]:
+def _disks(replies: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, Disk]]:
     """From `df -P`: PATH, then file system, size, used, available, use in per cent, and where it is mounted."""
-    inodes = dict(map(_pair, told.get("inodes", ())))
-    for line in told.get("space", ()):
+    inodes = dict(map(_pair, replies.get("inodes", ())))
+    for line in replies.get("space", ()):
         path, _, _, _, free, _, mount = _columns(line, 7)
         _, total, _, left, *_ = _columns(inodes.get(path, "- 0 0 0"), 4)
         counted = answers.whole(left, "df -i") if total.strip("0").isdecimal() else None
@@ -258,11 +258,11 @@ def _sync(words: str) -> float | None:
     return float(took[1]) * 1000 / SYNC_WRITES if took else None
 
 
-def _listeners(told: Mapping[str, Sequence[str]]) -> Iterator[Listener]:
+def _listeners(replies: Mapping[str, Sequence[str]]) -> Iterator[Listener]:
     """From ss: `LISTEN 0 128 *:6443 *:* users:(("haproxy",pid=812,fd=5))`; the last is not there for everybody."""
-    units = {pid: unit.removesuffix(".service") for pid, unit in map(_pair, told.get("pid", ()))}
+    units = {pid: unit.removesuffix(".service") for pid, unit in map(_pair, replies.get("pid", ()))}
     seen: set[tuple[int, int]] = set()
-    for line in told.get("listen", ()):
+    for line in replies.get("listen", ()):
         words = line.split()
         if len(words) < 5:  # noqa: PLR2004 - an empty line, where nobody listens
             continue
@@ -275,7 +275,7 @@ def _listeners(told: Mapping[str, Sequence[str]]) -> Iterator[Listener]:
 
 
 def _reached(lines: Sequence[str]) -> Iterator[tuple[tuple[str, int], str]]:
-    """Connected or refused is reached: something answers, if only the host. Anything else is told."""
+    """Connected or refused is reached: something answers, if only the host. Anything else is reported."""
     for line in lines:
         address, text, status, said = answers.words(f"{line} ", 4, "a link")
         said, port = said.strip(), answers.whole(text, "a port")

@@ -230,7 +230,7 @@ def _settings(host: _Host) -> Iterator[Finding]:
 
 
 def _docker(host: _Host) -> Iterator[Finding]:
-    """What docker is told twice; its file's keys are flags, or for those that can be repeated their plural."""
+    """What docker has twice; its file's keys are flags, or for those that can be repeated their plural."""
     plural = {f"{flag.removesuffix('y')}ies" if flag.endswith("y") else f"{flag}s" for flag in host.needs.docker_flags}
     twice = sorted(host.answers.daemon_json & (host.needs.docker_flags | plural))
     if twice:
@@ -347,7 +347,7 @@ def _shared(what: str, value: str, members: Sequence[_Host]) -> Finding:
 
 
 def _links(hosts: Sequence[_Host], about: Collection[str]) -> Iterator[Finding]:
-    """One finding for each port that somebody cannot reach, with everybody who cannot, by what they were told."""
+    """One finding for each port that somebody cannot reach, with everybody who cannot, by what they saw."""
     answered = {host.name for host in hosts}
     failed: dict[tuple[str, int, str], dict[str, list[str]]] = {}
     for host in hosts:

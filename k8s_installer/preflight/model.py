@@ -19,7 +19,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing in the way of an install: which check, on which host, what shows it, and what mends it."""
+    """One thing in the way of an install: which check, on which host, what shows it, and what fixes it."""
 
     id: str
     severity: Severity

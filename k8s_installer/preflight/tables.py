@@ -12,7 +12,7 @@ _ETCD, _MASTER, _NODE = frozenset({Role.ETCD}), frozenset({Role.MASTER}), frozen
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What a finding with this id means, and what mends it; `{}` names are filled in where it is found."""
+    """What a finding with this id means, and what fixes it; `{}` names are filled in where it is found."""
 
     means: str
     fix: str
@@ -225,17 +225,17 @@ class Leftover:
 
 
 LEFTOVERS = {
-    "/var/lib/etcd": Leftover("etcd", stops=True, why="a member with old data goes on in its old cluster"),
+    "/var/lib/etcd": Leftover("etcd", stops=True, why="a member with old data rejoins its old cluster"),
     "/var/lib/docker": Leftover("docker", stops=False, why="old images and containers, perhaps of another driver"),
     "/var/lib/kubelet": Leftover("kubernetes-node", stops=False, why="pods of a cluster that is gone"),
 }
 ENGINES = ("docker", "containerd", "crio")  # services that run containers
 FIREWALL = "firewalld"
 OVERLAYS = frozenset({"overlay", "overlay2"})  # storage drivers that need an XFS with ftype=1
-LOGINS = frozenset({"sshd", "ssh"})  # services that nobody is told to stop
+LOGINS = frozenset({"sshd", "ssh"})  # services that nobody is asked to stop
 
 YUM_SECONDS = 60  # metadata of all repositories on a slow mirror; what takes longer would stop an install, too
-NAME_SECONDS = 5  # glibc asks the first name server anew after five
+NAME_SECONDS = 5  # glibc asks the first name server again after five
 # What yum's words mean, in the order in which they are looked for, and what to do.
 _VAULT = (
     "the mirrors of CentOS 7 are gone: comment out mirrorlist= in /etc/yum.repos.d/CentOS-*.repo and set baseurl= to a "
@@ -245,7 +245,7 @@ YUM_WORDS = (
     (("mirrorlist.centos.org", "Cannot find a valid baseurl"), _VAULT),
     (
         ("Could not resolve", "Name or service not known", "Temporary failure in name resolution"),
-        "the name of a repository is not known: mend /etc/resolv.conf, or set proxy= in /etc/yum.conf",
+        "the name of a repository is not known: fix /etc/resolv.conf, or set proxy= in /etc/yum.conf",
     ),
     (
         ("no enabled repos", "no repositories available"),
@@ -257,7 +257,7 @@ YUM_WORDS = (
     ),
     (
         ("404", "Not Found"),
-        "a repository's address is wrong: mend its baseurl= in /etc/yum.repos.d; then yum clean all",
+        "a repository's address is wrong: fix its baseurl= in /etc/yum.repos.d; then yum clean all",
     ),
     (
         ("Connection refused", "Connection timed out", "No route to host", "Couldn't connect", "timed out", "mirrors"),

@@ -43,7 +43,7 @@ def applied(plan: Plan, run: Run, around: Mapping[str, float], total: float, inv
 
 
 def failed(plan: Plan, run: Run, undone: Sequence[tuple[Plan, Run]], inventory: Path, trace: Path) -> Group:
-    """After a failure: each real cause with its evidence, what was undone or left out, and how to go on."""
+    """After a failure: each real cause with its evidence, what was undone or left out, and what to do next."""
     lines: list[Text] = []
     by_host: dict[str, list[Change]] = {}
     for change in plan.changes:

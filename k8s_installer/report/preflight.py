@@ -29,7 +29,7 @@ def lines(found: Preflight, inventory: Path, *, again: bool = True) -> Group:
     shown = [line for group, hosts in groups.items() for line in _finding(*group, hosts)]
     rest = [total(found)]
     if again and found.having(Severity.ERROR):
-        rest.append(Text(f"Next: mend the errors, then k8s-installer preflight -i {inventory}"))
+        rest.append(Text(f"Next: fix the errors, then k8s-installer preflight -i {inventory}"))
     elif again:
         rest.append(Text(f"Next: k8s-installer apply -i {inventory}"))
     return Group(*shown, *rest)

@@ -55,15 +55,15 @@ def data(status: Status) -> dict[str, object]:
 
 
 def _rows(status: Status) -> Iterator[tuple[Text, ...]]:
-    told: set[str] = set()
+    shown: set[str] = set()
     for item in status.components:
         if item.host not in status.unreachable:
             yield (
                 Text(item.host), Text(item.component), _versions(item.packages), _state(item), _files(item),
                 _life(item.certificate), _health(item),
             )  # fmt: skip
-        elif item.host not in told:
-            told.add(item.host)
+        elif item.host not in shown:
+            shown.add(item.host)
             yield (Text(item.host), Text("-"), Text("-"), Text("not reached", _BAD), Text("-"), Text("-"), Text("-"))
 
 

@@ -98,7 +98,7 @@ def _sessions(lines: Sequence[str]) -> Iterator[Session]:
 
 
 def _ended(began: float, words: str) -> float:
-    """When a session ended: told, or (`- crash`, `- down`) known by its length in minutes, or not yet (infinity)."""
+    """When a session ended: given, or (`- crash`, `- down`) known by its length in minutes, or not yet (infinity)."""
     if "still logged in" in words:
         return math.inf
     end = _END.match(words)

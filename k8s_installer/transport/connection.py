@@ -116,7 +116,7 @@ def _gateway(target: _Hop, text: str) -> _Hop:
         address, port = rest, str(paramiko.config.SSH_PORT)
     if not port.isdecimal() or not address:
         raise TransportError(
-            target.host, f"ssh.gateway: {text} is not USER@HOST:PORT", hint="mend ssh.gateway in the inventory"
+            target.host, f"ssh.gateway: {text} is not USER@HOST:PORT", hint="fix ssh.gateway in the inventory"
         )
     what = f"the gateway {address}"
     check = replace(target.host_key, what=what, address=address, port=int(port))

@@ -170,7 +170,7 @@ class HostKeyCheck(paramiko.MissingHostKeyPolicy):
         return TransportError(
             self.host,
             f"{self.what} is not the one we know: it shows {_words(key)}, and {self.file} has another key for it",
-            hint="somebody may be in between. If the host was installed anew, forget the old key: "
+            hint="somebody may be in between. If the host was reinstalled, remove the old key: "
             f"ssh-keygen -f {self.file} -R '{name}'",
         )
 

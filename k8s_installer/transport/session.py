@@ -199,7 +199,7 @@ class SshTransport:
         return TransportError(
             self._host,
             f"the connection was lost before {talk.what} ended{why}; how far it came is not known",
-            hint="see that the host is up, then run the same command again: it looks at the host anew",
+            hint="see that the host is up, then run the same command again: it looks at the host again",
         )
 
     def _refused(self, status: int, stdout: str, stderr: str) -> CommandFailed:

@@ -53,7 +53,7 @@ class Answer:
 
     @property
     def json(self) -> dict[str, Any]:
-        """The object in the body; an empty one where there is none."""
+        """The object in the body; an empty one if it has none."""
         return answers.json_object(self.text)
 
     @property

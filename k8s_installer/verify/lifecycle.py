@@ -53,7 +53,7 @@ def workload(
         cluster: what the inventory says; `images.verify` is a web server that answers with its host name on
             port 80. Without one, all that needs running pods is skipped.
         transports: connections by the host's name; those of the nodes are used, one thread each.
-        on_check: is told each result as it is known.
+        on_check: is called with each result as it is known.
 
     Returns:
         every result, in the order of the checks. Nothing is raised for a cluster that does not work.

@@ -1,6 +1,6 @@
 """Every rendered byte of every version and mode, for the two smallest topologies, as files to read and to diff.
 
-`python -m tests.golden` writes them anew; read the diff before you commit it. Keys and certificates are
+`python -m tests.golden` writes them again; read the diff before you commit it. Keys and certificates are
 placeholders, and `resources.txt` of a case is all that is no text of a template: packages, modes, owners, units,
 gates and the whole order. A case of another network than `routes` has the files that differ from those of `routes`, one
 of a bundle what differs from the same without it.

@@ -10,6 +10,6 @@ def test_every_rendered_byte_is_the_one_that_was_read_and_committed(case: tuple[
     made = rendered(*case)
     folder = FOLDER / folder_of(*case)
     there = {str(path.relative_to(FOLDER)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    assert made.keys() == there.keys(), "python -m tests.golden writes them anew"
+    assert made.keys() == there.keys(), "python -m tests.golden writes them again"
     for name, content in made.items():
         assert content.decode() == there[name].decode(), name

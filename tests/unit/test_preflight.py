@@ -712,7 +712,7 @@ def test_people_see_the_worst_first_each_with_its_fix_and_what_to_type_next() ->
         "        /dev/dm-1 partition 2097148 0 -2: memory limits of pods are less exact",
         "        fix: swapoff -a; and comment out the swap line of /etc/fstab",
         "3 hosts: 1 error, 1 warning.",
-        "Next: mend the errors, then k8s-installer preflight -i c.yaml",
+        "Next: fix the errors, then k8s-installer preflight -i c.yaml",
     ]
     assert "Next" not in shown(found, again=False)
     assert shown(judged()).splitlines() == [

@@ -109,7 +109,7 @@ def test_an_error_stops_before_anything_is_changed(wanted: Intent, capsys: pytes
     out, err = capsys.readouterr()
     assert out == ""
     assert "module  n2: the kernel lacks a module" in err
-    assert "nothing was changed; mend the errors, then: k8s-installer apply -i c.yaml" in err
+    assert "nothing was changed; fix the errors, then: k8s-installer apply -i c.yaml" in err
     assert "--no-preflight" in err
 
 

@@ -60,7 +60,7 @@ def test_what_breaks_off_is_gone_on_with(tmp_path: Path, *, packed: bool) -> Non
     coming = gzip.compress(BYTES, mtime=0) if packed else BYTES
     first = staged(tmp_path, coming[:300], packed=packed, of=len(coming))
     assert first.returncode == 1
-    assert b"goes on from what there is" in first.stdout
+    assert b"the next `apply` resumes it" in first.stdout
     second = staged(tmp_path, coming[300:], packed=packed, of=len(coming))
     assert (second.returncode, second.stdout) == (0, b"send 300\n")
     assert names(tmp_path) == [wanted().sha256]
@@ -70,7 +70,7 @@ def test_what_breaks_off_is_gone_on_with(tmp_path: Path, *, packed: bool) -> Non
 def test_what_arrives_whole_and_wrong_is_thrown_away(tmp_path: Path, *, packed: bool) -> None:
     result = staged(tmp_path, b"x" * 500, packed=packed)
     assert result.returncode == 1
-    assert "sends it anew" in evidence(result.stdout.decode(), result.stderr.decode())
+    assert "sends it again" in evidence(result.stdout.decode(), result.stderr.decode())
     assert names(tmp_path) == []
 
 
