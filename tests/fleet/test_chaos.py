@@ -72,7 +72,7 @@ def packaged_sums(cluster: Cluster) -> set[str]:
 
 
 def test_a_bootstrap_that_is_killed_at_step_after_step_converges(bare: Cluster) -> None:
-    """Each run dies when it has seen some changes begin and end; the next goes on from what is there."""
+    """Each run dies when it has seen some changes begin and end; the next resumes."""
     lines = 1 if EVERY else 4
     wanted = wanted_sums(bare.inventory)
     before = sums(bare.inventory)

@@ -101,7 +101,7 @@ def test_a_repository_that_cannot_be_reached_is_told_in_yums_words(cluster: Clus
         before = cluster.run("apply", "--yes", "--no-verify")
         assert before.returncode == 1
         assert "n2: yum cannot ask its repositories" in before.stderr
-        assert "nothing was changed; mend the errors" in before.stderr
+        assert "nothing was changed; fix the errors" in before.stderr
         done = cluster.run("apply", "--yes", "--no-verify", "--no-preflight")
         assert done.returncode == 1
         assert "n2: could not install package kubernetes-client" in done.stderr
