@@ -185,6 +185,11 @@ def real_keys(cluster: Cluster, profile: profiles.Profile) -> pki.Pki:
     return pki.ensure(pki_folder(cluster), pki.leaves(cluster, profile.groups))
 
 
+def note_use(cluster: Cluster, profile: profiles.Profile) -> None:
+    """Record here which roots hosts are given: others in their place will be refused."""
+    pki.note_use(pki_folder(cluster), pki.leaves(cluster, profile.groups))
+
+
 def pki_folder(cluster: Cluster) -> Path:
     """Where the cluster's keys and certificates are."""
     return state_folder(cluster) / "pki"

@@ -7,32 +7,49 @@ configuration), the CAs' certificates, and masters the key of the Kubernetes CA.
 from __future__ import annotations
 
 import base64
-import binascii
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-import yaml
-
 from k8s_installer.desired.model import Desired
-from k8s_installer.errors import InstallerError
-from k8s_installer.pki.certificates import Flaw, Pair, mismatch, public_pem, read_authority, read_key
+from k8s_installer.errors import InputError, InstallerError
+from k8s_installer.inventory import source
+from k8s_installer.pki.certificates import (
+    Flaw,
+    Pair,
+    issued_under,
+    made_here,
+    mismatch,
+    public_pem,
+    read_any_authority,
+    read_certificates,
+    read_key,
+    require_usable,
+)
+from k8s_installer.pki.inherited import without_copies
 from k8s_installer.pki.leaves import AUTHORITIES, ENCRYPTION, ROOTS, TOKENS, Leaf
 from k8s_installer.pki.record import digest
+from k8s_installer.pki.standing import encryption_flaw
 from k8s_installer.resources import File
 
 END = "end-of-keys"
 # Keys are in the output alone: in no process's arguments, for printf is the shell's own, and in no file.
 _ASK = """\
 for path in {paths}; do
-  [ ! -f "$path" ] || printf 'key %s %s\\n' "$path" "$(base64 -w0 "$path")"
+  [ ! -f "$path" ] || printf 'key %s %s\\n' "$path" "$(head -c {largest} "$path" | base64 -w0)"
 done
 echo {end}
 """
+_LARGEST = 1 << 20  # bytes of a key, of certificates or of a configuration; more than that is none of them
+_SHOWN = 5  # hosts in a line
 _PROVIDERS = ("secretbox", "aescbc", "aesgcm")
 
 Names = Mapping[str, str]  # of the PKI, by the path that has them on a host
 Answers = Mapping[str, bytes]  # by name
+Asked = Mapping[str, Names]  # by host
+CA = "ca.crt"
+_DISAGREE = "find out which hosts belong to this cluster, and leave the others out of the inventory meanwhile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +72,7 @@ def places(desired: Desired) -> dict[str, dict[str, str]]:
 
 def script(paths: Iterable[str]) -> str:
     """The one read-only script that asks a host for these files, as root. It must not be traced."""
-    return _ASK.format(paths=shlex.join(paths), end=END)
+    return _ASK.format(paths=shlex.join(paths), largest=_LARGEST + 1, end=END)
 
 
 def parse(output: str, names: Names) -> dict[str, bytes] | None:
@@ -68,67 +85,125 @@ def parse(output: str, names: Names) -> dict[str, bytes] | None:
         word, _, rest = line.partition(" ")
         path, _, text = rest.rpartition(" ")
         if word == "key" and path in names:
-            content = _decoded(text, names[path])
-            if content:
-                found[names[path]] = content
+            with suppress(ValueError):  # not base64, or not even ASCII
+                found[names[path]] = base64.b64decode(text, validate=True)
     return found
 
 
-def _decoded(text: str, name: str) -> bytes:
-    try:
-        content = base64.b64decode(text, validate=True)
-    except binascii.Error:
-        return b""
-    return _of_secrets(content) if name == ENCRYPTION else content
+def fitting(
+    answers: Mapping[str, Answers], wanted: Mapping[str, Leaf], asked: Asked, masters: Collection[str]
+) -> Recovered:
+    """What the hosts have, where they agree and it fits together; whatever does not is left out with the reason.
 
-
-def _of_secrets(config: bytes) -> bytes:
-    """The first key of an EncryptionConfiguration, with which Secrets are written; nothing where there is none."""
-    try:
-        (resources, *_) = yaml.safe_load(config)["resources"]
-        providers = [provider[name] for provider in resources["providers"] for name in _PROVIDERS if name in provider]
-        return f"{providers[0]['keys'][0]['secret']}\n".encode()
-    except (yaml.YAMLError, UnicodeDecodeError, LookupError, TypeError, ValueError):
-        return b""
-
-
-def fitting(answers: Mapping[str, Answers], wanted: Mapping[str, Leaf]) -> Recovered:
-    """What the hosts have, where they agree and it fits together.
+    A CA counts as it is on masters, where they have it. A certificate for another address, or one that has expired, is
+    taken like any other: it may be the only copy.
 
     Args:
-        answers: of each host, what it has by name.
+        answers: of each host, what it has by name; a configuration stands for the key inside it.
         wanted: the certificates that the cluster needs.
+        asked: of each host that should have answered, the names by path.
+        masters: the names of the masters.
 
     Raises:
-        InstallerError: they have nothing, or disagree about what everything rests on, or that does not fit together.
+        InstallerError: no master has the CA of the cluster, or they disagree about it.
     """
+    notes: list[str] = []
+    clean = {host: dict(_usable(host, files, notes)) for host, files in answers.items()}
     files: dict[str, bytes] = {}
     hosts: dict[str, tuple[str, ...]] = {}
     for name in ROOTS:
-        versions = _versions(answers, name)
-        if len(versions) > 1:
-            raise InstallerError(
-                f"hosts disagree about {name}: "
-                + "; ".join(_sum(content, names) for content, names in versions.items()),
-                hint="find out which hosts belong to this cluster, and leave the others out of the inventory meanwhile",
-            )
-        for content, names in versions.items():
-            files[name], hosts[name] = content, names
-    if "ca.crt" not in files:
-        raise InstallerError("no host has keys of this cluster: there is nothing to recover")
-    _require_fitting(files)
-    notes: list[str] = []
+        found = _root(name, clean, masters, notes)
+        if found is not None:
+            files[name], hosts[name] = found
+    for name, words in list(_strangers(files)):
+        notes.append(f"{name} of {_named(hosts[name])} is left out: {words}")
+        del files[name]
+    expected = [name for name in ROOTS if any(name in names.values() for names in asked.values())]
+    notes += (f"no host that answered has a usable {name}" for name in expected if name not in files)
+    pairs = _pairs(clean)
     for name, leaf in wanted.items():
-        pairs = list(_pairs(answers, name))
-        good = [(pair, host) for pair, host in pairs if not _unfit(pair, leaf, files)]
-        if good:
-            pair = good[0][0]
-            own = tuple(host for other, host in good if other == pair)
-            files |= {f"{name}.crt": pair.certificate, f"{name}.key": pair.key}
-            hosts |= {f"{name}.crt": own, f"{name}.key": own}
-        elif pairs:
-            notes.append(f"{name}.crt of {pairs[0][1]} is left out: {_unfit(pairs[0][0], leaf, files)}")
-    return Recovered(files, hosts, tuple(notes))
+        best = _best(pairs.get(name, []), leaf, files)
+        if best is None:
+            continue
+        if best.words:
+            notes.append(f"{name}.crt of {best.hosts[0]} {best.words}")
+        if best.rank < _UNFIT:
+            files |= {f"{name}.crt": best.pair.certificate, f"{name}.key": best.pair.key}
+            hosts |= dict.fromkeys((f"{name}.crt", f"{name}.key"), best.hosts)
+    return Recovered(without_copies(files, wanted), hosts, tuple(notes))
+
+
+def _usable(host: str, files: Answers, notes: list[str]) -> Iterator[tuple[str, bytes]]:
+    """What can be read of a host's files, by name."""
+    for name, content in files.items():
+        try:
+            yield name, _read(name, content)
+        except Flaw as flaw:
+            notes.append(f"{name} of {host} is left out: it {flaw}")
+
+
+def _read(name: str, content: bytes) -> bytes:
+    if len(content) > _LARGEST:
+        raise Flaw(f"has more than {_LARGEST >> 20} MiB")
+    if name == ENCRYPTION:
+        return _of_secrets(content)
+    if name.endswith(".crt"):
+        read_certificates(content)
+    elif name.endswith(".key"):
+        read_key(content)
+    return content
+
+
+def _of_secrets(config: bytes) -> bytes:
+    """The first key of an EncryptionConfiguration, with which Secrets are written.
+
+    Raises:
+        Flaw: there is none, or not one that this program can use.
+    """
+    try:
+        data, _ = source.read(config.decode(), "")
+        (resources, *_) = data["resources"]  # type: ignore[index]
+        providers = [provider[name] for provider in resources["providers"] for name in _PROVIDERS if name in provider]
+        secret = providers[0]["keys"][0]["secret"]
+    except (InputError, LookupError, TypeError, ValueError):
+        secret = None
+    if not isinstance(secret, str):
+        raise Flaw("is not in its configuration, or that cannot be read")
+    key = f"{secret}\n".encode(errors="replace")
+    words = encryption_flaw(key)
+    if words:
+        raise Flaw(words)
+    return key
+
+
+def _root(
+    name: str, clean: Mapping[str, Answers], masters: Collection[str], notes: list[str]
+) -> tuple[bytes, tuple[str, ...]] | None:
+    """A root as masters have it, or else the others, with the hosts that do."""
+    versions = _versions(clean, name)
+    leading = [content for content, names in versions.items() if not set(masters).isdisjoint(names)]
+    if name == CA and not leading:
+        raise _no_ca(versions, masters)
+    chosen = leading or list(versions)
+    if len(chosen) > 1:
+        words = "; ".join(_sum(content, versions[content]) for content in chosen)
+        if name == CA:
+            raise InstallerError(f"hosts disagree about {name}: {words}", hint=_DISAGREE)
+        notes.append(f"{name} is left out: hosts disagree about it: {words}. {_DISAGREE.capitalize()}")
+        return None
+    for content, names in versions.items():
+        if content not in chosen:
+            notes.append(f"{name} of {_named(names)} is left out: it differs from that of the masters")
+    return next(((content, versions[content]) for content in chosen), None)
+
+
+def _no_ca(versions: Mapping[bytes, tuple[str, ...]], masters: Collection[str]) -> InstallerError:
+    if not versions:
+        return InstallerError("no host has keys of this cluster: there is nothing to recover")
+    return InstallerError(
+        f"no master that answered has a usable {CA}: nothing was written",
+        hint=f"masters have the keys on which everything rests; try again when one answers: {', '.join(masters)}",
+    )
 
 
 def _versions(answers: Mapping[str, Answers], name: str) -> dict[bytes, tuple[str, ...]]:
@@ -140,41 +215,78 @@ def _versions(answers: Mapping[str, Answers], name: str) -> dict[bytes, tuple[st
 
 
 def _sum(content: bytes, hosts: tuple[str, ...]) -> str:
-    return f"sha256 {digest(content)[:16]} on {', '.join(hosts)}"
+    return f"sha256 {digest(content)[:16]} on {_named(hosts)}"
 
 
-def _require_fitting(files: Mapping[str, bytes]) -> None:
-    """CAs and their keys belong together, and so do the two halves of the tokens' key."""
+def _named(hosts: tuple[str, ...]) -> str:
+    more = f" and {len(hosts) - _SHOWN} more" if len(hosts) > _SHOWN else ""
+    return ", ".join(hosts[:_SHOWN]) + more
+
+
+def _strangers(files: Mapping[str, bytes]) -> Iterator[tuple[str, str]]:
+    """Keys of CAs that are not those of their certificates, and the public half of another key of tokens."""
     for name in AUTHORITIES:
-        if f"{name}.crt" in files:
-            try:
-                read_authority(files[f"{name}.crt"], files.get(f"{name}.key"))
-            except Flaw as flaw:
-                raise InstallerError(f"the hosts' {name}.crt {flaw}: nothing was written") from None
-    private, public = (files.get(f"{TOKENS}.{ending}") for ending in ("key", "pub"))
-    if private is not None:
-        try:
-            fits = public is None or public_pem(read_key(private)).strip() == public.strip()
-        except Flaw as flaw:
-            raise InstallerError(f"the masters' {TOKENS}.key {flaw}: nothing was written") from None
-        if not fits:
-            raise InstallerError(
-                f"the masters' {TOKENS}.key and {TOKENS}.pub do not belong together: nothing was written"
-            )
-
-
-def _pairs(answers: Mapping[str, Answers], name: str) -> Iterator[tuple[Pair, str]]:
-    for host, files in answers.items():
         if f"{name}.crt" in files and f"{name}.key" in files:
-            yield Pair(files[f"{name}.crt"], files[f"{name}.key"]), host
+            try:
+                read_any_authority(files[f"{name}.crt"], files[f"{name}.key"])
+            except Flaw:
+                yield f"{name}.key", f"it does not belong to {name}.crt"
+    private, public = (files.get(f"{TOKENS}.{ending}") for ending in ("key", "pub"))
+    if private is not None and public is not None and public_pem(read_key(private)).strip() != public.strip():
+        yield f"{TOKENS}.pub", f"it does not belong to {TOKENS}.key"
 
 
-def _unfit(pair: Pair, leaf: Leaf, files: Mapping[str, bytes]) -> str:
-    """Why a certificate is not one that the cluster needs now; empty where it is."""
+def _pairs(answers: Mapping[str, Answers]) -> dict[str, list[tuple[Pair, str]]]:
+    """Certificates with their keys by name, and the host that has each."""
+    found: dict[str, list[tuple[Pair, str]]] = {}
+    for host, files in answers.items():
+        for name in files:
+            leaf, _, ending = name.rpartition(".")
+            if ending == "crt" and f"{leaf}.key" in files:
+                found.setdefault(leaf, []).append((Pair(files[name], files[f"{leaf}.key"]), host))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A certificate of some hosts, how well it fits (0 is best, and `_UNFIT` is not taken), and why not better."""
+
+    pair: Pair
+    hosts: tuple[str, ...]
+    rank: int
+    words: str
+
+
+_FITS, _OWN, _OUTDATED, _UNFIT = range(4)
+
+
+def _best(pairs: list[tuple[Pair, str]], leaf: Leaf, files: Mapping[str, bytes]) -> _Candidate | None:
+    """Of the certificates that hosts have for a program the one that fits best; None where no host has one."""
+    different = dict.fromkeys(pair for pair, _ in pairs)
+    candidates = [
+        _Candidate(pair, tuple(host for other, host in pairs if other == pair), *_judged(pair, leaf, files))
+        for pair in different
+    ]
+    return min(candidates, key=lambda one: one.rank, default=None)
+
+
+def _judged(pair: Pair, leaf: Leaf, files: Mapping[str, bytes]) -> tuple[int, str]:
+    """How well a certificate fits what the cluster needs now, and why not better."""
     issuer = files.get(f"{leaf.issuer}.crt")
     if issuer is None:
-        return f"no host has {leaf.issuer}.crt"
+        return _UNFIT, f"is left out: no host has {leaf.issuer}.crt"
     try:
-        return mismatch(pair, leaf, read_authority(issuer, None))
+        authority = read_any_authority(issuer, files.get(f"{leaf.issuer}.key"))
+        reason = mismatch(pair, leaf, authority)
+        if not issued_under(pair.certificate, authority):
+            return _UNFIT, f"is left out: {leaf.issuer}.crt did not issue it"
     except Flaw as flaw:
-        return f"it {flaw}"
+        return _UNFIT, f"is left out: it {flaw}"
+    if not reason:
+        return _FITS, ""
+    try:
+        require_usable(pair, leaf, authority)
+    except Flaw as flaw:
+        own = reason if made_here(pair.certificate) else f"it {flaw}"
+        return _OUTDATED, f"is taken, and does not fit the inventory: {own}"
+    return _OWN, ""

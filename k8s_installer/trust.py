@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from k8s_installer.desired.model import Desired
 from k8s_installer.errors import InstallerError
 from k8s_installer.pki.certificates import Flaw, same_keys
-from k8s_installer.pki.leaves import ROOTS, Pki
+from k8s_installer.pki.leaves import ENCRYPTION, ROOTS, Pki, root_of
 from k8s_installer.resources import File, Ref, Seen, SeenFile
 
 _SHOWN = 5  # hosts in a line; a large cluster has the same file on every host
@@ -34,30 +34,43 @@ def foreign(desired: Desired, seen: Mapping[Ref, Seen], keys: Pki) -> list[Forei
     """What the hosts have of roots (CAs, the key of tokens, that of Secrets) that differ from those that are here.
 
     A root that is to be made differs from whatever a host has. A CA whose key is the same is the same, renewed or
-    with more of its chain. Whether a host's key of Secrets differs cannot be seen (it is in a file of other
-    settings), so that counts where the one that is here was never used here before.
+    with more of its chain. Of a private key, and of a key inside a configuration, hosts show nothing: these count where
+    the key that is here is not the one that hosts were given from here, unless the public half of it is.
     """
     return list(_foreign(desired, seen, keys))
 
 
 def _foreign(desired: Desired, seen: Mapping[Ref, Seen], keys: Pki) -> Iterator[Foreign]:
+    known: dict[str, set[bool]] = {}  # by root, what comparing says of hosts
+    unsure: list[Foreign] = []
     for ref, wanted in desired.items():
         file, found = wanted.resource, seen.get(ref)
-        if not isinstance(file, File) or not isinstance(found, SeenFile) or found.sha256 == file.sha256:
+        if not isinstance(file, File) or not isinstance(found, SeenFile):
             continue
         for name in file.made_of:
-            if name in ROOTS and (name in keys.pending or name in keys.strange or _differs(file, found, name)):
-                yield Foreign(ref, name, found.sha256)
+            if name not in ROOTS:
+                continue
+            same, item = _same(file, found, name), Foreign(ref, name, found.sha256)
+            if same is not None:
+                known.setdefault(root_of(name), set()).add(same)
+            if same is False or (same is None and name in keys.pending):
+                yield item
+            elif same is None and name in keys.strange:
+                unsure.append(item)
+    # the key of Secrets has no public half by which one host could speak for another
+    yield from (item for item in unsure if item.name == ENCRYPTION or known.get(root_of(item.name)) != {True})
 
 
-def _differs(file: File, found: SeenFile, name: str) -> bool:
-    """Whether a host's file is of another key than ours; of a private key or an edited file nothing is known."""
+def _same(file: File, found: SeenFile, name: str) -> bool | None:
+    """Whether a host's file is of the key that is here; None of a private key or an edited file, which say nothing."""
+    if found.sha256 == file.sha256:
+        return True
     if not name.endswith((".crt", ".pub")) or found.content is None:
-        return False
+        return None
     try:
-        return not same_keys(found.content, file.content)
+        return same_keys(found.content, file.content)
     except Flaw:
-        return name.endswith(".pub") and found.content.strip() != file.content.strip()
+        return found.content.strip() == file.content.strip() if name.endswith(".pub") else None
 
 
 def refuse(found: list[Foreign], keys: Pki, renamed_from: str) -> None:

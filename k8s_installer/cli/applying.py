@@ -23,7 +23,17 @@ from k8s_installer.desired.model import Desired, Turn
 from k8s_installer.desired.select import chosen, of_components, on_members
 from k8s_installer.errors import HostError, HostsError, InputError, InstallerError, TransportError
 from k8s_installer.fleet import Connections, connecting
-from k8s_installer.intent import Intent, desire, keep, pki_folder, present_keys, recorded, state_folder, with_keys
+from k8s_installer.intent import (
+    Intent,
+    desire,
+    keep,
+    note_use,
+    pki_folder,
+    present_keys,
+    recorded,
+    state_folder,
+    with_keys,
+)
 from k8s_installer.inventory import Allocations, Cluster, Host, Role
 from k8s_installer.members import require_members
 from k8s_installer.owner import this_process
@@ -107,6 +117,7 @@ def _apply(
         _require_same(options.saved_plan, reached, made)
     if not made:
         keep(reached.cluster, reached.given.allocations)
+        _note_use(reached)
         return _unchanged(reached, seen, options, trace, lost)
     asking = 0.0
     if options.preflight:
@@ -178,6 +189,7 @@ def _change(
         return Exit.FAILED
     keep(intent.cluster, intent.given.allocations)  # before any host has it: a run that dies gives nothing out twice
     intent, made = _with_keys(intent, made, seen, options)
+    _note_use(intent)
     began = options.began + time.monotonic() - asked  # a person's time is not the run's
     with _journal(intent, options, made, trace) as book:
         run, undone = _carried_out(made, seen.remotes, book, lost, roll_back=options.roll_back)
@@ -196,6 +208,12 @@ def _change(
         stderr().print(ending.applied(made, run, around, total, options.asked.inventory), soft_wrap=True)
     _say_left_out(seen)
     return Exit.DONE if well else Exit.FAILED
+
+
+def _note_use(intent: Intent) -> None:
+    """Know the roots that hosts are given now; a way back may give them others."""
+    if not intent.undoes:
+        note_use(intent.inventory, intent.profile)
 
 
 def _with_keys(intent: Intent, made: Plan, seen: fleet.Fleet, options: Options) -> tuple[Intent, Plan]:

@@ -9,6 +9,7 @@ from k8s_installer.cli.checking import checked
 from k8s_installer.cli.console import Exit, print_error, stderr, stdout
 from k8s_installer.cli.looking import looking
 from k8s_installer.errors import CommandFailed, InputError, InstallerError
+from k8s_installer.inventory import Role
 from k8s_installer.pki import certificates, issuing, store
 from k8s_installer.pki.leaves import AUTHORITIES
 from k8s_installer.transport import Transport
@@ -23,6 +24,7 @@ def recover(inventory: Path) -> Exit:
     if not needed:
         raise InputError("this cluster is insecure: it has no keys", hint="cluster.security says so")
     places = recovery.places(intent.desire(cluster, profile, None, None).desired)
+    masters = [host.name for host in cluster.having(Role.MASTER)]
     with fleet.connecting(cluster.hosts) as connections, looking(len(cluster.hosts)) as tick:
         lines = connections.lines
         asked = fleet.asked(lines, lambda name: _keys(lines[name], places[name]), tick)
@@ -30,16 +32,22 @@ def recover(inventory: Path) -> Exit:
     for answer in asked.values():
         if isinstance(answer, InstallerError):
             print_error(answer)
-    found = recovery.fitting(answers, needed)
+    found = recovery.fitting(answers, needed, places, masters)
     folder = intent.pki_folder(cluster)
-    written = pki.fill(folder, needed, found.files)
-    for name in written:
+    filled = pki.fill(folder, needed, found.files)
+    for name in filled.written:
         stdout().print(f"{name}  from {', '.join(found.hosts[name][:3])}", markup=False)
-    for note in found.notes:
-        stderr().print(note, style="yellow", markup=False, soft_wrap=True)
-    stderr().print(f"{len(written)} files were written to {folder}", markup=False, soft_wrap=True)
+    _warn(*found.notes, *filled.notes)
+    stderr().print(f"{len(filled.written)} files were written to {folder}", markup=False, soft_wrap=True)
     _say_missing(folder)
-    return Exit.DONE if len(answers) == len(asked) else Exit.FAILED
+    if filled.problems:
+        _warn("plan and apply refuse to run before this is put right:", *filled.problems)
+    return Exit.DONE if len(answers) == len(asked) and not filled.problems else Exit.FAILED
+
+
+def _warn(*lines: str) -> None:
+    for line in lines:
+        stderr().print(line, style="yellow", markup=False, soft_wrap=True)
 
 
 def _say_missing(folder: Path) -> None:
@@ -53,7 +61,7 @@ def _say_missing(folder: Path) -> None:
             "certificates that its hosts have. Without these keys their CAs issue no new ones: an etcd member cannot "
             "be added or get another address"
         )
-        stderr().print(words, style="yellow", markup=False, soft_wrap=True)
+        _warn(words)
 
 
 def _keys(transport: Transport, names: recovery.Names) -> dict[str, bytes]:

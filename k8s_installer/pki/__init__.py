@@ -13,6 +13,6 @@ says what people may put there.
 """
 
 from k8s_installer.pki.leaves import ROOTS, Pki, leaves, placeholder
-from k8s_installer.pki.store import ensure, fill, look, unsigned
+from k8s_installer.pki.store import ensure, fill, look, note_use, unsigned
 
-__all__ = ["ROOTS", "Pki", "ensure", "fill", "leaves", "look", "placeholder", "unsigned"]
+__all__ = ["ROOTS", "Pki", "ensure", "fill", "leaves", "look", "note_use", "placeholder", "unsigned"]

@@ -27,6 +27,12 @@ _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 _KINDS = "use RSA of 2048 bits or more, or EC P-256, P-384 or P-521"
 _BEGIN_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 
+# What the library raises for a certificate that is malformed, or has what it does not know.
+_UNREADABLE = (
+    ValueError, TypeError, OverflowError, UnsupportedAlgorithm,
+    x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType,
+)  # fmt: skip
+
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 T = TypeVar("T", bound=x509.ExtensionType)
 
@@ -57,7 +63,7 @@ class Authority:
 
 
 def read_certificates(pem: bytes) -> list[x509.Certificate]:
-    """Every certificate of a PEM file, in its order.
+    """Every certificate of a PEM file, in its order. Whatever is read of one later can be read.
 
     Raises:
         Flaw: there is none, or one cannot be read.
@@ -67,9 +73,30 @@ def read_certificates(pem: bytes) -> list[x509.Certificate]:
     if _BEGIN_CERTIFICATE not in pem:
         raise Flaw("has no PEM certificate in it")
     try:
-        return x509.load_pem_x509_certificates(pem)
-    except ValueError:
+        found = x509.load_pem_x509_certificates(pem)
+    except _UNREADABLE:
         raise Flaw("has a certificate that cannot be read: it is damaged or cut off") from None
+    for one in found:
+        _require_readable(one)
+    return found
+
+
+def _require_readable(certificate: x509.Certificate) -> None:
+    """The library decodes most of a certificate when it is asked for, and only then finds what it does not know."""
+    try:
+        public_pem(certificate)
+        _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        _ = certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string()
+        for name in certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value:
+            _name_of(name)
+    except x509.ExtensionNotFound:
+        return
+    except UnsupportedAlgorithm:
+        raise Flaw(f"has a certificate with a key of an unsupported kind: {_KINDS}") from None
+    except x509.UnsupportedGeneralNameType:
+        raise Flaw("has a certificate with a subject alternative name of an unsupported kind") from None
+    except _UNREADABLE:
+        raise Flaw("has a certificate that cannot be read: a field of it is malformed") from None
 
 
 def read_key(pem: bytes, passphrase: bytes | None = None) -> PrivateKey:
@@ -104,11 +131,24 @@ def _strong(key: object) -> PrivateKey:
 
 
 def read_authority(certificate: bytes, key: bytes | None, passphrase: bytes | None = None) -> Authority:
-    """A CA. Without its key it issues nothing; a key behind a pass phrase that is not given is one that is elsewhere.
+    """A CA that can issue. Without its key it issues nothing; one behind a pass phrase that is not given is elsewhere.
 
     Raises:
         Locked: the pass phrase is not this one.
         Flaw: it is no CA, or its validity has ended, or key and certificate do not belong together.
+    """
+    authority = read_any_authority(certificate, key, passphrase)
+    for one in authority.chain:
+        _require_authority(one)
+    return authority
+
+
+def read_any_authority(certificate: bytes, key: bytes | None, passphrase: bytes | None = None) -> Authority:
+    """A CA as `read_authority` reads it, even one that has expired.
+
+    Raises:
+        Locked: the pass phrase is not this one.
+        Flaw: one of the two cannot be read, or they do not belong together.
     """
     chain = read_certificates(certificate)
     try:
@@ -120,8 +160,6 @@ def read_authority(certificate: bytes, key: bytes | None, passphrase: bytes | No
     own = chain[0] if secret is None else next((one for one in chain if _matches(one, secret)), None)
     if own is None:
         raise Flaw("does not belong to the key beside it")
-    for one in chain:
-        _require_authority(one)
     return Authority(own, tuple(chain), secret)
 
 
@@ -157,8 +195,8 @@ def private_pem(key: PrivateKey) -> bytes:
     )
 
 
-def public_pem(key: PrivateKey) -> bytes:
-    """The public half of a key, as PEM."""
+def public_pem(key: PrivateKey | x509.Certificate) -> bytes:
+    """The public half of a key, or of that of a certificate, as PEM: the same whatever form the file has."""
     return key.public_key().public_bytes(*_SPKI)
 
 
@@ -197,8 +235,7 @@ def require_usable(pair: Pair, leaf: Leaf, authority: Authority) -> None:
     constraints = _extension(certificate, x509.BasicConstraints)
     if constraints is not None and constraints.ca:
         raise Flaw("is the certificate of a CA (CA:TRUE), not one of a program")
-    between = [one for one in read_certificates(pair.certificate)[1:] if _issued_by(one, authority.chain)]
-    if not _issued_by(certificate, (*authority.chain, *between)):
+    if not issued_under(pair.certificate, authority):
         raise Flaw(f"was issued by {_words(certificate.issuer)}, which {leaf.issuer}.crt does not have")
     if leaf.rsa and not isinstance(key, rsa.RSAPrivateKey):
         raise Flaw("needs an RSA key: curl on CentOS 7 takes no other")
@@ -213,6 +250,17 @@ def require_usable(pair: Pair, leaf: Leaf, authority: Authority) -> None:
         raise Flaw(f"lacks the subject alternative name{'s' * (len(missing) > 1)} {', '.join(missing)}")
 
 
+def issued_under(pem: bytes, authority: Authority) -> bool:
+    """Whether a CA, or one between that the file brings along, issued the first certificate of a file.
+
+    Raises:
+        Flaw: the file cannot be read.
+    """
+    certificate, *others = read_certificates(pem)
+    between = [one for one in others if _issued_by(one, authority.chain)]
+    return _issued_by(certificate, (*authority.chain, *between))
+
+
 def _require_identity(certificate: x509.Certificate, leaf: Leaf) -> None:
     names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     groups = [group.value for group in certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
@@ -223,15 +271,19 @@ def _require_identity(certificate: x509.Certificate, leaf: Leaf) -> None:
 def made_here(pem: bytes) -> bool:
     """Whether a certificate looks like one that this program issued: by its lifetime, which nobody else gives."""
     try:
-        certificate = x509.load_pem_x509_certificate(pem)
-    except ValueError:
+        certificate = read_certificates(pem)[0]
+    except Flaw:
         return False
     return certificate.not_valid_after_utc - certificate.not_valid_before_utc in _MADE_HERE
 
 
 def same_keys(one: bytes, other: bytes) -> bool:
-    """Whether two files of certificates have a public key in common: the same CA, renewed or with more of its chain."""
-    keys = [{item.public_key().public_bytes(*_SPKI) for item in read_certificates(pem)} for pem in (one, other)]
+    """Whether two files of certificates have a public key in common: the same CA, renewed or with more of its chain.
+
+    Raises:
+        Flaw: one of them cannot be read.
+    """
+    keys = [set(map(public_pem, read_certificates(pem))) for pem in (one, other)]
     return bool(keys[0] & keys[1])
 
 
@@ -317,4 +369,4 @@ def _extension(certificate: x509.Certificate, kind: type[T]) -> T | None:
 
 
 def _matches(certificate: x509.Certificate, key: PrivateKey) -> bool:
-    return key.public_key().public_bytes(*_SPKI) == certificate.public_key().public_bytes(*_SPKI)
+    return public_pem(key) == public_pem(certificate)

@@ -21,17 +21,36 @@ def inherited(
 ) -> tuple[Mapping[str, bytes], Record]:
     """The files of a PKI with those that stand in, as if they had been made where their counterparts were.
 
-    Nothing stands in where the peers' CA is there or once was, or where no member of etcd has a certificate yet.
+    Nothing stands in where the peers' CA is another one or was lost, or where no member of etcd has a certificate yet.
     """
-    members = {name: name.removesuffix("-peer") for name in wanted if name.endswith(_PEER)}
-    known = f"{_PEERS}.crt" in files or f"{_PEERS}.crt" in record.made
-    if known or not any(f"{member}.crt" in files for member in members.values()):
+    peers = files.get(f"{_PEERS}.crt")
+    own = f"{_PEERS}.crt" in record.made if peers is None else not _inherits(files)
+    if own or not any(f"{source}.crt" in files for source in _members(wanted).values()):
         return files, record
-    sources = {
-        f"{name}.{ending}": f"{source}.{ending}"
-        for name, source in (INHERITED | members).items()
-        for ending in ("crt", "key")
-    }
+    sources = _sources(wanted)
     stand_in = {name: files[source] for name, source in sources.items() if source in files and name not in files}
     made = {name: content for name, content in stand_in.items() if record.has(sources[name], content)}
     return {**files, **stand_in}, record.adding(made)
+
+
+def without_copies(files: Mapping[str, bytes], wanted: Mapping[str, Leaf]) -> dict[str, bytes]:
+    """The files that hosts of such a cluster gave back, without those that only stand in: they were never written."""
+    sources = _sources(wanted) if _inherits(files) else {}
+    return {name: content for name, content in files.items() if content != files.get(sources.get(name, ""))}
+
+
+def _inherits(files: Mapping[str, bytes]) -> bool:
+    return f"{_PEERS}.crt" in files and files[f"{_PEERS}.crt"] == files.get(f"{INHERITED[_PEERS]}.crt")
+
+
+def _members(wanted: Mapping[str, Leaf]) -> dict[str, str]:
+    return {name: name.removesuffix("-peer") for name in wanted if name.endswith(_PEER)}
+
+
+def _sources(wanted: Mapping[str, Leaf]) -> dict[str, str]:
+    """Each file that may be missing, with the one that stands in."""
+    return {
+        f"{name}.{ending}": f"{source}.{ending}"
+        for name, source in (INHERITED | _members(wanted)).items()
+        for ending in ("crt", "key")
+    }

@@ -119,6 +119,11 @@ ROOTS = (
 )
 
 
+def root_of(name: str) -> str:
+    """The root that a file is of: a CA's name, that of the tokens' key, or the key of Secrets."""
+    return name if name == ENCRYPTION else name.rpartition(".")[0]
+
+
 def authorities(wanted: Mapping[str, Leaf]) -> dict[str, str]:
     """The CAs that issue these certificates, with their common names."""
     issuers = {leaf.issuer for leaf in wanted.values()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,9 +11,9 @@ from pathlib import Path
 from k8s_installer.errors import InputError
 from k8s_installer.pki import certificates
 from k8s_installer.pki.certificates import Authority, Flaw, Locked, Pair
-from k8s_installer.pki.inherited import inherited
-from k8s_installer.pki.leaves import ENCRYPTION, ROOTS, TOKENS, Leaf, Pki, authorities, names, stand_in
-from k8s_installer.pki.record import Record
+from k8s_installer.pki.inherited import INHERITED, inherited
+from k8s_installer.pki.leaves import ENCRYPTION, ROOTS, TOKENS, Leaf, Pki, authorities, names, root_of, stand_in
+from k8s_installer.pki.record import Record, digest
 
 KEY_BYTES = 32
 LOST = (
@@ -28,7 +27,7 @@ _NEW = "made at the first apply"
 class Standing:
     """A folder, judged: files that stay, files to be made with the reason, CAs that are there, keys that are not.
 
-    `unlike` are roots whose bytes were not made here although others were.
+    `unlike` are roots that stand in the place of others which hosts were given.
     """
 
     files: Mapping[str, bytes] = field(repr=False)
@@ -56,11 +55,24 @@ def stand(folder: Path, files: Mapping[str, bytes], record: Record, wanted: Mapp
         InputError: something is lost or cannot be used; everything at once.
     """
     judge = _judged(folder, files, record, wanted)
-    judge.end()
-    unlike = frozenset(
-        name for name in ROOTS if name in judge.kept and name in judge.record.made and not judge.made(name)
-    )
+    problems = list(judge.problems())
+    if problems:
+        raise InputError("\n".join(words for words, _ in problems), hint="\n".join(hint for _, hint in problems))
+    sums = judge.identities()
+    unlike = frozenset(name for name in ROOTS if name in judge.kept and judge.unlike(root_of(name), sums))
     return Standing(judge.kept, judge.pending, judge.found, frozenset(judge.absent), unlike)
+
+
+def identities(
+    folder: Path, files: Mapping[str, bytes], record: Record, wanted: Mapping[str, Leaf]
+) -> Mapping[str, str]:
+    """The sums, as in `Record.used`, of the roots of a folder that can be used; the arguments are those of `stand`."""
+    return _judged(folder, files, record, wanted).identities()
+
+
+def problems(folder: Path, files: Mapping[str, bytes], record: Record, wanted: Mapping[str, Leaf]) -> tuple[str, ...]:
+    """What keeps a folder from being used, in words; the arguments are those of `stand`."""
+    return tuple(words for words, _ in _judged(folder, files, record, wanted).problems())
 
 
 def unsigned(
@@ -80,25 +92,15 @@ def _judged(folder: Path, files: Mapping[str, bytes], record: Record, wanted: Ma
     return judge
 
 
-def adopted(files: Mapping[str, bytes]) -> Record:
-    """The record of a folder that has none: what looks made here was, and with it all that was always made.
-
-    Versions before there were records made these roots together, so none of them can be new where others are there.
-    """
-    own = {name for name, content in files.items() if name.endswith(".crt") and certificates.made_here(content)}
-    if not own:
-        return Record()
-    record = Record().adding({name: content for name, content in files.items() if name in own or name in ROOTS})
-    keys = {f"{name[:-4]}.key" for name in own} & files.keys()
-    record = record.adding({name: files[name] for name in keys})
-    return Record({**dict.fromkeys(_FIRST_ROOTS, ()), **record.made})
-
-
-_FIRST_ROOTS = (
-    *(f"{name}.{ending}" for name in ("ca", "etcd-ca", "front-proxy-ca") for ending in ("crt", "key")),
-    f"{TOKENS}.key",
-    ENCRYPTION,
-)
+def encryption_flaw(text: bytes) -> str:
+    """Why a key of Secrets cannot be used, in words; empty if it can."""
+    try:
+        length = len(base64.b64decode(text.strip(), validate=True))
+    except ValueError:
+        length = 0
+    if length == KEY_BYTES:
+        return ""
+    return f"is not {KEY_BYTES} bytes in base64" if text.strip() else "is empty"
 
 
 class _Judge:
@@ -121,6 +123,21 @@ class _Judge:
     def known(self, name: str) -> bool:
         """Whether there was a file of this name that a run has finished writing."""
         return name in self.record.made and name not in self.record.writing and name not in self.record.without
+
+    def identities(self) -> dict[str, str]:
+        """The sums of the roots that can be used; what stands in for another one is left out."""
+        public = {name: certificates.public_pem(authority.certificate) for name, authority in self.found.items()}
+        keys = {TOKENS: self.kept.get(f"{TOKENS}.pub"), ENCRYPTION: self.kept.get(ENCRYPTION)}
+        sums = {name: digest(text.strip()) for name, text in (public | keys).items() if text is not None}
+        return {name: own for name, own in sums.items() if own != sums.get(INHERITED.get(name, ""))}
+
+    def unlike(self, root: str, sums: Mapping[str, str]) -> bool:
+        """Whether a root that is here stands in the place of another one, which hosts were given."""
+        if root in self.record.used:
+            return sums.get(root, self.record.used[root]) != self.record.used[root]
+        # a record from before there were such sums: where one file of the root was made here, so was its key
+        files = [part for part in self.kept if root_of(part) == root and part in self.files]
+        return any(part in self.record.made for part in files) and not any(map(self.made, files))
 
     def authorities(self, wanted: Mapping[str, Leaf]) -> None:
         for name in authorities(wanted):
@@ -163,7 +180,7 @@ class _Judge:
         """The key of service-account tokens: whoever replaces it makes every running pod's token invalid."""
         private, public = f"{TOKENS}.key", f"{TOKENS}.pub"
         if private not in self.files:
-            if self.known(private) or public in self.files:
+            if self.known(private) or TOKENS in self.record.used or public in self.files:
                 self.lost.append(private)
             else:
                 self.pending |= dict.fromkeys((private, public), _NEW)
@@ -181,21 +198,16 @@ class _Judge:
     def encryption(self) -> None:
         """The key of Secrets in etcd: without it they are lost."""
         if ENCRYPTION not in self.files:
-            if self.known(ENCRYPTION):
+            if self.known(ENCRYPTION) or ENCRYPTION in self.record.used:
                 self.lost.append(ENCRYPTION)
             else:
                 self.pending[ENCRYPTION] = _NEW
             return
-        text = self.files[ENCRYPTION]
-        try:
-            length = len(base64.b64decode(text.strip(), validate=True))
-        except binascii.Error:
-            length = 0
-        if length == KEY_BYTES:
-            self.kept[ENCRYPTION] = text
+        flaw = encryption_flaw(self.files[ENCRYPTION])
+        if flaw:
+            self.flaws.append(f"{self.folder / ENCRYPTION} {flaw}")
         else:
-            words = f"is not {KEY_BYTES} bytes in base64" if text.strip() else "is empty"
-            self.flaws.append(f"{self.folder / ENCRYPTION} {words}")
+            self.kept[ENCRYPTION] = self.files[ENCRYPTION]
 
     def leaf(self, name: str, leaf: Leaf) -> None:
         certificate, key = f"{name}.crt", f"{name}.key"
@@ -246,13 +258,8 @@ class _Judge:
         self.kept[certificate] = self.files[certificate]
         self.kept[key] = pem if old else certificates.private_pem(certificates.read_key(pem))
 
-    def end(self) -> None:
-        """Raise what was found, if anything must be done about it first."""
-        problems = list(self._problems())
-        if problems:
-            raise InputError("\n".join(words for words, _ in problems), hint="\n".join(hint for _, hint in problems))
-
-    def _problems(self) -> Iterator[tuple[str, str]]:
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """What must be done something about first, each with the hint that says what."""
         if self.lost:
             files = ", ".join(str(self.folder / name) for name in self.lost)
             yield f"keys of the cluster are gone from this machine: {files}", LOST

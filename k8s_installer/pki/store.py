@@ -10,16 +10,21 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+from k8s_installer import userfile
 from k8s_installer.errors import InputError
-from k8s_installer.pki import certificates, issuing, record, standing
+from k8s_installer.pki import certificates, issuing, record, returned, standing
 from k8s_installer.pki.certificates import Authority, Flaw, Locked, Pair
 from k8s_installer.pki.inherited import INHERITED
-from k8s_installer.pki.leaves import AUTHORITIES, ENCRYPTION, TOKENS, Leaf, Pki, names
+from k8s_installer.pki.leaves import AUTHORITIES, ENCRYPTION, ROOTS, TOKENS, Leaf, Pki, names, root_of
 from k8s_installer.pki.record import Record
 from k8s_installer.pki.standing import KEY_BYTES, Standing, stand
+from k8s_installer.userfile import UnreadableError
 
+_LARGEST = 1 << 20  # bytes; a bundle of all public CAs has a quarter of that
+_LOCK = os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO of that name is locked like a file, and nobody waits for its writer
 Passphrase = Callable[[str], bytes]  # asks for that of a key, by the key's path
 
 
@@ -64,7 +69,8 @@ def ensure(folder: Path, wanted: Mapping[str, Leaf], ask: Passphrase = nobody) -
     with _told(folder), _alone(folder):
         found, known = _stand(folder, wanted)
         if found.pending:
-            write_all(folder, _made(folder, found, wanted, ask), known)
+            made = _made(folder, found, wanted, ask)
+            _write_all(folder, made, known.adding(made))
             found, _ = _stand(folder, wanted)
         return found.pki(wanted)
 
@@ -80,34 +86,59 @@ def unsigned(folder: Path, wanted: Mapping[str, Leaf]) -> Mapping[str, Leaf]:
         return standing.unsigned(folder, files, read_record(folder, files), wanted)
 
 
-def fill(folder: Path, wanted: Mapping[str, Leaf], found: Mapping[str, bytes]) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What became of a folder: names that were written, words about what was not, and what still keeps it from use."""
+
+    written: tuple[str, ...]
+    notes: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def fill(folder: Path, wanted: Mapping[str, Leaf], found: Mapping[str, bytes]) -> Filled:
     """Put keys that hosts gave into the folder, where it has none of that name; what is there is never replaced.
+
+    Those that look made by this program are recorded as such, and the rest as somebody's own. Keys of CAs that no host
+    has are from now on known not to be here.
 
     Args:
         folder: where it is.
         wanted: the certificates that the cluster needs.
         found: keys and certificates by name, which fit each other.
 
-    Returns:
-        the names that were written; keys of CAs that no host has are from now on known not to be here.
-
     Raises:
-        InputError: a file is there already and differs, or the whole cannot be used; nothing was written.
+        InputError: a CA, or a key of tokens or Secrets, is there already and is another one; nothing was written.
     """
     with _told(folder), _alone(folder):
         here = _files(folder, wanted)
         known = read_record(folder, here)
-        other = [str(folder / name) for name in found if here.get(name, found[name]) != found[name]]
+        other = returned.others(here, found)
         if other:
             hint = "move the folder away to recover all of it, or remove the files that are not this cluster's"
-            raise InputError(f"here already, and other than what the hosts have: {', '.join(other)}", hint=hint)
-        new = {name: content for name, content in found.items() if name not in here}
+            names = ", ".join(str(folder / name) for name in other)
+            raise InputError(f"here already, and other than what the hosts have: {names}", hint=hint)
+        new, notes = returned.missing(here, found, wanted)
         whole = {**here, **new}
         lacking = [f"{ca}.key" for ca in AUTHORITIES if f"{ca}.crt" in whole and f"{ca}.key" not in whole]
-        own = known.adding(found).lacking(lacking)
-        stand(folder, whole, own, wanted)
-        write_all(folder, new, own)
-        return tuple(new)
+        made = {name: content for name, content in record.made_here(whole).items() if name in new}
+        own = known.adding(made).lacking(lacking)
+        sums = standing.identities(folder, whole, own, wanted)
+        given = {root_of(name) for name in found if name in ROOTS}
+        own = own.using({root: total for root, total in sums.items() if root in given})
+        _write_all(folder, new, own)
+        return Filled(tuple(new), notes, standing.problems(folder, whole, own, wanted))
+
+
+def note_use(folder: Path, wanted: Mapping[str, Leaf]) -> None:
+    """Record that hosts are given the roots that are here; where nothing can be written, that is not known later."""
+    if not wanted:
+        return
+    with suppress(OSError), _alone(folder):
+        files = _files(folder, wanted)
+        known = read_record(folder, files)
+        now = known.using(standing.identities(folder, files, known, wanted))
+        if now != known:
+            write(folder, record.FILE, record.dump(now))
 
 
 def _files(folder: Path, wanted: Mapping[str, Leaf]) -> dict[str, bytes]:
@@ -153,7 +184,7 @@ def _pair(name: str, pair: Pair) -> dict[str, bytes]:
 
 
 def _unlocked(folder: Path, name: str, ask: Passphrase) -> Authority:
-    name = name if (folder / f"{name}.crt").exists() else INHERITED[name]
+    name = name if (folder / f"{name}.key").exists() else INHERITED[name]
     path = folder / f"{name}.key"
     certificate, key = (read(folder, f"{name}.{ending}") or b"" for ending in ("crt", "key"))
     try:
@@ -164,10 +195,9 @@ def _unlocked(folder: Path, name: str, ask: Passphrase) -> Authority:
         raise InputError(f"{path.with_suffix('.crt')} {flaw}") from None
 
 
-def write_all(folder: Path, files: Mapping[str, bytes], known: Record) -> None:
-    """Write files as made here: the record first, so that a run that is cut off is known by what it was writing."""
-    own = known.adding(files)
-    write(folder, record.FILE, record.dump(own.during(files)))
+def _write_all(folder: Path, files: Mapping[str, bytes], own: Record) -> None:
+    """Write files: the record first, so that a run that is cut off is known by what it was making."""
+    write(folder, record.FILE, record.dump(own.during(name for name in files if own.has(name, files[name]))))
     for name, content in files.items():
         write(folder, name, content)
     write(folder, record.FILE, record.dump(own.during(())))
@@ -187,7 +217,7 @@ def _alone(folder: Path) -> Iterator[None]:
     handle = -1
     with suppress(OSError):  # where nothing can be written nothing can be made, and reading needs no lock
         _folder(folder)
-        handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = os.open(folder / ".lock", _LOCK | os.O_RDWR | os.O_CREAT, 0o600)
     yield from _flocked(handle, fcntl.LOCK_EX)
 
 
@@ -196,7 +226,7 @@ def _reading(folder: Path) -> Iterator[None]:
     """Wait for a run that is writing; where none ever was, there is nothing to wait for, and nothing is made."""
     handle = -1
     with suppress(OSError):
-        handle = os.open(folder / ".lock", os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(folder / ".lock", _LOCK | os.O_RDONLY)
     yield from _flocked(handle, fcntl.LOCK_SH)
 
 
@@ -218,18 +248,24 @@ def read_record(folder: Path, files: Mapping[str, bytes]) -> Record:
     """
     text = read(folder, record.FILE)
     try:
-        return record.load(text) if text is not None else standing.adopted(files)
+        return record.load(text) if text is not None else record.adopted(files)
     except Flaw as flaw:
         hint = f"restore it from a backup, or remove it if {folder} is complete"
         raise InputError(f"{folder / record.FILE} {flaw}", hint=hint) from None
 
 
 def read(folder: Path, name: str) -> bytes | None:
-    """The bytes of a file; None if there is none. A link to nothing is an error: something was meant to be there."""
+    """The bytes of a file; None if there is none. A link to nothing is an error: something was meant to be there.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file of a moderate size.
+    """
     path = folder / name
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
+        return userfile.content(path, _LARGEST)
+    except UnreadableError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise OSError(errno.EINVAL, str(error), str(path)) from None
         if path.is_symlink():
             raise OSError(errno.ENOENT, "a link to what is not there", str(path)) from None
         return None

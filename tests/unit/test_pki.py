@@ -185,10 +185,15 @@ def test_a_run_waits_for_the_one_that_has_the_folder(tmp_path: Path) -> None:
 def test_a_folder_that_can_only_be_read_is_read(
     made: tuple[Path, Cluster, pki.Pki], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(*_: object) -> int:
-        raise OSError(30, "Read-only file system", "x")
+    opened = os.open
+
+    def refused(path: Path, flags: int, mode: int = 0o777) -> int:
+        if flags & (os.O_RDWR | os.O_WRONLY | os.O_CREAT):
+            raise OSError(30, "Read-only file system", "x")
+        return opened(path, flags, mode)
 
     monkeypatch.setattr(os, "open", refused)
+    pki.note_use(made[0], leaves(made[1]))
     assert pki.ensure(made[0], leaves(made[1])) == made[2]
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
+import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -461,17 +464,198 @@ def test_a_root_that_this_version_adds_is_made_beside_those_that_are_there(
         pki.look(folder, more)
 
 
+@pytest.mark.parametrize("name", ["ca.crt", "sa.key", "encryption.key", "record.json", "m1/apiserver.crt"])
+def test_a_fifo_is_no_key_and_nobody_waits_for_its_writer(whole: Path, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "pki"
+    shutil.copytree(whole, folder)
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    for use in (pki.look, pki.ensure):
+        with pytest.raises(InputError, match=f"cannot be used: is a FIFO, not a file: .*{name}"):
+            use(folder, LEAVES)
+
+
+def test_a_file_without_end_is_no_key(whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pki"
+    shutil.copytree(whole, folder)
+    (folder / "ca.crt").write_bytes(b" " * ((1 << 20) + 1))
+    with pytest.raises(InputError, match=r"cannot be used: has more than 1 MiB: .*ca\.crt"):
+        pki.look(folder, LEAVES)
+
+
+def test_a_lock_that_is_a_fifo_is_locked_like_any_other(whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pki"
+    shutil.copytree(whole, folder)
+    (folder / ".lock").unlink()
+    os.mkfifo(folder / ".lock")
+    assert pki.look(folder, LEAVES) == pki.ensure(folder, LEAVES)
+
+
+def test_a_ca_of_somebody_s_own_has_its_key_elsewhere_whatever_became_of_the_record(tmp_path: Path) -> None:
+    """Nothing that is missing beside it can have been made here."""
+    ca = other_ca()
+    (tmp_path / "ca.crt").write_bytes(ca.pem)
+    for folder in ("m1", "n1", "n2"):
+        (tmp_path / folder).mkdir()
+    for name, leaf in LEAVES.items():
+        if leaf.issuer == "ca":
+            supplied(tmp_path, ca, name, leaf)
+    made = pki.ensure(tmp_path, LEAVES)
+    (tmp_path / record.FILE).unlink()
+    assert pki.look(tmp_path, LEAVES).files == made.files
+    (tmp_path / "etcd-ca.key").unlink()  # and ours was made
+    refused(tmp_path, "are gone from this machine", "etcd-ca.key")
+
+
+def test_a_ca_that_another_cluster_made_is_no_sign_of_keys_that_are_lost(whole: Path, tmp_path: Path) -> None:
+    for ending in ("crt", "key"):
+        shutil.copy(whole / f"ca.{ending}", tmp_path / f"ca.{ending}")
+    made = pki.ensure(tmp_path, LEAVES)
+    assert made["ca.key"] == (whole / "ca.key").read_bytes()
+    assert made["sa.key"] != (whole / "sa.key").read_bytes()
+
+
+def test_what_hosts_were_given_is_known_after_that(whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pki"
+    shutil.copytree(whole, folder)
+    pki.note_use(folder, {})
+    assert bytes_of(folder) == bytes_of(whole)
+    pki.note_use(folder, LEAVES)
+    known = store.read_record(folder, bytes_of(folder))
+    assert set(known.used) == {"ca", "etcd-ca", "etcd-peer-ca", "front-proxy-ca", "sa", "encryption.key"}
+    before = (folder / record.FILE).stat().st_ino
+    pki.note_use(folder, LEAVES)
+    assert (folder / record.FILE).stat().st_ino == before
+    (folder / "encryption.key").write_bytes(b"A" * 43 + b"=\n")
+    (folder / "sa.key").write_bytes(pkcs8(certificates.read_key((folder / "sa.key").read_bytes())))
+    assert pki.look(folder, LEAVES).strange == {"encryption.key"}
+    (folder / "encryption.key").unlink()
+    refused(folder, "are gone from this machine", "encryption.key")
+
+
+def test_a_key_that_is_here_in_another_form_or_locked_is_the_hosts_own(whole: Path, tmp_path: Path) -> None:
+    found = {name: content for name, content in bytes_of(whole).items() if name in names(LEAVES)}
+    ca, sa = (certificates.read_key(found[name]) for name in ("ca.key", "sa.key"))
+    renewed = issuing.self_signed("kubernetes-ca", ca).certificate
+    here = {
+        "ca.crt": renewed, "ca.key": pkcs8(ca, b"secret"), "sa.key": pkcs8(sa), "encryption.key": found["encryption.key"].strip(),
+        "etcd-ca.key": found["etcd-ca.key"],
+    }  # fmt: skip
+    for name, content in here.items():
+        (tmp_path / name).write_bytes(content)
+    filled = pki.fill(tmp_path, LEAVES, found)
+    assert set(filled.written) == found.keys() - here.keys()
+    assert (filled.notes, filled.problems) == ((), ())
+    assert {name: (tmp_path / name).read_bytes() for name in here} == here
+    for name, content in (
+        ("etcd-ca.key", pkcs8(ec_key())),
+        ("sa.pub", b"x"),
+        ("ca.crt", b""),
+        ("ca.crt", other_ca().pem),
+    ):
+        kept = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content)
+        without = {other: text for other, text in found.items() if other != "etcd-ca.key"}
+        with pytest.raises(InputError, match=f"here already, and other than what the hosts have: .*{name}$"):
+            pki.fill(tmp_path, LEAVES, without)
+        (tmp_path / name).write_bytes(kept)
+
+
+def test_a_certificate_that_is_here_stays_and_a_half_of_it_is_completed(whole: Path, tmp_path: Path) -> None:
+    found = {name: content for name, content in bytes_of(whole).items() if name in names(LEAVES)}
+    (tmp_path / "n1").mkdir()
+    (tmp_path / "scheduler.crt").write_bytes(found["scheduler.crt"])
+    (tmp_path / "n1" / "kubelet.key").write_bytes(b"mine")
+    key = ec_key()
+    put(tmp_path, "proxy", client(whole, key), key)
+    before = bytes_of(tmp_path)
+    filled = pki.fill(tmp_path, LEAVES, found)
+    assert "scheduler.key" in filled.written
+    assert filled.notes == (
+        "proxy.crt is here already and differs from that of the hosts: the one here stays",
+        "n1/kubelet.key is here already and differs from that of the hosts: the one here stays",
+    )
+    assert bytes_of(tmp_path) | before == bytes_of(tmp_path)
+    assert "n1/kubelet.crt is not there, and its key is" in "".join(filled.problems)
+
+
+def test_a_recovery_that_was_cut_off_does_not_make_what_somebody_supplied_ours(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {name: content for name, content in bytes_of(whole).items() if name in names(LEAVES)}
+    key = ec_key()
+    own = client(whole, key, sans=("a.example",)).public_bytes(s.Encoding.PEM)
+    found |= {"proxy.crt": own, "proxy.key": certificates.private_pem(key)}
+    write = store.write
+
+    def killed(folder: Path, name: str, content: bytes) -> None:
+        if name == "sa.key":
+            raise KeyboardInterrupt
+        write(folder, name, content)
+
+    monkeypatch.setattr(store, "write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        pki.fill(tmp_path, LEAVES, dict(sorted(found.items())))
+    monkeypatch.undo()
+    assert not {"proxy.crt", "proxy.key"} & store.read_record(tmp_path, {}).writing
+    assert not pki.fill(tmp_path, LEAVES, found).problems
+    assert pki.ensure(tmp_path, LEAVES)["proxy.crt"] == own
+
+
 def test_a_link_to_nothing_and_a_folder_in_a_file_s_place_are_said(whole: Path, tmp_path: Path) -> None:
     (tmp_path / "ca.key").symlink_to(tmp_path / "usb" / "ca.key")
     with pytest.raises(InputError, match=r"cannot be used: a link to what is not there: .*ca\.key"):
         pki.look(tmp_path, LEAVES)
     (tmp_path / "ca.key").unlink()
     (tmp_path / "ca.crt").mkdir()
-    with pytest.raises(InputError, match=r"cannot be used: Is a directory: .*ca\.crt"):
+    with pytest.raises(InputError, match=r"cannot be used: is a directory, not a file: .*ca\.crt"):
         pki.look(tmp_path, LEAVES)
 
 
-@pytest.mark.parametrize("text", [b"", b"{}", b"[]", b'{"format": 1, "made": []}', b'{"format": 2}'])
+def odd(old: bytes, new: bytes) -> bytes:
+    """A certificate as no library makes it: bytes of a good one replaced by as many others."""
+    key = ec_key()
+    der = signed("odd", key, sans=("abcdefgh",), uses=(CLIENT,), ca=True).public_bytes(s.Encoding.DER)
+    assert (der.count(old), len(old)) == (1, len(new))
+    return b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(der.replace(old, new)) + b"-----END CERTIFICATE-----\n"
+
+
+P256, SAN, EKU = bytes.fromhex("2a8648ce3d030107"), bytes.fromhex("0603551d11"), bytes.fromhex("0603551d25")
+ODD = {
+    "a curve that nobody knows": (odd(P256, P256[:-1] + b"\x70"), "has a certificate with a key of an unsupported kind: use RSA"),
+    "an X.400 address": (odd(b"\x82\x08abcdefgh", b"\xa3\x08\x04\x06cdefgh"), "has a certificate with a subject alternative name of an unsupported kind"),
+    "an extension twice": (odd(EKU, SAN), "has a certificate that cannot be read: a field of it is malformed"),
+    "an address of 8 bytes": (odd(b"\x82\x08abcdefgh", b"\x87\x08abcdefgh"), "has a certificate that cannot be read: a field of it is malformed"),
+    "version 4": (odd(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x03"), "has a certificate that cannot be read: it is damaged or cut off"),
+    "a month 13": (odd(f"{NOW - DAY:%y%m%d%H%M}".encode(), f"{NOW - DAY:%y}13{NOW - DAY:%d%H%M}".encode()), "has a certificate that cannot be read"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_a_certificate_that_the_library_does_not_know_is_refused_with_words(folder: Path, case: str) -> None:
+    pem, words = ODD[case]
+    with pytest.raises(certificates.Flaw, match=re.escape(words)):
+        certificates.read_certificates(pem)
+    assert not certificates.made_here(pem)
+    for name in ("ca.crt", "proxy.crt"):
+        kept = (folder / name).read_bytes()
+        (folder / name).write_bytes(pem)
+        refused(folder, f"{name} {words}")
+        (folder / name).write_bytes(kept)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"[" * 100_000,
+        b'{"format": 1, "made": {}, "writing": [], "without": [], "used": []}',
+        b"",
+        b"{}",
+        b"[]",
+        b'{"format": 1, "made": []}',
+        b'{"format": 2}',
+    ],
+)
 def test_a_record_that_cannot_be_read_is_said(folder: Path, text: bytes) -> None:
     (folder / record.FILE).write_bytes(text)
     refused(folder, "record.json ")
@@ -518,12 +702,12 @@ def test_what_hosts_gave_back_fills_the_gaps_and_replaces_nothing(whole: Path, t
     kept = {name: content for name, content in bytes_of(whole).items() if name in names(LEAVES)}
     on_hosts = {name: content for name, content in kept.items() if name not in {"etcd-ca.key", "front-proxy-ca.key"}}
     folder = tmp_path / "pki"
-    assert set(pki.fill(folder, LEAVES, on_hosts)) == on_hosts.keys()
+    assert set(pki.fill(folder, LEAVES, on_hosts).written) == on_hosts.keys()
     shown = pki.look(folder, LEAVES)
     assert not shown.pending
     assert shown.absent == {"etcd-ca.key", "front-proxy-ca.key"}
     assert all(path.stat().st_mode & 0o077 == 0 for path in (folder, *folder.rglob("*")))
-    assert pki.fill(folder, LEAVES, on_hosts) == ()
+    assert pki.fill(folder, LEAVES, on_hosts) == store.Filled((), (), ())
     (folder / "sa.key").write_bytes(pkcs8(RSA))
     before = bytes_of(folder)
     with pytest.raises(InputError, match=r"here already, and other than what the hosts have: .*sa\.key$"):
@@ -531,11 +715,11 @@ def test_what_hosts_gave_back_fills_the_gaps_and_replaces_nothing(whole: Path, t
     assert bytes_of(folder) == before
 
 
-def test_what_is_recovered_must_be_whole(whole: Path, tmp_path: Path) -> None:
-    kept = {name: content for name, content in bytes_of(whole).items() if name in names(LEAVES)}
-    with pytest.raises(InputError, match=r"sa\.key"):
-        pki.fill(tmp_path / "pki", LEAVES, {name: content for name, content in kept.items() if name != "sa.key"})
-    assert not (tmp_path / "pki" / "ca.crt").exists()
+def test_what_is_not_whole_is_saved_all_the_same_and_what_lacks_is_named(whole: Path, tmp_path: Path) -> None:
+    kept = {name: content for name, content in bytes_of(whole).items() if name in names(LEAVES) and name != "sa.key"}
+    filled = pki.fill(tmp_path / "pki", LEAVES, kept)
+    assert set(filled.written) == kept.keys()
+    assert filled.problems == (f"keys of the cluster are gone from this machine: {tmp_path / 'pki' / 'sa.key'}",)
 
 
 def test_certificates_that_must_be_signed_elsewhere_are_listed(tmp_path: Path) -> None:

@@ -2,19 +2,24 @@ from __future__ import annotations
 
 import base64
 import subprocess
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from k8s_installer import pki, profiles, recovery
 from k8s_installer.desired import desire
 from k8s_installer.errors import InstallerError
-from k8s_installer.pki import issuing
-from k8s_installer.pki.certificates import private_pem, public_pem
-from k8s_installer.pki.leaves import leaves, names
+from k8s_installer.pki import certificates, issuing
+from k8s_installer.pki.certificates import Pair, private_pem, public_pem, read_key
+from k8s_installer.pki.leaves import Leaf, leaves, names
 from k8s_installer.render import Renderer
 from k8s_installer.resources import File
-from tests.unit.clusters import cluster
+from tests.unit.clusters import TOPOLOGIES, cluster
+from tests.unit.test_pki_kept import DAY, NOW, ODD, Ca, signed
 
 LAB = cluster(topology="etcd-apart")
 LEAVES = leaves(LAB)
@@ -45,7 +50,7 @@ def hosts(real: pki.Pki) -> Answers:
 
 
 def test_hosts_have_all_but_the_keys_of_three_cas(real: pki.Pki, hosts: Answers) -> None:
-    found = recovery.fitting(hosts, LEAVES)
+    found = fitted(hosts)
     assert set(names(LEAVES)) - found.files.keys() == NOT_ON_HOSTS
     assert {name: real[name] for name in found.files} == found.files
     assert found.notes == ()
@@ -65,19 +70,18 @@ def test_the_script_gives_the_bytes_of_what_is_there(tmp_path: Path) -> None:
     "lines",
     [
         "key /k not-base64!",
-        "key /k ",
+        "key /k ünicode",
         "key /other c2VjcmV0",
         "word /k c2VjcmV0",
-        "key /e " + base64.b64encode(b"kind: EncryptionConfiguration\n").decode(),
-        "key /e " + base64.b64encode(b"resources: []\n").decode(),
-        "key /e " + base64.b64encode(b"resources: [{providers: [{identity: {}}]}]\n").decode(),
-        "key /e " + base64.b64encode(b"{").decode(),
-        "key /e " + base64.b64encode(b"\xff").decode(),
         "",
     ],
 )
 def test_an_answer_to_what_was_not_asked_gives_nothing(lines: str) -> None:
-    assert recovery.parse(f"{lines}\n{recovery.END}\n", {"/k": "sa.key", "/e": "encryption.key"}) == {}
+    assert recovery.parse(f"{lines}\n{recovery.END}\n", {"/k": "sa.key"}) == {}
+
+
+def test_an_empty_file_is_one() -> None:
+    assert recovery.parse(f"key /k \n{recovery.END}\n", {"/k": "sa.key"}) == {"sa.key": b""}
 
 
 def test_an_answer_that_was_cut_off_is_none() -> None:
@@ -85,9 +89,13 @@ def test_an_answer_that_was_cut_off_is_none() -> None:
     assert recovery.parse("", {}) is None
 
 
+def fitted(answers: Answers, wanted: Mapping[str, Leaf] = LEAVES) -> recovery.Recovered:
+    return recovery.fitting(answers, wanted, PLACES, ["m1", "m2"])
+
+
 def refused(answers: Answers, *words: str) -> None:
     with pytest.raises(InstallerError) as caught:
-        recovery.fitting(answers, LEAVES)
+        fitted(answers)
     for expected in words:
         assert expected in caught.value.message
     assert "BEGIN" not in caught.value.message
@@ -99,56 +107,261 @@ def changed(hosts: Answers, host: str, **files: bytes | None) -> Answers:
     return {**hosts, host: own}
 
 
-def test_hosts_that_disagree_are_named(hosts: Answers) -> None:
+def on_masters(hosts: Answers, **files: bytes | None) -> Answers:
+    return changed(changed(hosts, "m1", **files), "m2", **files)
+
+
+def encryption(text: bytes | str) -> bytes:
+    shown = text if isinstance(text, str) else text.decode()
+    return f"resources: [{{providers: [{{aescbc: {{keys: [{{name: a, secret: {shown}}}]}}}}]}}]\n".encode()
+
+
+def test_masters_that_disagree_about_the_ca_are_named(hosts: Answers) -> None:
     refused(
-        changed(hosts, "m2", encryption_key=b"A" * 43 + b"=\n"),
-        "hosts disagree about encryption.key: sha256 ", " on m1; sha256 ", " on m2",
+        changed(hosts, "m2", ca_crt=issuing.new_authority("kubernetes-ca").certificate),
+        "hosts disagree about ca.crt: sha256 ", " on m1, n1; sha256 ", " on m2",
     )  # fmt: skip
+
+
+def test_another_root_that_masters_disagree_about_is_left_out_and_nothing_else(hosts: Answers) -> None:
+    found = fitted(changed(hosts, "m2", encryption_key=encryption(base64.b64encode(b"B" * 32))))
+    assert fitted(hosts).files.keys() - found.files.keys() == {"encryption.key"}
+    assert found.notes[0].startswith("encryption.key is left out: hosts disagree about it: sha256 ")
+    assert found.notes[1:] == ("no host that answered has a usable encryption.key",)
+
+
+def test_a_node_with_a_ca_of_another_cluster_costs_itself_alone(hosts: Answers) -> None:
+    pair = issuing.new_authority("kubernetes-ca")
+    kubelet = issuing.issue(certificates.read_authority(pair.certificate, pair.key), LEAVES["n1/kubelet"])
+    found = fitted(
+        {
+            **hosts,
+            "n1": {
+                **hosts["n1"],
+                "ca.crt": pair.certificate,
+                "n1/kubelet.crt": kubelet.certificate,
+                "n1/kubelet.key": kubelet.key,
+            },
+        }
+    )
+    assert fitted(hosts).files.keys() - found.files.keys() == {"n1/kubelet.crt", "n1/kubelet.key"}
+    assert found.files["ca.crt"] == hosts["m1"]["ca.crt"]
+    assert found.notes == (
+        "ca.crt of n1 is left out: it differs from that of the masters",
+        "n1/kubelet.crt of n1 is left out: ca.crt did not issue it",
+    )
 
 
 def test_hosts_without_keys_have_nothing(hosts: Answers) -> None:
     refused({host: {} for host in hosts}, "no host has keys of this cluster")
 
 
-def test_what_does_not_belong_together_is_not_taken(hosts: Answers) -> None:
-    other = issuing.new_authority("kubernetes-ca")
-    rsa = issuing.new_rsa_key()
-    both = {"m1", "m2"}
-
-    def on_masters(**files: bytes | None) -> Answers:
-        answers = hosts
-        for host in both:
-            answers = changed(answers, host, **files)
-        return answers
-
-    refused(on_masters(ca_key=other.key), "the hosts' ca.crt does not belong to the key beside it")
-    refused(on_masters(sa_pub=public_pem(rsa)), "sa.key and sa.pub do not belong together")
-    refused(on_masters(sa_key=b"rubbish"), "sa.key is not a private key in PEM")
-    assert recovery.fitting(on_masters(sa_pub=None), LEAVES).files["sa.key"] == hosts["m1"]["sa.key"]
-    assert "sa.key" not in recovery.fitting(on_masters(sa_key=None), LEAVES).files
-    assert private_pem(rsa) not in recovery.fitting(hosts, LEAVES).files.values()
+def test_without_a_master_nothing_is_taken(hosts: Answers) -> None:
+    """Else the keys that masters alone have would count as lost, and be made again."""
+    nodes = {host: files for host, files in hosts.items() if host not in ("m1", "m2")}
+    refused(nodes, "no master that answered has a usable ca.crt: nothing was written")
+    refused(on_masters(hosts, ca_crt=b"rubbish"), "no master that answered has a usable ca.crt")
 
 
-def test_a_leaf_that_does_not_fit_is_left_out_with_the_reason(hosts: Answers) -> None:
-    moved = {**LEAVES, "n1/kubelet": leaves(cluster())["n2/kubelet"]}
-    found = recovery.fitting(hosts, moved)
-    assert "n1/kubelet.crt" not in found.files
+def test_what_does_not_belong_together_is_left_out(hosts: Answers) -> None:
+    other, rsa = issuing.new_authority("kubernetes-ca"), issuing.new_rsa_key()
+    whole = fitted(hosts).files.keys()
+    for answers, lost, *notes in (
+        (
+            on_masters(hosts, ca_key=other.key), {"ca.key"},
+            "ca.key of m1, m2 is left out: it does not belong to ca.crt", "no host that answered has a usable ca.key",
+        ),
+        (
+            on_masters(hosts, sa_pub=public_pem(rsa)), {"sa.pub"},
+            "sa.pub of m1, m2 is left out: it does not belong to sa.key", "no host that answered has a usable sa.pub",
+        ),
+        (
+            on_masters(hosts, sa_key=b"rubbish"), {"sa.key"},
+            "sa.key of m1 is left out: it is not a private key in PEM: it is damaged or cut off",
+            "sa.key of m2 is left out: it is not a private key in PEM: it is damaged or cut off",
+            "no host that answered has a usable sa.key",
+        ),
+        (on_masters(hosts, sa_pub=None), {"sa.pub"}, "no host that answered has a usable sa.pub"),
+        (on_masters(hosts, sa_key=None), {"sa.key"}, "no host that answered has a usable sa.key"),
+    ):  # fmt: skip
+        found = fitted(answers)
+        assert whole - found.files.keys() == lost
+        assert found.notes == tuple(notes)
+    assert private_pem(rsa) not in fitted(hosts).files.values()
+
+
+DEEP, WIDE = (
+    b"[" * 100_000,
+    b"a: &a [" + b"x," * 1000 + b"]\nb: &b [" + b"*a," * 1000 + b"]\nc: [" + b"*b," * 1000 + b"]\n",
+)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (b"kind: EncryptionConfiguration\n", "is not in its configuration, or that cannot be read"),
+        (b"resources: []\n", "is not in its configuration, or that cannot be read"),
+        (b"resources: [{providers: [{identity: {}}]}]\n", "is not in its configuration, or that cannot be read"),
+        (b"resources: {a: b}\n", "is not in its configuration, or that cannot be read"),
+        (b"{", "is not in its configuration, or that cannot be read"),
+        (b"\xff", "is not in its configuration, or that cannot be read"),
+        (DEEP, "is not in its configuration, or that cannot be read"),
+        (WIDE, "is not in its configuration, or that cannot be read"),
+        (encryption("[1, 2]"), "is not in its configuration, or that cannot be read"),
+        (encryption("AAAA"), "is not 32 bytes in base64"),
+        (encryption("'schlüssel'"), "is not 32 bytes in base64"),
+        (encryption("''"), "is empty"),
+        (b"#" * ((1 << 20) + 1), "has more than 1 MiB"),
+    ],
+    ids=lambda value: value[:20] if isinstance(value, bytes) else "",
+)  # fmt: skip
+def test_a_configuration_without_a_key_costs_its_host_alone(hosts: Answers, config: bytes, words: str) -> None:
+    found = fitted(changed(hosts, "m2", encryption_key=config))
+    assert found.files == fitted(hosts).files
+    assert found.notes == (f"encryption.key of m2 is left out: it {words}",)
+
+
+def test_a_certificate_for_another_address_is_taken_with_a_word(hosts: Answers) -> None:
+    moved = {**LEAVES, "n1/kubelet": replace(LEAVES["n1/kubelet"], names=("n1", "10.77.0.99"))}
+    found = fitted(hosts, moved)
+    assert found.files["n1/kubelet.crt"] == hosts["n1"]["n1/kubelet.crt"]
     (note,) = found.notes
-    assert note.startswith("n1/kubelet.crt of n1 is left out: it is for O=system:nodes") or "instead of" in note
+    assert note == (
+        "n1/kubelet.crt of n1 is taken, and does not fit the inventory: its names differ: IP:10.77.0.99 instead of "
+        "DNS:localhost, IP:10.77.0.21, IP:127.0.0.1"
+    )
+
+
+def test_a_leaf_that_cannot_be_used_is_left_out_with_the_reason(hosts: Answers) -> None:
     answers = changed(hosts, "n1", proxy_key=b"")
-    assert recovery.fitting(answers, LEAVES).notes == (
-        "proxy.crt of n1 is left out: it has a key beside it that is empty",
+    assert fitted(answers).notes == ("proxy.key of n1 is left out: it is empty",)
+    other = private_pem(issuing.new_leaf_key(LEAVES["proxy"]))
+    assert fitted(changed(hosts, "n1", proxy_key=other)).notes == (
+        "proxy.crt of n1 is left out: it does not belong to the key beside it",
     )
     without = {
         host: {name: pem for name, pem in files.items() if name != "etcd-ca.crt"} for host, files in hosts.items()
     }
-    assert (
-        "apiserver-etcd-client.crt of m1 is left out: no host has etcd-ca.crt"
-        in recovery.fitting(without, LEAVES).notes
-    )
+    assert "apiserver-etcd-client.crt of m1 is left out: no host has etcd-ca.crt" in fitted(without).notes
 
 
 def test_a_host_that_did_not_answer_leaves_its_own_out(hosts: Answers) -> None:
-    found = recovery.fitting({host: files for host, files in hosts.items() if host != "n1"}, LEAVES)
+    found = fitted({host: files for host, files in hosts.items() if host != "n1"})
     assert "n1/kubelet.key" not in found.files
     assert found.notes == ()
+
+
+def supplied(real: pki.Pki, leaf: Leaf, **options: object) -> Pair:
+    """A certificate that somebody's own tools made, with the CA of this cluster."""
+    key = issuing.new_leaf_key(leaf)
+    ca = Ca(x509.load_pem_x509_certificate(real["ca.crt"]), read_key(real["ca.key"]))
+    certificate = signed(leaf.user, key, ca, group=leaf.group, sans=leaf.names, **options)  # type: ignore[arg-type]
+    return Pair(certificate.public_bytes(Encoding.PEM), private_pem(key))
+
+
+def with_pair(hosts: Answers, host: str, name: str, pair: Pair) -> Answers:
+    return {**hosts, host: {**hosts[host], f"{name}.crt": pair.certificate, f"{name}.key": pair.key}}
+
+
+def test_a_certificate_of_somebody_s_own_is_recovered_as_such(real: pki.Pki, hosts: Answers, tmp_path: Path) -> None:
+    """It has other uses than one of ours, and must not be issued again when its names change."""
+    own = supplied(real, LEAVES["n1/kubelet"])
+    found = fitted(with_pair(hosts, "n1", "n1/kubelet", own))
+    assert found.files["n1/kubelet.crt"] == own.certificate
+    assert found.notes == ()
+    assert pki.fill(tmp_path, LEAVES, found.files).problems == ()
+    assert not pki.look(tmp_path, LEAVES).pending
+    moved = {**LEAVES, "n1/kubelet": replace(LEAVES["n1/kubelet"], names=("n1", "10.77.0.99"))}
+    with pytest.raises(InstallerError, match=r"n1/kubelet.crt lacks the subject alternative name IP:10.77.0.99"):
+        pki.ensure(tmp_path, moved)
+
+
+def test_one_that_has_expired_is_taken_and_named(real: pki.Pki, hosts: Answers, tmp_path: Path) -> None:
+    own = supplied(real, LEAVES["n1/kubelet"], ends=NOW - DAY / 2)
+    found = fitted(with_pair(hosts, "n1", "n1/kubelet", own))
+    assert found.notes[0].startswith("n1/kubelet.crt of n1 is taken, and does not fit the inventory: it has expired: ")
+    filled = pki.fill(tmp_path, LEAVES, found.files)
+    assert (tmp_path / "n1/kubelet.key").read_bytes() == own.key
+    assert any("n1/kubelet.crt has expired" in words for words in filled.problems)
+
+
+def test_the_one_that_fits_is_taken_of_several(real: pki.Pki, hosts: Answers) -> None:
+    own = supplied(real, LEAVES["proxy"])
+    stale = supplied(real, replace(LEAVES["proxy"], user="other"))
+    both = with_pair(with_pair(hosts, "m1", "admin", stale), "m2", "admin", stale)
+    assert "admin.crt of m1 is taken, and does not fit the inventory: it needs an RSA key" in "".join(
+        fitted(both).notes
+    )
+    answers = {**hosts, "n0": {"proxy.crt": stale.certificate, "proxy.key": stale.key}}
+    assert fitted(answers).files["proxy.crt"] == real["proxy.crt"]
+    answers = {**answers, "n1": {**hosts["n1"], "proxy.crt": own.certificate, "proxy.key": own.key}}
+    assert fitted(answers).files["proxy.crt"] == own.certificate
+
+
+def test_ours_keep_their_record_and_a_loss_after_that_is_one(hosts: Answers, tmp_path: Path) -> None:
+    pki.fill(tmp_path, LEAVES, fitted(hosts).files)
+    moved = {**LEAVES, "n1/kubelet": replace(LEAVES["n1/kubelet"], names=("n1", "10.77.0.99"))}
+    assert set(pki.look(tmp_path, moved).pending) == {"n1/kubelet.crt", "n1/kubelet.key"}
+    for name in ("ca.key", "sa.key", "encryption.key"):
+        kept = (tmp_path / name).read_bytes()
+        (tmp_path / name).unlink()
+        with pytest.raises(InstallerError, match=f"gone from this machine: .*{name}"):
+            pki.look(tmp_path, LEAVES)
+        (tmp_path / name).write_bytes(kept)
+
+
+def test_a_dead_host_of_etcd_costs_its_own_certificates(hosts: Answers, tmp_path: Path) -> None:
+    found = fitted({host: files for host, files in hosts.items() if host != "e1"})
+    filled = pki.fill(tmp_path, LEAVES, found.files)
+    assert set(filled.written) == found.files.keys()
+    (problem,) = filled.problems
+    assert "e1/etcd.crt and e1/etcd.key: " in problem
+    assert "e2/etcd.crt" not in problem
+    assert not pki.fill(tmp_path, LEAVES, fitted(hosts).files).problems  # and when it is back it has them
+
+
+def test_the_peers_of_an_old_cluster_keep_the_ca_that_stands_in(tmp_path: Path) -> None:
+    """Hosts have the CA of etcd under both names; a file of it here would be a CA without a key."""
+    before = {name: leaf for name, leaf in LEAVES.items() if not name.endswith("/etcd-peer")}
+    old = tmp_path / "old"
+    pki.ensure(old, before)
+    real = pki.look(old, LEAVES)
+    answers = {
+        host: {name: real[name] for name in names.values() if name in real.files and name != "encryption.key"}
+        for host, names in PLACES.items()
+    }
+    new = tmp_path / "new"
+    assert "etcd-peer-ca.crt" in answers["e1"]
+    filled = pki.fill(new, LEAVES, fitted(answers).files)
+    assert not [name for name in filled.written if "peer" in name]
+    (new / "etcd-ca.key").write_bytes(real["etcd-ca.key"])  # a backup turns up
+    more = "  e4: {address: 10.77.0.4, roles: [etcd]}\n  e5: {address: 10.77.0.5, roles: [etcd]}\n"
+    grown = leaves(cluster(topology=TOPOLOGIES["etcd-apart"] + more))
+    made = pki.ensure(new, grown)
+    assert made["etcd-peer-ca.crt"] == real["etcd-ca.crt"]
+    x509.load_pem_x509_certificate(made["e4/etcd-peer.crt"]).verify_directly_issued_by(
+        x509.load_pem_x509_certificate(real["etcd-ca.crt"])
+    )
+    # as a recovery of an earlier version has left it
+    (new / "etcd-peer-ca.crt").write_bytes(real["etcd-ca.crt"])
+    further = TOPOLOGIES["etcd-apart"].replace("e1: {address: 10.77.0.1,", "e9: {address: 10.77.0.9,")
+    assert "e9/etcd-peer.crt" in pki.ensure(new, leaves(cluster(topology=further))).files
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_an_odd_certificate_costs_its_host_alone(hosts: Answers, case: str) -> None:
+    pem, words = ODD[case]
+    found = fitted({**hosts, "n1": {**hosts["n1"], "ca.crt": pem, "n1/kubelet.crt": pem}})
+    assert fitted(hosts).files.keys() - found.files.keys() == {"n1/kubelet.crt", "n1/kubelet.key"}
+    assert [note.partition(words)[0] for note in found.notes] == [
+        "ca.crt of n1 is left out: it ",
+        "n1/kubelet.crt of n1 is left out: it ",
+    ]
+
+
+def test_many_hosts_are_counted(hosts: Answers) -> None:
+    other = issuing.new_authority("kubernetes-ca").certificate
+    answers = {**hosts, **{f"x{number}": {"ca.crt": other} for number in range(9)}}
+    assert fitted(answers).notes == (
+        "ca.crt of x0, x1, x2, x3, x4 and 4 more is left out: it differs from that of the masters",
+    )

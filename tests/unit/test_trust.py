@@ -21,6 +21,7 @@ from k8s_installer.report.text import plan_lines
 from k8s_installer.resources import File, Kind, Missing, Ref, Seen, SeenFile
 from k8s_installer.trust import Foreign, foreign, refuse
 from tests.unit.test_inventory import GOOD
+from tests.unit.test_pki_kept import pkcs8
 
 TEXT = GOOD.replace('"1.5.2"', '"1.20.2"')
 
@@ -150,6 +151,44 @@ def test_a_key_of_secrets_that_was_never_used_here_is_refused_where_a_host_has_o
         store.write(folder, "encryption.key", applied.keys["encryption.key"])
     assert other.keys.strange == {"encryption.key"}
     assert "encryption.key, as /etc/kubernetes/pki/encryption.yaml" in message(other, seen).message
+
+
+def test_a_key_of_secrets_of_somebody_s_own_that_is_swapped_is_refused(tmp_path: Path) -> None:
+    path = inventory(tmp_path)
+    cluster, profile = intent.checked(path)
+    folder = intent.pki_folder(cluster)
+    store.write(folder, "encryption.key", b"A" * 43 + b"=\n")
+    first = intent.resolve(path, None, intent.real_keys)
+    intent.note_use(cluster, profile)
+    store.write(folder, "encryption.key", b"B" * 42 + b"A=\n")
+    other = intent.resolve(path, None, intent.present_keys)
+    assert "encryption.key, as /etc/kubernetes/pki/encryption.yaml" in message(other, answers(first.desired)).message
+    intent.note_use(cluster, profile)  # as `apply --replace-keys` does
+    other = intent.resolve(path, None, intent.present_keys)
+    assert foreign(other.desired, answers(first.desired), other.keys) == []
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_our_ca_renewed_with_the_same_key_is_ours_in_whatever_form_its_key_is(tmp_path: Path, *, noted: bool) -> None:
+    path = inventory(tmp_path)
+    cluster, profile = intent.checked(path)
+    folder = intent.pki_folder(cluster)
+    first = intent.resolve(path, None, intent.real_keys)
+    if noted:
+        intent.note_use(cluster, profile)
+    key = certificates.read_key(first.keys["ca.key"])
+    store.write(folder, "ca.crt", issuing.self_signed("kubernetes-ca", key).certificate)
+    store.write(folder, "ca.key", pkcs8(key))
+    renewed = intent.resolve(path, None, intent.present_keys)
+    assert (renewed.keys.strange == frozenset()) is noted
+    assert foreign(renewed.desired, looked(renewed, answers(first.desired), first), renewed.keys) == []
+    # and another key in its place is not
+    pair = issuing.new_authority("kubernetes-ca")
+    store.write(folder, "ca.crt", pair.certificate)
+    store.write(folder, "ca.key", pair.key)
+    other = intent.resolve(path, None, intent.present_keys)
+    found = foreign(other.desired, looked(other, answers(first.desired), first), other.keys)
+    assert {item.name for item in found} == {"ca.crt", "ca.key"}
 
 
 def test_many_hosts_are_counted(applied: Intent) -> None:
