@@ -37,18 +37,21 @@ members() {{
 }}
 """
 _MEMBER_LIST = "/cluster/member/list"
-# When the unit's main process started, by the host's clock; ps of procps-ng 3.3.10 knows the seconds since then.
-_STARTED = """\
-pid=$(systemctl show -p MainPID {unit}.service)
-age=$(ps -o etimes= -p "${{pid#MainPID=}}") && echo "Started=$(($(date +%s) - age))"
-"""
+_STATE = ("ActiveState", "SubState", "MainPID")
+# When the unit's main process started, in microseconds since the host booted; and what to count that from. The uptime
+# is read before the calendar, so a process seems to have started some milliseconds late, never early.
+_START = "ExecMainStartTimestampMonotonic"
+_CLOCK = 'read -r up idle </proc/uptime; echo "Clock=$(date +%s.%N) $up"\n'
 _STATUS = ("-w", "\\nstatus %{http_code}\\n")
 _NEWLINE = "\\n"  # written by curl after each body
 _NEXT = "--- the next answer"
-_NUMBER = re.compile(r"[0-9]{1,10}")
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _LONGEST = 2000  # characters of what an answer says
 # The annotation in which a leader wrote its lease before there were Lease objects (1.14).
 _OLD_LEASE = "control-plane.alpha.kubernetes.io/leader"
+# What the controller-manager puts on a node that is not ready, and removes a moment after it is: until then the
+# scheduler places no pod there (since 1.12; a version before looks at the condition alone).
+UNREADY_TAINTS = frozenset({"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"})
 
 
 # What systemd says when a main process ends by itself (219 writes it in lower case): once for each time.
@@ -61,13 +64,14 @@ echo "Exits=$(journalctl --no-pager -q -o cat --since -{since}s -u {unit} 2>/dev
 class UnitState:
     """How a unit is doing: its state and main process as systemd has them, and how often that has ended of late.
 
-    `started` is when the process started, by the host's clock (Unix seconds, a second early or late; 0 if not known).
+    `started` is when the process started, by the host's clock (Unix seconds, up to some 10 ms late; 0 if there is no
+    process, or nobody asked).
     """
 
     state: str
     pid: int
     exits: int = 0
-    started: int = 0
+    started: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +97,9 @@ def script(gate: Gate, patience: int = 0, since: int = 0) -> str:
     body then says yes is for `judge`. With `since` the unit's ends of the last so many seconds are counted.
     """
     words = curl.command(gate.url, *_STATUS, ca=gate.ca, cert=gate.cert, key=gate.key)
-    unit = shlex.quote(gate.unit)
     members = _members(gate) if gate.check is Check.ETCD_MEMBERS else ""
     ask = members + _ASK.format(ask="members" if members else shlex.join(words), patience=patience)
-    asked = ask + unit_script(gate.unit, since)
-    return asked + _STARTED.format(unit=unit) if gate.check is Check.LEASE_HELD else asked
+    return ask + unit_script(gate.unit, since, started=gate.check is Check.LEASE_HELD)
 
 
 def _members(gate: Gate) -> str:
@@ -117,21 +119,33 @@ def _members(gate: Gate) -> str:
 def unit_script(unit: str, since: int = 0, *, started: bool = False) -> str:
     """Ask how a unit is doing, how often its process ended in so many seconds, and when it started; reads only."""
     name = shlex.quote(unit)
-    shown = f"systemctl show -p ActiveState -p SubState -p MainPID {name}.service\n"
+    properties = " ".join(f"-p {name}" for name in (*_STATE, *([_START] if started else [])))
+    shown = f"systemctl show {properties} {name}.service\n"
     shown += _EXITS.format(unit=name, since=since) if since else ""
-    return shown + (_STARTED.format(unit=name) if started else "")
+    return shown + (_CLOCK if started else "")
 
 
 def unit_state(output: str) -> UnitState:
-    """Read what `unit_script` printed."""
+    """Read what `unit_script` printed.
+
+    Raises:
+        Malformed: a time is none.
+    """
     return _unit(dict(line.partition("=")[::2] for line in strictly.lines(output) if "=" in line))
 
 
 def _unit(shown: Mapping[str, str]) -> UnitState:
-    pid, exits, started = (
-        int(text) if _NUMBER.fullmatch(text := shown.get(key, "")) else 0 for key in ("MainPID", "Exits", "Started")
-    )
-    return UnitState(shown.get("ActiveState", "unknown"), pid, exits, started)
+    pid, exits = (int(text) if _NUMBER.fullmatch(text := shown.get(key, "")) else 0 for key in ("MainPID", "Exits"))
+    return UnitState(shown.get("ActiveState", "unknown"), pid, exits, _started(shown) if pid else 0.0)
+
+
+def _started(shown: Mapping[str, str]) -> float:
+    """When the main process started, in Unix seconds of its host; 0 where that was not asked."""
+    if "Clock" not in shown:
+        return 0.0
+    now, uptime = strictly.words(shown["Clock"], 2, "the clock")
+    microseconds = strictly.whole(shown.get(_START, ""), "the start of a process", 16)
+    return strictly.seconds(now, "the clock") - strictly.seconds(uptime, "the uptime") + microseconds / 1e6
 
 
 def answers_script(gate: Gate, urls: Sequence[str]) -> str:
@@ -155,7 +169,7 @@ def judge(gate: Gate, output: str) -> Answer:
     """Judge what `script` printed.
 
     Raises:
-        Malformed: what ps said is no number; the body of the answer may be anything.
+        Malformed: a time of the host's is none; the body of the answer may be anything.
     """
     body, _, rest = output.rpartition("\nstatus ")
     lines = strictly.lines(rest or output) or [""]
@@ -163,11 +177,11 @@ def judge(gate: Gate, output: str) -> Answer:
     shown = dict(line.partition("=")[::2] for line in lines if "=" in line)
     words = body.strip() if rest else output.strip()
     listed = _items(body) if gate.check is Check.POD_READY and status == "200" else None
-    started = strictly.whole(shown.get("Started", "0"), "the start of a process")
+    unit = _unit(shown)
     return Answer(
-        holds=status == "200" and _holds(gate, body, started),
+        holds=status == "200" and _holds(gate, body, unit.started),
         words=f"{gate.url}: {_said(gate, words) or 'no answer'} (status {status})",
-        unit=_unit(shown),
+        unit=unit,
         pods=pods.standing(listed) if listed is not None else None,
         questions=pods.questions(gate.url, listed) if listed is not None else (),
         reported_at=_time(_ready(strictly.json_object(body)).get("lastHeartbeatTime"))
@@ -176,7 +190,7 @@ def judge(gate: Gate, output: str) -> Answer:
     )
 
 
-def _holds(gate: Gate, body: str, started: int) -> bool:
+def _holds(gate: Gate, body: str, started: float) -> bool:
     check = gate.check
     if check in (Check.OK, Check.ANSWERS):
         return check is Check.ANSWERS or body.strip() == "ok"
@@ -241,7 +255,15 @@ def _strangers(gate: Gate, body: str) -> str:
 
 
 def _node_ready(body: str) -> bool:
-    return _ready(strictly.json_object(body)).get("status") == "True"
+    node = strictly.json_object(body)
+    return _ready(node).get("status") == "True" and not _kept_off(node)
+
+
+def _kept_off(node: Json) -> str:
+    """The taint that keeps new pods off a node because of what it reported before; empty where there is none."""
+    taints = strictly.objects(strictly.at(node, "spec").get("taints"))
+    keys = (strictly.text(taint.get("key")) for taint in taints if taint.get("effect") == "NoSchedule")
+    return next((key for key in keys if key in UNREADY_TAINTS), "")
 
 
 def _items(body: str) -> list[Json]:
@@ -263,6 +285,8 @@ def _said(gate: Gate, body: str) -> str:
     ready = _ready(found) if check is Check.NODE_READY else {}
     if ready:
         said = f"Ready is {ready.get('status')}: {ready.get('reason', '')}: {ready.get('message', '')}"
+        if ready.get("status") == "True" and (taint := _kept_off(found)):
+            said += f"; the controller-manager has not yet removed the taint {taint}"
         return " ".join(said.split())[:_LONGEST]
     if check is Check.POD_READY and found.get("kind") == "PodList":
         unready = [pods.words(pod) for pod in _items(body) if not pods.ready(pod)]

@@ -19,6 +19,8 @@ POLL_SECONDS = 0.25
 UNIT_SECONDS = 4.0
 # A process or a container that comes and goes will not become healthy by waiting for the whole deadline.
 EXITS_TO_GIVE_UP = 3
+# In which a kubelet reports a change twice, by its default of ten seconds.
+NEXT_REPORT_SECONDS = 20.0
 # For so long an image may be away from its registry, or a pod find no node.
 IN_VAIN_SECONDS = 20.0
 
@@ -34,7 +36,7 @@ class _Watch:
     in_vain_since: float | None = None
     asked_unit_at: float | None = None
     unit: UnitState = _UNKNOWN
-    started: int | None = None
+    started: float = 0.0
 
     def elapsed(self) -> float:
         return time.monotonic() - self.began
@@ -73,23 +75,27 @@ def wait(gate: Gate, asked: Remote, witness: Remote) -> str:
         hopeless = watch.hopeless(answer)
         if hopeless or watch.elapsed() > gate.deadline:
             late = f"given up after {watch.elapsed():.0f} s" if hopeless else f"not so within {gate.deadline:.0f} s"
-            return "\n".join([evidence.clipped(f"{late}: {answer.words}"), *_own_words(gate, answer, asked, witness)])
+            words = f"{answer.words}: reported before {gate.unit} last started" if answer.holds else answer.words
+            return "\n".join([evidence.clipped(f"{late}: {words}"), *_own_words(gate, answer, asked, witness)])
         time.sleep(POLL_SECONDS)
 
 
 def _reported(gate: Gate, answer: Answer, witness: Remote, watch: _Watch) -> bool:
-    """Whether a node has said how it is since its kubelet started: until then the API has what the one before said.
+    """Whether the kubelet that runs now has reported the node: until then the API has what the one before reported.
 
-    A kubelet reports at once, often that it is not ready yet, and again some ten seconds later.
+    The API cuts the time of a report to the second, so one of the second in which the process started can be either's
+    and the next one decides; where none comes, nothing has changed since that one.
     """
-    if not answer.reported_at:
+    if not answer.reported_at or witness.name != gate.unit_host:
         return True
-    if watch.started is None:
-        try:
-            watch.started = witness.unit_state(gate.unit).started
-        except HostError:
-            watch.started = 0
-    return answer.reported_at >= watch.started - 1  # the start is known to the second, the report is cut to it
+    latest = answer.reported_at + (1 if watch.elapsed() >= NEXT_REPORT_SECONDS else 0)
+    if latest < watch.started:  # what was asked before may be an earlier process, never a later one
+        return False
+    try:
+        watch.started = witness.unit_state(gate.unit).started
+    except HostError:
+        return False
+    return 0 < watch.started <= latest
 
 
 def _unit(gate: Gate, witness: Remote, watch: _Watch) -> UnitState:

@@ -168,10 +168,8 @@ def text(data: bytes) -> str:
 
 def _gate_answers() -> list[bytes]:
     bodies = [*map(json.dumps, JSONS), "ok", "curl: (7) Failed connect"]
-    return [
-        f"{body}\nstatus 200\nActiveState=active\nSubState=running\nMainPID=12\nStarted=1700000000\n".encode()
-        for body in bodies
-    ]
+    unit = "ActiveState=active\nSubState=running\nMainPID=12\nExecMainStartTimestampMonotonic=5000000\n"
+    return [f"{body}\nstatus 200\n{unit}Clock=1700000000.5 60.00\n".encode() for body in bodies]
 
 
 def _shown(words: str) -> None:

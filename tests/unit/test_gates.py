@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from k8s_installer.gates import UnitState, answers, answers_script, judge, script, unit_script, unit_state
-from k8s_installer.pods import Standing
+from k8s_installer.answers import Malformed
+from k8s_installer.gates import Answer, UnitState, answers, answers_script, judge, script, unit_script, unit_state
 from k8s_installer.resources import Check, Gate
 
 UNIT = "ActiveState=active\nSubState=running\nMainPID=812\n"
@@ -97,7 +98,8 @@ def test_a_gate_for_pods_has_how_they_are_doing_and_what_to_ask_further() -> Non
     )
     question = Gate("https://h/api/v1/namespaces/kube-system/pods?x", Check.POD_READY, "cm")
     answer = judge(question, f"{body}\nstatus 200\n{UNIT}")
-    assert answer.pods == Standing(2, in_vain=True)
+    assert answer.pods is not None
+    assert (answer.pods.in_vain, max(answer.pods.exits.values())) == (True, 2)
     assert [url.partition("/pods/")[2].partition("?")[0] for url in answer.questions] == ["a/log"]
     for other in (judge(question, f"no\nstatus 500\n{UNIT}"), judge(gate(Check.OK), f"{body}\nstatus 200\n{UNIT}")):
         assert (other.pods, other.questions) == (None, ())
@@ -140,22 +142,51 @@ RENEWED = 1795402810
 
 @pytest.mark.parametrize("body", [LEASE, OLD_LEASE])
 def test_a_lease_is_held_if_it_was_renewed_since_the_process_started(body: str) -> None:
-    def holds(started: str) -> bool:
-        return judge(gate(Check.LEASE_HELD), f"{body}\nstatus 200\n{UNIT}{started}").holds
+    def holds(times: str, unit: str = UNIT) -> bool:
+        return judge(gate(Check.LEASE_HELD), f"{body}\nstatus 200\n{unit}{times}").holds
 
-    assert holds(f"Started={RENEWED - 5}\n")
-    assert not holds(f"Started={RENEWED + 5}\n")
+    assert holds(started(RENEWED - 0.5))
+    assert not holds(started(RENEWED + 0.5))
     assert not holds("")
+    # another master renews it, and this one's process is gone
+    assert not holds(started(RENEWED - 0.5), "ActiveState=activating\nMainPID=0\n")
+
+
+def started(at: float, up: float = 500.25) -> str:
+    """What a host says of a process that started at this time (Unix seconds), so long after it booted."""
+    return f"ExecMainStartTimestampMonotonic={up * 1e6:.0f}\nClock={at + 30:.9f} {up + 30:.2f}\n"
 
 
 @pytest.mark.parametrize("body", ['{"spec": {"holderIdentity": ""}}', "{}", '{"metadata": {}}', "no JSON"])
 def test_a_lease_that_nobody_has_is_not_held(body: str) -> None:
-    assert not judge(gate(Check.LEASE_HELD), f"{body}\nstatus 200\n{UNIT}Started=1\n").holds
+    assert not judge(gate(Check.LEASE_HELD), f"{body}\nstatus 200\n{UNIT}{started(1.0)}").holds
 
 
 def test_a_lease_is_asked_for_with_the_start_of_the_process() -> None:
-    assert "ps -o etimes=" in script(gate(Check.LEASE_HELD))
-    assert "ps -o etimes=" not in script(gate(Check.OK))
+    assert "-p ExecMainStartTimestampMonotonic kube-apiserver.service" in script(gate(Check.LEASE_HELD))
+    assert "Monotonic" not in script(gate(Check.OK))
+
+
+def test_the_start_of_a_process_is_known_to_the_hundredth_of_a_second(tmp_path: Path) -> None:
+    """The real script beside a process of this machine, which systemd would have started with it."""
+    began = time.clock_gettime(time.CLOCK_MONOTONIC)
+    (tmp_path / "systemctl").write_text(
+        f"#!/bin/sh\necho MainPID=7; echo ExecMainStartTimestampMonotonic={began * 1e6:.0f}\n"
+    )
+    (tmp_path / "systemctl").chmod(0o755)
+    before = time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - began)
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    asked = unit_script("kubelet", started=True)
+    done = subprocess.run(["/bin/sh"], input=asked, env=env, capture_output=True, text=True, check=True)
+    found = unit_state(done.stdout)
+    assert before - 0.001 <= found.started < before + 5  # never early; late only by the start of `date`
+    assert unit_state(done.stdout.replace("MainPID=7", "MainPID=0")).started == 0.0
+
+
+@pytest.mark.parametrize("times", ["Clock=1", "Clock=x 1\nExecMainStartTimestampMonotonic=1", "Clock=1 1"])
+def test_a_start_that_is_no_time_is_malformed(times: str) -> None:
+    with pytest.raises(Malformed):
+        unit_state(f"MainPID=7\n{times}\n")
 
 
 def test_the_units_state_and_process_come_with_the_answer() -> None:
@@ -289,5 +320,20 @@ def test_a_node_says_when_its_kubelet_last_reported() -> None:
 
     assert reported({"lastHeartbeatTime": "2026-11-26T04:00:00Z"}) == 1795665600.0
     assert (reported({}), reported({"lastHeartbeatTime": "soon"})) == (0.0, 0.0)
-    assert "etimes" in unit_script("kubelet", started=True)
-    assert unit_state("MainPID=7\nActiveState=active\nStarted=1795665600\n").started == 1795665600
+    assert unit_state(f"MainPID=7\nActiveState=active\n{started(1795665600.25)}").started == pytest.approx(
+        1795665600.25
+    )
+
+
+@pytest.mark.parametrize("key", ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"])
+def test_a_node_that_no_pod_comes_to_yet_is_not_ready(key: str) -> None:
+    def asked(*taints: object) -> Answer:
+        conditions = [{"type": "Ready", "status": "True", "reason": "KubeletReady"}]
+        body = json.dumps({"status": {"conditions": conditions}, "spec": {"taints": list(taints)}})
+        return judge(gate(Check.NODE_READY), f"{body}\nstatus 200\n{UNIT}")
+
+    kept_off = asked({"key": key, "effect": "NoSchedule"})
+    assert not kept_off.holds
+    assert f"the controller-manager has not yet removed the taint {key}" in kept_off.words
+    # what ordinary pods tolerate, and what is the site's own
+    assert asked({"key": key, "effect": "NoExecute"}, {"key": "dedicated", "effect": "NoSchedule"}, 7).holds

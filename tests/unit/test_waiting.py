@@ -73,17 +73,49 @@ class Host(FakeHost):
         return self.said or super().ask(gate, urls)
 
 
-def test_a_node_is_not_ready_by_what_the_kubelet_before_this_one_said(clock: Clock) -> None:
+@pytest.mark.parametrize(
+    ("reports", "held_after"),
+    [
+        ([(0, 1599), (3, 1602)], 3),  # two seconds before it started, and then its own
+        ([(0, 1600), (4, 1602)], 4),  # the second in which it started: it may be either's
+        ([(0, 1600)], 20),  # and nothing has changed since, or there would have been another
+        ([(0, 1601)], 0),
+    ],
+)
+def test_a_node_is_not_ready_by_what_the_kubelet_before_this_one_reported(
+    clock: Clock, reports: list[tuple[float, float]], held_after: float
+) -> None:
     def says(elapsed: float) -> Answer:
-        return Answer(True, "", RUNS, reported_at=1600.0 if elapsed > 10 else 900.0)
+        return Answer(True, "", RUNS, reported_at=[at for when, at in reports if when <= elapsed][-1])
 
     m1 = Host("m1", time=clock, answers=says)
-    n1 = Host("n1", time=clock, unit=lambda _: UnitState("active", 7, started=1601))
+    n1 = Host("n1", time=clock, unit=lambda _: UnitState("active", 7, started=1600.4))
     assert wait(NODE, m1, n1) == ""
-    assert clock.now > 1010
-    assert len(n1.units_asked) > 0
-    gone = Host("n1", time=clock, unit=_cannot)
-    assert wait(NODE, Host("m1", time=clock, answers=lambda _: Answer(True, "", RUNS, reported_at=9.0)), gone) == ""
+    assert held_after <= clock.now - 1000 < held_after + 1
+    assert [since for _, since in n1.units_asked].count(0) in (1, 2)  # the others are those about its ends
+
+
+def test_a_kubelet_that_has_started_once_more_has_to_report_once_more(clock: Clock) -> None:
+    """It reported, and ended before anybody asked: what counts is the process that runs when the answer is taken."""
+    m1 = Host("m1", time=clock, answers=lambda at: Answer(True, "", RUNS, reported_at=1605.0 if at < 8 else 1609.0))
+
+    def unit(at: float) -> UnitState:
+        return UnitState("activating", 0) if at < 2 else UnitState("active", 9, started=1607.2)
+
+    n1 = Host("n1", time=clock, unit=unit)
+    assert wait(NODE, m1, n1) == ""
+    assert clock.now >= 1008
+
+
+def test_a_node_whose_host_cannot_be_asked_for_its_kubelet_is_not_ready(clock: Clock) -> None:
+    m1 = Host("m1", time=clock, answers=lambda _: Answer(True, "Ready is True", RUNS, reported_at=1600.0))
+    words = wait(NODE, m1, Host("n1", time=clock, unit=_cannot)).splitlines()
+    assert words[0] == "not so within 60 s: Ready is True: reported before kubelet last started"
+
+
+def test_where_nobody_can_ask_the_node_the_api_is_believed(clock: Clock) -> None:
+    m1 = Host("m1", time=clock, answers=lambda _: Answer(True, "", RUNS, reported_at=1600.0), unit=_cannot)
+    assert wait(NODE, m1, m1) == ""
 
 
 def _cannot(_: float) -> UnitState:
@@ -143,7 +175,7 @@ def pod(reason: str = "", restarts: int = 0, **more: object) -> dict[str, object
     last = {"terminated": {"exitCode": 1}} if restarts else {}
     container = {"name": "coredns", "ready": False, "restartCount": restarts, "state": state, "lastState": last}
     status = {"phase": "Pending", "containerStatuses": [container], **more}
-    return {"metadata": {"name": "dns-1"}, "spec": {"nodeName": "n1"}, "status": status}
+    return {"metadata": {"name": "dns-1", "uid": "1"}, "spec": {"nodeName": "n1"}, "status": status}
 
 
 def listed(*pods: dict[str, object]) -> Answer:
