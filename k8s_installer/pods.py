@@ -28,12 +28,13 @@ Pod = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How pods are doing that are not ready: how often each has ended at least, and whether waiting helps.
+    """How pods are doing that are not ready: how often their containers have ended, and whether waiting helps.
 
-    `in_vain` says that every one of them waits for what will hardly come, or that there are none.
+    `exits` counts from each container's first start, by the pod's uid and the container's name. `in_vain` says that
+    every one of the pods waits for what will hardly come, or that there are none.
     """
 
-    exits: int
+    exits: Mapping[tuple[str, str], int]
     in_vain: bool
 
 
@@ -44,8 +45,16 @@ def ready(pod: Pod) -> bool:
 
 def standing(pods: Sequence[Pod]) -> Standing:
     """What their statuses say of waiting for them."""
-    exits = [max((_exits(item) for item in _containers(pod)), default=0) for pod in pods]
-    return Standing(min(exits, default=0), all(_in_vain(pod) for pod in pods))
+    exits = {(_uid(pod), name): count for pod in pods for name, count in _exits(pod)}
+    return Standing(exits, all(_in_vain(pod) for pod in pods))
+
+
+def ended_since(first: Standing, now: Standing) -> int:
+    """How often every pod has ended at least since `first` was seen; what was not there then has no past."""
+    by_pod: dict[str, int] = {}
+    for (pod, container), count in now.exits.items():
+        by_pod[pod] = max(by_pod.get(pod, 0), count - first.exits.get((pod, container), 0))
+    return min(by_pod.values(), default=0)
 
 
 def words(pod: Pod) -> str:
@@ -102,12 +111,13 @@ def _in_vain(pod: Pod) -> bool:
     return unscheduled or bool(reasons & _IN_VAIN)
 
 
-def _exits(container: Mapping[str, Any]) -> int:
-    """How often a container has ended that is not ready."""
-    if container.get("ready"):
-        return 0
-    over = "running" not in _state(container) and _part(_part(container, "lastState"), "terminated")
-    return _number(container, "restartCount") + bool(over or "terminated" in _state(container))
+def _exits(pod: Pod) -> Iterator[tuple[str, int]]:
+    """How often each container of a pod has ended; the pod itself, which has no name here, never has."""
+    yield "", 0
+    for item in _containers(pod):
+        over = "running" not in _state(item) and _part(_part(item, "lastState"), "terminated")
+        ended = bool(over or "terminated" in _state(item))
+        yield str(item.get("name")), _number(item, "restartCount") + ended
 
 
 def _ended(container: Mapping[str, Any]) -> Iterator[str]:
@@ -152,6 +162,10 @@ def _part(item: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 def _number(item: Mapping[str, Any], key: str) -> int:
     found = item.get(key)
     return found if isinstance(found, int) else 0
+
+
+def _uid(pod: Pod) -> str:
+    return str(_part(pod, "metadata").get("uid"))
 
 
 def _name(pod: Pod) -> str:

@@ -37,6 +37,7 @@ class _Watch:
     asked_unit_at: float | None = None
     unit: UnitState = _UNKNOWN
     started: float = 0.0
+    first: pods.Standing | None = None  # of the pods, as they were when they were first seen
 
     def elapsed(self) -> float:
         return time.monotonic() - self.began
@@ -47,12 +48,18 @@ class _Watch:
         exits = max(self.unit.exits, len(self.processes) - 1)
         if self.unit.state == "failed" or exits >= EXITS_TO_GIVE_UP:
             return True
-        if answer.pods is None or not answer.pods.in_vain:
+        if answer.pods is None:
             self.in_vain_since = None
-        elif self.in_vain_since is None:
-            self.in_vain_since = time.monotonic()
-        stood = self.in_vain_since is not None and time.monotonic() - self.in_vain_since >= IN_VAIN_SECONDS
-        return stood or (answer.pods is not None and answer.pods.exits >= EXITS_TO_GIVE_UP)
+            return False
+        self.first = self.first or answer.pods
+        ended = pods.ended_since(self.first, answer.pods)
+        return self._stood(in_vain=answer.pods.in_vain) or ended >= EXITS_TO_GIVE_UP
+
+    def _stood(self, *, in_vain: bool) -> bool:
+        """Whether pods have waited long enough for what will hardly come."""
+        now = time.monotonic()
+        self.in_vain_since = (self.in_vain_since or now) if in_vain else None
+        return self.in_vain_since is not None and now - self.in_vain_since >= IN_VAIN_SECONDS
 
 
 def wait(gate: Gate, asked: Remote, witness: Remote) -> str:

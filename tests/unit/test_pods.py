@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from k8s_installer import pods
-from k8s_installer.pods import Standing
 
 URL = "https://127.0.0.1:6443/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-dns"
 BASE = "https://127.0.0.1:6443/api/v1/namespaces/kube-system"
@@ -18,9 +17,9 @@ def listed(name: str) -> list[dict[str, Any]]:
     return items
 
 
-def pod(*containers: dict[str, Any], **status: object) -> dict[str, Any]:
+def pod(*containers: dict[str, Any], uid: str = "1", **status: object) -> dict[str, Any]:
     return {
-        "metadata": {"name": "a b"},
+        "metadata": {"name": "a b", "uid": uid},
         "status": {"phase": "Running", "containerStatuses": list(containers), **status},
     }
 
@@ -31,39 +30,57 @@ ENDED = {"terminated": {"reason": "Error", "exitCode": 1}}
 def container(
     state: dict[str, Any], restarts: int = 0, last: dict[str, Any] | None = None, **more: object
 ) -> dict[str, Any]:
-    return {"name": "c", "ready": False, "restartCount": restarts, "state": state, "lastState": last or {}, **more}
+    counted = {"ready": False, "restartCount": restarts, "state": state, "lastState": last or {}}
+    return {"name": "c", **counted, **more}
 
 
 WAITING = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}
 
 
 @pytest.mark.parametrize(
-    ("found", "standing"),
+    ("found", "ended", "in_vain"),
     [
-        ([], Standing(0, in_vain=True)),
-        ([pod()], Standing(0, in_vain=False)),
-        ([{"metadata": {}}], Standing(0, in_vain=False)),
-        ([pod(container({"running": {}}))], Standing(0, in_vain=False)),
-        ([pod(container({"running": {}}, 2, ENDED))], Standing(2, in_vain=False)),
-        ([pod(container(WAITING, 1, ENDED))], Standing(2, in_vain=True)),
-        ([pod(container(ENDED))], Standing(1, in_vain=False)),
-        ([pod(container(WAITING, 3, ENDED, ready=True))], Standing(0, in_vain=True)),
-        ([pod(container(WAITING, 3, ENDED)), pod(container(ENDED))], Standing(1, in_vain=False)),
-        ([pod(container({"waiting": {"reason": "ContainerCreating"}}))], Standing(0, in_vain=False)),
-        ([pod(conditions=[{"type": "PodScheduled", "status": "False"}])], Standing(0, in_vain=True)),
-        ([pod(conditions=[{"type": "PodScheduled", "status": "True"}])], Standing(0, in_vain=False)),
-        ([pod(initContainerStatuses=[container(WAITING, 4, ENDED)])], Standing(5, in_vain=True)),
-        ([pod(container({"waiting": 3}, 1), conditions=3)], Standing(1, in_vain=False)),
-        ([pod({"restartCount": "x", "state": 3})], Standing(0, in_vain=False)),
-        ([pod(containerStatuses=7)], Standing(0, in_vain=False)),
+        ([], 0, True),
+        ([pod()], 0, False),
+        ([{"metadata": {}}], 0, False),
+        ([pod(container({"running": {}}))], 0, False),
+        ([pod(container({"running": {}}, 2, ENDED))], 2, False),
+        ([pod(container(WAITING, 1, ENDED))], 2, True),
+        ([pod(container(ENDED))], 1, False),
+        ([pod(container({"running": {}}, 3, ENDED, ready=True))], 3, False),
+        ([pod(container({"running": {}}), container(WAITING, 3, ENDED, name="d"))], 4, True),
+        ([pod(container(WAITING, 3, ENDED)), pod(container(ENDED), uid="2")], 1, False),
+        ([pod(container(WAITING, 3, ENDED)), pod(uid="2")], 0, False),
+        ([pod(container({"waiting": {"reason": "ContainerCreating"}}))], 0, False),
+        ([pod(conditions=[{"type": "PodScheduled", "status": "False"}])], 0, True),
+        ([pod(conditions=[{"type": "PodScheduled", "status": "True"}])], 0, False),
+        ([pod(initContainerStatuses=[container(WAITING, 4, ENDED)])], 5, True),
+        ([pod(container({"waiting": 3}, 1), conditions=3)], 1, False),
+        ([pod({"restartCount": "x", "state": 3})], 0, False),
+        ([pod(containerStatuses=7)], 0, False),
     ],
 )
-def test_how_often_pods_ended_and_whether_waiting_helps(found: list[dict[str, Any]], standing: Standing) -> None:
-    assert pods.standing(found) == standing
+def test_how_often_pods_ended_and_whether_waiting_helps(
+    found: list[dict[str, Any]], ended: int, *, in_vain: bool
+) -> None:
+    nothing = pods.standing([])
+    assert (pods.ended_since(nothing, pods.standing(found)), pods.standing(found).in_vain) == (ended, in_vain)
+
+
+def test_ends_are_counted_from_the_first_look() -> None:
+    first = pods.standing(
+        [pod(container({"running": {}}, 9, ENDED, ready=True), container(WAITING, 5, ENDED, name="d"))]
+    )
+    assert pods.ended_since(first, first) == 0
+    again = [pod(container({"running": {}}, 11, ENDED), container(WAITING, 6, ENDED, name="d"))]
+    assert pods.ended_since(first, pods.standing(again)) == 2
+    assert pods.ended_since(first, pods.standing([*again, pod(container(WAITING, 3, ENDED), uid="new")])) == 2
+    assert pods.ended_since(first, pods.standing([pod(container(WAITING, 2, ENDED), uid="new")])) == 3
 
 
 def test_the_labs_pods_without_an_image_wait_in_vain() -> None:
-    assert pods.standing(listed("pods-image-missing-1.20.2")) == Standing(0, in_vain=True)
+    standing = pods.standing(listed("pods-image-missing-1.20.2"))
+    assert (pods.ended_since(standing, standing), standing.in_vain) == (0, True)
 
 
 def test_a_pod_says_what_it_waits_for_and_how_it_ended() -> None:

@@ -170,6 +170,12 @@ def test_a_unit_whose_host_cannot_be_asked_is_waited_for_and_the_end_says_so(clo
     assert wait(NODE, m1, n1) == "not so within 60 s: refused\nn1: the connection was lost"
 
 
+def test_ends_of_long_ago_are_no_reason_to_give_up(clock: Clock) -> None:
+    """A DNS that came and went while its node rebooted, days ago, and is not ready for a moment."""
+    m1 = Host("m1", time=clock, answers=lambda at: Answer(True, "", RUNS) if at > 30 else listed(pod(restarts=7)))
+    assert wait(PODS, m1, m1) == ""
+
+
 def pod(reason: str = "", restarts: int = 0, **more: object) -> dict[str, object]:
     state = {"waiting": {"reason": reason, "message": "why"}} if reason else {"running": {}}
     last = {"terminated": {"exitCode": 1}} if restarts else {}
