@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from k8s_installer.answers import at, text
@@ -15,10 +15,11 @@ from k8s_installer.transport import Transport
 from k8s_installer.verify import objects, reach, resolving
 from k8s_installer.verify.api import Answer, Api, Request
 from k8s_installer.verify.checks import CheckResult, Failure, OnCheck, Series, Skip
-from k8s_installer.verify.objects import NAME, Pod
+from k8s_installer.verify.objects import NAME, Node, Pod
 from k8s_installer.verify.poll import Deadline, until
 
 _OBJECT_SECONDS = 30.0
+_SETTLE_SECONDS = 30.0  # the controller-manager looks at the taints of nodes every five seconds
 _START_SECONDS = 180.0  # the image comes from its registry first
 _ROUTE_SECONDS = 30.0
 _HEAL_SECONDS = 60.0
@@ -90,6 +91,7 @@ class _Workload:
     cluster: Cluster
     transports: Mapping[str, Transport]
     namespace: str
+    takers: list[str] = field(default_factory=list)  # the nodes that took pods when the pods were made
 
     def make_namespace(self) -> str:
         self._post("/api/v1/namespaces", objects.namespace(self.namespace))
@@ -127,18 +129,23 @@ class _Workload:
     def await_pods(self) -> str:
         if not self.cluster.images.verify:
             raise Skip("the inventory has no images.verify to run")
-        count = objects.replicas_for(self._schedulable())
-        self._patch(self._path(f"replicationcontrollers/{NAME}"), {"spec": {"replicas": count}})
-        return f"{count} of {self.cluster.images.verify}: {_names(self._await(count, _START_SECONDS))}"
+        nodes = until(_SETTLE_SECONDS, self._nodes, lambda seen: not any(node.settling for node in seen))
+        self.takers.extend(node.name for node in nodes if node.schedulable)
+        if not self.takers:
+            raise Skip("no node takes pods")
+        count, path = objects.replicas_for(len(self.takers)), self._path(f"replicationcontrollers/{NAME}")
+        self._patch(path, objects.scaled(count, apart=len(self.takers) > 1))
+        pods = self._await(count, _START_SECONDS)
+        self._patch(path, objects.anywhere())
+        return f"{count} of {self.cluster.images.verify}: {_names(pods)}"
 
     def see_spread(self) -> str:
-        schedulable = self._schedulable()
-        if schedulable < 2:  # noqa: PLR2004 - different nodes need two
-            raise Skip("only one node takes pods")
+        if len(self.takers) == 1:
+            raise Skip(f"only {self.takers[0]} takes pods")
         where = objects.spread(self._pods())
         said = "; ".join(f"{node}: {', '.join(names)}" for node, names in where.items())
         if len(where) < 2:  # noqa: PLR2004
-            raise Failure(f"{schedulable} nodes take pods, but all are on {said}")
+            raise Failure(f"{', '.join(self.takers)} take pods, but all are on {said}", self._events())
         return said
 
     def reach_from_nodes(self) -> str:
@@ -287,11 +294,8 @@ class _Workload:
     def _pods_path(self) -> str:
         return self._path(f"pods?labelSelector={objects.RUN}%3D{NAME}")
 
-    def _schedulable(self) -> int:
-        count = sum(node.schedulable for node in objects.nodes(self._read("/api/v1/nodes").json))
-        if not count:
-            raise Skip("no node takes pods")
-        return count
+    def _nodes(self) -> tuple[Node, ...]:
+        return objects.nodes(self._read("/api/v1/nodes").json)
 
     def _await(self, count: int, seconds: float, without: str = "") -> tuple[Pod, ...]:
         """Wait for exactly so many pods, all ready, besides those being deleted; none has the uid `without`."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from k8s_installer.answers import Json, at, objects, text
+from k8s_installer.gates import UNREADY_TAINTS
 
 NAME = "web"
 PORT = 80
@@ -19,6 +20,8 @@ _LAST_PORT = 65535
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 # What the controller counts pods by, and what only the Service asks for: a pod can leave the one without the other.
 RUN, SERVING = "k8s-installer-verify", "serving"
+# What pods exclude each other from a node by.
+APART = "apart"
 
 
 def namespace(name: str) -> Json:
@@ -58,6 +61,27 @@ def controller(replicas: int, image: str) -> Json:
             },
         },
     }
+
+
+def scaled(replicas: int, *, apart: bool) -> Json:
+    """A merge patch of the controller: so many pods, and with `apart` each on a node of its own.
+
+    By itself a scheduler only prefers to spread pods, and what other pods request can outweigh that. The one of 1.20
+    does not even prefer it where nodes have no zone: its default constraints ignore nodes without that label. A
+    version before 1.6 does not know the field; it spreads the pods of a Service.
+    """
+    term = {"labelSelector": {"matchLabels": {APART: "yes"}}, "topologyKey": "kubernetes.io/hostname"}
+    affinity = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    template = {"metadata": {"labels": {APART: "yes"}}, "spec": {"affinity": affinity}}
+    return {"spec": {"replicas": replicas, **({"template": template} if apart else {})}}
+
+
+def anywhere() -> Json:
+    """A merge patch of the controller: pods that it makes from now on may go to any node.
+
+    One that takes the place of another would have to wait until that has ended, some ten seconds.
+    """
+    return {"spec": {"template": {"metadata": {"labels": {APART: None}}, "spec": {"affinity": None}}}}
 
 
 def labels(changes: Mapping[str, str | None]) -> Json:
@@ -191,13 +215,18 @@ def endpoints(answer: Json) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A Node as the API shows it; `schedulable` where a pod without wishes may go."""
+    """A Node as the API shows it.
+
+    `schedulable` says that a pod without wishes may go there, `settling` that it will in a moment: the node is ready,
+    and has a taint from when it was not, which the controller-manager removes.
+    """
 
     name: str
     ready: bool
     schedulable: bool
     version: str
     state: str
+    settling: bool = False
 
 
 def nodes(answer: Json) -> tuple[Node, ...]:
@@ -208,14 +237,15 @@ def nodes(answer: Json) -> tuple[Node, ...]:
 def _node(item: Json) -> Node:
     status, spec = at(item, "status"), at(item, "spec")
     ready = _condition(status, "Ready") == "True"
-    tainted = any(taint.get("effect") in ("NoSchedule", "NoExecute") for taint in objects(spec.get("taints")))
+    taints = [taint for taint in objects(spec.get("taints")) if taint.get("effect") in ("NoSchedule", "NoExecute")]
     said = [_because(one) for one in _conditions(status) if one.get("type") == "Ready"]
     return Node(
         name=text(at(item, "metadata").get("name")),
         ready=ready,
-        schedulable=ready and not spec.get("unschedulable") and not tainted,
+        schedulable=ready and not spec.get("unschedulable") and not taints,
         version=text(at(status, "nodeInfo").get("kubeletVersion")) or "unknown",
         state=f"Ready is {_condition(status, 'Ready')}{said[0] if said and not ready else ''}",
+        settling=ready and any(taint.get("key") in UNREADY_TAINTS for taint in taints),
     )
 
 
