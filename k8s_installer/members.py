@@ -1,4 +1,4 @@
-"""Whether etcd may be started as the inventory asks, given which hosts have its data. Pure.
+"""Whether an etcd may be started as the inventory asks, given which hosts have its data. Pure.
 
 etcd reads `initial-cluster` only where it has no log yet. A member that starts without one, and with
 `initial-cluster-state: new`, makes a cluster of its own with whoever else does, beside the one that has the data; both
@@ -11,16 +11,20 @@ as if it had never promised anything. So a plan stops where
 
 A first start that was cut off resumes: some members have data, all were started with what the inventory still says, and
 nothing that needs etcd was ever started.
+
+Each etcd is judged by itself: a host may have several, as that of the cluster and that of flannel. The members that a
+plan would start are judged, and all members and clients are the evidence, whatever part of them the plan is about.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from k8s_installer.desired.model import Desired, Wanted
 from k8s_installer.errors import InstallerError
-from k8s_installer.resources import Data, File, Gate, Kind, Ref, Seen, SeenFile, SeenUnit, Unit
+from k8s_installer.plan import inputs, stale
+from k8s_installer.resources import Data, File, Gate, Kind, Missing, Ref, Seen, SeenFile, SeenUnit, Unit
 
 GUIDE = "docs/etcd.md"
 # What etcd takes where its file does not say it.
@@ -34,6 +38,7 @@ _ALL_LOST = (
     f"mount the disks, set data-dir and wal-dir back, or restore a backup: {GUIDE}; to begin with an empty cluster, "
     "disable {} first"
 )
+_ASK = "make these hosts reachable, then run the same command again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,27 +74,68 @@ def environment(config: bytes) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """One host of etcd: where its log belongs and whether it is there, and how it was and is to be started.
+    """One host of an etcd: where its log belongs and whether it is there, and how it was and is to be started.
 
-    `found` and `wanted` are None where the file is not there, or is brought back by its sum alone.
+    `has_data` is None where the host did not answer. `found` and `wanted` are None where the file is not there, or is
+    brought back by its sum alone.
     """
 
     host: str
     log: str
-    has_data: bool
+    has_data: bool | None
     runs: bool
     found: Start | None
     wanted: Start | None
 
 
-def require_members(desired: Desired, seen: Mapping[Ref, Seen]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Etcd:
+    """One etcd: its unit, its members, and what is known of its clients.
+
+    `starts` are the hosts on which the plan may start it. `used` are the clients that were started before, `unknown`
+    those whose host did not answer.
+    """
+
+    unit: str
+    members: tuple[_Member, ...]
+    starts: frozenset[str]
+    used: tuple[Ref, ...]
+    unknown: tuple[Ref, ...]
+
+
+def evidence(whole: Desired, part: Desired) -> Desired:
+    """What must be looked at to judge the members that a part of the whole may start; nothing if it starts none.
+
+    It is of every host of the etcds that the part has a member of, and of every host of their clients.
+    """
+    data = [wanted.resource for wanted in whole.values() if isinstance(wanted.resource, Data)]
+    units = {item.unit for item in data}
+    started = {ref.name for ref in part if ref.kind is Kind.UNIT and ref.name in units}
+    refs: dict[Ref, None] = {}
+    for ref, wanted in whole.items():
+        if isinstance(wanted.resource, Data) and wanted.resource.unit in started:
+            own = (Ref(ref.host, Kind.FILE, wanted.resource.config), Ref(ref.host, Kind.UNIT, wanted.resource.unit))
+            refs |= dict.fromkeys((ref, *own))
+    later = {item.unit for item in data if item.added_later}
+    for unit in sorted(started):
+        for ref in _clients(whole, unit):
+            refs |= dict.fromkeys((ref, *(inputs(whole[ref]) if unit in later else ())))
+    return {ref: whole[ref] for ref in refs}
+
+
+def require_members(whole: Desired, seen: Mapping[Ref, Seen], part: Desired | None = None) -> None:
     """Stop where a plan would start a member of etcd that must not start like this.
+
+    Args:
+        whole: what the inventory wants.
+        seen: what the hosts have; what is not there was not asked.
+        part: what the plan is about, where that is not the whole; it may go back to older files.
 
     Raises:
         InstallerError: what is wrong with each member, and what can be done about it.
     """
-    members = [_member(wanted, desired, seen) for wanted in desired.values() if isinstance(wanted.resource, Data)]
-    findings = [*_changed(members), *_empty(members, _clients(desired, seen))]
+    part = whole if part is None else part
+    findings = [finding for etcd in _etcds(whole, seen, part) for finding in (*_changed(etcd), *_empty(etcd))]
     if findings:
         words = [f"  {words}" for words, _ in findings]
         hints = dict.fromkeys(hint for _, hint in findings)
@@ -98,86 +144,130 @@ def require_members(desired: Desired, seen: Mapping[Ref, Seen]) -> None:
         )
 
 
-def _member(wanted: Wanted, desired: Desired, seen: Mapping[Ref, Seen]) -> _Member:
-    data, host = wanted.resource, wanted.ref.host
-    assert isinstance(data, Data)  # noqa: S101 - as its caller chose it
-    config = Ref(host, Kind.FILE, data.config)
-    file, found, unit = desired[config].resource, seen.get(config), seen.get(Ref(host, Kind.UNIT, data.unit))
-    was = (
-        file.content if isinstance(file, File) and isinstance(found, SeenFile) and found.sha256 == file.sha256 else None
-    )
-    if was is None and isinstance(found, SeenFile):
-        was = found.content
+def _etcds(whole: Desired, seen: Mapping[Ref, Seen], part: Desired) -> Iterator[_Etcd]:
+    by_unit: dict[str, list[tuple[Wanted, Data]]] = {}
+    for wanted in whole.values():
+        if isinstance(wanted.resource, Data):
+            by_unit.setdefault(wanted.resource.unit, []).append((wanted, wanted.resource))
+    for unit, items in by_unit.items():
+        starts = frozenset(wanted.ref.host for wanted, data in items if _may_start(wanted.ref.host, data, seen, part))
+        if starts:
+            members = tuple(_member(wanted.ref, data, whole, seen, part) for wanted, data in items)
+            clients = _clients(whole, unit)
+            later = items[0][1].added_later
+            yield _Etcd(
+                unit,
+                members,
+                starts,
+                used=tuple(ref for ref in clients if _was_started(ref, whole, seen, later=later)),
+                unknown=tuple(ref for ref in clients if seen.get(ref, Missing.UNKNOWN) is Missing.UNKNOWN),
+            )
+
+
+def _may_start(host: str, data: Data, seen: Mapping[Ref, Seen], part: Desired) -> bool:
+    """Whether the plan may start this member; one that runs, and whose file stays, goes on as it is."""
+    unit = seen.get(Ref(host, Kind.UNIT, data.unit))
+    return Ref(host, Kind.UNIT, data.unit) in part and (Ref(host, Kind.FILE, data.config) in part or not _active(unit))
+
+
+def _member(log: Ref, data: Data, whole: Desired, seen: Mapping[Ref, Seen], part: Desired) -> _Member:
+    config = Ref(log.host, Kind.FILE, data.config)
+    found, there, asked = seen.get(config), seen.get(log, Missing.UNKNOWN), whole[config].resource
+    content = found.content if isinstance(found, SeenFile) else None
+    if isinstance(found, SeenFile) and isinstance(asked, File) and found.sha256 == asked.sha256:
+        content = asked.content
+    was = start(content) if content is not None else None
+    will = part[config].resource if config in part else None
     return _Member(
-        host,
-        wanted.ref.name,
-        has_data=isinstance(seen.get(wanted.ref), SeenFile),
-        runs=isinstance(unit, SeenUnit) and unit.active == "active",
-        found=start(was) if was is not None else None,
-        wanted=start(file.content) if isinstance(file, File) else None,
+        log.host,
+        log.name,
+        has_data=None if there is Missing.UNKNOWN else isinstance(there, SeenFile),
+        runs=_active(seen.get(Ref(log.host, Kind.UNIT, data.unit))),
+        found=was,
+        wanted=start(will.content) if isinstance(will, File) else None if config in part else was,
     )
 
 
-def _clients(desired: Desired, seen: Mapping[Ref, Seen]) -> Mapping[Ref, bool]:
-    """The services that wait for etcd's health, and whether they were ever started: they are enabled just before."""
-    services = {wanted.resource.unit for wanted in desired.values() if isinstance(wanted.resource, Data)}
-    gates = {
-        ref for ref, wanted in desired.items() if isinstance(wanted.resource, Gate) and wanted.resource.unit in services
-    }
-    found: dict[Ref, bool] = {}
-    for ref, wanted in desired.items():
-        if isinstance(wanted.resource, Unit) and not gates.isdisjoint(wanted.after):
-            unit = seen.get(ref)
-            found[ref] = isinstance(unit, SeenUnit) and (unit.enabled or unit.active == "active")
-    return found
+def _clients(whole: Desired, unit: str) -> list[Ref]:
+    """The services that wait for the health of an etcd."""
+    gates = {ref for ref, item in whole.items() if isinstance(item.resource, Gate) and item.resource.unit == unit}
+    return [ref for ref, item in whole.items() if isinstance(item.resource, Unit) and not gates.isdisjoint(item.after)]
 
 
-def _changed(members: Sequence[_Member]) -> Iterator[tuple[str, str]]:
+def _was_started(client: Ref, whole: Desired, seen: Mapping[Ref, Seen], *, later: bool) -> bool:
+    """Whether a client was ever started with this etcd: it is enabled just before.
+
+    One that may be older than the etcd (`later`) was started with it only where it has read the files that it now has,
+    and those are what is wanted.
+    """
+    unit = seen.get(client)
+    if not isinstance(unit, SeenUnit) or not (unit.enabled or _active(unit)):
+        return False
+    return not later or (
+        not stale(whole[client], seen) and all(_as_wanted(ref, whole, seen) for ref in inputs(whole[client]))
+    )
+
+
+def _as_wanted(ref: Ref, whole: Desired, seen: Mapping[Ref, Seen]) -> bool:
+    """Whether a host has the file that is wanted; a package in whatever version is."""
+    file, found = whole[ref].resource, seen.get(ref)
+    return not isinstance(file, File) or (isinstance(found, SeenFile) and found.sha256 == file.sha256)
+
+
+def _active(unit: Seen | None) -> bool:
+    return isinstance(unit, SeenUnit) and unit.active == "active"
+
+
+def _changed(etcd: _Etcd) -> Iterator[tuple[str, str]]:
     """Members that have data, and whose cluster the inventory changes."""
-    for member in members:
+    for member in etcd.members:
         was, now = member.found, member.wanted
-        if not member.has_data or was is None or now is None or was.makes(now):
+        if member.host not in etcd.starts or not member.has_data or was is None or now is None or was.makes(now):
             continue
         said = [
             f"adds {_listed(now.members - was.members)}" if now.members - was.members else "",
             f"leaves out {_listed(was.members - now.members)}" if was.members - now.members else "",
             f"changes the token from {was.token} to {now.token}" if now.token != was.token else "",
         ]
-        words = f"{member.host} has etcd's data and was started with {_listed(was.members)}; the inventory"
+        words = f"{member.host} has {etcd.unit}'s data and was started with {_listed(was.members)}; the inventory"
         yield f"{words} {', '.join(filter(None, said))}", _CHANGE
 
 
-def _empty(members: Sequence[_Member], clients: Mapping[Ref, bool]) -> Iterator[tuple[str, str]]:
+def _empty(etcd: _Etcd) -> Iterator[tuple[str, str]]:
     """Members that would start without data, and not as members that were let in."""
-    elders = [member for member in members if member.has_data]
-    used = sorted(str(ref) for ref, started in clients.items() if started)
-    for member in members:
-        if member.has_data or (member.wanted is not None and member.wanted.joins):
+    elders = [member for member in etcd.members if member.has_data]
+    others = f"{_listed(elder.host for elder in elders)} {'has' if len(elders) == 1 else 'have'}"
+    for member in etcd.members:
+        joins = member.wanted is not None and member.wanted.joins
+        if member.host not in etcd.starts or member.has_data or joins:
             continue
-        nothing = f"{member.host} has no data of etcd in {member.log}"
-        others = f"{_listed(elder.host for elder in elders)} {'has' if len(elders) == 1 else 'have'}"
+        nothing = f"{member.host} has no data of {etcd.unit} in {member.log}"
         if member.runs:
-            yield f"{nothing}, but etcd runs there: its data is elsewhere, or was deleted", _LOST
-        elif any(
-            member.wanted is None or elder.found is None or not elder.found.makes(member.wanted) for elder in elders
-        ):
+            yield f"{nothing}, but {etcd.unit} runs there: its data is elsewhere, or was deleted", _LOST
+        elif any(_apart(member, elder) for elder in elders):
             yield f"{nothing}: started now, it would make a second, empty cluster; {others} data", _CHANGE
-        elif elders and (used or not clients):
+        elif elders and etcd.used:
             yield f"{nothing}, and {others} data of a cluster that is in use: it has lost its own", _LOST
-        elif elders:
-            continue  # the rest of a first start
-        elif _unasked(member, members):
-            left = _listed(_unasked(member, members))
-            yield f"{nothing}, and {left} may have, and was not asked", f"let --limit include {left}"
-        elif used:
-            yield f"{nothing}, and no other member has, but {used[0]} was started before", _ALL_LOST.format(used[0])
+        elif silent := _silent(etcd, elders):
+            yield f"{nothing}, and {silent}", _ASK
+        elif etcd.used and not elders:
+            first = etcd.used[0]
+            yield f"{nothing}, and no other member has, but {first} was started before", _ALL_LOST.format(first)
 
 
-def _unasked(member: _Member, members: Sequence[_Member]) -> list[str]:
-    """Who else is a member, and was not looked at; a member alone may have etcd's default name."""
-    names = {item.partition("=")[0] for item in member.wanted.members} if member.wanted else set()
-    return sorted(names - {other.host for other in members}) if len(names) > 1 else []
+def _apart(member: _Member, elder: _Member) -> bool:
+    """Whether a member that starts empty makes another cluster than one that has data did."""
+    return member.wanted is None or elder.found is None or not elder.found.makes(member.wanted)
 
 
-def _listed(items: Iterator[str] | Sequence[str] | frozenset[str]) -> str:
+def _silent(etcd: _Etcd, elders: Collection[_Member]) -> str:
+    """Who did not answer, and so leaves open whether this is a first start; in words, empty where nobody does."""
+    members = [member.host for member in etcd.members if member.has_data is None]
+    if members and not elders:
+        return f"{_listed(members)} may have, and did not answer"
+    clients = {ref.host for ref in etcd.unknown}
+    return f"{_listed(clients)} did not answer whether the cluster is in use" if clients else ""
+
+
+def _listed(items: Iterable[str]) -> str:
     return ", ".join(sorted(items))

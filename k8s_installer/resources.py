@@ -143,11 +143,13 @@ class Data:
     """The folder of a write-ahead log, named by its path: looked at because starts depend on it, and never changed.
 
     It is seen where at least one segment of the log is in it; an empty folder is ABSENT. `unit` is the service whose
-    data it is, `config` the path of the file that says with whom it was started.
+    data it is, `config` the path of the file that says with whom it was started. A service that was `added_later` may
+    be younger than its clients: that one of them was started says nothing of it.
     """
 
     unit: str
     config: str
+    added_later: bool = False
 
 
 class Check(StrEnum):

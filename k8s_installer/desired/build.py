@@ -218,7 +218,8 @@ def _data(source: Source, host: Host, name: str, context: Context, turn: Turn) -
     if folders:
         config = next(path for path, spec in component.files.items() if spec.used_by == "process")
         because = f"Whether {name} has data here decides how it may be started; it is looked at and never changed."
-        yield Wanted(Ref(host.name, Kind.DATA, folders[0]), Data(component.unit, config), name, (), because, turn)
+        data = Data(component.unit, config, component.added_later)
+        yield Wanted(Ref(host.name, Kind.DATA, folders[0]), data, name, (), because, turn)
 
 
 def _gate(

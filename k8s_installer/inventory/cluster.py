@@ -147,6 +147,11 @@ class Host:
         proxy = self.tuning.get("kube-proxy", _UNTUNED)
         return Role.NODE in self.roles and "ipvs" in (proxy.args.get("proxy-mode"), proxy.config.get("mode"))
 
+    @property
+    def joins_etcd(self) -> bool:
+        """Whether the host is to join members that are there already, instead of beginning a cluster with them."""
+        return self.tuning.get("etcd", _UNTUNED).args.get("initial-cluster-state") == "existing"
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:

@@ -144,6 +144,7 @@ class Component(_Model):
     `network` and `security` are conditions, as of a file: others may come `after` a component that the cluster does not
     have.
     `data` says where it keeps its write-ahead log: flags in the order in which they count, each with the path below it.
+    `added_later` says that clusters may have its clients from before there was this component.
     """
 
     why: str
@@ -166,6 +167,7 @@ class Component(_Model):
     files: Mapping[str, FileSpec] = {}
     reads: tuple[str, ...] = ()
     data: Mapping[str, str] = {}
+    added_later: bool = False
     ports: tuple[str, ...] = ()
     gates: tuple[GateSpec, ...] = ()
 

@@ -9,11 +9,12 @@ import pytest
 from benchmarks.pure import answers
 from k8s_installer import inventory, pki, profiles
 from k8s_installer.desired import Desired, desire
-from k8s_installer.desired.select import of_components, on_members
+from k8s_installer.desired.select import narrowed, of_components, on_members
 from k8s_installer.errors import InstallerError, InventoryError
-from k8s_installer.members import require_members, start
+from k8s_installer.members import evidence, require_members, start
 from k8s_installer.render import Renderer
-from k8s_installer.resources import File, Gone, Kept, Kind, Missing, Ref, Seen, SeenFile, SeenUnit
+from k8s_installer.resources import File, Gate, Gone, Kept, Kind, Missing, Ref, Seen, SeenFile, SeenUnit, Unit
+from tests.unit.clusters import cluster
 
 CONF = "/etc/etcd/etcd.conf"
 LOG = "/var/lib/etcd/default.etcd/member/wal"
@@ -181,18 +182,141 @@ def test_a_cluster_in_use_whose_data_is_nowhere_is_not_begun_again() -> None:
     assert "disable m1: unit kube-apiserver first" in hint
 
 
-def test_a_part_of_the_cluster_does_not_hide_who_has_data() -> None:
+def evidence_of(desired: Desired, part: Desired, found: Mapping[Ref, Seen]) -> dict[Ref, Seen]:
+    """What a run about a part of the cluster sees: its own, and what is looked at beside it."""
+    return {ref: state for ref, state in found.items() if ref in {**evidence(desired, part), **part}}
+
+
+@pytest.mark.parametrize("part", [{"limit": "m2"}, {"only": "etcd"}, {"limit": "m2", "only": "etcd"}], ids=str)
+def test_a_part_of_the_cluster_is_judged_by_all_of_it(part: Mapping[str, str]) -> None:
+    one, three = wanted(ONE), wanted(THREE)
+    narrow = on_members(three, {part["limit"]}) if "limit" in part else three
+    narrow = of_components(narrow, {part["only"]}) if "only" in part else narrow
+
+    def told(found: Mapping[Ref, Seen]) -> str:
+        with pytest.raises(InstallerError) as caught:
+            require_members(three, evidence_of(three, narrow, found), narrow)
+        return caught.value.message
+
+    assert "no other member has, but m1: unit kube-apiserver was started before" in told(seen(three, {}))
+    assert "it has lost its own" in told(seen(three, {name: conf(three, name) for name in ("m1", "m3")}))
+    assert "a second, empty cluster; m1 has data" in told(seen(three, {"m1": conf(one, "m1")}))
+    for some in ([], ["m1"], ["m1", "m3"]):  # a first start that was cut off
+        found = seen(three, {name: conf(three, name) for name in some}, used=False)
+        require_members(three, evidence_of(three, narrow, found), narrow)
+
+
+def test_a_run_that_starts_no_member_is_not_judged_and_looks_at_nothing_more() -> None:
+    three = wanted(THREE)
+    for part in (of_components(three, {"kube-apiserver"}), on_members(three, {"n1"})):
+        assert evidence(three, part) == {}
+        require_members(three, seen(three, {}), part)
+
+
+def test_what_is_looked_at_beside_a_part_is_the_members_and_what_needs_them() -> None:
+    three = wanted(THREE)
+    looked = evidence(three, on_members(three, {"m2"}))
+    assert {(ref.host, ref.name) for ref in looked} == {
+        (host, name) for host in ("m1", "m2", "m3") for name in (LOG, CONF, "etcd", "kube-apiserver")
+    }
+
+
+def test_hosts_that_did_not_answer_may_have_the_data() -> None:
     three = wanted(THREE)
     part = on_members(three, {"m2"})
-    lines, hint = refusal(part, seen(part, {}, used=False))
-    assert lines == [f"m2 has no data of etcd in {LOG}, and m1, m3 may have, and was not asked"]
-    assert hint == "let --limit include m1, m3"
-    only = of_components(three, {"etcd"})
-    require_members(only, seen(only, {}))
-    lines, _ = refusal(only, seen(only, {"m1": conf(three, "m1")}))
-    assert "it has lost its own" in lines[0]
-    apiserver = of_components(three, {"kube-apiserver"})
-    require_members(apiserver, seen(apiserver, {}))
+
+    def told(found: dict[Ref, Seen], away: str) -> tuple[str, str]:
+        there = {ref: state for ref, state in found.items() if ref.host != away}
+        with pytest.raises(InstallerError) as caught:
+            require_members(three, there, part)
+        return caught.value.message.splitlines()[1].strip(), caught.value.hint
+
+    nothing = f"m2 has no data of etcd in {LOG}"
+    hint = "make these hosts reachable, then run the same command again"
+    assert told(seen(three, {}, used=False), "m1") == (f"{nothing}, and m1 may have, and did not answer", hint)
+    some = seen(three, {"m3": conf(three, "m3")}, used=False)
+    assert told(some, "m1") == (f"{nothing}, and m1 did not answer whether the cluster is in use", hint)
+    # a member that has its data needs nobody's answer
+    own = seen(three, {name: conf(three, name) for name in ("m1", "m2", "m3")})
+    require_members(three, {ref: state for ref, state in own.items() if ref.host == "m2"}, part)
+
+
+FLANNEL_CONF, FLANNEL_LOG = "/etc/etcd/flannel.conf", "/var/lib/etcd/flannel.etcd/member/wal"
+VERSIONS = ("1.5.2", "1.9.4", "1.20.2")
+
+
+def flannel(hosts: str, version: str = "1.20.2") -> Desired:
+    lab = cluster(version, topology=f"{hosts}\n  n1: {{address: 10.0.0.99, roles: [node]}}\n", network="flannel")
+    return desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer())
+
+
+def before_flannels_etcd(desired: Desired) -> dict[Ref, Seen]:
+    """A cluster that runs, from before flannel had an etcd of its own: of that nothing is there."""
+    found = answers(desired)
+    for ref in desired:
+        if ref.name in ("flannel-etcd", FLANNEL_CONF, FLANNEL_LOG):
+            found[ref] = Missing.ABSENT
+        if ref.name == "/etc/kubernetes/network/flannel.sh":
+            found[ref] = SeenFile("0" * 64, 0o755, "root", "root", 0, b"#!/bin/sh\n")
+    return found
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_flannels_etcd_is_judged_by_its_own_members(version: str) -> None:
+    """The cluster's etcd was grown by hand, and that of flannel was not; and a member of it alone lost its disk."""
+    one, three = flannel(ONE, version), flannel(THREE, version)
+    require_members(three, answers(three))
+    file = one[Ref("m1", Kind.FILE, FLANNEL_CONF)].resource
+    assert isinstance(file, File)
+    grown = answers(three)
+    grown[Ref("m1", Kind.FILE, FLANNEL_CONF)] = SeenFile(file.sha256, 0o644, "root", "root", 0, file.content)
+    for name in ("m2", "m3"):
+        for ref in three:
+            if ref.host == name and ref.name in ("flannel-etcd", FLANNEL_CONF, FLANNEL_LOG):
+                grown[ref] = Missing.ABSENT
+    adds = "m2=https://10.0.0.2:2390, m3=https://10.0.0.3:2390"
+    empty = f"has no data of flannel-etcd in {FLANNEL_LOG}: started now, it would make a second, empty cluster"
+    assert refusal(three, grown)[0] == [
+        f"m1 has flannel-etcd's data and was started with m1=https://10.0.0.1:2390; the inventory adds {adds}",
+        f"m2 {empty}; m1 has data",
+        f"m3 {empty}; m1 has data",
+    ]
+    lost = answers(three) | {
+        Ref("m3", Kind.DATA, FLANNEL_LOG): Missing.ABSENT,
+        Ref("m3", Kind.UNIT, "flannel-etcd"): IDLE,
+    }
+    (line,), _ = refusal(three, lost)
+    assert line.startswith("m3 has no data of flannel-etcd")
+    assert line.endswith("m1, m2 have data of a cluster that is in use: it has lost its own")
+
+
+def test_a_host_that_joins_the_clusters_etcd_joins_flannels() -> None:
+    existing = ", components: {etcd: {args: {initial-cluster-state: existing}}}}"
+    joining = flannel(THREE.replace("0.3, roles: [etcd, master]}", f"0.3, roles: [etcd, master]{existing}"))
+    found = answers(joining)
+    for ref in joining:
+        if ref.host == "m3" and ref.name in ("etcd", "flannel-etcd", CONF, FLANNEL_CONF, LOG, FLANNEL_LOG):
+            found[ref] = Missing.ABSENT
+    require_members(joining, found)
+
+
+def test_the_first_start_of_flannels_etcd_in_a_cluster_from_before_it_begins_and_resumes() -> None:
+    three = flannel(THREE)
+    found = before_flannels_etcd(three)
+    require_members(three, found)
+    begun = answers(three)
+    for name in ("m1", "m2"):
+        begun[Ref(name, Kind.UNIT, "flannel-etcd")] = replace(IDLE, enabled=True)  # it failed, or was not begun
+        begun[Ref(name, Kind.DATA, FLANNEL_LOG)] = Missing.ABSENT
+    for ref, state in begun.items():
+        if ref.name == "flannel-network":  # its script is there, and it runs by the one of before
+            assert isinstance(state, SeenUnit)
+            begun[ref] = replace(state, started_at=500.0)
+    require_members(three, begun)
+    running = {ref: answers(three)[ref] if ref.name == "flannel-network" else state for ref, state in begun.items()}
+    lines, _ = refusal(three, running)
+    assert all("it has lost its own" in line for line in lines)
+    assert len(lines) == 2
 
 
 def test_going_back_to_an_older_file_is_judged_by_the_data_alone() -> None:
@@ -213,3 +337,20 @@ def test_what_the_file_does_not_say_has_etcds_default() -> None:
     assert (set(bare.members), bare.token, bare.joins) == ({"default=http://localhost:2380"}, "etcd-cluster", False)
     said = start(b'ETCD_INITIAL_CLUSTER="a=http://1:2380, b=http://2:2380"\nETCD_INITIAL_CLUSTER_STATE=existing\n')
     assert (set(said.members), said.joins) == ({"a=http://1:2380", "b=http://2:2380"}, True)
+
+
+def test_a_rollback_is_judged_by_the_members_that_it_would_start() -> None:
+    """It leaves etcd.conf as it is, whatever the inventory says by now; but what is down comes up."""
+    one, three = wanted(ONE), wanted(THREE)
+    back = narrowed(three, lambda item: isinstance(item.resource, Unit | Gate))
+    require_members(
+        three, evidence_of(three, back, seen(three, {"m1": conf(one, "m1")}, runs=frozenset({"m2", "m3"}))), back
+    )
+    lost = seen(three, {name: conf(three, name) for name in ("m1", "m2")})
+    with pytest.raises(InstallerError, match=r"m3 has no data .* it has lost its own"):
+        require_members(three, evidence_of(three, back, lost), back)
+    older = {**back, Ref("m1", Kind.FILE, CONF): replace(three[Ref("m1", Kind.FILE, CONF)], resource=Gone())}
+    whole = seen(three, {name: conf(three, name) for name in ("m1", "m2", "m3")})
+    require_members(three, evidence_of(three, older, whole), older)
+    with pytest.raises(InstallerError, match="m1 has no data"):
+        require_members(three, {**whole, Ref("m1", Kind.DATA, LOG): Missing.ABSENT}, older)
