@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -50,14 +50,18 @@ class Connections:
 
 
 @contextmanager
-def connecting(hosts: Iterable[Host]) -> Iterator[Connections]:
+def connecting(hosts: Iterable[Host], first: Collection[str] | None = None) -> Iterator[Connections]:
     """Begin to log in to as many hosts as may be connected at once; nobody waits for it.
 
     What is wanted can be worked out meanwhile. The connections are closed after the `with`.
+
+    Args:
+        hosts: who may be asked; one is logged in to when it is first asked at the latest.
+        first: the names of those that will be asked for sure; all where this is None.
     """
     calls, pool = Pool(connections(), connect), ThreadPoolExecutor(WORKERS)
     lines = {host.name: calls.line(host) for host in hosts}
-    for line in islice(lines.values(), calls.most):
+    for line in islice((line for name, line in lines.items() if first is None or name in first), calls.most):
         pool.submit(line.open)
     try:
         yield Connections(pool, lines)

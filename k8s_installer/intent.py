@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from k8s_installer import desired, inventory, pki, profiles, render, tarball
@@ -30,7 +30,9 @@ class Intent:
     `cluster` and `desired` may be the part that a command is limited to. `inventory` is the cluster as the file says,
     `cluster` the one in which everything is given out, and `evidence` what hosts are asked for about that. `roots` are
     the files by which the masters show whose keys the cluster has; they are looked at even where a plan is about a node
-    that has none yet. `undoes` are the names of past runs, if what is wanted is what was there before them.
+    that has none yet. `whole` is all that the inventory wants, whatever part `desired` is; `beside` is what else is
+    looked at, because it decides whether that part may be carried out. `undoes` are the names of past runs, if what is
+    wanted is what was there before them.
     """
 
     cluster: Cluster
@@ -41,6 +43,8 @@ class Intent:
     given: Settled
     evidence: Desired
     roots: Desired
+    whole: Desired
+    beside: Desired = field(default_factory=dict)
     undoes: tuple[str, ...] = ()
 
 
@@ -137,7 +141,15 @@ def desire(
         wanted = bundled(wanted, media, renderer, of_cluster(cluster, profile))
     settled = inventory.settle(cluster, kept)
     return Intent(
-        settled.cluster, profile, present, wanted, cluster, settled, evidence(cluster, wanted), _roots(cluster, wanted)
+        cluster=settled.cluster,
+        profile=profile,
+        keys=present,
+        desired=wanted,
+        inventory=cluster,
+        given=settled,
+        evidence=evidence(cluster, wanted),
+        roots=_roots(cluster, wanted),
+        whole=wanted,
     )
 
 

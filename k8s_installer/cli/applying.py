@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,13 +14,15 @@ from k8s_installer import fleet, history, host_settings, journal, lock, pki, rol
 from k8s_installer.apply import Event, Run, State
 from k8s_installer.cli.checking import checked
 from k8s_installer.cli.console import Exit, Output, ask_passphrase, print_json, stderr, stdout
-from k8s_installer.cli.looking import Asked, Resolve, observed, require_own_keys
+from k8s_installer.cli.looking import Again, Asked, observed, require_own_keys
+from k8s_installer.cli.narrowing import first_asked, say_left_out
+from k8s_installer.cli.narrowing import part as part_of
 from k8s_installer.cli.planning import print_plan
 from k8s_installer.cli.preflighting import before_install
 from k8s_installer.cli.stopping import Stop, stop_on_ctrl_c
 from k8s_installer.cli.verifying import prove
-from k8s_installer.desired.model import Desired, Turn
-from k8s_installer.desired.select import chosen, of_components, on_members
+from k8s_installer.desired.model import Turn
+from k8s_installer.desired.select import on_members
 from k8s_installer.errors import HostError, HostsError, InputError, InstallerError, TransportError
 from k8s_installer.fleet import Connections, connecting
 from k8s_installer.intent import (
@@ -77,22 +79,22 @@ class Options:
 def apply(options: Options, change: Callable[[Intent], Intent] = lambda intent: intent) -> Exit:
     """Make the fleet what the inventory says, or what `change` makes of that."""
     cluster, profile = checked(options.asked.inventory, options.asked.bundle)
-    hosts = _hosts(cluster, options)
-    with connecting(hosts) as connections:
+    here = recorded(cluster).first_master
+    with connecting(cluster.hosts, first_asked(cluster, options.limit, here)) as connections:
 
         def resolve(kept: Allocations | None) -> Intent:
             return desire(cluster, profile, options.asked.templates, present_keys, kept)
 
-        def again(kept: Allocations | None) -> Intent:
-            return _part(change(resolve(kept)), hosts, options)
+        def again(kept: Allocations) -> Intent:
+            return part_of(change(resolve(kept)), options.limit, options.only, recorded=kept.first_master)
 
         whole = resolve(None)
-        _say_left_out_by(options, whole)
+        say_left_out(whole, options.limit, options.only)
         with open_trace(state_folder(cluster) / "journal") as trace:
             try:
                 # locked before anything is looked at: nobody else's run can come between the plan and its changes
                 with _locked(cluster, options, trace) as lost:
-                    part = _part(change(whole), hosts, options)
+                    part = part_of(change(whole), options.limit, options.only, recorded=here)
                     return _apply(part, again, connections, options, trace, lost)
             except InstallerError as error:
                 error.hint = "\n".join(filter(None, (error.hint, f"the whole trace: {trace.path}")))
@@ -101,17 +103,17 @@ def apply(options: Options, change: Callable[[Intent], Intent] = lambda intent: 
 
 def _apply(
     part: Intent,
-    resolve: Resolve,
+    resolve: Again,
     connections: Connections,
     options: Options,
     trace: Trace,
     lost: threading.Event,
 ) -> Exit:
     intent, seen = observed(part, resolve, connections, lambda way: traced(way, trace), trace.run)
-    reached = _reached(intent, seen)
+    reached, seen = _reached(intent, seen)
     if not options.replace_keys:
         require_own_keys(reached, seen.seen)
-    require_members(reached.desired, seen.seen)
+    require_members(reached.whole, seen.seen, reached.desired)
     made = make_plan(reached.desired, seen.seen, options.batch)
     if options.saved_plan is not None:
         _require_same(options.saved_plan, reached, made)
@@ -270,60 +272,20 @@ def _way_back(back: Plan, turn: Turn, remotes: Mapping[str, Remote], book: journ
     return way
 
 
-def _hosts(cluster: Cluster, options: Options) -> tuple[Host, ...]:
-    """The hosts that --limit leaves, and the first master, whose gates ask about nodes.
+def _reached(intent: Intent, seen: fleet.Fleet) -> tuple[Intent, fleet.Fleet]:
+    """Without the nodes that cannot be reached; a master or an etcd member that cannot be reached stops everything.
 
-    Where this machine has no record of who that is, all masters.
+    Who was only looked at besides the part that the run is about, and did not answer, is no part of it either way.
     """
-    if not options.limit:
-        return cluster.hosts
-    names = chosen("--limit", options.limit, [host.name for host in cluster.hosts])
-    masters = _names(cluster.having(Role.MASTER))
-    first = recorded(cluster).first_master
-    asked = {first} if first in masters else {*masters}
-    return tuple(host for host in cluster.hosts if host.name in names or host.name in asked)
-
-
-def _part(intent: Intent, hosts: tuple[Host, ...], options: Options) -> Intent:
-    """The part of the cluster that --limit and --only leave."""
-    desired = intent.desired
-    if options.limit:
-        desired = on_members(desired, chosen("--limit", options.limit, _names(intent.inventory.hosts)))
-    if options.only:
-        desired = of_components(desired, chosen("--only", options.only, _components(desired)))
-    names = _names(hosts)
-    there = tuple(host for host in intent.cluster.hosts if host.name in names)
-    return replace(intent, desired=desired, cluster=replace(intent.cluster, hosts=there))
-
-
-def _say_left_out_by(options: Options, whole: Intent) -> None:
-    """What --limit and --only leave out."""
-    for option, words, known in (
-        ("--limit", options.limit, _names(whole.inventory.hosts)),
-        ("--only", options.only, _components(whole.desired)),
-    ):
-        if words:
-            left = [name for name in known if name not in chosen(option, words, known)]
-            stderr().print(f"{option} leaves out {', '.join(left) or 'nothing'}", markup=False)
-
-
-def _names(hosts: Iterable[Host]) -> list[str]:
-    return [host.name for host in hosts]
-
-
-def _components(desired: Desired) -> list[str]:
-    return list(dict.fromkeys(wanted.component for wanted in desired.values()))
-
-
-def _reached(intent: Intent, seen: fleet.Fleet) -> Intent:
-    """Without the nodes that cannot be reached; a master or an etcd member that cannot be reached stops everything."""
+    names = {host.name for host in intent.cluster.hosts}
+    seen = replace(seen, unreachable={name: error for name, error in seen.unreachable.items() if name in names})
     needed = [host for host in intent.cluster.hosts if host.name in seen.unreachable and _is_needed(host)]
     if needed:
         raise HostsError([seen.unreachable[host.name] for host in needed])
     there = [host.name for host in intent.cluster.hosts if host.name not in seen.unreachable]
     if not there:
         seen.require_all()
-    return replace(intent, desired=on_members(intent.desired, there)) if seen.unreachable else intent
+    return (replace(intent, desired=on_members(intent.desired, there)) if seen.unreachable else intent), seen
 
 
 def _is_needed(host: Host) -> bool:

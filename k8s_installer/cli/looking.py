@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from k8s_installer import fleet, intent, memory, trust
@@ -25,6 +25,7 @@ class Asked:
 
 
 Resolve = Callable[[Allocations | None], Intent]  # from what was given out before; None: from this machine's record
+Again = Callable[[Allocations], Intent]
 
 
 @contextmanager
@@ -37,7 +38,7 @@ def connected(asked: Asked) -> Iterator[tuple[Resolve, fleet.Connections]]:
 
 def observed(
     wanted: Intent,
-    again: Resolve,
+    again: Again,
     connections: fleet.Connections,
     through: fleet.Through = lambda way: way,
     run: str = "0",
@@ -58,9 +59,11 @@ def observed(
 def _seen(wanted: Intent, connections: fleet.Connections, through: fleet.Through, run: str) -> fleet.Fleet:
     path = intent.state_folder(wanted.cluster) / "seen.json"
     # the evidence as the inventory has it, whatever is wanted of it
-    asked = {**wanted.roots, **wanted.desired, **wanted.evidence}
-    with looking(len(connections.lines)) as tick:
-        seen = fleet.observe(connections, asked, tick, through, memory.load(path), run)
+    asked = {**wanted.roots, **wanted.beside, **wanted.desired, **wanted.evidence}
+    names = {ref.host for ref in asked} | {host.name for host in wanted.cluster.hosts}
+    lines = {name: line for name, line in connections.lines.items() if name in names}
+    with looking(len(lines)) as tick:
+        seen = fleet.observe(replace(connections, lines=lines), asked, tick, through, memory.load(path), run)
     memory.save(path, seen.memories)
     return seen
 

@@ -22,7 +22,7 @@ def plan(asked: Asked, output: Output | Path, batch: Batch, *, full: bool, repla
         seen.require_all()
         if not replace_keys:
             require_own_keys(wanted, seen.seen)
-        require_members(wanted.desired, seen.seen)
+        require_members(wanted.whole, seen.seen, wanted.desired)
         made = make_plan(wanted.desired, seen.seen, batch)
     shown = data.plan_data(wanted.cluster, made)
     if output is Output.JSON:

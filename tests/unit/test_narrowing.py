@@ -1,0 +1,147 @@
+"""Which part of a cluster --limit and --only leave, whom a run about it asks, and what it may not leave out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.pure import answers
+from k8s_installer import fleet, intent
+from k8s_installer.cli.applying import _reached
+from k8s_installer.cli.looking import observed
+from k8s_installer.cli.narrowing import first_asked, part
+from k8s_installer.desired.host import RECORD
+from k8s_installer.errors import HostsError, TransportError
+from k8s_installer.fleet import Connections, Fleet
+from k8s_installer.intent import Intent
+from k8s_installer.inventory import Allocations
+from k8s_installer.resources import Data, File, Gate, Kind, Missing, Ref, Seen, SeenFile
+from k8s_installer.transport import Pool
+from tests.fakes import FakeHost
+
+TEXT = """\
+cluster: {name: lab, version: "1.20.2", network: none}
+hosts:
+  m1: {address: 10.0.0.1, roles: [etcd, master]}
+  m2: {address: 10.0.0.2, roles: [etcd, master]}
+  m3: {address: 10.0.0.3, roles: [etcd, master]}
+  n1: {address: 10.0.0.21, roles: [node]}
+  n2: {address: 10.0.0.22, roles: [node]}
+"""
+KNOWN = Allocations("m1")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    (tmp_path / "cluster.yaml").write_text(TEXT, encoding="utf-8")
+    return tmp_path / "cluster.yaml"
+
+
+def whole(path: Path, kept: Allocations = KNOWN) -> Intent:
+    return intent.desire(*intent.checked(path), None, None, kept)
+
+
+class Hosts:
+    """Stands in for the look at a fleet: every host is as wanted, and masters have this record; `away` are silent."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, record: str = "first-master m1\n", away: Iterable[str] = ()
+    ) -> None:
+        self.record, self.away, self.asked = record.encode(), set(away), list[set[str]]()
+        monkeypatch.setattr(fleet, "observe", self.observe)
+
+    def connections(self, wanted: Intent) -> Connections:
+        def dialled(host: object) -> None:
+            raise AssertionError(f"{host} was dialled")
+
+        pool = Pool(1, dialled)  # type: ignore[arg-type]
+        return Connections(ThreadPoolExecutor(1), {host.name: pool.line(host) for host in wanted.inventory.hosts})
+
+    def observe(self, connections: Connections, asked: Mapping, *_: object) -> Fleet:  # type: ignore[type-arg]
+        self.asked.append(set(connections.lines))
+        there = set(connections.lines) - self.away
+        seen: dict[Ref, Seen] = {ref: state for ref, state in answers(asked).items() if ref.host in there}
+        for ref in seen:
+            if ref.name == RECORD and asked[ref].resource.content != self.record:
+                seen[ref] = SeenFile(File(self.record).sha256, 0o644, "root", "root", 0.0, self.record)
+        remotes = {name: FakeHost(name) for name in there}
+        silent = {name: TransportError(name, "no answer") for name in set(connections.lines) & self.away}
+        return Fleet({}, remotes, seen, silent, {})
+
+
+def look(path: Path, hosts: Hosts, limit: str = "", only: str = "", kept: Allocations = KNOWN) -> tuple[Intent, Fleet]:
+    wanted = part(whole(path, kept), limit, only, recorded=kept.first_master)
+
+    def again(kept: Allocations) -> Intent:
+        return part(whole(path, kept), limit, only, recorded=kept.first_master)
+
+    return observed(wanted, again, hosts.connections(wanted))
+
+
+def test_a_node_alone_takes_a_look_at_the_node_and_the_first_master(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts = Hosts(monkeypatch)
+    wanted, _ = look(path, hosts, "n1")
+    assert hosts.asked == [{"m1", "n1"}]
+    assert {ref.host for ref in wanted.desired} == {"m1", "n1"}
+    assert {ref.kind for ref in wanted.desired if ref.host == "m1"} == {Kind.GATE}
+    cluster, _ = intent.checked(path)
+    assert first_asked(cluster, "n1", "m1") == ["n1", "m1"]
+    assert first_asked(cluster, "n1", "gone") == ["n1", "m1", "m2", "m3"]
+    assert first_asked(cluster, "", "m1") == ["m1", "m2", "m3", "n1", "n2"]
+
+
+def test_where_the_masters_name_another_first_master_it_is_asked_about_the_node(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record of this machine is older: somebody else has applied meanwhile."""
+    hosts = Hosts(monkeypatch, "first-master m2\n")
+    wanted, seen = look(path, hosts, "n1")
+    gates = [ref for ref, item in wanted.desired.items() if isinstance(item.resource, Gate)]
+    assert {ref.host for ref in gates} == {"m2", "n1"}
+    assert {ref.host for ref in wanted.desired} <= set(seen.remotes)
+    assert hosts.asked == [{"m1", "n1"}, {"m2", "n1"}]
+    assert [host.name for host in wanted.cluster.hosts] == ["m2", "n1"]
+    assert fleet.unhealthy(wanted.desired, seen.remotes) is not None
+
+
+def test_without_a_record_all_masters_are_asked_and_those_that_are_away_stop_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts = Hosts(monkeypatch, "first-master m3\n", away=["m2"])
+    wanted, seen = look(path, hosts, "n1", kept=Allocations())
+    assert hosts.asked == [{"m1", "m2", "m3", "n1"}, {"m3", "n1"}]
+    hosts = Hosts(monkeypatch, away=["m2"])
+    wanted, seen = look(path, hosts, "n1", kept=Allocations())
+    assert set(seen.unreachable) == {"m2"}
+    reached, there = _reached(wanted, seen)
+    assert (reached.desired, there.unreachable) == (wanted.desired, {})
+    hosts = Hosts(monkeypatch, away=["m1"])
+    with pytest.raises(HostsError, match="m1: no answer"):
+        _reached(*look(path, hosts, "n1"))
+
+
+@pytest.mark.parametrize(("limit", "only"), [("m2", ""), ("", "etcd"), ("m2", "etcd")])
+def test_who_starts_a_member_of_etcd_looks_at_all_of_them(
+    path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, only: str
+) -> None:
+    hosts = Hosts(monkeypatch)
+    wanted, seen = look(path, hosts, limit, only)
+    assert {"m1", "m2", "m3"} <= hosts.asked[0]
+    logs = [ref for ref, item in wanted.whole.items() if isinstance(item.resource, Data)]
+    assert [seen.seen.get(ref, Missing.UNKNOWN) is Missing.UNKNOWN for ref in logs] == [False] * 3
+    if limit:
+        assert {ref.host for ref in wanted.desired if ref.kind is not Kind.GATE} == {"m2"}
+    hosts = Hosts(monkeypatch, away=["m3"])
+    wanted, seen = look(path, hosts, "m2")
+    assert _reached(wanted, seen)[1].unreachable == {}  # what it means for m2 is judged by what m2 has
+
+
+def test_all_of_the_cluster_is_no_part_and_looks_at_nothing_twice(path: Path) -> None:
+    everything = whole(path)
+    assert part(everything, "", "", recorded="m1") == replace(everything, beside={})
