@@ -22,6 +22,7 @@ from k8s_installer.cli.preflighting import before_install
 from k8s_installer.cli.stopping import Stop, stop_on_ctrl_c
 from k8s_installer.cli.verifying import prove
 from k8s_installer.desired.model import Turn
+from k8s_installer.desired.order import require_ahead
 from k8s_installer.desired.select import on_members
 from k8s_installer.errors import HostError, HostsError, InputError, InstallerError, TransportError
 from k8s_installer.fleet import Connections, connecting
@@ -114,6 +115,7 @@ def _apply(
     if not options.replace_keys:
         require_own_keys(reached, seen.seen)
     require_members(reached.whole, seen.seen, reached.desired)
+    require_ahead(reached.whole, seen.seen, reached.desired)
     made = make_plan(reached.desired, seen.seen, options.batch)
     if options.saved_plan is not None:
         _require_same(options.saved_plan, reached, made)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from k8s_installer import members
 from k8s_installer.cli.console import stderr
+from k8s_installer.desired import order
 from k8s_installer.desired.model import Desired
 from k8s_installer.desired.select import chosen, of_components, on_members
 from k8s_installer.intent import Intent
@@ -30,7 +31,8 @@ def part(intent: Intent, limit: str, only: str, *, recorded: str) -> Intent:
     if only:
         desired = of_components(desired, chosen("--only", only, _components(desired)))
     if desired is not intent.whole:
-        intent = replace(intent, desired=desired, beside=members.evidence(intent.whole, desired))
+        beside = {**members.evidence(intent.whole, desired), **order.evidence(intent.whole, desired)}
+        intent = replace(intent, desired=desired, beside=beside)
     return _limited(intent, limit, recorded) if limit else intent
 
 

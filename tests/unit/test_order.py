@@ -10,12 +10,14 @@ import yaml
 from benchmarks.pure import answers
 from k8s_installer import pki, profiles
 from k8s_installer.desired import Desired, desire
+from k8s_installer.desired.order import evidence, require_ahead
 from k8s_installer.desired.select import of_components, on_members
+from k8s_installer.errors import InstallerError
 from k8s_installer.inventory import Cluster
 from k8s_installer.pki.leaves import leaves
 from k8s_installer.plan import Action, Plan, make_plan
 from k8s_installer.render import Renderer
-from k8s_installer.resources import File, Kind, Missing, Ref, Seen, SeenFile, SeenSetting, SeenUnit
+from k8s_installer.resources import File, Kind, Missing, Ref, Seen, SeenFile, SeenSetting, SeenUnit, Setting
 from tests.unit.clusters import cluster
 
 ADDON = "kubelet-api-admin.yaml"
@@ -127,3 +129,42 @@ def test_a_part_of_the_cluster_has_its_own_part_of_the_order() -> None:
     assert waits_for(first, ("m1", Action.RESTART, "kube-apiserver"), binding)
     addons = make_plan(of_components(desired, {"addons"}), seen)
     assert binding in steps(addons)
+
+
+@pytest.mark.parametrize("version", RBAC)
+@pytest.mark.parametrize(
+    ("left", "named"), [("--limit m2", ["m2"]), ("--only kube-apiserver", ["m1", "m2"]), ("--limit m2 --only kube-apiserver", ["m2"])]
+)  # fmt: skip
+def test_a_part_that_leaves_the_binding_out_takes_no_rights_away(version: str, left: str, named: list[str]) -> None:
+    desired = wanted(cluster(version, topology="etcd-apart"))
+    seen = before_the_binding(desired)
+    part = on_members(desired, {"m2"}) if "m2" in left else desired
+    part = of_components(part, {"kube-apiserver"}) if "kube-apiserver" in left else part
+    assert evidence(desired, part) == {SETTING: desired[SETTING]}  # it is looked at, though it is in the other part
+    with pytest.raises(InstallerError) as caught:
+        require_ahead(desired, seen, part)
+    first, *files = caught.value.message.splitlines()
+    assert first == f"these files need the addon {ADDON}, which is not applied yet; nothing was changed:"
+    assert files == [f"  {master}: {CERTIFICATE}" for master in named]
+    assert "let --limit include m1 and --only include addons, or leave both out" in caught.value.hint
+    with pytest.raises(InstallerError):  # nothing is known of it
+        require_ahead(desired, {ref: found for ref, found in seen.items() if ref != SETTING}, part)
+    addon = desired[SETTING].resource
+    assert isinstance(addon, Setting)
+    require_ahead(desired, seen | {SETTING: SeenSetting(addon.value)}, part)
+    require_ahead(desired, answers(desired) | {SETTING: SeenSetting("none")}, part)  # the files stay as they are
+    bare: dict[Ref, Seen] = dict.fromkeys(answers(desired), Missing.ABSENT)
+    require_ahead(desired, bare, part)  # component by component, from nothing
+
+
+def test_a_part_that_has_the_binding_or_no_file_that_needs_it_is_let_through() -> None:
+    desired = wanted(cluster(topology="etcd-apart"))
+    seen = before_the_binding(desired)
+    for part in (
+        desired,
+        on_members(desired, {"m1"}),
+        of_components(desired, {"kubelet"}),
+        on_members(desired, {"n1"}),
+    ):
+        assert evidence(desired, part) == {}
+        require_ahead(desired, seen, part)
