@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from k8s_installer import desired, inventory, pki, profiles, render, tarball
+from k8s_installer import desired, inventory, pki, profiles, render, tarball, userfile
 from k8s_installer.desired.bundled import bundled
 from k8s_installer.desired.context import of_cluster
 from k8s_installer.desired.model import Desired
@@ -18,6 +18,7 @@ from k8s_installer.errors import InputError, InventoryError
 from k8s_installer.inventory import Allocations, Cluster, Role
 from k8s_installer.inventory.allocations import NONE, Settled
 from k8s_installer.resources import File, Ref, Seen
+from k8s_installer.userfile import UnreadableError
 
 RECORD = "allocations"  # beside the keys and the journal
 Keys = Callable[[Cluster, profiles.Profile], pki.Pki]
@@ -61,12 +62,28 @@ def recorded(cluster: Cluster) -> Allocations:
     """
     path = state_folder(cluster) / RECORD
     try:
-        return inventory.read_allocations(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return NONE
-    except (OSError, ValueError) as error:
-        hint = "remove it: the masters have the same record, and it is read from there"
-        raise InputError(f"cannot read {path}: {error}", hint=hint) from None
+        return inventory.read_allocations(userfile.text(path))
+    except UnreadableError as error:
+        match error.__cause__:
+            case FileNotFoundError():
+                return NONE
+            case NotADirectoryError():
+                raise _no_folder(cluster) from None
+        raise _unreadable(path, error) from None
+    except ValueError as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    hint = "remove it: the masters have the same record, and it is read from there"
+    return InputError(f"cannot read {path}: {error}", hint=hint)
+
+
+def _no_folder(cluster: Cluster) -> InputError:
+    own = state_folder(cluster)
+    path = own if own.parent.is_dir() else own.parent
+    hint = "move it away: the keys and journals of the cluster are kept in a folder of this name"
+    return InputError(f"{path} is not a folder", hint=hint)
 
 
 def keep(cluster: Cluster, allocations: Allocations) -> None:
@@ -211,7 +228,7 @@ def renamed_from(cluster: Cluster, sums: Collection[str]) -> str:
     """The cluster whose folder is beside this one's and has a CA with one of these sums; empty if none has."""
     own = state_folder(cluster)
     for path in sorted(own.parent.glob("*/pki/*.crt")):
-        with suppress(OSError):
-            if path.parent.parent != own and hashlib.sha256(path.read_bytes()).hexdigest() in sums:
+        with suppress(UnreadableError):
+            if path.parent.parent != own and hashlib.sha256(userfile.content(path)).hexdigest() in sums:
                 return path.parent.parent.name
     return ""

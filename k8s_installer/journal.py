@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
+from k8s_installer import userfile
 from k8s_installer.apply import Event, State
 from k8s_installer.errors import InstallerError
 from k8s_installer.plan import Action, Change
@@ -36,10 +37,12 @@ from k8s_installer.resources import (
     Setting,
 )
 from k8s_installer.trace import private_file, prune, redact, run_id
+from k8s_installer.userfile import UnreadableError
 from k8s_installer.visible import json_text
 
 FORMAT = 1
 KEPT_RUNS = 50
+_LARGEST = 256 << 20  # bytes of a journal; a run of thousands of hosts writes less
 DETAIL_CHARACTERS = 2000
 
 OnLine = Callable[[int], None]
@@ -253,9 +256,9 @@ def past(folder: Path) -> Iterator[Past]:
     """
     for path in sorted(folder.glob("*.jsonl"), reverse=True):
         try:
-            lines = tuple(_whole_lines(path.read_bytes()))
-        except OSError as error:
-            raise InstallerError(f"cannot read the journal {path}: {error.strerror}") from None
+            lines = tuple(_whole_lines(userfile.content(path, _LARGEST)))
+        except UnreadableError as error:
+            raise InstallerError(f"cannot read the journal {path}: {error}") from None
         if not lines:
             continue
         head = lines[0]

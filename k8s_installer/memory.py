@@ -13,13 +13,17 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from k8s_installer import userfile
 from k8s_installer.observe import Memory
+from k8s_installer.userfile import UnreadableError
+
+_LARGEST = 256 << 20  # bytes; thousands of hosts take less
 
 
 def load(path: Path) -> dict[str, Memory]:
     """The memory of each host by name; empty where it cannot be read."""
     try:
-        hosts = json.loads(path.read_bytes())
+        hosts = json.loads(userfile.content(path, _LARGEST))
         return {
             host: Memory(
                 {name: (stamp, digest) for name, (stamp, digest) in kept["sums"].items()},
@@ -28,7 +32,7 @@ def load(path: Path) -> dict[str, Memory]:
             )
             for host, kept in hosts.items()
         }
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (UnreadableError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}
 
 

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 LARGEST = 16 << 20  # bytes: an inventory of 5,000 hosts has one million
 
@@ -24,27 +27,41 @@ class UnreadableError(Exception):
     """A file cannot be read; the text says why, without its name."""
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """A regular file, to be read.
+
+    Raises:
+        UnreadableError: it is not there, is no regular file, or cannot be opened.
+    """
+    try:
+        # Opening a FIFO waits for a writer, unless asked not to; of a regular file this changes nothing.
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise UnreadableError(error.strerror or str(error)) from error
+    except ValueError as error:  # a path with a NUL byte
+        raise UnreadableError(str(error)) from None
+    try:
+        mode = os.fstat(handle).st_mode
+        if not stat.S_ISREG(mode):
+            raise UnreadableError(f"is {_KINDS.get(stat.S_IFMT(mode), 'something else')}, not a file")
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            yield file
+    finally:
+        os.close(handle)
+
+
 def content(path: Path, largest: int = LARGEST) -> bytes:
     """The bytes of a regular file.
 
     Raises:
         UnreadableError: it is not there, is no regular file, has more than `largest` bytes, or cannot be read.
     """
-    try:
-        # Opening a FIFO waits for a writer, unless asked not to; of a regular file this changes nothing.
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with opened(path) as file:
         try:
-            mode = os.fstat(handle).st_mode
-            if not stat.S_ISREG(mode):
-                raise UnreadableError(f"is {_KINDS.get(stat.S_IFMT(mode), 'something else')}, not a file")
-            with os.fdopen(handle, "rb", closefd=False) as file:
-                data = file.read(largest + 1)
-        finally:
-            os.close(handle)
-    except OSError as error:
-        raise UnreadableError(error.strerror or str(error)) from error
-    except ValueError as error:  # a path with a NUL byte
-        raise UnreadableError(str(error)) from None
+            data = file.read(largest + 1)
+        except OSError as error:
+            raise UnreadableError(error.strerror or str(error)) from error
     if len(data) > largest:
         raise UnreadableError(f"has more than {largest >> 20} MiB")
     return data

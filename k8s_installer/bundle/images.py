@@ -17,12 +17,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from k8s_installer import userfile
 from k8s_installer.inventory import Cluster
 from k8s_installer.profiles import Profile
 from k8s_installer.profiles import images as named
+from k8s_installer.userfile import UnreadableError
 
 _CHUNK = 1 << 20
 _PACKED = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"))
+
+
+# How an archive shows that it is none, or is damaged.
+_BROKEN = (
+    tarfile.TarError, OSError, UnreadableError, EOFError, zlib.error,
+    ValueError, LookupError, TypeError, AttributeError, RecursionError,
+)  # fmt: skip
 
 
 class BadImageError(ValueError):
@@ -99,7 +108,7 @@ def archive(path: Path) -> Iterator[Mapping[str, Image]]:
         BadImageError: it is none, or is damaged.
     """
     try:
-        with tarfile.open(path, "r:*") as tar:
+        with userfile.opened(path) as file, tarfile.open(fileobj=file, mode="r:*") as tar:
             members = {member.name.removeprefix("./"): member for member in tar}
             if "manifest.json" not in members:
                 raise BadImageError("it has no manifest.json: it is not from docker save")
@@ -111,7 +120,7 @@ def archive(path: Path) -> Iterator[Mapping[str, Image]]:
                 )
                 found |= dict.fromkeys(item.get("RepoTags") or (), image)
             yield found
-    except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
+    except _BROKEN as error:
         if isinstance(error, BadImageError):
             raise
         raise BadImageError(f"it cannot be read: {error}") from None
@@ -121,6 +130,8 @@ def _content(tar: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], name:
     stream = tar.extractfile(members[name])
     if stream is None:
         raise BadImageError(f"{name} is no file")
+    if members[name].size > userfile.LARGEST:
+        raise BadImageError(f"{name} has more than {userfile.LARGEST >> 20} MiB")
     return stream.read()
 
 

@@ -536,6 +536,15 @@ def described(**changed: object) -> bytes:
     return json.dumps([{"Config": "c.json", "RepoTags": ["a:1"], "Layers": ["b/layer.tar"], **changed}]).encode()
 
 
+def test_a_fifo_is_no_archive_and_nobody_waits_for_its_writer(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.tar")
+    with (
+        pytest.raises(BadImageError, match="it cannot be read: is a FIFO, not a file"),
+        images.archive(tmp_path / "a.tar"),
+    ):
+        pass
+
+
 def test_a_layer_that_is_there_twice_is_a_link_in_old_archives(tmp_path: Path) -> None:
     path = saved(
         tmp_path / "a.tar",
@@ -554,6 +563,9 @@ def test_a_layer_that_is_there_twice_is_a_link_in_old_archives(tmp_path: Path) -
     ("members", "words"),
     [
         ({"a": b""}, "it has no manifest.json"),
+        ({"manifest.json": b"[" * 100_000}, "it cannot be read"),
+        ({"manifest.json": b"[1]"}, "it cannot be read"),
+        ({"manifest.json": b" " * ((16 << 20) + 1)}, "manifest.json has more than 16 MiB"),
         ({"manifest.json": b"{"}, "it cannot be read"),
         ({"manifest.json": described()}, "it cannot be read"),
         ({"manifest.json": described(), "c.json": ""}, "c.json is no file"),

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer import userfile
-from k8s_installer.errors import InputError, InventoryError
+from k8s_installer import intent, journal, memory, userfile
+from k8s_installer.errors import InputError, InstallerError, InventoryError
 from k8s_installer.intent import checked
 from k8s_installer.inventory import load
 from k8s_installer.inventory.source import read
@@ -128,7 +128,14 @@ def latin(path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize(
-    "where", ["cluster.yaml", "addons/x.yaml", "profiles/1.20.2.yaml", "profiles/flags/1.20.2.json"]
+    "where",
+    [
+        "cluster.yaml",
+        "addons/x.yaml",
+        "profiles/1.20.2.yaml",
+        "profiles/flags/1.20.2.json",
+        ".k8s-installer/lab/allocations",
+    ],
 )
 def test_what_is_no_file_is_refused_at_once(
     tmp_path: Path, make: Callable[[Path], None], words: str, where: str
@@ -146,6 +153,38 @@ def test_what_is_no_file_is_refused_at_once(
         with pytest.raises(InputError, match=words):
             checked(inventory)
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("make", [fifo, device, folder, circle, huge, latin])
+def test_what_is_remembered_of_hosts_may_be_no_file_at_all(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "seen.json")
+    assert memory.load(tmp_path / "seen.json") == {}
+
+
+@pytest.mark.parametrize("make", [fifo, device, circle, huge])
+def test_neither_a_journal_nor_a_stranger_s_ca_is_waited_for(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "1.jsonl")
+    with pytest.raises(InstallerError, match="cannot read the journal"):
+        journal.last(tmp_path)
+    (tmp_path / "cluster.yaml").write_text(GOOD)
+    (tmp_path / ".k8s-installer/other/pki").mkdir(parents=True)
+    make(tmp_path / ".k8s-installer/other/pki/ca.crt")
+    assert intent.renamed_from(load(tmp_path / "cluster.yaml"), {"0" * 64}) == ""
+
+
+@pytest.mark.parametrize("path", [".k8s-installer", ".k8s-installer/lab"])
+def test_a_file_in_the_place_of_the_folder_of_keys_is_not_to_be_removed(tmp_path: Path, path: str) -> None:
+    (tmp_path / "cluster.yaml").write_text(GOOD)
+    (tmp_path / path).parent.mkdir(exist_ok=True)
+    (tmp_path / path).write_text("keys?")
+    with pytest.raises(InputError, match=f"^{tmp_path / path} is not a folder$") as caught:
+        checked(tmp_path / "cluster.yaml")
+    assert caught.value.hint == ("move it away: the keys and journals of the cluster are kept in a folder of this name")
+
+
+def test_a_file_that_opens_and_cannot_be_read_is_refused_in_words() -> None:
+    with pytest.raises(UnreadableError, match=r"^Input/output error$"):
+        userfile.content(Path("/proc/self/mem"))
 
 
 def test_a_profile_that_is_a_bomb_is_refused(tmp_path: Path) -> None:

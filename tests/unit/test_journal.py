@@ -292,7 +292,7 @@ def test_a_journal_of_another_format_is_not_read(tmp_path: Path) -> None:
 
 def test_a_journal_that_cannot_be_read_is_said_in_words(tmp_path: Path) -> None:
     (tmp_path / "1.jsonl").mkdir()
-    with pytest.raises(InstallerError, match=r"cannot read the journal .*1\.jsonl: Is a directory"):
+    with pytest.raises(InstallerError, match=r"cannot read the journal .*1\.jsonl: is a directory, not a file"):
         last(tmp_path)
 
 
