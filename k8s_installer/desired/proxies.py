@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from ipaddress import IPv4Address, IPv4Network, collapse_addresses
+from ipaddress import IPv4Address, IPv4Network
 from urllib.parse import urlsplit
 
 from k8s_installer.inventory import Host, Images, Proxy
 
 _LOCAL = ("localhost", "127.0.0.1")
-_NAMED = 64  # hosts that a list names one by one; of more it has their networks, so that it stays short
-_AROUND = 24  # the length of those networks
+_NAMED = 64  # hosts that a list has by name, too; of more it has the addresses alone, so that it stays short
+_USUAL_PORTS = ("", "80", "443")
+# Top-level domains that no public registry is in.
+_PRIVATE_DOMAINS = frozenset({"corp", "home", "internal", "intranet", "lan", "local", "localdomain", "private"})
 
 
 def inside(hosts: Sequence[Host], networks: Iterable[IPv4Network], images: Images) -> tuple[str, ...]:
-    """Hosts, networks and registries of a cluster, as a NO_PROXY has them."""
-    own = [*map(str, networks), *_of_images(images)]
-    if len(hosts) <= _NAMED:
-        return (*(host.address for host in hosts), *(host.name for host in hosts), *own)
-    around = {IPv4Network((host.address, _AROUND), strict=False) for host in hosts}
-    return (*map(str, collapse_addresses(around)), *own)
+    """Hosts, networks and registries of a cluster, as a NO_PROXY has them.
+
+    CentOS 7's docker is built with Go 1.10, whose net/http compares names and addresses and reads no networks (Go 1.11
+    is the first that does): every host has its address there. The networks are for a newer docker.
+    """
+    names = [host.name for host in hosts] if len(hosts) <= _NAMED else []
+    return (*(host.address for host in hosts), *names, *map(str, networks), *_of_images(images))
 
 
 def bypass(host: Host, cluster_own: Iterable[str]) -> tuple[str, ...]:
@@ -41,28 +44,39 @@ def lies_in(url: str, proxy: Proxy) -> bool:
 
 
 def _registries(host: Host) -> Iterator[str]:
-    """Registries that are certainly inside: without TLS, or by a private address. A mirror may well be outside."""
+    """Registries and mirrors of docker that are inside; behind a proxy that decrypts, public ones are insecure, too."""
     tuning = host.tuning.get("docker")
     for flag in ("insecure-registry", "registry-mirror"):
-        said = tuning.args.get(flag) if tuning else None
-        for value in said if isinstance(said, tuple) else [said]:
-            text = str(value or "")
-            if "/" in text and "://" not in text:
-                yield text  # a network
-                continue
-            parts = urlsplit(text if "://" in text else f"//{text}")
-            name = parts.hostname or ""
-            if name and (flag == "insecure-registry" or parts.scheme == "http" or _private(name)):
-                yield name
+        value = tuning.args.get(flag) if tuning else None
+        for one in value if isinstance(value, tuple) else [value]:
+            scheme, _, place = str(one or "").rpartition("://")
+            if "/" in place and not scheme:
+                yield place  # a network
+            elif _is_inside(place.rstrip("/")):
+                yield place.rstrip("/").partition(":")[0]
 
 
 def _of_images(images: Images) -> Iterator[str]:
-    """Registries that images come from, if certainly inside: by a private address, or on a port of their own."""
+    """Registries that images come from and that are inside."""
     for image in (images.registry, images.pause, images.verify, *images.dns.values()):
-        first, slash, _ = image.partition("/")
-        name, _, port = first.partition(":")
-        if (slash or image is images.registry) and (port or _private(name)):
-            yield name
+        place, slash, _ = image.partition("/")
+        if (slash or image is images.registry) and _is_inside(place, bare=image is images.registry):
+            yield place.partition(":")[0]
+
+
+def _is_inside(place: str, *, bare: bool = True) -> bool:
+    """Whether a registry is certainly inside: by an address, a name or a port that no public one has.
+
+    `bare` is whether a word without a dot can be a host: in an image's name it is a folder of docker.io.
+    """
+    name, _, port = place.partition(":")
+    domain = name.rpartition(".")[2].lower()
+    return bool(name) and (
+        port not in _USUAL_PORTS
+        or _private(name)
+        or (domain in _PRIVATE_DOMAINS and "." in name)
+        or (bare and "." not in name)
+    )
 
 
 def _private(name: str) -> bool:
