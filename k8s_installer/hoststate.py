@@ -6,11 +6,13 @@
 | `kept/run.RUN` | the sums that a run has kept here | the last `RUNS_KEPT` of them, and `MOST_KEPT` in all |
 | `incoming/` | what was uploaded and is not placed yet | seven days |
 | `due/UNIT` | a unit whose process is older than this has to restart | for good; it is empty |
+| `reload/UNIT` | the unit's definition changed without a time that systemd could see | until systemd has loaded it |
 | `running` | the process of the script that changes this host, and when it started | until the next one |
 
 A file's time says that a process has not read it, but a file that is removed, or comes back with its old time, says
 nothing. So whatever does one of the two marks the units that read it first, and whoever looks at the host next sees a
-restart that did not come.
+restart that did not come. systemd is no wiser: it asks for a daemon-reload where a drop-in is newer than its last one,
+and has no doubt about one that is back with its old time.
 """
 
 from __future__ import annotations
@@ -93,17 +95,24 @@ keep() ( # path: what a change replaces, with all that it has, for a rollback
 )
 mark() {{ # path unit...: those that have started since the file was written have read it, and are due to restart
   since=$(stat -c %Y "$1" 2>/dev/null) || since=0
+  case $1 in */systemd/system/*) defines=yes ;; *) defines= ;; esac
   shift
   read -r up idle </proc/uptime
   boot=$(($(date +%s) - ${{up%.*}}))
-  [ -d "$state/due" ] || mkdir -p -m 700 "$state/due" || return 1
+  [ -d "$state/due" ] && [ -d "$state/reload" ] || mkdir -p -m 700 "$state/due" "$state/reload" || return 1
   for unit; do
+    [ -z "$defines" ] || touch "$state/reload/$unit" || return 1
     started=$(systemctl show -p ExecMainStartTimestampMonotonic "$unit" 2>/dev/null)
     case ${{started#*=}} in
       '' | *[!0-9]*) ;;
       *) [ $((boot + ${{started#*=}} / 1000000 + 2)) -ge "$since" ] || continue ;;
     esac
     touch "$state/due/$unit" || return 1
+  done
+}}
+loaded() {{ # by systemd: what has started since its definition was marked has started by the one before
+  for file in "$state"/reload/*; do
+    [ ! -f "$file" ] || {{ mark "$file" "${{file##*/}}" && rm -f "$file"; }} || return 1
   done
 }}
 sweep() {{ # what no run needs any more, and what a script that was killed has left

@@ -161,7 +161,7 @@ def script(wanted: Sequence[Wanted], memory: Memory | None = None) -> str:
     paths = [path for path, _ in files]
     # by a pattern of the shell's, which costs no process: an empty folder has no log
     logs = [f"{shlex.quote(item.ref.name)}/{_SEGMENT}" for item in wanted if isinstance(item.resource, Data)]
-    due = [f'"$state"/due/{shlex.quote(unit)}' for unit in units]
+    due = [f'"$state"/{mark}/{shlex.quote(unit)}' for unit in units for mark in ("due", "reload")]
     parts = [hoststate.FOLDERS, _CLOCK]
     if files or packages or logs or due:
         # rpm's database stands last: what is remembered of it is compared with the end of what stat says
@@ -225,7 +225,8 @@ def parse(output: str, wanted: Sequence[Wanted]) -> dict[Ref, Seen]:
         word, _, rest = line.partition(" ")
         by_word.setdefault(word, []).append(rest)
     there = files(by_word)
-    by_unit = _with_due(units(lines[split + 1 :], boot_time(by_word)), there)
+    now, uptime = clock(by_word.get("clock", ()))
+    by_unit = _marked(units(lines[split + 1 :], now - uptime), there, now, uptime)
     found: dict[tuple[Kind, str], Seen] = {
         **{(Kind.DATA, posixpath.dirname(path)): file for path, file in there.items() if path.endswith(_SEGMENT[1:])},
         **{(Kind.FILE, path): file for path, file in there.items()},
@@ -263,12 +264,6 @@ def remember(output: str) -> Memory:
         "\n".join(database) if whole else "",
         packages if whole else (),
     )
-
-
-def boot_time(by_word: Mapping[str, Sequence[str]]) -> float:
-    """When the host booted by its own clock, in Unix seconds: what monotonic times are counted from."""
-    now, uptime = clock(by_word.get("clock", ()))
-    return now - uptime
 
 
 def clock(lines: Iterable[str]) -> tuple[float, float]:
@@ -324,13 +319,21 @@ def _obstacle(mode: int, size: int, digest: str) -> str:
     return f"is {_TYPES.get(stat.S_IFMT(mode), 'a device')}"
 
 
-def _with_due(by_unit: Mapping[str, Seen], by_path: Mapping[str, SeenFile]) -> dict[str, Seen]:
-    """The units, each with the time of its mark below `due` where it has one."""
-    due = {path.rpartition("/due/")[2]: file.modified_at for path, file in by_path.items() if "/due/" in path}
-    return {
-        name: dataclasses.replace(unit, due_at=due[name]) if isinstance(unit, SeenUnit) and name in due else unit
-        for name, unit in by_unit.items()
-    }
+def _marked(by_unit: Mapping[str, Seen], by_path: Mapping[str, SeenFile], now: float, uptime: float) -> dict[str, Seen]:
+    """The units with what their marks say: see `hoststate`."""
+    due, reload = (
+        {path.rpartition(f"/{mark}/")[2]: file.modified_at for path, file in by_path.items() if f"/{mark}/" in path}
+        for mark in ("due", "reload")
+    )
+    found: dict[str, Seen] = {}
+    for name, unit in by_unit.items():
+        if isinstance(unit, SeenUnit):
+            stale = reload.get(name, 0.0) > now - uptime  # at a boot systemd loads everything
+            # what has started by a definition that is not the file's has to restart, whenever that was
+            due_at = now if stale and unit.started_at > reload[name] else due.get(name, 0.0)
+            unit = dataclasses.replace(unit, needs_reload=unit.needs_reload or stale, due_at=due_at)  # noqa: PLW2901
+        found[name] = unit
+    return found
 
 
 def packages(by_word: Mapping[str, Sequence[str]]) -> dict[str, Seen]:

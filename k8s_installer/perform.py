@@ -176,7 +176,7 @@ def _reload(changes: list[tuple[int, Change]]) -> str:
     indices = [index for index, _ in changes]
     return (
         _each("begin", indices)
-        + f'out=$(systemctl daemon-reload 2>&1) || failed {indices[0]} "$out"\n'
+        + f'out=$(systemctl daemon-reload 2>&1 && loaded 2>&1) || failed {indices[0]} "$out"\n'
         + _each("done", indices)
     )
 

@@ -78,13 +78,15 @@ def undo(plan: Plan, run: Run, turn: Turn) -> Plan:
 
 
 def _in_order(changes: Sequence[Change]) -> Plan:
-    """A step begins when all before it have ended; a restart needs the unit's files, and a gate its restart."""
+    """A step begins when all before it have ended; a restart needs its files and daemon-reload, a gate its restart."""
     after: list[tuple[int, ...]] = []
     for index, change in enumerate(changes):
         needs: tuple[int, ...] = ()
         if isinstance(change.after, Unit):
             paths = {*change.after.defined_by, *change.after.reads}
-            needs = tuple(i for i, earlier in enumerate(changes[:index]) if earlier.ref.name in paths)
+            needs = tuple(
+                i for i, earlier in enumerate(changes[:index]) if earlier.ref.name in paths or earlier.ref == change.ref
+            )
         elif isinstance(change.after, Gate):
             needs = (index - 1,)
         after.append(needs)

@@ -218,6 +218,25 @@ def services(remote: Remote) -> None:
     assert "no-such-unit" in outcome.evidence
 
 
+def definitions(remote: Remote) -> None:
+    """A drop-in comes back with its old time, which systemd does not notice; on a host that has had `services`."""
+    drop_in = "/etc/systemd/system/etcd.service.d/10-suite.conf"
+    old = File(b"[Service]\nNice=1\n")
+    one, two = (want(remote, Kind.FILE, drop_in, file) for file in (old, File(b"[Service]\nNice=2\n")))
+    unit = want(remote, Kind.UNIT, "etcd", Unit("etcd", (drop_in,)), one)
+    for definition in (one, two):
+        carried_out(remote, planned(remote, definition, unit))
+    back = want(remote, Kind.FILE, drop_in, Kept(old.sha256, 0o644, "root", "root"))
+    plan = planned(remote, back, unit)
+    assert actions(plan) == [Action.RESTORE, Action.RELOAD, Action.RESTART]
+    # cut off before the daemon-reload: what is wanted is there, and the next plan loads it all the same
+    carried_out(remote, Plan(plan.changes[:1], plan.after[:1]))
+    again = planned(remote, one, unit)
+    assert actions(again) == [Action.RELOAD, Action.RESTART]
+    carried_out(remote, again)
+    assert not planned(remote, one, unit)
+
+
 def settings(remote: Remote) -> None:
     """What differs is set, stays so, and comes back; what a host does not have is as wanted; what fails says why."""
     selinux = want(remote, Kind.SETTING, "selinux", Setting("permissive"))

@@ -42,9 +42,9 @@ def test_a_real_host_keeps_the_contract_of_large_files(
 
 
 def test_the_fake_keeps_the_contract_of_services() -> None:
-    remote_suite.services(
-        FakeHost("m1", brings={"etcd": ["etcd"]}, carries={"etcd": {"/etc/etcd/etcd.conf": b"#[Member]\n"}})
-    )
+    fake = FakeHost("m1", brings={"etcd": ["etcd"]}, carries={"etcd": {"/etc/etcd/etcd.conf": b"#[Member]\n"}})
+    remote_suite.services(fake)
+    remote_suite.definitions(fake)
 
 
 def test_the_fake_keeps_the_contract_of_settings() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from k8s_installer import hoststate, observe
 from k8s_installer.perform import evidence, script
 from k8s_installer.plan import Action, Change
-from k8s_installer.resources import Gone, Kept, Kind, SeenFile, SeenUnit, Unit
+from k8s_installer.resources import Gone, Kept, Kind, Ref, SeenFile, SeenUnit, Unit
 from tests.unit.test_observe import wanted
 from tests.unit.test_perform import marks, program, seen, shell, updated
 
@@ -131,6 +132,66 @@ def test_a_change_without_a_time_marks_what_has_read_the_file_and_nothing_else(t
     found = observe.parse(shell(text, tmp_path).stdout, asked)
     due = [unit.due_at for unit in found.values() if isinstance(unit, SeenUnit)]
     assert (abs(due[0] - written) < 60, due[1]) == (True, 0.0)
+
+
+def stand(folder: Path, name: str, started: float, boot: float = 0.0, *, reload: str = "no") -> SeenUnit:
+    """How a unit is seen whose process started so many seconds ago on a host that booted so many seconds ago."""
+    asked = [wanted(Kind.UNIT, name, Unit(name))]
+    program(
+        folder,
+        "systemctl",
+        f"""read -r up idle </proc/uptime
+printf 'Id={name}.service\nLoadState=loaded\nActiveState=active\nSubState=running\nUnitFileState=enabled\nMainPID=1\n'
+printf 'ExecMainStartTimestampMonotonic=%s\nNeedDaemonReload={reload}\n' "$((( ${{up%.*}} - {started:.0f} ) * 1000000))" """,
+    )
+    output = shell(f"export K8S_INSTALLER_KEPT={folder}/kept\n{observe.script(asked)}", folder).stdout
+    if boot:
+        output = re.sub(r"^(clock \S+) \S+$", rf"\1 {boot}", output, count=1, flags=re.MULTILINE)
+    (found,) = observe.parse(output, asked).values()
+    assert isinstance(found, SeenUnit)
+    return found
+
+
+def test_systemd_is_known_not_to_have_loaded_a_definition_that_came_back(tmp_path: Path) -> None:
+    """Every unit that it defines is marked: also one that did not restart may do so by itself."""
+    target = tmp_path / "etc/systemd/system/etcd.service.d/10-restart.conf"
+    target.parent.mkdir(parents=True)
+    target.write_text("old")
+    os.utime(target, (1000, 1000))
+    ran(tmp_path, "1", edit(target, b"new"))
+    old = seen(target)
+    back = dataclasses.replace(
+        updated(target, b"", old, Action.RESTORE),
+        after=Kept(digest(b"old"), 0o640, old.owner, old.group),
+        readers=("etcd", "other"),
+    )
+    units(tmp_path, etcd=3600, other=3600)
+    ran(tmp_path, "1", back)
+    assert [path.name for path in (tmp_path / "due").iterdir()] == []
+    assert sorted(path.name for path in (tmp_path / "reload").iterdir()) == ["etcd", "other"]
+    marked = (tmp_path / "reload/etcd").stat().st_mtime
+    for ago in (0, 600):  # seconds since the mark; it is looked at later, too
+        os.utime(tmp_path / "reload/etcd", (marked - ago, marked - ago))
+        unit = stand(tmp_path, "etcd", 3600)
+        assert (unit.needs_reload, unit.due_at) == (True, 0.0)  # it runs by the one that is back
+    unit = stand(tmp_path, "etcd", 60)
+    assert unit.needs_reload
+    assert unit.due_at > unit.started_at  # it was started by the one that is gone
+    assert not stand(tmp_path, "etcd", 60, boot=300.0).needs_reload  # a boot has loaded everything
+    assert not stand(tmp_path, "strange", 60).needs_reload
+    assert stand(tmp_path, "strange", 60, reload="yes").needs_reload
+
+
+def test_a_daemon_reload_takes_the_marks_away_and_what_had_started_meanwhile_is_due(tmp_path: Path) -> None:
+    for name in ("early", "late"):
+        (tmp_path / "reload").mkdir(exist_ok=True)
+        (tmp_path / "reload" / name).touch()
+        os.utime(tmp_path / "reload" / name, ((tmp_path / "reload").stat().st_mtime - 600,) * 2)
+    units(tmp_path, early=3600, late=60)
+    state = SeenUnit("loaded", "active", "running", True, 1, 1.0, needs_reload=True)
+    ran(tmp_path, "1", Change(Ref("m1", Kind.UNIT, "early"), Action.RELOAD, "k", state, Unit("early"), "a test"))
+    assert list((tmp_path / "reload").iterdir()) == []
+    assert [path.name for path in (tmp_path / "due").iterdir()] == ["late"]
 
 
 def test_a_mark_that_cannot_be_made_leaves_the_file_alone(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from k8s_installer.apply import Run, State, apply
 from k8s_installer.desired.model import Desired, Turn, Wanted
 from k8s_installer.members import require_members
-from k8s_installer.plan import Action, Plan
+from k8s_installer.plan import Action, Change, Plan
 from k8s_installer.report import ending
 from k8s_installer.resources import Check, File, Gate, Gone, Kept, Kind, Package, Ref, Unit
 from k8s_installer.rollback import PastFile, PastSetting, before, failed_turns, undo
@@ -310,3 +310,46 @@ def test_going_back_asks_for_no_data_whose_configuration_is_no_part_of_it() -> N
     back = before(whole, [PastFile(path, Kept("0" * 64, 0o644, "root", "root"))])
     require_members(back, {})
     assert {ref.kind for ref in back} == {Kind.FILE, Kind.UNIT, Kind.GATE}
+
+
+class Reloading(FakeHost):
+    """A host whose systemd does not answer a daemon-reload."""
+
+    def _service(self, change: Change) -> str:
+        return (
+            "Failed to reload daemon: Connection timed out"
+            if change.action is Action.RELOAD
+            else super()._service(change)
+        )
+
+
+def test_nothing_restarts_by_a_definition_that_systemd_has_not_loaded() -> None:
+    """It would come up with what it is to get rid of, and count as restarted."""
+    fleet, ref = converged(), Ref("n1", Kind.FILE, DROP_IN)
+    fleet["n1"].unhealthy.add("kubelet")
+    gate = Ref("n1", Kind.GATE, "kubelet is healthy")
+    unit = Ref("n1", Kind.UNIT, "kubelet")
+    wanted = {
+        ref: replace(desired()[ref], turn=Turn("nodes", "n1"), after=()),
+        unit: replace(desired()[unit], turn=Turn("nodes", "n1"), after=(ref,)),
+        gate: Wanted(
+            gate, Gate("u", Check.OK, "kubelet", deadline=0.1), "kubelet", (unit,), "an example", Turn("nodes", "n1")
+        ),
+    }
+    edited = {**wanted, ref: replace(wanted[ref], resource=File(b"[Service]\nNice=99\n"))}
+    plan = planned(edited, fleet)
+    run = carried_out(plan, fleet)
+    back = undo(plan, run, failed_turns(plan, run)[0])
+    assert words(back) == [
+        f"n1 restore {DROP_IN}", "n1 daemon-reload kubelet", "n1 restart kubelet", "n1 wait kubelet is healthy",
+    ]  # fmt: skip
+    silent = Reloading(**vars(fleet["n1"]))
+    way = carried_out(back, {**fleet, "n1": silent})
+    assert {words(back)[event.index]: event.state for event in way.events} == {
+        f"n1 restore {DROP_IN}": State.DONE,
+        "n1 daemon-reload kubelet": State.FAILED,
+        "n1 restart kubelet": State.SKIPPED,
+        "n1 wait kubelet is healthy": State.SKIPPED,
+    }
+    left = planned(wanted, {**fleet, "n1": silent})
+    assert words(left)[:2] == ["n1 daemon-reload kubelet", "n1 restart kubelet"]
