@@ -8,32 +8,42 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from k8s_installer import userfile
 from k8s_installer.observe import Memory
 from k8s_installer.userfile import UnreadableError
 
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # text that cannot be sent; a path beyond U+FFFF is looked at again
 _LARGEST = 256 << 20  # bytes; thousands of hosts take less
 
 
 def load(path: Path) -> dict[str, Memory]:
     """The memory of each host by name; empty where it cannot be read."""
     try:
-        hosts = json.loads(userfile.content(path, _LARGEST))
-        return {
-            host: Memory(
-                {name: (stamp, digest) for name, (stamp, digest) in kept["sums"].items()},
-                kept["database"],
-                tuple(kept["packages"]),
-            )
-            for host, kept in hosts.items()
-        }
+        text = userfile.content(path, _LARGEST).decode()
+        if _SURROGATE.search(text):
+            return {}
+        return {host: _memory(kept) for host, kept in json.loads(text).items()}
     except (UnreadableError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}
+
+
+def _memory(kept: Mapping[str, Any]) -> Memory:
+    """The memory of a host from JSON; raises TypeError where a value is no text."""
+    sums = {name: (_text(stamp), _text(digest)) for name, (stamp, digest) in kept["sums"].items()}
+    return Memory(sums, _text(kept["database"]), tuple(map(_text, kept["packages"])))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
 
 
 def save(path: Path, hosts: Mapping[str, Memory]) -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import tarfile
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
-from k8s_installer import inventory
-from k8s_installer.bundle import manifest, repodata
+from k8s_installer import inventory, memory, observe
+from k8s_installer.bundle import images, manifest, repodata
+from k8s_installer.bundle.images import BadImageError
 from k8s_installer.bundle.opened import verify
 from k8s_installer.bundle.repodata import BadMetadataError
 from k8s_installer.errors import InputError, InstallerError
+from k8s_installer.inventory import read_allocations
 from k8s_installer.inventory.addons import addons
 from k8s_installer.render import Renderer
-from tests.fuzz.hosts import CLUSTER, Run
+from tests.fuzz.hosts import CLUSTER, OBSERVED, WANTED, Run
 from tests.unit.test_inventory import GOOD
 
 _FOLDER = Path(tempfile.gettempdir())
@@ -55,6 +59,28 @@ def _bundle(style: int) -> bytes:
     return file.getvalue()
 
 
+def _saved_images() -> bytes:
+    file = io.BytesIO()
+    described = [{"Config": "c.json", "Layers": ["l/layer.tar"], "RepoTags": ["web:1"]}]
+    with tarfile.open(fileobj=file, mode="w") as tar:
+        for name, content in (
+            ("manifest.json", json.dumps(described).encode()),
+            ("c.json", b"{}"),
+            ("l/layer.tar", b"x"),
+        ):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return file.getvalue()
+
+
+_IMAGES = _saved_images()
+_MEMORY = [
+    json.dumps({"m1": asdict(observe.remember(OBSERVED))}).encode(),
+    b'{"m1": {"sums": {"/a": ["1:2:3:4", "5"]}, "database": "x", "packages": ["rpm kubernetes-master 1 2 3"]}}',
+]
+
+
 def run_inventory(data: bytes) -> None:
     inventory.parse(data.decode("utf-8", errors="surrogateescape"), _FOLDER / "fuzz-cluster.yaml")
 
@@ -69,6 +95,30 @@ def run_addon(data: bytes) -> None:
 def run_template(data: bytes) -> None:
     text = data.decode(errors="replace")
     Renderer(sandboxed=True).text(text, {"cluster": CLUSTER, "host": CLUSTER.hosts[0]}, "m1", where="a fuzz")
+
+
+def run_allocations(data: bytes) -> None:
+    read_allocations(data.decode(errors="replace")).text()
+
+
+def run_memory(data: bytes) -> None:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        found = memory.load(Path(file.name))
+    for one in found.values():
+        observe.script(WANTED, one).encode()
+
+
+def run_images(data: bytes) -> None:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        with images.archive(Path(file.name)) as found:
+            for image in found.values():
+                assert image.id
+                for layer in image.layers:
+                    layer.open().read()
 
 
 def run_bundle(data: bytes) -> None:
@@ -93,5 +143,8 @@ TARGETS: dict[str, tuple[Run, tuple[type[Exception], ...], list[bytes]]] = {
     "template": (run_template, (InputError,), [_TEMPLATE]),
     "bundle": (run_bundle, (InputError,), [_bundle(tarfile.USTAR_FORMAT), _bundle(tarfile.PAX_FORMAT), _bundle(tarfile.GNU_FORMAT)]),
     "manifest": (run_manifest, (InputError,), [manifest.dumped(manifest.Manifest(cluster="lab", version="1.20.2"))]),
+    "allocations": (run_allocations, (ValueError,), [b"first-master m1\npod-subnet 10.244.0.0/24 n1\n"]),
+    "memory": (run_memory, (), _MEMORY),
+    "images": (run_images, (BadImageError,), [_IMAGES]),
     "metadata": (run_metadata, (BadMetadataError, InstallerError), [_PRIMARY]),
 }  # fmt: skip

@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
-from tests.fuzz import files, hosts
+from tests.fuzz import files, hosts, keys
 
 _SECONDS = 2.0  # of processor time, for one input on a slow machine
 
@@ -21,7 +21,10 @@ class Target:
 
 
 TARGETS = {name: Target(run, hosts.ALLOWED, tuple(seeds)) for name, (run, seeds) in hosts.TARGETS.items()}
-TARGETS |= {name: Target(run, allowed, tuple(seeds)) for name, (run, allowed, seeds) in files.TARGETS.items()}
+TARGETS |= {
+    name: Target(run, allowed, tuple(seeds))
+    for name, (run, allowed, seeds) in {**files.TARGETS, **keys.TARGETS}.items()
+}
 
 
 def check(name: str, data: bytes) -> None:

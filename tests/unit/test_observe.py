@@ -329,8 +329,12 @@ def test_memory_is_kept_in_a_file_and_a_broken_one_is_none(tmp_path: Path) -> No
     save(path, hosts)
     assert load(path) == hosts
     assert path.stat().st_mode & 0o777 == 0o600
-    for broken in ("", "[]", '{"m1": {}}', '{"m1": {"sums": {"/a": 1}, "database": "", "packages": []}}'):
-        path.write_text(broken)
+    for broken in (
+        b"", b"[]", b'{"m1": {}}', b'{"m1": {"sums": {"/a": 1}, "database": "", "packages": []}}',
+        b'{"m1": {"sums": {}, "database": "x", "packages": [1]}}', b'{"m1": {"sums": {}, "database": null, "packages": []}}',
+        b'{"m1": {"sums": {}, "database": "\\ud800", "packages": []}}', b'{"m1": "\xff"}', b"[" * 100_000,
+    ):  # fmt: skip
+        path.write_bytes(broken)
         assert load(path) == {}
     (tmp_path / "file").write_text("")
     save(tmp_path / "file" / "seen.json", hosts)
