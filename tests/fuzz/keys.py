@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from contextlib import suppress
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -52,12 +53,11 @@ def run_certificate(data: bytes) -> None:
     for pair in (Pair(pem, _PAIR.key), Pair(pem, _CA.key)):
         for issuer in (AUTHORITY, authority):
             for judge in (certificates.mismatch, certificates.require_usable):
-                try:
+                with suppress(Flaw):
                     judge(pair, LEAF, issuer)
-                except Flaw as flaw:
-                    str(flaw).encode()
     assert read
-    certificates.read_authority(pem, None)
+    with suppress(Flaw):
+        certificates.read_authority(pem, None)
 
 
 def run_key(data: bytes) -> None:
