@@ -4,6 +4,7 @@
 |---|---|---|
 | `kept/SHA256` | a file before a change, with its owner, time and attributes | while one of the last runs needs it |
 | `kept/run.RUN` | the sums that a run has kept here | the last `RUNS_KEPT` of them, and `MOST_KEPT` in all |
+| `kept/run.earlier` | the sums of what versions without such lists have kept | as the list of the oldest run |
 | `incoming/` | what was uploaded and is not placed yet | seven days |
 | `due/UNIT` | a unit whose process is older than this has to restart | for good; it is empty |
 | `reload/UNIT` | the unit's definition changed without a time that systemd could see | until systemd has loaded it |
@@ -90,6 +91,9 @@ keep() ( # path: what a change replaces, with all that it has, for a rollback
   [ -f "$1" ] && [ ! -L "$1" ] || exit 0
   umask 077
   [ -d "$kept" ] || mkdir -p "$kept"
+  set -- "$1" "$kept"/run.*
+  # what is here before the first list is of a version that had none: it counts as the oldest run
+  [ -e "$2" ] || ! sums=$(ls "$kept" | grep -v '[.]') || echo "$sums" >"$kept/run.earlier"
   cp -a "$1" "$kept/new.$$" && sum=$(sum_of "$kept/new.$$") && mv -T "$kept/new.$$" "$kept/$sum" &&
     echo "$sum" >>"$kept/run.$run" || {{ rm -f "$kept/new.$$"; exit 1; }}
 )

@@ -59,6 +59,24 @@ def test_what_an_older_run_and_a_newer_one_need_stays(tmp_path: Path) -> None:
     assert kept(tmp_path) == {"old", "new"}
 
 
+def test_what_a_version_without_lists_has_kept_stays_as_long_as_that_of_the_oldest_run(tmp_path: Path) -> None:
+    target = tmp_path / "config"
+    target.write_text("0")
+    (tmp_path / "kept").mkdir()
+    for content in ("earlier", "much earlier"):
+        (tmp_path / "kept" / digest(content.encode())).write_text(content)
+    (tmp_path / "kept/new.4711").write_text("half a copy")
+    for number in range(1, hoststate.RUNS_KEPT):
+        text = script([(0, edit(target, str(number).encode()))], str(number)).replace("\nprune\n", "\nprune all\n")
+        result = shell(text, tmp_path)
+        assert result.returncode == 0, result.stderr
+        os.utime(tmp_path / f"kept/run.{number}", (number, number))
+        os.utime(tmp_path / "kept/run.earlier", (0, 0))  # as if they were days apart
+        assert kept(tmp_path) == {"earlier", "much earlier", *map(str, range(number))}
+    ran(tmp_path, "last", edit(target, b"last"))
+    assert kept(tmp_path) == set(map(str, range(hoststate.RUNS_KEPT)))
+
+
 def test_the_bytes_of_all_that_is_kept_are_bounded_but_a_run_keeps_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
