@@ -7,10 +7,11 @@ the run that came after it, which did the rest.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from k8s_installer.journal import Past, PastChange
-from k8s_installer.resources import Kept, Kind, SeenFile, SeenSetting
+from k8s_installer.plan import Action
+from k8s_installer.resources import Kept, Kind, Ref, SeenFile, SeenSetting, SeenUnit
 from k8s_installer.rollback import PastFile, PastSetting
 
 DONE = "done"  # how a run ends that did all that it was to do
@@ -37,6 +38,15 @@ def to_undo(runs: Sequence[Past]) -> tuple[Past, ...]:
                 break
             found.append(run)
     return tuple(found)
+
+
+def first_starts(run: Past) -> Iterator[Ref]:
+    """The services that a run started for the first time; one that was down or had failed ran before, and is none."""
+    for change in run.touched():
+        found = change.before
+        ran = isinstance(found, SeenUnit) and (found.enabled or found.started_at > 0)
+        if change.action is Action.START and not ran:
+            yield change.ref
 
 
 def before(runs: Sequence[Past]) -> tuple[PastFile | PastSetting, ...]:

@@ -122,7 +122,7 @@ def _apply(
     if not made:
         keep(reached.cluster, reached.given.allocations)
         _note_use(reached)
-        return _unchanged(reached, seen, options, trace, lost)
+        return (_undone if reached.undoes else _unchanged)(reached, seen, options, trace, lost)
     asking = 0.0
     if options.preflight:
         fits, asking = before_install(reached, made, seen, options.asked.inventory, options.output)
@@ -167,10 +167,10 @@ def _before_last_run(intent: Intent) -> Intent:
 
 
 def _require_something_before(run: journal.Past) -> None:
-    first = [change for change in run.touched() if change.action is Action.START]
-    if first:
+    first = next(history.first_starts(run), None)
+    if first is not None:
         raise InstallerError(
-            f"run {run.run} started {first[0].ref.name} on {first[0].ref.host}: nothing ran before it",
+            f"run {run.run} started {first.name} on {first.host}: nothing ran before it",
             hint="a first start cannot be undone by going back",
         )
 
@@ -201,7 +201,7 @@ def _change(
         proof = prove(intent, seen) if options.proves and not broken else None
         well = not broken and (proof is None or proof.passed) and not seen.unreachable
         book.write("sent", bytes=dict(run.sent))
-        book.close("done" if well else "failed")
+        book.close(history.DONE if well else "failed")
     if options.output is Output.JSON:
         print_json({**data.run_data(made, run), "verify": proof.data() if proof else None})
     if broken:
@@ -320,10 +320,19 @@ def _agreed() -> bool:
     return False
 
 
+def _undone(intent: Intent, seen: fleet.Fleet, options: Options, trace: Trace, lost: threading.Event) -> Exit:
+    """Nothing to undo, as after a turn that was undone when it failed; the journal says so, and the next goes on."""
+    with _journal(intent, options, Plan((), ()), trace) as book:
+        result = _unchanged(intent, seen, options, trace, lost)
+        book.close("failed" if seen.unreachable else history.DONE)
+    return result
+
+
 def _unchanged(intent: Intent, seen: fleet.Fleet, options: Options, trace: Trace, lost: threading.Event) -> Exit:
     """Nothing to change; but an earlier run may have died before its last gate, so health is awaited all the same."""
     if options.output is Output.TEXT:
-        stdout().print(text.totals(Plan((), ())), markup=False)
+        words = f"Nothing to undo: the hosts are as they were before run {intent.undoes[-1]}." if intent.undoes else ""
+        stdout().print(words or text.totals(Plan((), ())), markup=False)
     sick = waits(intent.desired, [ref for ref, _ in fleet.unhealthy(intent.desired, seen.remotes)])
     run = Run((), interrupted=False)
     if sick:

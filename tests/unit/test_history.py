@@ -7,9 +7,9 @@ import pytest
 
 from k8s_installer import journal
 from k8s_installer.apply import Event, State
-from k8s_installer.history import before, to_undo
+from k8s_installer.history import before, first_starts, to_undo
 from k8s_installer.plan import Action, Change
-from k8s_installer.resources import File, Kept, Kind, Ref, SeenFile, SeenSetting, SeenUnit, Setting, Unit
+from k8s_installer.resources import File, Kept, Kind, Missing, Ref, SeenFile, SeenSetting, SeenUnit, Setting, Unit
 from k8s_installer.rollback import PastFile, PastSetting
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
@@ -105,3 +105,30 @@ def test_what_was_there_before_is_what_the_oldest_of_them_saw(tmp_path: Path) ->
 def test_of_a_run_that_died_everything_that_it_had_sent_is_looked_at(tmp_path: Path) -> None:
     ran(tmp_path, "1", update(X, A), update(Y, A), end=None, begun=1)
     assert {item.ref for item in before(tuple(journal.past(tmp_path)))} == {X, Y}
+
+
+@pytest.mark.parametrize(
+    ("was", "first"),
+    [
+        (Missing.ABSENT, True),
+        (SeenUnit("loaded", "inactive", "dead", False, 0, 0.0, needs_reload=False), True),  # as its package brings it
+        (SeenUnit("loaded", "activating", "auto-restart", True, 0, 5.0, needs_reload=False), False),
+        (SeenUnit("loaded", "failed", "failed", True, 0, 0.0, needs_reload=False), False),
+        (SeenUnit("loaded", "inactive", "dead", False, 0, 5.0, needs_reload=False), False),  # somebody stopped it
+    ],
+    ids=["none", "bare", "sick", "failed", "stopped"],
+)
+def test_a_start_is_the_first_only_where_nothing_ran(tmp_path: Path, was: SeenUnit | Missing, *, first: bool) -> None:
+    unit = Ref("n1", Kind.UNIT, "kubelet")
+    start = Change(unit, Action.START, "k", was, Unit("kubelet"), "it is down")
+    ran(tmp_path, "1", update(X, A), start)
+    (run,) = journal.past(tmp_path)
+    assert list(first_starts(run)) == ([unit] if first else [])
+
+
+def test_a_rollback_that_had_nothing_to_do_is_done_and_the_next_goes_further_back(tmp_path: Path) -> None:
+    """The run failed, and its turn was undone at once: the hosts are as they were before it."""
+    ran(tmp_path, "1", update(X, A))
+    ran(tmp_path, "2", update(X, B), end="failed")
+    ran(tmp_path, "3", undoes=["2"])
+    assert undone(tmp_path) == ["1"]

@@ -6,20 +6,28 @@ import os
 import signal
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from k8s_installer import journal
+from k8s_installer import intent, journal
 from k8s_installer.apply import Run
 from k8s_installer.cli import applying
+from k8s_installer.cli.applying import Options
+from k8s_installer.cli.console import Exit
+from k8s_installer.cli.looking import Asked
 from k8s_installer.cli.stopping import Stop, stop_on_ctrl_c
-from k8s_installer.errors import InstallerError
+from k8s_installer.errors import InstallerError, TransportError
+from k8s_installer.fleet import Fleet
+from k8s_installer.inventory import Allocations
 from k8s_installer.plan import Action, Change, Plan
 from k8s_installer.remote import OnReport, Outcome
+from k8s_installer.trace import open_trace
 from tests.fakes import FakeHost
 from tests.unit.example import CONFIG
+from tests.unit.test_history import A, B, X, ran, undone, update
+from tests.unit.test_intent import TEXT
 from tests.unit.test_plan import planned
 from tests.unit.test_rollback import services
 
@@ -110,3 +118,23 @@ def test_the_loss_of_the_lock_is_a_reason_to_stop() -> None:
     assert not stop.is_set()
     lost.set()
     assert stop.is_set()
+
+
+@pytest.mark.parametrize(("away", "next_undone"), [([], ["1"]), (["n1"], ["2"])])
+def test_a_rollback_that_finds_nothing_to_undo_says_so_and_the_next_goes_further_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], away: list[str], next_undone: list[str]
+) -> None:
+    """Run 2 failed, and its turn was undone at once; what a host has that is away is not known."""
+    (tmp_path / "cluster.yaml").write_text(TEXT, encoding="utf-8")
+    checked = intent.checked(tmp_path / "cluster.yaml")
+    wanted = replace(intent.desire(*checked, None, None, Allocations()), desired={}, undoes=("2",))
+    folder = intent.state_folder(wanted.cluster) / "journal"
+    ran(folder, "1", update(X, A))
+    ran(folder, "2", update(X, B), end="failed")
+    seen = Fleet({}, {}, {}, {name: TransportError(name, "no answer") for name in away}, {})
+    options = Options(Asked(tmp_path / "cluster.yaml", None), 0.0)
+    with open_trace(folder) as trace:
+        result = applying._undone(wanted, seen, options, trace, threading.Event())
+    assert result is (Exit.FAILED if away else Exit.DONE)
+    assert capsys.readouterr().out == "Nothing to undo: the hosts are as they were before run 2.\n"
+    assert undone(folder) == next_undone
