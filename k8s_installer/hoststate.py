@@ -25,6 +25,7 @@ INCOMING = f"{STATE}/incoming"
 # A rollback undoes one run after the other, and keeps what it replaces itself: five steps back.
 RUNS_KEPT = 10
 MOST_KEPT = 2 << 30  # bytes
+NOT_KEPT = "cannot be put back: the host no longer keeps what it was"
 LARGEST_UPLOAD = 2 << 30  # bytes: what is replaced is kept whole, so what is larger is not replaced
 # What was begun and never resumed, and what was staged and never placed, goes after so many days.
 STALE_DAYS = 7

@@ -95,7 +95,7 @@ for entry in {wanted}; do
     echo "obstacle $path cannot be written: it or $folder is immutable (lsattr -d), or mounted read-only"
   fi
   case $entry in
-    '='*) [ -f "$kept/$sum" ] || echo "obstacle $path cannot be put back: the host no longer keeps what it was" ;;
+    '='*) [ -f "$kept/$sum" ] || echo "obstacle $path {not_kept}" ;;
     -*) continue ;;
   esac
   [ -f "$path" ] && [ "$(stat -c %s "$path")" -le {largest} ] || continue
@@ -181,7 +181,11 @@ def script(wanted: Sequence[Wanted], memory: Memory | None = None) -> str:
         parts.append(_LARGE.format(paths=shlex.join(large)) if large else "")
         parts.append(
             _SUMS.format(
-                paths=shlex.join(new), known=shlex.join(known), wanted=shlex.join(entries), largest=LARGEST_DIFF
+                not_kept=hoststate.NOT_KEPT,
+                paths=shlex.join(new),
+                known=shlex.join(known),
+                wanted=shlex.join(entries),
+                largest=LARGEST_DIFF,
             )
         )
     if packages:

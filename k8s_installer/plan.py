@@ -13,6 +13,7 @@ from k8s_installer.desired.order import edges as edges_of
 from k8s_installer.errors import InstallerError
 from k8s_installer.evr import Evr
 from k8s_installer.graph import nearest, ordered
+from k8s_installer.hoststate import MOST_KEPT, NOT_KEPT, RUNS_KEPT
 from k8s_installer.resources import (
     Data,
     File,
@@ -57,6 +58,11 @@ class Action(StrEnum):
 
 
 REPLACED = frozenset({Action.UPGRADE, Action.DOWNGRADE})  # packages of which the host had another version
+_IN_THE_WAY = "nothing is changed that could not be put back as it was: move each out of the way, then plan again"
+_TOO_FAR_BACK = (
+    f"a host keeps what its last {RUNS_KEPT} runs replaced, up to {MOST_KEPT >> 30} GB, and this is further back: "
+    "set what you want in the inventory or in templates/, then run k8s-installer apply"
+)
 QUIET = frozenset({Action.ATTRIBUTES, Action.REWRITE})  # changes of files that no process needs to hear of
 UNDATED = frozenset({Action.RESTORE, Action.REMOVE})  # changes of files of which no time tells afterwards
 
@@ -146,10 +152,9 @@ def obstacle(ref: Ref, found: Seen | None) -> str:
 def _require_reversible(desired: Desired, seen: Mapping[Ref, Seen]) -> None:
     told = [f"{ref.host}: {ref.name} {words}" for ref in desired if (words := obstacle(ref, seen.get(ref)))]
     if told:
-        raise InstallerError(
-            "\n".join(sorted(told)),
-            hint="nothing is changed that could not be put back as it was: move each out of the way, then plan again",
-        )
+        too_far, in_the_way = (any(line.endswith(NOT_KEPT) is lost for line in told) for lost in (True, False))
+        hints = [_TOO_FAR_BACK] * too_far + [_IN_THE_WAY] * in_the_way
+        raise InstallerError("\n".join(sorted(told)), hint="\n".join(hints))
 
 
 def readers(units: Iterable[tuple[Ref, Unit]], files: Collection[Ref]) -> Mapping[Ref, tuple[str, ...]]:

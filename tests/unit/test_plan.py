@@ -9,6 +9,7 @@ import pytest
 from k8s_installer.apply import apply
 from k8s_installer.desired.model import Desired, Wanted
 from k8s_installer.errors import InstallerError
+from k8s_installer.hoststate import NOT_KEPT
 from k8s_installer.plan import Action, Plan, make_plan, waits
 from k8s_installer.resources import File, Gone, Kind, Missing, Package, Ref, Resource, Seen, SeenPackage, Setting
 from tests.fakes import FakeHost
@@ -196,10 +197,22 @@ def test_what_could_not_be_put_back_is_not_changed_and_all_of_it_is_said_at_once
     with pytest.raises(InstallerError) as refused:
         planned(desired(), fleet)
     assert refused.value.message == f"m1: {CONFIG} is a folder\nn1: {DROP_IN} is a symbolic link to /dev/null"
-    assert "could not be put back" in refused.value.hint
+    assert refused.value.hint.startswith("nothing is changed that could not be put back")
     apart = {ref: wanted for ref, wanted in desired().items() if ref.host == "n1" and ref.kind is Kind.UNIT}
     alone = {ref: dataclasses.replace(wanted, after=()) for ref, wanted in apart.items()}
     assert not planned(alone, fleet)  # what nobody asks for is in nobody's way
+
+
+@pytest.mark.parametrize("others", [{}, {"n1": (DROP_IN, "is a folder")}])
+def test_what_a_host_no_longer_keeps_is_not_in_the_way_of_anything(others: dict[str, tuple[str, str]]) -> None:
+    fleet = converged()
+    for host, (path, words) in {"m1": (CONFIG, NOT_KEPT), **others}.items():
+        fleet[host].files[path] = dataclasses.replace(fleet[host].files[path], sha256="", obstacle=words)
+    with pytest.raises(InstallerError) as refused:
+        planned(desired(), fleet)
+    first, *rest = refused.value.hint.splitlines()
+    assert first.startswith("a host keeps what its last 10 runs replaced, up to 2 GB, and this is further back: ")
+    assert ["move each out of the way" in line for line in rest] == [True] * len(others)
 
 
 def test_a_removal_names_who_has_read_the_file_and_a_run_that_died_over_it_is_finished() -> None:
