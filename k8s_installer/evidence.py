@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 MOST_LINES = 25
+_LEAST = 6  # lines of the errors, and of the journal's end, that nothing else takes the place of
 LONGEST = 240  # characters of a line
 
 ERRORS, END = "--- errors in its journal", "--- end of its journal"
@@ -42,13 +43,19 @@ def shortened(text: str, most: int = MOST_LINES) -> str:
     last = _unsaid([line for line in ends if not _calm(line)], complaints)
     if not complaints and not last:
         last = _unsaid(ends, ())
-    told = told[:most]
-    lines = [*told]
-    for heading, found in ((ERRORS, complaints), (END, last)):
-        room = most - len(lines) - 1
-        if found and room > 0:
-            lines += [heading, *found[-room:]]
+    sections = [(heading, found) for heading, found in ((ERRORS, complaints), (END, last)) if found]
+    # a status of many lines leaves room for why: it begins with the state, and much of the rest is of little use
+    lines = told[: max(1, most - _needed(sections))]
+    while sections:
+        heading, found = sections.pop(0)
+        room = most - len(lines) - 1 - _needed(sections)
+        lines += [heading, *found[-room:]] if room > 0 else []
     return "\n".join(map(clipped, lines))
+
+
+def _needed(sections: Iterable[tuple[str, Sequence[str]]]) -> int:
+    """How many lines these sections take at least, headings included."""
+    return sum(1 + min(len(found), _LEAST) for _, found in sections)
 
 
 def _calm(line: str) -> bool:

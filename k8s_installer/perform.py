@@ -27,7 +27,19 @@ COMPLAINT_LINES = 6
 LOCK_SECONDS = 300  # that another yum may run before we give up
 LARGEST_DIFF = 64 * 1024  # bytes of a file whose difference is shown when it has changed under a plan
 LARGEST_EVIDENCE = 64 * 1024  # characters
-COMPLAINTS = "[Ee]rror: |invalid argument|unknown (shorthand )?flag|panic: |fatal|: [EF][0-9]{4} "
+# Of klog, of Go's flags and of pflag, of docker's and of etcd's start.
+COMPLAINTS = (
+    "[Ee]rror: |: [EF][0-9]{4} |panic: |fatal|invalid (argument|value)|unknown (shorthand )?flag|bad flag syntax"
+    "|provided but not defined|needs an argument|[Ee]rror (verifying|starting|setting)|unable to configure"
+)
+# A unit's journal begins again where somebody starts it. systemd starts one again after its process has ended, and
+# says so first. 219 says "Started" before "Starting" of a simple one: the first of the two begins.
+_OWN = """\
+$5 == "systemd[1]:" && ($6 == "Stopping" || /ain process exited|Deactivated|entered failed state/) { up = 0 }
+$5 == "systemd[1]:" && /[Ss]chedul(ed|ing) restart/ { up = 1 }
+$5 == "systemd[1]:" && ($6 == "Starting" || $6 == "Started") { if (!up) count = 0; up = 1 }
+{ lines[count++] = $0 }
+END { for (i = 0; i < count; i++) print lines[i] }"""
 
 # Written beside its target, flushed, owned, checked by sum and renamed: a reader sees the old bytes or the new
 # ones, never a mixture, not even after a power cut. Nothing goes through /tmp, as bash's here-documents do.
@@ -39,12 +51,15 @@ root=${{K8S_INSTALLER_ROOT-}}
 say() {{ printf '%s %s\\n' '{MARK}' "$*" 2>/dev/null; }}
 begin() {{ say "begin $1"; [ -n "${{busy-}}" ] || {{ alone "$1"; busy=yes; }}; }}
 failed() {{ say "failed $1"; shift; printf '%s\\n' "$@"; exit 1; }}
+own_journal() {{ # unit: since somebody last started it
+  journalctl --no-pager -n {JOURNAL_SEARCHED} -u "$1" 2>&1 | awk '{_OWN}'
+}}
 evidence() {{
   systemctl status --no-pager --full --lines=0 "$1" 2>&1
   echo '{ERRORS}'
-  journalctl --no-pager -n {JOURNAL_SEARCHED} -u "$1" 2>&1 | grep -E '{COMPLAINTS}' | tail -n {COMPLAINT_LINES}
+  own_journal "$1" | grep -E '{COMPLAINTS}' | tail -n {COMPLAINT_LINES}
   echo '{END}'
-  journalctl --no-pager -n {JOURNAL_LINES} -u "$1" 2>&1
+  own_journal "$1" | tail -n {JOURNAL_LINES}
 }}
 unlocked() {{ # index: wait while another yum runs; it writes its number without a line's end
   waited=0

@@ -80,17 +80,22 @@ def questions(url: str, pods: Sequence[Pod]) -> tuple[str, ...]:
     return tuple(_log(base, pod, item) for pod in unready[:_PODS_ASKED] for item in _containers(pod) if _logged(item))
 
 
-def answers(texts: Sequence[str]) -> list[str]:
-    """The last words in what `questions` got, a line each; nothing of an answer that says no more than no."""
+def answers(texts: Sequence[str], most: int) -> list[str]:
+    """The last words in what `questions` got, a line each; nothing of an answer that says no more than no.
+
+    Where that is more than `most` lines, each has its share of them: why a program ended is the last that it says.
+    """
     lines: dict[str, None] = {}
+    share = min(_LOG_LINES, max(1, most // max(len(texts), 1)))
     for text in texts:
         found = json_object(text)
         if isinstance(found.get("items"), list):
             events = [item for item in found["items"] if isinstance(item, dict)]
             lines |= dict.fromkeys(str(item.get("message") or "") for item in events)
         elif found.get("kind") != "Status":
-            lines |= dict.fromkeys(text.splitlines()[-_LOG_LINES:])
-    return [clipped(line) for line in lines if line.strip() and not line.startswith(_NO_LOG)]
+            lines |= dict.fromkeys([line for line in text.splitlines() if line.strip()][-share:])
+    said = [clipped(line) for line in lines if line.strip() and not line.startswith(_NO_LOG)]
+    return said[:most]
 
 
 def _log(base: str, pod: Pod, container: Mapping[str, Any]) -> str:

@@ -120,9 +120,9 @@ def _unit(gate: Gate, witness: Remote, watch: _Watch) -> UnitState:
 def _own_words(gate: Gate, answer: Answer, asked: Remote, witness: Remote) -> list[str]:
     """What the pods that a gate waits for said, or its unit and its journal."""
     try:
-        said = pods.answers(asked.ask(gate, answer.questions)) if answer.questions else []
-        if said:
-            return said[: evidence.MOST_LINES - 1]
+        texts = asked.ask(gate, answer.questions) if answer.questions else ()
+        if said := pods.answers(texts, evidence.MOST_LINES - 1):
+            return said
         text = evidence.shortened(witness.evidence(gate.unit), evidence.MOST_LINES - 2)
         return [f"{gate.unit} on {witness.name}:", *text.splitlines()]
     except HostError as error:

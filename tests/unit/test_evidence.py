@@ -83,7 +83,20 @@ def test_it_is_never_longer_than_a_screen() -> None:
     for text in (lines, f"x\n--- errors in its journal\n{lines}\n--- end of its journal\n{lines}"):
         assert len(shortened(text).splitlines()) == MOST_LINES
     assert shortened(f"x\n--- end of its journal\n{lines}").endswith("word 99")
-    assert shortened("a\nb\n--- end of its journal\nc", most=2) == "a\nb"
+    assert shortened("a\nb\n--- end of its journal\nc", most=2) == "a"
+
+
+def test_a_status_of_many_lines_leaves_room_for_the_errors() -> None:
+    status = "\n".join(f"     word {number} of the status" for number in range(40))
+    errors = "\n".join(f"n1 a[1]: Error: {number}" for number in range(6))
+    ends = "\n".join(f"n1 a[1]: end {number}" for number in range(20))
+    shown = shortened(f"Active: failed\n{status}\n{ERRORS}\n{errors}\n{END}\n{ends}").splitlines()
+    assert len(shown) == MOST_LINES
+    assert shown[0] == "Active: failed"
+    assert shown[-14:-7] == [ERRORS, *errors.splitlines()]
+    assert shown[-7:] == [END, *ends.splitlines()[-6:]]
+    shown = shortened(f"Active: failed\n{status}\n{ERRORS}\n{errors}\n{END}\n").splitlines()
+    assert (len(shown), shown[-7:]) == (MOST_LINES, [ERRORS, *errors.splitlines()])
 
 
 @pytest.mark.parametrize("length", [1, LONGEST, LONGEST + 1, 5000])

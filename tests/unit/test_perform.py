@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from k8s_installer.answers import Malformed
+from k8s_installer.evidence import END, ERRORS
 from k8s_installer.perform import MARK, Account, Report, evidence, evidence_script, script
 from k8s_installer.plan import Action, Change
 from k8s_installer.resources import (
@@ -346,12 +347,76 @@ def test_evidence_is_all_output_where_nothing_was_marked() -> None:
     assert evidence("sh: not found\n") == "sh: not found"
 
 
-def test_evidence_of_a_unit_is_its_status_and_journal(tmp_path: Path) -> None:
+def journal_of(tmp_path: Path, *words: str) -> list[str]:
+    """The evidence of a unit with this journal: what is behind its status."""
+    head = "Nov 26 04:11:45 n1 "
+    (tmp_path / "journal").write_text("-- Logs begin at Thu --\n" + "".join(f"{head}{line}\n" for line in words))
     program(tmp_path, "systemctl", 'echo "status of $5"')
-    program(tmp_path, "journalctl", 'echo "journal $*"')
-    result = shell(evidence_script("kubelet"), tmp_path)
-    assert result.stdout.splitlines()[0] == "status of kubelet"
-    assert result.stdout.splitlines()[-1] == "journal --no-pager -n 20 -u kubelet"
+    program(tmp_path, "journalctl", f'echo "$*" >{tmp_path}/asked; cat {tmp_path}/journal')
+    status, *rest = shell(evidence_script("kubelet"), tmp_path).stdout.splitlines()
+    assert status == "status of kubelet"
+    assert (tmp_path / "asked").read_text() == "--no-pager -n 6000 -u kubelet\n"
+    return [line.removeprefix(head) for line in rest]
+
+
+def test_evidence_of_a_unit_is_its_status_and_its_journal(tmp_path: Path) -> None:
+    lines = [f"kubelet[7]: line {number}" for number in range(30)]
+    assert journal_of(tmp_path, *lines) == [ERRORS, END, *lines[-20:]]
+
+
+# What systemd 219 of CentOS 7 and 252 say around a restart that somebody asked for, and of a process that ends.
+OLD = (
+    ["systemd[1]: Stopping Kubernetes Kubelet Server...", "kubelet[7]: E1126 04:11:45.1 7 a.go:1] lost its lease"],
+    ["systemd[1]: Stopped Kubernetes Kubelet Server.", "systemd[1]: Started Kubernetes Kubelet Server."],
+    ["systemd[1]: Starting Kubernetes Kubelet Server..."],
+    ["systemd[1]: kubelet.service: main process exited, code=exited, status=255/n/a"],
+    [
+        "systemd[1]: Unit kubelet.service entered failed state.", "systemd[1]: kubelet.service failed.",
+        "systemd[1]: kubelet.service holdoff time over, scheduling restart.",
+        "systemd[1]: Started Kubernetes Kubelet Server.", "systemd[1]: Starting Kubernetes Kubelet Server...",
+    ],
+)  # fmt: skip
+NEW = (
+    ["systemd[1]: Stopping kubelet.service - Kubelet...", "kubelet[7]: E1126 04:11:45.1 7 a.go:1] lost its lease"],
+    ["systemd[1]: kubelet.service: Deactivated successfully.", "systemd[1]: Stopped kubelet.service - Kubelet."],
+    ["systemd[1]: Started kubelet.service - Kubelet."],
+    ["systemd[1]: kubelet.service: Main process exited, code=exited, status=255/EXCEPTION"],
+    [
+        "systemd[1]: kubelet.service: Failed with result 'exit-code'.",
+        "systemd[1]: kubelet.service: Scheduled restart job, restart counter is at 1.",
+        "systemd[1]: Stopped kubelet.service - Kubelet.", "systemd[1]: Started kubelet.service - Kubelet.",
+    ],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("version", [OLD, NEW], ids=["219", "252"])
+def test_errors_of_the_process_before_a_restart_are_no_evidence(tmp_path: Path, version: tuple[list[str], ...]) -> None:
+    stopping, stopped, starting, exited, again = version
+    first, second = (f"kubelet[{pid}]: F1126 04:11:45.1 {pid} a.go:1] no such flag" for pid in (8, 9))
+    before = "kubelet[7]: E1126 04:11:45.1 7 a.go:1] Error: lost a container"
+    found = journal_of(tmp_path, before, *stopping, *stopped, *starting, first, *exited, *again, second, *exited)
+    assert found[: found.index(END)] == [ERRORS, first, second]
+    assert before not in found
+    assert not any("lost its lease" in line for line in found)
+    # it had failed, and was started by somebody who did not have to stop it
+    found = journal_of(tmp_path, before, *starting, first, *exited, *starting, second, *exited)
+    assert found[: found.index(END)] == [ERRORS, second]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Error: unknown flag: --x", "flag provided but not defined: -x", "flag needs an argument: --v",
+        "unknown shorthand flag: 'x' in -x", 'invalid value "x" for flag -election-timeout: parse error',
+        "bad flag syntax: ---x", "error verifying flags, 'x' is not a valid flag. See 'etcd --help'.",
+        "unable to configure the Docker daemon with file /etc/docker/daemon.json: invalid character",
+        "panic: runtime error", 'time="x" level=fatal msg="Error starting daemon: no device"',
+        "E1126 04:11:45.1 7 a.go:1] no", "F1126 04:11:45.1 7 a.go:1] no",
+    ],
+)  # fmt: skip
+def test_what_programs_say_of_a_start_that_fails_is_found_before_their_usage(tmp_path: Path, words: str) -> None:
+    usage = [f"etcd[7]:   --flag-{number} 'x'" for number in range(200)]
+    assert journal_of(tmp_path, f"etcd[7]: {words}", *usage)[1] == f"etcd[7]: {words}"
 
 
 def test_another_yum_is_waited_for_and_named_when_it_does_not_end(tmp_path: Path) -> None:

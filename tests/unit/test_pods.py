@@ -114,8 +114,15 @@ def test_answers_are_the_last_lines_of_logs_and_the_messages_of_events() -> None
     events = json.dumps({"kind": "EventList", "items": [{"message": "forbidden"}, {"message": "forbidden"}, {}, 7]})
     status = json.dumps({"kind": "Status", "message": "previous terminated container not found"})
     gone = "unable to retrieve container logs for docker://5eae"
-    assert pods.answers([log, log, events, status, "[1]", "", gone]) == [
-        *(f"line {number}" for number in range(2, 9)),
+    assert pods.answers([log, log, events, status, "[1]", "", gone], 100) == [
+        *(f"line {number}" for number in range(1, 9)),
         "forbidden",
         "[1]",
     ]
+
+
+def test_of_many_logs_each_has_its_last_words() -> None:
+    logs = ["\n".join(f"{name} {number}" for number in range(20)) for name in "abcdef"]
+    assert pods.answers(logs, 24) == [f"{name} {number}" for name in "abcdef" for number in range(16, 20)]
+    assert pods.answers(logs, 3) == ["a 19", "b 19", "c 19"]
+    assert pods.answers([], 3) == []
