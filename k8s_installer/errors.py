@@ -8,7 +8,7 @@
     │   ├── TransportError      a host could not be asked: nothing is known about it
     │   ├── CommandFailed       a host was asked and said no
     │   ├── MalformedAnswer     a host was asked, and what it printed is no answer
-    │   └── LockHeld, LockLost  the cluster's lock is somebody else's (defined in lock.py)
+    │   └── LockHeld, LockLost  the cluster's lock is somebody else's (defined in lease.py)
     ├── HostsError          several hosts have trouble: every message at once
     ├── LimitError          this machine's limit of files or threads (defined in transport/limits.py)
     └── LabError            this machine cannot run the local hosts, or one of them failed

@@ -1,302 +1,120 @@
-"""One run at a time: a lease in a file on each of the cluster's masters, renewed while the run lives.
-
-The lease ends by itself when nobody renews it. Time is the master's alone: its uptime, which nobody can set, or
-where it has booted since, its calendar. Nothing is compared with the clock of the machine that we run on.
+"""One run at a time: the cluster's lock, which is a lease on each of its masters.
 
 On each master, because inventories change: a lock on "the first one" moves when masters are reordered, added or
 removed, and then two runs would hold one each. Any two inventories that have a master in common meet there. It is
-taken on one after the other in the order of their names, so that of two runs one gets all. A master that cannot be
-reached is passed over while more than half can: two runs of one inventory still meet on one of those.
+taken on one after the other in the order of their names, so that of two runs one gets all.
+
+More than half of the masters are enough, at the start and while the run lives: two runs of one inventory still meet on
+one of those. A master that cannot be reached is passed over, and its lease is taken again when it is back.
 """
 
 from __future__ import annotations
 
-import re
-import secrets
-import shlex
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 
-from k8s_installer.errors import CommandFailed, HostError
-from k8s_installer.owner import Owner, is_dead
+from k8s_installer import lease
+from k8s_installer.errors import HostsError, InstallerError, TransportError
+from k8s_installer.lease import LockLost
+from k8s_installer.owner import Owner
 from k8s_installer.transport import Transport
 
-FOLDER = "/var/lib/k8s-installer"
-ASK_SECONDS = 10.0
-MARK = "::k8s-installer-lock::"
-
-# `guard` is what flock holds for a few milliseconds; `lock` is replaced, so it cannot be that itself.
-# The line in it: FORMAT TOKEN BOOT UPTIME-OF-END START END PID OWNER. What cannot be read counts from the file's
-# own time, so that it expires, too.
-_BODY = f"""\
-umask 077
-lock=$folder/lock
-mkdir -p "$folder" && chmod 700 "$folder" || exit 1
-exec 9>>"$folder/guard"
-flock -w 5 9 || {{ echo "$folder/guard is busy" >&2; exit 1; }}
-read -r boot </proc/sys/kernel/random/boot_id
-read -r up idle </proc/uptime
-up=${{up%.*}} now=$(date +%s)
-say() {{ printf '%s\\n' "{MARK} $1 $now $its_since $its_until $its_pid ${{its_token:-none}} $its_who"; }}
-write() {{
-  printf '%s\\n' "$format $token $boot $((up + lease)) $1 $((now + lease)) $pid $who" |
-    dd of="$lock.new" conv=fsync status=none && mv -T "$lock.new" "$lock" || exit 1
-}}
-word= its_token= its_boot= its_up= its_since=0 its_until=0 its_pid=0 its_who=
-held=no
-if [ -e "$lock" ]; then
-  read -r word its_token its_boot its_up its_since its_until its_pid its_who <"$lock"
-  valid=yes
-  [ "$word" = "$format" ] && [ -n "$its_who" ] || valid=no
-  for number in "$its_up" "$its_since" "$its_until" "$its_pid"; do
-    case $number in '' | *[!0-9]* | ????????????*) valid=no ;; esac
-  done
-  case $its_token in '' | *[!0-9A-Za-z-]* | ?????????????????????????????????*) valid=no ;; esac
-  if [ "$valid" = no ]; then
-    its_token=unreadable-$(stat -c %i-%Z "$lock") its_boot= its_pid=0 its_who=
-    its_since=$(stat -c %Y "$lock")
-    its_until=$((its_since + lease))
-  fi
-  if [ "$its_boot" = "$boot" ]; then [ "$its_up" -gt "$up" ]; else [ "$its_until" -gt "$now" ]; fi && held=yes
-fi
-"""
-_FORMAT = "k8s-installer/1"
-# Over a lock that is held only where it is the very one that was seen: who comes second finds another one.
-_TAKE = """\
-if [ "$held" = yes ] && [ "$its_token" != "$over" ]; then say held; exit 0; fi
-write "$now"
-say taken
-"""
-_OURS = '[ "$its_token" = "$token" ] || { say lost; exit 0; }\n'
-_RENEW = _OURS + 'write "$its_since"\nsay renewed\n'
-_RELEASE = _OURS + 'rm -f "$lock" || exit 1\nsay released\n'
-_LONGEST_OWNER = 200  # characters; who holds a lock is a user, a machine, and a short sum
-# Times of eleven digits reach to the year 5138: a calendar has words for them.
-_ANSWER = re.compile(
-    rf"^{MARK} (taken|held|renewed|released|lost)((?: [0-9]{{1,11}}){{4}}) ([0-9A-Za-z-]{{1,64}}) ?(.*)$", re.MULTILINE
-)
+Say = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """Seconds: how long a lease is, how often it is renewed, and after how long without it counts as lost.
+class LockOutOfReach(InstallerError):  # noqa: N818 - the hosts' state, not a fault of this program
+    """Half of the masters or more cannot be asked for the lock; nothing was touched."""
 
-    `give_up` is less than `lease`: the run must know before anybody else can take the lock.
-    """
-
-    lease: int = 60
-    beat: float = 15.0
-    give_up: float = 55.0
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """One lock wanted by one run; `token` tells it from an earlier one of the same owner."""
-
-    folder: str
-    token: str
-    owner: Owner
-    lease: int
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the master said, and who had the lock when it was asked (Unix seconds of the master's calendar).
-
-    `word` is taken, held, renewed, released or lost. `owner` is empty if nobody has it (`since` is 0) or if the file
-    cannot be read. `token` tells this lock from any other, also of the same owner.
-    """
-
-    word: str
-    now: int
-    since: int
-    until: int
-    pid: int
-    owner: str
-    token: str = ""
-
-
-class LockHeld(HostError):  # noqa: N818 - the host's answer, not a fault of this program
-    """Somebody else changes this cluster now; nothing was touched."""
-
-    def __init__(self, host: str, holder: Answer) -> None:
-        until = _clock(holder.until, holder.now)
+    def __init__(self, away: Sequence[TransportError], masters: int) -> None:
+        there = masters - len(away)
+        answer = f"{there or 'none'} of {masters} answer{'s' * (there == 1)}"
+        names = ", ".join(error.host for error in away)
+        hint = f"nothing was changed. Bring back {names} or the network to it, then try again"
+        if there:
+            hint += (
+                f". If it stays away, and nobody else changes this cluster: --break-lock takes the lock without {names}"
+            )
         super().__init__(
-            host,
-            f"{_holder(holder)}, until {until} unless it is renewed",
-            hint=f"wait for that run. If it is dead, its lock ends by itself at {until}; "
-            "to take it at once, with nothing else running: --break-lock",
+            "the cluster's lock cannot be taken: any run, also one of other hosts, needs it on more than half of the "
+            f"masters, and {answer}\n{HostsError(list(away)).message}",
+            hint=hint,
         )
-        self.holder = holder
-
-
-class LockLost(HostError):  # noqa: N818 - the host's answer, not a fault of this program
-    """Our lock is not ours any more, or cannot be renewed: nothing new may begin."""
-
-
-def take_script(claim: Claim, over: str = "") -> str:
-    """Take the lock if it is free, has expired, or is the one with the token `over`. Says `taken` or `held`."""
-    return _script("take the lock", claim, f"over={shlex.quote(over)}\n", _TAKE)
-
-
-def renew_script(claim: Claim) -> str:
-    """Make the lease full again if the lock is still ours, expired or not. Says `renewed` or `lost`."""
-    return _script("renew the lock", claim, "", _RENEW)
-
-
-def release_script(claim: Claim) -> str:
-    """Remove the lock if it is still ours. Says `released` or `lost`."""
-    return _script("release the lock", claim, "", _RELEASE)
-
-
-def _script(what: str, claim: Claim, more: str, ending: str) -> str:
-    who = " ".join("".join(c if c.isprintable() else " " for c in claim.owner.name).split()) or "somebody"
-    return (
-        f"# {what}\nformat={_FORMAT} token={claim.token} lease={claim.lease} pid={claim.owner.pid}\n"
-        f"folder={shlex.quote(claim.folder)} who={shlex.quote(who)}\n{more}{_BODY}{ending}"
-    )
-
-
-def parse(output: str) -> Answer | None:
-    """Read what a script said; None where it said nothing of ours."""
-    match = _ANSWER.search(output)
-    if match is None:
-        return None
-    now, since, until, pid = (int(text) for text in match[2].split())
-    owner = "".join(letter if letter.isprintable() else "?" for letter in match[4][:_LONGEST_OWNER])
-    return Answer(match[1], now, since, until, pid, owner, match[3])
-
-
-def _holder(answer: Answer) -> str:
-    who = f"{answer.owner} (pid {answer.pid})" if answer.owner else "somebody (the lock's file cannot be read)"
-    since = _clock(answer.since, answer.now)
-    return f"{who} holds the lock since {since} UTC ({_age(answer.now - answer.since)} ago)"
-
-
-def _clock(at: int, now: int) -> str:
-    """A time of day, with its date where that is not today's."""
-    moment, today = (datetime.fromtimestamp(seconds, UTC) for seconds in (at, now))
-    return f"{moment:%H:%M:%S}" if moment.date() == today.date() else f"{moment:%Y-%m-%d %H:%M:%S}"
-
-
-def _age(seconds: int) -> str:
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds // length} {unit}"
-    return f"{max(seconds, 0)} s"
-
-
-def _ask(transport: Transport, what: str, script: str, timeout: float) -> Answer:
-    result = transport.run(script, timeout=timeout)
-    answer = parse(result.stdout)
-    if result.status != 0:
-        raise CommandFailed(transport.host, what, result.status, result.stdout, result.stderr)
-    if answer is None:
-        raise HostError(
-            transport.host,
-            f"{what}: its answer cannot be read",
-            hint=f"see what is in {FOLDER}/lock on the host, and what its login shell prints",
-        )
-    return answer
-
-
-OnLost = Callable[[LockLost], None]
 
 
 @contextmanager
-def hold(
-    transport: Transport,
-    owner: Owner,
-    *,
-    force: bool,
-    on_lost: OnLost,
-    folder: str = FOLDER,
-    terms: Terms = Terms(),
-) -> Iterator[None]:
-    """Hold the lock on one master inside the `with`: a thread renews it, and it is released whatever happens.
+def hold(ways: Mapping[str, Transport], owner: Owner, *, force: bool, say: Say) -> Iterator[threading.Event]:
+    """Hold the cluster's lock inside the `with`; the event that it gives is set when the lock is lost.
+
+    It is lost with half of the leases or more, and with any that another run keeps: nothing new may begin then.
 
     Args:
-        transport: a connection to a master that nothing else uses: a long script must not hold a renewal up.
+        ways: a connection to each master, by its name, that nothing else uses.
         owner: what others will read.
-        force: take the lock from whoever has it at first; who takes it at the same time keeps it.
-        on_lost: called once, from the renewing thread, when the lock was taken away or cannot be renewed in time.
-        folder: where the lock is on the master; made with mode 0700.
-        terms: the length of the lease, and how often it is renewed.
+        force: take the leases from whoever has them, and be content with the masters that answer.
+        say: called, also from other threads, with what becomes of a lease.
 
     Raises:
-        LockHeld: somebody else has it; the message says who.
-        TransportError, CommandFailed: the master cannot be asked, or cannot keep the lock.
+        LockHeld: somebody else has it on one of them.
+        LockOutOfReach: half of the masters or more cannot be asked.
+        CommandFailed: a master cannot keep it.
     """
-    claim = Claim(folder, secrets.token_hex(8), owner, terms.lease)
-    asked = time.monotonic()
-    answer = _ask(transport, "taking the lock", take_script(claim), ASK_SECONDS)
-    if answer.word == "held" and (force or is_dead(Owner(answer.owner, answer.pid), owner)):
-        answer = _ask(transport, "taking the lock over", take_script(claim, answer.token), ASK_SECONDS)
-    if answer.word == "held":
-        raise LockHeld(transport.host, answer)
-    ended = threading.Event()
-    heart = _Heart(transport, claim, terms, on_lost, asked)
-    thread = threading.Thread(target=heart.beat, args=(ended,), name="lock", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-        # a master that cannot be asked now lets the lease end by itself; the run's own error is the one to see
-        with suppress(HostError):
-            transport.run(release_script(claim), timeout=ASK_SECONDS)
+    leases = _Leases(len(ways), say)
+    away: list[TransportError] = []
+    with ExitStack() as held:
+        for name in sorted(ways):
+            try:
+                held.enter_context(lease.hold(ways[name], owner, force=force, on_lost=leases.lost, on_back=leases.back))
+            except TransportError as error:
+                away.append(error)
+        if 2 * len(away) >= len(ways) and not (force and len(away) < len(ways)):
+            raise LockOutOfReach(away, len(ways))
+        leases.begin(away, forced=force)
+        yield leases.gone
 
 
 @dataclass(slots=True)
-class _Heart:
-    """Renews a lease.
+class _Leases:
+    """On how many masters the lock is wanted, and where it is not held now; each lease has a thread that calls this."""
 
-    `renewed` is when the last renewal that worked was sent, by our monotonic clock: the master cannot have
-    counted from an earlier moment.
-    """
+    masters: int
+    say: Say
+    gone: threading.Event = field(default_factory=threading.Event)
+    missing: set[str] = field(default_factory=set)
+    changing: threading.Lock = field(default_factory=threading.Lock)
 
-    transport: Transport
-    claim: Claim
-    terms: Terms
-    on_lost: OnLost
-    renewed: float
-    trouble: str = ""
+    def begin(self, away: Sequence[TransportError], *, forced: bool) -> None:
+        """Go by what was taken; where somebody insisted, a master that was away does not count."""
+        with self.changing:
+            if forced:
+                self.masters -= len(away)
+            else:
+                self.missing.update(error.host for error in away)
+            self._judge()
 
-    def beat(self, ended: threading.Event) -> None:
-        """Renew until `ended` is set or the lock is lost."""
-        lost = None
-        while lost is None and not ended.wait(max(0.0, min(self.terms.beat, self._left()))):
-            lost = self._renew()
-        if lost is not None:
-            self.on_lost(lost)
-
-    def _left(self) -> float:
-        return self.renewed + self.terms.give_up - time.monotonic()
-
-    def _renew(self) -> LockLost | None:
-        left, sent, host = self._left(), time.monotonic(), self.transport.host
-        if left <= 0:
-            return LockLost(
-                host,
-                f"the lock could not be renewed for {self.terms.give_up:g} s: {self.trouble}",
-                hint="nothing new was begun; run `apply` again: it looks at what is there and resumes from it",
+    def lost(self, error: LockLost) -> None:
+        """Hear that a lease was lost."""
+        with self.changing:
+            self.missing.add(error.host)
+            if self.gone.is_set():
+                return
+            self._judge(rival=error.rival)
+            held = self.masters - len(self.missing)
+            what = (
+                "nothing new begins"
+                if self.gone.is_set()
+                else f"the run continues with {held} of {self.masters} masters"
             )
-        try:
-            answer = _ask(self.transport, "renewing the lock", renew_script(self.claim), min(ASK_SECONDS, left))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the lease was not renewed
-            self.trouble = str(error)
-            return None
-        if answer.word == "renewed":
-            self.renewed = sent
-            return None
-        taken = _holder(answer) if answer.since else "nobody holds it now"
-        return LockLost(
-            host,
-            f"our lock was broken: {taken}",
-            hint="nothing new was begun; see what the other run did, then run `apply` again",
-        )
+            self.say(f"{error.message}: {what}")
+
+    def back(self, host: str) -> None:
+        """Hear that a lease is ours again."""
+        with self.changing:
+            self.missing.discard(host)
+            if not self.gone.is_set():
+                self.say(f"{host}: the lock is ours again")
+
+    def _judge(self, *, rival: bool = False) -> None:
+        if rival or 2 * len(self.missing) >= self.masters:
+            self.gone.set()

@@ -50,7 +50,12 @@ ReplaceKeys = Annotated[
     bool, typer.Option("--replace-keys", help="Give hosts this machine's CAs and keys in the place of other ones.")
 ]
 AtOnce = Annotated[str, typer.Option("--batch", help="How many nodes may restart at once: 3, or 25% (250 at most).")]
-BreakLock = Annotated[bool, typer.Option("--break-lock", help="Take the cluster's lock from whoever holds it.")]
+BreakLock = Annotated[
+    bool,
+    typer.Option(
+        "--break-lock", help="Take the cluster's lock from whoever holds it, and without masters that do not answer."
+    ),
+]
 
 
 def _version(wanted: bool) -> None:

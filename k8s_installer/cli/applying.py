@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from k8s_installer.cli.verifying import prove
 from k8s_installer.desired.model import Turn
 from k8s_installer.desired.order import require_ahead
 from k8s_installer.desired.select import on_members
-from k8s_installer.errors import HostError, HostsError, InputError, InstallerError, TransportError
+from k8s_installer.errors import HostsError, InputError, InstallerError
 from k8s_installer.fleet import Connections, connecting
 from k8s_installer.intent import (
     Intent,
@@ -349,30 +349,15 @@ def _unchanged(intent: Intent, seen: fleet.Fleet, options: Options, trace: Trace
 
 @contextmanager
 def _locked(cluster: Cluster, options: Options, trace: Trace) -> Iterator[threading.Event]:
-    """Hold the cluster's lock on its masters, by connections of its own; the event says that it was lost.
+    """Hold the cluster's lock on its masters, by connections of its own; the event says that it was lost."""
 
-    Raises:
-        LockHeld: somebody else has it on one of them.
-        HostsError: half of the masters or more cannot be asked.
-    """
-    lost = threading.Event()
+    def say(words: str) -> None:
+        stderr().print(words, style="red", markup=False)
 
-    def on_lost(error: lock.LockLost) -> None:
-        stderr().print(f"{error.message}: nothing new begins", style="red", markup=False)
-        lost.set()
-
-    masters = sorted(cluster.having(Role.MASTER), key=lambda host: host.name)
-    away: list[HostError] = []
-    with connecting(masters) as ways, ExitStack() as held:
-        for master in masters:
-            try:
-                way = traced(ways.lines[master.name], trace)
-                held.enter_context(lock.hold(way, this_process(), force=options.break_lock, on_lost=on_lost))
-            except TransportError as error:
-                away.append(error)
-        if 2 * len(away) >= len(masters):
-            raise HostsError(away)
-        yield lost
+    with connecting(cluster.having(Role.MASTER)) as made:
+        ways = {name: traced(line, trace) for name, line in made.lines.items()}
+        with lock.hold(ways, this_process(), force=options.break_lock, say=say) as lost:
+            yield lost
 
 
 @contextmanager

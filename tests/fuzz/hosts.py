@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from k8s_installer import gates, lock, observe, perform, preflight, saved, staging, status, yum
+from k8s_installer import gates, lease, observe, perform, preflight, saved, staging, status, yum
 from k8s_installer.answers import Malformed, at
 from k8s_installer.cli.console import _Screen
 from k8s_installer.desired.model import Wanted
@@ -226,9 +226,9 @@ def run_evidence(data: bytes) -> None:
 
 
 def run_lock(data: bytes) -> None:
-    answer = lock.parse(text(data))
+    answer = lease.parse(text(data))
     if answer is not None:
-        _shown(lock.LockHeld("m1", answer).message)
+        _shown(lease.LockHeld("m1", answer).message)
 
 
 def run_api(data: bytes) -> None:
