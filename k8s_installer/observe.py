@@ -66,6 +66,7 @@ _SEGMENT = "*.wal"  # what the files of a write-ahead log are called
 # A name has no colon, but may have blanks, as groups of Active Directory do.
 _STAT = "looked=$(stat -c 'file %f %U:%G:%u:%g %.9Y %d:%i:%s:%.9Z %n' {paths} 2>/dev/null)\n"
 _SUMS = """\
+shown() {{ [ -f "$1" ] && [ "$(stat -c %s "$1")" -le {largest} ]; }}
 set --
 for path in {paths}; do [ ! -f "$path" ] || set -- "$@" "$path"; done # a pipe or a device could be read for ever
 sums=
@@ -95,11 +96,13 @@ for entry in {wanted}; do
     echo "obstacle $path cannot be written: it or $folder is immutable (lsattr -d), or mounted read-only"
   fi
   case $entry in
-    '='*) [ -f "$kept/$sum" ] || echo "obstacle $path {not_kept}" ;;
-    -*) continue ;;
+    [=%]*) [ -f "$kept/$sum" ] || echo "obstacle $path {not_kept}" ;;
   esac
-  [ -f "$path" ] && [ "$(stat -c %s "$path")" -le {largest} ] || continue
-  printf 'content %s %s\n' "$path" "$(base64 -w0 "$path")"
+  case $entry in
+    [-%]*) continue ;;
+    =*) shown "$kept/$sum" && printf 'kept %s %s\n' "$path" "$(base64 -w0 "$kept/$sum")" ;;
+  esac
+  shown "$path" && printf 'content %s %s\n' "$path" "$(base64 -w0 "$path")"
 done
 """
 # openssl makes them five times as fast; its lines have a star where sha256sum's have a blank
@@ -207,9 +210,12 @@ def script(wanted: Sequence[Wanted], memory: Memory | None = None) -> str:
 
 
 def _mark(file: File | Large | Kept | Gone) -> str:
-    """Whether the content is asked for where it differs (+, and = for what the host must have kept), or not (-)."""
+    """Whether the content is asked for where it differs (+), or not (-); and the same of what a host must have kept.
+
+    That is = where the content of both is asked for, and % where it is secret.
+    """
     if isinstance(file, Kept):
-        return "="
+        return "%" if file.secret else "="
     return "+" if isinstance(file, File) and not file.secret else "-"
 
 
@@ -293,6 +299,9 @@ def files(by_word: Mapping[str, Sequence[str]]) -> dict[str, SeenFile]:
     contents = {
         path: answers.from_base64(text, f"the content of {path}") for path, text in _pairs(by_word.get("content", ()))
     }
+    kept = {
+        path: answers.from_base64(text, f"what was kept of {path}") for path, text in _pairs(by_word.get("kept", ()))
+    }
     obstacles = dict(_pairs(by_word.get("obstacle", ())))
     result: dict[str, SeenFile] = {}
     for line in by_word.get("file", ()):
@@ -307,6 +316,7 @@ def files(by_word: Mapping[str, Sequence[str]]) -> dict[str, SeenFile]:
             # a time to come is from before the clock was set back; nothing can be told from it
             modified_at=modified if modified <= now else 0.0,
             content=contents.get(path),
+            kept=kept.get(path),
             obstacle=obstacles.get(path, "") or _obstacle(mode, answers.whole(stamp.split(":")[2], "a size"), digest),
         )
     # what is not there, and cannot be made

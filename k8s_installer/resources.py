@@ -198,6 +198,7 @@ class SeenPackage:
 class SeenFile:
     """A file as found. `content` is there only when it differs from what was asked for and is not secret.
 
+    So is `kept`, where the file is to come back: the bytes that the host kept of it.
     `obstacle` says why a change of it could not be undone ("is a symbolic link to ..."); it is empty if it could.
     An owner or group without a name is its number.
     """
@@ -209,6 +210,7 @@ class SeenFile:
     modified_at: float
     content: bytes | None = field(default=None, repr=False)
     obstacle: str = ""
+    kept: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import re
@@ -357,3 +358,20 @@ def test_data_is_there_when_its_log_has_a_segment(tmp_path: Path) -> None:
     assert found == {"empty": Missing.ABSENT, "none": Missing.ABSENT}
     cut = parse(output.removesuffix(f"{END}\n"), questions)
     assert set(cut.values()) == {Missing.UNKNOWN}
+
+
+def test_what_is_to_come_back_is_shown_beside_what_is_there_unless_it_is_secret(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    questions = []
+    for name, secret in (("config", False), ("key", True)):
+        (tmp_path / name).write_text(f"new {name}")
+        old = File(f"old {name}".encode())
+        (tmp_path / "kept" / old.sha256).write_bytes(old.content)
+        questions.append(wanted(Kind.FILE, str(tmp_path / name), Kept(old.sha256, 0o600, "root", "root", secret)))
+    text = f"export K8S_INSTALLER_KEPT={tmp_path}/kept\n{script(questions)}"
+    output = subprocess.run(["/bin/sh"], input=text, capture_output=True, text=True, check=True).stdout
+    found = list(parse(output, questions).values())
+    assert [(seen.content, seen.kept) for seen in found if isinstance(seen, SeenFile)] == [
+        (b"new config", b"old config"), (None, None),
+    ]  # fmt: skip
+    assert base64.b64encode(b"new key").decode() not in output
