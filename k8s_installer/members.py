@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from k8s_installer.desired.model import Desired, Wanted
 from k8s_installer.errors import InstallerError
 from k8s_installer.plan import inputs, stale
-from k8s_installer.resources import Data, File, Gate, Kind, Missing, Ref, Seen, SeenFile, SeenUnit, Unit
+from k8s_installer.resources import Data, File, Gate, Kept, Kind, Missing, Ref, Seen, SeenFile, SeenUnit, Unit
 
 GUIDE = "docs/etcd.md"
 # What etcd takes where its file does not say it.
@@ -37,6 +37,10 @@ _LOST = (
 _ALL_LOST = (
     f"mount the disks, set data-dir and wal-dir back, or restore a backup: {GUIDE}; to begin with an empty cluster, "
     "disable {} first"
+)
+_BACK = (
+    "what was written since is not there: stop etcd, move the data back by hand, set data-dir and wal-dir in the "
+    "inventory, then apply"
 )
 _ASK = "make these hosts reachable, then run the same command again"
 
@@ -77,7 +81,7 @@ class _Member:
     """One host of an etcd: where its log belongs and whether it is there, and how it was and is to be started.
 
     `has_data` is None where the host did not answer. `found` and `wanted` are None where the file is not there, or is
-    brought back by its sum alone.
+    brought back. `moves` are the folders of the data before and after, where bringing it back would change them.
     """
 
     host: str
@@ -86,6 +90,7 @@ class _Member:
     runs: bool
     found: Start | None
     wanted: Start | None
+    moves: tuple[str, str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +140,7 @@ def require_members(whole: Desired, seen: Mapping[Ref, Seen], part: Desired | No
         InstallerError: what is wrong with each member, and what can be done about it.
     """
     part = whole if part is None else part
-    findings = [finding for etcd in _etcds(whole, seen, part) for finding in (*_changed(etcd), *_empty(etcd))]
+    findings = [finding for etcd in _etcds(whole, seen, part) for finding in _wrong(etcd)]
     if findings:
         words = [f"  {words}" for words, _ in findings]
         hints = dict.fromkeys(hint for _, hint in findings)
@@ -185,7 +190,21 @@ def _member(log: Ref, data: Data, whole: Desired, seen: Mapping[Ref, Seen], part
         runs=_active(seen.get(Ref(log.host, Kind.UNIT, data.unit))),
         found=was,
         wanted=start(will.content) if isinstance(will, File) else None if config in part else was,
+        moves=_moves(found) if isinstance(will, Kept) else None,
     )
+
+
+def _moves(found: Seen | None) -> tuple[str, str] | None:
+    """From which folders to which a file that comes back would move the data; None where they stay."""
+    if not isinstance(found, SeenFile) or found.content is None or found.kept is None:
+        return None
+    now, then = (_folders(content) for content in (found.content, found.kept))
+    return (now, then) if now != then else None
+
+
+def _folders(config: bytes) -> str:
+    values = environment(config)
+    return " and ".join(filter(None, (values.get(name) for name in ("ETCD_DATA_DIR", "ETCD_WAL_DIR"))))
 
 
 def _clients(whole: Desired, unit: str) -> list[Ref]:
@@ -216,6 +235,16 @@ def _as_wanted(ref: Ref, whole: Desired, seen: Mapping[Ref, Seen]) -> bool:
 
 def _active(unit: Seen | None) -> bool:
     return isinstance(unit, SeenUnit) and unit.active == "active"
+
+
+def _wrong(etcd: _Etcd) -> Iterator[tuple[str, str]]:
+    """Everything that is wrong with the members that the plan may start, each with what can be done about it."""
+    yield from _changed(etcd)
+    yield from _empty(etcd)
+    for member in etcd.members:
+        if member.host in etcd.starts and member.moves is not None:
+            now, then = member.moves
+            yield f"{member.host} has {etcd.unit}'s data in {now}; going back would start it with that in {then}", _BACK
 
 
 def _changed(etcd: _Etcd) -> Iterator[tuple[str, str]]:

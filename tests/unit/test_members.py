@@ -354,3 +354,20 @@ def test_a_rollback_is_judged_by_the_members_that_it_would_start() -> None:
     require_members(three, evidence_of(three, older, whole), older)
     with pytest.raises(InstallerError, match="m1 has no data"):
         require_members(three, {**whole, Ref("m1", Kind.DATA, LOG): Missing.ABSENT}, older)
+
+
+def test_a_rollback_does_not_take_etcd_to_a_folder_with_older_data() -> None:
+    one, moved = wanted(ONE), wanted(ONE, more="components: {etcd: {args: {data-dir: /data/etcd}}}")
+    ref = Ref("m1", Kind.FILE, CONF)
+    old, new = conf(one, "m1"), conf(moved, "m1")
+    back = {**moved, ref: replace(moved[ref], resource=Kept(File(old).sha256, 0o644, "root", "root"))}
+    found = answers(moved)
+    state = SeenFile(File(new).sha256, 0o644, "root", "root", 0, new, kept=old)
+    with pytest.raises(InstallerError) as caught:
+        require_members(moved, found | {ref: state}, back)
+    assert caught.value.message.splitlines()[1].strip() == (
+        "m1 has etcd's data in /data/etcd; going back would start it with that in /var/lib/etcd/default.etcd"
+    )
+    assert "move the data back by hand" in caught.value.hint
+    for same in (replace(state, kept=new + b"# a comment\n"), replace(state, kept=None), Missing.ABSENT):
+        require_members(moved, found | {ref: same}, back)
