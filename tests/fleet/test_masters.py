@@ -111,3 +111,28 @@ def test_masters_with_new_programs_that_were_never_restarted_converge(masters: C
     done = masters.run("apply", "--yes", "--no-verify")
     assert done.returncode == 0, done.stderr
     assert masters.run("plan").returncode == 0
+
+
+def test_a_node_alone_follows_the_masters_record_where_ours_is_older(masters: Cluster) -> None:
+    """Another machine has applied meanwhile: here another first master is known, and gates of nodes are asked there."""
+    (record,) = masters.folder.glob(".k8s-installer/*/allocations")
+    record.write_text(record.read_text().replace("first-master m1", "first-master m2"))
+    text = masters.text + "  kubelet: {args: {v: 1}}\n"
+    done = masters.run("apply", "--yes", "--limit", "n1", text=text)
+    assert done.returncode == 0, done.stderr
+    assert "first-master m1" in record.read_text()
+
+
+def test_a_lost_member_is_not_begun_again_whatever_part_of_the_cluster_is_applied(masters: Cluster) -> None:
+    data = "/var/lib/etcd/default.etcd"
+    masters.on("m3", f"systemctl stop etcd && mv {data} /var/lib/etcd/away")
+    for part in (["--limit", "m3"], ["--only", "etcd"], ["--limit", "m3", "--only", "etcd"]):
+        done = masters.run("apply", "--yes", *part)
+        assert done.returncode == 1
+        words = "m1, m2 have data of a cluster that is in use: it has lost its own"
+        assert words in " ".join(done.stderr.split()), done.stderr
+    assert masters.on("m3", "ls /var/lib/etcd; systemctl is-active etcd || true").split() == ["away", "inactive"]
+    masters.on("m3", f"mv /var/lib/etcd/away {data}")
+    done = masters.run("apply", "--yes", "--limit", "m3", "--only", "etcd")
+    assert done.returncode == 0, done.stderr
+    assert masters.run("apply", "--yes").returncode == 0
