@@ -61,7 +61,8 @@ def connecting(hosts: Iterable[Host], first: Collection[str] | None = None) -> I
     """
     calls, pool = Pool(connections(), connect), ThreadPoolExecutor(WORKERS)
     lines = {host.name: calls.line(host) for host in hosts}
-    for line in islice((line for name, line in lines.items() if first is None or name in first), calls.most):
+    names = lines.keys() if first is None else set(first)
+    for line in islice((line for name, line in lines.items() if name in names), calls.most):
         pool.submit(line.open)
     try:
         yield Connections(pool, lines)

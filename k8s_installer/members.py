@@ -170,7 +170,7 @@ def _etcds(whole: Desired, seen: Mapping[Ref, Seen], part: Desired) -> Iterator[
 
 
 def _may_start(host: str, data: Data, seen: Mapping[Ref, Seen], part: Desired) -> bool:
-    """Whether the plan may start this member; one that runs, and whose file stays, goes on as it is."""
+    """Whether the plan may start this member; one that runs, and keeps its file, begins nothing."""
     unit = seen.get(Ref(host, Kind.UNIT, data.unit))
     return Ref(host, Kind.UNIT, data.unit) in part and (Ref(host, Kind.FILE, data.config) in part or not _active(unit))
 

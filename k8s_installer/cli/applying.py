@@ -321,7 +321,7 @@ def _agreed() -> bool:
 
 
 def _undone(intent: Intent, seen: fleet.Fleet, options: Options, trace: Trace, lost: threading.Event) -> Exit:
-    """Nothing to undo, as after a turn that was undone when it failed; the journal says so, and the next goes on."""
+    """Nothing to undo, as after a turn that was undone when it failed: the journal records this rollback as done."""
     with _journal(intent, options, Plan((), ()), trace) as book:
         result = _unchanged(intent, seen, options, trace, lost)
         book.close("failed" if seen.unreachable else history.DONE)

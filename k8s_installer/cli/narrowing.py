@@ -65,7 +65,8 @@ def say_left_out(whole: Intent, limit: str, only: str) -> None:
         ("--only", only, _components(whole.desired)),
     ):
         if words:
-            left = [name for name in known if name not in chosen(option, words, known)]
+            taken = chosen(option, words, known)
+            left = [name for name in known if name not in taken]
             stderr().print(f"{option} leaves out {', '.join(left) or 'nothing'}", markup=False)
 
 
