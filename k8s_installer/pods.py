@@ -58,12 +58,13 @@ def ended_since(first: Standing, now: Standing) -> int:
 
 
 def words(pod: Pod) -> str:
-    """Why a pod is not ready: what its containers wait for or ended with, or else its phase."""
+    """Why a pod is not ready, in one line: what its containers wait for or ended with, or else its phase."""
     status = _status(pod)
+    phase = "being deleted" if "deletionTimestamp" in _part(pod, "metadata") else status.get("phase", "Unknown")
     said = [text for item in _containers(pod) for text in _ended(item)]
     unready = [str(item.get("message") or "") for item in _conditions(pod) if item.get("status") == "False"]
     told = "; ".join(dict.fromkeys(filter(None, [*said, *unready]))) or "not ready yet"
-    return f"pod {_name(pod)}{_where(pod)} is {status.get('phase', 'Unknown')}: {told}"
+    return " ".join(f"pod {_name(pod)}{_where(pod)} is {phase}: {told}".split())
 
 
 def questions(url: str, pods: Sequence[Pod]) -> tuple[str, ...]:

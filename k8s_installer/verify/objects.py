@@ -12,6 +12,8 @@ from ipaddress import IPv4Address
 
 from k8s_installer.answers import Json, at, objects, text
 from k8s_installer.gates import UNREADY_TAINTS
+from k8s_installer.pods import ready as is_ready
+from k8s_installer.pods import words as why_unready
 
 NAME = "web"
 PORT = 80
@@ -96,7 +98,7 @@ def delete_at_once() -> Json:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod as the API shows it; `ready` is False from the moment it is being deleted.
+    """A pod as the API shows it; `ready` is False from the moment it is being deleted, and `words` say why it is not.
 
     `container` is its container as the kubelet names it, `docker://ID`.
     """
@@ -107,7 +109,7 @@ class Pod:
     ip: str
     ready: bool
     deleting: bool
-    state: str
+    words: str = ""
     container: str = ""
 
 
@@ -120,16 +122,15 @@ def pods(answer: Json) -> tuple[Pod, ...]:
 def _pod(item: Json) -> Pod:
     meta, status = at(item, "metadata"), at(item, "status")
     deleting = "deletionTimestamp" in meta
-    running = status.get("phase") == "Running" and _condition(status, "Ready") == "True"
     return Pod(
         name=text(meta.get("name")),
         uid=text(meta.get("uid")),
         node=text(at(item, "spec").get("nodeName")),
         ip=_address(status.get("podIP")),
-        ready=running and not deleting,
+        ready=is_ready(item) and not deleting,
         deleting=deleting,
         container=next((text(one.get("containerID")) for one in objects(status.get("containerStatuses"))), ""),
-        state="being deleted" if deleting else ", ".join([text(status.get("phase")) or "Unknown", *_troubles(status)]),
+        words=why_unready(item)[:_LONGEST],
     )
 
 
@@ -142,19 +143,6 @@ def _condition(status: Json, kind: str) -> str:
     return next(found, "Unknown")
 
 
-def _troubles(status: Json) -> list[str]:
-    """Why a pod does not run: conditions that do not hold, and what its containers wait for or ended with."""
-    said = [
-        f"{item.get('type')} is {item.get('status')}" + _because(item)
-        for item in _conditions(status)
-        if item.get("status") != "True" and item.get("type") != "ContainersReady"  # says what Ready says
-    ]
-    for container in objects(status.get("containerStatuses")):
-        state = at(container, "state")
-        said += [f"container {kind}{_because(at(state, kind))}" for kind in ("waiting", "terminated") if kind in state]
-    return said
-
-
 def _because(item: Json) -> str:
     words = ": ".join(filter(None, (text(item.get(key)) for key in ("reason", "message"))))
     return f" ({words[:_LONGEST]})" if words else ""
@@ -162,7 +150,7 @@ def _because(item: Json) -> str:
 
 def pod_evidence(seen: Sequence[Pod]) -> tuple[str, ...]:
     """One line for each pod that is not ready."""
-    return tuple(f"pod {pod.name} on {pod.node or 'no node yet'}: {pod.state}" for pod in seen if not pod.ready)
+    return tuple(pod.words for pod in seen if not pod.ready)
 
 
 def event_evidence(answer: Json, most: int = 8) -> tuple[str, ...]:

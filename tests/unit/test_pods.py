@@ -90,6 +90,9 @@ def test_a_pod_says_what_it_waits_for_and_how_it_ended() -> None:
     unscheduled = pod(conditions=[{"type": "PodScheduled", "status": "False", "message": "no nodes"}], phase="Pending")
     assert pods.words({**unscheduled, "spec": {"nodeName": "n1"}}) == "pod a b on n1 is Pending: no nodes"
     assert pods.words(pod(container({"running": {}, "odd": 3}))) == "pod a b is Running: not ready yet"
+    assert (
+        pods.words({"metadata": {"name": "c", "deletionTimestamp": "now"}}) == "pod c is being deleted: not ready yet"
+    )
 
 
 def test_what_is_asked_is_the_log_of_what_ran() -> None:

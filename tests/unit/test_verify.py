@@ -145,8 +145,8 @@ def test_pods_that_do_not_run_say_why() -> None:
     seen = objects.pods(captured("pods-image-missing-1.20.2"))
     said = objects.pod_evidence(seen)
     assert len(said) == 2
-    assert said[0].startswith("pod web-2r48x on n1: Pending, Ready is False (ContainersNotReady: ")
-    assert 'container waiting (ImagePullBackOff: Back-off pulling image "10.77.0.1:5000/lab/nothing:1")' in said[0]
+    assert said[0].startswith("pod web-2r48x on n1 is Pending: ImagePullBackOff: Back-off pulling image ")
+    assert said[0].endswith('"10.77.0.1:5000/lab/nothing:1"; containers with unready status: [web]')
 
 
 def test_pods_that_are_hardly_there() -> None:
@@ -157,9 +157,8 @@ def test_pods_that_are_hardly_there() -> None:
         "status": {"phase": "Running", "containerStatuses": [{"state": {"terminated": {"reason": "Error"}}}, {}]},
     }
     first, second = objects.pods({"items": [ended, bare]})
-    assert first == Pod("a", "1", "", "", ready=False, deleting=False, state="Unknown")
-    assert second.state == "Running, container terminated (Error)"
-    assert objects.pod_evidence([first]) == ("pod a on no node yet: Unknown",)
+    assert first == Pod("a", "1", "", "", False, False, "pod a is Unknown: not ready yet")
+    assert objects.pod_evidence([first, second]) == (first.words, "pod b on n1 is Running: Error")
     assert objects.pods({"items": None}) == objects.pods({}) == ()
 
 

@@ -68,7 +68,7 @@ class World:
                     "containerStatuses": [
                         {"containerID": f"{'cri-o' if 'engine' in self.broken else 'docker'}://c{self.made}"}
                     ],
-                    **READY,
+                    **({} if "pods" in self.broken else READY),
                 },
             }
         while len(self.pods) > self.replicas:
@@ -376,7 +376,7 @@ def test_what_could_not_be_proven_after_a_failure_is_skipped() -> None:
     results = prove(World(broken=frozenset({"pods"})))
     assert skipped(results) == [SPREAD, REACH, NODE_PORT, ACROSS, PROXY, HEAL, DROP]
     assert results[DROP].detail == f"because this failed: {REACH}" or RUN in results[DROP].detail
-    assert any("pod web-00001 on n2: Pending" in line for line in results[RUN].evidence)
+    assert any("pod web-00001 on n2 is Pending" in line for line in results[RUN].evidence)
 
 
 def test_a_node_without_a_connection_fails_by_name() -> None:
