@@ -5,7 +5,8 @@ removed, and then two runs would hold one each. Any two inventories that have a 
 taken on one after the other in the order of their names, so that of two runs one gets all.
 
 More than half of the masters are enough, at the start and while the run lives: two runs of one inventory still meet on
-one of those. A master that cannot be reached is passed over, and its lease is taken again when it is back.
+one of those. A master that cannot be reached at the start is passed over; a lease that is lost later is taken again
+when its master is back.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def hold(ways: Mapping[str, Transport], owner: Owner, *, force: bool, say: Say) 
     Args:
         ways: a connection to each master, by its name, that nothing else uses.
         owner: what others will read.
-        force: take the leases from whoever has them, and be content with the masters that answer.
+        force: take the leases from whoever has them, and do without masters that do not answer.
         say: called, also from other threads, with what becomes of a lease.
 
     Raises:
@@ -85,7 +86,7 @@ class _Leases:
     changing: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, away: Sequence[TransportError], *, forced: bool) -> None:
-        """Go by what was taken; where somebody insisted, a master that was away does not count."""
+        """Start to count, when all masters were asked; with `forced` those that are away are no part of the lock."""
         with self.changing:
             if forced:
                 self.masters -= len(away)
@@ -100,12 +101,8 @@ class _Leases:
             if self.gone.is_set():
                 return
             self._judge(rival=error.rival)
-            held = self.masters - len(self.missing)
-            what = (
-                "nothing new begins"
-                if self.gone.is_set()
-                else f"the run continues with {held} of {self.masters} masters"
-            )
+            held = f"{self.masters - len(self.missing)} of {self.masters} masters"
+            what = "nothing new begins" if self.gone.is_set() else f"the run continues with {held}"
             self.say(f"{error.message}: {what}")
 
     def back(self, host: str) -> None:
