@@ -244,7 +244,9 @@ class FakeHost:
 
     def unit_state(self, unit: str, since: int = 0) -> UnitState:
         state = self.units.get(unit)
-        return UnitState(state.active if state else "unknown", state.pid if state else 0)
+        if state is None:
+            return UnitState("unknown", 0)
+        return UnitState(state.active, state.pid, started=state.started_at if state.pid else 0.0)
 
     def ask(self, gate: Gate, urls: Sequence[str]) -> Sequence[str]:
         return [f"the answer of {url} on {self.name}" for url in urls]

@@ -195,6 +195,7 @@ def services(remote: Remote) -> None:
     assert "etcd" in remote.evidence("etcd")
     state = remote.unit_state("etcd", since=60)
     assert (state.state, state.pid, state.exits) == ("active", running.pid, 0)
+    assert abs(state.started - running.started_at) < 1  # both are late by what `date` takes to start
     assert [bool(text) for text in remote.ask(gate, [gate.url, gate.url])] == [True, True]
 
     changed = want(remote, Kind.FILE, drop_in, File(b"[Service]\nNice=2\n"), package)
