@@ -1,8 +1,8 @@
-"""What settings of several components must agree on, as named rules. Pure.
+"""What settings must agree on, of several components or of one, as named rules. Pure.
 
-Each program would take its own value, and start; only together they do not work. A rule is a row of `AGREEMENTS`: its
-id, what must hold, what to do, and a function that finds where the inventory breaks it. Add a row to add a rule;
-`docs/agreements.md` has the same rows, which a test compares.
+Each value is right by itself; only together they do not work. A rule is a row of `AGREEMENTS`: its id, what must hold,
+what to do, and a function that finds where the inventory breaks it. Add a row to add a rule; `docs/agreements.md` has
+the same rows, which a test compares.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from k8s_installer.desired.ports import NODE_PORTS, RANGE_FLAG, read_range, tuned_alike
+from k8s_installer.desired import relations
+from k8s_installer.desired.hostconfig import TEMPLATE, Breach, HostConfig
+from k8s_installer.desired.ports import LISTENING, RANGE_FLAG, kubelet_port, node_ports, tuned_alike
+from k8s_installer.desired.values import FALSE
 from k8s_installer.errors import Finding
 from k8s_installer.inventory import Cluster, Host, Role
 from k8s_installer.inventory.allocations import NODE_PREFIX
 from k8s_installer.profiles import Profile
 
-_TEMPLATE = "{{"  # a default that the profile works out: it agrees by itself
-_DEFAULT_PODS = 110  # the kubelet's own, of every version
 _NOT_PODS = 3  # addresses of a subnet: its network, its broadcast, docker's bridge
 # Of CentOS 7's docker and of ours: where a node's containers get their addresses.
 _BRIDGE_FLAGS = ("bip", "bridge", "fixed-cidr")
-# Where etcd, the apiserver and the programs of a node listen. A NodePort there would take what is meant for them.
-_OWN_PORTS = (2379, 2380, 4194, 6443, 8080, *range(10248, 10260))
+_CGROUP = "native.cgroupdriver"
+_DNS_TOLERATES = "CriticalAddonsOnly"  # the key of the taint that the pods of every DNS manifest tolerate
 # Labels that a kubelet may give its own node, from pkg/kubelet/apis/well_known_labels.go of 1.16 and later.
 _OWN_LABELS = frozenset({
     "kubernetes.io/hostname", "kubernetes.io/os", "kubernetes.io/arch", "beta.kubernetes.io/os",
@@ -43,61 +44,6 @@ _FOLDER = re.compile(r"(/[-\w.+@%:=]+)+/?")
 
 
 @dataclass(frozen=True, slots=True)
-class HostConfig:
-    """How the components of one host are configured: by the inventory, over the profile."""
-
-    cluster: Cluster
-    profile: Profile
-    host: Host
-
-    def runs(self, *components: str) -> bool:
-        """Whether the host has these components."""
-        there = self.profile.on(self.host.roles)
-        return all(name in there for name in components)
-
-    def configured(self, component: str, flag: str, key: str = "") -> object:
-        """What the inventory sets a flag, or a key of the configuration file (inner keys after a dot), to."""
-        tuning = self.host.tuning.get(component)
-        if tuning is None:
-            return None
-        return tuning.args.get(flag) if flag in tuning.args else _inner(tuning.config, key)
-
-    def sets(self, component: str, flag: str) -> bool:
-        """Whether the inventory sets a flag, be it to null."""
-        tuning = self.host.tuning.get(component)
-        return tuning is not None and flag in tuning.args
-
-    def effective(self, component: str, flag: str, key: str = "") -> object:
-        """The same, or the profile's value; None if neither sets it, or the inventory drops it with null."""
-        tuning = self.host.tuning.get(component)
-        if tuning is not None and flag in tuning.args:
-            return tuning.args[flag]
-        own = self.configured(component, flag, key)
-        if own is not None or component not in self.profile.components:
-            return own
-        sets = self.profile.components[component].flags
-        by_security = sets.tls if self.cluster.security == "tls" else sets.insecure
-        return {**sets.always, **by_security}.get(flag) or _inner(self.profile.components[component].config, key)
-
-    def path_of(self, component: str, flag: str, key: str = "") -> tuple[str, ...]:
-        """Where in the inventory it is set: for the host, or else for all hosts."""
-        for place in (("hosts", self.host.name, "components"), ("components",)):
-            for inner in (("args", flag), ("config", *key.split("."))):
-                if (*place, component, *inner) in self.cluster.origin.lines:
-                    return (*place, component, *inner)
-        return ("hosts", self.host.name)
-
-
-@dataclass(frozen=True, slots=True)
-class Breach:
-    """Where an agreement is broken, by what, and what to do where that is not the rule's own advice."""
-
-    path: tuple[str, ...]
-    message: str
-    fix: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Agreement:
     """A rule: what must hold, and how to fix a breach."""
 
@@ -107,7 +53,7 @@ class Agreement:
 
 
 def broken(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
-    """Every agreement that the inventory breaks, once for each place in the file."""
+    """Every rule that the inventory breaks, once for each place in the file."""
     fitting = profile.fitting(cluster)
     found: dict[tuple[tuple[str, ...], str], Finding] = {}
     for host in _kinds(cluster).values():
@@ -130,35 +76,24 @@ def _kinds(cluster: Cluster) -> dict[tuple[object, ...], Host]:
     return kinds
 
 
-def _inner(config: Mapping[str, object], key: str) -> object:
-    value: object = config
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
-
-
-def _items(value: object) -> list[str]:
-    """A flag's list, written as a list or joined by commas."""
-    values = value if isinstance(value, tuple | list) else [] if value is None else [value]
-    return [item.strip() for one in values for item in str(one).split(",") if item.strip()]
-
-
 def _cgroup_driver(config: HostConfig) -> Iterator[Breach]:
     if not config.runs("docker", "kubelet"):
         return
-    expected = config.host.settings.cgroup_driver or config.profile.cgroup_driver
-    given = [
-        item.partition("=")[2] for item in _items(config.effective("docker", "exec-opt")) if "cgroupdriver=" in item
-    ]
-    docker = expected if given and _TEMPLATE in given[0] else given[0] if given else ""
-    kubelet = str(config.effective("kubelet", "cgroup-driver", "cgroupDriver") or "cgroupfs")
-    kubelet = expected if _TEMPLATE in kubelet else kubelet
+    chosen, usual = config.host.settings.cgroup_driver, config.profile.cgroup_driver
     path = config.path_of("docker", "exec-opt")
+    options = [item.partition("=") for item in config.items("docker", "exec-opt")]
+    given = [value for name, _, value in options if name == _CGROUP]
+    docker, kubelet = (
+        chosen or usual if TEMPLATE in text else text
+        for text in (given[0] if given else "", config.text("kubelet", "cgroup-driver"))
+    )
     if not docker:
-        yield Breach(path, "exec-opt has no native.cgroupdriver: docker chooses one itself")
+        yield Breach(path, f"exec-opt has no {_CGROUP}: docker chooses one itself")
+    elif chosen is None and docker != usual:
+        message = f"exec-opt {_CGROUP}={docker} has no effect: the unit of CentOS 7's docker passes {usual} before it"
+        yield Breach(path, message, f"host_settings: {{cgroup_driver: {docker}}} sets docker's and the kubelet's")
     elif docker != kubelet:
-        own = config.configured("docker", "exec-opt") is not None
-        path = path if own else config.path_of("kubelet", "cgroup-driver", "cgroupDriver")
+        path = path if config.sets("docker", "exec-opt") else config.path_of("kubelet", "cgroup-driver")
         yield Breach(path, f"docker's cgroup driver is {docker}, the kubelet's {kubelet}")
 
 
@@ -168,9 +103,9 @@ def _service_accounts(config: HostConfig) -> Iterator[Breach]:
     known = config.profile.known_flags["kube-apiserver"]
     flag = "admission-control"
     if "enable-admission-plugins" in known:  # from 1.10 on it is a default
-        on = "ServiceAccount" not in _items(config.effective("kube-apiserver", "disable-admission-plugins"))
+        on = "ServiceAccount" not in config.items("kube-apiserver", "disable-admission-plugins")
     else:
-        on = "ServiceAccount" in _items(config.effective("kube-apiserver", flag))
+        on = "ServiceAccount" in config.items("kube-apiserver", flag)
     keys = (
         ("kube-apiserver", "service-account-key-file"),
         ("kube-controller-manager", "service-account-private-key-file"),
@@ -187,7 +122,7 @@ def _service_accounts(config: HostConfig) -> Iterator[Breach]:
 def _node_labels(config: HostConfig) -> Iterator[Breach]:
     if not config.profile.restricted_labels or not config.runs("kubelet"):
         return
-    for label in _items(config.effective("kubelet", "node-labels")):
+    for label in config.items("kubelet", "node-labels"):
         key = label.partition("=")[0]
         if not may_label_itself(key):
             name = config.host.name
@@ -209,14 +144,16 @@ def _dns_node(config: HostConfig) -> Iterator[Breach]:
     if cluster.dns == "none" or config.host is not cluster.hosts[0]:  # of all hosts together: asked once
         return
     nodes = (HostConfig(cluster, config.profile, host) for host in cluster.having(Role.NODE))
-    if all(_keeps_pods_off(node) for node in nodes):
-        yield Breach(("cluster", "dns"), f"every node has a taint that the pods of {cluster.dns} do not tolerate")
+    if not any(_takes_dns(node) for node in nodes):
+        message = f"every node has a taint that the pods of {cluster.dns} do not tolerate, or is not schedulable"
+        yield Breach(("cluster", "dns"), message)
 
 
-def _keeps_pods_off(node: HostConfig) -> bool:
-    taints = _items(node.effective("kubelet", "register-with-taints"))
-    cordoned = node.effective("kubelet", "register-schedulable") is False
-    return cordoned or any(taint.endswith((":NoSchedule", ":NoExecute")) for taint in taints)
+def _takes_dns(node: HostConfig) -> bool:
+    taints = node.items("kubelet", "register-with-taints")
+    kept_off = [taint for taint in taints if taint.endswith((":NoSchedule", ":NoExecute"))]
+    tolerated = all(re.split("[=:]", taint)[0] == _DNS_TOLERATES for taint in kept_off)
+    return tolerated and node.text("kubelet", "register-schedulable") not in FALSE
 
 
 def _within(domain: str, domains: tuple[str, ...]) -> bool:
@@ -230,14 +167,12 @@ def _pods(config: HostConfig) -> Iterator[Breach]:
     length = max(NODE_PREFIX, cluster.pod_cidr.prefixlen) if cluster.network == "routes" else NODE_PREFIX
     length = host.pod_subnet.prefixlen if host.pod_subnet is not None else length
     room = 2 ** (32 - length) - _NOT_PODS
-    pods = str(config.effective("kubelet", "max-pods", "maxPods") or _DEFAULT_PODS)
-    if not pods.isdecimal() or int(pods) <= room:
+    pods = int(config.number("kubelet", "max-pods") or 0)  # whether it is a number, the flag's own check says
+    if pods <= room:
         return
-    wide = 32 - (int(pods) + _NOT_PODS - 1).bit_length()
+    wide = 32 - (pods + _NOT_PODS - 1).bit_length()
     fix = f"max-pods: {room}" + (f", or a pod_subnet as wide as a /{wide}" if cluster.network == "routes" else "")
-    yield Breach(
-        config.path_of("kubelet", "max-pods", "maxPods"), f"{pods} pods, and a /{length} has {room} addresses", fix
-    )
+    yield Breach(config.path_of("kubelet", "max-pods"), f"{pods} pods, and a /{length} has {room} addresses", fix)
 
 
 def _bridge(config: HostConfig) -> Iterator[Breach]:
@@ -259,32 +194,51 @@ def _cluster_keys(config: HostConfig) -> Iterator[Breach]:
     cluster = config.cluster
     services, pods, domain = str(cluster.service_cidr), str(cluster.pod_cidr), cluster.dns_domain
     owned = (
-        ("kube-apiserver", "service-cluster-ip-range", "", "service_cidr", services),
-        ("kube-controller-manager", "service-cluster-ip-range", "", "service_cidr", services),
-        ("kube-controller-manager", "cluster-cidr", "", "pod_cidr", pods),
-        ("kube-proxy", "cluster-cidr", "clusterCIDR", "pod_cidr", pods),
-        ("kubelet", "cluster-domain", "clusterDomain", "dns_domain", domain),
+        ("kube-apiserver", "service-cluster-ip-range", "service_cidr", services),
+        ("kube-controller-manager", "service-cluster-ip-range", "service_cidr", services),
+        ("kube-controller-manager", "cluster-cidr", "pod_cidr", pods),
+        ("kube-proxy", "cluster-cidr", "pod_cidr", pods),
+        ("kubelet", "cluster-domain", "dns_domain", domain),
     )
-    for component, flag, key, name, expected in owned:
-        value = config.configured(component, flag, key)
+    for component, flag, key, expected in owned:
+        value = config.configured(component, flag)
         text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
         if value is not None and text != expected:
-            message = f"{component}: {flag} is {text}, and cluster.{name} is {expected}"
-            fix = f"change cluster.{name}: certificates, routes and flags are derived from it"
-            yield Breach(config.path_of(component, flag, key), message, fix)
+            message = f"{component}: {config.name(component, flag)} is {text}, and cluster.{key} is {expected}"
+            fix = f"change cluster.{key}: certificates, routes and flags are derived from it"
+            yield Breach(config.path_of(component, flag), message, fix)
 
 
 def _node_ports(config: HostConfig) -> Iterator[Breach]:
-    value = config.configured("kube-apiserver", RANGE_FLAG)
-    if not config.runs("kube-apiserver") or value is None:
-        return
     path = config.path_of("kube-apiserver", RANGE_FLAG)
-    first, last = read_range(str(value)) or NODE_PORTS  # whether it is a range, the flag's own check says
-    inside = [str(port) for port in _OWN_PORTS if first <= port <= last]
-    if inside:
-        yield Breach(path, f"{RANGE_FLAG}: programs of the cluster listen on {', '.join(inside)}")
-    if not tuned_alike(config.cluster):
+    if config.runs("kube-apiserver") and config.sets("kube-apiserver", RANGE_FLAG) and not tuned_alike(config.cluster):
         yield Breach(path, f"{RANGE_FLAG} differs between masters", "set it under components, for all masters")
+    if Role.NODE not in config.host.roles:
+        return
+    first, last = node_ports(config.cluster)
+    inside = {port: name for port, name in sorted(_ports(config)) if first <= port <= last}
+    if inside.get(kubelet_port(config.host)) == "kubelet" and config.sets("kubelet", "port"):
+        message = f"the kubelet's port {kubelet_port(config.host)} is one of the NodePorts, {first}-{last}"
+        yield Breach(config.path_of("kubelet", "port"), message, "choose a port outside of them")
+    elif inside:
+        master = HostConfig(config.cluster, config.profile, config.cluster.first_master)
+        listed = ", ".join(f"{port} ({name})" for port, name in inside.items())
+        message = f"{RANGE_FLAG} {first}-{last} has ports on which programs of nodes listen: {listed}"
+        yield Breach(master.path_of("kube-apiserver", RANGE_FLAG), message)
+
+
+def _ports(config: HostConfig) -> Iterator[tuple[int, str]]:
+    """The ports on which the programs of a host listen, each with its component."""
+    for name, component in config.profile.on(config.host.roles).items():
+        for port in component.ports:
+            number = port.partition("/")[0]
+            if number.isdecimal():
+                yield int(number), name
+        for flag in LISTENING:
+            text = config.text(name, flag)
+            number = text.rpartition(":")[2]
+            if number.isdecimal() and int(number):
+                yield int(number), name
 
 
 def _etcd_folders(config: HostConfig) -> Iterator[Breach]:
@@ -348,5 +302,30 @@ AGREEMENTS: Mapping[str, Agreement] = {
         "etcd's data-dir and wal-dir are absolute paths of letters, digits and -_.+@%:=",
         "write it as /srv/etcd",
         _etcd_folders,
+    ),
+    "flag-required": Agreement(
+        "flags without which a program does not start are not dropped",
+        "leave out its null",
+        relations.required,
+    ),
+    "flag-needs": Agreement(
+        "a value that a program takes only beside another flag has that flag",
+        "set both, or neither",
+        relations.needed,
+    ),
+    "flag-excludes": Agreement(
+        "flags that a program does not take together are not set together",
+        "keep one of them",
+        relations.excluded,
+    ),
+    "flag-order": Agreement(
+        "a number or a duration that must be larger than another of its program is larger",
+        "raise the one, or lower the other",
+        relations.ordered,
+    ),
+    "flag-repeats": Agreement(
+        "a list has no item twice, and two lists share none, where a program refuses that",
+        "take it out of one place",
+        relations.repeated,
     ),
 }

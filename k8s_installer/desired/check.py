@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import cast
 
 from k8s_installer.desired.agreements import broken
+from k8s_installer.desired.context import Context, of_cluster, of_host
+from k8s_installer.desired.flags import defaults, rendered
 from k8s_installer.desired.keys import wrong_keys
-from k8s_installer.desired.values import Wrong, wrong
+from k8s_installer.desired.values import Wrong, as_text, wrong
 from k8s_installer.errors import Finding, did_you_mean
 from k8s_installer.inventory import ArgValue, Cluster, Host
-from k8s_installer.profiles import Profile, Style, images
+from k8s_installer.profiles import Component, Profile, Style, has_own, images
+from k8s_installer.render import Renderer
 
 
 def check(cluster: Cluster, profile: Profile) -> list[Finding]:
@@ -79,13 +83,21 @@ def _tuning(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
     """Walk what the file says, by path, for its lines; a merged `Tuning` does not know where it comes from."""
     hosts = {host.name: host for host in cluster.hosts}
     here = profile.fitting(cluster)
+    own = _Own(cluster, here)
     absent = profile.components.keys() - here.components.keys()
     for path in cluster.origin.lines:
         match path:
             case ("components", name) | ("hosts", _, "components", name) if name in absent:
                 found = [Wrong((), f"there is no {name} where the network is {cluster.network}")]
             case ("components", name, kind, key) | ("hosts", _, "components", name, kind, key):
-                found = [*_wrong(profile, name, kind, key, cluster.origin.at(path))]
+                value, whose = cluster.origin.at(path), hosts.get(path[1] if path[0] == "hosts" else "")
+                if not _fixed(profile.components[name], key):
+                    found = [*_wrong(profile, name, kind, key, value)]
+                elif own.differs(name, whose, key, value):
+                    message = f"{name}: {key} cannot be changed yet: gates, kubeconfigs and other programs depend on it"
+                    found = [Wrong((), message)]
+                else:
+                    continue
             case ("hosts", host, "components", name):
                 found = [*_misplaced(here, hosts[host], name)]
             case _:
@@ -105,10 +117,7 @@ def _wrong(profile: Profile, name: str, kind: str, key: str, value: object) -> I
     """What is wrong with one key of a component's `args` or `config`, and what was probably meant."""
     component, version = profile.components[name], profile.version
     schema, known = profile.config_schemas.get(name), profile.accepted(name)
-    plain = key.lower().replace("_", "-")  # as etcd's variables are not written
-    if plain in {fixed.lower() for fixed in component.fixed}:
-        yield Wrong((), f"{name}: {key} cannot be changed yet: gates, kubeconfigs and other programs go by it")
-    elif kind == "config" and not component.config:
+    if kind == "config" and not component.config:
         yield Wrong((), f"{name} has no configuration file in Kubernetes {version}: use args")
     elif kind == "config" and schema is not None:
         yield from _named(f"{name}: {key}", wrong_keys(schema, key, value))
@@ -116,7 +125,51 @@ def _wrong(profile: Profile, name: str, kind: str, key: str, value: object) -> I
         yield from _named(f"{name}: {key}", wrong(known[key], _argument(value)))
     elif kind == "args" and known:
         where = f" in Kubernetes {version}" if component.style is Style.KUBERNETES else ""
-        yield Wrong((), f"{name} has no flag {key}{where}", did_you_mean(plain, known))
+        yield Wrong((), f"{name} has no flag {key}{where}", did_you_mean(_plain(key), known))
+
+
+def _plain(key: str) -> str:
+    """A flag as programs write it; etcd's variables are in capitals, with underscores."""
+    return key.lower().replace("_", "-")
+
+
+def _fixed(component: Component, key: str) -> bool:
+    return _plain(key) in {fixed.lower() for fixed in component.fixed}
+
+
+def _words(value: object) -> str:
+    """A value as text, however it is written."""
+    items = value if isinstance(value, tuple | list) else [value]
+    return ",".join(as_text(item) if isinstance(item, bool) else str(item) for item in items)
+
+
+class _Own:
+    """The values that components have without the inventory: the profile's, or the program's own."""
+
+    def __init__(self, cluster: Cluster, profile: Profile) -> None:
+        self._cluster, self._profile = cluster, profile
+
+    @functools.cached_property
+    def _shared(self) -> tuple[Renderer, Context]:
+        return Renderer(sandboxed=has_own(self._cluster)), of_cluster(self._cluster, self._profile)
+
+    def differs(self, name: str, host: Host | None, key: str, value: object) -> bool:
+        """Whether a value is not what the host has anyway; what all hosts with the component have, without a host."""
+        hosts = [host] if host else [one for one in self._cluster.hosts if name in self._profile.on(one.roles)]
+        return value is None or any(_words(value) != self._of(name, one, key) for one in hosts)
+
+    def _of(self, name: str, host: Host, key: str) -> str:
+        component, known = self._profile.components[name], self._profile.known_flags.get(name, {}).get(key)
+        own = defaults(component, self._cluster).get(key)
+        if own is None:
+            return _words(component.config.get(key, known.default if known else ""))
+        renderer, shared = self._shared
+        names = {**shared, **of_host(host, self._cluster.first_master, self._profile, ())}
+
+        def render(text: str, where: str) -> str:
+            return renderer.text(text, names, host.name, where=f"{name} {self._profile.version}: {where}")
+
+        return _words(rendered(own, key, render))
 
 
 def _argument(value: object) -> ArgValue:

@@ -19,23 +19,27 @@ def effective(component: Component, tuning: Tuning, cluster: Cluster, render: Re
     A default that renders to nothing is left out, and so is a flag that the inventory sets to null. A flag
     keeps its place in the line when the inventory changes its value, so that one line of one file changes.
     """
-    sets = component.flags
-    defaults = {
-        **sets.always,
-        **(sets.tls if cluster.security == "tls" else sets.insecure),
-        **(sets.routes if cluster.network == "routes" else {}),
-    }
     flags: dict[str, FlagValue] = {}
-    for name, value in defaults.items():
-        rendered = _rendered(value, name, render)
-        if rendered not in ("", ()) or name in tuning.args:
-            flags[name] = rendered
+    for name, value in defaults(component, cluster).items():
+        text = rendered(value, name, render)
+        if text not in ("", ()) or name in tuning.args:
+            flags[name] = text
     for name, wanted in tuning.args.items():
         if wanted is None:
             flags.pop(name, None)
         else:
             flags[name] = wanted
     return flags
+
+
+def defaults(component: Component, cluster: Cluster) -> dict[str, FlagValue]:
+    """The profile's flags for a cluster's security and network, as templates."""
+    sets = component.flags
+    return {
+        **sets.always,
+        **(sets.tls if cluster.security == "tls" else sets.insecure),
+        **(sets.routes if cluster.network == "routes" else {}),
+    }
 
 
 def variables(component: Component, flags: Mapping[str, FlagValue], known: Mapping[str, Flag]) -> dict[str, list[str]]:
@@ -88,7 +92,8 @@ def _nested(value: object, where: str, render: Render) -> object:
     return render(value, f"config {where}") if isinstance(value, str) else value
 
 
-def _rendered(value: FlagValue, name: str, render: Render) -> FlagValue:
+def rendered(value: FlagValue, name: str, render: Render) -> FlagValue:
+    """A default of a flag as one host has it; items of a list that render to nothing are left out."""
     where = f"flag {name}"
     if isinstance(value, tuple):
         items = [render(item, where) if isinstance(item, str) else item for item in value]

@@ -9,6 +9,11 @@ from k8s_installer.inventory import Cluster, Host, Role
 NODE_PORTS = (30000, 32767)  # the apiserver's own default
 KUBELET = 10250
 RANGE_FLAG = "service-node-port-range"
+# Flags of all versions by which a program listens on a port.
+LISTENING = (
+    "port", "secure-port", "insecure-port", "healthz-port", "read-only-port", "cadvisor-port", "metrics-port",
+    "metrics-bind-address",
+)  # fmt: skip
 _LAST = 65535
 
 

@@ -26,8 +26,8 @@ _SPAN = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)"
 _SPANS = re.compile(rf"[+-]?(0|({_SPAN.pattern})+)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "\u00b5s": 1e-6, "\u03bcs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
 _LONGEST = 2**63 / 1e9  # seconds; a duration is nanoseconds in 64 bits
-_TRUE = ("1", "t", "T", "TRUE", "true", "True")
-_FALSE = ("0", "f", "F", "FALSE", "false", "False")
+TRUE = ("1", "t", "T", "TRUE", "true", "True")
+FALSE = ("0", "f", "F", "FALSE", "false", "False")
 _PORTS = re.compile(r"([0-9]+)(?:([-+])([0-9]+))?")
 _PORT = 65535
 _CIDR = re.compile(r"[^/%]+/[0-9]{1,3}")
@@ -37,6 +37,8 @@ _NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 _TAINT = re.compile(
     rf"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?{_NAME}((=({_NAME})?)?:(NoSchedule|PreferNoSchedule|NoExecute))?"
 )
+_LABEL = re.compile(rf"([a-z0-9]([-a-z0-9.]{{0,251}}[a-z0-9])?/)?{_NAME}(=({_NAME})?)?")
+_OPTION = re.compile(r"[^=,]+=(?!.*,[-\w.]+=).*")  # one pair: docker does not split at commas
 _THRESHOLD_VALUE = re.compile(rf"{_QUANTITY.pattern}|[0-9]+(\.[0-9]+)?%")
 _CPUS = re.compile(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*")
 _MODULE = re.compile(r"[^=]+=\+?[0-9]{1,9}")
@@ -177,7 +179,7 @@ _IP = Form("an IP address", "10.0.0.10", _address)
 _CIDR_FORM = Form("a network", "10.0.0.0/16", _network)
 
 FORMS: Mapping[str, Form] = {
-    "bool": Form(_BOOLEAN, "", _among((*_TRUE, *_FALSE))),
+    "bool": Form(_BOOLEAN, "", _among((*TRUE, *FALSE))),
     "int": _INT64, "int32": _INT32, "int64": _INT64, "uint": _UINT64, "uint64": _UINT64,
     "float32": Form("a number", "0.5", _real(_LARGEST_32)), "float64": Form("a number", "0.5", _real(math.inf)),
     "Level": _LEVEL,
@@ -188,10 +190,12 @@ FORMS: Mapping[str, Form] = {
     "portRange": Form("a range of ports", "30000-32767", _ports("", "-", "+")),
     "port-range": Form("a range of ports", "30000-32767", _ports("", "-", "+")),
     "first-last": Form("a range of ports", "30000-32767", _ports("-")),
+    "labels": Form("a label", "example.com/disk=ssd", _matching(_LABEL)),
+    "map": Form("one option with its value", "max-size=50m; several are a list", _matching(_OPTION)),
     "mapStringString": Form("a pair", "key=value", _matching(re.compile(r"[^=]*=.*"))),
     "mapStringBool": Form(
         "a name with true or false", "SomeGate=true",
-        _matching(re.compile(rf"[^=]*=({'|'.join((*_TRUE, *_FALSE))})")),
+        _matching(re.compile(rf"[^=]*=({'|'.join((*TRUE, *FALSE))})")),
     ),
     "thresholds": Form("a signal with its threshold", "memory.available<100Mi", _matching(_THRESHOLD)),
     "colonSeparatedMultimapStringString": Form("a header", "name:value", _matching(re.compile(r"[^:]*:.*"))),
@@ -241,6 +245,16 @@ def wrong(flag: Flag, value: ArgValue) -> Iterator[Wrong]:
 def as_text(value: str | float | bool) -> str:  # noqa: FBT001 - a flag's value, not an option of ours
     """A scalar as it stands on a command line."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def number(flag: Flag, text: str) -> float | None:
+    """What a flag's value means as a number, in seconds for a duration; None if it is no number."""
+    form = FORMS.get(flag.type)
+    try:
+        meaning = form.read(text) if form else None
+    except (ValueError, OverflowError):
+        return None
+    return meaning if isinstance(meaning, int | float) else None
 
 
 def _list(flag: Flag, values: tuple[str | int | float | bool, ...]) -> Iterator[Wrong]:
@@ -304,7 +318,7 @@ def _pair(flag: Flag, text: str) -> tuple[str, str] | None:
     if flag.keys and key not in flag.keys:
         return _none_of(key, flag.keys)
     only = flag.keys.get(key, "")
-    if only and value not in (_TRUE if only == "true" else _FALSE):
+    if only and value not in (TRUE if only == "true" else FALSE):
         return f"{key} cannot be {value} in this version", f"{key}={only}, or leave it out"
     if not (flag.value and sign):
         return None

@@ -17,7 +17,7 @@ Given = Literal["once", "split", "repeated"]
 # Types whose flag takes several values: separated by commas in one word, or by giving the flag again.
 _SPLIT = frozenset({
     "stringSlice", "mapStringString", "mapStringBool", "configurationMap", "thresholds", "moduleSpec", "cidrs", "ips",
-    "urls", "colonSeparatedMultimapStringString", "[]api.Taint",
+    "urls", "colonSeparatedMultimapStringString", "[]api.Taint", "labels",
 })  # fmt: skip
 _REPEATED = frozenset({"stringArray", "namedCertKey", "list", "map", "mirror", "runtime", "ulimit", "pool-options"})
 
@@ -29,6 +29,11 @@ class Flag(BaseModel):
     of a list. `min`, `max` and `above` (which is not itself allowed) limit a number, or the seconds of a duration.
     `keys` are the only keys of a map, each with the only value it may have, or an empty text; `value` is the type of
     a map's values. `several` says how more than one value is given, where the type does not.
+
+    The rest relates a flag to others of its program. `required` ones cannot be left out. `needs` has what must be set
+    beside an item, by the item (`*` is any, `max-*` all that begin so): a flag, or FLAG=VALUE|VALUE. `excludes` are
+    flags that cannot be set beside it, `disjoint` one that must have none of its items, and a `distinct` list has no
+    item twice. The value is more than TIMES that of each FLAG of `exceeds`, and at least TIMES those of `at_least`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,6 +49,19 @@ class Flag(BaseModel):
     keys: Mapping[str, str] = {}
     value: str = ""
     several: Given | None = None
+    required: bool = False
+    needs: Mapping[str, str] = {}
+    excludes: tuple[str, ...] = ()
+    disjoint: str = ""
+    distinct: bool = False
+    exceeds: Mapping[str, float] = {}
+    at_least: Mapping[str, float] = {}
+
+    @property
+    def related(self) -> bool:
+        """Whether anything is known of it beside other flags."""
+        lone = not (self.needs or self.excludes or self.disjoint or self.exceeds or self.at_least)
+        return self.required or self.distinct or not lone
 
     @property
     def given(self) -> Given:

@@ -102,7 +102,7 @@ def _read(version: str, folders: Sequence[Path]) -> Profile:
     if wrong:
         raise InputError("\n".join(wrong))
     schemas = {
-        name: _schema(f"schemas/{component.config_schema}", profile.known_flags[name], folders)
+        name: _schema(f"schemas/{component.config_schema}", profile.known_flags.get(name, {}), folders)
         for name, component in profile.components.items()
         if component.config_schema
     }
@@ -124,11 +124,13 @@ def _schema(name: str, known: Mapping[str, Flag], folders: Sequence[Path]) -> Co
     """
     path = _first(folders, f"{name}.yaml")
     values = _parsed(path, _yaml) if path.is_file() else {}
-    said = {key: known.get(value) if isinstance(value, str) else value for key, value in values.items()}
-    keys = _parsed(_first(folders, f"{name}.json"), json.loads)
-    return _validated(
-        ConfigSchema, {"keys": keys, "values": {key: value for key, value in said.items() if value}}, path
-    )
+    specs = {key: known.get(value) if isinstance(value, str) else value for key, value in values.items()}
+    schema = {
+        "keys": _parsed(_first(folders, f"{name}.json"), json.loads),
+        "values": {key: spec for key, spec in specs.items() if spec},
+        "flags": {flag: key for key, flag in values.items() if isinstance(flag, str)},
+    }
+    return _validated(ConfigSchema, schema, path)
 
 
 def _wrong(profile: Profile, version: str) -> Iterator[str]:

@@ -173,10 +173,14 @@ class Component(_Model):
 
 
 class ConfigSchema(_Model):
-    """What may stand in a configuration file: the shape of its keys, and by dotted path what more their values are."""
+    """What may stand in a configuration file: the shape of its keys, and by dotted path what more their values are.
+
+    `flags` are the keys that have the meaning of a flag, by the flag.
+    """
 
     keys: Mapping[str, Any]
     values: Mapping[str, Flag] = {}
+    flags: Mapping[str, str] = {}
 
 
 Variant = Mapping[str, Scalar]  # what a template is rendered with, by name

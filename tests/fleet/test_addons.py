@@ -219,11 +219,11 @@ def test_a_network_that_nodes_need_to_be_ready_comes_before_them(cluster: Cluste
 
 @LONG
 def test_a_kubelet_that_does_not_take_its_flags_is_given_up_on_in_its_own_words(cluster: Cluster) -> None:
-    text = with_kubelet(cluster, "image-gc-high-threshold: 75")  # below the low one's default, 80
+    text = with_kubelet(cluster, "client-ca-file: /nonexistent.crt")
     said, seconds = gave_up(cluster, text, "kubelet is healthy")
     assert seconds < 30
     assert len(said) <= 25
-    assert any("image-gc-low-threshold" in line for line in said[1:]), said
+    assert any("unable to load client CA file /nonexistent.crt" in line for line in said[1:]), said
     assert changes(cluster) == []  # it was rolled back
 
 

@@ -81,12 +81,12 @@ def test_a_target_that_could_not_be_put_back_is_refused_by_the_plan(cluster: Clu
 
 
 def test_a_service_that_will_not_start_shows_its_own_words(cluster: Cluster) -> None:
-    """The value passes validation (it is a duration) and kube-scheduler does not take it beside the others."""
-    text = f"{cluster.text}  kube-scheduler: {{args: {{leader-elect-lease-duration: 1s}}}}\n"
+    """Validation does not know which files a host has; kube-scheduler looks for this one when it starts."""
+    text = f"{cluster.text}  kube-scheduler: {{args: {{policy-config-file: /nonexistent.json}}}}\n"
     done = cluster.run("apply", "--yes", "--no-verify", text=text)
     assert done.returncode == 1
-    assert "LeaseDuration must be greater than RenewDeadline" in done.stderr
-    assert "--leader-elect-lease-duration: (not set) → 1s" in done.stdout
+    assert "missing policy config file /nonexistent.json" in done.stderr
+    assert "--policy-config-file: (not set) → /nonexistent.json" in done.stdout
     assert "Next: " in done.stderr
     settled(cluster)
 

@@ -128,10 +128,12 @@ def test_a_changed_flag_changes_one_line_of_one_file() -> None:
 
 
 def test_a_flag_with_a_variable_of_its_own_is_replaced_there() -> None:
-    wanted = desired(cluster(more="components: {kube-apiserver: {args: {etcd-servers: 'https://e:2379'}}}"))
+    wanted = desired(
+        cluster(more="components: {kube-apiserver: {args: {enable-admission-plugins: 'PodNodeSelector'}}}")
+    )
     read = environment(wanted[Ref("m1", Kind.FILE, "/etc/kubernetes/apiserver")].resource)
-    assert read["KUBE_ETCD_SERVERS"] == "--etcd-servers=https://e:2379"
-    assert "etcd-servers" not in read["KUBE_API_ARGS"]
+    assert read["KUBE_ADMISSION_CONTROL"] == "--enable-admission-plugins=PodNodeSelector"
+    assert "enable-admission-plugins" not in read["KUBE_API_ARGS"]
 
 
 def component(style: Style = Style.KUBERNETES, **defaults: str | int | bool | tuple[str, ...]) -> Component:
@@ -244,6 +246,48 @@ def test_flannel_is_tuned_where_it_is_the_network() -> None:
     assert len(findings(cluster(network="flannel", more=fixed))) == 1
 
 
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("kube-apiserver", "secure-port: 6443"), ("kube-apiserver", "secure-port: '6443'"),
+        ("kube-apiserver", "etcd-prefix: /registry"),
+        ("kube-apiserver", "etcd-servers: 'https://10.77.0.11:2379'"),
+        ("kube-scheduler", "leader-elect: true"), ("kube-scheduler", "leader-elect: 'true'"),
+        ("kubelet", "kubeconfig: /etc/kubernetes/kubelet.kubeconfig"),
+        ("kube-proxy", "config: ''"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_changed_may_be_written_down_as_it_is(where: str, said: str) -> None:
+    more = f"components:\n  {where}: {{args: {{{said}}}}}\n"
+    assert findings(cluster(more=more)) == []
+
+
+def test_a_nodes_own_name_is_its_own_value_and_no_other_nodes() -> None:
+    named = "components: {kubelet: {args: {hostname-override: n1}, config: {healthzPort: 10248}}}"
+    hosts = f"""
+  m1: {{address: 10.77.0.11, roles: [etcd, master]}}
+  n1: {{address: 10.77.0.21, roles: [node], {named}}}
+  n2: {{address: 10.77.0.22, roles: [node]}}
+"""
+    assert findings(cluster(topology=hosts)) == []
+    why = "kubelet: hostname-override cannot be changed yet: gates, kubeconfigs and other programs depend on it"
+    assert findings(cluster(topology=hosts.replace("hostname-override: n1", "hostname-override: n2"))) == [f"4: {why}"]
+    assert findings(cluster(more=f"{named}\n")) == [f"6: {why}"]
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("kubelet", "kubeconfig: /root/other"), ("kubelet", "config: /root/other"), ("kube-proxy", "config: /root/other"),
+        ("kube-apiserver", "etcd-servers: 'https://10.9.9.9:2379'"), ("kube-apiserver", "etcd-prefix: /other"),
+        ("etcd", "discovery: 'http://10.9.9.9:1/x'"), ("kube-apiserver", "secure-port: null"),
+    ],
+)  # fmt: skip
+def test_flags_that_would_bypass_what_is_rendered_cannot_be_changed(where: str, said: str) -> None:
+    (found,) = findings(cluster(more=f"components:\n  {where}: {{args: {{{said}}}}}\n"))
+    assert "cannot be changed yet" in found
+
+
 def test_what_gates_and_kubeconfigs_go_by_cannot_be_changed() -> None:
     lab = cluster(
         topology="""
@@ -261,7 +305,7 @@ components:
   kube-scheduler: {args: {bind-address: null}}
 """,
     )
-    why = "cannot be changed yet: gates, kubeconfigs and other programs go by it"
+    why = "cannot be changed yet: gates, kubeconfigs and other programs depend on it"
     assert findings(lab) == [
         f"8: kube-apiserver: secure-port {why}",
         f"11: etcd: LISTEN_CLIENT_URLS {why}",

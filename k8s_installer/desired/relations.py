@@ -1,0 +1,120 @@
+"""What flags of one program must have in common, as `profiles/flags/*.yaml` says it of each. Pure.
+
+A program that finds such a fault ends at its start; what it says then is in tests/contract.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from k8s_installer.desired.hostconfig import Breach, HostConfig
+from k8s_installer.desired.values import TRUE
+from k8s_installer.profiles.flags import Flag
+
+_ANY = "*"
+
+
+def required(config: HostConfig) -> Iterator[Breach]:
+    """Flags without which a program does not start."""
+    for component, flag, spec in _related(config):
+        if spec.required and config.effective(component, flag) is None and config.sets(component, flag):
+            yield Breach(config.path_of(component, flag), f"{component}: {flag} cannot be left out")
+
+
+def needed(config: HostConfig) -> Iterator[Breach]:
+    """Values that a program takes only beside another flag."""
+    for component, flag, spec in _related(config):
+        for item in config.items(component, flag):
+            for pattern, need in spec.needs.items():
+                if _matches(item, pattern) and not _there(config, component, need):
+                    yield _needs(config, component, flag, "" if pattern == _ANY else f" {item}", need)
+
+
+def excluded(config: HostConfig) -> Iterator[Breach]:
+    """Flags that a program does not take together."""
+    for component, flag, spec in _related(config):
+        for other in spec.excludes:
+            if config.items(component, flag) and config.items(component, other):
+                drop = next((one for one in (other, flag) if config.configured(component, one) is None), "")
+                names = f"{config.name(component, flag)} and {config.name(component, other)}"
+                fix = f"set {drop}: null" if drop else ""
+                yield Breach(config.path_of(component, flag, other), f"{component}: {names} exclude each other", fix)
+
+
+def ordered(config: HostConfig) -> Iterator[Breach]:
+    """Numbers and durations that must be larger than others."""
+    for component, flag, spec in _related(config):
+        limits = [("more than", *limit) for limit in spec.exceeds.items()]
+        limits += [("at least", *limit) for limit in spec.at_least.items()]
+        for how, other, times in limits:
+            number, least = config.number(component, flag), config.number(component, other)
+            if number is None or least is None or number > times * least:
+                continue
+            if how == "at least" and number == times * least:
+                continue
+            names = config.name(component, flag), config.name(component, other)
+            factor = "" if times == 1 else f"{times:g} times "
+            message = (
+                f"{component}: {names[0]} is {config.text(component, flag)}, and must be {how} "
+                f"{factor}{names[1]} ({config.text(component, other)})"
+            )
+            yield Breach(config.path_of(component, flag, other), message, f"raise {names[0]}, or lower {names[1]}")
+
+
+def repeated(config: HostConfig) -> Iterator[Breach]:
+    """Items that a list has twice, or that two lists have that share none."""
+    for component, flag, spec in _related(config):
+        items = config.items(component, flag)
+        for item, times in Counter(items).items():
+            if spec.distinct and times > 1:
+                yield Breach(config.path_of(component, flag), f"{component}: {flag} has {item} twice")
+        both = [item for item in config.items(component, spec.disjoint) if item in items] if spec.disjoint else []
+        if both:
+            message = f"{component}: {flag} and {spec.disjoint} both have {', '.join(both)}"
+            yield Breach(config.path_of(component, spec.disjoint, flag), message)
+
+
+def _related(config: HostConfig) -> Iterator[tuple[str, str, Flag]]:
+    """The settings that are related to others, of the components that the inventory tunes: component, name, Flag."""
+    for component in config.host.tuning:
+        if not config.runs(component):
+            continue
+        schema = config.profile.config_schemas.get(component)
+        keys = schema.values if schema else {}
+        own = {key: spec for key, spec in keys.items() if schema and key not in schema.flags.values()}
+        for name, spec in {**config.profile.known_flags.get(component, {}), **own}.items():
+            if spec.related:
+                yield component, name, spec
+
+
+def _needs(config: HostConfig, component: str, flag: str, item: str, need: str) -> Breach:
+    other, sign, values = need.partition("=")
+    first, *more = values.split("|")
+    name, beside = config.name(component, flag), config.name(component, other)
+    wanted, setting = beside, f"set {beside}"
+    if first:
+        wanted, setting = f"{beside} {' or '.join([first, *more])}", f"set {beside}: {first}"
+    elif sign:
+        wanted, setting = f"{beside} to be empty", f"empty {beside}"
+    message = f"{component}: {name}{item} needs {wanted}"
+    drop = f"{flag}: null" if config.configured(component, flag) is None else f"leave{item or f' {name}'} out"
+    return Breach(config.path_of(component, flag, other), message, f"{setting}, or {drop}")
+
+
+def _there(config: HostConfig, component: str, need: str) -> bool:
+    """Whether what is needed is set: FLAG, or FLAG=VALUE|VALUE where one of the values is among its items."""
+    other, sign, values = need.partition("=")
+    items = config.items(component, other) or [config.text(component, other).strip("[]")]
+    if not sign:
+        return any(items)
+    return any(_same(item, value) for item in items for value in values.split("|"))
+
+
+def _same(item: str, value: str) -> bool:
+    name, _, word = item.partition("=")
+    return item == value or (word in TRUE and value == f"{name}=true")
+
+
+def _matches(item: str, pattern: str) -> bool:
+    return item.startswith(pattern[:-1]) if pattern.endswith(_ANY) else item == pattern

@@ -1,0 +1,151 @@
+"""Flags that validation refuses beside each other are refused by the real programs, and those that it accepts are taken.
+
+Needs the programs of the lab, as tests/contract/test_values.py does. docker looks at these only once its containerd runs.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import yaml
+
+from k8s_installer.desired.check import check
+from tests.contract.programs import FOUND, PROFILE, SERVERS, ends_well, needs_programs
+from tests.unit.clusters import cluster
+
+pytestmark = needs_programs
+
+# By program and flag: words that are refused, and words like them that are taken.
+CASES = [
+    ("kube-apiserver", "admission-control", "admission-control=LimitRanger enable-admission-plugins=NodeRestriction", "admission-control=LimitRanger"),
+    ("kube-apiserver", "enable-admission-plugins", "enable-admission-plugins=NodeRestriction,Priority disable-admission-plugins=Priority", "enable-admission-plugins=NodeRestriction disable-admission-plugins=Priority"),
+    ("kube-apiserver", "authorization-mode", "authorization-mode=RBAC,ABAC", "authorization-mode=RBAC,ABAC authorization-policy-file=/x"),
+    ("kube-apiserver", "authorization-mode", "authorization-mode=Webhook", "authorization-mode=Webhook authorization-webhook-config-file=/x"),
+    ("kube-apiserver", "authorization-mode", "authorization-mode=RBAC,Node,RBAC", "authorization-mode=RBAC,Node"),
+    ("kube-apiserver", "authorization-policy-file", "authorization-mode=RBAC authorization-policy-file=/x", "authorization-mode=ABAC authorization-policy-file=/x"),
+    ("kube-apiserver", "authorization-webhook-config-file", "authorization-mode=RBAC authorization-webhook-config-file=/x", "authorization-mode=Webhook authorization-webhook-config-file=/x"),
+    ("kube-apiserver", "oidc-issuer-url", "oidc-issuer-url=https://a", "oidc-issuer-url=https://a oidc-client-id=b"),
+    ("kube-apiserver", "oidc-client-id", "oidc-client-id=b", "oidc-client-id=b oidc-issuer-url=https://a"),
+    ("kube-apiserver", "audit-log-truncate-max-batch-size", "audit-log-path=- audit-log-truncate-enabled=true audit-log-truncate-max-event-size=9 audit-log-truncate-max-batch-size=8", "audit-log-path=- audit-log-truncate-enabled=true audit-log-truncate-max-event-size=9 audit-log-truncate-max-batch-size=9"),
+    ("kube-apiserver", "audit-webhook-truncate-max-batch-size", "audit-webhook-config-file=/x audit-webhook-truncate-enabled=true audit-webhook-truncate-max-batch-size=9", "audit-webhook-config-file=/x audit-webhook-truncate-enabled=true audit-webhook-truncate-max-batch-size=102400"),
+    ("kube-scheduler", "leader-elect-lease-duration", "leader-elect-lease-duration=9s", "leader-elect-lease-duration=11s"),
+    ("kubelet", "image-gc-high-threshold", "image-gc-high-threshold=80", "image-gc-high-threshold=81"),
+    ("kubelet", "image-gc-high-threshold", "image-gc-low-threshold=85", "image-gc-low-threshold=84"),
+    ("kubelet", "enforce-node-allocatable", "enforce-node-allocatable=pods,kube-reserved", "enforce-node-allocatable=pods,kube-reserved kube-reserved-cgroup=/k"),
+    ("kubelet", "enforce-node-allocatable", "enforce-node-allocatable=system-reserved", "enforce-node-allocatable=system-reserved system-reserved-cgroup=/s"),
+    ("kubelet", "cgroups-per-qos", "cgroups-per-qos=false enforce-node-allocatable=none", "cgroups-per-qos=false enforce-node-allocatable="),
+    ("kubelet", "system-cgroups", "system-cgroups=/s", "system-cgroups=/s cgroup-root=/"),
+    ("kubelet", "cpu-cfs-quota-period", "cpu-cfs-quota-period=50ms", "cpu-cfs-quota-period=50ms feature-gates=CustomCPUCFSQuotaPeriod=true"),
+    ("kubelet", "reserved-cpus", "reserved-cpus=0 system-reserved-cgroup=/s", "reserved-cpus=0"),
+    ("kubelet", "reserved-cpus", "reserved-cpus=0 kube-reserved-cgroup=/k", "kube-reserved-cgroup=/k"),
+    ("kube-proxy", "iptables-sync-period", "iptables-sync-period=9s iptables-min-sync-period=10s", "iptables-sync-period=10s iptables-min-sync-period=10s"),
+]  # fmt: skip
+FILES = [
+    ("shutdownGracePeriod", "{shutdownGracePeriod: 9s}", "{shutdownGracePeriod: 9s, featureGates: {GracefulNodeShutdown: true}}"),
+    ("shutdownGracePeriod", "{featureGates: {GracefulNodeShutdown: true}, shutdownGracePeriod: 9s, shutdownGracePeriodCriticalPods: 10s}",
+     "{featureGates: {GracefulNodeShutdown: true}, shutdownGracePeriod: 10s, shutdownGracePeriodCriticalPods: 10s}"),
+    ("shutdownGracePeriodCriticalPods", "{shutdownGracePeriod: 9s, shutdownGracePeriodCriticalPods: 5s}",
+     "{shutdownGracePeriod: 9s, shutdownGracePeriodCriticalPods: 5s, featureGates: {GracefulNodeShutdown: true}}"),
+    ("imageGCLowThresholdPercent", "{imageGCLowThresholdPercent: 85}", "{imageGCLowThresholdPercent: 84}"),
+    ("enforceNodeAllocatable", "{enforceNodeAllocatable: [kube-reserved]}", "{enforceNodeAllocatable: [kube-reserved], kubeReservedCgroup: /k}"),
+    ("cgroupsPerQOS", "{cgroupsPerQOS: false}", "{cgroupsPerQOS: false, enforceNodeAllocatable: []}"),
+]  # fmt: skip
+# Which a program wants whatever else there is: it says so of the others' words, too.
+REQUIRED = {("kube-apiserver", f"service-account-{what}") for what in ("issuer", "key-file", "signing-key-file")}
+# Asked of the controller-manager below. The scheduler, with the same library, comes to it when it has read the API.
+ELECTION = {("kube-controller-manager", f"leader-elect-{what}") for what in ("lease-duration", "renew-deadline")}
+ELECTION |= {("kube-scheduler", "leader-elect-renew-deadline")}
+
+
+def refused(component: str, setting: str) -> bool:
+    """Whether validation refuses what an inventory says, under one of the rules for flags of one program."""
+    lab = cluster(more=f"components: {{{component}: {{{setting}}}}}\n")
+    found = [str(one) for one in check(lab, PROFILE)]
+    found = [one for one in found if "[service-account-keys]" not in one]  # a key that is left out is against two rules
+    assert all("[flag-" in one for one in found), found
+    return bool(found)
+
+
+def as_args(words: str) -> str:
+    """Words as an inventory has them; what the profile says of admission plugins is dropped where they do not."""
+    args = {"enable-admission-plugins": None} if "admission-control" in words else {}
+    pairs: dict[str, object] = {**args, **dict(word.split("=", 1) for word in words.split())}
+    return f"args: {yaml.safe_dump(pairs, default_flow_style=True, width=10000).strip()}"
+
+
+def test_every_relation_is_asked_for() -> None:
+    related = {(name, flag) for name in SERVERS for flag, spec in PROFILE.known_flags[name].items() if spec.related}
+    assert {(name, flag) for name, flag, *_ in CASES} | REQUIRED | ELECTION == related
+    schema = PROFILE.config_schemas["kubelet"]
+    own = {key for key, spec in schema.values.items() if spec.related and key not in schema.flags.values()}
+    assert own <= {key for key, *_ in FILES}
+
+
+def test_words_are_refused_where_the_program_refuses_them(tmp_path: Path) -> None:
+    assert all(ends_well(name, tmp_path, ()) for name in SERVERS)
+    asked = [(name, words, wrong) for name, _, *both in CASES for words, wrong in zip(both, (True, False), strict=True)]
+
+    def ask(case: tuple[str, str, bool]) -> str:
+        name, words, wrong = case
+        ours = refused(name, as_args(words))
+        theirs = not ends_well(name, tmp_path, tuple(f"--{word}" for word in words.split()))
+        return "" if ours == theirs == wrong else f"{name} {words}: refused by us {ours}, by the program {theirs}"
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        found = [answer for answer in pool.map(ask, asked) if answer]
+    assert not found, "\n".join(found)
+
+
+def test_files_of_the_kubelet_are_refused_where_it_refuses_them(tmp_path: Path) -> None:
+    assert ends_well("kubelet", tmp_path, ())
+    head = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
+    for number, (_, *both) in enumerate(FILES):
+        for text, wrong in zip(both, (True, False), strict=True):
+            file = tmp_path / f"{number}-{wrong}.yaml"
+            file.write_text(head + yaml.safe_dump(yaml.safe_load(text)), encoding="utf-8")
+            theirs = not ends_well("kubelet", tmp_path, (f"--config={file}",))
+            assert (refused("kubelet", f"config: {text}"), theirs) == (wrong, wrong), text
+
+
+def test_an_apiserver_says_what_it_requires(tmp_path: Path) -> None:
+    done = words_of_end("kube-apiserver", f"--cert-dir={tmp_path}", "--tls-cert-file=/x", "--tls-private-key-file=/x")
+    for _, flag in REQUIRED:
+        assert refused("kube-apiserver", f"args: {{{flag}: null}}")
+        assert f"{flag} is a required flag" in done or f"--{flag} and" in done, flag
+
+
+def test_etcd_refuses_an_election_that_ends_before_five_heartbeats(tmp_path: Path) -> None:
+    elsewhere = (f"--data-dir={tmp_path / 'data'}", "--name=a", "--initial-cluster=b=http://127.0.0.1:1")
+    for words, wrong in (("heartbeat-interval=201", True), ("heartbeat-interval=200", False)):
+        text = words_of_end("etcd", *elsewhere, f"--{words}")
+        assert ("5 times as --heartbeat-interval" in text, refused("etcd", as_args(words))) == (wrong, wrong)
+    assert "couldn't find local name" in text  # it came to what is checked later
+
+
+def test_a_controller_manager_refuses_a_lease_that_ends_before_it_is_renewed(tmp_path: Path) -> None:
+    """It looks at these when it begins the election, before it has asked its API server anything."""
+    kubeconfig = tmp_path / "kubeconfig"
+    context = {"clusters": [{"name": "a", "cluster": {"server": "http://127.0.0.1:1"}}], "current-context": "a"}
+    context |= {
+        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+        "users": [{"name": "a", "user": {}}],
+    }
+    kubeconfig.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Config", **context}), encoding="utf-8")
+    alone = (f"--kubeconfig={kubeconfig}", "--authentication-skip-lookup", "--port=0", "--secure-port=0", f"--cert-dir={tmp_path}")  # fmt: skip
+    for words, said in (
+        ("leader-elect-lease-duration=10s", "leaseDuration must be greater than renewDeadline"),
+        ("leader-elect-retry-period=8500ms", "renewDeadline must be greater than retryPeriod*JitterFactor"),
+    ):
+        assert refused("kube-controller-manager", as_args(words))
+        assert said in words_of_end("kube-controller-manager", *alone, f"--{words}")
+
+
+def words_of_end(name: str, *words: str) -> str:
+    """What a program says that ends by itself."""
+    done = subprocess.run(
+        [str(FOUND[name]), *words], capture_output=True, check=False, timeout=60, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode != 0
+    return (done.stdout + done.stderr).decode(errors="replace")
