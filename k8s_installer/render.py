@@ -22,10 +22,11 @@ _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 # What PyYAML takes for a string and go-yaml of Kubernetes' time for a boolean or a number.
 _AMBIGUOUS = re.compile(r"[yYnN]|[-+]?(0[xob]?[0-9A-Fa-f_]+|\.?[0-9][0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9]+)?)")
 
-# What an expression of a template can raise besides Jinja's own errors; NameError is how it compiles 1e999.
+# What an expression of a template can raise besides Jinja's own errors; NameError is how it compiles 1e999,
+# and SyntaxError how a slice among other things.
 _FAULTS = (
     jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError,
-    AttributeError, NameError, RecursionError,
+    AttributeError, NameError, SyntaxError, RecursionError,
 )  # fmt: skip
 
 
@@ -65,7 +66,10 @@ class Renderer:
         if folders or sandboxed:
             self._sandbox = Sandbox(loader=Loader(self._folders), **options)
         self._environment = self._sandbox or _Ours(loader=jinja2.FileSystemLoader(self._folders), **options)
-        self._environment.filters["to_yaml"] = self._to_yaml
+        if self._sandbox:
+            self._sandbox.add_filter("to_yaml", self._to_yaml)
+        else:
+            self._environment.filters["to_yaml"] = self._to_yaml
         self._expressions: dict[str, jinja2.Template] = {}
         self._names: dict[str, frozenset[str]] = {}
         self._yaml: dict[str, str] = {}

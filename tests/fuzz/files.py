@@ -34,6 +34,8 @@ spec: {containers: [{name: web, image: "web:1"}]}
 _TEMPLATE = b"""\
 {% set ns = namespace(n=0) %}{% for one in cluster.hosts %}{% set ns.n = ns.n + 1 %}{{ one.name ~ '=' ~ ns.n }}{% endfor %}
 {% macro m(a) %}{{ a | join(',') }}{% endmacro %}{{ m([1, 2]) }} {{ 'ab' * 3 }} {{ cluster.name | replace('a', 'b') }}
+{% set ns.x = [1, (2, 3)] %}{% for i in range(9) %}{% set ns.x = [ns.x, ns.x[1:]] %}{% endfor %}{{ ns.x }} {{ ns.x == [ns.n] }} {{ 1 in ns.x }}
+{{ {'a': ns.x}['a'] | list | length }} {{ 'a-b c' | wordwrap(9) | upper }} {{ [3, 1] | sort | map('string') | join('-') }} {{ 2 is eq(3) }}
 """
 _PRIMARY = b"""\
 <metadata xmlns="http://linux.duke.edu/metadata/common" xmlns:rpm="http://linux.duke.edu/metadata/rpm" packages="1">
