@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -54,7 +53,11 @@ metadata: {name: psp-open}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: psp-open}
 subjects: [{kind: Group, apiGroup: rbac.authorization.k8s.io, name: "system:serviceaccounts"}]
 """
-ADMISSION = "  kube-apiserver: {args: {enable-admission-plugins: [NodeRestriction, PodSecurityPolicy]}}\n"
+# A docker that is busy takes up to a minute until it has ended pods, and begins others then.
+TUNING = """\
+  kube-apiserver: {args: {enable-admission-plugins: [NodeRestriction, PodSecurityPolicy]}}
+  kubelet: {deadline: 180}
+"""
 # What stands for a network of one's own on n2: it installs its plugin and its configuration by a pod on every such node.
 CNI = """\
 apiVersion: apps/v1
@@ -86,8 +89,6 @@ spec:
       - {{name: bin, hostPath: {{path: /opt/cni/bin, type: DirectoryOrCreate}}}}
       - {{name: conf, hostPath: {{path: /etc/cni/net.d, type: DirectoryOrCreate}}}}
 """
-# They break a node or the DNS on purpose and wait for it: a minute each.
-LONG = pytest.mark.skipif(not os.environ.get("TEST_ALL"), reason="`make test-all` runs it")
 NO_CHANGES = "No changes: every host is what the inventory says.\n"
 
 
@@ -140,7 +141,7 @@ def names(cluster: Cluster, what: str) -> list[str]:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with running_lab(LAB, "--masters", "1", "--nodes", "2") as lab:
         bare = made_cluster(lab, tmp_path_factory.mktemp("addons"))
-        bare = replace(bare, text=bare.text.replace("\ncomponents:\n", f"\ncomponents:\n{ADMISSION}"))
+        bare = replace(bare, text=bare.text.replace("\ncomponents:\n", f"\ncomponents:\n{TUNING}"))
         with reaching.outside(bare, LAB):
             put(bare, "00-policy.yaml", POLICY)
             put(bare, "10-site.yaml", reaching.site(bare))
@@ -196,54 +197,54 @@ def test_an_edit_is_shown_and_applied_alone_what_is_named_no_more_goes_and_all_c
         ("m1", "update", "/etc/kubernetes/addons/20-colour.yml"),
         ("m1", "set", "addon 20-colour.yml"),
     ]
+    put(cluster, "20-colour.yml", COLOUR)
+    assert changes(cluster) == []
 
 
-@LONG
 def test_a_network_that_nodes_need_to_be_ready_comes_before_them(cluster: Cluster) -> None:
     path = put(cluster, "early/10-cni.yaml", CNI.format(image=reaching.image(cluster)))
-    text = with_kubelet(cluster, "network-plugin: cni")
-    order = changes(cluster, text)
-    assert order.index(("m1", "set", "addon 10-cni.yaml")) < order.index(("n2", "restart", "kubelet"))
-    done = cluster.run("apply", "--yes", "--no-verify", text=text)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "10-lab.conflist" in cluster.on("n2", "ls /etc/cni/net.d")
-    assert "network-plugin=cni" in cluster.on(
-        "n2", "tr '\\0' ' ' </proc/$(systemctl show -p MainPID kubelet | cut -d= -f2)/cmdline"
-    )
-    path.unlink()
-    done = cluster.run("apply", "--yes", "--no-verify")
+    try:
+        text = with_kubelet(cluster, "network-plugin: cni")
+        order = changes(cluster, text)
+        assert order.index(("m1", "set", "addon 10-cni.yaml")) < order.index(("n2", "restart", "kubelet"))
+        done = cluster.run("apply", "--yes", "--no-verify", text=text)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "10-lab.conflist" in cluster.on("n2", "ls /etc/cni/net.d")
+        assert "network-plugin=cni" in cluster.on(
+            "n2", "tr '\\0' ' ' </proc/$(systemctl show -p MainPID kubelet | cut -d= -f2)/cmdline"
+        )
+    finally:
+        path.unlink()
+        done = cluster.run("apply", "--yes", "--no-verify")
+        cluster.on("n2", "rm -rf /etc/cni /opt/cni")
     assert done.returncode == 0, done.stderr
     assert "cni" not in names(cluster, "daemonset")
-    cluster.on("n2", "rm -rf /etc/cni /opt/cni")
 
 
-@LONG
 def test_a_kubelet_that_does_not_take_its_flags_is_given_up_on_in_its_own_words(cluster: Cluster) -> None:
     text = with_kubelet(cluster, "client-ca-file: /nonexistent.crt")
-    said, seconds = gave_up(cluster, text, "kubelet is healthy")
-    assert seconds < 30
+    said, _ = gave_up(cluster, text, "kubelet is healthy")
     assert len(said) <= 25
     assert any("unable to load client CA file /nonexistent.crt" in line for line in said[1:]), said
     assert changes(cluster) == []  # it was rolled back
 
 
-@LONG
 def test_a_node_whose_kubelet_comes_and_goes_is_given_up_on(cluster: Cluster) -> None:
     """The master is asked for the node, and the process that ends is on the node."""
-    folder = "/etc/systemd/system/kubelet.service.d"
-    cluster.on("n2", f"printf '[Service]\\nRuntimeMaxSec=8\\n' >{folder}/99-test.conf && systemctl daemon-reload")
-    cluster.on("m1", "kubectl delete node n2")  # or it may be ready by what it said before
+    own = "/etc/systemd/system/kubelet.service.d/99-test.conf"
+    ends = "[Service]\\nRuntimeMaxSec=8\\nRestartSec=1\\n"
+    cluster.on("n2", f"printf '{ends}' >{own} && systemctl daemon-reload")
     try:
+        # without a network it never is: what ends the waiting is that the process does
         said, seconds = gave_up(cluster, with_kubelet(cluster, "network-plugin: cni"), "node n2 is ready")
     finally:
-        cluster.on("n2", f"rm {folder}/99-test.conf && systemctl daemon-reload && systemctl restart kubelet")
-    assert seconds < 58
+        cluster.on("n2", f"rm {own} && systemctl daemon-reload && systemctl restart kubelet")
+    assert seconds < 120
     assert said[1] == "kubelet on n2:"
     assert len(said) <= 25
     assert changes(cluster) == []
 
 
-@LONG
 def test_a_dns_that_does_not_take_its_file_is_given_up_on_in_its_own_words(cluster: Cluster) -> None:
     own = cluster.folder / "templates/addons/corefile.j2"
     own.parent.mkdir(parents=True)
@@ -252,16 +253,15 @@ def test_a_dns_that_does_not_take_its_file_is_given_up_on_in_its_own_words(clust
         said, seconds = gave_up(cluster, None, "cluster DNS is ready")
     finally:
         own.unlink()
-    assert seconds < 60
+        done = cluster.run("apply", "--yes", "--no-verify")
+    assert done.returncode == 0, done.stderr
+    assert seconds < 120
     assert "it ended with code 1" in said[0], said
     assert any("Unknown directive 'bogus'" in line for line in said[1:]), said
     assert len(said) <= 25
-    done = cluster.run("apply", "--yes", "--no-verify")
-    assert done.returncode == 0, done.stderr
 
 
 def test_what_somebody_deleted_is_seen_and_made_again(cluster: Cluster) -> None:
-    put(cluster, "20-colour.yml", COLOUR)
     cluster.on("m1", "kubectl delete configmap colour")
     status = cluster.run("status")
     assert status.returncode == 3

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from k8s_installer.desired.agreements import may_label_itself
+from tests.fleet import reaching
 from tests.fleet.conftest import Cluster
 
 pytestmark = pytest.mark.fleet
@@ -188,8 +189,26 @@ def test_a_user_with_sudo_does_as_well_as_root(cluster: Cluster) -> None:
     assert (done.returncode, done.stdout) == (0, "No changes: every host is what the inventory says.\n"), done.stderr
 
 
+# What makes the scheduler prefer n1 by more than one pod: n2 has less to give.
+BUSY = """\
+apiVersion: v1
+kind: Pod
+metadata: {{name: busy}}
+spec:
+  nodeName: n2
+  terminationGracePeriodSeconds: 0
+  containers: [{{name: busy, image: "{image}", resources: {{requests: {{cpu: 500m}}}}}}]
+"""
+
+
 def test_verify_proves_every_object_and_skips_nothing(cluster: Cluster) -> None:
-    done = cluster.run("verify", "-o", "json")
+    """Also where the scheduler, left to itself, would put its pods on one node."""
+    pod = BUSY.format(image=reaching.image(cluster))
+    cluster.on("m1", f"kubectl apply -f - <<'EOF'\n{pod}EOF\n")
+    try:
+        done = cluster.run("verify", "-o", "json")
+    finally:
+        cluster.on("m1", "kubectl delete pod busy --wait=false")
     assert done.returncode == 0, done.stderr
     checks = json.loads(done.stdout)["checks"]
     assert {check["status"] for check in checks} == {"passed"}, done.stderr
