@@ -51,15 +51,13 @@ root=${{K8S_INSTALLER_ROOT-}}
 say() {{ printf '%s %s\\n' '{MARK}' "$*" 2>/dev/null; }}
 begin() {{ say "begin $1"; [ -n "${{busy-}}" ] || {{ alone "$1"; busy=yes; }}; }}
 failed() {{ say "failed $1"; shift; printf '%s\\n' "$@"; exit 1; }}
-own_journal() {{ # unit: since somebody last started it
-  journalctl --no-pager -n {JOURNAL_SEARCHED} -u "$1" 2>&1 | awk '{_OWN}'
-}}
 evidence() {{
   systemctl status --no-pager --full --lines=0 "$1" 2>&1
+  own=$(journalctl --no-pager -n {JOURNAL_SEARCHED} -u "$1" 2>&1 | awk '{_OWN}')
   echo '{ERRORS}'
-  own_journal "$1" | grep -E '{COMPLAINTS}' | tail -n {COMPLAINT_LINES}
+  printf '%s\\n' "$own" | grep -E '{COMPLAINTS}' | tail -n {COMPLAINT_LINES}
   echo '{END}'
-  own_journal "$1" | tail -n {JOURNAL_LINES}
+  printf '%s\\n' "$own" | tail -n {JOURNAL_LINES}
 }}
 unlocked() {{ # index: wait while another yum runs; it writes its number without a line's end
   waited=0
