@@ -24,7 +24,7 @@ _NOT_PODS = 3  # addresses of a subnet: its network, its broadcast, docker's bri
 # Of CentOS 7's docker and of ours: where a node's containers get their addresses.
 _BRIDGE_FLAGS = ("bip", "bridge", "fixed-cidr")
 _CGROUP = "native.cgroupdriver"
-_DNS_TOLERATES = "CriticalAddonsOnly"  # the key of the taint that the pods of every DNS manifest tolerate
+DNS_TOLERATES = "CriticalAddonsOnly"  # the key of the taint that the pods of every DNS manifest tolerate
 # Labels that a kubelet may give its own node, from pkg/kubelet/apis/well_known_labels.go of 1.16 and later.
 _OWN_LABELS = frozenset({
     "kubernetes.io/hostname", "kubernetes.io/os", "kubernetes.io/arch", "beta.kubernetes.io/os",
@@ -152,7 +152,7 @@ def _dns_node(config: HostConfig) -> Iterator[Breach]:
 def _takes_dns(node: HostConfig) -> bool:
     taints = node.items("kubelet", "register-with-taints")
     kept_off = [taint for taint in taints if taint.endswith((":NoSchedule", ":NoExecute"))]
-    tolerated = all(re.split("[=:]", taint)[0] == _DNS_TOLERATES for taint in kept_off)
+    tolerated = all(re.split("[=:]", taint)[0] == DNS_TOLERATES for taint in kept_off)
     return tolerated and node.text("kubelet", "register-schedulable") not in FALSE
 
 

@@ -11,10 +11,11 @@ from k8s_installer.desired.agreements import broken
 from k8s_installer.desired.context import Context, of_cluster, of_host
 from k8s_installer.desired.flags import defaults, rendered
 from k8s_installer.desired.keys import wrong_keys
-from k8s_installer.desired.values import Wrong, as_text, wrong
+from k8s_installer.desired.values import FORMS, FREE, Wrong, as_text, wrong
 from k8s_installer.errors import Finding, did_you_mean
 from k8s_installer.inventory import ArgValue, Cluster, Host
 from k8s_installer.profiles import Component, Profile, Style, has_own, images
+from k8s_installer.profiles.schema import FlagValue
 from k8s_installer.render import Renderer
 
 
@@ -23,9 +24,45 @@ def check(cluster: Cluster, profile: Profile) -> list[Finding]:
 
     Deprecated flags are fine: they work. Flags of a program whose list we do not have (flannel's) are not checked.
     """
-    found = [_security, _network, _programs, _dns, _addons]
+    found = [_own_profile, _security, _network, _programs, _dns, _addons]
     parts = chain.from_iterable(part(cluster, profile) for part in found)
     return sorted([*parts, *_tuning(cluster, profile), *broken(cluster, profile)])
+
+
+def _own_profile(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
+    """What profiles beside the inventory say of flags and keys; those of the package are tested."""
+    if not has_own(cluster):
+        return
+    for program, flags in profile.known_flags.items():
+        for flag, spec in flags.items():
+            if spec.type not in FORMS and spec.type not in FREE:
+                message = f"flags of {program} {profile.version}: {flag}: the type {spec.type} is unknown"
+                hint = did_you_mean(spec.type, [*FORMS, *FREE]) or "string takes any value"
+                yield Finding(str(cluster.folder / "profiles"), 0, message, hint)
+    for name, component in profile.components.items():
+        sets, known = component.flags, profile.accepted(name)
+        values = [*sets.always.items(), *sets.tls.items(), *sets.insecure.items(), *sets.routes.items()]
+        found = [
+            *((flag, one) for flag, value in values if flag in known for one in wrong(known[flag], _literal(value))),
+            *(
+                (key, one)
+                for key, value in component.config.items()
+                if name in profile.config_schemas and not _is_template(value)
+                for one in wrong_keys(profile.config_schemas[name], key, value)
+            ),
+        ]
+        for key, one in found:
+            message = f"components.{name} of {profile.version}: {key}: {one.message}"
+            yield Finding(str(cluster.folder / "profiles"), 0, message, one.suggestion)
+
+
+def _literal(value: FlagValue) -> FlagValue | None:
+    """A profile's value, if it is the same on all hosts."""
+    return None if _is_template(value) else value
+
+
+def _is_template(value: object) -> bool:
+    return "{{" in str(value) or "{%" in str(value)
 
 
 def _security(cluster: Cluster, profile: Profile) -> Iterator[Finding]:

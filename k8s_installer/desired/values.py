@@ -218,6 +218,11 @@ FORMS: Mapping[str, Form] = {
     "runtime": Form("a name with its program", "runc=/usr/bin/runc", _matching(re.compile(r"[^=]+=.+"))),
 }  # fmt: skip
 
+# Types whose values can be any text.
+FREE = frozenset({
+    "string", "stringSlice", "stringArray", "configurationMap", "list", "pool-options", "ProxyMode", "LocalMode",
+})  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Wrong:

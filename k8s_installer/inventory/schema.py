@@ -75,7 +75,8 @@ def _quoted(value: object) -> object:
 def _word(value: object) -> object:
     for item in value if isinstance(value, list) else [value]:
         if isinstance(item, dict):
-            pairs = ", ".join(f"{key}={inner}" for key, inner in item.items())
+            shown = {key: str(inner).lower() if isinstance(inner, bool) else inner for key, inner in item.items()}
+            pairs = ", ".join(f"{key}={inner}" for key, inner in shown.items())
             raise ValueError(f"must not be a mapping: write a list of words, [{pairs}]")  # noqa: TRY004 - pydantic's way
         if isinstance(item, list) or (item is None and isinstance(value, list)):
             raise ValueError("must be a word, a number, true, false, a list of those, or null to drop the flag")
@@ -122,9 +123,10 @@ def _registry(value: str) -> str:
 
 
 def _image_registry(value: str) -> str:
-    if value and not _IMAGES_AT.fullmatch(value):
+    place = value.rstrip("/")
+    if value and not _IMAGES_AT.fullmatch(place):
         raise ValueError("must be where images are, as registry.example.com:5000 or registry.example.com/mirror")
-    return value
+    return place
 
 
 class BundleModel(BaseModel):

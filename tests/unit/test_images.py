@@ -91,10 +91,11 @@ def test_what_an_inventory_names_stays_where_it_says() -> None:
 def test_an_image_of_a_users_own_profile_moves_with_its_path(image: str, moved: str) -> None:
     profile = profiles.load("1.20.2").model_copy(update={"pause_image": image})
     assert images.pause(lab("{registry: m}"), profile) == moved
+    assert images.pause(lab("{registry: m/}"), profile) == moved
     assert images.pause(lab("{}"), profile) == image
 
 
-@pytest.mark.parametrize("said", ["https://r.example.com", "r.example.com/", "-r", "r/A B"])
+@pytest.mark.parametrize("said", ["https://r.example.com", "/", "-r", "r/A B"])
 def test_a_registry_that_is_none_is_a_finding(said: str) -> None:
     text = (
         f'cluster: {{name: lab, version: "1.20.2"}}\nhosts:{TOPOLOGIES["all-in-one"]}images: {{registry: "{said}"}}\n'

@@ -115,6 +115,7 @@ def test_a_host_has_the_pod_subnet_that_the_inventory_names_and_no_other() -> No
         ("m1: {address", "M_1: {address", "cluster.yaml:6: hosts.M_1: 'M_1' must be a DNS label: lower-case letters, digits and '-', at most 63"),
         ("address: 10.77.0.21, ", "", "cluster.yaml:7: missing key hosts.n1.address"),
         ("n1: {", "m1: {", "cluster.yaml:7: duplicate key hosts.m1 (first on line 6)"),
+        ("{max-pods: 50}", "{max-pods: {api/all: true, b: c}}", "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: must not be a mapping: write a list of words, [api/all=true, b=c]"),
         ("{max-pods: 50}", "{max-pods: {a: 1}}", "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: must not be a mapping: write a list of words, [a=1]"),
         ("max-pods: 50", "max-pods: [1, null]", "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: must be a word, a number, true, false, a list of those, or null to drop the flag"),
         ("max-pods: 50", f"max-pods: '{'9' * 5000}'", f"cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: '{'9' * 5000}' is longer than 4096 characters"),

@@ -10,6 +10,8 @@ from pydantic import ValidationError
 
 from k8s_installer import profiles
 from k8s_installer.desired import bundled, host
+from k8s_installer.desired.agreements import DNS_TOLERATES
+from k8s_installer.desired.check import check
 from k8s_installer.errors import InputError, InventoryError
 from k8s_installer.inventory import Role
 from k8s_installer.profiles.schema import REST, FileSpec, Profile, Style
@@ -116,6 +118,64 @@ def test_what_is_wrong_in_a_profile_is_told(tmp_path: Path, old: str, new: str, 
     with pytest.raises(InputError) as caught:
         profiles.load("1.99.0", [tmp_path])
     assert message.format(path=path) in caught.value.message
+
+
+def said_of(tmp_path: Path, old: str, new: str, *, of: str = "1.20.2.yaml") -> list[str]:
+    """What is found in an inventory beside which a file of the profile differs."""
+    path = own(tmp_path / "profiles", "1.20.2") / of
+    text = path.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    lab = replace(cluster("1.20.2"), folder=tmp_path)
+    return [str(one).removeprefix(f"{tmp_path}/") for one in check(lab, profiles.profile_of(lab))]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "        proxy-mode: iptables", "        proxy-mode: iptable",
+            'profiles: components.kube-proxy of 1.20.2: proxy-mode: there is no "iptable" here (did you mean iptables?)',
+        ),
+        (
+            "      healthzPort: 10248", "      healthzPort: high",
+            'profiles: components.kubelet of 1.20.2: healthzPort: must be a whole number, not "high"',
+        ),
+        (
+            "      readOnlyPort: 0", "      readOnlyPrt: 0",
+            "profiles: components.kubelet of 1.20.2: readOnlyPrt: there is no such key (did you mean readOnlyPort?)",
+        ),
+    ],
+)  # fmt: skip
+def test_the_values_of_a_profile_of_ones_own_are_checked(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert said_of(tmp_path, old, new) == [message]
+
+
+def test_a_type_that_nothing_is_known_of_is_an_error_of_the_profile(tmp_path: Path) -> None:
+    """Or its values would not be checked, and nobody would know."""
+    old = '"max-pods": {\n   "default": "110",\n   "deprecated": true,\n   "type": "int32"'
+    found = said_of(tmp_path, old, old.replace("int32", "int23"), of="flags/1.20.2.json")
+    assert found == ["profiles: flags of kubelet 1.20.2: max-pods: the type int23 is unknown (did you mean int32?)"]
+    found = said_of(tmp_path, old, old.replace("int32", "odd"), of="flags/1.20.2.json")
+    assert found == ["profiles: flags of kubelet 1.20.2: max-pods: the type odd is unknown (string takes any value)"]
+
+
+def test_a_file_may_have_a_schema_where_the_flags_of_its_program_are_unknown(tmp_path: Path) -> None:
+    text = (Path(profiles.__file__).parent / "1.20.2.yaml").read_text(encoding="utf-8")
+    unit = "    unit: kubernetes-network\n"
+    more = f"{unit}    config_schema: kubelet-1.20.2\n    config: {{maxPods: 5}}\n"
+    own(tmp_path, "1.20.2", text=text.replace(unit, more, 1))
+    schema = profiles.load("1.20.2", [tmp_path]).config_schemas["network"]
+    assert "maxPods" in schema.keys
+    assert "maxPods" not in schema.values
+
+
+@every_profile
+def test_the_pods_of_the_dns_tolerate_the_taint_that_the_rules_take_for_tolerated(profile: Profile) -> None:
+    if "register-with-taints" in profile.known_flags["kubelet"]:
+        for spec in profile.dns.values():
+            text = (packaged_templates() / spec.template).read_text(encoding="utf-8")
+            assert f"tolerations:\n        - {{key: {DNS_TOLERATES}, operator: Exists}}\n" in text
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from k8s_installer import profiles
 from k8s_installer.desired.check import check
 from k8s_installer.desired.flags import variables
 from k8s_installer.desired.keys import wrong_keys
-from k8s_installer.desired.values import FORMS, wrong
+from k8s_installer.desired.values import FORMS, FREE, wrong
 from k8s_installer.inventory import ArgValue, Cluster
 from k8s_installer.profiles.flags import Flag, merged
 from tests.unit.clusters import cluster
@@ -115,21 +115,10 @@ def test_what_is_right_has_no_finding(flag: Flag, value: ArgValue) -> None:
 
 
 def test_every_type_of_every_version_is_known() -> None:
-    free = {
-        "string",
-        "stringSlice",
-        "stringArray",
-        "configurationMap",
-        "list",
-        "map",
-        "pool-options",
-        "ProxyMode",
-        "LocalMode",
-    }
     for version in profiles.available():
         profile = profiles.load(version)
         types = {flag.type for flags in profile.known_flags.values() for flag in flags.values()}
-        assert types <= {*FORMS, *free}, version
+        assert types <= {*FORMS, *FREE}, version
 
 
 def test_what_is_known_beside_the_programs_is_of_flags_that_they_have() -> None:
