@@ -84,9 +84,13 @@ def parse(output: str, names: Names) -> dict[str, bytes] | None:
     for line in lines[:-1]:
         word, _, rest = line.partition(" ")
         path, _, text = rest.rpartition(" ")
-        if word == "key" and path in names:
-            with suppress(ValueError):  # not base64, or not even ASCII
-                found[names[path]] = base64.b64decode(text, validate=True)
+        if word != "key" or path not in names:
+            continue
+        with suppress(ValueError):  # not base64, or not even ASCII
+            content = base64.b64decode(text, validate=True)
+            # a CA may be there twice, for etcd and for its clients
+            if names[path] not in found or not _is_readable(names[path], found[names[path]]):
+                found[names[path]] = content
     return found
 
 
@@ -140,6 +144,13 @@ def _usable(host: str, files: Answers, notes: list[str]) -> Iterator[tuple[str, 
             yield name, _read(name, content)
         except Flaw as flaw:
             notes.append(f"{name} of {host} is left out: it {flaw}")
+
+
+def _is_readable(name: str, content: bytes) -> bool:
+    try:
+        return bool(_read(name, content))
+    except Flaw:
+        return False
 
 
 def _read(name: str, content: bytes) -> bytes:

@@ -100,7 +100,11 @@ def refuse(found: list[Foreign], keys: Pki, renamed_from: str) -> None:
             "or copy the folder .k8s-installer from the machine that installed the cluster"
         )
         if not missing:
-            first = f"move the folder pki away first, if it is not this cluster's; then {first}"
+            replaced = ", ".join(dict.fromkeys(item.name for item in found))
+            first = (
+                f"move the folder pki away first if it is another cluster's, or {replaced} alone if somebody replaced "
+                f"that; then {first}"
+            )
     raise InstallerError(
         "\n  ".join([f"the hosts run with {words}; nothing was changed:", *lines]), hint=f"{first}\n{REPLACE}"
     )

@@ -80,6 +80,14 @@ def test_an_answer_to_what_was_not_asked_gives_nothing(lines: str) -> None:
     assert recovery.parse(f"{lines}\n{recovery.END}\n", {"/k": "sa.key"}) == {}
 
 
+def test_of_two_copies_on_a_host_the_one_that_can_be_read_counts(real: pki.Pki) -> None:
+    good, odd = (base64.b64encode(content).decode() for content in (real["etcd-ca.crt"], b"odd"))
+    paths = {"/etc/etcd/pki/ca.crt": "etcd-ca.crt", "/etc/kubernetes/pki/etcd-ca.crt": "etcd-ca.crt"}
+    for first, second in ((good, odd), (odd, good)):
+        lines = [f"key {path} {text}" for path, text in zip(paths, (first, second), strict=True)]
+        assert recovery.parse("\n".join([*lines, recovery.END]), paths) == {"etcd-ca.crt": real["etcd-ca.crt"]}
+
+
 def test_an_empty_file_is_one() -> None:
     assert recovery.parse(f"key /k \n{recovery.END}\n", {"/k": "sa.key"}) == {"sa.key": b""}
 
@@ -308,6 +316,17 @@ def test_ours_keep_their_record_and_a_loss_after_that_is_one(hosts: Answers, tmp
         with pytest.raises(InstallerError, match=f"gone from this machine: .*{name}"):
             pki.look(tmp_path, LEAVES)
         (tmp_path / name).write_bytes(kept)
+
+
+def test_a_member_with_another_address_costs_its_own_certificates(hosts: Answers, tmp_path: Path) -> None:
+    topology = TOPOLOGIES["etcd-apart"].replace("e2: {address: 10.77.0.2,", "e2: {address: 10.77.0.9,")
+    moved = leaves(cluster(topology=topology))
+    found = fitted(hosts, moved)
+    filled = pki.fill(tmp_path, moved, found.files)
+    assert set(filled.written) == found.files.keys() == fitted(hosts).files.keys()
+    (problem,) = filled.problems
+    assert [line.partition(".crt")[0] for line in problem.splitlines()[1:]] == ["e2/etcd", "e2/etcd-peer"]
+    assert not pki.look(tmp_path, LEAVES).pending  # the old address is as good as before
 
 
 def test_a_dead_host_of_etcd_costs_its_own_certificates(hosts: Answers, tmp_path: Path) -> None:
