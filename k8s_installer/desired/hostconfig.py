@@ -14,6 +14,7 @@ from k8s_installer.profiles.schema import FlagValue
 
 TEMPLATE = "{{"  # in a default of the profile that is worked out for each host: it agrees by itself
 UNTUNED = Tuning({}, {})
+_UNKNOWN = Flag()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class HostConfig:
         """What is known of a setting; a text where nothing is."""
         schema = self.profile.config_schemas.get(component)
         known = self.profile.known_flags.get(component, {}).get(flag)
-        return known or (schema.values.get(flag) if schema else None) or Flag()
+        return known or (schema.values.get(flag) if schema else None) or _UNKNOWN
 
     def configured(self, component: str, flag: str) -> object:
         """What the inventory sets it to; None if it does not, or drops it with null."""

@@ -78,13 +78,8 @@ def repeated(config: HostConfig) -> Iterator[Breach]:
 def _related(config: HostConfig) -> Iterator[tuple[str, str, Flag]]:
     """The settings that are related to others, of the components that the inventory tunes: component, name, Flag."""
     for component in config.host.tuning:
-        if not config.runs(component):
-            continue
-        schema = config.profile.config_schemas.get(component)
-        keys = schema.values if schema else {}
-        own = {key: spec for key, spec in keys.items() if schema and key not in schema.flags.values()}
-        for name, spec in {**config.profile.known_flags.get(component, {}), **own}.items():
-            if spec.related:
+        if config.runs(component):
+            for name, spec in config.profile.related.get(component, {}).items():
                 yield component, name, spec
 
 

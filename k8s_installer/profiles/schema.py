@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -243,6 +244,17 @@ class Profile(_Model):
     other_flags: tuple[str, ...] = ()
     known_flags: Mapping[str, Mapping[str, Flag]]
     config_schemas: Mapping[str, ConfigSchema] = {}
+
+    @cached_property
+    def related(self) -> Mapping[str, Mapping[str, Flag]]:
+        """By component, the flags that are related to others, and the keys of its file that no flag stands for."""
+        found: dict[str, dict[str, Flag]] = {}
+        for name in self.components:
+            schema = self.config_schemas.get(name, ConfigSchema(keys={}))
+            own = {key: flag for key, flag in schema.values.items() if key not in schema.flags.values()}
+            flags = {**self.known_flags.get(name, {}), **own}
+            found[name] = {key: flag for key, flag in flags.items() if flag.related}
+        return found
 
     def on(self, roles: frozenset[Role]) -> dict[str, Component]:
         """The components that a host with these roles has, in the profile's order."""
