@@ -3,16 +3,20 @@ from __future__ import annotations
 import base64
 import subprocess
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from k8s_installer import pki, profiles, recovery
+from k8s_installer import fleet, pki, profiles, recovery
+from k8s_installer.cli import recovering
+from k8s_installer.cli.console import Exit
 from k8s_installer.desired import desire
-from k8s_installer.errors import InstallerError
+from k8s_installer.errors import InstallerError, TransportError
 from k8s_installer.pki import certificates, issuing
 from k8s_installer.pki.certificates import Pair, private_pem, public_pem, read_key
 from k8s_installer.pki.leaves import Leaf, leaves, names
@@ -376,6 +380,29 @@ def test_an_odd_certificate_costs_its_host_alone(hosts: Answers, case: str) -> N
         "ca.crt of n1 is left out: it ",
         "n1/kubelet.crt of n1 is left out: it ",
     ]
+
+
+@pytest.mark.parametrize("dead", ["n1", "e1"])
+def test_the_command_saves_the_rest_and_ends_with_what_is_missing(
+    hosts: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], dead: str
+) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text(f'cluster: {{name: lab, version: "1.20.2"}}\nhosts:{TOPOLOGIES["etcd-apart"]}', encoding="utf-8")
+    answers: dict[str, object] = {**hosts, dead: TransportError(dead, "no route to host")}
+    monkeypatch.setattr(fleet, "connecting", lambda _hosts: nullcontext(SimpleNamespace(lines={})))
+    monkeypatch.setattr(fleet, "asked", lambda *_: answers)
+    assert recovering.recover(path) is Exit.FAILED
+    shown = capsys.readouterr()
+    assert "ca.key  from m1, m2" in shown.out
+    assert "no route to host" in shown.err
+    assert (tmp_path / ".k8s-installer/lab/pki/ca.key").exists()
+    # a kubelet's certificate can be issued here, a member's cannot
+    assert ("plan and apply refuse to run before this is put right:" in shown.err) is (dead == "e1")
+    assert ("e1/etcd.crt and e1/etcd.key: subject CN=e1" in shown.err) is (dead == "e1")
+    answers |= hosts
+    assert recovering.recover(path) is Exit.DONE
+    assert f"from {dead}" in capsys.readouterr().out
+    assert "BEGIN" not in shown.out + shown.err
 
 
 def test_many_hosts_are_counted(hosts: Answers) -> None:
