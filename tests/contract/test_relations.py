@@ -1,14 +1,16 @@
 """Flags that validation refuses beside each other are refused by the real programs, and those that it accepts are taken.
 
-Needs the programs of the lab, as tests/contract/test_values.py does. docker looks at these only once its containerd runs.
+Needs the programs of the lab, as tests/contract/test_values.py does.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 import yaml
 
 from k8s_installer.desired.check import check
@@ -52,6 +54,25 @@ FILES = [
     ("enforceNodeAllocatable", "{enforceNodeAllocatable: [kube-reserved]}", "{enforceNodeAllocatable: [kube-reserved], kubeReservedCgroup: /k}"),
     ("cgroupsPerQOS", "{cgroupsPerQOS: false}", "{cgroupsPerQOS: false, enforceNodeAllocatable: []}"),
 ]  # fmt: skip
+# Of docker, each with a part of what it says.
+DOCKER = [
+    ("storage-driver=vfs log-driver=journald log-opt=max-size=50m", "unknown log opt 'max-size' for journald"),
+    ("storage-driver=vfs log-driver=syslog log-opt=max-file=1", "unknown log opt 'max-file' for syslog"),
+    ("storage-driver=vfs log-driver=journald log-opt=syslog-format=rfc3164", "unknown log opt 'syslog-format' for journald"),
+    ("storage-driver=vfs storage-opt=dm.basesize=10G", "unknown option dm.basesize"),
+    ("storage-driver=vfs storage-opt=overlay2.size=10G", "unknown option overlay2.size"),
+]  # fmt: skip
+# It looks at these once its containerd runs: both have a network, mounts and processes of their own, which end with the shell.
+DAEMON = """
+containerd --address "$1/containerd.sock" --root "$1/root" --state "$1/state" >"$1/containerd.log" 2>&1 &
+while [ ! -S "$1/containerd.sock" ]; do sleep 0.1; done
+folder=$1; shift
+for words; do
+  timeout -k 1 20 dockerd --data-root="$folder/data" --exec-root="$folder/exec" --pidfile="$folder/pid" \
+    --host="unix://$folder/sock" --containerd="$folder/containerd.sock" --iptables=false --bridge=none $words 2>&1 |
+    tail -n 1
+done
+"""
 # Which a program wants whatever else there is: it says so of the others' words, too.
 REQUIRED = {("kube-apiserver", f"service-account-{what}") for what in ("issuer", "key-file", "signing-key-file")}
 # Asked of the controller-manager below. The scheduler, with the same library, comes to it when it has read the API.
@@ -140,6 +161,21 @@ def test_a_controller_manager_refuses_a_lease_that_ends_before_it_is_renewed(tmp
     ):
         assert refused("kube-controller-manager", as_args(words))
         assert said in words_of_end("kube-controller-manager", *alone, f"--{words}")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="docker's daemon runs as root")
+def test_docker_refuses_options_of_drivers_that_it_does_not_use(tmp_path: Path) -> None:
+    payload = Path(str(FOUND["docker"])).parents[3]
+    folders = [payload / "docker.io/usr/sbin", payload / "containerd/usr/bin", payload / "runc/usr/sbin"]
+    asked = [" ".join(f"--{word}" for word in words.split()) for words, _ in DOCKER]
+    done = subprocess.run(
+        ["unshare", "-nmp", "--fork", "--kill-child", "--mount-proc", "sh", "-c", DAEMON, "sh", str(tmp_path), *asked],
+        capture_output=True, check=True, timeout=120, stdin=subprocess.DEVNULL, encoding="utf-8", errors="replace",
+        env={**os.environ, "PATH": ":".join([*map(str, folders), os.environ["PATH"]])},
+    )  # fmt: skip
+    for (words, part), said in zip(DOCKER, done.stdout.splitlines(), strict=True):
+        assert part in said
+        assert refused("docker", as_args(words))
 
 
 def words_of_end(name: str, *words: str) -> str:
