@@ -29,7 +29,7 @@ class Intent:
     """What the user asked for, resolved: the cluster, its version's profile, its keys, and every wanted resource.
 
     `cluster` and `desired` may be the part that a command is limited to. `inventory` is the cluster as the file says,
-    `cluster` the one in which everything is given out, and `evidence` what hosts are asked for about that. `roots` are
+    `cluster` the one in which everything is allocated, and `evidence` what hosts are asked for about that. `roots` are
     the files by which the masters show whose keys the cluster has; they are looked at even where a plan is about a node
     that has none yet. `whole` is all that the inventory wants, whatever part `desired` is; `beside` is what else is
     looked at, because it decides whether that part may be carried out. `undoes` are the names of past runs, if what is
@@ -55,7 +55,7 @@ def state_folder(cluster: Cluster) -> Path:
 
 
 def recorded(cluster: Cluster) -> Allocations:
-    """What was given out in a cluster, as far as it is known on this machine.
+    """What is allocated in a cluster, as far as it is known on this machine.
 
     Raises:
         InputError: the record cannot be read.
@@ -87,7 +87,7 @@ def _no_folder(cluster: Cluster) -> InputError:
 
 
 def keep(cluster: Cluster, allocations: Allocations) -> None:
-    """Record what was given out in a cluster on this machine.
+    """Record on this machine what is allocated in a cluster.
 
     Raises:
         InputError: the record cannot be written.
@@ -136,7 +136,7 @@ def desire(
         templates: a folder whose templates come before the packaged ones; `templates/` beside the inventory
             is used where this is None.
         keys: gives the cluster's keys; None leaves placeholders in their place, and in that of programs.
-        kept: what was given out before; what is recorded on this machine where this is None.
+        kept: what was allocated before; what is recorded on this machine where this is None.
 
     Raises:
         InputError, TemplateError: what the user wrote is wrong; nothing was touched.
@@ -180,10 +180,10 @@ def _roots(cluster: Cluster, wanted: Desired) -> Desired:
 
 
 def corrected(wanted: Intent, seen: Mapping[Ref, Seen]) -> Allocations | None:
-    """What hosts have been given, where the intent is about something else; None where it is right.
+    """What is allocated on the hosts, if the intent assumes something else; None if it is right.
 
     Raises:
-        InstallerError: what hosts have been given cannot be told.
+        InstallerError: the allocations are unknown.
     """
     kept = found(wanted.inventory, wanted.evidence, seen, wanted.given.allocations)
     again = inventory.settle(wanted.inventory, kept)

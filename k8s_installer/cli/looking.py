@@ -24,7 +24,7 @@ class Asked:
     bundle: Path | None = None
 
 
-Resolve = Callable[[Allocations | None], Intent]  # from what was given out before; None: from this machine's record
+Resolve = Callable[[Allocations | None], Intent]  # from what was allocated before; None: from this machine's record
 Again = Callable[[Allocations], Intent]
 
 

@@ -37,7 +37,7 @@ def part(intent: Intent, limit: str, only: str, *, recorded: str) -> Intent:
 
 
 def _limited(intent: Intent, limit: str, recorded: str) -> Intent:
-    """The same with no more hosts than the part has, but for those that know what was given out."""
+    """The same with no more hosts than the part has, but for those that know what is allocated."""
     masters = set(_hosts(intent.inventory, Role.MASTER))
     named = {*chosen("--limit", limit, _hosts(intent.inventory)), intent.cluster.first_master.name}
     named |= {ref.host for ref in intent.desired}

@@ -135,7 +135,7 @@ class Component(_Model):
     `variables` says in which variable of the packaged unit (or, for etcd, in which section of its file) each
     flag lives; `*` takes those that no other names. `accepted_by` is for variables that several programs
     read: each must know the flag. `fixed` are the flags (or keys of the configuration file) that gates, kubeconfigs
-    and other programs go by: an inventory cannot change them. `reads` are files of other components that the
+    and other programs depend on: an inventory cannot change them. `reads` are files of other components that the
     process reads too. `config_schema` names the file in `schemas/` that says what keys `config` may have. `ports` are
     those that other hosts reach it on, as PORT/tcp or FIRST-LAST/udp.
 
