@@ -317,6 +317,10 @@ def test_the_first_start_of_flannels_etcd_in_a_cluster_from_before_it_begins_and
     lines, _ = refusal(three, running)
     assert all("it has lost its own" in line for line in lines)
     assert len(lines) == 2
+    part = on_members(three, {"m2"})
+    require_members(three, evidence_of(three, part, begun), part)
+    with pytest.raises(InstallerError, match="it has lost its own"):
+        require_members(three, evidence_of(three, part, running), part)
 
 
 def test_going_back_to_an_older_file_is_judged_by_the_data_alone() -> None:
