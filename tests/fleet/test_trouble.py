@@ -83,8 +83,10 @@ def test_a_target_that_could_not_be_put_back_is_refused_by_the_plan(cluster: Clu
 def test_a_service_that_will_not_start_shows_its_own_words(cluster: Cluster) -> None:
     """Validation does not know which files a host has; kube-scheduler looks for this one when it starts."""
     text = f"{cluster.text}  kube-scheduler: {{args: {{policy-config-file: /nonexistent.json}}}}\n"
+    pid = cluster.on("m1", "systemctl show -p MainPID kube-scheduler").strip().removeprefix("MainPID=")
     done = cluster.run("apply", "--yes", "--no-verify", text=text)
     assert done.returncode == 1
+    assert f"kube-scheduler[{pid}]" not in done.stderr  # the one that ran well until then
     assert "missing policy config file /nonexistent.json" in done.stderr
     assert "--policy-config-file: (not set) → /nonexistent.json" in done.stdout
     assert "Next: " in done.stderr
