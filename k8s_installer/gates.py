@@ -266,6 +266,16 @@ def _kept_off(node: Json) -> str:
     return next((key for key in keys if key in UNREADY_TAINTS), "")
 
 
+def node_words(node: Json) -> str:
+    """What a node says of being ready, in one line, and what keeps pods off it where it is."""
+    ready = _ready(node)
+    state = strictly.text(ready.get("status")) or "Unknown"
+    reasons = [strictly.text(ready.get("reason")), strictly.text(ready.get("message"))]
+    words = " ".join(": ".join(filter(None, [f"Ready is {state}", *reasons])).split())[:_LONGEST]
+    taint = _kept_off(node) if state == "True" else ""
+    return f"{words}; the controller-manager has not yet removed the taint {taint}" if taint else words
+
+
 def _items(body: str) -> list[Json]:
     return list(strictly.objects(strictly.json_object(body).get("items")))
 
@@ -282,12 +292,8 @@ def _said(gate: Gate, body: str) -> str:
     if check is Check.ETCD_MEMBERS and strictly.json_object(strictly.lines(body)[-1] if body else ""):
         said = _strangers(gate, body) or f"etcd has these members, in one cluster: {', '.join(gate.expects)}"
         return said[:_LONGEST]
-    ready = _ready(found) if check is Check.NODE_READY else {}
-    if ready:
-        said = f"Ready is {ready.get('status')}: {ready.get('reason', '')}: {ready.get('message', '')}"
-        if ready.get("status") == "True" and (taint := _kept_off(found)):
-            said += f"; the controller-manager has not yet removed the taint {taint}"
-        return " ".join(said.split())[:_LONGEST]
+    if check is Check.NODE_READY and _ready(found):
+        return node_words(found)
     if check is Check.POD_READY and found.get("kind") == "PodList":
         unready = [pods.words(pod) for pod in _items(body) if not pods.ready(pod)]
         return ("; ".join(unready) or f"ready pods: {len(_items(body))}")[:_LONGEST]

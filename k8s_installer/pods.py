@@ -39,7 +39,7 @@ class Standing:
 
 
 def ready(pod: Pod) -> bool:
-    """Whether a pod says that it is ready."""
+    """Whether a pod, or a node, says that it is ready."""
     return any(item.get("status") == "True" for item in _conditions(pod, "Ready"))
 
 

@@ -6,12 +6,12 @@ Pure, and core/v1 alone: it means the same in 1.5.2 and in 1.20.2.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from k8s_installer.answers import Json, at, objects, text
-from k8s_installer.gates import UNREADY_TAINTS
+from k8s_installer.gates import UNREADY_TAINTS, node_words
 from k8s_installer.pods import ready as is_ready
 from k8s_installer.pods import words as why_unready
 
@@ -134,20 +134,6 @@ def _pod(item: Json) -> Pod:
     )
 
 
-def _conditions(status: Json) -> Iterator[Json]:
-    yield from objects(status.get("conditions"))
-
-
-def _condition(status: Json, kind: str) -> str:
-    found = (text(item.get("status")) for item in _conditions(status) if item.get("type") == kind)
-    return next(found, "Unknown")
-
-
-def _because(item: Json) -> str:
-    words = ": ".join(filter(None, (text(item.get(key)) for key in ("reason", "message"))))
-    return f" ({words[:_LONGEST]})" if words else ""
-
-
 def pod_evidence(seen: Sequence[Pod]) -> tuple[str, ...]:
     """One line for each pod that is not ready."""
     return tuple(pod.words for pod in seen if not pod.ready)
@@ -224,15 +210,14 @@ def nodes(answer: Json) -> tuple[Node, ...]:
 
 def _node(item: Json) -> Node:
     status, spec = at(item, "status"), at(item, "spec")
-    ready = _condition(status, "Ready") == "True"
+    ready = is_ready(item)
     taints = [taint for taint in objects(spec.get("taints")) if taint.get("effect") in ("NoSchedule", "NoExecute")]
-    said = [_because(one) for one in _conditions(status) if one.get("type") == "Ready"]
     return Node(
         name=text(at(item, "metadata").get("name")),
         ready=ready,
         schedulable=ready and not spec.get("unschedulable") and not taints,
         version=text(at(status, "nodeInfo").get("kubeletVersion")) or "unknown",
-        state=f"Ready is {_condition(status, 'Ready')}{said[0] if said and not ready else ''}",
+        state=node_words(item),
         settling=ready and any(taint.get("key") in UNREADY_TAINTS for taint in taints),
     )
 

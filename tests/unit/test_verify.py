@@ -213,7 +213,7 @@ def test_nodes_that_take_no_pods() -> None:
         }
     )
     assert [node.name for node in seen if node.schedulable] == ["preferred"]
-    assert seen[1].state == "Ready is Unknown (NodeStatusUnknown: gone)"
+    assert seen[1].state == "Ready is Unknown: NodeStatusUnknown: gone"
     assert seen[2] == Node("new", ready=False, schedulable=False, version="unknown", state="Ready is Unknown")
 
 
