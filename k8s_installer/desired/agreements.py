@@ -230,15 +230,12 @@ def _node_ports(config: HostConfig) -> Iterator[Breach]:
 def _ports(config: HostConfig) -> Iterator[tuple[int, str]]:
     """The ports on which the programs of a host listen, each with its component."""
     for name, component in config.profile.on(config.host.roles).items():
-        for port in component.ports:
-            number = port.partition("/")[0]
-            if number.isdecimal():
-                yield int(number), name
-        for flag in LISTENING:
-            text = config.text(name, flag)
-            number = text.rpartition(":")[2]
-            if number.isdecimal() and int(number):
-                yield int(number), name
+        addresses = [config.text(name, flag) for flag in LISTENING if config.number(name, flag) is None]
+        texts = [*(port.partition("/")[0] for port in component.ports), *(one.rpartition(":")[2] for one in addresses)]
+        numbers = [config.number(name, flag) or 0 for flag in LISTENING]
+        for port in (*numbers, *(text for text in texts if text.isdecimal())):
+            if int(port):
+                yield int(port), name
 
 
 def _etcd_folders(config: HostConfig) -> Iterator[Breach]:

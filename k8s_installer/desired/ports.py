@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
+from k8s_installer.desired.values import number
 from k8s_installer.inventory import Cluster, Host, Role
+from k8s_installer.profiles.flags import Flag
 
 NODE_PORTS = (30000, 32767)  # the apiserver's own default
 KUBELET = 10250
@@ -27,8 +29,8 @@ def node_ports(cluster: Cluster) -> tuple[int, int]:
 def kubelet_port(host: Host) -> int:
     """The port on which the apiserver reaches a node's kubelet; the node tells the apiserver."""
     tuning = host.tuning.get("kubelet")
-    said = str(tuning.args.get("port") or tuning.config.get("port") or "") if tuning else ""
-    return int(said) if said.isdecimal() else KUBELET
+    text = str(tuning.args.get("port") or tuning.config.get("port") or "") if tuning else ""
+    return int(number(Flag(type="int32"), text) or KUBELET)
 
 
 def read_range(text: str) -> tuple[int, int] | None:

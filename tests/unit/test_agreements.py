@@ -90,6 +90,8 @@ BROKEN: list[tuple[str, Cluster, list[str]]] = [
      ["7: service-node-port-range 10000-11000 has ports on which programs of nodes listen: 10248 (kubelet), 10249 (kube-proxy), 10250 (kubelet), 10256 (kube-proxy) [node-ports] (leave these ports out of the range)"]),
     ("node-ports", lab("  kube-apiserver: {args: {service-node-port-range: 4000-5000}}\n", mode=("1.5.2", "insecure")),
      ["7: service-node-port-range 4000-5000 has ports on which programs of nodes listen: 4194 (kubelet) [node-ports] (leave these ports out of the range)"]),
+    ("node-ports", cluster(topology="all-in-one", more="components: {kube-apiserver: {args: {service-node-port-range: 2000-2400}}}\n"),
+     ["4: service-node-port-range 2000-2400 has ports on which programs of nodes listen: 2379 (etcd), 2380 (etcd) [node-ports] (leave these ports out of the range)"]),
     ("node-ports", lab(on_n1="components: {kubelet: {config: {port: 31000}}}"),
      ["4: host n1: the kubelet's port 31000 is one of the NodePorts, 30000-32767 [node-ports] (choose a port outside of them)"]),
     ("node-ports", lab(on_n1="components: {kube-proxy: {args: {metrics-bind-address: '0.0.0.0:31000'}}}"),
@@ -202,7 +204,7 @@ def test_firewalld_opens_the_node_ports_that_there_are() -> None:
     assert {"30000-32767/tcp", "30000-32767/udp"} <= settings(lab(), "firewalld-port")
 
 
-@pytest.mark.parametrize("said", ["args: {port: 10350}", "config: {port: 10350}"])
+@pytest.mark.parametrize("said", ["args: {port: 10350}", "args: {port: '0x286e'}", "config: {port: 10350}"])
 def test_a_kubelets_port_is_followed_by_all_who_ask_it(said: str) -> None:
     made = lab(on_n1=f"components: {{kubelet: {{{said}}}}}")
     has = wanted(made)
