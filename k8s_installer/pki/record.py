@@ -49,6 +49,10 @@ class Record:
         """While these names are written; none: what was begun is done."""
         return replace(self, writing=frozenset(names))
 
+    def settled(self, files: Iterable[str]) -> Record:
+        """With these files as complete: each is renamed into place, so one that is there is no longer being written."""
+        return replace(self, writing=self.writing - frozenset(files))
+
     def lacking(self, names: Iterable[str]) -> Record:
         """With these keys known not to be here."""
         return replace(self, without=self.without | frozenset(names))

@@ -145,6 +145,8 @@ class _Judge:
 
     def _authority(self, certificate: str, key: str, name: str) -> None:
         gone = [part for part in (certificate, key) if part not in self.files and self.known(part)]
+        if key not in self.files and self._had(key, certificate):
+            gone = [key]
         if certificate not in self.files:
             if gone:
                 self.lost += gone
@@ -169,6 +171,11 @@ class _Judge:
             self.absent.add(key)
         else:
             self.kept[key] = self.files[key]
+
+    def _had(self, key: str, certificate: str) -> bool:
+        """Whether the key of a certificate of ours was here, even if the run that wrote the two was cut off."""
+        made_here = certificate in self.files and self.made(certificate)
+        return made_here and key in self.record.made and key not in self.record.without
 
     def _require_readable(self, key: str) -> None:
         """A key that is there is one, or is behind a pass phrase."""
@@ -212,7 +219,7 @@ class _Judge:
     def leaf(self, name: str, leaf: Leaf) -> None:
         certificate, key = f"{name}.crt", f"{name}.key"
         there = [part for part in (certificate, key) if part in self.files]
-        own = all(self.made(part) or part in self.record.writing for part in there)
+        own = all(map(self.made, there))  # the record has the sums before the files are written
         authority = self.found.get(leaf.issuer)
         if authority is None and f"{leaf.issuer}.crt" not in self.pending:
             return  # its CA is lost or cannot be used, and that is said

@@ -72,6 +72,9 @@ def ensure(folder: Path, wanted: Mapping[str, Leaf], ask: Passphrase = nobody) -
             made = _made(folder, found, wanted, ask)
             _write_all(folder, made, known.adding(made))
             found, _ = _stand(folder, wanted)
+        else:
+            with suppress(OSError):  # nothing is made, so a folder that cannot be written to is no error
+                _settle(folder, known, known.settled(found.files))
         return found.pki(wanted)
 
 
@@ -130,15 +133,22 @@ def fill(folder: Path, wanted: Mapping[str, Leaf], found: Mapping[str, bytes]) -
 
 
 def note_use(folder: Path, wanted: Mapping[str, Leaf]) -> None:
-    """Record that hosts are given the roots that are here; where nothing can be written, that is not known later."""
+    """Record that hosts are given the roots that are here; where nothing can be written, that is not known later.
+
+    This is also where a record becomes whole whose last write failed: what was being written is there.
+    """
     if not wanted:
         return
     with suppress(OSError), _alone(folder):
         files = _files(folder, wanted)
         known = read_record(folder, files)
-        now = known.using(standing.identities(folder, files, known, wanted))
-        if now != known:
-            write(folder, record.FILE, record.dump(now))
+        used = standing.identities(folder, files, known, wanted)
+        _settle(folder, known, known.settled(files).using(used))
+
+
+def _settle(folder: Path, known: Record, now: Record) -> None:
+    if now != known:
+        write(folder, record.FILE, record.dump(now))
 
 
 def _files(folder: Path, wanted: Mapping[str, Leaf]) -> dict[str, bytes]:

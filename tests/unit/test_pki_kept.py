@@ -725,3 +725,55 @@ def test_what_is_not_whole_is_saved_all_the_same_and_what_lacks_is_named(whole: 
 def test_certificates_that_must_be_signed_elsewhere_are_listed(tmp_path: Path) -> None:
     (tmp_path / "ca.crt").write_bytes(other_ca().pem)
     assert pki.unsigned(tmp_path, LEAVES) == {name: leaf for name, leaf in LEAVES.items() if leaf.issuer == "ca"}
+
+
+@pytest.fixture
+def unrecorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a first apply that wrote every key, and then had no room for its last line of the record."""
+    write, records = store.write, iter([True, False])
+
+    def full(folder: Path, name: str, content: bytes) -> None:
+        if name == record.FILE and not next(records):
+            raise OSError(28, "No space left on device", name)
+        write(folder, name, content)
+
+    monkeypatch.setattr(store, "write", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        pki.ensure(tmp_path, LEAVES)
+    monkeypatch.undo()
+    assert store.read_record(tmp_path, {}).writing
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["ca.key", "etcd-ca.key"])
+def test_a_key_that_a_cut_off_run_wrote_and_that_is_gone_is_lost(unrecorded: Path, name: str) -> None:
+    (unrecorded / name).unlink()
+    refused(unrecorded, "are gone from this machine", name)
+
+
+def test_a_certificate_put_where_a_cut_off_run_wrote_one_is_kept(unrecorded: Path) -> None:
+    key = ec_key()
+    put(unrecorded, "proxy", client(unrecorded, key, sans=("a.example",)), key)
+    before = bytes_of(unrecorded)
+    kept = pki.ensure(unrecorded, LEAVES)
+    assert kept["proxy.crt"] == before["proxy.crt"]
+    assert bytes_of(unrecorded) | {record.FILE: b""} == before | {record.FILE: b""}
+
+
+@pytest.mark.parametrize("use", [pki.ensure, pki.note_use])
+@pytest.mark.parametrize("name", ["ca.crt", "sa.key", "encryption.key"])
+def test_the_next_run_completes_the_record(
+    unrecorded: Path, use: Callable[[Path, dict[str, Leaf]], object], name: str
+) -> None:
+    use(unrecorded, LEAVES)
+    assert not store.read_record(unrecorded, {}).writing
+    (unrecorded / name).unlink()
+    refused(unrecorded, "are gone from this machine", name)
+
+
+def test_a_record_that_still_cannot_be_written_stops_nothing(unrecorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(folder: Path, name: str, content: bytes) -> None:
+        raise OSError(28, "No space left on device", name)
+
+    monkeypatch.setattr(store, "write", full)
+    assert pki.ensure(unrecorded, LEAVES) == pki.look(unrecorded, LEAVES)
