@@ -33,7 +33,6 @@ from k8s_installer.intent import (
     note_use,
     pki_folder,
     present_keys,
-    recorded,
     state_folder,
     with_keys,
 )
@@ -80,14 +79,13 @@ class Options:
 def apply(options: Options, change: Callable[[Intent], Intent] = lambda intent: intent) -> Exit:
     """Make the fleet what the inventory says, or what `change` makes of that."""
     cluster, profile = checked(options.asked.inventory, options.asked.bundle)
-    here = recorded(cluster).first_master
-    with connecting(cluster.hosts, first_asked(cluster, options.limit, here)) as connections:
+    with connecting(cluster.hosts, first_asked(cluster, options.limit)) as connections:
 
         def resolve(kept: Allocations | None) -> Intent:
             return desire(cluster, profile, options.asked.templates, present_keys, kept)
 
         def again(kept: Allocations) -> Intent:
-            return part_of(change(resolve(kept)), options.limit, options.only, recorded=kept.first_master)
+            return part_of(change(resolve(kept)), options.limit, options.only)
 
         whole = resolve(None)
         say_left_out(whole, options.limit, options.only)
@@ -95,7 +93,7 @@ def apply(options: Options, change: Callable[[Intent], Intent] = lambda intent: 
             try:
                 # locked before anything is looked at: nobody else's run can come between the plan and its changes
                 with _locked(cluster, options, trace) as lost:
-                    part = part_of(change(whole), options.limit, options.only, recorded=here)
+                    part = part_of(change(whole), options.limit, options.only)
                     return _apply(part, again, connections, options, trace, lost)
             except InstallerError as error:
                 error.hint = "\n".join(filter(None, (error.hint, f"the whole trace: {trace.path}")))
@@ -277,17 +275,18 @@ def _way_back(back: Plan, turn: Turn, remotes: Mapping[str, Remote], book: journ
 def _reached(intent: Intent, seen: fleet.Fleet) -> tuple[Intent, fleet.Fleet]:
     """Without the nodes that cannot be reached; a master or an etcd member that cannot be reached stops everything.
 
-    Who was only looked at besides the part that the run is about, and did not answer, is no part of it either way.
+    Who was only looked at besides the part that the run is about, and did not answer, is no part of it either way; a
+    master among them gets its record of what is allocated from a later run.
     """
-    names = {host.name for host in intent.cluster.hosts}
+    silent, names = set(seen.unreachable), {host.name for host in intent.cluster.hosts}
     seen = replace(seen, unreachable={name: error for name, error in seen.unreachable.items() if name in names})
     needed = [host for host in intent.cluster.hosts if host.name in seen.unreachable and _is_needed(host)]
     if needed:
         raise HostsError([seen.unreachable[host.name] for host in needed])
-    there = [host.name for host in intent.cluster.hosts if host.name not in seen.unreachable]
-    if not there:
+    if not names - silent:
         seen.require_all()
-    return (replace(intent, desired=on_members(intent.desired, there)) if seen.unreachable else intent), seen
+    there = {host.name for host in intent.inventory.hosts} - silent
+    return (replace(intent, desired=on_members(intent.desired, there)) if silent else intent), seen
 
 
 def _is_needed(host: Host) -> bool:

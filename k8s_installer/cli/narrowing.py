@@ -8,22 +8,23 @@ from k8s_installer import members
 from k8s_installer.cli.console import stderr
 from k8s_installer.desired import order
 from k8s_installer.desired.model import Desired
+from k8s_installer.desired.record import with_records
 from k8s_installer.desired.select import chosen, of_components, on_members
 from k8s_installer.intent import Intent
 from k8s_installer.inventory import Cluster, Role
 
 
-def part(intent: Intent, limit: str, only: str, *, recorded: str) -> Intent:
+def part(intent: Intent, limit: str, only: str) -> Intent:
     """The part of an intent that the options leave, and what is looked at besides; all of it where they are empty.
 
     Its cluster has the hosts that --limit names and those that are asked about them, as the first master is about
-    nodes. What says whether the part may be carried out is looked at on other hosts, too.
+    nodes. What says whether the part may be carried out is looked at on other hosts, too. The masters' record of
+    allocations belongs to every part, except on a way back: other machines read there what this one has allocated.
 
     Args:
         intent: what the inventory asks for.
         limit: names of hosts, divided by commas.
         only: names of components, divided by commas.
-        recorded: the first master as far as it is known; where it is not, all masters are asked who it is.
     """
     desired = intent.desired
     if limit:
@@ -33,15 +34,22 @@ def part(intent: Intent, limit: str, only: str, *, recorded: str) -> Intent:
     if desired is not intent.whole:
         beside = {**members.evidence(intent.whole, desired), **order.evidence(intent.whole, desired)}
         intent = replace(intent, desired=desired, beside=beside)
-    return _limited(intent, limit, recorded) if limit else intent
+    if limit:
+        intent = _limited(intent, limit)
+    if (limit or only) and not intent.undoes:
+        first = intent.cluster.first_master.name
+        intent = replace(intent, desired=with_records(desired, intent.whole, first))
+    return intent
 
 
-def _limited(intent: Intent, limit: str, recorded: str) -> Intent:
-    """The same with no more hosts than the part has, but for those that know what is allocated."""
-    masters = set(_hosts(intent.inventory, Role.MASTER))
+def _limited(intent: Intent, limit: str) -> Intent:
+    """The same with no more hosts than the part has; all masters are asked what is allocated, and whose keys they have.
+
+    One that is no host of the part and does not answer stops nothing.
+    """
     named = {*chosen("--limit", limit, _hosts(intent.inventory)), intent.cluster.first_master.name}
     named |= {ref.host for ref in intent.desired}
-    knowing = named if recorded in masters else named | masters
+    knowing = named | set(_hosts(intent.inventory, Role.MASTER))
     return replace(
         intent,
         cluster=replace(intent.cluster, hosts=tuple(host for host in intent.cluster.hosts if host.name in named)),
@@ -50,12 +58,11 @@ def _limited(intent: Intent, limit: str, recorded: str) -> Intent:
     )
 
 
-def first_asked(cluster: Cluster, limit: str, recorded: str) -> list[str]:
+def first_asked(cluster: Cluster, limit: str) -> list[str]:
     """The hosts that a run will need for sure, by name: they can be logged in to before more is known."""
     if not limit:
         return _hosts(cluster)
-    masters = _hosts(cluster, Role.MASTER)
-    return [*chosen("--limit", limit, _hosts(cluster)), *([recorded] if recorded in masters else masters)]
+    return list(dict.fromkeys([*chosen("--limit", limit, _hosts(cluster)), *_hosts(cluster, Role.MASTER)]))
 
 
 def say_left_out(whole: Intent, limit: str, only: str) -> None:

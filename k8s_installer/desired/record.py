@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Interface, IPv4Network
 
 from k8s_installer.desired.host import RECORD
@@ -29,6 +29,19 @@ def evidence(cluster: Cluster, desired: Desired) -> Desired:
     names = [Ref(host.name, Kind.FILE, path) for host in cluster.having(Role.MASTER) for path in (RECORD, ROUTES)]
     names += [Ref(host.name, Kind.FILE, DOCKER) for host in cluster.having(Role.NODE)]
     return {ref: desired[ref] for ref in names if ref in desired}
+
+
+def with_records(part: Desired, whole: Desired, first_master: str) -> Desired:
+    """A part of what is wanted, with the masters' record whatever part it is: who works on another part looks there.
+
+    A node's docker gets its subnet when the first master has recorded it, which is asked about every node.
+    """
+    records = {ref: wanted for ref, wanted in whole.items() if ref.name == RECORD}
+    first = Ref(first_master, Kind.FILE, RECORD)
+    return records | {
+        ref: replace(wanted, after=(*wanted.after, first)) if ref.name == DOCKER else wanted
+        for ref, wanted in part.items()
+    }
 
 
 def found(cluster: Cluster, evidence: Desired, seen: Mapping[Ref, Seen], known: Allocations) -> Allocations:

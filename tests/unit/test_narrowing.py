@@ -15,10 +15,12 @@ from k8s_installer.cli.applying import _reached
 from k8s_installer.cli.looking import observed
 from k8s_installer.cli.narrowing import first_asked, part
 from k8s_installer.desired.host import RECORD
+from k8s_installer.desired.record import DOCKER
 from k8s_installer.errors import HostsError, TransportError
 from k8s_installer.fleet import Connections, Fleet
 from k8s_installer.intent import Intent
 from k8s_installer.inventory import Allocations
+from k8s_installer.plan import make_plan
 from k8s_installer.resources import Data, File, Gate, Kind, Missing, Ref, Seen, SeenFile
 from k8s_installer.transport import Pool
 from tests.fakes import FakeHost
@@ -74,26 +76,31 @@ class Hosts:
 
 
 def look(path: Path, hosts: Hosts, limit: str = "", only: str = "", kept: Allocations = KNOWN) -> tuple[Intent, Fleet]:
-    wanted = part(whole(path, kept), limit, only, recorded=kept.first_master)
+    wanted = part(whole(path, kept), limit, only)
 
     def again(kept: Allocations) -> Intent:
-        return part(whole(path, kept), limit, only, recorded=kept.first_master)
+        return part(whole(path, kept), limit, only)
 
     return observed(wanted, again, hosts.connections(wanted))
 
 
-def test_a_node_alone_takes_a_look_at_the_node_and_the_first_master(
+def files(wanted: Intent, host: str) -> set[str]:
+    return {ref.name for ref in wanted.desired if (ref.host, ref.kind) == (host, Kind.FILE)}
+
+
+def test_a_node_alone_takes_a_look_at_the_node_and_at_what_masters_have_recorded(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hosts = Hosts(monkeypatch)
     wanted, _ = look(path, hosts, "n1")
-    assert hosts.asked == [{"m1", "n1"}]
-    assert {ref.host for ref in wanted.desired} == {"m1", "n1"}
-    assert {ref.kind for ref in wanted.desired if ref.host == "m1"} == {Kind.GATE}
+    assert hosts.asked == [{"m1", "m2", "m3", "n1"}]
+    assert [host.name for host in wanted.cluster.hosts] == ["m1", "n1"]
+    assert {ref.host for ref in wanted.desired if ref.kind is Kind.GATE} == {"m1", "n1"}
+    assert [files(wanted, master) for master in ("m1", "m2", "m3")] == [{RECORD}] * 3
+    assert {ref.kind for ref in wanted.desired if ref.host in ("m1", "m2", "m3")} == {Kind.GATE, Kind.FILE}
     cluster, _ = intent.checked(path)
-    assert first_asked(cluster, "n1", "m1") == ["n1", "m1"]
-    assert first_asked(cluster, "n1", "gone") == ["n1", "m1", "m2", "m3"]
-    assert first_asked(cluster, "", "m1") == ["m1", "m2", "m3", "n1", "n2"]
+    assert first_asked(cluster, "n1") == ["n1", "m1", "m2", "m3"]
+    assert first_asked(cluster, "") == ["m1", "m2", "m3", "n1", "n2"]
 
 
 def test_where_the_masters_name_another_first_master_it_is_asked_about_the_node(
@@ -105,7 +112,7 @@ def test_where_the_masters_name_another_first_master_it_is_asked_about_the_node(
     gates = [ref for ref, item in wanted.desired.items() if isinstance(item.resource, Gate)]
     assert {ref.host for ref in gates} == {"m2", "n1"}
     assert {ref.host for ref in wanted.desired} <= set(seen.remotes)
-    assert hosts.asked == [{"m1", "n1"}, {"m2", "n1"}]
+    assert hosts.asked == [{"m1", "m2", "m3", "n1"}] * 2
     assert [host.name for host in wanted.cluster.hosts] == ["m2", "n1"]
     assert fleet.unhealthy(wanted.desired, seen.remotes) is not None
 
@@ -115,12 +122,13 @@ def test_without_a_record_all_masters_are_asked_and_those_that_are_away_stop_not
 ) -> None:
     hosts = Hosts(monkeypatch, "first-master m3\n", away=["m2"])
     wanted, seen = look(path, hosts, "n1", kept=Allocations())
-    assert hosts.asked == [{"m1", "m2", "m3", "n1"}, {"m3", "n1"}]
+    assert hosts.asked == [{"m1", "m2", "m3", "n1"}] * 2
     hosts = Hosts(monkeypatch, away=["m2"])
     wanted, seen = look(path, hosts, "n1", kept=Allocations())
     assert set(seen.unreachable) == {"m2"}
     reached, there = _reached(wanted, seen)
-    assert (reached.desired, there.unreachable) == (wanted.desired, {})
+    assert wanted.desired.keys() - reached.desired.keys() == {Ref("m2", Kind.FILE, RECORD)}
+    assert there.unreachable == {}
     hosts = Hosts(monkeypatch, away=["m1"])
     with pytest.raises(HostsError, match="m1: no answer"):
         _reached(*look(path, hosts, "n1"))
@@ -136,7 +144,7 @@ def test_who_starts_a_member_of_etcd_looks_at_all_of_them(
     logs = [ref for ref, item in wanted.whole.items() if isinstance(item.resource, Data)]
     assert [seen.seen.get(ref, Missing.UNKNOWN) is Missing.UNKNOWN for ref in logs] == [False] * 3
     if limit:
-        assert {ref.host for ref in wanted.desired if ref.kind is not Kind.GATE} == {"m2"}
+        assert {ref.host for ref in wanted.desired if ref.kind is not Kind.GATE and ref.name != RECORD} == {"m2"}
     hosts = Hosts(monkeypatch, away=["m3"])
     wanted, seen = look(path, hosts, "m2")
     assert _reached(wanted, seen)[1].unreachable == {}  # what it means for m2 is judged by what m2 has
@@ -144,4 +152,32 @@ def test_who_starts_a_member_of_etcd_looks_at_all_of_them(
 
 def test_all_of_the_cluster_is_no_part_and_looks_at_nothing_twice(path: Path) -> None:
     everything = whole(path)
-    assert part(everything, "", "", recorded="m1") == replace(everything, beside={})
+    assert part(everything, "", "") == replace(everything, beside={})
+
+
+def test_two_machines_that_add_a_node_each_by_a_part_give_them_different_subnets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one asks neither the first one's node nor its machine: the masters' record is all that they share."""
+    record = "first-master m1\npod-subnet 10.244.0.0/24 n1\npod-subnet 10.244.1.0/24 n2\n"
+    for added, names, number in (("n4", ["n4"], 2), ("n3", ["n3", "n4"], 3)):
+        (tmp_path / added).mkdir()
+        path = tmp_path / added / "cluster.yaml"
+        nodes = "".join(f"  {name}: {{address: 10.0.0.2{name[1]}, roles: [node]}}\n" for name in names)
+        path.write_text(TEXT.replace("none", "routes") + nodes, encoding="utf-8")
+        hosts = Hosts(monkeypatch, record, away=["m3"])
+        wanted, seen = _reached(*look(path, hosts, added, kept=Allocations()))
+        assert str(wanted.given.allocations.subnets[added]) == f"10.244.{number}.0/24"
+        docker = Ref(added, Kind.FILE, DOCKER)
+        plan = make_plan(wanted.desired, {**seen.seen, docker: Missing.ABSENT})
+        at = {change.ref: index for index, change in enumerate(plan.changes)}
+        records = [change for change in plan.changes if change.ref.name == RECORD]
+        assert [change.ref.host for change in records] == ["m1", "m2"]
+        assert at[records[0].ref] in plan.after[at[docker]]
+        assert isinstance(records[0].after, File)
+        record = records[0].after.content.decode()
+
+
+def test_a_way_back_records_nothing(path: Path) -> None:
+    back = replace(whole(path), undoes=("1",))
+    assert not any(ref.name == RECORD for ref in part(back, "n1", "").desired)
