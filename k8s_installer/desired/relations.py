@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from k8s_installer.desired.hostconfig import Breach, HostConfig
-from k8s_installer.desired.values import TRUE
+from k8s_installer.desired.values import TRUE, number
 from k8s_installer.profiles.flags import Flag
 
 _ANY = "*"
@@ -23,11 +23,11 @@ def required(config: HostConfig) -> Iterator[Breach]:
 
 
 def needed(config: HostConfig) -> Iterator[Breach]:
-    """Values that a program takes only beside another flag."""
+    """Values that a program takes only beside another flag; a number that is the program's own default needs none."""
     for component, flag, spec in _related(config):
         for item in config.items(component, flag):
             for pattern, need in spec.needs.items():
-                if _matches(item, pattern) and not _there(config, component, need):
+                if _matches(spec, item, pattern) and not _there(config, component, need):
                     yield _needs(config, component, flag, "" if pattern == _ANY else f" {item}", need)
 
 
@@ -48,10 +48,10 @@ def ordered(config: HostConfig) -> Iterator[Breach]:
         limits = [("more than", *limit) for limit in spec.exceeds.items()]
         limits += [("at least", *limit) for limit in spec.at_least.items()]
         for how, other, times in limits:
-            number, least = config.number(component, flag), config.number(component, other)
-            if number is None or least is None or number > times * least:
+            value, least = config.number(component, flag), config.number(component, other)
+            if value is None or least is None or value > times * least:
                 continue
-            if how == "at least" and number == times * least:
+            if how == "at least" and value == times * least:
                 continue
             names = config.name(component, flag), config.name(component, other)
             factor = "" if times == 1 else f"{times:g} times "
@@ -111,5 +111,8 @@ def _same(item: str, value: str) -> bool:
     return item == value or (word in TRUE and value == f"{name}=true")
 
 
-def _matches(item: str, pattern: str) -> bool:
+def _matches(spec: Flag, item: str, pattern: str) -> bool:
+    if pattern == _ANY:
+        value = number(spec, item)
+        return value is None or value != number(spec, spec.default)
     return item.startswith(pattern[:-1]) if pattern.endswith(_ANY) else item == pattern

@@ -31,9 +31,10 @@ class Flag(BaseModel):
     a map's values. `several` says how more than one value is given, where the type does not.
 
     The rest relates a flag to others of its program. `required` ones cannot be left out. `needs` has what must be set
-    beside an item, by the item (`*` is any, `max-*` all that begin so): a flag, or FLAG=VALUE|VALUE. `excludes` are
-    flags that cannot be set beside it, `disjoint` one that must have none of its items, and a `distinct` list has no
-    item twice. The value is more than TIMES that of each FLAG of `exceeds`, and at least TIMES those of `at_least`.
+    beside an item, by the item (`*` is any but a number that is the default, `max-*` all that begin so): a flag, or
+    FLAG=VALUE|VALUE. `excludes` are flags that cannot be set beside it, `disjoint` one that must have none of its
+    items, and a `distinct` list has no item twice. The value is more than TIMES that of each FLAG of `exceeds`, and at
+    least TIMES those of `at_least`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

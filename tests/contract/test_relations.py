@@ -54,6 +54,25 @@ FILES = [
     ("enforceNodeAllocatable", "{enforceNodeAllocatable: [kube-reserved]}", "{enforceNodeAllocatable: [kube-reserved], kubeReservedCgroup: /k}"),
     ("cgroupsPerQOS", "{cgroupsPerQOS: false}", "{cgroupsPerQOS: false, enforceNodeAllocatable: []}"),
 ]  # fmt: skip
+# Files that people copy, and that say what is the default anyway.
+COPIED = {
+    "as kubeadm 1.20 writes it": """{
+      authentication: {anonymous: {enabled: false}, webhook: {cacheTTL: 0s, enabled: true}}, clusterDNS: [10.254.0.10],
+      authorization: {mode: Webhook, webhook: {cacheAuthorizedTTL: 0s, cacheUnauthorizedTTL: 0s}}, logging: {},
+      clusterDomain: cluster.local, cpuManagerReconcilePeriod: 0s, evictionPressureTransitionPeriod: 0s,
+      fileCheckFrequency: 0s, healthzBindAddress: 127.0.0.1, healthzPort: 10248, httpCheckFrequency: 0s,
+      imageMinimumGCAge: 0s, nodeStatusReportFrequency: 0s, nodeStatusUpdateFrequency: 0s, rotateCertificates: true,
+      runtimeRequestTimeout: 0s, shutdownGracePeriod: 0s, shutdownGracePeriodCriticalPods: 0s,
+      staticPodPath: /etc/kubernetes/manifests, streamingConnectionIdleTimeout: 0s, syncFrequency: 0s,
+      volumeStatsAggPeriod: 0s}""",
+    "as /configz shows it": """{
+      cpuCFSQuotaPeriod: 100ms, imageGCHighThresholdPercent: 85, imageGCLowThresholdPercent: 80, iptablesDropBit: 15,
+      iptablesMasqueradeBit: 14, enforceNodeAllocatable: [pods], cgroupsPerQOS: true, cpuManagerPolicy: none,
+      configMapAndSecretChangeDetectionStrategy: Watch, topologyManagerPolicy: none, topologyManagerScope: container,
+      hairpinMode: promiscuous-bridge, podPidsLimit: -1, logging: {format: text}, shutdownGracePeriod: 0s,
+      evictionHard: {imagefs.available: 15%, memory.available: 100Mi, nodefs.available: 10%, nodefs.inodesFree: 5%},
+      nodeStatusMaxImages: 50, registryPullQPS: 5, registryBurst: 10}""",
+}
 # Of docker, each with a part of what it says.
 DOCKER = [
     ("storage-driver=vfs log-driver=journald log-opt=max-size=50m", "unknown log opt 'max-size' for journald"),
@@ -121,13 +140,22 @@ def test_words_are_refused_where_the_program_refuses_them(tmp_path: Path) -> Non
 
 def test_files_of_the_kubelet_are_refused_where_it_refuses_them(tmp_path: Path) -> None:
     assert ends_well("kubelet", tmp_path, ())
-    head = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
-    for number, (_, *both) in enumerate(FILES):
+    for _, *both in FILES:
         for text, wrong in zip(both, (True, False), strict=True):
-            file = tmp_path / f"{number}-{wrong}.yaml"
-            file.write_text(head + yaml.safe_dump(yaml.safe_load(text)), encoding="utf-8")
-            theirs = not ends_well("kubelet", tmp_path, (f"--config={file}",))
-            assert (refused("kubelet", f"config: {text}"), theirs) == (wrong, wrong), text
+            assert (refused("kubelet", f"config: {text}"), refuses_file(text, tmp_path)) == (wrong, wrong), text
+
+
+@pytest.mark.parametrize("text", COPIED.values(), ids=COPIED)
+def test_a_file_that_repeats_the_defaults_is_taken(text: str, tmp_path: Path) -> None:
+    assert (refused("kubelet", f"config: {text}"), refuses_file(text, tmp_path)) == (False, False)
+
+
+def refuses_file(text: str, folder: Path) -> bool:
+    """Whether the kubelet refuses a configuration file of these keys."""
+    file = folder / "config.yaml"
+    head = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
+    file.write_text(head + yaml.safe_dump(yaml.safe_load(text)), encoding="utf-8")
+    return not ends_well("kubelet", folder, (f"--config={file}",))
 
 
 def test_an_apiserver_says_what_it_requires(tmp_path: Path) -> None:

@@ -65,6 +65,8 @@ def test_flags_that_do_not_go_together_are_refused(component: str, said: str, wo
         ("kubelet", "args: {cgroups-per-qos: false, enforce-node-allocatable: ''}", "1.20.2"),
         ("kubelet", "config: {cpuCFSQuotaPeriod: 10ms, featureGates: {CustomCPUCFSQuotaPeriod: true}}", "1.20.2"),
         ("kubelet", "args: {cpu-cfs-quota-period: 10ms, feature-gates: 'CustomCPUCFSQuotaPeriod=T'}", "1.20.2"),
+        ("kubelet", "args: {cpu-cfs-quota-period: 0.1s}", "1.20.2"),
+        ("kubelet", "config: {cpuCFSQuotaPeriod: 100ms, shutdownGracePeriod: 0s, shutdownGracePeriodCriticalPods: 0s}", "1.20.2"),
         ("kubelet", "config: {shutdownGracePeriod: 10s, featureGates: {GracefulNodeShutdown: true}}", "1.20.2"),
         ("kube-scheduler", "args: {leader-elect-lease-duration: 30s, leader-elect-renew-deadline: 20s}", "1.20.2"),
         ("kube-proxy", "args: {proxy-mode: ipvs, feature-gates: SupportIPVSProxyMode=true}", "1.9.4"),
