@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from k8s_installer import answers, host_settings, hoststate
 from k8s_installer.answers import Malformed
 from k8s_installer.desired.model import Wanted
+from k8s_installer.pki import encryption
+from k8s_installer.pki.leaves import ENCRYPTION
 from k8s_installer.resources import (
     Data,
     File,
@@ -99,6 +101,7 @@ for entry in {wanted}; do
     [=%]*) [ -f "$kept/$sum" ] || echo "obstacle $path {not_kept}" ;;
   esac
   case $entry in
+    @*) ! shown "$path" || sealed "$path"; continue ;;
     [-%]*) continue ;;
     =*) shown "$kept/$sum" && printf 'kept %s %s\n' "$path" "$(base64 -w0 "$kept/$sum")" ;;
   esac
@@ -182,6 +185,7 @@ def script(wanted: Sequence[Wanted], memory: Memory | None = None) -> str:
         large = [path for path, file in files if isinstance(file, Large) and path not in remembered]
         new = [path for path in paths if path not in remembered and path not in large]
         parts.append(_LARGE.format(paths=shlex.join(large)) if large else "")
+        parts.append(encryption.SHELL if any(map(_is_sealed, dict(files).values())) else "")
         parts.append(
             _SUMS.format(
                 not_kept=hoststate.NOT_KEPT,
@@ -212,11 +216,18 @@ def script(wanted: Sequence[Wanted], memory: Memory | None = None) -> str:
 def _mark(file: File | Large | Kept | Gone) -> str:
     """Whether the content is asked for where it differs (+), or not (-); and the same of what a host must have kept.
 
-    That is = where the content of both is asked for, and % where it is secret.
+    That is = where the content of both is asked for, and % where it is secret. Of a configuration with keys of Secrets
+    their sums are (@).
     """
+    if _is_sealed(file):
+        return "@"
     if isinstance(file, Kept):
         return "%" if file.secret else "="
     return "+" if isinstance(file, File) and not file.secret else "-"
+
+
+def _is_sealed(file: File | Large | Kept | Gone) -> bool:
+    return isinstance(file, File) and file.secret and ENCRYPTION in file.made_of
 
 
 def parse(output: str, wanted: Sequence[Wanted]) -> dict[Ref, Seen]:
@@ -303,6 +314,9 @@ def files(by_word: Mapping[str, Sequence[str]]) -> dict[str, SeenFile]:
         path: answers.from_base64(text, f"what was kept of {path}") for path, text in _pairs(by_word.get("kept", ()))
     }
     obstacles = dict(_pairs(by_word.get("obstacle", ())))
+    sealed: dict[str, set[str]] = {}
+    for path, digest in _pairs(by_word.get("sealed", ())):
+        sealed.setdefault(path, set()).add(digest)
     result: dict[str, SeenFile] = {}
     for line in by_word.get("file", ()):
         raw, owner, group, changed, stamp, path = _file(line)
@@ -317,6 +331,7 @@ def files(by_word: Mapping[str, Sequence[str]]) -> dict[str, SeenFile]:
             modified_at=modified if modified <= now else 0.0,
             content=contents.get(path),
             kept=kept.get(path),
+            sealed=frozenset(sealed.get(path, ())),
             obstacle=obstacles.get(path, "") or _obstacle(mode, answers.whole(stamp.split(":")[2], "a size"), digest),
         )
     # what is not there, and cannot be made

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from k8s_installer.desired.model import Desired
 from k8s_installer.errors import InputError, InstallerError
 from k8s_installer.inventory import source
+from k8s_installer.pki import encryption
 from k8s_installer.pki.certificates import (
     Flaw,
     Pair,
@@ -49,6 +50,10 @@ Names = Mapping[str, str]  # of the PKI, by the path that has them on a host
 Answers = Mapping[str, bytes]  # by name
 Asked = Mapping[str, Names]  # by host
 CA = "ca.crt"
+_ROTATION = (
+    "Secrets that were written with another one need that key: plan and apply refuse to replace the configuration "
+    "until the rotation is finished (docs/keys.md)"
+)
 _DISAGREE = "find out which hosts belong to this cluster, and leave the others out of the inventory meanwhile"
 
 
@@ -142,6 +147,9 @@ def _usable(host: str, files: Answers, notes: list[str]) -> Iterator[tuple[str, 
     for name, content in files.items():
         try:
             yield name, _read(name, content)
+            keys = encryption.count(content) if name == ENCRYPTION else 1
+            if keys > 1:
+                notes.append(f"{name} of {host} is the first of {keys} keys in its configuration. {_ROTATION}")
         except Flaw as flaw:
             notes.append(f"{name} of {host} is left out: it {flaw}")
 

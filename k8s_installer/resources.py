@@ -200,7 +200,8 @@ class SeenFile:
 
     So is `kept`, where the file is to come back: the bytes that the host kept of it.
     `obstacle` says why a change of it could not be undone ("is a symbolic link to ..."); it is empty if it could.
-    An owner or group without a name is its number.
+    An owner or group without a name is its number. `sealed` are sums of what a configuration of the encryption of
+    Secrets has (`pki.encryption`), where it differs from what was asked for.
     """
 
     sha256: str
@@ -211,6 +212,7 @@ class SeenFile:
     content: bytes | None = field(default=None, repr=False)
     obstacle: str = ""
     kept: bytes | None = field(default=None, repr=False)
+    sealed: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,15 @@ from dataclasses import dataclass
 
 from k8s_installer.desired.model import Desired
 from k8s_installer.errors import InstallerError
+from k8s_installer.pki import encryption
 from k8s_installer.pki.certificates import Flaw, same_keys
 from k8s_installer.pki.leaves import ENCRYPTION, ROOTS, Pki, root_of
 from k8s_installer.resources import File, Ref, Seen, SeenFile
 
+_ROTATION = (
+    "an encryption.yaml of the hosts has a key, a name of a key or a provider that the one from here lacks, and "
+    "Secrets may be written with it: docs/keys.md says how to finish a rotation"
+)
 _SHOWN = 5  # hosts in a line; a large cluster has the same file on every host
 REPLACE = (
     "apply --replace-keys replaces them: every component restarts with the new ones, tokens of service accounts become "
@@ -62,9 +67,14 @@ def _foreign(desired: Desired, seen: Mapping[Ref, Seen], keys: Pki) -> Iterator[
 
 
 def _same(file: File, found: SeenFile, name: str) -> bool | None:
-    """Whether a host's file is of the key that is here; None of a private key or an edited file, which say nothing."""
+    """Whether a host's file is of the key that is here; None of a private key or an edited file, which say nothing.
+
+    A configuration with keys of Secrets is, if the wanted one has all that is in it: Secrets stay readable.
+    """
     if found.sha256 == file.sha256:
         return True
+    if name == ENCRYPTION:
+        return found.sealed <= encryption.sums(file.content) if found.sealed else None
     if not name.endswith((".crt", ".pub")) or found.content is None:
         return None
     try:
@@ -105,6 +115,8 @@ def refuse(found: list[Foreign], keys: Pki, renamed_from: str) -> None:
                 f"move the folder pki away first if it is another cluster's, or {replaced} alone if somebody replaced "
                 f"that; then {first}"
             )
+    if not missing and any(item.name == ENCRYPTION for item in found):
+        first = f"{first}\n{_ROTATION}"
     raise InstallerError(
         "\n  ".join([f"the hosts run with {words}; nothing was changed:", *lines]), hint=f"{first}\n{REPLACE}"
     )

@@ -13,6 +13,8 @@ from k8s_installer import perform
 from k8s_installer.desired.model import Wanted
 from k8s_installer.errors import TransportError
 from k8s_installer.gates import Answer, UnitState
+from k8s_installer.pki import encryption
+from k8s_installer.pki.leaves import ENCRYPTION
 from k8s_installer.plan import QUIET, Action, Change
 from k8s_installer.remote import OnReport, Outcome
 from k8s_installer.resources import (
@@ -26,6 +28,7 @@ from k8s_installer.resources import (
     Missing,
     Package,
     Ref,
+    Resource,
     Seen,
     SeenFile,
     SeenPackage,
@@ -82,12 +85,16 @@ class FakeHost:
         if isinstance(item.resource, Data):
             unit = self.units.get(item.resource.unit, IDLE)
             return SeenFile("", 0o600, "etcd", "etcd", unit.started_at) if unit.started_at else Missing.ABSENT
-        if name not in self.files:
-            return Missing.ABSENT
+        return self._shown(name, item.resource) if name in self.files else Missing.ABSENT
+
+    def _shown(self, name: str, wanted: Resource) -> SeenFile:
+        """A file that differs, with its content; of a secret one nothing but sums of the keys of Secrets in it."""
         file = self.files[name]
-        wanted = item.resource
-        shown = isinstance(wanted, File | Kept) and not wanted.secret and file.sha256 != wanted.sha256
-        return dataclasses.replace(file, content=self.contents[name] if shown else None)
+        if not isinstance(wanted, File | Kept) or file.sha256 == wanted.sha256:
+            return dataclasses.replace(file, content=None)
+        if isinstance(wanted, File) and wanted.secret and ENCRYPTION in wanted.made_of:
+            return dataclasses.replace(file, content=None, sealed=encryption.sums(self.contents[name]))
+        return dataclasses.replace(file, content=None if wanted.secret else self.contents[name])
 
     def perform(self, changes: Sequence[tuple[int, Change]], on_report: OnReport) -> Outcome:
         for index, file in perform.uploads(changes):

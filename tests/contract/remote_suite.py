@@ -12,6 +12,7 @@ from pathlib import Path
 
 from k8s_installer import perform
 from k8s_installer.desired.model import Wanted
+from k8s_installer.pki import encryption
 from k8s_installer.plan import Action, Change, Plan, make_plan
 from k8s_installer.remote import Outcome, Remote
 from k8s_installer.resources import (
@@ -264,3 +265,29 @@ def settings(remote: Remote) -> None:
     assert outcome == Outcome(frozenset({0, 1}))
     assert not planned(remote, mixed, swap)
     assert list(remote.observe([selinux]).values()) == [SeenSetting("enforcing now, permissive at boot")]
+
+
+ROTATED = b"""\
+# secret: removed long ago
+kind: EncryptionConfiguration
+resources:
+- resources: [secrets]
+  providers:
+  - aescbc:
+      keys:
+      - {name: new, secret: "bmV3"}
+      - name: old # until all Secrets are written again
+        secret: b2xk
+  - identity: {}
+"""
+
+
+def sealed(remote: Remote, folder: str, user: str) -> None:
+    """The keys of Secrets in a configuration that differs are known by sums, and nothing else of it is."""
+    path = f"{folder}/encryption.yaml"
+    carried_out(remote, planned(remote, want(remote, Kind.FILE, path, File(ROTATED, 0o600, user, user, secret=True))))
+    for content, expected in ((b"other\n", encryption.sums(ROTATED)), (ROTATED, frozenset())):
+        item = want(remote, Kind.FILE, path, File(content, 0o600, user, user, secret=True, made_of=("encryption.key",)))
+        found = remote.observe([item])[item.ref]
+        assert isinstance(found, SeenFile)
+        assert (found.sealed, found.content) == (expected, None)

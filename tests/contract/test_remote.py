@@ -26,6 +26,14 @@ def test_a_real_host_keeps_the_contract_of_files(host: Transport, tmp_path: Path
     remote_suite.files(SshRemote(host), str(tmp_path), tmp_path.owner())
 
 
+def test_the_fake_keeps_the_contract_of_sealed_files() -> None:
+    remote_suite.sealed(FakeHost("m1"), "/tmp/suite", "root")
+
+
+def test_a_real_host_keeps_the_contract_of_sealed_files(host: Transport, tmp_path: Path) -> None:
+    remote_suite.sealed(SshRemote(host), str(tmp_path), tmp_path.owner())
+
+
 def test_the_fake_keeps_the_contract_of_large_files(tmp_path: Path) -> None:
     remote_suite.large(FakeHost("m1"), "/tmp/suite", "root", tmp_path / "source")
 

@@ -411,3 +411,13 @@ def test_many_hosts_are_counted(hosts: Answers) -> None:
     assert fitted(answers).notes == (
         "ca.crt of x0, x1, x2, x3, x4 and 4 more is left out: it differs from that of the masters",
     )
+
+
+def test_of_several_keys_of_secrets_the_first_is_taken_and_the_others_are_said(hosts: Answers) -> None:
+    first, second = (base64.b64encode(letter * 32) for letter in (b"A", b"B"))
+    both = encryption(first).replace(b"}]}}]", b"}, {name: b, secret: " + second + b"}]}}]")
+    found = fitted(on_masters(hosts, encryption_key=both))
+    assert found.files["encryption.key"] == first + b"\n"
+    assert len(found.notes) == 2
+    assert found.notes[0].startswith("encryption.key of m1 is the first of 2 keys in its configuration. Secrets that")
+    assert (first + second).decode() not in "".join(found.notes)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks.pure import answers
-from k8s_installer import intent, pki, saved
+from k8s_installer import desired, intent, pki, saved
 from k8s_installer.cli.looking import require_own_keys
 from k8s_installer.desired.select import on_members
 from k8s_installer.errors import InstallerError
 from k8s_installer.intent import Intent
-from k8s_installer.pki import certificates, issuing, store
+from k8s_installer.pki import certificates, encryption, issuing, store
 from k8s_installer.plan import Action, make_plan
 from k8s_installer.report.diff import unified
 from k8s_installer.report.text import plan_lines
@@ -227,3 +228,67 @@ def test_an_insecure_cluster_has_nothing_to_be_trusted(tmp_path: Path) -> None:
     text = GOOD.replace("security: tls", "security: insecure")
     bare = intent.resolve(inventory(tmp_path, text), None, intent.present_keys)
     assert foreign(bare.desired, answers(bare.desired), pki.Pki({})) == []
+
+
+CONFIG = Ref("m1", Kind.FILE, "/etc/kubernetes/pki/encryption.yaml")
+
+
+def with_config(applied: Intent, seen: dict[Ref, Seen], *edits: tuple[bytes, bytes]) -> dict[Ref, Seen]:
+    """As m1 answers whose configuration of encryption was edited by hand."""
+    file, there = applied.desired[CONFIG].resource, seen[CONFIG]
+    assert isinstance(file, File)
+    assert isinstance(there, SeenFile)
+    config = file.content
+    for old, new in edits:
+        assert old in config
+        config = config.replace(old, new)
+    return {**seen, CONFIG: replace(there, sha256="0" * 64, sealed=encryption.sums(config))}
+
+
+def rotations(key: bytes) -> dict[str, tuple[bytes, bytes]]:
+    old = b"      - name: key1\n        secret: " + key
+    new = old.replace(key, b"B" * 42 + b"A=")
+    return {
+        "another key in its place": (key, b"B" * 42 + b"A="),
+        "a new key first": (old, new.replace(b"key1", b"key2") + b"\n" + old),
+        "the old one with another name": (b"name: key1", b"name: key2"),
+        "another provider": (b"aescbc:", b"secretbox:"),
+    }
+
+
+@pytest.mark.parametrize("case", rotations(b""))
+def test_a_key_of_secrets_that_was_rotated_by_hand_is_not_overwritten(
+    applied: Intent, seen: dict[Ref, Seen], case: str
+) -> None:
+    assert not applied.keys.strange
+    edit = rotations(applied.keys["encryption.key"].strip())[case]
+    error = message(applied, with_config(applied, seen, edit))
+    assert "encryption.key, as /etc/kubernetes/pki/encryption.yaml (sha256 0000000000000000), on m1" in error.message
+    assert "docs/keys.md says how to finish a rotation" in error.hint
+
+
+def test_a_configuration_with_the_same_keys_or_fewer_is_drift(applied: Intent, seen: dict[Ref, Seen]) -> None:
+    assert foreign(applied.desired, with_config(applied, seen, (b"  - identity: {}", b"")), applied.keys) == []
+    there = seen[CONFIG]
+    assert isinstance(there, SeenFile)
+    emptied = {**seen, CONFIG: replace(there, sha256="0" * 64)}
+    assert foreign(applied.desired, emptied, applied.keys) == []
+
+
+def test_keys_of_secrets_in_a_template_beside_the_inventory_are_ours(
+    tmp_path: Path, applied: Intent, seen: dict[Ref, Seen]
+) -> None:
+    """So a rotation by hand can be finished: what is here has all that the masters have."""
+    path = inventory(tmp_path)
+    shutil.copytree(intent.state_folder(applied.cluster), intent.state_folder(intent.checked(path)[0]))
+    packaged = Path(desired.__file__).parents[2] / "templates/kubernetes/encryption.yaml.j2"
+    text = packaged.read_text(encoding="utf-8")
+    own = tmp_path / "templates/kubernetes/encryption.yaml.j2"
+    own.parent.mkdir(parents=True)
+    new = "      - name: key2\n        secret: " + "B" * 42 + "A=\n"
+    own.write_text(text.replace("      - name: key1\n", f"{new}      - name: key1\n"), encoding="utf-8")
+    wanted = intent.resolve(path, None, intent.present_keys)
+    rotated = with_config(wanted, seen)
+    assert foreign(wanted.desired, rotated, wanted.keys) == []
+    assert foreign(applied.desired, rotated, applied.keys)
+    assert foreign(wanted.desired, with_config(applied, seen), wanted.keys) == []  # the first step of a rotation
