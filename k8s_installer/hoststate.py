@@ -2,8 +2,9 @@
 
 | there | what it is | how long it stays |
 |---|---|---|
-| `kept/SHA256` | a file before a change, with its owner, time and attributes | while one of the last runs needs it |
-| `kept/run.RUN` | the sums that a run has kept here | the last `RUNS_KEPT` of them, and `MOST_KEPT` in all |
+| `kept/SHA256` | the bytes of a file before a change | while one of the last runs needs it |
+| `kept/SHA256.PATH` | its owner, time and attributes under one path (its SHA-256); it is empty | as long as the bytes |
+| `kept/run.RUN` | the names of what a run has kept here | the last `RUNS_KEPT` of them, and `MOST_KEPT` in all |
 | `kept/run.earlier` | the sums of what versions without such lists have kept | as the list of the oldest run |
 | `incoming/` | what was uploaded and is not placed yet | seven days |
 | `due/UNIT` | a unit whose process is older than this has to restart | for good; it is empty |
@@ -88,6 +89,9 @@ sum_of() {{ # path: its sum, or why it has none
   if [ -L "$1" ]; then echo link; elif [ ! -e "$1" ]; then echo absent; elif [ ! -f "$1" ]; then echo 'not a file'
   else sum=$(sha256sum <"$1" 2>/dev/null) && echo "${{sum%% *}}" || echo unreadable; fi
 }}
+kept_as() {{ # path sum: the name of what this path had besides bytes of this sum, which other files may have too
+  name=$(printf %s "$1" | sha256sum) && echo "$2.${{name%% *}}"
+}}
 keep() ( # path: what a change replaces, with all that it has, for a rollback
   [ -f "$1" ] && [ ! -L "$1" ] || exit 0
   umask 077
@@ -95,8 +99,11 @@ keep() ( # path: what a change replaces, with all that it has, for a rollback
   set -- "$1" "$kept"/run.*
   # what is here before the first list is of a version that had none: it counts as the oldest run
   [ -e "$2" ] || ! sums=$(ls "$kept" | grep -v '[.]') || echo "$sums" >"$kept/run.earlier"
-  cp -a "$1" "$kept/new.$$" && sum=$(sum_of "$kept/new.$$") && mv -T "$kept/new.$$" "$kept/$sum" &&
-    echo "$sum" >>"$kept/run.$run" || {{ rm -f "$kept/new.$$"; exit 1; }}
+  cp -a "$1" "$kept/new.$$" && sum=$(sum_of "$kept/new.$$") && own=$(kept_as "$1" "$sum") &&
+    cp -a --attributes-only "$kept/new.$$" "$kept/own.$$" && mv -T "$kept/own.$$" "$kept/$own" &&
+    mv -T "$kept/new.$$" "$kept/$sum" &&
+    # a line that was cut off by a full disk ends here
+    printf '\\n%s\\n%s\\n' "$sum" "$own" >>"$kept/run.$run" || {{ rm -f "$kept/new.$$" "$kept/own.$$"; exit 1; }}
 )
 mark() {{ # path unit...: those that have started since the file was written have read it, and are due to restart
   since=$(stat -c %Y "$1" 2>/dev/null) || since=0
@@ -121,7 +128,8 @@ loaded() {{ # by systemd: what has started since its definition was marked has s
   done
 }}
 sweep() {{ # what no run needs any more, and what a script that was killed has left
-  (cd "$kept" && {{ cat run.* run.*; ls | grep -v '^run\\.'; }} | sort | uniq -u | xargs rm -f)
+  # awk ends a list's last line where that was cut off; cat would join it with the next list's first
+  (cd "$kept" && {{ awk 1 run.* run.*; ls | grep -v '^run\\.'; }} | sort | uniq -u | xargs rm -f)
 }}
 prune() {{ # [all]: keep what the last runs on this host would go back to; with `all` look at its size, too
   for file in "$incoming"/*; do

@@ -77,8 +77,11 @@ written() {{ dd of="$1" conv=fsync status=none && printf '%s  %s\\n' "$2" "$1" |
 uploaded() {{ # new sha256 command: its sum was compared when it came, and its time is the change's
   "$3" -T "$incoming/$2" "$1" && touch "$1" && flushed "$1"
 }}
-returned() {{ # new sha256: what was kept, with its time and all that it had
-  cp -a "$kept/$2" "$1" && [ "$(sum_of "$1")" = "$2" ] && flushed "$1"
+returned() {{ # new sha256 path: what was kept, with the time and all that it had under this path
+  own=$(kept_as "$3" "$2") || return 1
+  if [ -f "$kept/$own" ]; then cp "$kept/$2" "$1" && cp -a --attributes-only "$kept/$own" "$1"
+  else cp -a "$kept/$2" "$1" # of a version that kept one copy for all paths
+  fi && [ "$(sum_of "$1")" = "$2" ] && flushed "$1"
 }}
 place() {{ # path mode owner group sha256 [time [mv|cp|kept]]: its bytes come on stdin, were uploaded, or kept
   folder=${{1%/*}}
@@ -89,7 +92,7 @@ place() {{ # path mode owner group sha256 [time [mv|cp|kept]]: its bytes come on
   new=$(umask 077; mktemp "$folder/.k8s-installer.XXXXXX") || return 1
   case ${{7-}} in
     '') written "$new" "$5" ;;
-    kept) returned "$new" "$5" ;;
+    kept) returned "$new" "$5" "$1" ;;
     *) uploaded "$new" "$5" "$7" ;;
   esac && keep "$1" &&
     {{ [ -z "${{6-}}" ] || touch -r "$6" "$new"; }} &&

@@ -61,7 +61,8 @@ class FakeHost:
     files: dict[str, SeenFile] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)
     incoming: dict[str, bytes] = field(default_factory=dict)  # what was uploaded and is not placed, by its sum
-    kept: dict[str, tuple[bytes, float]] = field(default_factory=dict)  # what changes replaced, by its sum
+    kept: dict[str, bytes] = field(default_factory=dict)  # what changes replaced, by its sum
+    kept_times: dict[tuple[str, str], float] = field(default_factory=dict)  # and when it was written, by path and sum
     packages: dict[str, SeenPackage] = field(default_factory=dict)
     units: dict[str, SeenUnit] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)  # by name; a host has no others
@@ -195,8 +196,11 @@ class FakeHost:
     def _remove(self, path: str) -> str:
         if path in self.files:
             file = self.files.pop(path)
-            self.kept[file.sha256] = (self.contents.pop(path), file.modified_at)
+            self._keep(path, file, self.contents.pop(path))
         return ""
+
+    def _keep(self, path: str, file: SeenFile, content: bytes) -> None:
+        self.kept[file.sha256], self.kept_times[path, file.sha256] = content, file.modified_at
 
     def _write(self, change: Change, file: File | Large | Kept) -> str:
         path = change.ref.name
@@ -210,9 +214,9 @@ class FakeHost:
         if old is not None and change.action in QUIET:
             modified = old.modified_at
         if old is not None:
-            self.kept[old.sha256] = (self.contents[path], old.modified_at)
+            self._keep(path, old, self.contents[path])
         if isinstance(file, Kept):
-            content, modified = self.kept[file.sha256]
+            content, modified = self.kept[file.sha256], self.kept_times[path, file.sha256]
         elif isinstance(file, Large):
             content = self.contents[path] if change.action is Action.ATTRIBUTES else self.incoming[file.sha256]
         else:

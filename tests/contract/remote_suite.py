@@ -105,6 +105,28 @@ def files(remote: Remote, folder: str, user: str) -> None:
     assert set(remote.observe([stranger, later]).values()) == {Missing.ABSENT}
 
 
+def twins(remote: Remote, folder: str, user: str) -> None:
+    """Two files with the same bytes are changed, and each comes back with its own time."""
+    one, two = (File(bytes([number]) * 9, 0o640, user, user) for number in (1, 2))
+    names = [f"{folder}/etc/kubernetes/{name}.conf" for name in ("b", "a", "c")]
+    times = []
+    for name in names:  # one after the other: none has the time of another
+        item = want(remote, Kind.FILE, name, one)
+        carried_out(remote, planned(remote, item))
+        found = remote.observe([item])[item.ref]
+        assert isinstance(found, SeenFile)
+        times.append(found.modified_at)
+    assert times == sorted(set(times))
+    carried_out(remote, planned(remote, *(want(remote, Kind.FILE, name, two) for name in names)))
+    kept = Kept(one.sha256, one.mode, user, user)
+    back = [want(remote, Kind.FILE, name, kept) for name in names]
+    plan = planned(remote, *back)
+    assert actions(plan) == [Action.RESTORE] * 3
+    carried_out(remote, plan)
+    seen = remote.observe(back)
+    assert [file.modified_at for item in back if isinstance(file := seen[item.ref], SeenFile)] == times
+
+
 def sent(reports: list[perform.Report]) -> list[int]:
     return [report.sent for report in reports if report.word == "sent"]
 

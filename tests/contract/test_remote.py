@@ -20,10 +20,12 @@ pytestmark = pytest.mark.contract
 
 def test_the_fake_keeps_the_contract_of_files() -> None:
     remote_suite.files(FakeHost("m1"), "/tmp/suite", "root")
+    remote_suite.twins(FakeHost("m1"), "/tmp/suite", "root")
 
 
 def test_a_real_host_keeps_the_contract_of_files(host: Transport, tmp_path: Path) -> None:
     remote_suite.files(SshRemote(host), str(tmp_path), tmp_path.owner())
+    remote_suite.twins(SshRemote(host), str(tmp_path), tmp_path.owner())
 
 
 def test_the_fake_keeps_the_contract_of_sealed_files() -> None:

@@ -35,7 +35,20 @@ def ran(folder: Path, run: str, *changes: Change) -> subprocess.CompletedProcess
 
 
 def kept(folder: Path) -> set[str]:
-    return {path.read_text() for path in (folder / "kept").iterdir() if not path.name.startswith("run.")}
+    return {path.read_text() for path in (folder / "kept").iterdir() if "." not in path.name}
+
+
+def attributes(folder: Path) -> set[str]:
+    """The sums of what is kept besides bytes."""
+    found = [path for path in (folder / "kept").iterdir() if re.fullmatch("[0-9a-f]{64}[.][0-9a-f]{64}", path.name)]
+    assert {path.stat().st_size for path in found} <= {0}
+    return {path.stem for path in found}
+
+
+def restored(target: Path, content: bytes, *readers: str) -> Change:
+    old = seen(target)
+    kept = Kept(digest(content), 0o640, old.owner, old.group)
+    return dataclasses.replace(updated(target, b"", old, Action.RESTORE), after=kept, readers=readers)
 
 
 def test_what_the_last_runs_replaced_stays_and_older_keys_go(tmp_path: Path) -> None:
@@ -47,6 +60,7 @@ def test_what_the_last_runs_replaced_stays_and_older_keys_go(tmp_path: Path) -> 
         (tmp_path / f"kept/run.run-{number:02}").touch()
         os.utime(tmp_path / f"kept/run.run-{number:02}", (number, number))  # as if they were days apart
     assert kept(tmp_path) == {f"key {number}" for number in range(count - hoststate.RUNS_KEPT, count)}
+    assert attributes(tmp_path) == {digest(text.encode()) for text in kept(tmp_path)}
 
 
 def test_what_an_older_run_and_a_newer_one_need_stays(tmp_path: Path) -> None:
@@ -242,6 +256,49 @@ def test_a_restored_file_has_all_that_it_had(tmp_path: Path) -> None:
     assert marks(result.stdout) == ["begin 0", "failed 0"]
     assert before.sha256 in evidence(result.stdout)
     assert target.read_text() == "new"
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_files_with_the_same_bytes_come_back_with_what_each_of_them_had(tmp_path: Path, order: tuple[int, int]) -> None:
+    """As drop-ins of several units do. By the time of another one a restart would be lost, or one come for nothing."""
+    files = [tmp_path / "a", tmp_path / "b's"]
+    for number, file in enumerate(files):
+        file.write_text("old")
+        os.setxattr(file, f"user.site-{number}", b"yes")
+        os.utime(file, (1000 + number, 1000 + number))
+    for _ in range(2):  # typed again: what it has is kept under its path again
+        ran(tmp_path, "1", *(edit(files[number], b"new") for number in order))
+        assert kept(tmp_path) >= {"old"}
+        ran(tmp_path, "2", *(restored(files[number], b"old") for number in order))
+        assert [file.read_text() for file in files] == ["old", "old"]
+        assert [file.stat().st_mtime for file in files] == [1000, 1001]
+        assert [os.listxattr(file) for file in files] == [["user.site-0"], ["user.site-1"]]
+
+
+def test_what_a_version_with_one_copy_for_all_paths_kept_comes_back(tmp_path: Path) -> None:
+    target = tmp_path / "config"
+    target.write_text("new")
+    copy = tmp_path / "kept" / digest(b"old")
+    copy.parent.mkdir()
+    copy.write_text("old")
+    os.utime(copy, (1000, 1000))
+    ran(tmp_path, "1", restored(target, b"old"))
+    assert (target.read_text(), target.stat().st_mtime) == ("old", 1000)
+
+
+def test_a_list_that_was_cut_off_costs_nothing_that_another_one_names(tmp_path: Path) -> None:
+    """By a full disk in the middle of a line: the same run, or the next one, continues after it."""
+    target = tmp_path / "config"
+    target.write_text("0")
+    for number, run in enumerate(("1", "1", "2"), 1):
+        text = script([(0, edit(target, str(number).encode()))], run).replace("\nprune\n", "\nprune all\n")
+        result = shell(text, tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert kept(tmp_path) == set(map(str, range(number)))
+        assert attributes(tmp_path) == {digest(text.encode()) for text in kept(tmp_path)}
+        with (tmp_path / "kept" / f"run.{run}").open("a") as torn:
+            torn.write("abcdef")
+        os.utime(tmp_path / "kept" / f"run.{run}", (number, number))
 
 
 def test_a_script_waits_for_one_of_a_run_that_died_and_gives_up_with_its_number(tmp_path: Path) -> None:

@@ -118,8 +118,9 @@ def test_what_a_run_made_is_removed_and_kept(tmp_path: Path) -> None:
     assert marks(shell(script([(0, gone)]), tmp_path).stdout) == ["begin 0", "done 0"]
     assert not target.exists()
     digest = hashlib.sha256(b"made").hexdigest()
+    own = f"{digest}.{hashlib.sha256(str(target).encode()).hexdigest()}"
     kept = {path.name: path.read_text() for path in (tmp_path / "kept").iterdir()}
-    assert kept == {digest: "made", "run.0": f"{digest}\n"}
+    assert kept == {digest: "made", own: "", "run.0": f"\n{digest}\n{own}\n"}
     assert marks(shell(script([(0, gone)]), tmp_path).stdout) == ["begin 0", "done 0"]
 
 

@@ -138,7 +138,7 @@ def test_a_kept_file_that_is_gone_by_now_comes_back() -> None:
     fleet = converged()
     files = past(fleet)[:1]
     gone = fleet["m1"].files.pop(CONFIG)
-    fleet["m1"].kept[gone.sha256] = (fleet["m1"].contents.pop(CONFIG), 1.0)
+    fleet["m1"].kept[gone.sha256] = fleet["m1"].contents.pop(CONFIG)
     back = planned(before(desired(), files), fleet)
     assert back.changes[0].reason == "not there"
     assert words(back)[0] == f"m1 restore {CONFIG}"
