@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from k8s_installer.desired import relations
+from k8s_installer.desired import etcd, relations
 from k8s_installer.desired.hostconfig import TEMPLATE, Breach, HostConfig
 from k8s_installer.desired.ports import LISTENING, RANGE_FLAG, kubelet_port, node_ports, tuned_alike
 from k8s_installer.desired.values import FALSE
@@ -34,13 +34,6 @@ _OWN_LABELS = frozenset({
 })  # fmt: skip
 _OWN_LABEL_DOMAINS = ("kubelet.kubernetes.io", "node.kubernetes.io")
 _RESERVED_DOMAINS = ("kubernetes.io", "k8s.io")
-# etcd's folders are made its own, for it alone: 0700, on every start.
-_NOT_ITS_OWN = frozenset({
-    "bin", "boot", "dev", "etc", "home", "lib", "lib64", "media", "mnt", "opt", "proc", "root", "run", "sbin", "srv",
-    "sys", "tmp", "usr", "var", "etc/etcd", "etc/kubernetes", "var/cache", "var/lib", "var/log", "var/run", "var/spool",
-    "var/tmp", "usr/bin", "usr/lib", "usr/local", "usr/share",
-})  # fmt: skip
-_FOLDER = re.compile(r"(/[-\w.+@%:=]+)+/?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,22 +231,6 @@ def _ports(config: HostConfig) -> Iterator[tuple[int, str]]:
                 yield int(port), name
 
 
-def _etcd_folders(config: HostConfig) -> Iterator[Breach]:
-    if Role.ETCD not in config.host.roles:
-        return
-    for flag in ("data-dir", "wal-dir"):
-        value, path = config.configured("etcd", flag), config.path_of("etcd", flag)
-        if value is None:
-            if flag == "data-dir" and config.sets("etcd", flag):
-                yield Breach(
-                    path, "etcd's data-dir cannot be left out: etcd would start empty, in a folder of its own choice"
-                )
-        elif not _FOLDER.fullmatch(str(value)) or {".", ".."} & {*str(value).split("/")}:
-            yield Breach(path, f"etcd's {flag} must be an absolute path, not {value}")
-        elif str(value).strip("/") in _NOT_ITS_OWN:
-            yield Breach(path, f"etcd's {flag} {value} is a folder of the system's, and would be made etcd's own")
-
-
 AGREEMENTS: Mapping[str, Agreement] = {
     "cgroup-driver": Agreement(
         "docker and the kubelet use the same cgroup driver",
@@ -298,7 +275,12 @@ AGREEMENTS: Mapping[str, Agreement] = {
     "etcd-folders": Agreement(
         "etcd's data-dir and wal-dir are absolute paths of letters, digits and -_.+@%:=",
         "write it as /srv/etcd",
-        _etcd_folders,
+        etcd.folders,
+    ),
+    "etcd-cluster": Agreement(
+        "every member of etcd starts as a member of the inventory's one cluster",
+        "leave it out; docs/etcd.md says what to do without a quorum",
+        etcd.one_cluster,
     ),
     "flag-required": Agreement(
         "flags without which a program does not start are not dropped",

@@ -104,6 +104,10 @@ BROKEN: list[tuple[str, Cluster, list[str]]] = [
      ["7: etcd's data-dir /var/lib/ is a folder of the system's, and would be made etcd's own [etcd-folders] (write it as /srv/etcd)"]),
     ("etcd-folders", lab("  etcd: {args: {data-dir: null}}\n"),
      ["7: etcd's data-dir cannot be left out: etcd would start empty, in a folder of its own choice [etcd-folders] (write it as /srv/etcd)"]),
+    ("etcd-cluster", lab("  etcd: {args: {force-new-cluster: 'T'}}\n"),
+     ["7: etcd's force-new-cluster makes a cluster of its own of each member at every start: writes are lost [etcd-cluster] (leave it out; docs/etcd.md says what to do without a quorum)"]),
+    ("etcd-cluster", lab("  etcd: {args: {proxy: readonly}}\n", mode=("1.5.2", "insecure")),
+     ["7: etcd's proxy readonly makes no member of the host: it stores nothing and has no vote [etcd-cluster] (leave it out, or take the role etcd from the host)"]),
     ("docker-bridge", lab("  docker: {args: {bip: null}}\n"),
      ["7: docker's bip is set by network: routes [docker-bridge] (leave it out; pod_subnet of a host names its subnet)"]),
     ("pods-per-node", lab(on_n1="components: {kubelet: {args: {max-pods: '0x200'}}}"),
@@ -160,6 +164,7 @@ def test_every_rule_is_seen_broken() -> None:
         lab("  kubelet: {config: {port: 33000}}\n"),
         replace(lab(on_n1="components: {kubelet: {args: {register-schedulable: false}}}", mode=("1.5.2", "tls")), dns="kube-dns"),
         lab("  etcd: {args: {data-dir: /srv/etcd-1/a_b, wal-dir: /wal/50%}}\n"),
+        lab("  etcd: {args: {force-new-cluster: false, proxy: 'off'}}\n"),
         lab("  kube-proxy: {args: {proxy-mode: ipvs}}\n"),
     ],
 )  # fmt: skip
