@@ -214,9 +214,9 @@ def real_keys(cluster: Cluster, profile: profiles.Profile) -> pki.Pki:
     return pki.ensure(pki_folder(cluster), pki.leaves(cluster, profile.groups))
 
 
-def note_use(cluster: Cluster, profile: profiles.Profile) -> None:
-    """Record here which roots hosts are given: others in their place will be refused."""
-    pki.note_use(pki_folder(cluster), pki.leaves(cluster, profile.groups))
+def note_use(cluster: Cluster, profile: profiles.Profile, files: Collection[str]) -> None:
+    """Record here that hosts have or are given these files: other roots in their place will be refused."""
+    pki.note_use(pki_folder(cluster), pki.leaves(cluster, profile.groups), files)
 
 
 def pki_folder(cluster: Cluster) -> Path:

@@ -13,7 +13,7 @@ from k8s_installer.errors import InstallerError
 from k8s_installer.pki import encryption
 from k8s_installer.pki.certificates import Flaw, same_keys
 from k8s_installer.pki.leaves import ENCRYPTION, ROOTS, Pki, root_of
-from k8s_installer.resources import File, Ref, Seen, SeenFile
+from k8s_installer.resources import File, Missing, Ref, Seen, SeenFile
 
 _ROTATION = (
     "an encryption.yaml of the hosts has a key, a name of a key or a provider that the one from here lacks, and "
@@ -48,22 +48,57 @@ def foreign(desired: Desired, seen: Mapping[Ref, Seen], keys: Pki) -> list[Forei
 def _foreign(desired: Desired, seen: Mapping[Ref, Seen], keys: Pki) -> Iterator[Foreign]:
     known: dict[str, set[bool]] = {}  # by root, what comparing says of hosts
     unsure: list[Foreign] = []
-    for ref, wanted in desired.items():
-        file, found = wanted.resource, seen.get(ref)
-        if not isinstance(file, File) or not isinstance(found, SeenFile):
-            continue
-        for name in file.made_of:
-            if name not in ROOTS:
-                continue
-            same, item = _same(file, found, name), Foreign(ref, name, found.sha256)
-            if same is not None:
-                known.setdefault(root_of(name), set()).add(same)
-            if same is False or (same is None and name in keys.pending):
-                yield item
-            elif same is None and name in keys.strange:
-                unsure.append(item)
+    for item, same in _compared(desired, seen):
+        if same is not None:
+            known.setdefault(root_of(item.name), set()).add(same)
+        if same is False or (same is None and item.name in keys.pending):
+            yield item
+        elif same is None and item.name in keys.strange:
+            unsure.append(item)
     # the key of Secrets has no public half by which one host could speak for another
     yield from (item for item in unsure if item.name == ENCRYPTION or known.get(root_of(item.name)) != {True})
+
+
+def shared(desired: Desired, seen: Mapping[Ref, Seen]) -> frozenset[str]:
+    """The roots, by name, that hosts have as they are here."""
+    return frozenset(item.name for item, same in _compared(desired, seen) if same)
+
+
+def _compared(desired: Desired, seen: Mapping[Ref, Seen]) -> Iterator[tuple[Foreign, bool | None]]:
+    """Every file of a host with a root in it, and whether it is of the root that is here."""
+    for ref, wanted in desired.items():
+        file, found = wanted.resource, seen.get(ref)
+        if isinstance(file, File) and isinstance(found, SeenFile):
+            for name in file.made_of:
+                if name in ROOTS:
+                    yield Foreign(ref, name, found.sha256), _same(file, found, name)
+
+
+def require_witness(roots: Desired, seen: Mapping[Ref, Seen], keys: Pki) -> None:
+    """Stop where the keys that are here may not be the cluster's, and nobody who answered can say so.
+
+    A master that has none of its files yet says nothing of the cluster. Where all that answered are such, one that did
+    not answer may have the keys.
+
+    Args:
+        roots: the files of all masters that show whose keys the cluster has.
+        seen: what hosts have; nothing of one that did not answer.
+        keys: what is here.
+
+    Raises:
+        InstallerError: that is so.
+    """
+    doubtful = [name for name in ROOTS if name in keys.pending or name in keys.strange]
+    answers = {ref: seen.get(ref, Missing.UNKNOWN) for ref in roots}
+    silent = list(dict.fromkeys(ref.host for ref, found in answers.items() if found is Missing.UNKNOWN))
+    if not doubtful or not silent or any(isinstance(found, SeenFile) for found in answers.values()):
+        return
+    what = "are not on this machine" if any(name in keys.pending for name in doubtful) else "were replaced here"
+    raise InstallerError(
+        f"keys of the cluster {what} ({', '.join(doubtful)}), no master that answered has any, and "
+        f"{', '.join(silent)} did not answer: it may run with others",
+        hint=f"try again when {' or '.join(silent)} answers, or remove it from the inventory if it is lost\n{REPLACE}",
+    )
 
 
 def _same(file: File, found: SeenFile, name: str) -> bool | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from k8s_installer import apply as engine
-from k8s_installer import fleet, history, host_settings, journal, lock, pki, rollback, saved, userfile
+from k8s_installer import fleet, history, host_settings, journal, lock, pki, rollback, saved, trust, userfile
 from k8s_installer.apply import Event, Run, State
 from k8s_installer.cli.checking import checked
 from k8s_installer.cli.console import Exit, Output, ask_passphrase, print_json, stderr, stdout
@@ -119,7 +119,7 @@ def _apply(
         _require_same(options.saved_plan, reached, made)
     if not made:
         keep(reached.cluster, reached.given.allocations)
-        _note_use(reached)
+        _note_use(reached, made, seen)
         return (_undone if reached.undoes else _unchanged)(reached, seen, options, trace, lost)
     asking = 0.0
     if options.preflight:
@@ -191,7 +191,7 @@ def _change(
         return Exit.FAILED
     keep(intent.cluster, intent.given.allocations)  # before any host has it: a run that dies gives nothing out twice
     intent, made = _with_keys(intent, made, seen, options)
-    _note_use(intent)
+    _note_use(intent, made, seen)
     began = options.began + time.monotonic() - asked  # a person's time is not the run's
     with _journal(intent, options, made, trace) as book:
         run, undone = _carried_out(made, seen.remotes, book, lost, roll_back=options.roll_back)
@@ -212,10 +212,12 @@ def _change(
     return Exit.DONE if well else Exit.FAILED
 
 
-def _note_use(intent: Intent) -> None:
-    """Know the roots that hosts are given now; a way back may give them others."""
+def _note_use(intent: Intent, made: Plan, seen: fleet.Fleet) -> None:
+    """Know the roots that hosts have or are given now; a way back may give them others."""
     if not intent.undoes:
-        note_use(intent.inventory, intent.profile)
+        sent = {name for change in made.changes if isinstance(change.after, File) for name in change.after.made_of}
+        had = trust.shared({**intent.roots, **intent.desired}, seen.seen)
+        note_use(intent.inventory, intent.profile, had | sent)
 
 
 def _with_keys(intent: Intent, made: Plan, seen: fleet.Fleet, options: Options) -> tuple[Intent, Plan]:

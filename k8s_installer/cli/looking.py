@@ -72,11 +72,12 @@ def require_own_keys(wanted: Intent, seen: Mapping[Ref, Seen]) -> None:
     """Stop where hosts rest on keys that are not those of this machine.
 
     Raises:
-        InstallerError: they do; see `trust.refuse`.
+        InstallerError: they do, or may; see `trust.refuse` and `trust.require_witness`.
     """
     found = trust.foreign({**wanted.roots, **wanted.desired}, seen, wanted.keys)
     sums = {item.sha256 for item in found if item.name.endswith(".crt")}
     trust.refuse(found, wanted.keys, intent.renamed_from(wanted.cluster, sums) if sums else "")
+    trust.require_witness(wanted.roots, seen, wanted.keys)
 
 
 @contextmanager

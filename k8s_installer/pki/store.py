@@ -7,7 +7,7 @@ import errno
 import fcntl
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -132,17 +132,20 @@ def fill(folder: Path, wanted: Mapping[str, Leaf], found: Mapping[str, bytes]) -
         return Filled(tuple(new), notes, standing.problems(folder, whole, own, wanted))
 
 
-def note_use(folder: Path, wanted: Mapping[str, Leaf]) -> None:
-    """Record that hosts are given the roots that are here; where nothing can be written, that is not known later.
+def note_use(folder: Path, wanted: Mapping[str, Leaf], given: Collection[str]) -> None:
+    """Record that hosts have the roots among these files; where nothing can be written, that is not known later.
 
-    This is also where a record becomes whole whose last write failed: what was being written is there.
+    What no host has been seen with is not recorded: a key that was swapped here would pass for the hosts' own. This is
+    also where a record becomes whole whose last write failed: what was being written is there.
     """
     if not wanted:
         return
     with suppress(OSError), _alone(folder):
         files = _files(folder, wanted)
         known = read_record(folder, files)
-        used = standing.identities(folder, files, known, wanted)
+        roots = {root_of(name) for name in given if name in ROOTS}
+        sums = standing.identities(folder, files, known, wanted)
+        used = {root: digest for root, digest in sums.items() if root in roots}
         _settle(folder, known, known.settled(files).using(used))
 
 

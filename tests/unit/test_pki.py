@@ -193,7 +193,7 @@ def test_a_folder_that_can_only_be_read_is_read(
         return opened(path, flags, mode)
 
     monkeypatch.setattr(os, "open", refused)
-    pki.note_use(made[0], leaves(made[1]))
+    pki.note_use(made[0], leaves(made[1]), pki.ROOTS)
     assert pki.ensure(made[0], leaves(made[1])) == made[2]
 
 

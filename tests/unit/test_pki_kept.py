@@ -518,13 +518,13 @@ def test_a_ca_that_another_cluster_made_is_no_sign_of_keys_that_are_lost(whole: 
 def test_what_hosts_were_given_is_known_after_that(whole: Path, tmp_path: Path) -> None:
     folder = tmp_path / "pki"
     shutil.copytree(whole, folder)
-    pki.note_use(folder, {})
+    pki.note_use(folder, {}, ROOTS)
     assert bytes_of(folder) == bytes_of(whole)
-    pki.note_use(folder, LEAVES)
+    pki.note_use(folder, LEAVES, ROOTS)
     known = store.read_record(folder, bytes_of(folder))
     assert set(known.used) == {"ca", "etcd-ca", "etcd-peer-ca", "front-proxy-ca", "sa", "encryption.key"}
     before = (folder / record.FILE).stat().st_ino
-    pki.note_use(folder, LEAVES)
+    pki.note_use(folder, LEAVES, ROOTS)
     assert (folder / record.FILE).stat().st_ino == before
     (folder / "encryption.key").write_bytes(b"A" * 43 + b"=\n")
     (folder / "sa.key").write_bytes(pkcs8(certificates.read_key((folder / "sa.key").read_bytes())))
@@ -760,7 +760,7 @@ def test_a_certificate_put_where_a_cut_off_run_wrote_one_is_kept(unrecorded: Pat
     assert bytes_of(unrecorded) | {record.FILE: b""} == before | {record.FILE: b""}
 
 
-@pytest.mark.parametrize("use", [pki.ensure, pki.note_use])
+@pytest.mark.parametrize("use", [pki.ensure, lambda folder, wanted: pki.note_use(folder, wanted, ())])
 @pytest.mark.parametrize("name", ["ca.crt", "sa.key", "encryption.key"])
 def test_the_next_run_completes_the_record(
     unrecorded: Path, use: Callable[[Path, dict[str, Leaf]], object], name: str

@@ -11,12 +11,15 @@ import pytest
 
 from benchmarks.pure import answers
 from k8s_installer import desired, intent, pki, saved
+from k8s_installer.cli.applying import _note_use
 from k8s_installer.cli.looking import require_own_keys
+from k8s_installer.cli.narrowing import part
 from k8s_installer.desired.select import on_members
 from k8s_installer.errors import InstallerError
+from k8s_installer.fleet import Fleet
 from k8s_installer.intent import Intent
 from k8s_installer.pki import certificates, encryption, issuing, store
-from k8s_installer.plan import Action, make_plan
+from k8s_installer.plan import Action, Plan, make_plan
 from k8s_installer.report.diff import unified
 from k8s_installer.report.text import plan_lines
 from k8s_installer.resources import File, Kind, Missing, Ref, Seen, SeenFile
@@ -160,11 +163,11 @@ def test_a_key_of_secrets_of_somebody_s_own_that_is_swapped_is_refused(tmp_path:
     folder = intent.pki_folder(cluster)
     store.write(folder, "encryption.key", b"A" * 43 + b"=\n")
     first = intent.resolve(path, None, intent.real_keys)
-    intent.note_use(cluster, profile)
+    intent.note_use(cluster, profile, pki.ROOTS)
     store.write(folder, "encryption.key", b"B" * 42 + b"A=\n")
     other = intent.resolve(path, None, intent.present_keys)
     assert "encryption.key, as /etc/kubernetes/pki/encryption.yaml" in message(other, answers(first.desired)).message
-    intent.note_use(cluster, profile)  # as `apply --replace-keys` does
+    intent.note_use(cluster, profile, pki.ROOTS)  # as `apply --replace-keys` does
     other = intent.resolve(path, None, intent.present_keys)
     assert foreign(other.desired, answers(first.desired), other.keys) == []
 
@@ -176,7 +179,7 @@ def test_our_ca_renewed_with_the_same_key_is_ours_in_whatever_form_its_key_is(tm
     folder = intent.pki_folder(cluster)
     first = intent.resolve(path, None, intent.real_keys)
     if noted:
-        intent.note_use(cluster, profile)
+        intent.note_use(cluster, profile, pki.ROOTS)
     key = certificates.read_key(first.keys["ca.key"])
     store.write(folder, "ca.crt", issuing.self_signed("kubernetes-ca", key).certificate)
     store.write(folder, "ca.key", pkcs8(key))
@@ -292,3 +295,80 @@ def test_keys_of_secrets_in_a_template_beside_the_inventory_are_ours(
     assert foreign(wanted.desired, rotated, wanted.keys) == []
     assert foreign(applied.desired, rotated, applied.keys)
     assert foreign(wanted.desired, with_config(applied, seen), wanted.keys) == []  # the first step of a rotation
+
+
+MASTERS = """\
+cluster: {name: lab, version: "1.20.2", network: none}
+hosts:
+  e1: {address: 10.0.0.9, roles: [etcd]}
+  m1: {address: 10.0.0.1, roles: [master]}
+  m2: {address: 10.0.0.2, roles: [master]}
+  n1: {address: 10.0.0.21, roles: [node]}
+"""
+
+
+@pytest.fixture
+def masters(tmp_path: Path) -> tuple[Path, Intent]:
+    """An inventory with two masters, and the cluster that runs with its keys."""
+    path = inventory(tmp_path / "first", MASTERS)
+    first = intent.resolve(path, None, intent.real_keys)
+    intent.note_use(first.inventory, first.profile, pki.ROOTS)
+    return path, first
+
+
+def reinstalled(first: Intent, limit: str, *silent: str) -> dict[Ref, Seen]:
+    """As hosts answer where the one that a run is limited to is new."""
+    return {
+        ref: Missing.ABSENT if ref.host == limit else found
+        for ref, found in answers(first.whole).items()
+        if ref.host not in silent
+    }
+
+
+@pytest.mark.parametrize("limit", ["m1", "m2"])
+@pytest.mark.parametrize("damage", ["no keys", "another key of Secrets"])
+def test_a_new_master_is_no_witness_of_whose_keys_the_cluster_has(
+    masters: tuple[Path, Intent], limit: str, damage: str
+) -> None:
+    path, first = masters
+    folder = intent.pki_folder(first.inventory)
+    if damage == "no keys":
+        shutil.rmtree(folder)
+    else:
+        store.write(folder, "encryption.key", b"B" * 42 + b"A=\n")
+    wanted = part(intent.resolve(path, None, intent.present_keys), limit, "")
+    other = "m2" if limit == "m1" else "m1"
+    found = reinstalled(first, limit)
+    config = Ref(other, *CONFIG[1:])
+    there = found[config]
+    assert isinstance(there, SeenFile)
+    found[config] = replace(there, sealed=encryption.sums(b"secret: " + first.keys["encryption.key"]))
+    with pytest.raises(InstallerError, match=rf"the hosts run with .*\n.* on {other}"):
+        require_own_keys(wanted, found)
+    words = {"no keys": "are not on this machine", "another key of Secrets": r"were replaced here \(encryption.key\)"}
+    with pytest.raises(InstallerError, match=f"{words[damage]}.* no master that answered has any, and {other} did not"):
+        require_own_keys(wanted, reinstalled(first, limit, other))
+
+
+def test_a_new_master_gets_the_keys_that_hosts_were_given_whoever_else_is_away(masters: tuple[Path, Intent]) -> None:
+    path, first = masters
+    wanted = part(intent.resolve(path, None, intent.present_keys), "m1", "")
+    require_own_keys(wanted, reinstalled(first, "m1", "m2"))
+    require_own_keys(wanted, reinstalled(first, "m1"))
+    bare = intent.resolve(inventory(path.parent / "new", MASTERS), None, intent.present_keys)
+    require_own_keys(bare, dict.fromkeys(answers(first.whole), Missing.ABSENT))  # a first install
+
+
+def test_what_no_host_has_and_no_run_has_sent_is_not_recorded_as_theirs(masters: tuple[Path, Intent]) -> None:
+    path, first = masters
+    store.write(intent.pki_folder(first.inventory), "encryption.key", b"B" * 42 + b"A=\n")
+    wanted = intent.resolve(path, None, intent.present_keys)
+    found = {ref: found for ref, found in answers(first.whole).items() if ref.host == "n1"}
+    node = replace(wanted, desired=on_members(wanted.desired, ["n1"]))
+    _note_use(node, Plan((), ()), Fleet({}, {}, found, {}, {}))
+    assert intent.present_keys(wanted.inventory, wanted.profile).strange == {"encryption.key"}
+    made = make_plan(wanted.desired, answers(first.whole))
+    _note_use(replace(wanted, undoes=("a run",)), made, Fleet({}, {}, found, {}, {}))
+    assert intent.present_keys(wanted.inventory, wanted.profile).strange == {"encryption.key"}
+    _note_use(wanted, made, Fleet({}, {}, answers(first.whole), {}, {}))  # `apply --replace-keys` sends it
+    assert not intent.present_keys(wanted.inventory, wanted.profile).strange
