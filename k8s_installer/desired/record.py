@@ -8,6 +8,7 @@ flags that its docker is started with.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Interface, IPv4Network
@@ -64,7 +65,7 @@ def found(cluster: Cluster, evidence: Desired, seen: Mapping[Ref, Seen], known: 
         subnet = known.subnets.get(ref.host) if file.as_wanted else _bridge(cluster, file.content)
         if ref.name == DOCKER and subnet is not None:
             bridges[ref.host] = subnet
-    subnets = _agreed(cluster, lists, bridges)
+    subnets = _as_renamed(cluster, _agreed(cluster, lists, bridges), bridges)
     taken = {*subnets.values()}
     fresh = {name: subnet for name, subnet in bridges.items() if name not in subnets and subnet not in taken}
     local = {name: subnet for name, subnet in known.subnets.items() if name not in subnets and subnet not in taken}
@@ -152,3 +153,17 @@ def _agreed(
             )
         agreed[name] = own[0]
     return agreed
+
+
+def _as_renamed(
+    cluster: Cluster, subnets: Mapping[str, IPv4Network], bridges: Mapping[str, IPv4Network]
+) -> dict[str, IPv4Network]:
+    """The recorded subnets, where a host that has another name by now keeps what its docker has.
+
+    It is known by its subnet: whoever is recorded with that is no longer in the inventory, and no other docker has it.
+    """
+    names, dockers = {host.name for host in cluster.hosts}, Counter(bridges.values())
+    gone = {subnet for name, subnet in subnets.items() if name not in names}
+    renamed = {name: subnet for name, subnet in bridges.items() if subnet in gone and dockers[subnet] == 1}
+    passed_on = {*renamed.values()}
+    return {name: subnet for name, subnet in subnets.items() if name in names or subnet not in passed_on} | renamed

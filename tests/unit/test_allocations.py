@@ -283,6 +283,38 @@ def test_a_subnet_that_somebody_else_has_is_not_taken_over_from_an_old_machine(t
     assert given(made)["n3"] != "10.244.0.0/24"
 
 
+RENAMED = {"w1" if name == "n1" else name: host for name, host in BEFORE.items()}
+
+
+@pytest.mark.parametrize(
+    "here", [NONE, kept_by(cluster(BEFORE))], ids=["a new clone", "a clone that knows the old name"]
+)
+def test_a_host_with_another_name_keeps_the_subnet_that_its_docker_has(tmp_path: Path, here: Allocations) -> None:
+    has = {
+        (ref._replace(host="w1") if ref.host == "n1" else ref): item for ref, item in wanted(cluster(BEFORE)).items()
+    }
+    made = Folder(tmp_path, RENAMED)
+    intent.keep(made.cluster, here)
+    found, _ = made.planned(has)
+    assert given(found) == {"w1": "10.244.0.0/24", "n2": "10.244.1.0/24", "n3": "10.244.2.0/24"}
+    changes = make_plan(found.desired, seen_as(has, found.desired)).changes
+    assert [change.action for change in changes if change.ref == Ref("w1", Kind.FILE, DOCKER)] == ["rewrite"]
+    # a part of the cluster was applied, which did not ask it and so recorded another one
+    records = Allocations("m1", {**kept_by(cluster(BEFORE)).subnets, "w1": IPv4Network("10.244.3.0/24")})
+    assert given(made.planned(with_file(has, "m1", RECORD, records.text()))[0]) == given(found)
+
+
+def test_of_two_hosts_with_the_docker_of_one_that_left_none_is_taken_for_it(tmp_path: Path) -> None:
+    """They are copies of it: both get another subnet, and its own is not free."""
+    has = wanted(cluster(BEFORE))
+    hosts = {name: host for name, host in RENAMED.items() if name != "n2"} | {"w2": "10.0.0.29, roles: [node]"}
+    for name in ("w1", "w2"):
+        has = {**has, Ref(name, Kind.FILE, DOCKER): has[Ref("n1", Kind.FILE, DOCKER)]}
+    found, _ = Folder(tmp_path, hosts).planned(has)
+    assert given(found)["n1"] == "10.244.0.0/24"
+    assert "10.244.0.0/24" not in (given(found)["w1"], given(found)["w2"])
+
+
 def test_masters_that_disagree_are_decided_by_the_node_or_by_the_inventory(tmp_path: Path) -> None:
     hosts = {**MASTERS, "m2": "10.0.0.12, roles: [master]", "n1": BEFORE["n1"]}
     has = wanted(cluster(hosts))
