@@ -144,12 +144,14 @@ class Data:
 
     It is seen where at least one segment of the log is in it; an empty folder is ABSENT. `unit` is the service whose
     data it is, `config` the path of the file that says with whom it was started. A service that was `added_later` may
-    be younger than its clients: that one of them was started says nothing of it.
+    be younger than its clients: that one of them was started says nothing of it. `shown_by` are the components that
+    start only in a cluster whose etcd answers, without asking etcd themselves.
     """
 
     unit: str
     config: str
     added_later: bool = False
+    shown_by: tuple[str, ...] = ()
 
 
 class Check(StrEnum):

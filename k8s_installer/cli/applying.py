@@ -14,7 +14,7 @@ from k8s_installer import fleet, history, host_settings, journal, lock, pki, rol
 from k8s_installer.apply import Event, Run, State
 from k8s_installer.cli.checking import checked
 from k8s_installer.cli.console import Exit, Output, ask_passphrase, print_json, stderr, stdout
-from k8s_installer.cli.looking import Again, Asked, observed, require_own_keys
+from k8s_installer.cli.looking import Again, Asked, observed, require_members, require_own_keys
 from k8s_installer.cli.narrowing import first_asked, say_left_out
 from k8s_installer.cli.narrowing import part as part_of
 from k8s_installer.cli.planning import print_plan
@@ -37,7 +37,6 @@ from k8s_installer.intent import (
     with_keys,
 )
 from k8s_installer.inventory import Allocations, Cluster, Host, Role
-from k8s_installer.members import require_members
 from k8s_installer.owner import this_process
 from k8s_installer.plan import REPLACED, Action, Plan, make_plan, waits
 from k8s_installer.profiles import Profile
@@ -112,7 +111,7 @@ def _apply(
     reached, seen = _reached(intent, seen)
     if not options.replace_keys:
         require_own_keys(reached, seen.seen)
-    require_members(reached.whole, seen.seen, reached.desired)
+    require_members(reached, seen, connections, lambda way: traced(way, trace))
     require_ahead(reached.whole, seen.seen, reached.desired)
     made = make_plan(reached.desired, seen.seen, options.batch)
     if options.saved_plan is not None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from k8s_installer import fleet, intent, memory, trust
+from k8s_installer import fleet, intent, memberfacts, members, memory, trust
 from k8s_installer.cli.checking import checked
 from k8s_installer.cli.console import stderr
 from k8s_installer.intent import Intent, corrected
@@ -78,6 +78,24 @@ def require_own_keys(wanted: Intent, seen: Mapping[Ref, Seen]) -> None:
     sums = {item.sha256 for item in found if item.name.endswith(".crt")}
     trust.refuse(found, wanted.keys, intent.renamed_from(wanted.cluster, sums) if sums else "")
     trust.require_witness(wanted.roots, seen, wanted.keys)
+
+
+def require_members(
+    wanted: Intent, seen: fleet.Fleet, connections: fleet.Connections, through: fleet.Through = lambda way: way
+) -> None:
+    """Stop where etcd must not be started as the plan would; hosts are asked again where what they have leaves it open.
+
+    Raises:
+        InstallerError: see `members.require_members`.
+    """
+    known = seen.seen
+    asked = memberfacts.further(wanted.whole, known, wanted.desired)
+    names = {ref.host for ref in asked} - seen.unreachable.keys()
+    if names:
+        lines = {name: line for name, line in connections.lines.items() if name in names}
+        with looking(len(lines)) as tick:
+            known = {**known, **fleet.observe(replace(connections, lines=lines), asked, tick, through).seen}
+    members.require_members(wanted.whole, known, wanted.desired)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from k8s_installer import members
+from k8s_installer import memberfacts
 from k8s_installer.cli.console import stderr
 from k8s_installer.desired import order
 from k8s_installer.desired.model import Desired
@@ -32,7 +32,7 @@ def part(intent: Intent, limit: str, only: str) -> Intent:
     if only:
         desired = of_components(desired, chosen("--only", only, _components(desired)))
     if desired is not intent.whole:
-        beside = {**members.evidence(intent.whole, desired), **order.evidence(intent.whole, desired)}
+        beside = {**memberfacts.evidence(intent.whole, desired), **order.evidence(intent.whole, desired)}
         intent = replace(intent, desired=desired, beside=beside)
     if limit:
         intent = _limited(intent, limit)

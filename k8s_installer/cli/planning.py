@@ -6,10 +6,9 @@ from pathlib import Path
 
 from k8s_installer import saved
 from k8s_installer.cli.console import Exit, Output, print_json, stderr, stdout
-from k8s_installer.cli.looking import Asked, connected, observed, require_own_keys
+from k8s_installer.cli.looking import Asked, connected, observed, require_members, require_own_keys
 from k8s_installer.cli.rendering import write
 from k8s_installer.intent import Intent
-from k8s_installer.members import require_members
 from k8s_installer.plan import Plan, make_plan
 from k8s_installer.report import data, text
 from k8s_installer.rolling import Batch
@@ -22,7 +21,7 @@ def plan(asked: Asked, output: Output | Path, batch: Batch, *, full: bool, repla
         seen.require_all()
         if not replace_keys:
             require_own_keys(wanted, seen.seen)
-        require_members(wanted.whole, seen.seen, wanted.desired)
+        require_members(wanted, seen, connections)
         made = make_plan(wanted.desired, seen.seen, batch)
     shown = data.plan_data(wanted.cluster, made)
     if output is Output.JSON:

@@ -218,7 +218,7 @@ def _data(source: Source, host: Host, name: str, context: Context, turn: Turn) -
     if folders:
         config = next(path for path, spec in component.files.items() if spec.used_by == "process")
         because = f"Whether {name} has data here decides how it may be started; it is looked at and never changed."
-        data = Data(component.unit, config, component.added_later)
+        data = Data(component.unit, config, component.added_later, component.shown_by)
         yield Wanted(Ref(host.name, Kind.DATA, folders[0]), data, name, (), because, turn)
 
 

@@ -161,6 +161,8 @@ def _others(component: Component) -> Iterator[tuple[str, str]]:
     """The components that one names, each with the key under which it does."""
     for other in (*component.after.here, *component.after.everywhere, *component.after.installed):
         yield "after", other
+    for other in component.shown_by:
+        yield "shown_by", other
     for gate in component.gates:
         for other in gate.follows:
             yield "gates.follows", other

@@ -145,7 +145,8 @@ class Component(_Model):
     `network` and `security` are conditions, as of a file: others may come `after` a component that the cluster does not
     have.
     `data` says where it keeps its write-ahead log: flags in the order in which they count, each with the path below it.
-    `added_later` says that clusters may have its clients from before there was this component.
+    `added_later` says that clusters may have its clients from before there was this component. `shown_by` are the
+    components that were never started where it was not, besides those that come right after its gates.
     """
 
     why: str
@@ -169,6 +170,7 @@ class Component(_Model):
     reads: tuple[str, ...] = ()
     data: Mapping[str, str] = {}
     added_later: bool = False
+    shown_by: tuple[str, ...] = ()
     ports: tuple[str, ...] = ()
     gates: tuple[GateSpec, ...] = ()
 

@@ -18,9 +18,11 @@ from k8s_installer import gates, inventory, observe, pki, profiles
 from k8s_installer.desired import Desired, desire
 from k8s_installer.desired.select import of_components, on_members
 from k8s_installer.errors import InstallerError, LabError
+from k8s_installer.etcdfile import environment
 from k8s_installer.lab.rpms import payload
 from k8s_installer.lab.state import default_cache
-from k8s_installer.members import environment, require_members
+from k8s_installer.memberfacts import further
+from k8s_installer.members import require_members
 from k8s_installer.render import Renderer
 from k8s_installer.resources import Check, Data, File, Gate, Kind, Ref, Seen, SeenFile, SeenUnit
 
@@ -51,13 +53,13 @@ class Members:
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     confs: dict[str, bytes] = field(default_factory=dict)  # each host's etcd.conf, as its etcd was started with it
 
-    def desired(self, *names: str, joining: str = "") -> Desired:
+    def desired(self, *names: str, joining: str = "", data: str = "data") -> Desired:
         hosts = "".join(
             f"  {name}: {{address: {self.address(name)}, roles: [{roles}], components: {{etcd: {{args: {args}}}}}}}\n"
             for name in names
             for roles in ["etcd, master" if name == "m1" else "etcd"]
             for state in [", initial-cluster-state: existing" if name == joining else ""]
-            for args in [f"{{data-dir: {self.folder / name / 'data'}{state}}}"]
+            for args in [f"{{data-dir: {self.folder / name / data}{state}}}"]
         )
         text = (
             f'cluster: {{name: c, version: "1.20.2"}}\nhosts:\n{hosts}  n1: {{address: 127.0.77.99, roles: [node]}}\n'
@@ -165,18 +167,23 @@ class Members:
 
     def seen(self, wanted: Desired, *, used: bool) -> dict[Ref, Seen]:
         """What a look at the hosts gives: the data asked by the real script, files as they were started with."""
-        data = [item for item in wanted.values() if isinstance(item.resource, Data)]
-        script = observe.script(data)
-        found = observe.parse(
-            subprocess.run(["/bin/sh"], input=script, capture_output=True, text=True, check=True).stdout, data
-        )
+        found = logs(wanted)
         for name, content in self.confs.items():
             sha256 = File(content).sha256
             found[Ref(name, Kind.FILE, CONF)] = SeenFile(sha256, 0o644, "root", "root", 0.0, content)
             active = "active" if name in self.running else "inactive"
             found[Ref(name, Kind.UNIT, "etcd")] = SeenUnit("loaded", active, "-", True, 1, 1.0, False)
         api = SeenUnit("loaded", "active" if used else "inactive", "-", used, 1, 1.0, False)
-        return {**found, Ref("m1", Kind.UNIT, "kube-apiserver"): api}
+        found[Ref("m1", Kind.UNIT, "kube-apiserver")] = api
+        return {**found, **logs(further(wanted, found, wanted))}
+
+
+def logs(wanted: Desired) -> dict[Ref, Seen]:
+    """What the real script says of the folders of logs."""
+    data = [item for item in wanted.values() if isinstance(item.resource, Data)]
+    script = observe.script(data)
+    output = subprocess.run(["/bin/sh"], input=script, capture_output=True, text=True, check=True).stdout
+    return observe.parse(output, data)
 
 
 @pytest.fixture
@@ -288,6 +295,35 @@ def test_members_are_added_by_hand_and_a_lost_one_is_replaced_as_the_guide_says(
     assert members.hold(joining, "m1", "m2", "m3") == ""
     assert members.value("m3") == "cnVubmluZw=="
     require_members(three, members.seen(three, used=True))
+
+
+def test_an_edit_does_not_take_etcd_to_a_copy_of_its_data_and_a_move_by_hand_does(members: Members) -> None:
+    here = members.desired("m1")
+    members.start(here, "m1")
+    assert members.hold(here, "m1") == ""
+    members.put("m1", "b2xk")
+    members.stop("m1")
+    shutil.copytree(members.folder / "m1/data", members.folder / "m1/copy")
+    members.start(here, "m1")
+    assert members.hold(here, "m1") == ""
+    members.put("m1", "bmV3")
+    copy = members.desired("m1", data="copy")
+    assert "it would restart with" in refused(members, copy)
+    members.stop("m1")
+    assert f"m1 still has etcd's log in {members.folder}/m1/data/member/wal" in refused(members, copy)
+    # what would happen
+    started_with = dict(members.confs)
+    members.start(copy, "m1")
+    assert members.hold(copy, "m1") == ""
+    assert members.value("m1") == "b2xk"
+    members.stop("m1")
+    members.confs = started_with
+    shutil.rmtree(members.folder / "m1/copy")
+    (members.folder / "m1/data").rename(members.folder / "m1/copy")
+    require_members(copy, members.seen(copy, used=True))
+    members.start(copy, "m1")
+    assert members.hold(copy, "m1") == ""
+    assert members.value("m1") == "bmV3"
 
 
 def peers_answer(members: Members, certificate: str) -> str:

@@ -11,7 +11,9 @@ from k8s_installer import inventory, pki, profiles
 from k8s_installer.desired import Desired, desire
 from k8s_installer.desired.select import narrowed, of_components, on_members
 from k8s_installer.errors import InstallerError, InventoryError
-from k8s_installer.members import evidence, require_members, start
+from k8s_installer.etcdfile import start
+from k8s_installer.memberfacts import evidence, further
+from k8s_installer.members import require_members
 from k8s_installer.render import Renderer
 from k8s_installer.resources import File, Gate, Gone, Kept, Kind, Missing, Ref, Seen, SeenFile, SeenUnit, Unit
 from tests.unit.clusters import cluster
@@ -179,7 +181,7 @@ def test_a_cluster_in_use_whose_data_is_nowhere_is_not_begun_again() -> None:
     assert lines[0] == (
         f"m1 has no data of etcd in {LOG}, and no other member has, but m1: unit kube-apiserver was started before"
     )
-    assert "disable m1: unit kube-apiserver first" in hint
+    assert "stop and disable kube-apiserver, kube-proxy, kubelet on all hosts first" in hint
 
 
 def evidence_of(desired: Desired, part: Desired, found: Mapping[Ref, Seen]) -> dict[Ref, Seen]:
@@ -242,11 +244,13 @@ def test_hosts_that_did_not_answer_may_have_the_data() -> None:
 
 
 FLANNEL_CONF, FLANNEL_LOG = "/etc/etcd/flannel.conf", "/var/lib/etcd/flannel.etcd/member/wal"
+# files of its clients that name the etcd that they ask
+FLANNEL_NAMES = ("/etc/kubernetes/network/flannel.sh", "/etc/sysconfig/flanneld", "/etc/flannel/pki/ca.crt")
 VERSIONS = ("1.5.2", "1.9.4", "1.20.2")
 
 
-def flannel(hosts: str, version: str = "1.20.2") -> Desired:
-    lab = cluster(version, topology=f"{hosts}\n  n1: {{address: 10.0.0.99, roles: [node]}}\n", network="flannel")
+def flannel(hosts: str, version: str = "1.20.2", network: str = "flannel") -> Desired:
+    lab = cluster(version, topology=f"{hosts}\n  n1: {{address: 10.0.0.99, roles: [node]}}\n", network=network)
     return desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer())
 
 
@@ -256,8 +260,8 @@ def before_flannels_etcd(desired: Desired) -> dict[Ref, Seen]:
     for ref in desired:
         if ref.name in ("flannel-etcd", FLANNEL_CONF, FLANNEL_LOG):
             found[ref] = Missing.ABSENT
-        if ref.name == "/etc/kubernetes/network/flannel.sh":
-            found[ref] = SeenFile("0" * 64, 0o755, "root", "root", 0, b"#!/bin/sh\n")
+        if ref.name in FLANNEL_NAMES:
+            found[ref] = SeenFile("0" * 64, 0o755, "root", "root", 0, b"https://127.0.0.1:2379\n")
     return found
 
 
@@ -309,14 +313,15 @@ def test_the_first_start_of_flannels_etcd_in_a_cluster_from_before_it_begins_and
         begun[Ref(name, Kind.UNIT, "flannel-etcd")] = replace(IDLE, enabled=True)  # it failed, or was not begun
         begun[Ref(name, Kind.DATA, FLANNEL_LOG)] = Missing.ABSENT
     for ref, state in begun.items():
-        if ref.name == "flannel-network":  # its script is there, and it runs by the one of before
+        if ref.name in ("flannel-network", "flanneld"):  # their files are there, and they run by those of before
             assert isinstance(state, SeenUnit)
             begun[ref] = replace(state, started_at=500.0)
     require_members(three, begun)
-    running = {ref: answers(three)[ref] if ref.name == "flannel-network" else state for ref, state in begun.items()}
-    lines, _ = refusal(three, running)
-    assert all("it has lost its own" in line for line in lines)
-    assert len(lines) == 2
+    for name in ("flannel-network", "flanneld"):
+        running = {ref: answers(three)[ref] if ref.name == name else state for ref, state in begun.items()}
+        lines, _ = refusal(three, running)
+        assert all("it has lost its own" in line for line in lines)
+        assert len(lines) == 2
     part = on_members(three, {"m2"})
     require_members(three, evidence_of(three, part, begun), part)
     with pytest.raises(InstallerError, match="it has lost its own"):
@@ -370,8 +375,159 @@ def test_a_rollback_does_not_take_etcd_to_a_folder_with_older_data() -> None:
     with pytest.raises(InstallerError) as caught:
         require_members(moved, found | {ref: state}, back)
     assert caught.value.message.splitlines()[1].strip() == (
-        "m1 has etcd's data in /data/etcd; going back would start it with that in /var/lib/etcd/default.etcd"
+        "etcd runs on m1 with its data in /data/etcd; it would restart with /var/lib/etcd/default.etcd"
     )
-    assert "move the data back by hand" in caught.value.hint
+    assert "stop etcd there, move the data to the new folder by hand" in caught.value.hint
     for same in (replace(state, kept=new + b"# a comment\n"), replace(state, kept=None), Missing.ABSENT):
         require_members(moved, found | {ref: same}, back)
+
+
+def as_before(before: Desired, after: Desired) -> dict[Ref, Seen]:
+    """Hosts that run as `before` says, looked at for `after`; every folder of `after` has a log."""
+    found = answers(after)
+    for ref, item in after.items():
+        old = before[ref].resource if ref in before else None
+        if isinstance(item.resource, File) and isinstance(old, File) and old.sha256 != item.resource.sha256:
+            found[ref] = SeenFile(old.sha256, old.mode, old.owner, old.group, 1000.0, old.content)
+    return found
+
+
+def stopped(found: Mapping[Ref, Seen], host: str, unit: str = "etcd") -> dict[Ref, Seen]:
+    """The same, but for this unit, which has failed; it stays enabled."""
+    ref = Ref(host, Kind.UNIT, unit)
+    return {**found, ref: replace(IDLE, active="failed", sub="failed", enabled=True)}
+
+
+@pytest.mark.parametrize(
+    ("flag", "folders"),
+    [
+        ("data-dir: /srv/etcd", "/srv/etcd"),
+        ("wal-dir: /srv/wal", "/var/lib/etcd/default.etcd and /srv/wal"),
+        ("data-dir: /srv/etcd, wal-dir: /var/lib/etcd/default.etcd/member/wal", None),
+    ],
+)
+def test_a_running_etcd_keeps_its_folders_also_where_another_has_a_log(flag: str, folders: str | None) -> None:
+    """A copy that an earlier move left there: the API would serve old data."""
+    one, moved = wanted(ONE), wanted(ONE, more=f"components: {{etcd: {{args: {{{flag}}}}}}}")
+    lines, hint = refusal(moved, as_before(one, moved))
+    assert lines == [
+        "etcd runs on m1 with its data in /var/lib/etcd/default.etcd; it would restart with "
+        + (folders or "/srv/etcd and /var/lib/etcd/default.etcd/member/wal")
+    ]
+    assert "stop etcd there, move the data" in hint
+
+
+def test_folders_that_the_file_does_not_name_are_etcds_own() -> None:
+    one = wanted(ONE)
+    ref = Ref("m1", Kind.FILE, CONF)
+    for lines, same in (
+        (b'ETCD_DATA_DIR="/var/lib/etcd/default.etcd/"\n', True),
+        (b"ETCD_NAME=default\n", True),
+        (b"", True),
+        (b"ETCD_NAME=m1\n", False),
+        (b"ETCD_DATA_DIR=/srv/etcd\nETCD_WAL_DIR=/srv/etcd/member/wal/\n", False),
+    ):
+        plain = b"".join(line + b"\n" for line in conf(one, "m1").split(b"\n") if b"_DIR" not in line)
+        content = plain.replace(b'ETCD_NAME="m1"\n', b"") + lines
+        found = answers(one) | {ref: SeenFile(File(content).sha256, 0o644, "root", "root", 0, content)}
+        if same:
+            require_members(one, found)
+        else:
+            assert refusal(one, found)[0][0].startswith("etcd runs on m1 with its data in /")
+
+
+def test_a_stopped_etcd_is_started_in_another_folder_only_where_its_log_was_moved_away() -> None:
+    one, moved = wanted(ONE), wanted(ONE, more="components: {etcd: {args: {data-dir: /srv/etcd}}}")
+    found = stopped(as_before(one, moved), "m1")
+    old = Ref("m1", Kind.DATA, LOG)
+    asked = further(moved, found, moved)
+    assert [(ref, item.ref) for ref, item in asked.items()] == [(old, old)]
+    there = found | {old: SeenFile("", 0o600, "etcd", "etcd", 0)}
+    lines, hint = refusal(moved, there)
+    assert lines == [f"m1 still has etcd's log in {LOG}; it would start with /srv/etcd"]
+    assert "no log is left in the old one" in hint
+    # nor where the new folder has none, or where nobody could look
+    assert refusal(moved, there | {Ref("m1", Kind.DATA, "/srv/etcd/member/wal"): Missing.ABSENT})[0] == lines
+    assert refusal(moved, found)[0] == [line.replace("still has", "may still have") for line in lines]
+    require_members(moved, found | {old: Missing.ABSENT})
+
+
+def test_a_stopped_etcd_whose_log_stays_where_it_is_may_start() -> None:
+    before = wanted(ONE, more="components: {etcd: {args: {wal-dir: /srv/wal}}}")
+    after = wanted(ONE, more="components: {etcd: {args: {wal-dir: /srv/wal, data-dir: /srv/etcd}}}")
+    found = stopped(as_before(before, after), "m1")
+    assert further(after, found, after) == {}
+    require_members(after, found)
+
+
+JOINING = THREE.replace(
+    "0.3, roles: [etcd, master]",
+    "0.3, roles: [etcd, master], components: {etcd: {args: {initial-cluster-state: existing}}}",
+)
+
+
+def test_a_member_that_joined_before_and_lost_its_data_is_not_let_in_by_what_is_left_of_that() -> None:
+    joining = wanted(JOINING)
+    lost = stopped(answers(joining), "m3") | {Ref("m3", Kind.DATA, LOG): Missing.ABSENT}
+    lines, hint = refusal(joining, lost)
+    before = "was started with initial-cluster-state existing before"
+    assert lines == [f"m3 has no data of etcd in {LOG}, and {before}: it has lost its own"]
+    assert "remove the member and add it again, then systemctl disable etcd on m3" in hint
+    # that was done; or a run was cut off before its first start; or the host was installed again
+    require_members(joining, lost | {Ref("m3", Kind.UNIT, "etcd"): IDLE})
+    require_members(joining, lost | {Ref("m3", Kind.FILE, CONF): Missing.ABSENT})
+
+
+def test_a_member_that_joined_and_runs_is_judged_like_the_others() -> None:
+    joining = wanted(JOINING)
+    runs = answers(joining) | {Ref("m3", Kind.DATA, LOG): Missing.ABSENT}
+    assert refusal(joining, runs)[0][0].endswith("but etcd runs there: its data is elsewhere, or was deleted")
+    moved = wanted(JOINING.replace("state: existing", "state: existing, data-dir: /srv/etcd"))
+    found = as_before(joining, moved) | {Ref("m3", Kind.DATA, "/srv/etcd/member/wal"): Missing.ABSENT}
+    assert refusal(moved, found)[0][0].startswith("etcd runs on m3 with its data in /var/lib/etcd/default.etcd; it")
+
+
+def test_nodes_show_that_a_cluster_is_in_use_where_all_its_masters_are_new() -> None:
+    one = wanted(ONE)
+    new = {ref: Missing.ABSENT if ref.host == "m1" else state for ref, state in answers(one).items()}
+    lines, _ = refusal(one, new)
+    assert lines == [
+        f"m1 has no data of etcd in {LOG}, and no other member has, but n1: unit kubelet was started before"
+    ]
+    # docker may be older than the cluster
+    for ref in one:
+        if ref.host == "n1" and ref.kind is Kind.UNIT and ref.name != "docker":
+            new[ref] = IDLE
+    require_members(one, new)
+
+
+def test_nodes_are_asked_about_a_part_only_where_it_would_begin_an_empty_etcd() -> None:
+    one = wanted(ONE)
+    part = on_members(one, {"m1"})
+    new = {ref: Missing.ABSENT if ref.host == "m1" else state for ref, state in answers(one).items()}
+    seen_first = evidence_of(one, part, new)
+    asked = further(one, seen_first, part)
+    assert {(ref.host, ref.name) for ref in asked} == {("n1", "kubelet"), ("n1", "kube-proxy")}
+    with pytest.raises(InstallerError, match="n1: unit kubelet was started before"):
+        require_members(one, {ref: new[ref] for ref in {**evidence(one, part), **part, **asked} if ref in new}, part)
+    assert further(one, evidence_of(one, part, answers(one)), part) == {}
+    assert further(one, new, one) == {}
+
+
+@pytest.mark.parametrize("lost", [["m3"], ["m1", "m2", "m3"]], ids=str)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_another_edit_of_flannel_does_not_make_its_lost_etcd_a_first_start(version: str, lost: list[str]) -> None:
+    before = flannel(THREE, version)
+    after = flannel(THREE, version, network="flannel, flannel: {backend: host-gw}")
+    found = as_before(before, after)
+    for host in lost:
+        found = stopped(found, host, "flannel-etcd") | {Ref(host, Kind.DATA, FLANNEL_LOG): Missing.ABSENT}
+    for ref, state in found.items():  # and none of its clients has restarted since an edit of before
+        if ref.name in FLANNEL_NAMES[:2]:
+            assert isinstance(state, SeenFile)
+            lines, _ = refusal(after, found)
+            assert [line.split()[0] for line in lines] == lost
+            found = {**found, ref: replace(state, modified_at=3000.0)}
+    lines, _ = refusal(after, found)
+    assert [line.split()[0] for line in lines] == lost
+    assert all("flanneld was started before" in line or "it has lost its own" in line for line in lines)

@@ -12,11 +12,11 @@ import pytest
 from benchmarks.pure import answers
 from k8s_installer import fleet, intent
 from k8s_installer.cli.applying import _reached
-from k8s_installer.cli.looking import observed
+from k8s_installer.cli.looking import observed, require_members
 from k8s_installer.cli.narrowing import first_asked, part
 from k8s_installer.desired.host import RECORD
 from k8s_installer.desired.record import DOCKER
-from k8s_installer.errors import HostsError, TransportError
+from k8s_installer.errors import HostsError, InstallerError, TransportError
 from k8s_installer.fleet import Connections, Fleet
 from k8s_installer.intent import Intent
 from k8s_installer.inventory import Allocations
@@ -132,6 +132,20 @@ def test_without_a_record_all_masters_are_asked_and_those_that_are_away_stop_not
     hosts = Hosts(monkeypatch, away=["m1"])
     with pytest.raises(HostsError, match="m1: no answer"):
         _reached(*look(path, hosts, "n1"))
+
+
+def test_nodes_are_asked_only_where_a_part_would_begin_an_empty_etcd(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All masters are new, and the nodes' kubelets run: one that does not answer stops nothing, the other's counts."""
+    hosts = Hosts(monkeypatch, away=["n1"])
+    wanted, seen = look(path, hosts, "m2")
+    require_members(wanted, seen, hosts.connections(wanted))
+    assert hosts.asked == [{"m1", "m2", "m3"}]
+    new = replace(seen, seen=dict.fromkeys(seen.seen, Missing.ABSENT))
+    with pytest.raises(InstallerError, match="no other member has, but n2: unit kubelet was started before"):
+        require_members(wanted, new, hosts.connections(wanted))
+    assert hosts.asked[1:] == [{"n1", "n2"}]
 
 
 @pytest.mark.parametrize(("limit", "only"), [("m2", ""), ("", "etcd"), ("m2", "etcd")])

@@ -1,0 +1,77 @@
+"""What etcd's file says of its cluster and of its folders: the settings that count at a start. Pure.
+
+It is ETCD_NAME=VALUE, as systemd reads it. What is not there has etcd's default.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+
+_DEFAULT_NAME, _DEFAULT_URL, _DEFAULT_TOKEN = "default", "http://localhost:2380", "etcd-cluster"
+_WORKING_DIRECTORY = "/var/lib/etcd"  # of the package's unit, and of that of flannel's etcd
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """With what a member is started: NAME=PEER-URL of every member, the token, and whether it joins those that are."""
+
+    members: frozenset[str]
+    token: str
+    joins: bool
+
+    def makes(self, other: Start) -> bool:
+        """Whether both make the same cluster: etcd derives its id from these two."""
+        return (self.members, self.token) == (other.members, other.token)
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where a member has its data, and where its write-ahead log (`*.wal`); absolute paths."""
+
+    data: str
+    log: str
+
+    def __str__(self) -> str:
+        """The folders as its flags name them: that of the log only where it is not below the other."""
+        return self.data if self.log == _log_below(self.data) else f"{self.data} and {self.log}"
+
+
+def start(config: bytes) -> Start:
+    """With what this file starts a member."""
+    said = environment(config)
+    members = said.get("ETCD_INITIAL_CLUSTER") or f"{said.get('ETCD_NAME') or _DEFAULT_NAME}={_DEFAULT_URL}"
+    return Start(
+        frozenset(item.strip() for item in members.split(",") if item.strip()),
+        said.get("ETCD_INITIAL_CLUSTER_TOKEN") or _DEFAULT_TOKEN,
+        joins=said.get("ETCD_INITIAL_CLUSTER_STATE") == "existing",
+    )
+
+
+def folders(config: bytes) -> Folders:
+    """Where this file puts a member's data and its log."""
+    said = environment(config)
+    data = said.get("ETCD_DATA_DIR") or f"{said.get('ETCD_NAME') or _DEFAULT_NAME}.etcd"
+    data, log = _absolute(data), said.get("ETCD_WAL_DIR")
+    return Folders(data, _absolute(log) if log else _log_below(data))
+
+
+def listens(config: bytes) -> tuple[str, ...]:
+    """The URLs at which clients reach the member that this file starts."""
+    urls = environment(config).get("ETCD_LISTEN_CLIENT_URLS", "").split(",")
+    return tuple(url.strip() for url in urls if url.strip())
+
+
+def environment(config: bytes) -> dict[str, str]:
+    """The variables of an EnvironmentFile, of which the last one counts."""
+    lines = [line.strip() for line in config.decode(errors="replace").split("\n")]
+    pairs = [line.partition("=") for line in lines if "=" in line and not line.startswith(("#", ";"))]
+    return {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}
+
+
+def _absolute(folder: str) -> str:
+    return posixpath.normpath(posixpath.join(_WORKING_DIRECTORY, folder))
+
+
+def _log_below(data: str) -> str:
+    return posixpath.join(data, "member/wal")
