@@ -40,6 +40,7 @@ from k8s_installer.inventory import Allocations, Cluster, Host, Role
 from k8s_installer.owner import this_process
 from k8s_installer.plan import REPLACED, Action, Plan, make_plan, waits
 from k8s_installer.profiles import Profile
+from k8s_installer.quorum import require_quorum
 from k8s_installer.remote import Remote
 from k8s_installer.report import data, ending, progress, text
 from k8s_installer.resources import File, Kind, Missing
@@ -114,6 +115,7 @@ def _apply(
     require_members(reached, seen, connections, lambda way: traced(way, trace))
     require_ahead(reached.whole, seen.seen, reached.desired)
     made = make_plan(reached.desired, seen.seen, options.batch)
+    require_quorum(reached.whole, seen.seen, made)
     if options.saved_plan is not None:
         _require_same(options.saved_plan, reached, made)
     if not made:

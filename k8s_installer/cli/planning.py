@@ -10,6 +10,7 @@ from k8s_installer.cli.looking import Asked, connected, observed, require_member
 from k8s_installer.cli.rendering import write
 from k8s_installer.intent import Intent
 from k8s_installer.plan import Plan, make_plan
+from k8s_installer.quorum import require_quorum
 from k8s_installer.report import data, text
 from k8s_installer.rolling import Batch
 
@@ -23,6 +24,7 @@ def plan(asked: Asked, output: Output | Path, batch: Batch, *, full: bool, repla
             require_own_keys(wanted, seen.seen)
         require_members(wanted, seen, connections)
         made = make_plan(wanted.desired, seen.seen, batch)
+        require_quorum(wanted.whole, seen.seen, made)
     shown = data.plan_data(wanted.cluster, made)
     if output is Output.JSON:
         print_json(shown)
