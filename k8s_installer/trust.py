@@ -5,13 +5,13 @@ The look at every host sums each file that is wanted there, so nothing more is a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from k8s_installer.desired.model import Desired
 from k8s_installer.errors import InstallerError
 from k8s_installer.pki import encryption
-from k8s_installer.pki.certificates import Flaw, same_keys
+from k8s_installer.pki.certificates import Flaw, accepts, read_any_authority, share_a_key
 from k8s_installer.pki.leaves import ENCRYPTION, ROOTS, Pki, root_of
 from k8s_installer.resources import File, Missing, Ref, Seen, SeenFile
 
@@ -28,19 +28,24 @@ REPLACE = (
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """A file of a host with a key or CA that is not the one that is here: of which name, and the sum of its bytes."""
+    """A file of a host with a key or CA that is not the one that is here: of which name, and the sum of its bytes.
+
+    A CA is `overlapping` where the file here has the host's CA, too, and another one signs.
+    """
 
     ref: Ref
     name: str
     sha256: str
+    overlapping: bool = False
 
 
 def foreign(desired: Desired, seen: Mapping[Ref, Seen], keys: Pki) -> list[Foreign]:
     """What the hosts have of roots (CAs, the key of tokens, that of Secrets) that differ from those that are here.
 
-    A root that is to be made differs from whatever a host has. A CA whose key is the same is the same, renewed or
-    with more of its chain. Of a private key, and of a key inside a configuration, hosts show nothing: these count where
-    the key that is here is not the one that hosts were given from here, unless the public half of it is.
+    A root that is to be made differs from whatever a host has. A CA is the same if the host's file has the key that
+    signs here, renewed or with more of its chain. Of a private key, and of a key inside a configuration, hosts show
+    nothing: these count where the key that is here is not the one that hosts were given from here, unless the public
+    half of it is.
     """
     return list(_foreign(desired, seen, keys))
 
@@ -48,7 +53,7 @@ def foreign(desired: Desired, seen: Mapping[Ref, Seen], keys: Pki) -> list[Forei
 def _foreign(desired: Desired, seen: Mapping[Ref, Seen], keys: Pki) -> Iterator[Foreign]:
     known: dict[str, set[bool]] = {}  # by root, what comparing says of hosts
     unsure: list[Foreign] = []
-    for item, same in _compared(desired, seen):
+    for item, same in _compared(desired, seen, keys):
         if same is not None:
             known.setdefault(root_of(item.name), set()).add(same)
         if same is False or (same is None and item.name in keys.pending):
@@ -59,19 +64,21 @@ def _foreign(desired: Desired, seen: Mapping[Ref, Seen], keys: Pki) -> Iterator[
     yield from (item for item in unsure if item.name == ENCRYPTION or known.get(root_of(item.name)) != {True})
 
 
-def shared(desired: Desired, seen: Mapping[Ref, Seen]) -> frozenset[str]:
+def shared(desired: Desired, seen: Mapping[Ref, Seen], keys: Pki) -> frozenset[str]:
     """The roots, by name, that hosts have as they are here."""
-    return frozenset(item.name for item, same in _compared(desired, seen) if same)
+    return frozenset(item.name for item, same in _compared(desired, seen, keys) if same)
 
 
-def _compared(desired: Desired, seen: Mapping[Ref, Seen]) -> Iterator[tuple[Foreign, bool | None]]:
+def _compared(desired: Desired, seen: Mapping[Ref, Seen], keys: Pki) -> Iterator[tuple[Foreign, bool | None]]:
     """Every file of a host with a root in it, and whether it is of the root that is here."""
     for ref, wanted in desired.items():
         file, found = wanted.resource, seen.get(ref)
         if isinstance(file, File) and isinstance(found, SeenFile):
             for name in file.made_of:
                 if name in ROOTS:
-                    yield Foreign(ref, name, found.sha256), _same(file, found, name)
+                    same = _same(file, found, name, keys)
+                    overlapping = same is False and name.endswith(".crt") and _overlap(file, found)
+                    yield Foreign(ref, name, found.sha256, overlapping), same
 
 
 def require_witness(roots: Desired, seen: Mapping[Ref, Seen], keys: Pki) -> None:
@@ -101,7 +108,11 @@ def require_witness(roots: Desired, seen: Mapping[Ref, Seen], keys: Pki) -> None
     )
 
 
-def _same(file: File, found: SeenFile, name: str) -> bool | None:
+def _overlap(file: File, found: SeenFile) -> bool:
+    return found.content is not None and share_a_key(found.content, file.content)
+
+
+def _same(file: File, found: SeenFile, name: str, keys: Pki) -> bool | None:
     """Whether a host's file is of the key that is here; None of a private key or an edited file, which say nothing.
 
     A configuration with keys of Secrets is, if the wanted one has all that is in it: Secrets stay readable.
@@ -110,12 +121,14 @@ def _same(file: File, found: SeenFile, name: str) -> bool | None:
         return True
     if name == ENCRYPTION:
         return found.sealed <= encryption.sums(file.content) if found.sealed else None
-    if not name.endswith((".crt", ".pub")) or found.content is None:
+    if found.content is None or not name.endswith((".crt", ".pub")):
         return None
+    if name.endswith(".pub"):
+        return found.content.strip() == file.content.strip()
     try:
-        return same_keys(found.content, file.content)
+        return accepts(found.content, read_any_authority(keys[name], keys.files.get(f"{root_of(name)}.key")))
     except Flaw:
-        return found.content.strip() == file.content.strip() if name.endswith(".pub") else None
+        return None
 
 
 def refuse(found: list[Foreign], keys: Pki, renamed_from: str) -> None:
@@ -150,10 +163,21 @@ def refuse(found: list[Foreign], keys: Pki, renamed_from: str) -> None:
                 f"move the folder pki away first if it is another cluster's, or {replaced} alone if somebody replaced "
                 f"that; then {first}"
             )
+    overlapping = dict.fromkeys(item.name for item in found if item.overlapping)
+    if overlapping and not missing and not renamed_from:
+        first = _in_two_steps(overlapping)
     if not missing and any(item.name == ENCRYPTION for item in found):
         first = f"{first}\n{_ROTATION}"
     raise InstallerError(
         "\n  ".join([f"the hosts run with {words}; nothing was changed:", *lines]), hint=f"{first}\n{REPLACE}"
+    )
+
+
+def _in_two_steps(certificates: Iterable[str]) -> str:
+    keys = ", ".join(f"{root_of(name)}.key" for name in certificates)
+    return (
+        f"{', '.join(certificates)} here has the hosts' CA beside the one that signs, which they do not trust yet. "
+        f"Go in two steps: put the old {keys} back and apply that to all hosts; then replace {keys}, and apply again"
     )
 
 

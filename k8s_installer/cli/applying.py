@@ -217,7 +217,7 @@ def _note_use(intent: Intent, made: Plan, seen: fleet.Fleet) -> None:
     """Know the roots that hosts have or are given now; a way back may give them others."""
     if not intent.undoes:
         sent = {name for change in made.changes if isinstance(change.after, File) for name in change.after.made_of}
-        had = trust.shared({**intent.roots, **intent.desired}, seen.seen)
+        had = trust.shared({**intent.roots, **intent.desired}, seen.seen, intent.keys)
         note_use(intent.inventory, intent.profile, had | sent)
 
 

@@ -277,8 +277,17 @@ def made_here(pem: bytes) -> bool:
     return certificate.not_valid_after_utc - certificate.not_valid_before_utc in _MADE_HERE
 
 
-def same_keys(one: bytes, other: bytes) -> bool:
-    """Whether two files of certificates have a public key in common: the same CA, renewed or with more of its chain.
+def accepts(pem: bytes, authority: Authority) -> bool:
+    """Whether who trusts a file of certificates trusts what a CA signs now: by its key, so it may be renewed.
+
+    Raises:
+        Flaw: the file cannot be read.
+    """
+    return public_pem(authority.certificate) in map(public_pem, read_certificates(pem))
+
+
+def share_a_key(one: bytes, other: bytes) -> bool:
+    """Whether two files of certificates have a public key in common.
 
     Raises:
         Flaw: one of them cannot be read.

@@ -47,7 +47,7 @@ def run_certificate(data: bytes) -> None:
     pem = b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(data) + b"-----END CERTIFICATE-----\n"
     certificates.made_here(pem)
     read = certificates.read_certificates(pem)
-    certificates.same_keys(pem, _CA.certificate)
+    certificates.share_a_key(pem, _CA.certificate)
     certificates.issued_under(pem, AUTHORITY)
     authority = certificates.read_any_authority(pem, None)
     for pair in (Pair(pem, _PAIR.key), Pair(pem, _CA.key)):

@@ -372,3 +372,48 @@ def test_what_no_host_has_and_no_run_has_sent_is_not_recorded_as_theirs(masters:
     assert intent.present_keys(wanted.inventory, wanted.profile).strange == {"encryption.key"}
     _note_use(wanted, made, Fleet({}, {}, answers(first.whole), {}, {}))  # `apply --replace-keys` sends it
     assert not intent.present_keys(wanted.inventory, wanted.profile).strange
+
+
+def with_bundle(masters: tuple[Path, Intent], *, signs: str, first: str = "new") -> tuple[Intent, dict[Ref, Seen]]:
+    """What is wanted with a file of the old CA and a new one, and how the hosts answer that have the old one."""
+    path, applied = masters
+    folder, new = intent.pki_folder(applied.inventory), issuing.new_authority("kubernetes-ca")
+    old = certificates.Pair(applied.keys["ca.crt"], applied.keys["ca.key"])
+    both = [new, old] if first == "new" else [old, new]
+    store.write(folder, "ca.crt", b"".join(one.certificate for one in both))
+    store.write(folder, "ca.key", (new if signs == "new" else old).key)
+    wanted = intent.resolve(path, None, intent.present_keys)
+    return wanted, looked(wanted, answers(applied.desired), applied)
+
+
+def test_a_ca_with_another_key_beside_the_hosts_ca_is_sent_before_it_signs(masters: tuple[Path, Intent]) -> None:
+    wanted, found = with_bundle(masters, signs="new")
+    error = message(wanted, found)
+    assert "ca.crt, as /etc/kubernetes/pki/ca.crt (sha256 " in error.message
+    assert error.hint.startswith(
+        "ca.crt here has the hosts' CA beside the one that signs, which they do not trust yet."
+    )
+    assert "put the old ca.key back" in error.hint
+    node = part(wanted, "n1", "")
+    with pytest.raises(InstallerError, match=r"ca\.crt.* on m1, m2, n1"):
+        require_own_keys(node, found)
+
+
+@pytest.mark.parametrize("first", ["old", "new"])
+def test_both_cas_are_sent_with_the_old_key_and_then_the_new_one_signs(
+    masters: tuple[Path, Intent], first: str
+) -> None:
+    sent, found = with_bundle(masters, signs="old", first=first)
+    assert foreign(sent.desired, found, sent.keys) == []
+    assert not sent.keys.pending
+    folder, new = intent.pki_folder(sent.inventory), issuing.new_authority("kubernetes-ca")
+    both = new.certificate + masters[1].keys["ca.crt"]
+    hosts = {
+        ref: replace(seen, content=both) if isinstance(seen, SeenFile) and ref.name == "/etc/kubernetes/pki/ca.crt" else seen
+        for ref, seen in found.items()
+    }  # fmt: skip
+    for certificate in (both, new.certificate):  # the new one signs; then the old one goes
+        store.write(folder, "ca.crt", certificate)
+        store.write(folder, "ca.key", new.key)
+        wanted = intent.resolve(masters[0], None, intent.present_keys)
+        assert foreign(wanted.desired, hosts, wanted.keys) == []
