@@ -1,7 +1,8 @@
 """A lease in a file on one master, renewed while a run lives; `lock.py` makes the cluster's lock of them.
 
 The lease ends by itself when nobody renews it. Time is the master's alone: its uptime, which nobody can set, or
-where it has booted since, its calendar. Nothing is compared with the clock of the machine that we run on.
+where it has booted since, its calendar. Nothing is compared with the clock of the machine that we run on. How long ago
+the last renewal was, that machine counts by its own uptime, time asleep included: the lease runs out meanwhile.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from k8s_installer.errors import CommandFailed, HostError
@@ -22,6 +23,8 @@ from k8s_installer.transport import Transport
 
 FOLDER = "/var/lib/k8s-installer"
 ASK_SECONDS = 10.0
+# Linux' monotonic clock stands still while a laptop sleeps, and the lease ends meanwhile. macOS' does not.
+_UPTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 MARK = "::k8s-installer-lock::"
 
 # `guard` is what flock holds for a few milliseconds; `lock` is replaced, so it cannot be that itself.
@@ -192,6 +195,11 @@ def _age(seconds: int) -> str:
     return f"{max(seconds, 0)} s"
 
 
+def uptime() -> float:
+    """How long this machine is up, in seconds, with the time that it was suspended."""
+    return time.clock_gettime(_UPTIME)
+
+
 def _ask(transport: Transport, what: str, script: str, timeout: float) -> Answer:
     result = transport.run(script, timeout=timeout)
     answer = parse(result.stdout)
@@ -208,6 +216,7 @@ def _ask(transport: Transport, what: str, script: str, timeout: float) -> Answer
 
 OnLost = Callable[[LockLost], None]
 OnBack = Callable[[str], None]
+Look = Callable[[], None]
 
 
 @contextmanager
@@ -220,17 +229,18 @@ def hold(
     on_back: OnBack,
     folder: str = FOLDER,
     terms: Terms = Terms(),
-) -> Iterator[None]:
+) -> Iterator[Look]:
     """Hold the lock on one master inside the `with`: a thread renews it, and it is released whatever happens.
 
-    Where it is lost, the thread goes on trying to get it back.
+    Where it is lost, the thread tries to get it back. What this gives checks at once whether the lease was renewed in
+    time, and calls `on_lost` if not: after a suspension the thread may wake up later than others.
 
     Args:
         transport: a connection to a master that nothing else uses: a long script must not hold a renewal up.
         owner: what others will read.
         force: take the lock from whoever has it at first; who takes it at the same time keeps it.
-        on_lost: called from the renewing thread when the lock was taken away or cannot be renewed in time, and once
-            more where it turns out that a rival keeps it.
+        on_lost: called when the lock was taken away or cannot be renewed in time, and once more where it turns out
+            that a rival keeps it; from the renewing thread, or from one that looks.
         on_back: called from there with the master's name when it is ours again.
         folder: where the lock is on the master; made with mode 0700.
         terms: the length of the lease, and how often it is renewed.
@@ -240,7 +250,7 @@ def hold(
         TransportError, CommandFailed: the master cannot be asked, or cannot keep the lock.
     """
     claim = Claim(folder, secrets.token_hex(8), owner, terms.lease)
-    asked = time.monotonic()
+    asked = uptime()
     answer = _ask(transport, "taking the lock", take_script(claim), ASK_SECONDS)
     if answer.word == "held" and (force or is_dead(Owner(answer.owner, answer.pid), owner)):
         answer = _ask(transport, "taking the lock over", take_script(claim, answer.token), ASK_SECONDS)
@@ -251,7 +261,7 @@ def hold(
     thread = threading.Thread(target=heart.beat, args=(ended,), name="lock", daemon=True)
     thread.start()
     try:
-        yield
+        yield heart.look
     finally:
         ended.set()
         thread.join()
@@ -264,8 +274,8 @@ def hold(
 class _Heart:
     """Renews a lease, or gets a lost one back.
 
-    `renewed` is when the last renewal that worked was sent, by our monotonic clock: the master cannot have
-    counted from an earlier moment. `rival` is the token of who had the lease at the last `looks`.
+    `renewed` is when the last renewal that worked was sent, by our uptime: the master cannot have counted from an
+    earlier moment. `rival` is the token of who had the lease at the last `looks`.
     """
 
     transport: Transport
@@ -278,6 +288,7 @@ class _Heart:
     lost: bool = False
     rival: str = ""
     looks: int = 0
+    looking: threading.Lock = field(default_factory=threading.Lock)
 
     def beat(self, ended: threading.Event) -> None:
         """Renew until `ended` is set."""
@@ -285,25 +296,32 @@ class _Heart:
             self._renew()
 
     def _left(self) -> float:
-        return self.renewed + self.terms.give_up - time.monotonic()
+        return self.renewed + self.terms.give_up - uptime()
+
+    def look(self) -> None:
+        """Count the lease as lost where it was not renewed in time; any thread may ask."""
+        with self.looking:
+            if not self.lost and self._left() <= 0:
+                trouble = self.trouble or "this machine was asleep, or had no time for it"
+                self._lose(
+                    f"the lock could not be renewed for {self.terms.give_up:g} s: {trouble}",
+                    "nothing new was begun; run `apply` again: it looks at what is there and resumes from it",
+                )
 
     def _renew(self) -> None:
-        left, sent = ASK_SECONDS if self.lost else self._left(), time.monotonic()
-        if left <= 0:
-            words = f"the lock could not be renewed for {self.terms.give_up:g} s: {self.trouble}"
-            self._lose(words, "nothing new was begun; run `apply` again: it looks at what is there and resumes from it")
+        lost, left, sent = self.lost, self._left(), uptime()
+        if not lost and left <= 0:
+            self.look()
             return
         # a lost one is taken where it is free, or still ours
-        script = take_script(self.claim, self.claim.token) if self.lost else renew_script(self.claim)
+        script = take_script(self.claim, self.claim.token) if lost else renew_script(self.claim)
         try:
-            answer = _ask(
-                self.transport, "renewing the lock", script, ASK_SECONDS if self.lost else min(ASK_SECONDS, left)
-            )
+            answer = _ask(self.transport, "renewing the lock", script, ASK_SECONDS if lost else min(ASK_SECONDS, left))
         except Exception as error:  # noqa: BLE001 - whatever it is, the lease was not renewed
             self.trouble = str(error)
             return
         if answer.word in ("renewed", "taken"):
-            self.renewed = sent
+            self.renewed, self.trouble = sent, ""
             if self.lost:
                 self.lost, self.rival = False, ""
                 self.on_back(self.transport.host)

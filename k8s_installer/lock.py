@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from k8s_installer import lease
 from k8s_installer.errors import HostsError, InstallerError, TransportError
-from k8s_installer.lease import LockLost
+from k8s_installer.lease import LockLost, Look
 from k8s_installer.owner import Owner
 from k8s_installer.transport import Transport
 
@@ -49,6 +49,7 @@ def hold(ways: Mapping[str, Transport], owner: Owner, *, force: bool, say: Say) 
     """Hold the cluster's lock inside the `with`; the event that it gives is set when the lock is lost.
 
     It is lost with half of the leases or more, and with any that another run keeps: nothing new may begin then.
+    `is_set` of the event looks at the leases' time as well.
 
     Args:
         ways: a connection to each master, by its name, that nothing else uses.
@@ -66,7 +67,10 @@ def hold(ways: Mapping[str, Transport], owner: Owner, *, force: bool, say: Say) 
     with ExitStack() as held:
         for name in sorted(ways):
             try:
-                held.enter_context(lease.hold(ways[name], owner, force=force, on_lost=leases.lost, on_back=leases.back))
+                look = held.enter_context(
+                    lease.hold(ways[name], owner, force=force, on_lost=leases.lost, on_back=leases.back)
+                )
+                leases.gone.looks.append(look)
             except TransportError as error:
                 away.append(error)
         if 2 * len(away) >= len(ways) and not (force and len(away) < len(ways)):
@@ -75,13 +79,31 @@ def hold(ways: Mapping[str, Transport], owner: Owner, *, force: bool, say: Say) 
         yield leases.gone
 
 
+class _Gone(threading.Event):
+    """Set when the lock is lost; `looks` find the leases that have ended, whether or not their threads know it yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks: list[Look] = []
+
+    def is_set(self) -> bool:
+        """Whether the lock is lost by now."""
+        for look in self.looks:
+            look()
+        return super().is_set()
+
+
 @dataclass(slots=True)
 class _Leases:
-    """On how many masters the lock is wanted, and where it is not held now; each lease has a thread that calls this."""
+    """On how many masters the lock is wanted, and where it is not held now; each lease has a thread that calls this.
+
+    `over` is what `gone` says, without a look.
+    """
 
     masters: int
     say: Say
-    gone: threading.Event = field(default_factory=threading.Event)
+    gone: _Gone = field(default_factory=_Gone)
+    over: bool = False
     missing: set[str] = field(default_factory=set)
     changing: threading.Lock = field(default_factory=threading.Lock)
 
@@ -92,26 +114,29 @@ class _Leases:
                 self.masters -= len(away)
             else:
                 self.missing.update(error.host for error in away)
-            self._judge()
+            self.over = self.over or self._lacks()
 
     def lost(self, error: LockLost) -> None:
         """Hear that a lease was lost."""
         with self.changing:
             self.missing.add(error.host)
-            if self.gone.is_set():
+            if self.over:
                 return
-            self._judge(rival=error.rival)
+            self.over = self._lacks(rival=error.rival)
             held = f"{self.masters - len(self.missing)} of {self.masters} masters"
-            what = "nothing new begins" if self.gone.is_set() else f"the run continues with {held}"
+            what = "nothing new begins" if self.over else f"the run continues with {held}"
             self.say(f"{error.message}: {what}")
 
     def back(self, host: str) -> None:
         """Hear that a lease is ours again."""
         with self.changing:
             self.missing.discard(host)
-            if not self.gone.is_set():
+            if not self.over:
                 self.say(f"{host}: the lock is ours again")
 
-    def _judge(self, *, rival: bool = False) -> None:
+    def _lacks(self, *, rival: bool = False) -> bool:
+        """Whether the lock is lost now; sets the event, which nothing clears."""
         if rival or 2 * len(self.missing) >= self.masters:
             self.gone.set()
+            return True
+        return False

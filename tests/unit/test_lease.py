@@ -5,10 +5,10 @@ import os
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -361,7 +361,7 @@ def test_a_held_lock_is_renewed_and_released_behind_the_with(shell: Shell, folde
 
 def test_a_lock_that_is_renewed_outlives_its_lease(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = itertools.count()
-    monkeypatch.setattr(lease, "time", SimpleNamespace(monotonic=lambda: next(seconds)))  # a look at it takes a second
+    monkeypatch.setattr(lease, "uptime", lambda: next(seconds))  # a look at it takes a second
     shell = Shell()
     with held(shell, ALICE, folder, terms=Terms(lease=60, beat=0.01, give_up=10.0)):
         for _ in range(12):
@@ -450,6 +450,30 @@ def test_a_lock_that_cannot_be_renewed_in_time_is_lost_with_the_reason(folder: P
         shell.trouble.clear()
         assert lost.back.acquire(timeout=5)
     assert [it.message for it in lost.errors] == [f"m1: the lock could not be renewed for 0.2 s: {error}"]
+
+
+def test_the_clock_of_a_lease_counts_the_time_in_which_this_machine_sleeps() -> None:
+    up = float(Path("/proc/uptime").read_text().split()[0])
+    assert 0 <= lease.uptime() - up < 5
+    assert lease._UPTIME == time.CLOCK_BOOTTIME
+
+
+def test_who_looks_after_a_suspension_knows_at_once_that_the_lease_has_ended(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The renewing thread waits for the rest of its beat, by a clock that stood still; nothing may begin meanwhile."""
+    asleep, lost = 0.0, Losses()
+    monkeypatch.setattr(lease, "uptime", lambda: time.monotonic() + asleep)
+    terms = Terms(lease=60, beat=30.0, give_up=55.0)
+    with hold(Shell(), ALICE, force=False, on_lost=lost, on_back=unexpected, folder=str(folder), terms=terms) as look:
+        look()
+        assert not lost.errors
+        asleep = 56.0
+        look()
+        look()
+    (error,) = lost.errors
+    assert error.message == "m1: the lock could not be renewed for 55 s: this machine was asleep, or had no time for it"
+    assert "run `apply` again" in error.hint
 
 
 def test_the_message_says_who_since_when_until_when_and_what_to_do() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -130,6 +131,23 @@ def test_a_master_that_was_away_at_the_start_counts_as_lost(hosts: Hosts) -> Non
         hosts.away = {"m1", "m3"}
         assert hosts.hears().endswith("nothing new begins")
         assert lost.is_set()
+
+
+def test_after_a_suspension_nothing_begins_before_the_leases_are_known_to_have_ended(
+    hosts: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asleep = 0.0
+    monkeypatch.setattr(lease, "uptime", lambda: time.monotonic() + asleep)
+    # the renewing threads sleep on
+    monkeypatch.setattr(lease, "hold", partial(lease.hold, terms=Terms(lease=60, beat=30, give_up=55)))
+    with hosts.locked("m1", "m2", "m3") as lost:
+        assert not lost.is_set()
+        asleep = 60.0
+        assert lost.is_set()
+        words = "the lock could not be renewed for 55 s: this machine was asleep, or had no time for it"
+        assert hosts.hears() == f"m1: {words}: the run continues with 2 of 3 masters"
+        assert hosts.hears() == f"m2: {words}: nothing new begins"
+    assert hosts.said.empty()
 
 
 def test_a_lease_that_is_gone_is_taken_again(hosts: Hosts) -> None:
