@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_interface
 
 from k8s_installer.errors import did_you_mean
-from k8s_installer.inventory import ArgValue
+from k8s_installer.inventory import ArgValue, addresses
 from k8s_installer.profiles.flags import Flag
 
 Read = Callable[[str], object]  # a value's meaning, a number where it has limits; raises ValueError
@@ -44,8 +44,14 @@ _CPUS = re.compile(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*")
 _MODULE = re.compile(r"[^=]+=\+?[0-9]{1,9}")
 _TRACE = re.compile(r"[^:]*\.[^:]*:\+?0*[1-9][0-9]*")
 _URL = re.compile(r"(https?|unixs?)://[^/\s:]*(\[[^\]/\s]*\])?:[0-9a-z.-]+")
-_MIRROR = re.compile(r"https?://[^/\s?#@]+/?")
-_ULIMIT = re.compile(r"[a-z]+=-?[0-9]+(:-?[0-9]+)?")
+# Of go-units, which docker reads them with.
+_ULIMIT = re.compile(
+    r"(core|cpu|data|fsize|locks|memlock|msgqueue|nice|nofile|nproc|rss|rtprio|rttime|sigpending|stack)"
+    r"=(-?[0-9]+)(?::(-?[0-9]+))?"
+)
+_UNLIMITED = -1
+_DOMAIN_PART = r"[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?"
+_DOMAIN = re.compile(rf"\.|(?=.*[a-zA-Z]){_DOMAIN_PART}(\.{_DOMAIN_PART})*\.?")
 _THRESHOLD = re.compile(r"[^<]*<.*")
 _MANY = 12  # values that are still worth listing
 
@@ -158,6 +164,16 @@ def _certificate(text: str) -> str:
     return text
 
 
+def _ulimit(text: str) -> str:
+    found = _ULIMIT.fullmatch(text)
+    if not found:
+        raise ValueError
+    soft, hard = int(found[2]), int(found[3] or found[2])
+    if hard != _UNLIMITED and (soft == _UNLIMITED or soft > hard):
+        raise OverflowError("whose first number is not above the second")
+    return text
+
+
 def _severity(text: str) -> object:
     return text if text.upper() in ("INFO", "WARNING", "ERROR", "FATAL") else _whole(32, pattern=_DECIMAL)(text)
 
@@ -212,8 +228,12 @@ FORMS: Mapping[str, Form] = {
     "cpus": Form("a list of CPUs", "0-3,7", _matching(_CPUS)),
     "urls": Form("a URL with its port", "https://10.0.0.11:2379", _matching(_URL)),
     "retention": Form("hours or a duration", "8, 30m or 1h", _retention),
-    "mirror": Form("the address of a registry", "https://mirror.example.com", _matching(_MIRROR)),
-    "ulimit": Form("a limit", "nofile=1024:2048", _matching(_ULIMIT)),
+    "mirror": Form("the address of a registry", "https://mirror.example.com", addresses.mirror),
+    "ulimit": Form("a limit", "nofile=1024:2048", _ulimit),
+    "domain": Form("a domain", "example.com", _matching(_DOMAIN)),
+    "registry": Form("a registry or a network", "registry.example.com:5000", addresses.registry),
+    "count": Form("a whole number from 1 on", "3", _matching(re.compile(r"\+?0*[1-9][0-9]{0,8}"))),
+    "log-mode": Form("blocking or non-blocking", "", _among(("blocking", "non-blocking"))),
     "bytes": Form("a size", "64m", _matching(_BYTES)),
     "runtime": Form("a name with its program", "runc=/usr/bin/runc", _matching(re.compile(r"[^=]+=.+"))),
 }  # fmt: skip
@@ -281,7 +301,7 @@ def _list(flag: Flag, values: tuple[str | int | float | bool, ...]) -> Iterator[
 def wrong_item(flag: Flag, text: str) -> tuple[str, str] | None:
     """What is wrong with one value, or with one item of several, and what would be right."""
     if flag.one_of:
-        return None if text in flag.one_of else _none_of(text, flag.one_of)
+        return None if text in flag.one_of or _also(flag, text) else _none_of(text, flag.one_of)
     form = FORMS.get(flag.type)
     if form is None or (not text and flag.given == "split"):
         return None
@@ -320,15 +340,20 @@ def _limits(flag: Flag, number: float, text: str) -> tuple[str, str] | None:
 def _pair(flag: Flag, text: str) -> tuple[str, str] | None:
     """What is wrong with one pair of a map whose keys or values are known."""
     key, sign, value = text.partition(flag.sign)
-    if flag.keys and key not in flag.keys:
+    if flag.keys and key not in flag.keys and not _also(flag, key):
         return _none_of(key, flag.keys)
     only = flag.keys.get(key, "")
-    if only and value not in (TRUE if only == "true" else FALSE):
+    if only in ("true", "false") and value not in (TRUE if only == "true" else FALSE):
         return f"{key} cannot be {value} in this version", f"{key}={only}, or leave it out"
-    if not (flag.value and sign):
+    kind = only if only in FORMS else flag.value
+    if not (kind and sign):
         return None
-    message = wrong_item(Flag(type=flag.value), value)
+    message = wrong_item(Flag(type=kind), value)
     return None if message is None else (f"{key}: {message[0]}", message[1])
+
+
+def _also(flag: Flag, text: str) -> bool:
+    return bool(flag.also) and re.fullmatch(flag.also, text) is not None
 
 
 def _none_of(text: str, known: Mapping[str, str] | tuple[str, ...]) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from k8s_installer.inventory import addresses
 from k8s_installer.inventory.cluster import Role
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -22,8 +23,6 @@ _REPOS = re.compile(r"(https?|ftp|file)://[^\s\"'\\$`%]+")
 _URL = re.compile(r"https?://[^\s/]+/\S+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _IMAGES_AT = re.compile(r"[A-Za-z0-9][-.A-Za-z0-9]*(:\d{1,5})?(/[a-z0-9][-._a-z0-9]*)*")
-_REGISTRY = re.compile(r"[-.\w]+(:\d+)?|(\d{1,3}\.){3}\d{1,3}/\d{1,2}")
-_MIRROR = re.compile(r"https?://[-.:\w\[\]]+/?")
 _PROXY = re.compile(r"https?://[-.:\w\[\]]+:\d+/?")
 # Where CentOS 7 is since its mirrors are gone. Plain HTTP, for a host that was never updated knows no authority that
 # signed this server's certificate; what is installed from it is checked by the distribution's own key.
@@ -110,18 +109,6 @@ def _proxy(value: str) -> str:
     return value
 
 
-def _mirror(value: str) -> str:
-    if not _MIRROR.fullmatch(value):
-        raise ValueError("must be an address such as https://mirror.example.com, without a path: docker takes no other")
-    return value.rstrip("/")
-
-
-def _registry(value: str) -> str:
-    if not _REGISTRY.fullmatch(value):
-        raise ValueError("must be a registry's name and port such as registry.example.com:5000, or a network")
-    return value
-
-
 def _image_registry(value: str) -> str:
     place = value.rstrip("/")
     if value and not _IMAGES_AT.fullmatch(place):
@@ -166,8 +153,8 @@ Url = Annotated[str, AfterValidator(_url)]
 Domain = Annotated[str, AfterValidator(_domain)]
 Flag = Annotated[str, AfterValidator(_flag)]
 ProxyUrl = Annotated[str, AfterValidator(_proxy)]
-Mirror = Annotated[str, AfterValidator(_mirror)]
-Registry = Annotated[str, AfterValidator(_registry)]
+Mirror = Annotated[str, AfterValidator(addresses.mirror)]
+Registry = Annotated[str, AfterValidator(addresses.registry)]
 User = Annotated[str, AfterValidator(_user)]
 Word = Annotated[str, BeforeValidator(_word)]
 Scalar = str | int | float | bool

@@ -19,7 +19,9 @@ _SPLIT = frozenset({
     "stringSlice", "mapStringString", "mapStringBool", "configurationMap", "thresholds", "moduleSpec", "cidrs", "ips",
     "urls", "colonSeparatedMultimapStringString", "[]api.Taint", "labels",
 })  # fmt: skip
-_REPEATED = frozenset({"stringArray", "namedCertKey", "list", "map", "mirror", "runtime", "ulimit", "pool-options"})
+_REPEATED = frozenset({
+    "stringArray", "namedCertKey", "list", "map", "mirror", "registry", "runtime", "ulimit", "domain", "pool-options",
+})  # fmt: skip
 
 
 class Flag(BaseModel):
@@ -27,8 +29,9 @@ class Flag(BaseModel):
 
     `type` is the program's own word for it, or a narrower one of ours. `one_of` are the only values, or the only items
     of a list. `min`, `max` and `above` (which is not itself allowed) limit a number, or the seconds of a duration.
-    `keys` are the only keys of a map, each with the only value it may have, or an empty text; `value` is the type of
-    a map's values. `several` says how more than one value is given, where the type does not.
+    `keys` are the only keys of a map, each with the only value it may have, with the type of its value, or with an
+    empty text; `value` is the type of all values of a map. `also` is a regular expression of further values of
+    `one_of`, or of further keys. `several` says how more than one value is given, where the type does not.
 
     The rest relates a flag to others of its program. `required` ones cannot be left out. `needs` has what must be set
     beside an item, by the item (`*` is any but a number that is the default, `max-*` all that begin so): a flag, or
@@ -49,6 +52,7 @@ class Flag(BaseModel):
     above: float | None = None
     keys: Mapping[str, str] = {}
     value: str = ""
+    also: str = ""
     several: Given | None = None
     required: bool = False
     needs: Mapping[str, str] = {}

@@ -277,6 +277,11 @@ def test_what_docker_would_refuse_or_what_is_said_twice_is_a_finding() -> None:
     for wrong, words in {
         'registry_mirrors: ["http://a/path"]': "without a path",
         "insecure_registries: [http://a]": "a registry's name and port",
+        "insecure_registries: [10.0.0.0/99]": "or a network",
+        'insecure_registries: ["reg:99999"]': "a registry's name and port",
+        'registry_mirrors: ["https://a:b:c"]': "must be an address such as",
+        'registry_mirrors: ["https://[::1"]': "must be an address such as",
+        'registry_mirrors: ["mirror.example.com"]': "must be an address such as",
         "storage_driver: btrfs": "should be 'overlay2'",
         "log: {max_size: 10}": "max_size",
     }.items():

@@ -53,6 +53,14 @@ def said(flag: Flag, value: ArgValue) -> list[str]:
         ("retention", [8, "30m"], ["8 hours", "eight"]),
         ("version", [False], [True, "raw"]),
         ("quantity", ["500m", "1Gi", 1, "1e3"], ["1GiB", "-1", "much"]),
+        (
+            "ulimit",
+            ["nofile=1024:2048", "nproc=5", "core=-1", "nofile=1024:-1"],
+            ["foo=1", "nofile=2:1", "nofile=-1:5"],
+        ),
+        ("domain", ["example.com", ".", "a.b."], ["a..b", "10", "-a"]),
+        ("registry", ["reg", "reg:5000", "10.0.0.0/8", "[::1]:5000", "fd00::/8"], ["10.0.0.0/99", "reg:99999", "a/b"]),
+        ("mirror", ["https://a/", "http://[::1]:80"], ["a", "https://a/b", "https://a:b:c", "ftp://a"]),
     ],
 )
 def test_each_type_has_its_grammar(kind: str, right: list[ArgValue], refused: list[ArgValue]) -> None:
@@ -112,6 +120,28 @@ def test_a_finding_says_what_would_be_right(flag: Flag, value: ArgValue, message
 )
 def test_what_is_right_has_no_finding(flag: Flag, value: ArgValue) -> None:
     assert said(flag, value) == []
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "message"),
+    [
+        ("log-driver", "jounald", 'there is no "jounald" here (did you mean journald?)'),
+        ("log-driver", "grafana/loki:latest", ""),
+        ("log-opt", "max-size=fifty", 'max-size: "fifty" is not a size (such as 64m)'),
+        ("log-opt", "max-file=0", 'max-file: "0" is not a whole number from 1 on (such as 3)'),
+        ("log-opt", "mode=loose", 'mode: "loose" is not blocking or non-blocking ()'),
+        ("log-opt", "max-sice=50m", 'there is no "max-sice" here (did you mean max-size?)'),
+        ("log-opt", "foo=bar", 'there is no "foo" here ()'),
+        ("log-opt", "loki-url=http://10.0.0.9/push", ""),
+        ("storage-driver", "overlay3", 'there is no "overlay3" here (did you mean overlay?)'),
+        ("storage-opt", "overlay2.sice=1G", 'there is no "overlay2.sice" here (did you mean overlay2.size?)'),
+        ("storage-opt", "dm.mountopt=nodev,noatime", ""),
+        ("max-concurrent-downloads", -1, "-1 is too small (at least 0)"),
+        ("default-ulimit", "nofile=65536:1024", "nofile=65536:1024 is out of range (a limit whose first number is not above the second)"),
+    ],
+)  # fmt: skip
+def test_values_of_docker(flag: str, value: ArgValue, message: str) -> None:
+    assert said(V1_20.known_flags["docker"][flag], value) == ([f": {message}"] if message else [])
 
 
 def test_every_type_of_every_version_is_known() -> None:
