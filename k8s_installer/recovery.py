@@ -29,7 +29,7 @@ from k8s_installer.pki.certificates import (
     require_usable,
 )
 from k8s_installer.pki.inherited import without_copies
-from k8s_installer.pki.leaves import AUTHORITIES, ENCRYPTION, ROOTS, TOKENS, Leaf
+from k8s_installer.pki.leaves import AUTHORITIES, ENCRYPTION, ROOTS, TOKENS, Leaf, root_of
 from k8s_installer.pki.record import digest
 from k8s_installer.pki.standing import encryption_flaw
 from k8s_installer.resources import File
@@ -49,6 +49,7 @@ _PROVIDERS = ("secretbox", "aescbc", "aesgcm")
 Names = Mapping[str, str]  # of the PKI, by the path that has them on a host
 Answers = Mapping[str, bytes]  # by name
 Asked = Mapping[str, Names]  # by host
+_Versions = dict[bytes, tuple[str, ...]]  # the forms of one key, and the hosts that have each
 CA = "ca.crt"
 _ROTATION = (
     "Secrets that were written with another one need that key: plan and apply refuse to replace the configuration "
@@ -199,25 +200,31 @@ def _root(
     name: str, clean: Mapping[str, Answers], masters: Collection[str], notes: list[str]
 ) -> tuple[bytes, tuple[str, ...]] | None:
     """A root as masters have it, or else the others, with the hosts that do."""
-    versions = _versions(clean, name)
-    leading = [content for content, names in versions.items() if not set(masters).isdisjoint(names)]
+    groups = _groups(clean, name)
+    leading = [group for group in groups if not set(masters).isdisjoint(_hosts_of(group))]
     if name == CA and not leading:
-        raise _no_ca(versions, masters)
-    chosen = leading or list(versions)
+        raise _no_ca(groups, masters)
+    chosen = leading or groups
     if len(chosen) > 1:
-        words = "; ".join(_sum(content, versions[content]) for content in chosen)
+        words = "; ".join(_sum(_preferred(name, group, masters), _hosts_of(group)) for group in chosen)
         if name == CA:
             raise InstallerError(f"hosts disagree about {name}: {words}", hint=_DISAGREE)
         notes.append(f"{name} is left out: hosts disagree about it: {words}. {_DISAGREE.capitalize()}")
         return None
-    for content, names in versions.items():
-        if content not in chosen:
-            notes.append(f"{name} of {_named(names)} is left out: it differs from that of the masters")
-    return next(((content, versions[content]) for content in chosen), None)
+    others = [_named(_hosts_of(group)) for group in groups if group not in chosen]
+    notes += (f"{name} of {names} is left out: it differs from that of the masters" for names in others)
+    if not chosen:
+        return None
+    content = _preferred(name, chosen[0], masters)
+    if len(chosen[0]) > 1:
+        words = "; ".join(_sum(*version) for version in chosen[0].items())
+        taken = _named(chosen[0][content])
+        notes.append(f"{name} has one key, and not the same bytes everywhere: {words}. That of {taken} is taken")
+    return content, chosen[0][content]
 
 
-def _no_ca(versions: Mapping[bytes, tuple[str, ...]], masters: Collection[str]) -> InstallerError:
-    if not versions:
+def _no_ca(groups: list[_Versions], masters: Collection[str]) -> InstallerError:
+    if not groups:
         return InstallerError("no host has keys of this cluster: there is nothing to recover")
     return InstallerError(
         f"no master that answered has a usable {CA}: nothing was written",
@@ -225,12 +232,41 @@ def _no_ca(versions: Mapping[bytes, tuple[str, ...]], masters: Collection[str]) 
     )
 
 
-def _versions(answers: Mapping[str, Answers], name: str) -> dict[bytes, tuple[str, ...]]:
-    found: dict[bytes, tuple[str, ...]] = {}
+def _groups(answers: Mapping[str, Answers], name: str) -> list[_Versions]:
+    """What hosts have of a root, by the key in it: a newline or more of a chain makes no other CA."""
+    found: dict[bytes, _Versions] = {}
     for host, files in answers.items():
         if name in files:
-            found[files[name]] = (*found.get(files[name], ()), host)
-    return found
+            versions = found.setdefault(_identity(name, files), {})
+            versions[files[name]] = (*versions.get(files[name], ()), host)
+    return list(found.values())
+
+
+def _identity(name: str, files: Answers) -> bytes:
+    """By what a root of a host is known: the public half of its key, or the key of Secrets itself."""
+    content = files[name]
+    if name == ENCRYPTION or name.endswith(".pub"):
+        return content.strip()
+    if name.endswith(".key"):
+        return public_pem(read_key(content))
+    try:
+        return public_pem(read_any_authority(content, files.get(f"{root_of(name)}.key")).certificate)
+    except Flaw:  # the key beside it is another CA's
+        return public_pem(read_certificates(content)[0])
+
+
+def _preferred(name: str, versions: _Versions, masters: Collection[str]) -> bytes:
+    """Of several forms of a root the one that most masters have; of these, the one with the longest chain."""
+
+    def rank(content: bytes) -> tuple[int, int]:
+        chain = len(read_certificates(content)) if name.endswith(".crt") else 1
+        return len(set(masters).intersection(versions[content])), chain
+
+    return max(versions, key=rank)
+
+
+def _hosts_of(versions: _Versions) -> tuple[str, ...]:
+    return tuple(host for hosts in versions.values() for host in hosts)
 
 
 def _sum(content: bytes, hosts: tuple[str, ...]) -> str:

@@ -23,7 +23,7 @@ from k8s_installer.pki.leaves import Leaf, leaves, names
 from k8s_installer.render import Renderer
 from k8s_installer.resources import File
 from tests.unit.clusters import TOPOLOGIES, cluster
-from tests.unit.test_pki_kept import DAY, NOW, ODD, Ca, signed
+from tests.unit.test_pki_kept import DAY, NOW, ODD, Ca, pkcs8, signed
 
 LAB = cluster(topology="etcd-apart")
 LEAVES = leaves(LAB)
@@ -421,3 +421,42 @@ def test_of_several_keys_of_secrets_the_first_is_taken_and_the_others_are_said(h
     assert len(found.notes) == 2
     assert found.notes[0].startswith("encryption.key of m1 is the first of 2 keys in its configuration. Secrets that")
     assert (first + second).decode() not in "".join(found.notes)
+
+
+ROOT = issuing.new_authority("root").certificate
+
+
+@pytest.mark.parametrize("more", [b"\n", ROOT], ids=["a newline", "more of the chain"])
+def test_a_ca_that_masters_have_in_different_forms_is_recovered(hosts: Answers, real: pki.Pki, more: bytes) -> None:
+    longer = real["ca.crt"] + more
+    found = fitted(changed(hosts, "m2", ca_crt=longer))
+    assert found.files.keys() == fitted(hosts).files.keys()
+    assert found.files["ca.crt"] == (longer if more == ROOT else real["ca.crt"])
+    assert len(found.notes) == 1
+    assert found.notes[0].startswith("ca.crt has one key, and not the same bytes everywhere: sha256 ")
+    assert found.notes[0].endswith("That of m2 is taken" if more == ROOT else "That of m1, n1 is taken")
+
+
+def test_of_different_forms_that_of_most_masters_counts(hosts: Answers, real: pki.Pki) -> None:
+    longer = real["etcd-ca.crt"] + ROOT
+    answers = {**hosts, "m3": hosts["m2"], "m1": {**hosts["m1"], "etcd-ca.crt": longer}}
+    found = recovery.fitting(answers, LEAVES, PLACES, ["m1", "m2", "m3"])
+    assert found.files["etcd-ca.crt"] == real["etcd-ca.crt"]
+
+
+def test_keys_in_different_forms_are_one_key(hosts: Answers, real: pki.Pki) -> None:
+    other = changed(hosts, "m2", sa_key=pkcs8(read_key(real["sa.key"])), sa_pub=real["sa.pub"] + b"\n")
+    found = fitted(other)
+    assert found.files == fitted(hosts).files
+    assert [note.partition(" ")[0] for note in found.notes] == ["sa.key", "sa.pub"]
+    assert "BEGIN" not in "".join(found.notes)
+
+
+def test_a_ca_is_known_by_the_certificate_that_signs_and_not_by_another_in_its_file(
+    hosts: Answers, real: pki.Pki
+) -> None:
+    """As while both an old and a new CA are trusted."""
+    both = ROOT + real["ca.crt"]
+    assert fitted(changed(hosts, "m2", ca_crt=both)).files["ca.crt"] == both
+    other = issuing.new_authority("kubernetes-ca")
+    refused(changed(hosts, "m2", ca_crt=both, ca_key=other.key), "hosts disagree about ca.crt")
