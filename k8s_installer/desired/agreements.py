@@ -273,7 +273,7 @@ AGREEMENTS: Mapping[str, Agreement] = {
         _node_ports,
     ),
     "etcd-folders": Agreement(
-        "etcd's data-dir and wal-dir are absolute paths of letters, digits and -_.+@%:=",
+        "etcd's data-dir and wal-dir are folders that can be its own: absolute paths of letters, digits and -_.+@%:=",
         "write it as /srv/etcd",
         etcd.folders,
     ),

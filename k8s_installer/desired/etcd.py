@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import PurePosixPath as Path
 
 from k8s_installer.desired.hostconfig import Breach, HostConfig
 from k8s_installer.desired.values import TRUE
 from k8s_installer.inventory import Role
 
-# etcd's folders are made its own, for it alone: 0700, on every start.
-_NOT_ITS_OWN = frozenset({
-    "bin", "boot", "dev", "etc", "home", "lib", "lib64", "media", "mnt", "opt", "proc", "root", "run", "sbin", "srv",
-    "sys", "tmp", "usr", "var", "etc/etcd", "etc/kubernetes", "var/cache", "var/lib", "var/log", "var/run", "var/spool",
-    "var/tmp", "usr/bin", "usr/lib", "usr/local", "usr/share",
+# Folders of the system's, and all below them: etcd's are made its own, for it alone, on every start. What is below
+# /home is in somebody's home; /tmp and /var/tmp are emptied.
+_SYSTEM = (
+    "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys", "/usr",
+    "/tmp", "/var/cache", "/var/lock", "/var/log", "/var/run", "/var/spool", "/var/tmp",  # noqa: S108 - to be refused
+)  # fmt: skip
+_SHARED = frozenset({"/", "/media", "/mnt", "/opt", "/srv", "/var", "/var/lib", "/var/opt"})  # one below is fine
+_STATE = "/var/lib"
+# Whose /var/lib/NAME there is on a CentOS 7 host beside those of the profile's packages and units.
+_STATES = frozenset({
+    "NetworkManager", "alternatives", "authconfig", "calico", "chrony", "cloud", "cni", "containerd", "containers",
+    "dbus", "dhclient", "docker-engine", "dockershim", "games", "initramfs", "k8s-installer", "kubelet", "logrotate",
+    "machines", "misc", "mlocate", "nfs", "ntp", "os-prober", "plymouth", "polkit-1", "postfix", "rpcbind", "rpm",
+    "rpm-state", "rsyslog", "selinux", "sss", "stateless", "systemd", "tuned", "yum",
 })  # fmt: skip
+# Where other programs keep what is theirs, by the flags that say so.
+_OTHERS = (("docker", "graph"), ("docker", "data-root"), ("kubelet", "root-dir"), ("flannel-etcd", "data-dir"))
 _FOLDER = re.compile(r"(/[-\w.+@%:=]+)+/?")
 
 
@@ -43,5 +55,45 @@ def folders(config: HostConfig) -> Iterator[Breach]:
                 )
         elif not _FOLDER.fullmatch(str(value)) or {".", ".."} & {*str(value).split("/")}:
             yield Breach(path, f"etcd's {flag} must be an absolute path, not {value}")
-        elif str(value).strip("/") in _NOT_ITS_OWN:
-            yield Breach(path, f"etcd's {flag} {value} is a folder of the system's, and would be made etcd's own")
+        elif owner := _owner(config, Path(str(value))):
+            yield Breach(path, f"etcd's {flag} {value} belongs to {owner}, and would be made etcd's own")
+        elif flag == "wal-dir":
+            yield from _log(config, Path(str(value)))
+
+
+def _log(config: HostConfig, log: Path) -> Iterator[Breach]:
+    """The log's folder: etcd makes it beside where it belongs, LOG.tmp, and renames that to what must be empty."""
+    path, data = config.path_of("etcd", "wal-dir"), Path(config.text("etcd", "data-dir"))
+    apart = f"leave it out: the log is in {data}/member/wal then; or name a folder of its own, such as /wal/etcd"
+    if data.is_relative_to(log):
+        message = f"etcd's wal-dir {log} holds its data-dir, and must be empty when etcd starts for the first time"
+        yield Breach(path, message, apart)
+    elif log == data / "member" or log.is_relative_to(data / "member" / "snap"):
+        message = f"etcd's wal-dir {log} is a folder in which etcd keeps its data, and must hold the log alone"
+        yield Breach(path, message, apart)
+    elif owner := _owner(config, log.parent):
+        message = f"etcd makes its wal-dir itself, so {log.parent} would be made etcd's own, and belongs to {owner}"
+        yield Breach(path, message, f"write it as {log}/wal")
+
+
+def _owner(config: HostConfig, folder: Path) -> str:
+    """Whose a folder is that cannot be etcd's; empty if it can."""
+    if str(folder) in _SHARED or any(folder.is_relative_to(one) for one in _SYSTEM):
+        return "the system"
+    if folder.is_relative_to(_STATE) and (name := folder.parts[3]) in _STATES | _installed(config):
+        return name
+    for component, flag in _OTHERS:
+        theirs = config.text(component, flag) if config.runs(component) else ""
+        if theirs and folder.is_relative_to(theirs):
+            return component
+    return ""
+
+
+def _installed(config: HostConfig) -> frozenset[str]:
+    """What is installed on hosts beside etcd, by the names that folders of /var/lib go by."""
+    found = (
+        {name, one.unit, *one.packages, *one.programs}
+        for name, one in config.profile.components.items()
+        if name != "etcd"
+    )
+    return frozenset().union(*found) - {"etcd"}

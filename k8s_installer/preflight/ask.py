@@ -113,6 +113,20 @@ oflag=dsync 2>&1 | tail -n 1)"
   fi
 fi
 """
+# A first log replaces its folder by a new one from beside it. `.` and `..` of a path are refused when it is read.
+_ETCD_LOG = """\
+log={log}
+if [ -n "$(find "$log" -maxdepth 1 -name '*.wal' 2>/dev/null | head -n 1)" ]; then
+  echo "etcd-log old $log"
+elif mountpoint -q "$log"; then
+  echo "etcd-log mount $log"
+else
+  find "$log" -mindepth 1 -maxdepth 1 2>/dev/null | sort | head -n 3 | sed 's/^/etcd-log holds /'
+  [ "$(stat -c %U "${{log%/*}}" 2>/dev/null)" = etcd ] ||
+    find "${{log%/*}}" -mindepth 1 -maxdepth 1 ! -path "$log" ! -name lost+found 2>/dev/null | sort | head -n 4 |
+    sed 's/^/etcd-log beside /'
+fi
+"""
 # Both take seconds, so they are asked at the same time: stages of a pipeline, heard one after the other.
 _TOGETHER = """\
 {links} | {{
@@ -155,6 +169,7 @@ def script(needs: Needs) -> str:
         parts.append(_PACKAGES.format(all=shlex.join(names), wanted=shlex.join(needs.packages)))
     if Role.ETCD in needs.host.roles:
         parts.append(_SYNC.replace(ETCD_DATA, log))
+        parts.append(_ETCD_LOG.format(log=log) if log != data else "")
     pairs = shlex.join(f"{link.address} {link.port}" for link in needs.links)
     links = _LINKS.format(seconds=LINK_SECONDS, at_once=LINKS_AT_ONCE, pairs=pairs) if pairs else ":"
     asks = ":" if needs.asks_yum else "false"
@@ -217,6 +232,7 @@ def parse(output: str, heard_at: float) -> Answers | None:
         swap=tuple(" ".join(line.split()) for line in replies.get("swap", ())),
         name_server=first.get("name-server", ""),
         yum=_yum(first["yum-status"], replies.get("yum", ())) if "yum-status" in replies else None,
+        etcd_log=_grouped(replies.get("etcd-log", ())),
     )
 
 

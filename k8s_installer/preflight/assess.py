@@ -268,6 +268,25 @@ def _leftovers(host: _Host) -> Iterator[Finding]:
             yield make("engine", f"{unit} is active, and not of this inventory's packages", unit=unit)
 
 
+def _etcd_log(host: _Host) -> Iterator[Finding]:
+    """What is in the way of the log that etcd makes at its first start, where it has a folder apart from the data."""
+    if "etcd" not in host.missing:
+        return
+    found, (data, log) = host.answers.etcd_log, host.needs.etcd_folders
+    above = log.rpartition("/")[0]
+    beside = [path for path in found.get("beside", ()) if not f"{data}/".startswith(f"{path}/")]
+    if "old" in found:
+        why = tables.LEFTOVERS[tables.ETCD_DATA].why
+        yield host.error("data", f"a log in {log}, and etcd is not installed: {why}", path=log)
+    elif "mount" in found:
+        yield host.error("etcd-log", f"{log} is a mount point, and cannot be replaced", log=log)
+    elif "holds" in found:
+        yield host.error("etcd-log", f"{log} is not empty: {', '.join(found['holds'])}", log=log)
+    elif beside and not f"{above}/".startswith(f"{data}/"):
+        said = f"{above} would be made etcd's own, and has {', '.join(beside[:3])}"
+        yield host.warning("etcd-log", said, log=log)
+
+
 def _yum(host: _Host) -> Iterator[Finding]:
     yum = host.answers.yum
     if yum is None or "yum" in host.answers.missing_tools:
@@ -296,7 +315,7 @@ def _yum_words(words: str) -> tuple[str, str]:
 
 
 _EACH: Sequence[Callable[[_Host], Iterator[Finding]]] = (
-    _system, _programs, _size, _disks, _etcd_disk, _network, _settings, _docker, _xfs, _leftovers, _yum,
+    _system, _programs, _size, _disks, _etcd_disk, _network, _settings, _docker, _xfs, _leftovers, _etcd_log, _yum,
 )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Interface
 
@@ -98,7 +98,9 @@ class Answers:
     infinity where the test did not end in time. `no_ftype` is where the file system of docker's data is mounted if it
     is an XFS whose folders do not say of what type their files are. `reached` has the words of what went wrong for each
     address and port, empty where nothing did. `daemon_json` are the keys of docker's file.
-    `name_server` is "silent" or "none" where names cannot be asked for.
+    `name_server` is "silent" or "none" where names cannot be asked for. `etcd_log` is what is in the folder of etcd's
+    log where that is apart: paths by "old" (there is a log), "mount" (it is a mount point), "holds" (other files),
+    and "beside" (what is in the folder above, where that is not etcd's yet).
     """
 
     os: Mapping[str, str]
@@ -130,6 +132,7 @@ class Answers:
     swap: tuple[str, ...]
     name_server: str
     yum: Yum | None
+    etcd_log: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

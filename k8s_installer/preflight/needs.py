@@ -78,8 +78,8 @@ def _docker_flags(wanted: list[Wanted]) -> Iterator[tuple[str, str]]:
 def _etcd_folders(host: Host) -> tuple[str, str]:
     """Where etcd's data and its log will be."""
     tuning = host.tuning.get("etcd")
-    data = str((tuning and tuning.args.get("data-dir")) or ETCD_DATA)
-    return data, str((tuning and tuning.args.get("wal-dir")) or data)
+    data = str((tuning and tuning.args.get("data-dir")) or ETCD_DATA).rstrip("/")
+    return data, str((tuning and tuning.args.get("wal-dir")) or data).rstrip("/")
 
 
 def _links(cluster: Cluster, host: Host) -> Iterator[Link]:

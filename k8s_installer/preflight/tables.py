@@ -61,6 +61,10 @@ CHECKS = {
     "etcd-disk": Check(
         "the disk is slow to confirm a write", "put /var/lib/etcd on an SSD, or on a disk that nothing else writes to"
     ),
+    "etcd-log": Check(
+        "etcd cannot make its log in the folder that the inventory names",
+        "set wal-dir to a new folder in one that is etcd's alone, such as {log}/wal",
+    ),
     "port": Check("somebody else listens on a port of ours", "{stop}"),
     "link": Check(
         "a port cannot be reached from other hosts",

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import grp
 import json
 import os
+import pwd
+import re
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from k8s_installer import gates, inventory, observe, pki, profiles
-from k8s_installer.desired import Desired, desire
+from k8s_installer.desired import Desired, check, desire, etcd
 from k8s_installer.desired.select import of_components, on_members
 from k8s_installer.errors import InstallerError, LabError
 from k8s_installer.etcdfile import environment
@@ -187,7 +191,8 @@ def logs(wanted: Desired) -> dict[Ref, Seen]:
 
 
 @pytest.fixture
-def members(program: Path, tmp_path: Path) -> Iterator[Members]:
+def members(program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Members]:
+    monkeypatch.setattr(etcd, "_SYSTEM", ())  # its data is below /tmp here, which an inventory may not say
     found = Members(program, tmp_path)
     yield found
     found.stop(*list(found.running))
@@ -375,3 +380,54 @@ def test_members_from_before_the_peers_ca_change_over_one_at_a_time(members: Mem
         members.start(wanted, name)
         assert members.hold(wanted, *names) == ""
         assert [members.value(other) for other in names] == ["b25l"] * 3
+
+
+URLS = [("listen", "client", 2379), ("advertise", "client", 2379), ("listen", "peer", 2380), ("initial-advertise", "peer", 2380)]  # fmt: skip
+FIRST_STARTS = [
+    ("/data/etcd", "/wal/etcd", ""),
+    ("/data/etcd", "/data/wal", ""),
+    ("/data/etcd", "/data/etcd/wal", ""),
+    ("/data/etcd", "/data/etcd/member/wal", ""),
+    ("/data/etcd", "/wal", "permission denied"),
+    ("/data/etcd", "/data/etcd", "file already exists"),
+    ("/data/etcd", "/data/etcd/member", "file already exists"),
+    ("/data/etcd", "/data/etcd/member/snap", "file already exists"),
+    ("/data/etcd", "/data", "wal: file not found"),
+]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the folders are made by root, for another user")
+@pytest.mark.parametrize(("data", "log", "trouble"), FIRST_STARTS)
+def test_etcd_starts_for_the_first_time_in_the_folders_of_its_drop_in_or_they_are_refused(
+    program: Path, data: str, log: str, trouble: str
+) -> None:
+    """As a user who may write nothing else; what validation refuses, etcd refuses in the same folders."""
+    text = (
+        'cluster: {name: c, version: "1.20.2"}\nhosts:\n  m1: {address: 127.0.77.1, roles: [etcd, master]}\n'
+        f"  n1: {{address: 127.0.77.99, roles: [node]}}\ncomponents: {{etcd: {{args: {{data-dir: {data}, wal-dir: {log}}}}}}}\n"
+    )
+    cluster = inventory.parse(text, Path("/srv/cluster.yaml"))
+    profile = profiles.profile_of(cluster)
+    assert bool(check(cluster, profile)) == bool(trouble)
+    names = {"header": "", "host": cluster.hosts[0]}
+    drop_in = Renderer().file("etcd/folders.conf.j2", names, "m1").decode()
+    (made,) = re.findall(r"^ExecStartPre=(.*)", drop_in, re.MULTILINE)
+    with tempfile.TemporaryDirectory() as root:
+        Path(root).chmod(0o755)
+        shutil.copy(program, f"{root}/etcd")
+        argv = ["nobody" if word == "etcd" else f"{root}{word}" if word[:2] in {"/d", "/w"} else word for word in made.split() if word != "/"]  # fmt: skip
+        argv[argv.index("-g") + 1] = str(grp.getgrgid(pwd.getpwnam("nobody").pw_gid).gr_name)
+        subprocess.run(argv, check=True)
+        urls = [f"--{who}-{what}-urls=http://{NET}.9:{port}" for who, what, port in URLS]
+        process = subprocess.Popen(
+            [f"{root}/etcd", "--name=a", f"--initial-cluster=a=http://{NET}.9:2380", *urls, f"--data-dir={root}{data}", f"--wal-dir={root}{log}"],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, user="nobody", extra_groups=(),
+        )  # fmt: skip
+        said = ""
+        with process:
+            for line in process.stdout or ():
+                said += line
+                if "ready to serve client requests" in line:
+                    process.terminate()
+        assert (trouble or "ready to serve client requests") in said
+        assert ("ready to serve" in said) == (not trouble)

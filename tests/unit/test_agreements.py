@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,9 +102,23 @@ BROKEN: list[tuple[str, Cluster, list[str]]] = [
     ("etcd-folders", lab("  etcd: {args: {wal-dir: /data/../etc}}\n"),
      ["7: etcd's wal-dir must be an absolute path, not /data/../etc [etcd-folders] (write it as /srv/etcd)"]),
     ("etcd-folders", lab("  etcd: {args: {data-dir: /var/lib/}}\n"),
-     ["7: etcd's data-dir /var/lib/ is a folder of the system's, and would be made etcd's own [etcd-folders] (write it as /srv/etcd)"]),
+     ["7: etcd's data-dir /var/lib/ belongs to the system, and would be made etcd's own [etcd-folders] (write it as /srv/etcd)"]),
     ("etcd-folders", lab("  etcd: {args: {data-dir: null}}\n"),
      ["7: etcd's data-dir cannot be left out: etcd would start empty, in a folder of its own choice [etcd-folders] (write it as /srv/etcd)"]),
+    ("etcd-folders", lab("  etcd: {args: {data-dir: /etc/kubernetes/pki}}\n"),
+     ["7: etcd's data-dir /etc/kubernetes/pki belongs to the system, and would be made etcd's own [etcd-folders] (write it as /srv/etcd)"]),
+    ("etcd-folders", lab("  etcd: {args: {data-dir: /var/lib/docker/etcd}}\n"),
+     ["7: etcd's data-dir /var/lib/docker/etcd belongs to docker, and would be made etcd's own [etcd-folders] (write it as /srv/etcd)"]),
+    ("etcd-folders", cluster(topology="all-in-one", more="components: {docker: {args: {data-root: /data/docker}}, etcd: {args: {data-dir: /data/docker/etcd}}}\n"),
+     ["4: etcd's data-dir /data/docker/etcd belongs to docker, and would be made etcd's own [etcd-folders] (write it as /srv/etcd)"]),
+    ("etcd-folders", lab("  etcd: {args: {data-dir: /var/lib/etcd/flannel.etcd}}\n", network="flannel"),
+     ["7: etcd's data-dir /var/lib/etcd/flannel.etcd belongs to flannel-etcd, and would be made etcd's own [etcd-folders] (write it as /srv/etcd)"]),
+    ("etcd-folders", lab("  etcd: {args: {wal-dir: /srv/wal}}\n"),
+     ["7: etcd makes its wal-dir itself, so /srv would be made etcd's own, and belongs to the system [etcd-folders] (write it as /srv/wal/wal)"]),
+    ("etcd-folders", lab("  etcd: {args: {data-dir: /data/etcd, wal-dir: /data}}\n"),
+     ["7: etcd's wal-dir /data holds its data-dir, and must be empty when etcd starts for the first time [etcd-folders] (leave it out: the log is in /data/etcd/member/wal then; or name a folder of its own, such as /wal/etcd)"]),
+    ("etcd-folders", lab("  etcd: {args: {wal-dir: /var/lib/etcd/default.etcd/member/}}\n"),
+     ["7: etcd's wal-dir /var/lib/etcd/default.etcd/member is a folder in which etcd keeps its data, and must hold the log alone [etcd-folders] (leave it out: the log is in /var/lib/etcd/default.etcd/member/wal then; or name a folder of its own, such as /wal/etcd)"]),
     ("etcd-cluster", lab("  etcd: {args: {force-new-cluster: 'T'}}\n"),
      ["7: etcd's force-new-cluster makes a cluster of its own of each member at every start: writes are lost [etcd-cluster] (leave it out; docs/etcd.md says what to do without a quorum)"]),
     ("etcd-cluster", lab("  etcd: {args: {proxy: readonly}}\n", mode=("1.5.2", "insecure")),
@@ -164,6 +179,8 @@ def test_every_rule_is_seen_broken() -> None:
         lab("  kubelet: {config: {port: 33000}}\n"),
         replace(lab(on_n1="components: {kubelet: {args: {register-schedulable: false}}}", mode=("1.5.2", "tls")), dns="kube-dns"),
         lab("  etcd: {args: {data-dir: /srv/etcd-1/a_b, wal-dir: /wal/50%}}\n"),
+        lab("  etcd: {args: {data-dir: /var/lib/etcd, wal-dir: /var/lib/etcd/wal}}\n"),
+        lab("  etcd: {args: {data-dir: /var/lib/etcd2}}\n"),
         lab("  etcd: {args: {force-new-cluster: false, proxy: 'off'}}\n"),
         lab("  kube-proxy: {args: {proxy-mode: ipvs}}\n"),
     ],
@@ -228,7 +245,9 @@ def test_folders_that_the_inventory_gives_etcd_are_made_and_looked_at() -> None:
     assert isinstance(file, File)
     assert isinstance(unit, Unit)
     # a % of a path is two in a unit file
-    assert file.content.endswith(b"ExecStartPre=/usr/bin/install -d -o etcd -g etcd -m 0700 /data/etcd /wal/50%%\n")
+    assert file.content.endswith(
+        b"ExecStartPre=/usr/bin/install -d -o etcd -g etcd -m 0700 /data/etcd /wal /wal/50%%\n"
+    )
     assert path in unit.defined_by
     asked = script(needs(made, profiles.profile_of(made), has)["m1"])
     assert "nearest /wal/50%" in asked
@@ -247,6 +266,51 @@ def test_a_host_that_has_data_of_etcd_elsewhere_is_told_of_that_place() -> None:
     )
     found = [item.evidence.partition(":")[0] for item in assess(made, need, answers).findings]
     assert found == ["100 MiB free in /data/etcd (on /data), of 4000", "/data/etcd/member, and etcd is not installed"]
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ({}, []),
+        ({"old": ("/wal/etcd",)}, ["data error a log in /wal/etcd, and etcd is not installed: a member with old data rejoins its old cluster"]),
+        ({"mount": ("/wal/etcd",)}, ["etcd-log error /wal/etcd is a mount point, and cannot be replaced"]),
+        ({"holds": ("/wal/etcd/lost+found",)}, ["etcd-log error /wal/etcd is not empty: /wal/etcd/lost+found"]),
+        ({"beside": ("/wal/a", "/wal/b", "/wal/c", "/wal/d")}, ["etcd-log warning /wal would be made etcd's own, and has /wal/a, /wal/b, /wal/c"]),
+        ({"beside": ("/wal/data",)}, []),  # on the way to the data
+    ],
+)  # fmt: skip
+def test_what_is_in_the_way_of_etcds_first_log(found: dict[str, tuple[str, ...]], expected: list[str]) -> None:
+    made = lab("  etcd: {args: {data-dir: /wal/data/etcd, wal-dir: /wal/etcd/}}\n")
+    need = needs(made, profiles.profile_of(made), wanted(made))
+    answers = {name: fit(one) for name, one in need.items()} | {"m1": fit(need["m1"], etcd_log=found)}
+    assert [f"{one.id} {one.severity} {one.evidence}" for one in assess(made, need, answers).findings] == expected
+    answers["m1"] = fit(need["m1"], bare=False, etcd_log=found)
+    assert not assess(made, need, answers).findings
+
+
+def test_the_folders_of_etcds_log_are_asked_for(tmp_path: Path) -> None:
+    """The question itself, by a real shell; a log in the data's folder is beside etcd's own files."""
+    made = lab("  etcd: {args: {data-dir: /data/etcd, wal-dir: /wal/etcd/}}\n")
+    whole = script(needs(made, profiles.profile_of(made), wanted(made))["m1"])
+    question = whole[whole.index("log=/wal/etcd\n") :].partition("\nfi\n")[0] + "\nfi\n"
+    question = question.replace("/wal/etcd", f"{tmp_path}/wal/etcd")
+
+    def said() -> list[str]:
+        done = subprocess.run(["/bin/sh", "-c", question], capture_output=True, text=True, check=False)
+        assert done.stderr == ""
+        return done.stdout.replace(str(tmp_path), "").splitlines()
+
+    log = tmp_path / "wal/etcd"
+    assert said() == []
+    log.mkdir(parents=True)
+    (log.parent / "lost+found").mkdir()
+    assert said() == []
+    (log.parent / "other").mkdir()
+    assert said() == ["etcd-log beside /wal/other"]
+    (log / "x").write_text("")
+    assert said() == ["etcd-log holds /wal/etcd/x", "etcd-log beside /wal/other"]
+    (log / "0-0.wal").write_text("")
+    assert said() == ["etcd-log old /wal/etcd"]
 
 
 def test_a_kernel_without_ipvs_is_a_finding_where_it_is_asked_for() -> None:

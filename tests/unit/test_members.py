@@ -169,8 +169,8 @@ def test_a_process_without_its_data_is_not_restarted() -> None:
 
 
 def test_a_log_of_its_own_is_where_the_data_is() -> None:
-    apart = wanted(ONE, more="components: {etcd: {args: {wal-dir: /wal/}}}")
-    assert [ref.name for ref in apart if ref.kind is Kind.DATA] == ["/wal"]
+    apart = wanted(ONE, more="components: {etcd: {args: {wal-dir: /wal/etcd/}}}")
+    assert [ref.name for ref in apart if ref.kind is Kind.DATA] == ["/wal/etcd"]
     with pytest.raises(InventoryError, match="data-dir cannot be left out"):
         wanted(ONE, more="components: {etcd: {args: {data-dir: null}}}")
 
@@ -402,7 +402,7 @@ def stopped(found: Mapping[Ref, Seen], host: str, unit: str = "etcd") -> dict[Re
     ("flag", "folders"),
     [
         ("data-dir: /srv/etcd", "/srv/etcd"),
-        ("wal-dir: /srv/wal", "/var/lib/etcd/default.etcd and /srv/wal"),
+        ("wal-dir: /wal/etcd", "/var/lib/etcd/default.etcd and /wal/etcd"),
         ("data-dir: /srv/etcd, wal-dir: /var/lib/etcd/default.etcd/member/wal", None),
     ],
 )
@@ -453,8 +453,8 @@ def test_a_stopped_etcd_is_started_in_another_folder_only_where_its_log_was_move
 
 
 def test_a_stopped_etcd_whose_log_stays_where_it_is_may_start() -> None:
-    before = wanted(ONE, more="components: {etcd: {args: {wal-dir: /srv/wal}}}")
-    after = wanted(ONE, more="components: {etcd: {args: {wal-dir: /srv/wal, data-dir: /srv/etcd}}}")
+    before = wanted(ONE, more="components: {etcd: {args: {wal-dir: /wal/etcd}}}")
+    after = wanted(ONE, more="components: {etcd: {args: {wal-dir: /wal/etcd, data-dir: /srv/etcd}}}")
     found = stopped(as_before(before, after), "m1")
     assert further(after, found, after) == {}
     require_members(after, found)
