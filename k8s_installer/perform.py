@@ -223,15 +223,15 @@ def _file(index: int, change: Change, file: File | Large | Kept | Gone, take: st
     if change.action is Action.ATTRIBUTES:
         return f"{unmoved}out=$({attributes}) || {stop}"
     place = f"place {path} {file.mode:o} {shlex.quote(file.owner)} {shlex.quote(file.group)} {file.sha256}"
+    time = path if change.action is Action.REWRITE else "''"
     if isinstance(file, Kept):
         # with its old time: what has not restarted since is not out of date, and what has is marked
-        back = f"{{ readers={shlex.quote(readers)}; {place} '' kept 2>&1; }}"
+        back = f"{{ readers={shlex.quote(readers)}; {place} {time} kept 2>&1; }}"
         there = f'[ "$(sum_of {path})" = {file.sha256} ]'
         return f"{unmoved}out=$(if {there}; then {attributes}; else {back}; fi) || {stop}"
     if isinstance(file, Large):
         return f"{unmoved}out=$({place} '' {take} 2>&1) || {stop}"
-    time = f" {path}" if change.action is Action.REWRITE else ""
-    return f"{unmoved}out=$({_bytes(file.content)} | {place}{time} 2>&1) || {stop}"
+    return f"{unmoved}out=$({_bytes(file.content)} | {place} {time} 2>&1) || {stop}"
 
 
 def _unmoved(index: int, change: Change, file: File | Large | Kept | Gone) -> str:

@@ -250,14 +250,11 @@ def _file(wanted: Wanted, file: File | Large | Kept, found: Seen) -> Iterator[Ch
     if not isinstance(found, SeenFile):
         yield _change(wanted, found, Action.RESTORE if kept else Action.CREATE, _why(file) or "not there")
     elif found.sha256 != file.sha256:
-        if isinstance(file, Kept):
-            yield _change(wanted, found, Action.RESTORE, "the run before changed it")
-        elif (
-            isinstance(file, File)
-            and found.content is not None
-            and settings.same(wanted.ref.name, found.content, file.content)
-        ):
+        new = file.content if isinstance(file, File) else found.kept
+        if found.content is not None and new is not None and settings.same(wanted.ref.name, found.content, new):
             yield _change(wanted, found, Action.REWRITE, "no restart: the settings are the same")
+        elif kept:
+            yield _change(wanted, found, Action.RESTORE, "the run before changed it")
         else:
             yield _change(wanted, found, Action.UPDATE, _why(file) or "the content differs")
     elif (found.mode, found.owner, found.group) != (file.mode, file.owner, file.group):

@@ -95,7 +95,8 @@ class FakeHost:
             return dataclasses.replace(file, content=None)
         if isinstance(wanted, File) and wanted.secret and ENCRYPTION in wanted.made_of:
             return dataclasses.replace(file, content=None, sealed=encryption.sums(self.contents[name]))
-        return dataclasses.replace(file, content=None if wanted.secret else self.contents[name])
+        kept = self.kept.get(wanted.sha256) if isinstance(wanted, Kept) and not wanted.secret else None
+        return dataclasses.replace(file, content=None if wanted.secret else self.contents[name], kept=kept)
 
     def perform(self, changes: Sequence[tuple[int, Change]], on_report: OnReport) -> Outcome:
         for index, file in perform.uploads(changes):
@@ -216,7 +217,8 @@ class FakeHost:
         if old is not None:
             self._keep(path, old, self.contents[path])
         if isinstance(file, Kept):
-            content, modified = self.kept[file.sha256], self.kept_times[path, file.sha256]
+            content = self.kept[file.sha256]
+            modified = modified if change.action in QUIET else self.kept_times[path, file.sha256]
         elif isinstance(file, Large):
             content = self.contents[path] if change.action is Action.ATTRIBUTES else self.incoming[file.sha256]
         else:

@@ -122,6 +122,10 @@ def twins(remote: Remote, folder: str, user: str) -> None:
     back = [want(remote, Kind.FILE, name, kept) for name in names]
     plan = planned(remote, *back)
     assert actions(plan) == [Action.RESTORE] * 3
+    before = [change.before for change in plan.changes]
+    assert [(file.content, file.kept) for file in before if isinstance(file, SeenFile)] == [
+        (two.content, one.content)
+    ] * 3
     carried_out(remote, plan)
     seen = remote.observe(back)
     assert [file.modified_at for item in back if isinstance(file := seen[item.ref], SeenFile)] == times

@@ -275,6 +275,18 @@ def test_files_with_the_same_bytes_come_back_with_what_each_of_them_had(tmp_path
         assert [os.listxattr(file) for file in files] == [["user.site-0"], ["user.site-1"]]
 
 
+def test_a_file_that_comes_back_with_the_same_settings_keeps_its_time_and_marks_nothing(tmp_path: Path) -> None:
+    target = tmp_path / "config"
+    target.write_text("A=1\n")
+    os.utime(target, (1000, 1000))
+    ran(tmp_path, "1", updated(target, b"# why\nA=1\n", seen(target), Action.REWRITE))
+    os.utime(target, (2000, 2000))
+    back = dataclasses.replace(restored(target, b"A=1\n"), action=Action.REWRITE)
+    ran(tmp_path, "2", back)
+    assert (target.read_text(), target.stat().st_mtime) == ("A=1\n", 2000)
+    assert not (tmp_path / "due").exists()
+
+
 def test_what_a_version_with_one_copy_for_all_paths_kept_comes_back(tmp_path: Path) -> None:
     target = tmp_path / "config"
     target.write_text("new")

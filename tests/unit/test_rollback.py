@@ -134,6 +134,19 @@ def test_a_whole_run_is_undone_by_a_plan_like_any_other() -> None:
     assert fleet["m1"].contents[CONFIG] == b"KUBE_LOG_LEVEL=0\n"
 
 
+def test_a_run_that_changed_a_comment_is_undone_without_a_restart() -> None:
+    fleet = converged()
+    old, files = fleet["m1"].contents[CONFIG], past(fleet)[:1]
+    edit = desired(config=File(b"# why\n" + old))
+    assert not carried_out(planned(edit, fleet), fleet).failures
+    written = fleet["m1"].files[CONFIG].modified_at
+    back = planned(before(edit, files), fleet)
+    assert words(back) == [f"m1 rewrite {CONFIG}"]
+    assert not carried_out(back, fleet).failures
+    assert (fleet["m1"].contents[CONFIG], fleet["m1"].files[CONFIG].modified_at) == (old, written)
+    assert not planned(desired(), fleet)
+
+
 def test_a_kept_file_that_is_gone_by_now_comes_back() -> None:
     fleet = converged()
     files = past(fleet)[:1]
