@@ -18,7 +18,7 @@ OF_HOST = frozenset(
 
 
 def of_cluster(cluster: Cluster, profile: Profile, *, signs: bool = True) -> dict[str, object]:
-    """What is the same for all hosts: all that a shared file knows; `signs` is whether masters get the CA's key."""
+    """What is the same for all hosts: all that a shared file knows; `signs` is whether masters sign with the CA."""
     return {
         "cluster": cluster,
         "etcd_members": by_address(cluster.having(Role.ETCD)),

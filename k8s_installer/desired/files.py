@@ -57,7 +57,7 @@ class Source:
     ) -> Source:
         """A source with nothing rendered yet."""
         cluster, record = settled.cluster, File((_RECORD + settled.allocations.text()).encode())
-        context = of_cluster(cluster, profile, signs=SIGNS not in pki.absent)
+        context = of_cluster(cluster, profile, signs=_signs(pki))
         return cls(cluster, profile, pki, renderer, programs, context, _names(cluster), record)
 
     def text(self, template: str, context: Context, host: str, *, where: str) -> str:
@@ -68,6 +68,15 @@ class Source:
         if not self.renderer.names(template) & OF_HOST:
             self.texts[template] = text
         return text
+
+
+def _signs(pki: Pki) -> bool:
+    """Whether controller-managers can sign with the CA's key.
+
+    One that signs takes a file with a single certificate, and ends where there is a chain ("expected 1 certificate,
+    found 2"; Kubernetes 1.20.2, pkg/controller/certificates/signer/ca_provider.go).
+    """
+    return SIGNS not in pki.absent and pki.files.get("ca.crt", b"").count(b"-----BEGIN CERTIFICATE-----") <= 1
 
 
 def _names(cluster: Cluster) -> str:

@@ -14,7 +14,7 @@ from k8s_installer.desired.host import RECORD
 from k8s_installer.errors import InventoryError, TemplateError
 from k8s_installer.graph import ordered
 from k8s_installer.inventory import Cluster, Role
-from k8s_installer.pki import Pki
+from k8s_installer.pki import Pki, issuing
 from k8s_installer.pki.leaves import leaves
 from k8s_installer.plan import Action, make_plan
 from k8s_installer.render import Renderer
@@ -477,7 +477,7 @@ def test_a_secret_template_may_look_at_every_key_and_is_made_of_those_that_it_ta
 
 
 @pytest.mark.parametrize("version", ["1.9.4", "1.20.2"])
-def test_masters_sign_nothing_where_the_ca_s_key_is_elsewhere(version: str) -> None:
+def test_masters_sign_nothing_where_the_ca_s_key_is_elsewhere_or_its_file_has_a_chain(version: str) -> None:
     lab = cluster(version)
     whole = pki.placeholder(lab)
     files = {name: content for name, content in whole.files.items() if name != "ca.key"}
@@ -492,6 +492,10 @@ def test_masters_sign_nothing_where_the_ca_s_key_is_elsewhere(version: str) -> N
 
     assert b"--cluster-signing-key-file=/etc/kubernetes/pki/ca.key" in flags(with_it)
     assert b"--cluster-signing-" not in flags(without)
+    one = issuing.new_authority("kubernetes-ca").certificate
+    for chain, signs in ((one, True), (one + one, False)):  # a controller-manager that signs takes no chain
+        given = Pki({**whole.files, "ca.crt": chain})
+        assert (b"--cluster-signing-" in flags(desire(lab, profiles.profile_of(lab), given, Renderer()))) is signs
 
 
 @pytest.mark.parametrize(
