@@ -28,7 +28,8 @@ class Member:
     """One host of an etcd: where its log belongs and whether it is there, and how it was and is to be started.
 
     `has_data` is None where the host did not answer. `found` and `wanted` are None where the file is not there, or is
-    brought back. `enabled` says that etcd was started there before, and `move` that its folders change.
+    brought back. `enabled` says that etcd was started there before, and `move` that its folders change. `uses_log` says
+    whether what runs has its data there, and is None where nobody has to ask: it was started with the file as it is.
     """
 
     host: str
@@ -39,6 +40,7 @@ class Member:
     found: Start | None
     wanted: Start | None
     move: Move | None
+    uses_log: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,7 @@ def _member(log: Ref, data: Data, whole: Desired, seen: Mapping[Ref, Seen], part
         found=was,
         wanted=start(will.content) if isinstance(will, File) else None if config in part else was,
         move=_move(config, content, will, seen),
+        uses_log=_uses_log(seen.get(log), seen.get(config), unit),
     )
 
 
@@ -165,6 +168,18 @@ def _move(config: Ref, content: bytes | None, will: object, seen: Mapping[Ref, S
         return None
     before = folders(content)
     return Move(before, folders(new), _is_there(Ref(config.host, Kind.DATA, before.log), seen))
+
+
+def _uses_log(log: Seen | None, config: Seen | None, unit: Seen | None) -> bool | None:
+    """Whether a running etcd has written to a log since it started: each does at its start, to publish itself.
+
+    Its file says the same, unless somebody has changed it since; this is None where nobody did.
+    """
+    if not isinstance(unit, SeenUnit) or not _active(unit):
+        return None
+    if not isinstance(config, SeenFile) or config.modified_at <= unit.started_at:
+        return None
+    return isinstance(log, SeenFile) and log.modified_at >= unit.started_at
 
 
 def _is_there(log: Ref, seen: Mapping[Ref, Seen]) -> bool | None:

@@ -49,6 +49,10 @@ _OLD_LOG = (
     "leave data-dir and wal-dir as they are; or move the data to the new folder by hand (mv), so that no log is left "
     "in the old one, then run this command again"
 )
+_ELSEWHERE = (
+    "ls -l /proc/PID/fd shows where it is (PID: systemctl show -p MainPID {0}); set data-dir and wal-dir to that, or "
+    "stop {0} there, move the data by hand (mv), then run this command again"
+)
 _ASK = "make these hosts reachable, then run the same command again"
 
 
@@ -101,10 +105,18 @@ def _changed(etcd: Etcd, member: Member) -> _Finding | None:
 
 def _moved(etcd: Etcd, member: Member) -> _Finding | None:
     """It runs, and would restart with other folders: what is there is older than what it has confirmed."""
-    if member.move is None or not member.runs:
+    if member.move is None or not member.runs or member.uses_log:
         return None
     words = f"{etcd.unit} runs on {member.host} with its data in {member.move.before}"
     return f"{words}; it would restart with {member.move.after}", _MOVE.format(etcd.unit)
+
+
+def _runs_elsewhere(etcd: Etcd, member: Member) -> _Finding | None:
+    """It runs with what its file said before an edit by hand, and what is in the folder that it says now is older."""
+    if member.uses_log is not False or not member.has_data:
+        return None
+    words = f"{etcd.unit} on {member.host} was started before its file changed, and does not write to {member.log}"
+    return f"{words}: its data is elsewhere", _ELSEWHERE.format(etcd.unit)
 
 
 def _left_behind(etcd: Etcd, member: Member) -> _Finding | None:
@@ -165,7 +177,7 @@ def _all_lost(etcd: Etcd, member: Member) -> _Finding | None:
 
 
 # What a member may be in, in the order in which it is looked for.
-_OF_ALL: tuple[_Situation, ...] = (_changed, _moved, _left_behind)
+_OF_ALL: tuple[_Situation, ...] = (_changed, _moved, _runs_elsewhere, _left_behind)
 _OF_JOINING: tuple[_Situation, ...] = (_runs_empty, _joined_before)
 _OF_EMPTY: tuple[_Situation, ...] = (_runs_empty, _second_cluster, _lost_own, _unsure, _all_lost)
 

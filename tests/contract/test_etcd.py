@@ -331,6 +331,21 @@ def test_an_edit_does_not_take_etcd_to_a_copy_of_its_data_and_a_move_by_hand_doe
     assert members.value("m1") == "bmV3"
 
 
+def test_a_member_writes_to_its_log_whenever_it_starts(members: Members) -> None:
+    """Also one that is no leader, and has nothing to write: so an older log is not that of what runs."""
+    wanted = members.desired("m1", "m2", "m3")
+    members.start(wanted, "m1", "m2", "m3")
+    assert members.hold(wanted, "m1", "m2", "m3") == ""
+    for name in ("m1", "m2", "m3"):
+        members.stop(name)
+        began = time.time()
+        members.start(wanted, name)
+        assert members.hold(wanted, "m1", "m2", "m3") == ""
+        (log,) = [found for ref, found in logs(wanted).items() if ref.host == name]
+        assert isinstance(log, SeenFile)
+        assert log.modified_at >= began - 0.05
+
+
 def peers_answer(members: Members, certificate: str) -> str:
     """The status with which m1's port for members answers who has this certificate; 000 where TLS refuses it."""
     pki_of = members.folder / "m1/pki"

@@ -417,6 +417,31 @@ def test_a_running_etcd_keeps_its_folders_also_where_another_has_a_log(flag: str
     assert "stop etcd there, move the data" in hint
 
 
+def edited_by_hand(found: Mapping[Ref, Seen], log: Ref, content: bytes, written: float) -> dict[Ref, Seen]:
+    """The etcd that runs was started before somebody edited its file; its log was last written at that time."""
+    unit = found[Ref("m1", Kind.UNIT, "etcd")]
+    assert isinstance(unit, SeenUnit)
+    file = SeenFile(File(content).sha256, 0o644, "root", "root", unit.started_at + 60, content)
+    state = SeenFile("", 0o600, "etcd", "etcd", unit.started_at + written)
+    return {**found, Ref("m1", Kind.FILE, CONF): file, log: state}
+
+
+def test_the_folder_of_what_runs_counts_where_its_file_was_edited_by_hand() -> None:
+    """An edit to another folder can be taken back; one that the inventory follows would restart etcd on old data."""
+    one, moved = wanted(ONE), wanted(ONE, more="components: {etcd: {args: {data-dir: /srv/etcd}}}")
+    log, copy = Ref("m1", Kind.DATA, LOG), Ref("m1", Kind.DATA, "/srv/etcd/member/wal")
+    elsewhere = conf(moved, "m1")
+    require_members(one, edited_by_hand(answers(one), log, elsewhere, written=90))
+    lines, _ = refusal(one, edited_by_hand(answers(one), log, elsewhere, written=-90))
+    assert lines == ["etcd runs on m1 with its data in /srv/etcd; it would restart with /var/lib/etcd/default.etcd"]
+    lines, hint = refusal(moved, edited_by_hand(answers(moved), copy, elsewhere, written=-90))
+    words = "etcd on m1 was started before its file changed, and does not write to /srv/etcd/member/wal"
+    assert lines == [f"{words}: its data is elsewhere"]
+    assert "systemctl show -p MainPID etcd" in hint
+    # a run that was cut off before its restart
+    require_members(moved, edited_by_hand(answers(moved), copy, elsewhere, written=0.1))
+
+
 def test_folders_that_the_file_does_not_name_are_etcds_own() -> None:
     one = wanted(ONE)
     ref = Ref("m1", Kind.FILE, CONF)
