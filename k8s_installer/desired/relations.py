@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from k8s_installer.desired.hostconfig import Breach, HostConfig
-from k8s_installer.desired.values import TRUE, number
+from k8s_installer.desired.values import FALSE, TRUE, number
 from k8s_installer.profiles.flags import Flag
 
-_ANY = "*"
+_ANY, _NOT, _OR = "*", "!", " or "
 
 
 def required(config: HostConfig) -> Iterator[Breach]:
@@ -27,8 +27,21 @@ def needed(config: HostConfig) -> Iterator[Breach]:
     for component, flag, spec in _related(config):
         for item in config.items(component, flag):
             for pattern, need in spec.needs.items():
-                if _matches(spec, item, pattern) and not _there(config, component, need):
+                if _matches(spec, item, pattern) and not _met(config, component, need):
                     yield _needs(config, component, flag, "" if pattern == _ANY else f" {item}", need)
+        yield from _keys_in(config, component, flag, spec)
+
+
+def _keys_in(config: HostConfig, component: str, flag: str, spec: Flag) -> Iterator[Breach]:
+    """Keys of a map that the map beside it does not have."""
+    sign = config.known(component, spec.keys_in).sign
+    there = {item.partition(sign)[0] for item in config.items(component, spec.keys_in)} if spec.keys_in else set()
+    for item in config.items(component, flag) if spec.keys_in else []:
+        key = item.partition(spec.sign)[0]
+        if key not in there:
+            name, beside = config.name(component, flag), config.name(component, spec.keys_in)
+            message = f"{component}: {name} has {key}, and {beside} has not"
+            yield Breach(config.path_of(component, flag, spec.keys_in), message, f"add {key} to {beside}")
 
 
 def excluded(config: HostConfig) -> Iterator[Breach]:
@@ -84,17 +97,31 @@ def _related(config: HostConfig) -> Iterator[tuple[str, str, Flag]]:
 
 
 def _needs(config: HostConfig, component: str, flag: str, item: str, need: str) -> Breach:
-    other, sign, values = need.partition("=")
-    first, *more = values.split("|")
-    name, beside = config.name(component, flag), config.name(component, other)
-    wanted, setting = beside, f"set {beside}"
-    if first:
-        wanted, setting = f"{beside} {' or '.join([first, *more])}", f"set {beside}: {first}"
-    elif sign:
-        wanted, setting = f"{beside} to be empty", f"empty {beside}"
-    message = f"{component}: {name}{item} needs {wanted}"
+    wanted = [_wanted(config, component, one) for one in need.split(_OR)]
+    others = [one.lstrip(_NOT).partition("=")[0] for one in need.split(_OR)]
+    name = config.name(component, flag)
+    message = f"{component}: {name}{item} needs {_OR.join(words for words, _ in wanted)}"
     drop = f"{flag}: null" if config.configured(component, flag) is None else f"leave{item or f' {name}'} out"
-    return Breach(config.path_of(component, flag, other), message, f"{setting}, or {drop}")
+    return Breach(config.path_of(component, flag, *others), message, f"{wanted[0][1]}, or {drop}")
+
+
+def _wanted(config: HostConfig, component: str, need: str) -> tuple[str, str]:
+    """What is needed in words, and what brings it about."""
+    other, sign, values = need.lstrip(_NOT).partition("=")
+    first, *more = (value.removesuffix(f"={_ANY}") for value in values.split("|"))
+    beside = config.name(component, other)
+    if need.startswith(_NOT):
+        return f"{beside} without {first}", f"take {first} out of {beside}"
+    if first:
+        return f"{beside} {_OR.join([first, *more])}", f"set {beside}: {first}"
+    return (f"{beside} to be empty", f"empty {beside}") if sign else (beside, f"set {beside}")
+
+
+def _met(config: HostConfig, component: str, need: str) -> bool:
+    """Whether one of several needs is there, or what must not be there is not."""
+    if need.startswith(_NOT):
+        return not _there(config, component, need.lstrip(_NOT))
+    return any(_there(config, component, one) for one in need.split(_OR))
 
 
 def _there(config: HostConfig, component: str, need: str) -> bool:
@@ -107,8 +134,10 @@ def _there(config: HostConfig, component: str, need: str) -> bool:
 
 
 def _same(item: str, value: str) -> bool:
+    if value.endswith(_ANY):
+        return item.startswith(value[:-1])
     name, _, word = item.partition("=")
-    return item == value or (word in TRUE and value == f"{name}=true")
+    return item == value or (word in TRUE and value == f"{name}=true") or (word in FALSE and value == f"{name}=false")
 
 
 def _matches(spec: Flag, item: str, pattern: str) -> bool:

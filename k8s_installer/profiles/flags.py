@@ -35,9 +35,10 @@ class Flag(BaseModel):
 
     The rest relates a flag to others of its program. `required` ones cannot be left out. `needs` has what must be set
     beside an item, by the item (`*` is any but a number that is the default, `max-*` all that begin so): a flag, or
-    FLAG=VALUE|VALUE. `excludes` are flags that cannot be set beside it, `disjoint` one that must have none of its
-    items, and a `distinct` list has no item twice. The value is more than TIMES that of each FLAG of `exceeds`, and at
-    least TIMES those of `at_least`.
+    FLAG=VALUE|VALUE, where a VALUE with `*` at its end is any that begins so. Of several, with ` or ` between, one is
+    enough, and !FLAG=VALUE must not be set. `keys_in` is a map that has all keys of this one. `excludes` are flags that
+    cannot be set beside it, `disjoint` one that must have none of its items, and a `distinct` list has no item twice.
+    The value is more than TIMES that of each FLAG of `exceeds`, and at least TIMES those of `at_least`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,6 +57,7 @@ class Flag(BaseModel):
     several: Given | None = None
     required: bool = False
     needs: Mapping[str, str] = {}
+    keys_in: str = ""
     excludes: tuple[str, ...] = ()
     disjoint: str = ""
     distinct: bool = False
@@ -65,7 +67,7 @@ class Flag(BaseModel):
     @property
     def related(self) -> bool:
         """Whether anything is known of it beside other flags."""
-        lone = not (self.needs or self.excludes or self.disjoint or self.exceeds or self.at_least)
+        lone = not (self.needs or self.keys_in or self.excludes or self.disjoint or self.exceeds or self.at_least)
         return self.required or self.distinct or not lone
 
     @property

@@ -40,6 +40,10 @@ CASES = [
     ("kubelet", "cgroups-per-qos", "cgroups-per-qos=false enforce-node-allocatable=none", "cgroups-per-qos=false enforce-node-allocatable="),
     ("kubelet", "system-cgroups", "system-cgroups=/s", "system-cgroups=/s cgroup-root=/"),
     ("kubelet", "cpu-cfs-quota-period", "cpu-cfs-quota-period=50ms", "cpu-cfs-quota-period=50ms feature-gates=CustomCPUCFSQuotaPeriod=true"),
+    ("kubelet", "topology-manager-policy", "topology-manager-policy=best-effort feature-gates=TopologyManager=false", "topology-manager-policy=none feature-gates=TopologyManager=false"),
+    ("kubelet", "topology-manager-scope", "topology-manager-scope=pod feature-gates=TopologyManager=false", "topology-manager-scope=pod"),
+    ("kubelet", "rotate-server-certificates", "rotate-server-certificates=true feature-gates=RotateKubeletServerCertificate=false", "rotate-server-certificates=true"),
+    ("kubelet", "dynamic-config-dir", "dynamic-config-dir=/nonexistent feature-gates=DynamicKubeletConfig=false", "feature-gates=DynamicKubeletConfig=false"),
     ("kubelet", "reserved-cpus", "reserved-cpus=0 system-reserved-cgroup=/s", "reserved-cpus=0"),
     ("kubelet", "reserved-cpus", "reserved-cpus=0 kube-reserved-cgroup=/k", "kube-reserved-cgroup=/k"),
     ("kube-proxy", "iptables-sync-period", "iptables-sync-period=9s iptables-min-sync-period=10s", "iptables-sync-period=10s iptables-min-sync-period=10s"),
@@ -53,6 +57,11 @@ FILES = [
     ("imageGCLowThresholdPercent", "{imageGCLowThresholdPercent: 85}", "{imageGCLowThresholdPercent: 84}"),
     ("enforceNodeAllocatable", "{enforceNodeAllocatable: [kube-reserved]}", "{enforceNodeAllocatable: [kube-reserved], kubeReservedCgroup: /k}"),
     ("cgroupsPerQOS", "{cgroupsPerQOS: false}", "{cgroupsPerQOS: false, enforceNodeAllocatable: []}"),
+]  # fmt: skip
+# What the kubelet looks at last, before it asks its container runtime: refused, and taken.
+LATE = [
+    ("cpu-manager-policy", "cpu-manager-policy=static kube-reserved=memory=1Gi", "cpu-manager-policy=static kube-reserved=cpu=500m"),
+    ("eviction-soft", "eviction-soft=memory.available<9Mi eviction-soft-grace-period=nodefs.available=3s", "eviction-soft=memory.available<9Mi eviction-soft-grace-period=memory.available=3s"),
 ]  # fmt: skip
 # Files that people copy, and that say what is the default anyway.
 COPIED = {
@@ -129,7 +138,9 @@ def as_args(words: str) -> str:
 
 def test_every_relation_is_asked_for() -> None:
     related = {(name, flag) for name in SERVERS for flag, spec in PROFILE.known_flags[name].items() if spec.related}
-    assert {(name, flag) for name, flag, *_ in CASES} | REQUIRED | ELECTION == related
+    assert {(name, flag) for name, flag, *_ in CASES} | REQUIRED | ELECTION | {
+        ("kubelet", flag) for flag, *_ in LATE
+    } == related
     schema = PROFILE.config_schemas["kubelet"]
     own = {key for key, spec in schema.values.items() if spec.related and key not in schema.flags.values()}
     assert own <= {key for key, *_ in FILES}
@@ -168,6 +179,27 @@ def refuses_file(text: str, folder: Path) -> bool:
     head = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
     file.write_text(head + yaml.safe_dump(yaml.safe_load(text)), encoding="utf-8")
     return not ends_well("kubelet", folder, (f"--config={file}",))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the kubelet runs as root")
+def test_a_kubelet_comes_to_its_runtime_where_validation_says_so(tmp_path: Path) -> None:
+    """Each with a network, mounts and processes of its own, and a runtime that is not there."""
+    runtime = [f"--{which}-endpoint=unix:///nonexistent/sock" for which in ("container-runtime", "image-service")]
+    fixed = ["--container-runtime=remote", *runtime, "--fail-swap-on=false"]
+
+    def ask(case: tuple[int, str]) -> bool:
+        number, words = case
+        own = [f"--root-dir={tmp_path}/{number}", f"--cert-dir={tmp_path}/{number}/pki"]
+        shell = ["unshare", "-nmp", "--fork", "--kill-child", "--mount-proc", str(FOUND["kubelet"])]
+        argv = [*shell, *fixed, *own, *(f"--{word}" for word in words.split())]
+        done = subprocess.run(argv, capture_output=True, check=False, timeout=60, stdin=subprocess.DEVNULL)
+        return b"get remote runtime typed version failed" in done.stderr
+
+    asked = [(words, wrong) for _, *both in LATE for words, wrong in zip(both, (True, False), strict=True)]
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        came = list(pool.map(ask, enumerate(words for words, _ in asked)))
+    for (words, wrong), there in zip(asked, came, strict=True):
+        assert (refused("kubelet", as_args(words)), not there) == (wrong, wrong), words
 
 
 def test_an_apiserver_says_what_it_requires(tmp_path: Path) -> None:

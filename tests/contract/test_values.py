@@ -142,6 +142,7 @@ BESIDE = {
     **dict.fromkeys(("audit-log-format", "audit-log-mode", "audit-log-version", "audit-log-maxage", "audit-log-maxbackup",
                      "audit-log-maxsize"), ("--audit-log-path=-",)),
     "audit-webhook-mode": ("--audit-webhook-config-file=/nonexistent",),
+    "cpu-cfs-quota-period": ("--feature-gates=CustomCPUCFSQuotaPeriod=true",),
     "kubernetes-service-node-port": ("--service-node-port-range=1-65535",),
     "leader-elect-lease-duration": ("--leader-elect-renew-deadline=1ms",),
     "enforce-node-allocatable": ("--system-reserved-cgroup=/system", "--kube-reserved-cgroup=/kube"),
