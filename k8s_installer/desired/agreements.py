@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from k8s_installer.desired import etcd, relations
+from k8s_installer.desired import etcd, registering, relations
 from k8s_installer.desired.hostconfig import TEMPLATE, Breach, HostConfig
 from k8s_installer.desired.ports import LISTENING, RANGE_FLAG, kubelet_port, node_ports, tuned_alike
 from k8s_installer.desired.values import FALSE
@@ -251,6 +251,16 @@ AGREEMENTS: Mapping[str, Agreement] = {
         "one node at least registers without a taint that the pods of the cluster's DNS do not tolerate",
         "leave one node without register-with-taints",
         _dns_node,
+    ),
+    "nodes-register": Agreement(
+        "kubelets register their nodes, and the apiserver lets them",
+        "leave the flag out",
+        registering.nodes_register,
+    ),
+    "network-plugin": Agreement(
+        "the kubelet has a network plugin only where the cluster's network is the site's own (network: none)",
+        "cluster: {network: none}, and a CNI plugin as an addon; or leave network-plugin out",
+        registering.network_plugin,
     ),
     "pods-per-node": Agreement(
         "a node's pod subnet has an address for each of its max-pods",

@@ -13,7 +13,7 @@ from k8s_installer import pki, profiles
 from k8s_installer.desired import Desired, check, desire
 from k8s_installer.desired.agreements import AGREEMENTS
 from k8s_installer.desired.ports import read_range
-from k8s_installer.inventory import Cluster
+from k8s_installer.inventory import Addon, Cluster
 from k8s_installer.preflight import assess, needs, script
 from k8s_installer.preflight.model import Disk
 from k8s_installer.render import Renderer
@@ -123,6 +123,16 @@ BROKEN: list[tuple[str, Cluster, list[str]]] = [
      ["7: etcd's force-new-cluster makes a cluster of its own of each member at every start: writes are lost [etcd-cluster] (leave it out; docs/etcd.md says what to do without a quorum)"]),
     ("etcd-cluster", lab("  etcd: {args: {proxy: readonly}}\n", mode=("1.5.2", "insecure")),
      ["7: etcd's proxy readonly makes no member of the host: it stores nothing and has no vote [etcd-cluster] (leave it out, or take the role etcd from the host)"]),
+    ("nodes-register", lab(on_n1="components: {kubelet: {args: {register-node: 'F'}}}"),
+     ["4: host n1: the kubelet does not register its node, and its gate waits for that [nodes-register] (leave register-node out)"]),
+    ("nodes-register", lab("  kubelet: {args: {register-with-taints: ab}}\n", mode=("1.9.4", "tls")),
+     ["7: the taint ab has no effect, and the API refuses a node with it [nodes-register] (ab:NoSchedule, :PreferNoSchedule or :NoExecute)"]),
+    ("nodes-register", lab("  kubelet: {args: {register-with-taints: ['a=b:NoSchedule', 'a=c:NoSchedule', 'a=d:NoExecute']}}\n"),
+     ["7: two taints have the key a and the effect NoSchedule, and the API refuses a node with both [nodes-register] (keep one of them)"]),
+    ("nodes-register", lab("  kube-apiserver: {args: {authorization-mode: RBAC}}\n"),
+     ["7: with authorization-mode RBAC the apiserver lets no kubelet register its node [nodes-register] (authorization-mode: [Node, RBAC]; or an early addon that binds system:node to the group system:nodes)"]),
+    ("network-plugin", lab("  kubelet: {args: {network-plugin: cni}}\n"),
+     ["7: the kubelet's network-plugin is cni, and with network: routes docker gives pods addresses [network-plugin] (cluster: {network: none}, and a CNI plugin as an addon; or leave network-plugin out)"]),
     ("docker-bridge", lab("  docker: {args: {bip: null}}\n"),
      ["7: docker's bip is set by network: routes [docker-bridge] (leave it out; pod_subnet of a host names its subnet)"]),
     ("pods-per-node", lab(on_n1="components: {kubelet: {args: {max-pods: '0x200'}}}"),
@@ -146,6 +156,33 @@ def test_what_does_not_agree_is_refused_with_its_rule_its_line_and_what_to_do(
 ) -> None:
     assert complaints(made) == words
     assert f"[{rule}]" in words[0]
+
+
+@pytest.mark.parametrize(
+    ("version", "component", "flag", "value"),
+    [
+        ("1.20.2", "kube-controller-manager", "leader-elect-resource-lock", "endpoints"),
+        ("1.20.2", "kube-controller-manager", "leader-elect-resource-name", "x"),
+        ("1.20.2", "kube-scheduler", "leader-elect-resource-namespace", "x"),
+        ("1.20.2", "kube-scheduler", "lock-object-name", "x"),
+        ("1.9.4", "kube-scheduler", "leader-elect-resource-lock", "configmaps"),
+        ("1.9.4", "kube-scheduler", "lock-object-namespace", "x"),
+        ("1.20.2", "kube-scheduler", "config", "/etc/x.yaml"),
+        ("1.9.4", "kube-scheduler", "config", "/etc/x.yaml"),
+        ("1.5.2", "kubelet", "api-servers", "http://x:8080"),
+        *((version, one, "master", "http://x:8080") for version in ("1.5.2", "1.9.4", "1.20.2")
+          for one in ("kubernetes", "kube-controller-manager", "kube-scheduler", "kube-proxy")),
+        *((version, one, "kubeconfig", "/etc/x") for version in ("1.5.2", "1.9.4", "1.20.2")
+          for one in ("kube-controller-manager", "kube-scheduler")),
+    ],
+)  # fmt: skip
+def test_what_gates_ask_for_and_what_replaces_the_rendered_is_fixed(
+    version: str, component: str, flag: str, value: str
+) -> None:
+    found = complaints(lab(f"  {component}: {{args: {{{flag}: '{value}'}}}}\n", mode=(version, "tls")))
+    assert found == [
+        f"7: {component}: {flag} cannot be changed yet: gates, kubeconfigs and other programs depend on it"
+    ]
 
 
 def test_every_rule_is_seen_broken() -> None:
@@ -181,6 +218,11 @@ def test_every_rule_is_seen_broken() -> None:
         lab("  etcd: {args: {data-dir: /srv/etcd-1/a_b, wal-dir: /wal/50%}}\n"),
         lab("  etcd: {args: {data-dir: /var/lib/etcd, wal-dir: /var/lib/etcd/wal}}\n"),
         lab("  etcd: {args: {data-dir: /var/lib/etcd2}}\n"),
+        lab("  kubelet: {args: {network-plugin: cni}}\n", network="none"),
+        lab("  kube-apiserver: {args: {authorization-mode: [RBAC, Node]}}\n"),
+        replace(lab("  kube-apiserver: {args: {authorization-mode: RBAC}}\n"), addons=(Addon("nodes.yaml", b"name: system:nodes", early=True),)),
+        lab("  kubelet: {args: {register-with-taints: ['a=b:NoSchedule', 'a=b:NoExecute', 'ab:NoSchedule']}}\n"),
+        lab("  kube-controller-manager: {args: {leader-elect-resource-lock: leases}}\n"),
         lab("  etcd: {args: {force-new-cluster: false, proxy: 'off'}}\n"),
         lab("  kube-proxy: {args: {proxy-mode: ipvs}}\n"),
     ],

@@ -301,7 +301,7 @@ def test_what_a_component_waits_for_or_reads_of_others_exists(profile: Profile) 
 def test_what_is_fixed_is_a_flag_or_a_key_that_exists(profile: Profile) -> None:
     for name, component in profile.components.items():
         sets = component.flags
-        known = {*profile.known_flags.get(name, {*sets.always, *sets.tls, *sets.insecure})}
+        known = {*(profile.accepted(name) or {*sets.always, *sets.tls, *sets.insecure})}
         if name == "flannel":  # its unit gives these, or ours would have to
             known |= {"etcd-endpoints", "etcd-prefix", "subnet-file", "kube-subnet-mgr"}
         assert set(component.fixed) <= known | set(component.config), name
