@@ -11,9 +11,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from k8s_installer.desired import etcd, registering, relations
+from k8s_installer.desired import etcd, listening, registering, relations
 from k8s_installer.desired.hostconfig import TEMPLATE, Breach, HostConfig
-from k8s_installer.desired.ports import LISTENING, RANGE_FLAG, kubelet_port, node_ports, tuned_alike
 from k8s_installer.desired.values import FALSE
 from k8s_installer.errors import Finding
 from k8s_installer.inventory import Cluster, Host, Role
@@ -202,35 +201,6 @@ def _cluster_keys(config: HostConfig) -> Iterator[Breach]:
             yield Breach(config.path_of(component, flag), message, fix)
 
 
-def _node_ports(config: HostConfig) -> Iterator[Breach]:
-    path = config.path_of("kube-apiserver", RANGE_FLAG)
-    if config.runs("kube-apiserver") and config.sets("kube-apiserver", RANGE_FLAG) and not tuned_alike(config.cluster):
-        yield Breach(path, f"{RANGE_FLAG} differs between masters", "set it under components, for all masters")
-    if Role.NODE not in config.host.roles:
-        return
-    first, last = node_ports(config.cluster)
-    inside = {port: name for port, name in sorted(_ports(config)) if first <= port <= last}
-    if inside.get(kubelet_port(config.host)) == "kubelet" and config.sets("kubelet", "port"):
-        message = f"the kubelet's port {kubelet_port(config.host)} is one of the NodePorts, {first}-{last}"
-        yield Breach(config.path_of("kubelet", "port"), message, "choose a port outside of them")
-    elif inside:
-        master = HostConfig(config.cluster, config.profile, config.cluster.first_master)
-        listed = ", ".join(f"{port} ({name})" for port, name in inside.items())
-        message = f"{RANGE_FLAG} {first}-{last} has ports on which programs of nodes listen: {listed}"
-        yield Breach(master.path_of("kube-apiserver", RANGE_FLAG), message)
-
-
-def _ports(config: HostConfig) -> Iterator[tuple[int, str]]:
-    """The ports on which the programs of a host listen, each with its component."""
-    for name, component in config.profile.on(config.host.roles).items():
-        addresses = [config.text(name, flag) for flag in LISTENING if config.number(name, flag) is None]
-        texts = [*(port.partition("/")[0] for port in component.ports), *(one.rpartition(":")[2] for one in addresses)]
-        numbers = [config.number(name, flag) or 0 for flag in LISTENING]
-        for port in (*numbers, *(text for text in texts if text.isdecimal())):
-            if int(port):
-                yield int(port), name
-
-
 AGREEMENTS: Mapping[str, Agreement] = {
     "cgroup-driver": Agreement(
         "docker and the kubelet use the same cgroup driver",
@@ -280,7 +250,12 @@ AGREEMENTS: Mapping[str, Agreement] = {
     "node-ports": Agreement(
         "NodePorts are the same on all masters, and none of them is a port of the cluster's own programs",
         "leave these ports out of the range",
-        _node_ports,
+        listening.node_ports_free,
+    ),
+    "ports-taken": Agreement(
+        "no two programs of a host, nor two listeners of one, have the same port",
+        "choose another port for one of them",
+        listening.ports_taken,
     ),
     "etcd-folders": Agreement(
         "etcd's data-dir and wal-dir are folders that can be its own: absolute paths of letters, digits and -_.+@%:=",

@@ -14,7 +14,7 @@ RANGE_FLAG = "service-node-port-range"
 # Flags of all versions by which a program listens on a port.
 LISTENING = (
     "port", "secure-port", "insecure-port", "healthz-port", "read-only-port", "cadvisor-port", "metrics-port",
-    "metrics-bind-address",
+    "metrics-bind-address", "listen-metrics-urls",
 )  # fmt: skip
 _LAST = 65535
 
