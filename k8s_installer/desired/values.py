@@ -50,6 +50,7 @@ _ULIMIT = re.compile(
     r"=(-?[0-9]+)(?::(-?[0-9]+))?"
 )
 _UNLIMITED = -1
+_HOUR, _TOKENS_END = 3600, 2**32  # seconds
 _DOMAIN_PART = r"[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?"
 _DOMAIN = re.compile(rf"\.|(?=.*[a-zA-Z]){_DOMAIN_PART}(\.{_DOMAIN_PART})*\.?")
 _THRESHOLD = re.compile(r"[^<]*<.*")
@@ -164,6 +165,13 @@ def _certificate(text: str) -> str:
     return text
 
 
+def _token_lifetime(text: str) -> float:
+    seconds = _duration(text)
+    if seconds and not _HOUR <= seconds <= _TOKENS_END:
+        raise OverflowError("from 1h to 1193046h, or 0")
+    return seconds
+
+
 def _ulimit(text: str) -> str:
     found = _ULIMIT.fullmatch(text)
     if not found:
@@ -232,6 +240,13 @@ FORMS: Mapping[str, Form] = {
     "ulimit": Form("a limit", "nofile=1024:2048", _ulimit),
     "domain": Form("a domain", "example.com", _matching(_DOMAIN)),
     "registry": Form("a registry or a network", "registry.example.com:5000", addresses.registry),
+    "https": Form("an address that starts with https://", "https://id.example.com", _matching(re.compile(r"https://.+"))),
+    "token-lifetime": Form("a duration", _DURATION, _token_lifetime),
+    "cache-size": Form("a resource and its size", "pods#100", _matching(re.compile(r"[^#]+#\+?[0-9]{1,9}"))),
+    "etcd-override": Form(
+        "a group and resource with its servers", "/events#https://10.0.0.11:2379;https://10.0.0.12:2379",
+        _matching(re.compile(r"[^#/]*/[^#/]*#[^#]*")),
+    ),
     "count": Form("a whole number from 1 on", "3", _matching(re.compile(r"\+?0*[1-9][0-9]{0,8}"))),
     "log-mode": Form("blocking or non-blocking", "", _among(("blocking", "non-blocking"))),
     "bytes": Form("a size", "64m", _matching(_BYTES)),

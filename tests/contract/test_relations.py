@@ -63,6 +63,27 @@ LATE = [
     ("cpu-manager-policy", "cpu-manager-policy=static kube-reserved=memory=1Gi", "cpu-manager-policy=static kube-reserved=cpu=500m"),
     ("eviction-soft", "eviction-soft=memory.available<9Mi eviction-soft-grace-period=nodefs.available=3s", "eviction-soft=memory.available<9Mi eviction-soft-grace-period=memory.available=3s"),
 ]  # fmt: skip
+# What an apiserver looks at after its flags, before it asks etcd: refused, with a part of what it says.
+API = [
+    ("oidc-issuer-url=http://a oidc-client-id=b", "require 'https'"),
+    ("oidc-issuer-url=https://a oidc-client-id=b oidc-signing-algs=FOO", "unsupported signing alg"),
+    ("service-account-max-token-expiration=30m", "between 1 hour to 2^32 seconds"),
+    ("watch-cache-sizes=pods", "invalid value of watch cache size"),
+    ("watch-cache-sizes=pods#-1", "cannot be negative"),
+    ("etcd-servers-overrides=/events", "--etcd-servers-overrides invalid"),
+    ("identity-lease-duration-seconds=0", "should be a positive number"),
+    ("identity-lease-renew-interval-seconds=0", "should be a positive number"),
+    ("audit-log-path=- audit-log-mode=batch audit-log-batch-max-size=0", "max batch size 0, must be a positive number"),
+    ("audit-log-path=- audit-log-mode=batch audit-log-batch-buffer-size=0", "buffer size 0, must be a positive number"),
+    ("audit-log-path=- audit-log-truncate-max-event-size=0", "max event size 0, must be a positive number"),
+    ("audit-webhook-config-file=/x audit-webhook-batch-max-size=0", "max batch size 0, must be a positive number"),
+    ("audit-webhook-config-file=/x audit-webhook-batch-buffer-size=0", "buffer size 0, must be a positive number"),
+    ("audit-webhook-config-file=/x audit-webhook-truncate-max-event-size=0", "max event size 0, must be a positive number"),
+    ("enable-admission-plugins=EventRateLimit", "limits: Invalid value"),
+    ("enable-admission-plugins=ImagePolicyWebhook", "no config specified"),
+    ("tls-cert-file=/x tls-private-key-file=", "missing filename for serving cert"),
+    ("tls-cert-file= tls-private-key-file=/x", "missing filename for serving cert"),
+]  # fmt: skip
 # Files that people copy, and that say what is the default anyway.
 COPIED = {
     "as kubeadm 1.20 writes it": """{
@@ -138,9 +159,10 @@ def as_args(words: str) -> str:
 
 def test_every_relation_is_asked_for() -> None:
     related = {(name, flag) for name in SERVERS for flag, spec in PROFILE.known_flags[name].items() if spec.related}
-    assert {(name, flag) for name, flag, *_ in CASES} | REQUIRED | ELECTION | {
-        ("kubelet", flag) for flag, *_ in LATE
-    } == related
+    asked = {(name, flag) for name, flag, *_ in CASES} | REQUIRED | ELECTION
+    asked |= {("kubelet", flag) for flag, *_ in LATE}
+    later = {("kube-apiserver", word.partition("=")[0]) for words, _ in API for word in words.split()}
+    assert asked <= related <= asked | later
     schema = PROFILE.config_schemas["kubelet"]
     own = {key for key, spec in schema.values.items() if spec.related and key not in schema.flags.values()}
     assert own <= {key for key, *_ in FILES}
@@ -179,6 +201,20 @@ def refuses_file(text: str, folder: Path) -> bool:
     head = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
     file.write_text(head + yaml.safe_dump(yaml.safe_load(text)), encoding="utf-8")
     return not ends_well("kubelet", folder, (f"--config={file}",))
+
+
+def test_an_apiserver_ends_before_it_asks_etcd(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], capture_output=True, check=True)
+    files = {f"--service-account-{what}={key}" for what in ("key-file", "signing-key-file")}
+    own = [*files, f"--cert-dir={tmp_path}", "--service-account-issuer=a", "--etcd-servers=http://127.0.0.1:1"]
+
+    def ask(words: str) -> str:
+        return words_of_end("kube-apiserver", *own, "--secure-port=1", *(f"--{word}" for word in words.split()))
+
+    for words, part in API:
+        assert findings("kube-apiserver", as_args(words)), words
+        assert part in ask(words), words
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the kubelet runs as root")
