@@ -126,10 +126,10 @@ def _images(data: object) -> Iterator[str]:
 
 
 def _objects(data: object, lines: Lines, file: str, findings: list[Finding]) -> Iterator[tuple[moment.Object, int]]:
-    """The objects of one document, each with its line; a List holds several."""
+    """The objects of one document, each with its line; a List, or a RoleList and the like, holds several."""
     if data is None:
         return
-    if isinstance(data, dict) and data.get("kind") == "List" and isinstance(data.get("items"), list):
+    if isinstance(data, dict) and str(data.get("kind")).endswith("List") and isinstance(data.get("items"), list):
         for number, item in enumerate(data["items"]):
             yield from _object(item, ("items", str(number)), lines, file, findings)
     else:

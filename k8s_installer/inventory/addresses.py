@@ -1,6 +1,6 @@
-"""How addresses are written that other programs read: of registries and of their mirrors. Pure.
+"""How addresses are written: of registries, their mirrors and images, and of a gateway for SSH. Pure.
 
-Each function returns what it was given, without a last slash, or raises a ValueError that says what is right.
+Each function returns what it was given, a mirror without a last slash, or raises a ValueError that says what is right.
 """
 
 from __future__ import annotations
@@ -9,7 +9,16 @@ import re
 from ipaddress import ip_network
 
 _HOST = re.compile(r"(\w([-.\w]*\w)?|\[[0-9a-fA-F:.]+\])(?::(\d{1,5}))?")
+_GATEWAY = re.compile(r"(\S+@)?[A-Za-z0-9]([-.\w]*\w)?(?::(\d{1,5}))?")
 _PORTS = 65535
+# Docker's grammar of references: a registry, a path in lower case, a tag, a digest.
+_PATH = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_DOMAIN = r"[a-zA-Z0-9](?:[-a-zA-Z0-9]*[a-zA-Z0-9])?"
+_IMAGE = re.compile(
+    rf"(?:{_DOMAIN}(?:\.{_DOMAIN})*(?::(?P<port>\d{{1,5}}))?/)?{_PATH}(?:/{_PATH})*"
+    r"(?::\w[-.\w]{0,127})?(?:@sha256:[0-9a-f]+)?",
+    re.ASCII,
+)
 
 
 def registry(value: str) -> str:
@@ -25,6 +34,22 @@ def mirror(value: str) -> str:
     if scheme not in ("http", "https") or not sign or not _is_host(host):
         raise ValueError("must be an address such as https://mirror.example.com, without a path: docker takes no other")
     return value.rstrip("/")
+
+
+def gateway(value: str) -> str:
+    """The host that SSH goes through, as `[USER@]HOST[:PORT]`."""
+    found = _GATEWAY.fullmatch(value)
+    if not found or not 1 <= int(found[3] or _PORTS) <= _PORTS:
+        raise ValueError("must be USER@HOST:PORT; without USER and PORT they are the host's own, and 22")
+    return value
+
+
+def image(value: str) -> str:
+    """An image by its name, as docker takes it; an empty text is none."""
+    found = _IMAGE.fullmatch(value)
+    if value and (not found or int(found["port"] or 0) > _PORTS):
+        raise ValueError("must be an image such as registry.example.com:5000/pause:3.2: its path is in lower case")
+    return value
 
 
 def _is_host(text: str) -> bool:

@@ -15,6 +15,7 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 # What survives systemd's EnvironmentFile and word splitting as one word of a command line. A % does: systemd expands it
 # in unit files alone.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_PORTS = 65535
 _LONGEST = 4096  # more than any program reads; Python reads no number of more than 4,300 digits
 _SPECIAL = re.compile(r"""["'\\$`]""")
 _USER = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]{1,128}")
@@ -71,6 +72,12 @@ def _quoted(value: object) -> object:
     return value
 
 
+def _text(value: object) -> object:
+    if isinstance(value, int | float):
+        raise ValueError(f"must be text such as 10.0.0.11, not the number {value}")  # noqa: TRY004 - pydantic's way
+    return value
+
+
 def _word(value: object) -> object:
     for item in value if isinstance(value, list) else [value]:
         if isinstance(item, dict):
@@ -111,7 +118,8 @@ def _proxy(value: str) -> str:
 
 def _image_registry(value: str) -> str:
     place = value.rstrip("/")
-    if value and not _IMAGES_AT.fullmatch(place):
+    found = _IMAGES_AT.fullmatch(place)
+    if value and (not found or int((found[1] or ":0")[1:]) > _PORTS):
         raise ValueError("must be where images are, as registry.example.com:5000 or registry.example.com/mirror")
     return place
 
@@ -156,7 +164,11 @@ ProxyUrl = Annotated[str, AfterValidator(_proxy)]
 Mirror = Annotated[str, AfterValidator(addresses.mirror)]
 Registry = Annotated[str, AfterValidator(addresses.registry)]
 User = Annotated[str, AfterValidator(_user)]
+Gateway = Annotated[str, AfterValidator(addresses.gateway)]
+Address = Annotated[IPv4Address, BeforeValidator(_text)]
+Network = Annotated[IPv4Network, BeforeValidator(_text)]
 Word = Annotated[str, BeforeValidator(_word)]
+ImageName = Annotated[Word, AfterValidator(addresses.image)]
 Scalar = str | int | float | bool
 Arg = Annotated[Scalar | list[Scalar] | None, BeforeValidator(_word)]
 ComponentName = Literal[
@@ -194,8 +206,8 @@ class ClusterModel(_Model):
 
     name: Label
     version: Annotated[str, BeforeValidator(_quoted)]
-    pod_cidr: IPv4Network = IPv4Network("10.244.0.0/16")
-    service_cidr: IPv4Network = IPv4Network("10.254.0.0/16")
+    pod_cidr: Network = IPv4Network("10.244.0.0/16")
+    service_cidr: Network = IPv4Network("10.254.0.0/16")
     dns_domain: Domain = "cluster.local"
     network: Literal["routes", "flannel", "none"] = "routes"
     flannel: FlannelModel | None = None
@@ -214,14 +226,14 @@ class SshModel(_Model):
     key: str | None = None
     known_hosts: str | None = None
     host_keys: Literal["strict", "accept-new"] | None = None
-    gateway: str | None = None
+    gateway: Gateway | None = None
     connect_timeout: Annotated[float, Field(gt=0, le=600)] | None = None
 
 
 class ImageModel(_Model):
     """`{image: NAME, version: "1.8.7"}`: an image whose name does not say the version of its program."""
 
-    image: Word
+    image: ImageName
     version: Annotated[str, BeforeValidator(_quoted), Field(pattern=r"^v?\d+(\.\d+)+$")] | None = None
 
 
@@ -252,8 +264,8 @@ class ImagesModel(_Model):
     """`images:`; `registry` has what the profile names, by the same names."""
 
     registry: Annotated[str, AfterValidator(_image_registry)] = ""
-    pause: Word | None = None
-    verify: Word = ""
+    pause: ImageName | None = None
+    verify: ImageName = ""
     dns: DnsImagesModel = DnsImagesModel()
 
 
@@ -318,12 +330,12 @@ class ComponentModel(_Model):
 class HostModel(_Model):
     """One entry of `hosts:`."""
 
-    address: IPv4Address
+    address: Address
     roles: Annotated[list[Role], Field(min_length=1)]
     ssh: SshModel = SshModel()
     host_settings: HostSettingsModel = HostSettingsModel()
     components: dict[ComponentName, ComponentModel] = {}
-    pod_subnet: IPv4Network | None = None
+    pod_subnet: Network | None = None
 
 
 class InventoryModel(_Model):

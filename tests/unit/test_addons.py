@@ -501,6 +501,15 @@ def test_a_kind_that_has_just_been_made_is_waited_for(master: Path) -> None:
     assert cluster_of(master) == {"new.x": sum_of("new x\n")}
 
 
+def test_a_typed_list_holds_objects(tmp_path: Path) -> None:
+    role = "{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: a}}"
+    text = f"apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleList\nitems:\n- {role}\n"
+    assert [addon.name for addon in read(tmp_path, roles__yaml=text)] == ["roles.yaml"]
+    (tmp_path / "twice").mkdir()
+    with pytest.raises(InventoryError, match="Role a stands twice"):
+        read(tmp_path / "twice", roles__yaml=text, more__yaml=text)
+
+
 def test_what_is_wanted_no_more_is_taken_out_with_its_files_and_the_rest_stays(master: Path) -> None:
     for name in ("a", "b", "c"):
         applied(master, f"{name}.yaml", f"map {name}\n")

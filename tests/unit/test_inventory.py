@@ -273,6 +273,43 @@ def test_dockers_registries_and_logs_are_flags_of_docker() -> None:
     assert said | {"registry-mirror": ()} in tuned
 
 
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("ssh: {gateway: 'a@:22'}", "USER@HOST:PORT"),
+        ("ssh: {gateway: ':22'}", "USER@HOST:PORT"),
+        ("ssh: {gateway: 'gate.example.com:notaport'}", "USER@HOST:PORT"),
+        ("ssh: {gateway: 'a@b@c:99999'}", "USER@HOST:PORT"),
+        ("ssh: {gateway: '127.0.0.1:0'}", "USER@HOST:PORT"),
+        ("ssh: {gateway: 'centos@[::1'}", "USER@HOST:PORT"),
+        ("images: {pause: 'http://reg:5000/pause:3.2'}", "must be an image such as"),
+        ("images: {pause: 'reg:5000/Pause:3.2'}", "must be an image such as"),
+        ("images: {verify: 'busybox:'}", "must be an image such as"),
+        ("images: {verify: 'reg:99999/busybox'}", "must be an image such as"),
+        ("images: {registry: 'reg:99999'}", "must be where images are"),
+    ],
+)
+def test_addresses_that_nothing_can_read_are_findings(wrong: str, words: str) -> None:
+    assert words in complaint(GOOD + wrong + "\n")
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        "ssh: {gateway: gate.example.com}",
+        "ssh: {gateway: 'someone@example.com@10.0.0.1:2222'}",
+        "images: {pause: 'k8s.gcr.io/pause:3.2', verify: busybox, registry: 'reg.example.com:5000/a'}",
+        f"images: {{pause: 'localhost:5000/a/b_c/d@sha256:{'0' * 64}'}}",
+    ],
+)
+def test_addresses_that_can_be_read_are_none(right: str) -> None:
+    assert read(GOOD + right + "\n").hosts
+
+
+def test_an_address_is_no_number() -> None:
+    assert "not the number 168427531" in complaint(GOOD.replace("10.77.0.11", "168427531"))
+
+
 def test_what_docker_would_refuse_or_what_is_said_twice_is_a_finding() -> None:
     for wrong, words in {
         'registry_mirrors: ["http://a/path"]': "without a path",
