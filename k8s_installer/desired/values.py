@@ -241,6 +241,7 @@ FORMS: Mapping[str, Form] = {
     "domain": Form("a domain", "example.com", _matching(_DOMAIN)),
     "registry": Form("a registry or a network", "registry.example.com:5000", addresses.registry),
     "https": Form("an address that starts with https://", "https://id.example.com", _matching(re.compile(r"https://.+"))),
+    "served": Form("a group and version", "batch/v2alpha1=true", _matching(re.compile(r".+"))),
     "token-lifetime": Form("a duration", _DURATION, _token_lifetime),
     "cache-size": Form("a resource and its size", "pods#100", _matching(re.compile(r"[^#]+#\+?[0-9]{1,9}"))),
     "etcd-override": Form(

@@ -127,6 +127,21 @@ def test_what_is_right_has_no_finding(flag: Flag, value: ArgValue) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("api/all=true,batch/v2alpha1,v1=true", ""),
+        ("extensions/v1beta1/deployments=true,rbac.authorization.k8s.io/v1alpha1=false", ""),
+        ("settings.k8s.io/v1alpha1=true", 'there is no "settings.k8s.io/v1alpha1" here'),
+        ("batch/v2alpha1=yes", 'batch/v2alpha1: "yes" is not true or false (write true)'),
+        ("api/all=maybe", 'api/all: "maybe" is not true or false'),
+    ],
+)
+def test_what_an_apiserver_serves(value: str, message: str) -> None:
+    found = said(V1_20.known_flags["kube-apiserver"]["runtime-config"], value)
+    assert [one.startswith(f": {message}") for one in found] == ([True] if message else [])
+
+
+@pytest.mark.parametrize(
     ("flag", "value", "message"),
     [
         ("log-driver", "jounald", 'there is no "jounald" here (did you mean journald?)'),
