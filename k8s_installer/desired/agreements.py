@@ -228,8 +228,8 @@ AGREEMENTS: Mapping[str, Agreement] = {
         registering.nodes_register,
     ),
     "network-plugin": Agreement(
-        "the kubelet has a network plugin only where the cluster's network is the site's own (network: none)",
-        "cluster: {network: none}, and a CNI plugin as an addon; or leave network-plugin out",
+        "the kubelet has a network plugin only with network: none, or where an early addon brings its files",
+        "cluster: {network: none} and a CNI plugin in addons/early, or leave network-plugin out",
         registering.network_plugin,
     ),
     "pods-per-node": Agreement(

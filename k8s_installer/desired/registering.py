@@ -13,6 +13,7 @@ _MODES = "authorization-mode"
 _TAINTS = "register-with-taints"
 _OTHERS_DECIDE = frozenset({"Node", "AlwaysAllow", "ABAC", "Webhook"})  # of the last two a policy may allow it
 _NODES = b"system:nodes"  # the group of all kubelets
+_CNI = b"/cni"  # of /etc/cni/net.d and /opt/cni/bin, which a plugin of the site's own fills by pods
 
 
 def nodes_register(config: HostConfig) -> Iterator[Breach]:
@@ -53,8 +54,9 @@ def _taints(config: HostConfig) -> Iterator[Breach]:
 
 
 def network_plugin(config: HostConfig) -> Iterator[Breach]:
-    """A network plugin of the kubelet, where docker gives pods their addresses."""
+    """A network plugin of the kubelet that nothing sets up, where docker gives pods their addresses."""
     network, plugin = config.cluster.network, config.text("kubelet", "network-plugin")
-    if config.runs("kubelet") and plugin and network != "none":
+    brought = any(addon.early and _CNI in addon.content for addon in config.cluster.addons)
+    if config.runs("kubelet") and plugin and network != "none" and not brought:
         message = f"the kubelet's network-plugin is {plugin}, and with network: {network} docker gives pods addresses"
         yield Breach(config.path_of("kubelet", "network-plugin"), message)

@@ -27,8 +27,9 @@ kind: ConfigMap
 metadata: {name: shape}
 """
 SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "word"}, "stringData": {"word": "xyzzy"}}
-# In the folder itself: rules are early by nature.
+# In the folder itself: rules are early by nature. By what it says of /etc/cni a kubelet may have a network plugin.
 POLICY = """\
+# for pods of a network, too, which write to /etc/cni/net.d
 apiVersion: policy/v1beta1
 kind: PodSecurityPolicy
 metadata: {name: open}
