@@ -148,7 +148,7 @@ def test_a_change_that_is_undone_and_killed_at_lines_of_its_journal_leaves_nothi
     assert "kube-proxy: {args: {" in bare.text
     for line in range(1, TOO_MANY, 1 if EVERY else 7):
         path = bare.folder / "broken.yaml"
-        text = bare.text.replace("kube-proxy: {args: {", f'{proxy}master: "https://127.0.0.1:no", ')
+        text = bare.text.replace("kube-proxy: {args: {", f"{proxy}write-config-to: /nonexistent/config, ")
         path.write_text(text + BROKEN.format(v=2 + line % 2))
         died = killed_at(bare, line, path)
         undoing += "rolling back nodes n1" in died.stderr
