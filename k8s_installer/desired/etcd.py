@@ -10,13 +10,15 @@ from k8s_installer.desired.hostconfig import Breach, HostConfig
 from k8s_installer.desired.values import TRUE
 from k8s_installer.inventory import Role
 
-# Folders of the system's, and all below them: etcd's are made its own, for it alone, on every start. What is below
-# /home is in somebody's home; /tmp and /var/tmp are emptied.
+# Folders of the system's, and all below them: etcd's are made its own, for it alone, on every start. /tmp and /var/tmp
+# are emptied.
 _SYSTEM = (
-    "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys", "/usr",
+    "/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys", "/usr",
     "/tmp", "/var/cache", "/var/lock", "/var/log", "/var/run", "/var/spool", "/var/tmp",  # noqa: S108 - to be refused
 )  # fmt: skip
-_SHARED = frozenset({"/", "/media", "/mnt", "/opt", "/srv", "/var", "/var/lib", "/var/opt"})  # one below is fine
+_SHARED = frozenset(
+    {"/", "/home", "/media", "/mnt", "/opt", "/srv", "/var", "/var/lib", "/var/opt"}
+)  # one below is fine: CentOS 7's installer gives /home the most room
 _STATE = "/var/lib"
 # Whose /var/lib/NAME there is on a CentOS 7 host beside those of the profile's packages and units.
 _STATES = frozenset({
