@@ -30,6 +30,7 @@ TRUE = ("1", "t", "T", "TRUE", "true", "True")
 FALSE = ("0", "f", "F", "FALSE", "false", "False")
 _PORTS = re.compile(r"([0-9]+)(?:([-+])([0-9]+))?")
 _PORT = 65535
+_WITH_PORT = re.compile(r"(\[[^\]]*\]|[^:]+):([0-9]{1,5})")
 _CIDR = re.compile(r"[^/%]+/[0-9]{1,3}")
 _QUANTITY = re.compile(r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE]|[eE][+-]?[0-9]+)?")
 _BYTES = re.compile(r"[0-9]+(\.[0-9]+)? ?([kmgtpKMGTP](i?[bB])?|[bB])?")
@@ -131,13 +132,24 @@ def _network(text: str) -> str:
 
 
 def _address_and_port(text: str) -> str:
-    host, colon, port = text.rpartition(":")
-    inside = host[1:-1] if host.startswith("[") and host.endswith("]") else host if ":" not in host else ""
-    if colon and inside and port.isdecimal():
-        if int(port) > _PORT:
-            raise ValueError
-        return _address(inside)
-    return _address(text)
+    return _address_with_port(text) if _WITH_PORT.fullmatch(text) else _address(text)
+
+
+def _address_with_port(text: str) -> str:
+    found = _WITH_PORT.fullmatch(text)
+    if not found or int(found[2]) > _PORT:
+        raise ValueError
+    return _address(found[1].strip("[]"))
+
+
+def _bound_url(text: str) -> str:
+    """What etcd listens on: it looks up no name but localhost."""
+    if not _URL.fullmatch(text):
+        raise ValueError
+    place = text.partition("://")[2]
+    if not text.startswith("unix") and not place.startswith("localhost:"):
+        _address_with_port(place)
+    return text
 
 
 def _ports(*signs: str) -> Read:
@@ -210,6 +222,7 @@ FORMS: Mapping[str, Form] = {
     "duration": Form("a duration", _DURATION, _duration),
     "ip": _IP, "ips": _IP,
     "ipport": Form("an IP address with or without a port", "0.0.0.0:10256", _address_and_port),
+    "ip-and-port": Form("an IP address with its port", "0.0.0.0:10249", _address_with_port),
     "ipNet": _CIDR_FORM, "cidr": _CIDR_FORM, "cidrs": _CIDR_FORM,
     "portRange": Form("a range of ports", "30000-32767", _ports("", "-", "+")),
     "port-range": Form("a range of ports", "30000-32767", _ports("", "-", "+")),
@@ -235,6 +248,7 @@ FORMS: Mapping[str, Form] = {
     "percentage": Form("a percentage", "50%", _matching(re.compile(r"[0-9]+%"))),
     "cpus": Form("a list of CPUs", "0-3,7", _matching(_CPUS)),
     "urls": Form("a URL with its port", "https://10.0.0.11:2379", _matching(_URL)),
+    "ip-urls": Form("a URL with an IP address and a port", "https://10.0.0.11:2379", _bound_url),
     "retention": Form("hours or a duration", "8, 30m or 1h", _retention),
     "mirror": Form("the address of a registry", "https://mirror.example.com", addresses.mirror),
     "ulimit": Form("a limit", "nofile=1024:2048", _ulimit),

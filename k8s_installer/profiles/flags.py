@@ -17,7 +17,7 @@ Given = Literal["once", "split", "repeated"]
 # Types whose flag takes several values: separated by commas in one word, or by giving the flag again.
 _SPLIT = frozenset({
     "stringSlice", "mapStringString", "mapStringBool", "configurationMap", "thresholds", "moduleSpec", "cidrs", "ips",
-    "urls", "colonSeparatedMultimapStringString", "[]api.Taint", "labels",
+    "urls", "ip-urls", "colonSeparatedMultimapStringString", "[]api.Taint", "labels",
 })  # fmt: skip
 _REPEATED = frozenset({
     "stringArray", "namedCertKey", "list", "map", "mirror", "registry", "runtime", "ulimit", "domain", "pool-options",

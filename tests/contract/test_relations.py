@@ -32,6 +32,15 @@ CASES = [
     ("kube-apiserver", "oidc-client-id", "oidc-client-id=b", "oidc-client-id=b oidc-issuer-url=https://a"),
     ("kube-apiserver", "audit-log-truncate-max-batch-size", "audit-log-path=- audit-log-truncate-enabled=true audit-log-truncate-max-event-size=9 audit-log-truncate-max-batch-size=8", "audit-log-path=- audit-log-truncate-enabled=true audit-log-truncate-max-event-size=9 audit-log-truncate-max-batch-size=9"),
     ("kube-apiserver", "audit-webhook-truncate-max-batch-size", "audit-webhook-config-file=/x audit-webhook-truncate-enabled=true audit-webhook-truncate-max-batch-size=9", "audit-webhook-config-file=/x audit-webhook-truncate-enabled=true audit-webhook-truncate-max-batch-size=102400"),
+    ("kube-controller-manager", "cluster-signing-kube-apiserver-client-cert-file", "cluster-signing-cert-file= cluster-signing-key-file= cluster-signing-kube-apiserver-client-cert-file=/a", "cluster-signing-cert-file= cluster-signing-key-file= cluster-signing-kube-apiserver-client-cert-file=/a cluster-signing-kube-apiserver-client-key-file=/b"),
+    ("kube-controller-manager", "cluster-signing-kube-apiserver-client-key-file", "cluster-signing-cert-file= cluster-signing-key-file= cluster-signing-kube-apiserver-client-key-file=/a", "cluster-signing-cert-file= cluster-signing-key-file= cluster-signing-kube-apiserver-client-key-file=/a cluster-signing-kube-apiserver-client-cert-file=/b"),
+    ("kube-controller-manager", "cluster-signing-kubelet-client-cert-file", "cluster-signing-cert-file= cluster-signing-key-file= cluster-signing-kubelet-client-cert-file=/a", "cluster-signing-cert-file= cluster-signing-key-file= cluster-signing-kubelet-client-cert-file=/a cluster-signing-kubelet-client-key-file=/b"),
+    ("kube-controller-manager", "cluster-signing-kubelet-client-key-file", "cluster-signing-cert-file= cluster-signing-key-file= cluster-signing-kubelet-client-key-file=/a", "cluster-signing-cert-file= cluster-signing-key-file= cluster-signing-kubelet-client-key-file=/a cluster-signing-kubelet-client-cert-file=/b"),
+    ("kube-controller-manager", "cluster-signing-kubelet-serving-cert-file", "cluster-signing-cert-file= cluster-signing-key-file= cluster-signing-kubelet-serving-cert-file=/a", "cluster-signing-cert-file= cluster-signing-key-file= cluster-signing-kubelet-serving-cert-file=/a cluster-signing-kubelet-serving-key-file=/b"),
+    ("kube-controller-manager", "cluster-signing-kubelet-serving-key-file", "cluster-signing-cert-file= cluster-signing-key-file= cluster-signing-kubelet-serving-key-file=/a", "cluster-signing-cert-file= cluster-signing-key-file= cluster-signing-kubelet-serving-key-file=/a cluster-signing-kubelet-serving-cert-file=/b"),
+    ("kube-controller-manager", "cluster-signing-legacy-unknown-cert-file", "cluster-signing-cert-file= cluster-signing-key-file= cluster-signing-legacy-unknown-cert-file=/a", "cluster-signing-cert-file= cluster-signing-key-file= cluster-signing-legacy-unknown-cert-file=/a cluster-signing-legacy-unknown-key-file=/b"),
+    ("kube-controller-manager", "cluster-signing-legacy-unknown-key-file", "cluster-signing-cert-file= cluster-signing-key-file= cluster-signing-legacy-unknown-key-file=/a", "cluster-signing-cert-file= cluster-signing-key-file= cluster-signing-legacy-unknown-key-file=/a cluster-signing-legacy-unknown-cert-file=/b"),
+    ("kube-controller-manager", "cluster-signing-kubelet-client-cert-file", "cluster-signing-cert-file=/c cluster-signing-key-file=/d cluster-signing-kubelet-client-cert-file=/a cluster-signing-kubelet-client-key-file=/b", "cluster-signing-cert-file=/c cluster-signing-key-file=/d"),
     ("kube-scheduler", "leader-elect-lease-duration", "leader-elect-lease-duration=9s", "leader-elect-lease-duration=11s"),
     ("kubelet", "image-gc-high-threshold", "image-gc-high-threshold=80", "image-gc-high-threshold=81"),
     ("kubelet", "image-gc-high-threshold", "image-gc-low-threshold=85", "image-gc-low-threshold=84"),
@@ -46,6 +55,7 @@ CASES = [
     ("kubelet", "dynamic-config-dir", "dynamic-config-dir=/nonexistent feature-gates=DynamicKubeletConfig=false", "feature-gates=DynamicKubeletConfig=false"),
     ("kubelet", "reserved-cpus", "reserved-cpus=0 system-reserved-cgroup=/s", "reserved-cpus=0"),
     ("kubelet", "reserved-cpus", "reserved-cpus=0 kube-reserved-cgroup=/k", "kube-reserved-cgroup=/k"),
+    ("kube-proxy", "ipvs-sync-period", "proxy-mode=ipvs ipvs-sync-period=9s ipvs-min-sync-period=10s", "proxy-mode=ipvs ipvs-sync-period=10s ipvs-min-sync-period=10s"),
     ("kube-proxy", "iptables-sync-period", "iptables-sync-period=9s iptables-min-sync-period=10s", "iptables-sync-period=10s iptables-min-sync-period=10s"),
 ]  # fmt: skip
 FILES = [
@@ -255,6 +265,22 @@ def test_etcd_refuses_an_election_that_ends_before_five_heartbeats(tmp_path: Pat
         text = words_of_end("etcd", *elsewhere, f"--{words}")
         assert ("5 times as --heartbeat-interval" in text, refused("etcd", as_args(words))) == (wrong, wrong)
     assert "couldn't find local name" in text  # it came to what is checked later
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        ("log-output=foo", "unknown log-output"),
+        ("auth-token=foo", "invalid auth options"),
+        ("listen-metrics-urls=http://name:2381", "expected IP in URL for binding"),
+    ],
+)
+def test_etcd_ends_at_its_start_where_validation_says_so(words: str, part: str, tmp_path: Path) -> None:
+    urls = [f"--{what}-urls=http://127.0.0.1:0" for what in ("listen-client", "advertise-client", "listen-peer")]
+    peers = ["--initial-advertise-peer-urls=http://127.0.0.1:1", "--initial-cluster=a=http://127.0.0.1:1"]
+    own = ["--name=a", f"--data-dir={tmp_path / 'data'}", *urls, *peers]
+    assert findings("etcd", as_args(words))
+    assert part in words_of_end("etcd", *own, f"--{words}")
 
 
 def test_a_controller_manager_refuses_a_lease_that_ends_before_it_is_renewed(tmp_path: Path) -> None:

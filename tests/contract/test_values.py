@@ -80,6 +80,8 @@ VALUES: Mapping[str, Sequence[ArgValue]] = {
     "bytes": ["64m", "64MiB", 1024, "lots"],
     "mirror": ["https://mirror.example.com", "http://10.0.0.1:5000/", "mirror.example.com", "https://a.example.com/path"],
     "list": ["a", ("a", "b")],
+    "ip-and-port": ["127.0.0.1:10249", "127.0.0.1", "name:1", "127.0.0.1:65536"],
+    "ip-urls": ["https://127.0.0.1:0", "http://localhost:0", "http://name:1", "127.0.0.1:1"],
     "urls": ["https://10.0.0.1:2379", ("http://10.0.0.1:1", "http://10.0.0.2:1"), "10.0.0.1:2379", "http://10.0.0.1",
              "ftp://10.0.0.1:1"],
 }  # fmt: skip
@@ -90,7 +92,9 @@ LATER = {
     ("kube-proxy", "nodeport-addresses"), ("kubelet", "cluster-dns"), ("kubelet", "node-ip"),
     ("kubelet", "container-log-max-size"), ("kubelet", "reserved-cpus"),
     ("docker", "bip"), ("docker", "fixed-cidr"), ("docker", "fixed-cidr-v6"), ("docker", "node-generic-resource"),
-    ("etcd", "listen-metrics-urls"), ("etcd", "auto-compaction-retention"),
+    ("kube-proxy", "metrics-bind-address"), ("kube-proxy", "ipvs-exclude-cidrs"),
+    ("kube-controller-manager", "volume-host-cidr-denylist"),
+    *(("etcd", f"listen-{what}-urls") for what in ("peer", "client", "metrics")), ("etcd", "log-output"), ("etcd", "auth-token"), ("etcd", "auto-compaction-retention"),
 }  # fmt: skip
 # What it looks at when it runs, or ignores: these are known from its source and its help alone.
 UNSEEN = {
@@ -133,7 +137,7 @@ def sample() -> Iterator[tuple[str, str, Flag]]:
 def test_a_value_is_accepted_where_the_program_accepts_it() -> None:
     cases = [(name, flag, value) for name, flag, spec in sample() for value in VALUES[spec.type]]
     assert {PROFILE.known_flags[name][flag].type for name, flag, _ in cases} >= VALUES.keys() - {
-        "mapStringBool", "thresholds", "cidr", "ips", "ipNet",  # see below
+        "mapStringBool", "thresholds", "cidr", "ips", "ipNet", "ip-and-port", "ip-urls",  # see below
     }  # fmt: skip
     assert differing(cases, reads) == []
 
@@ -143,6 +147,8 @@ BESIDE = {
     **dict.fromkeys(("audit-log-format", "audit-log-mode", "audit-log-version", "audit-log-maxage", "audit-log-maxbackup",
                      "audit-log-maxsize"), ("--audit-log-path=-",)),
     "audit-webhook-mode": ("--audit-webhook-config-file=/nonexistent",),
+    **dict.fromkeys(("ipvs-exclude-cidrs", "ipvs-min-sync-period", "ipvs-scheduler", "ipvs-sync-period", "ipvs-tcp-timeout",
+                     "ipvs-tcpfin-timeout", "ipvs-udp-timeout"), ("--proxy-mode=ipvs",)),
     "cpu-cfs-quota-period": ("--feature-gates=CustomCPUCFSQuotaPeriod=true",),
     "kubernetes-service-node-port": ("--service-node-port-range=1-65535",),
     "leader-elect-lease-duration": ("--leader-elect-renew-deadline=1ms",),

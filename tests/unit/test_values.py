@@ -64,6 +64,12 @@ def said(flag: Flag, value: ArgValue) -> list[str]:
         ("etcd-override", ["/events#http://10.0.0.1:1"], ["/events", "events#http://10.0.0.1:1"]),
         ("domain", ["example.com", ".", "a.b."], ["a..b", "10", "-a"]),
         ("registry", ["reg", "reg:5000", "10.0.0.0/8", "[::1]:5000", "fd00::/8"], ["10.0.0.0/99", "reg:99999", "a/b"]),
+        ("ip-and-port", ["127.0.0.1:10249", "[::1]:1"], ["127.0.0.1", "::1", "name:1", "10.0.0.1:65536", "[::1]"]),
+        (
+            "ip-urls",
+            ["https://10.0.0.11:2379", "http://localhost:2379", "unix://a:1", "http://[::1]:1"],
+            ["http://name:2379", "http://10.0.0.1", "10.0.0.1:2379"],
+        ),
         ("mirror", ["https://a/", "http://[::1]:80"], ["a", "https://a/b", "https://a:b:c", "ftp://a"]),
     ],
 )
