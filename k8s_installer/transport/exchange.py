@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-import select
 import time
 from collections.abc import Callable
-from threading import Timer
+from threading import Event, Timer
 from typing import BinaryIO
 
 import paramiko
@@ -147,8 +146,11 @@ def exchange(channel: paramiko.Channel, feed: Feed, deadline: Deadline, out: Lin
         TooMuchError: the script prints more than `LARGEST` bytes.
     """
     channel.settimeout(_FEED_SECONDS)
-    events = select.poll()
-    events.register(channel.fileno(), select.POLLIN)
+    # Not `channel.fileno()`: closing that channel closes a pipe to which Paramiko's thread may just be writing, and
+    # that ends the whole connection, or writes into whatever file has the number by then.
+    moved = Event()
+    channel.in_buffer.set_event(moved)
+    channel.in_stderr_buffer.set_event(moved)
     is_open, waited, progress = True, feed.waits, 0
     while (left := deadline.left) > 0:
         ended = bool(channel.eof_received or channel.closed)
@@ -169,7 +171,7 @@ def exchange(channel: paramiko.Channel, feed: Feed, deadline: Deadline, out: Lin
         if ended:
             return channel.status_event.wait(left)
         if not piece:  # a piece that was not taken has waited already
-            events.poll(1000 * left)
+            moved.wait(left)
     return False
 
 

@@ -14,7 +14,7 @@ MOST_CONNECTIONS = 256
 _MOST_FILES = 65536
 # For everything but connections: files that are read, the journal, what is loaded.
 _OWN_FILES = 64
-# A connection that a script runs on has a socket and a pipe, which wakes us; one that waits has the socket.
+# A connection has a socket, one through a gateway a second, and an upload has its file open.
 _EACH = 3
 _FEWEST = 4
 

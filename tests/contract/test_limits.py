@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -35,7 +36,8 @@ most = [0, 0]
 
 def tick(name):
     most[0] = max(most[0], threading.active_count())
-    most[1] = max(most[1], len(os.listdir("/proc/self/fd")))
+    if not given["held"]:  # to count takes a file
+        most[1] = max(most[1], len(os.listdir("/proc/self/fd")))
 
 try:
     with fleet.connecting(hosts) as connected:
@@ -62,8 +64,9 @@ def asked(sshd: Sshd, soft: int, hard: int, held: int = 0) -> dict[str, object]:
     known.write_text("".join(f"[127.0.0.{n}]:{sshd.port} {sshd.public_key()}\n" for n in range(1, HOSTS + 1)))
     ssh = {**dataclasses.asdict(sshd.host().ssh), "known_hosts": str(known)}
     given = {"soft": soft, "hard": hard, "held": held, "ssh": ssh, "hosts": HOSTS}
+    env = {**os.environ, "LOGNAME": "root"}  # to look it up takes a file
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, json.dumps(given)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", PROGRAM, json.dumps(given)], capture_output=True, text=True, check=False, env=env
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, object] = json.loads(done.stdout)
@@ -82,6 +85,6 @@ def test_many_hosts_are_asked_twice_with_few_files_and_threads(many: Sshd, limit
 
 
 def test_too_many_open_files_are_no_hosts_trouble(many: Sshd) -> None:
-    found = asked(many, 76, 76, held=66)
+    found = asked(many, 76, 76, held=70)
     assert "LimitError: this process has too many open files (ulimit -n is 76)" in str(found.get("error"))
     assert "ulimit -n 4096" in str(found["hint"])

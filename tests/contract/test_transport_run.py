@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import paramiko
 import pytest
@@ -122,6 +124,29 @@ def test_a_timeout_says_so_and_leaves_the_connection_usable(host: Transport) -> 
     with pytest.raises(TransportError, match=r"h1: the script did not end within 0\.3 s.*not known"):
         host.run("echo begun; sleep 30", timeout=0.3)
     assert time.monotonic() - began < 1
+    assert host.run("echo fine").stdout == "fine\n"
+
+
+def test_a_script_that_is_cut_off_while_it_prints_leaves_no_pipe_to_write_to(
+    host: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closing a channel closes its pipe, if it has one, while Paramiko's thread may be about to write to it.
+
+    That ended the connection, or could have put a byte into another file. Here the pipe takes its time to close.
+    """
+    kind: Any = importlib.import_module("paramiko.pipe").PosixPipe  # which has no types
+    close = kind.close
+
+    def slowly(pipe: Any) -> None:  # noqa: ANN401
+        pipe.clear()
+        os.close(pipe._wfd)
+        time.sleep(0.5)
+        pipe._wfd = os.open(os.devnull, os.O_WRONLY)
+        close(pipe)
+
+    monkeypatch.setattr(kind, "close", slowly)
+    with pytest.raises(TransportError, match="did not end"):
+        host.run("while :; do echo y; done", timeout=0.3)
     assert host.run("echo fine").stdout == "fine\n"
 
 
