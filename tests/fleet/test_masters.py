@@ -88,10 +88,10 @@ def test_a_value_that_ends_the_apiserver_rolls_the_first_back_and_touches_no_oth
     masters.run("apply", "--yes", "--no-verify")
     before = masters.processes()
     done = masters.run(
-        "apply", "--yes", "--no-verify", text=masters.text + FLAG.format("etcd-servers-overrides: banana")
+        "apply", "--yes", "--no-verify", text=masters.text + FLAG.format("audit-policy-file: /nonexistent.yaml")
     )
     assert done.returncode == 1
-    assert "--etcd-servers-overrides invalid" in done.stderr
+    assert "loading audit policy file: failed to read" in done.stderr
     assert "m1 is back to what it was" in done.stderr
     after = masters.processes()
     assert {name for name in before if before[name] != after[name]} <= {
