@@ -109,7 +109,8 @@ def pytest_runtest_call(item: pytest.Function) -> None:
     for mark in item.iter_markers("runs"):
         values = [getattr(value, "cluster", value) for value in item.funcargs.values()]
         clusters = [value for value in values if isinstance(value, Cluster)]
-        assert bootstrapped(matrix.Combination(**mark.kwargs), clusters)
+        said = "\n".join(made.bootstrap.stderr for made in clusters if made.bootstrap)
+        assert bootstrapped(matrix.Combination(**mark.kwargs), clusters), said
 
 
 def bootstrapped(declared: matrix.Combination, clusters: Sequence[Cluster]) -> bool:
