@@ -67,7 +67,7 @@ def identities(
     folder: Path, files: Mapping[str, bytes], record: Record, wanted: Mapping[str, Leaf]
 ) -> Mapping[str, str]:
     """The sums, as in `Record.used`, of the roots of a folder that can be used; the arguments are those of `stand`."""
-    return _judged(folder, files, record, wanted).identities()
+    return _roots_judged(folder, files, record, wanted).identities()
 
 
 def problems(folder: Path, files: Mapping[str, bytes], record: Record, wanted: Mapping[str, Leaf]) -> tuple[str, ...]:
@@ -83,12 +83,17 @@ def unsigned(
 
 
 def _judged(folder: Path, files: Mapping[str, bytes], record: Record, wanted: Mapping[str, Leaf]) -> _Judge:
+    judge = _roots_judged(folder, files, record, wanted)
+    for name, leaf in wanted.items():
+        judge.leaf(name, leaf)
+    return judge
+
+
+def _roots_judged(folder: Path, files: Mapping[str, bytes], record: Record, wanted: Mapping[str, Leaf]) -> _Judge:
     judge = _Judge(folder, *inherited(files, record, wanted))
     judge.authorities(wanted)
     judge.tokens()
     judge.encryption()
-    for name, leaf in wanted.items():
-        judge.leaf(name, leaf)
     return judge
 
 
