@@ -69,7 +69,7 @@ def evidence(whole: Desired, part: Desired) -> Desired:
     It is of every host of the etcds that the part has a member of, and of every host of their direct clients.
     """
     refs: dict[Ref, None] = {}
-    for unit, items in _by_unit(whole).items():
+    for unit, items in by_unit(whole).items():
         if not any(ref.kind is Kind.UNIT and ref.name == unit for ref in part):
             continue
         for wanted, data in items:
@@ -86,7 +86,7 @@ def further(whole: Desired, seen: Mapping[Ref, Seen], part: Desired) -> Desired:
     no client is known to have been started, all that shows the cluster was in use, on whatever host.
     """
     found: dict[Ref, Wanted] = {}
-    for unit, items in _by_unit(whole).items():
+    for unit, items in by_unit(whole).items():
         etcd = _etcd(unit, items, whole, seen, part)
         starting = [member for member in etcd.members if member.host in etcd.starts]
         logs = {wanted.ref.host: wanted for wanted, _ in items}
@@ -102,13 +102,13 @@ def further(whole: Desired, seen: Mapping[Ref, Seen], part: Desired) -> Desired:
 
 def etcds(whole: Desired, seen: Mapping[Ref, Seen], part: Desired) -> Iterator[Etcd]:
     """Every etcd of which a part of the whole may start a member, as it is on the hosts."""
-    for unit, items in _by_unit(whole).items():
+    for unit, items in by_unit(whole).items():
         etcd = _etcd(unit, items, whole, seen, part)
         if etcd.starts:
             yield etcd
 
 
-def _by_unit(whole: Desired) -> dict[str, list[tuple[Wanted, Data]]]:
+def by_unit(whole: Desired) -> dict[str, list[tuple[Wanted, Data]]]:
     """The members of each etcd, by its unit."""
     found: dict[str, list[tuple[Wanted, Data]]] = {}
     for wanted in whole.values():
@@ -136,7 +136,7 @@ def _etcd(unit: str, items: list[tuple[Wanted, Data]], whole: Desired, seen: Map
 def _may_start(host: str, data: Data, seen: Mapping[Ref, Seen], part: Desired) -> bool:
     """Whether the plan may start this member; one that runs, and keeps its file, begins nothing."""
     unit = seen.get(Ref(host, Kind.UNIT, data.unit))
-    return Ref(host, Kind.UNIT, data.unit) in part and (Ref(host, Kind.FILE, data.config) in part or not _active(unit))
+    return Ref(host, Kind.UNIT, data.unit) in part and (Ref(host, Kind.FILE, data.config) in part or not runs(unit))
 
 
 def _member(log: Ref, data: Data, whole: Desired, seen: Mapping[Ref, Seen], part: Desired) -> Member:
@@ -149,7 +149,7 @@ def _member(log: Ref, data: Data, whole: Desired, seen: Mapping[Ref, Seen], part
         log.host,
         log.name,
         has_data=_is_there(log, seen),
-        runs=_active(unit),
+        runs=runs(unit),
         enabled=isinstance(unit, SeenUnit) and unit.enabled,
         found=was,
         wanted=start(will.content) if isinstance(will, File) else None if config in part else was,
@@ -175,7 +175,7 @@ def _uses_log(log: Seen | None, config: Seen | None, unit: Seen | None) -> bool 
 
     Its file says the same, unless somebody has changed it since; this is None where nobody did.
     """
-    if not isinstance(unit, SeenUnit) or not _active(unit):
+    if not isinstance(unit, SeenUnit) or not runs(unit):
         return None
     if not isinstance(config, SeenFile) or config.modified_at <= unit.started_at:
         return None
@@ -237,7 +237,7 @@ def _was_started(client: Ref, whole: Desired, seen: Mapping[Ref, Seen], marks: t
     of the `marks`. Whether the file is what is wanted now does not matter: other edits of it are no first start.
     """
     unit = seen.get(client)
-    if not isinstance(unit, SeenUnit) or not (unit.enabled or _active(unit)):
+    if not isinstance(unit, SeenUnit) or not (unit.enabled or runs(unit)):
         return False
     return not marks or any(_has_read(unit, ref, whole, seen, marks) for ref in inputs(whole[client]))
 
@@ -247,8 +247,9 @@ def _has_read(unit: SeenUnit, ref: Ref, whole: Desired, seen: Mapping[Ref, Seen]
     found, content = seen.get(ref), _content(ref, whole, seen)
     if content is None or not isinstance(found, SeenFile) or not any(mark in content for mark in marks):
         return False
-    return not _active(unit) or found.modified_at <= unit.started_at
+    return not runs(unit) or found.modified_at <= unit.started_at
 
 
-def _active(unit: Seen | None) -> bool:
-    return isinstance(unit, SeenUnit) and unit.active == "active"
+def runs(unit: Seen | None) -> bool:
+    """Whether a unit was seen running."""
+    return isinstance(unit, SeenUnit) and unit.is_active

@@ -265,7 +265,7 @@ def _unit(index: int, change: Change) -> str:
         return enable
     # restart starts a stopped unit, too; start would join the job of a process that comes up with old settings
     restart = f"out=$(systemctl restart {unit} 2>&1) || {fail}"
-    if isinstance(change.before, SeenUnit) and change.before.enabled and change.before.active == "active":
+    if isinstance(change.before, SeenUnit) and change.before.enabled and change.before.is_active:
         return restart  # the rule, and each systemctl less is some milliseconds on each host, or a reload of systemd
     # a unit that failed too often refuses to start until its counter is cleared
     return f"{enable}systemctl reset-failed {unit} 2>/dev/null\n{restart}"

@@ -281,7 +281,7 @@ def _unit(
     state = found if isinstance(found, SeenUnit) else None
     if (state is not None and state.needs_reload) or _rewritten(wanted, unit.defined_by, steps):
         yield _change(wanted, found, Action.RELOAD, "the unit's definition changes")
-    if state is None or state.active != "active":
+    if state is None or not state.is_active:
         yield _change(wanted, found, Action.START, "no such unit yet" if state is None else _idle(state))
         return
     reason = _outdated(wanted, seen, steps)
@@ -323,7 +323,7 @@ def stale(wanted: Wanted, seen: Mapping[Ref, Seen]) -> str:
     that plans and `status` go by.
     """
     unit, state = wanted.resource, seen.get(wanted.ref)
-    if not isinstance(unit, Unit) or not isinstance(state, SeenUnit) or state.active != "active":
+    if not isinstance(unit, Unit) or not isinstance(state, SeenUnit) or not state.is_active:
         return ""
     newer = [ref.name for ref in inputs(wanted) if _changed_at(seen.get(ref)) > state.started_at]
     if newer:

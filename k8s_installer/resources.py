@@ -234,6 +234,11 @@ class SeenUnit:
     needs_reload: bool
     due_at: float = 0.0
 
+    @property
+    def is_active(self) -> bool:
+        """Whether systemd says that it runs: neither stopped, nor failed, nor on its way."""
+        return self.active == "active"
+
 
 @dataclass(frozen=True, slots=True)
 class SeenSetting:

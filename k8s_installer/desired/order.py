@@ -25,7 +25,7 @@ def _goes_ahead(ahead: Ahead, desired: Desired, seen: Mapping[Ref, Seen]) -> boo
     unit = seen.get(ahead.unit)
     return (
         isinstance(unit, SeenUnit)
-        and unit.active == "active"
+        and unit.is_active
         and any(_changes(ref, desired, seen) for ref in ahead.files)
     )
 

@@ -87,7 +87,7 @@ def _state(item: ComponentStatus) -> Text:
     if not isinstance(found, SeenUnit):
         return Text("no such unit" if found is Missing.ABSENT else "unknown", _BAD)
     since = f" {_moment(found.started_at)}" if found.started_at else ""
-    if found.active != "active":
+    if not found.is_active:
         return Text(f"{found.active} ({found.sub}), last start{since or ' never'}", _BAD)
     text = Text(f"{found.sub}{since}")
     if item.unit.stale:
