@@ -14,15 +14,14 @@ from k8s_installer import fleet, history, host_settings, journal, lock, pki, rol
 from k8s_installer.apply import Event, Run, State
 from k8s_installer.cli.checking import checked
 from k8s_installer.cli.console import Exit, Output, ask_passphrase, print_json, stderr, stdout
-from k8s_installer.cli.looking import Again, Asked, observed, require_members, require_own_keys
+from k8s_installer.cli.looking import Again, Asked, observed
 from k8s_installer.cli.narrowing import first_asked, say_left_out
 from k8s_installer.cli.narrowing import part as part_of
-from k8s_installer.cli.planning import print_plan
+from k8s_installer.cli.planning import planned, print_plan
 from k8s_installer.cli.preflighting import before_install
 from k8s_installer.cli.stopping import Stop, stop_on_ctrl_c
 from k8s_installer.cli.verifying import prove
 from k8s_installer.desired.model import Turn
-from k8s_installer.desired.order import require_ahead
 from k8s_installer.desired.select import on_members
 from k8s_installer.errors import HostsError, InputError, InstallerError
 from k8s_installer.fleet import Connections, connecting
@@ -40,12 +39,12 @@ from k8s_installer.inventory import Allocations, Cluster, Host, Role
 from k8s_installer.owner import this_process
 from k8s_installer.plan import REPLACED, Action, Plan, make_plan, waits
 from k8s_installer.profiles import Profile
-from k8s_installer.quorum import require_quorum
 from k8s_installer.remote import Remote
 from k8s_installer.report import data, ending, progress, text
 from k8s_installer.resources import File, Kind, Missing
 from k8s_installer.rolling import QUARTER, Batch
 from k8s_installer.trace import Trace, open_trace, traced
+from k8s_installer.transport import Transport
 from k8s_installer.userfile import UnreadableError
 
 _LARGEST_PLAN = 1 << 28  # bytes of a saved plan
@@ -108,14 +107,12 @@ def _apply(
     trace: Trace,
     lost: threading.Event,
 ) -> Exit:
-    intent, seen = observed(part, resolve, connections, lambda way: traced(way, trace), trace.run)
+    def through(way: Transport) -> Transport:
+        return traced(way, trace)
+
+    intent, seen = observed(part, resolve, connections, through, trace.run)
     reached, seen = _reached(intent, seen)
-    if not options.replace_keys:
-        require_own_keys(reached, seen.seen)
-    require_members(reached, seen, connections, lambda way: traced(way, trace))
-    require_ahead(reached.whole, seen.seen, reached.desired)
-    made = make_plan(reached.desired, seen.seen, options.batch)
-    require_quorum(reached.whole, seen.seen, made)
+    made = planned(reached, seen, connections, options.batch, replace_keys=options.replace_keys, through=through)
     if options.saved_plan is not None:
         _require_same(options.saved_plan, reached, made)
     if not made:

@@ -1,13 +1,14 @@
-"""What `plan` does: look at every host, and show what would change, or save it."""
+"""What `plan` does: look at every host, and show what would change, or save it. `apply` makes the same plan."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from k8s_installer import saved
+from k8s_installer import fleet, saved
 from k8s_installer.cli.console import Exit, Output, print_json, stderr, stdout
 from k8s_installer.cli.looking import Asked, connected, observed, require_members, require_own_keys
 from k8s_installer.cli.rendering import write
+from k8s_installer.desired.order import require_ahead
 from k8s_installer.intent import Intent
 from k8s_installer.plan import Plan, make_plan
 from k8s_installer.quorum import require_quorum
@@ -20,11 +21,7 @@ def plan(asked: Asked, output: Output | Path, batch: Batch, *, full: bool, repla
     with connected(asked) as (resolve, connections):
         wanted, seen = observed(resolve(None), resolve, connections)
         seen.require_all()
-        if not replace_keys:
-            require_own_keys(wanted, seen.seen)
-        require_members(wanted, seen, connections)
-        made = make_plan(wanted.desired, seen.seen, batch)
-        require_quorum(wanted.whole, seen.seen, made)
+        made = planned(wanted, seen, connections, batch, replace_keys=replace_keys)
     shown = data.plan_data(wanted.cluster, made)
     if output is Output.JSON:
         print_json(shown)
@@ -34,6 +31,29 @@ def plan(asked: Asked, output: Output | Path, batch: Batch, *, full: bool, repla
         write(output, saved.dump(saved.saved(wanted.cluster.name, wanted.desired, made), shown).encode())
         stderr().print(f"saved: k8s-installer apply {output} carries out exactly this, or stops", markup=False)
     return Exit.PENDING if made else Exit.DONE
+
+
+def planned(
+    wanted: Intent,
+    seen: fleet.Fleet,
+    connections: fleet.Connections,
+    batch: Batch,
+    *,
+    replace_keys: bool,
+    through: fleet.Through = lambda way: way,
+) -> Plan:
+    """The plan that makes hosts what is wanted of them.
+
+    Raises:
+        InstallerError: it would cost keys that hosts rest on, etcd's data or quorum, or rights that programs need.
+    """
+    if not replace_keys:
+        require_own_keys(wanted, seen.seen)
+    require_members(wanted, seen, connections, through)
+    require_ahead(wanted.whole, seen.seen, wanted.desired)
+    made = make_plan(wanted.desired, seen.seen, batch)
+    require_quorum(wanted.whole, seen.seen, made)
+    return made
 
 
 def print_plan(wanted: Intent, made: Plan, *, full: bool) -> None:

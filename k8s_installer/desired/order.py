@@ -23,11 +23,7 @@ def edges(desired: Desired, seen: Mapping[Ref, Seen]) -> dict[Ref, tuple[Ref, ..
 
 def _goes_ahead(ahead: Ahead, desired: Desired, seen: Mapping[Ref, Seen]) -> bool:
     unit = seen.get(ahead.unit)
-    return (
-        isinstance(unit, SeenUnit)
-        and unit.is_active
-        and any(_changes(ref, desired, seen) for ref in ahead.files)
-    )
+    return isinstance(unit, SeenUnit) and unit.is_active and any(_changes(ref, desired, seen) for ref in ahead.files)
 
 
 def _changes(ref: Ref, desired: Desired, seen: Mapping[Ref, Seen]) -> bool:
