@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from k8s_installer.errors import CommandFailed, HostError
+from k8s_installer.hoststate import STATE
 from k8s_installer.owner import Owner, is_dead
 from k8s_installer.transport import Transport
 
-FOLDER = "/var/lib/k8s-installer"
+FOLDER = STATE
 ASK_SECONDS = 10.0
 # Linux' monotonic clock stands still while a laptop sleeps, and the lease ends meanwhile. macOS' does not.
 _UPTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)

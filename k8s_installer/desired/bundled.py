@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from k8s_installer.desired.context import Context
 from k8s_installer.desired.host import COMPONENT
 from k8s_installer.desired.model import Desired, Turn, Wanted, by_host
+from k8s_installer.hoststate import STATE
 from k8s_installer.render import Renderer
 from k8s_installer.resources import File, Kind, Large, Package, Ref, Resource, Setting
 
-FOLDER = "/var/lib/k8s-installer/bundle"
+FOLDER = f"{STATE}/bundle"
 REPO = "/etc/yum.repos.d/k8s-installer.repo"
 TEMPLATE = "yum/k8s-installer.repo.j2"
 ONLY = "k8s-installer-*"  # the names of the repositories, for yum

@@ -9,12 +9,13 @@ from k8s_installer.desired.context import header
 from k8s_installer.desired.files import Source
 from k8s_installer.desired.model import Turn, Wanted
 from k8s_installer.desired.proxies import lies_in
+from k8s_installer.hoststate import STATE
 from k8s_installer.inventory import Host, Role
 from k8s_installer.profiles import Component
 from k8s_installer.resources import File, Gone, Kind, Package, Ref, Setting, Unit
 
 COMPONENT = "host"
-RECORD = "/var/lib/k8s-installer/allocations"
+RECORD = f"{STATE}/allocations"
 REPOS = "/etc/yum.repos.d/CentOS-Base.repo"
 TEMPLATE = "yum/CentOS-Base.repo.j2"
 

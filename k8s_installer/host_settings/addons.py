@@ -20,8 +20,10 @@ import re
 import shlex
 from collections.abc import Sequence
 
+from k8s_installer.hoststate import STATE
+
 FOLDER = "/etc/kubernetes/addons"
-APPLIED = "/var/lib/k8s-installer/addons"  # as secret as what is applied
+APPLIED = f"{STATE}/addons"  # as secret as what is applied
 ANNOTATION = "k8s-installer/manifest"
 NONE, INCOMPLETE, OTHER, UNANSWERED = "none", "incomplete", "other", "unanswered"
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from k8s_installer.hoststate import STATE
+
 SELINUX, SWAP, UNIT, USER, IMAGE = "selinux", "swap", "unit", "user", "image"
-IMAGES = "/var/lib/k8s-installer/bundle/images"  # where archives of images are, each called as its id
+IMAGES = f"{STATE}/bundle/images"  # where archives of images are, each called as its id
 PORT, SOURCE = "firewalld-port", "firewalld-source"
 YUM_PROXY, HOSTS_FILE, JOURNAL = "yum-proxy", "hosts-file", "journal"
 ADDONS, ADDON = "addons", "addon"
