@@ -31,6 +31,7 @@ from k8s_installer.pki.certificates import (
 from k8s_installer.pki.inherited import without_copies
 from k8s_installer.pki.leaves import AUTHORITIES, ENCRYPTION, ROOTS, TOKENS, Leaf, root_of
 from k8s_installer.pki.record import digest
+from k8s_installer.pki.returned import keys_of
 from k8s_installer.pki.standing import encryption_flaw
 from k8s_installer.resources import File
 
@@ -245,10 +246,9 @@ def _groups(answers: Mapping[str, Answers], name: str) -> list[_Versions]:
 def _identity(name: str, files: Answers) -> bytes:
     """By what a root of a host is known: the public half of its key, or the key of Secrets itself."""
     content = files[name]
-    if name == ENCRYPTION or name.endswith(".pub"):
-        return content.strip()
-    if name.endswith(".key"):
-        return public_pem(read_key(content))
+    if not name.endswith(".crt"):
+        (key,) = keys_of(name, content)
+        return key
     try:
         return public_pem(read_any_authority(content, files.get(f"{root_of(name)}.key")).certificate)
     except Flaw:  # the key beside it is another CA's

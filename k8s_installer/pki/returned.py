@@ -25,14 +25,14 @@ def _same_root(name: str, content: bytes, found: Mapping[str, bytes]) -> bool:
     if other is None or content == found[other]:
         return True
     try:
-        return not _public(name, content).isdisjoint(_public(other, found[other]))
+        return not keys_of(name, content).isdisjoint(keys_of(other, found[other]))
     except Locked:  # a pass phrase that was added here: its certificate is compared
         return True
     except Flaw:
         return False
 
 
-def _public(name: str, content: bytes) -> set[bytes]:
+def keys_of(name: str, content: bytes) -> set[bytes]:
     """By what a root is known: its public keys, or the key of Secrets itself."""
     if name == ENCRYPTION or name.endswith(".pub"):
         return {content.strip()}

@@ -384,6 +384,15 @@ def supplied(folder: Path, ca: Ca, name: str, leaf: Leaf) -> None:
     put(folder, name, signed(leaf.user, key, ca, uses=uses, sans=leaf.names, group=leaf.group), key)
 
 
+def supply_all(folder: Path, ca: Ca) -> None:
+    """Every certificate that the CA of Kubernetes must sign."""
+    for host in ("m1", "n1", "n2"):
+        (folder / host).mkdir()
+    for name, leaf in LEAVES.items():
+        if leaf.issuer == "ca":
+            supplied(folder, ca, name, leaf)
+
+
 def test_a_ca_whose_key_is_elsewhere_says_which_certificates_it_must_sign(tmp_path: Path) -> None:
     ca = other_ca()
     (tmp_path / "ca.crt").write_bytes(ca.pem)
@@ -396,11 +405,7 @@ def test_a_ca_whose_key_is_elsewhere_says_which_certificates_it_must_sign(tmp_pa
     )
     assert "k8s-installer keys request" in error.hint
     assert "etcd" not in error.message  # those CAs are made, and sign
-    for folder in ("m1", "n1", "n2"):
-        (tmp_path / folder).mkdir()
-    for name, leaf in LEAVES.items():
-        if leaf.issuer == "ca":
-            supplied(tmp_path, ca, name, leaf)
+    supply_all(tmp_path, ca)
     made = pki.ensure(tmp_path, LEAVES)
     assert made.absent == {"ca.key"}
     assert not made.pending
@@ -495,11 +500,7 @@ def test_a_ca_of_somebody_s_own_has_its_key_elsewhere_whatever_became_of_the_rec
     """Nothing that is missing beside it can have been made here."""
     ca = other_ca()
     (tmp_path / "ca.crt").write_bytes(ca.pem)
-    for folder in ("m1", "n1", "n2"):
-        (tmp_path / folder).mkdir()
-    for name, leaf in LEAVES.items():
-        if leaf.issuer == "ca":
-            supplied(tmp_path, ca, name, leaf)
+    supply_all(tmp_path, ca)
     made = pki.ensure(tmp_path, LEAVES)
     (tmp_path / record.FILE).unlink()
     assert pki.look(tmp_path, LEAVES).files == made.files
