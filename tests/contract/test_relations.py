@@ -138,7 +138,7 @@ while [ ! -S "$1/containerd.sock" ]; do sleep 0.1; done
 folder=$1; shift
 for words; do
   timeout -k 1 20 dockerd --data-root="$folder/data" --exec-root="$folder/exec" --pidfile="$folder/pid" \
-    --host="unix://$folder/sock" --containerd="$folder/containerd.sock" --iptables=false --bridge=none $words 2>&1 |
+    --host="unix://$folder/sock" --containerd="$folder/containerd.sock" --iptables=false --bridge=none $words 2>&1 | grep -v level=info |
     tail -n 1
 done
 """
