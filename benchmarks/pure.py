@@ -11,15 +11,13 @@ import sys
 import time
 from pathlib import Path
 
-from k8s_installer.desired.model import Desired
-from k8s_installer.intent import resolve
-from k8s_installer.plan import make_plan
-from k8s_installer.resources import (
+from k8s_installer.flows.resolve import resolve
+from k8s_installer.model.desired import Desired
+from k8s_installer.model.resources import (
+    Absent,
     Data,
     File,
     Gate,
-    Gone,
-    Large,
     Missing,
     Package,
     Ref,
@@ -30,7 +28,9 @@ from k8s_installer.resources import (
     SeenUnit,
     Setting,
     Unit,
+    UploadedFile,
 )
+from k8s_installer.planning.make import make_plan
 
 _WRITTEN, _STARTED = 1000.0, 2000.0
 
@@ -54,7 +54,7 @@ def answers(desired: Desired) -> dict[Ref, Seen]:
     seen: dict[Ref, Seen] = {}
     for ref, wanted in desired.items():
         match wanted.resource:
-            case File() | Large() as file:
+            case File() | UploadedFile() as file:
                 seen[ref] = SeenFile(file.sha256, file.mode, file.owner, file.group, _WRITTEN)
             case Package() as package:
                 seen[ref] = SeenPackage(package.version or "1", "1", _WRITTEN)
@@ -64,7 +64,7 @@ def answers(desired: Desired) -> dict[Ref, Seen]:
                 seen[ref] = SeenFile("", 0o600, "etcd", "etcd", _WRITTEN)
             case Setting() as setting:
                 seen[ref] = SeenSetting(setting.value)
-            case Gone():
+            case Absent():
                 seen[ref] = Missing.ABSENT
             case Gate():
                 pass

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from k8s_installer.host_settings.addons import APPLIED, FOLDER
-from k8s_installer.intent import real_keys, resolve
-from k8s_installer.resources import Data, File, Kind, Ref, Setting, Unit
+from k8s_installer.flows.resolve import real_keys, resolve
+from k8s_installer.host.families.addons import APPLIED, FOLDER
+from k8s_installer.model.resources import Data, File, Kind, Ref, Setting, Unit
 
 _UNITS = "var/lib/systemctl"
 

@@ -19,10 +19,10 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from k8s_installer.packing import Packer
-from k8s_installer.plan import Action, Change
-from k8s_installer.remote import SshRemote
-from k8s_installer.resources import Kind, Large, Missing, Ref
+from k8s_installer.engine.remote import SshRemote
+from k8s_installer.host.compression import Packer
+from k8s_installer.model.plan import Action, Change
+from k8s_installer.model.resources import Kind, Missing, Ref, UploadedFile
 from k8s_installer.transport import connect
 from tests.contract.sshd import Sshd, serve
 
@@ -69,7 +69,7 @@ def _measured(what: str, server: Sshd, source: Path, *, slow: bool) -> bool:
     """Time both in turns, and print what it comes to; whether ours is fast enough."""
     size = source.stat().st_size
     with source.open("rb") as file:
-        wanted = Large(source, hashlib.file_digest(file, "sha256").hexdigest(), size, 0o755)
+        wanted = UploadedFile(source, hashlib.file_digest(file, "sha256").hexdigest(), size, 0o755)
     cache = server.folder / "cache"
     if slow:
         Packer(cache).gzipped(wanted)
@@ -107,7 +107,7 @@ def _scp(server: Sshd, source: Path, target: Path) -> None:
     subprocess.run(["scp", *options, source, f"{server.user}@127.0.0.1:{target}"], check=True)
 
 
-def _upload(server: Sshd, wanted: Large, target: Path, packer: Packer, *, slow: bool) -> None:
+def _upload(server: Sshd, wanted: UploadedFile, target: Path, packer: Packer, *, slow: bool) -> None:
     transport = connect(server.host())
     try:
         host = SshRemote(transport, packer)

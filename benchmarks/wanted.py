@@ -7,8 +7,8 @@ from pathlib import Path
 
 from benchmarks.measure import BenchmarkError
 from k8s_installer.errors import InstallerError
-from k8s_installer.intent import real_keys, resolve
-from k8s_installer.resources import Data, File, Gate, Gone, Package, Setting, Unit
+from k8s_installer.flows.resolve import real_keys, resolve
+from k8s_installer.model.resources import Absent, Data, File, Gate, Package, Setting, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def wants(inventory: Path, folder: Path) -> dict[str, HostWants]:
                 services[ref.host].append(unit.name)
             case Gate():
                 pass  # the other tools are not asked to wait for health; with nothing changed we do not either
-            case Setting() | Gone() | Data():
+            case Setting() | Absent() | Data():
                 pass  # nor told of what a host is set to, and of what should be gone; our own plan does look
             case other:
                 raise BenchmarkError(f"{ref}: the other tools are not told yet of a {type(other).__name__}")

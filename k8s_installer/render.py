@@ -14,7 +14,7 @@ import jinja2.meta
 import yaml
 
 from k8s_installer.errors import TemplateError
-from k8s_installer.sandbox import Loader, Sandbox
+from k8s_installer.untrusted.sandbox import Loader, Sandbox
 
 # A word that is a string without quotes, on a line of its own, for every reader of YAML.
 _PLAIN = re.compile(r"[A-Za-z/][-./\w]*(:[-./\w]+)*")

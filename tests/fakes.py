@@ -9,22 +9,19 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
-from k8s_installer import perform
-from k8s_installer.desired.model import Wanted
+from k8s_installer.engine.remote import OnReport, Outcome
 from k8s_installer.errors import TransportError
-from k8s_installer.gates import Answer, UnitState
-from k8s_installer.pki import encryption
-from k8s_installer.pki.leaves import ENCRYPTION
-from k8s_installer.plan import QUIET, Action, Change
-from k8s_installer.remote import OnReport, Outcome
-from k8s_installer.resources import (
+from k8s_installer.host import perform
+from k8s_installer.host.gates import GateAnswer, UnitState
+from k8s_installer.model.desired import DesiredResource
+from k8s_installer.model.plan import NO_RESTART, Action, Change
+from k8s_installer.model.resources import (
+    Absent,
+    Backup,
     Data,
     File,
     Gate,
-    Gone,
-    Kept,
     Kind,
-    Large,
     Missing,
     Package,
     Ref,
@@ -36,7 +33,10 @@ from k8s_installer.resources import (
     SeenUnit,
     Setting,
     Unit,
+    UploadedFile,
 )
+from k8s_installer.pki import encryption
+from k8s_installer.pki.leaves import ENCRYPTION
 from k8s_installer.transport import OnSent, Result
 
 IDLE = SeenUnit("loaded", "inactive", "dead", enabled=False, pid=0, started_at=0.0, needs_reload=False)
@@ -72,10 +72,10 @@ class FakeHost:
     log: list[str] = field(default_factory=list)
     clock: float = 1000.0
 
-    def observe(self, wanted: Sequence[Wanted]) -> Mapping[Ref, Seen]:
+    def observe(self, wanted: Sequence[DesiredResource]) -> Mapping[Ref, Seen]:
         return {item.ref: self._seen(item) for item in wanted if item.ref.kind is not Kind.GATE}
 
-    def _seen(self, item: Wanted) -> Seen:
+    def _seen(self, item: DesiredResource) -> Seen:
         name = item.ref.name
         if item.ref.kind is Kind.PACKAGE:
             return self.packages.get(name, Missing.ABSENT)
@@ -91,11 +91,11 @@ class FakeHost:
     def _shown(self, name: str, wanted: Resource) -> SeenFile:
         """A file that differs, with its content; of a secret one nothing but sums of the keys of Secrets in it."""
         file = self.files[name]
-        if not isinstance(wanted, File | Kept) or file.sha256 == wanted.sha256:
+        if not isinstance(wanted, File | Backup) or file.sha256 == wanted.sha256:
             return dataclasses.replace(file, content=None)
         if isinstance(wanted, File) and wanted.secret and ENCRYPTION in wanted.made_of:
             return dataclasses.replace(file, content=None, sealed=encryption.sums(self.contents[name]))
-        kept = self.kept.get(wanted.sha256) if isinstance(wanted, Kept) and not wanted.secret else None
+        kept = self.kept.get(wanted.sha256) if isinstance(wanted, Backup) and not wanted.secret else None
         return dataclasses.replace(file, content=None if wanted.secret else self.contents[name], kept=kept)
 
     def perform(self, changes: Sequence[tuple[int, Change]], on_report: OnReport) -> Outcome:
@@ -116,7 +116,7 @@ class FakeHost:
             del self.incoming[file.sha256]  # what is placed is not there a second time
         return Outcome(frozenset(done))
 
-    def _upload(self, index: int, file: Large, on_report: OnReport) -> str:
+    def _upload(self, index: int, file: UploadedFile, on_report: OnReport) -> str:
         content = file.source.read_bytes()
         if hashlib.sha256(content).hexdigest() != file.sha256 or len(content) != file.size:
             return f"{file.source} is not what is wanted"
@@ -149,9 +149,9 @@ class FakeHost:
         match change.after:
             case Package() as package:
                 return self._install(package)
-            case File() | Large() | Kept() as file:
+            case File() | UploadedFile() | Backup() as file:
                 return self._moved(change) or self._mark(change) or self._write(change, file)
-            case Gone():
+            case Absent():
                 return self._moved(change) or self._mark(change) or self._remove(change.ref.name)
             case Unit():
                 return self._service(change)
@@ -177,7 +177,7 @@ class FakeHost:
         path = change.ref.name
         now = self.files[path].sha256 if path in self.files else "absent"
         was = change.before.sha256 if isinstance(change.before, SeenFile) else "absent"
-        wanted = change.after.sha256 if isinstance(change.after, File | Kept) else "absent"
+        wanted = change.after.sha256 if isinstance(change.after, File | Backup) else "absent"
         packaged = was == "absent" and any(
             files.get(path) == self.contents.get(path) for files in self.carries.values()
         )
@@ -203,7 +203,7 @@ class FakeHost:
     def _keep(self, path: str, file: SeenFile, content: bytes) -> None:
         self.kept[file.sha256], self.kept_times[path, file.sha256] = content, file.modified_at
 
-    def _write(self, change: Change, file: File | Large | Kept) -> str:
+    def _write(self, change: Change, file: File | UploadedFile | Backup) -> str:
         path = change.ref.name
         if {file.owner, file.group} - self.owners:
             return f"chown: invalid user: '{file.owner}:{file.group}'"
@@ -212,20 +212,20 @@ class FakeHost:
         if change.action is Action.ATTRIBUTES:
             assert old is not None, f"attributes of {path}, which is not there"
             assert old.sha256 == file.sha256
-        if old is not None and change.action in QUIET:
+        if old is not None and change.action in NO_RESTART:
             modified = old.modified_at
         if old is not None:
             self._keep(path, old, self.contents[path])
-        if isinstance(file, Kept):
+        if isinstance(file, Backup):
             content = self.kept[file.sha256]
-            modified = modified if change.action in QUIET else self.kept_times[path, file.sha256]
-        elif isinstance(file, Large):
+            modified = modified if change.action in NO_RESTART else self.kept_times[path, file.sha256]
+        elif isinstance(file, UploadedFile):
             content = self.contents[path] if change.action is Action.ATTRIBUTES else self.incoming[file.sha256]
         else:
             content = file.content
         self.files[path] = SeenFile(file.sha256, file.mode, file.owner, file.group, modified)
         self.contents[path] = content
-        if path.startswith(UNIT_FOLDERS) and change.action not in QUIET:
+        if path.startswith(UNIT_FOLDERS) and change.action not in NO_RESTART:
             name = path.removeprefix(UNIT_FOLDERS[0]).removeprefix(UNIT_FOLDERS[1]).split(".service")[0]
             unit = self.units.get(name, IDLE)
             self.units[name] = dataclasses.replace(unit, needs_reload=True)
@@ -248,12 +248,12 @@ class FakeHost:
         self.units[name] = SeenUnit("loaded", "active", "running", True, state.pid + 1, self.clock, False)
         return ""
 
-    def probe(self, gate: Gate, patience: int = 0, since: int = 0) -> Answer:
+    def probe(self, gate: Gate, patience: int = 0, since: int = 0) -> GateAnswer:
         state = self.units.get(gate.unit)
         held = gate.unit not in self.refuses.keys() | self.unhealthy and (
             bool(gate.unit_host) or (state is not None and state.active == "active")
         )
-        return Answer(held, f"{gate.url}: {'ok' if held else 'no answer'}", self.unit_state(gate.unit))
+        return GateAnswer(held, f"{gate.url}: {'ok' if held else 'no answer'}", self.unit_state(gate.unit))
 
     def unit_state(self, unit: str, since: int = 0) -> UnitState:
         state = self.units.get(unit)

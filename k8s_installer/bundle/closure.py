@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from k8s_installer.bundle.repodata import Capability, Rpm, holds
-from k8s_installer.evr import NEWER
-from k8s_installer.resources import Package
+from k8s_installer.model.resources import Package
+from k8s_installer.planning.evr import NEWER
 
 
 @dataclass(frozen=True, slots=True)

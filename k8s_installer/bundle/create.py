@@ -12,7 +12,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from k8s_installer import tarball
 from k8s_installer.bundle import images, manifest, repodata
 from k8s_installer.bundle.folder import folder_repository
 from k8s_installer.bundle.images import BadImageError
@@ -21,11 +20,12 @@ from k8s_installer.bundle.packages import Had, Repositories, fetched
 from k8s_installer.bundle.registry import Registry
 from k8s_installer.bundle.repodata import Rpm
 from k8s_installer.bundle.store import Say, Store, counted
-from k8s_installer.desired.model import Desired, by_host
 from k8s_installer.errors import InputError, InstallerError
 from k8s_installer.inventory import Cluster, Role
+from k8s_installer.model.desired import Desired, by_host
+from k8s_installer.model.resources import Package
 from k8s_installer.profiles import Profile
-from k8s_installer.resources import Package
+from k8s_installer.sources import tarball
 
 SERVER_TARBALL = "kubernetes-server-linux-amd64.tar.gz"
 _ARCHIVES = ("*.tar", "*.tar.gz", "*.tgz")

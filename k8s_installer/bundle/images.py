@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from k8s_installer import userfile
 from k8s_installer.inventory import Cluster
 from k8s_installer.profiles import Profile
 from k8s_installer.profiles import images as named
-from k8s_installer.userfile import UnreadableError
+from k8s_installer.untrusted import userfile
+from k8s_installer.untrusted.userfile import UnreadableError
 
 _CHUNK = 1 << 20
 _PACKED = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"))

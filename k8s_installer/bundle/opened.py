@@ -20,11 +20,11 @@ from k8s_installer.bundle.manifest import Entry, Manifest
 from k8s_installer.bundle.repodata import Rpm
 from k8s_installer.bundle.store import Say, Store, nothing
 from k8s_installer.desired.bundled import Archive, Media, Repository
-from k8s_installer.desired.model import Desired
 from k8s_installer.errors import InputError
 from k8s_installer.inventory import Cluster, Role
+from k8s_installer.model.desired import Desired
+from k8s_installer.model.resources import UploadedFile
 from k8s_installer.profiles import Profile
-from k8s_installer.resources import Large
 
 _LARGEST_MANIFEST = 64 << 20
 _LARGEST_HEADER = 1 << 16  # bytes of a member's long name or attributes
@@ -173,9 +173,9 @@ class Bundle:
     manifest: Manifest
     store: Store
 
-    def file(self, entry: Entry, mode: int = 0o644) -> Large:
+    def file(self, entry: Entry, mode: int = 0o644) -> UploadedFile:
         """One of its files."""
-        return Large(self.store.path(("sha256", entry.sha256)), entry.sha256, entry.size, mode)
+        return UploadedFile(self.store.path(("sha256", entry.sha256)), entry.sha256, entry.size, mode)
 
     def tarball(self, cluster: Cluster) -> str | None:
         """The path of the server programs' tarball, where the bundle has the one that the inventory names."""

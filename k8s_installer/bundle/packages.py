@@ -13,7 +13,7 @@ from k8s_installer.bundle.closure import Closure, Offers, closure
 from k8s_installer.bundle.repodata import BadMetadataError, Data, Rpm
 from k8s_installer.bundle.store import Say, Store, read
 from k8s_installer.errors import InstallerError
-from k8s_installer.resources import Package
+from k8s_installer.model.resources import Package
 
 _AT_ONCE = 4  # downloads
 _SUMS = frozenset({"sha1", "sha256", "sha512"})

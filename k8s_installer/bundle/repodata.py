@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import IO
 from xml.sax.saxutils import escape, quoteattr
 
-from k8s_installer.evr import Evr, compare
+from k8s_installer.planning.evr import Evr, compare
 
 _BASE = "http://linux.duke.edu/metadata"
 _COMMON, _RPM, _FILELISTS, _REPO = (f"{{{_BASE}/{name}}}" for name in ("common", "rpm", "filelists", "repo"))

@@ -115,10 +115,10 @@ def render(
     templates: Templates = None,
 ) -> None:
     """Render every file of every host, without SSH. Keys and certificates are shown as placeholders."""
-    from k8s_installer import intent
     from k8s_installer.cli import rendering
+    from k8s_installer.flows import resolve
 
-    wanted = intent.resolve(inventory, templates, None)
+    wanted = resolve.resolve(inventory, templates, None)
     rendering.render(wanted, output, host or [])
 
 
@@ -157,7 +157,7 @@ def plan(
     """Show exactly what `apply` would change: files line by line, packages, restarts, order and reasons."""
     from k8s_installer.cli import planning
     from k8s_installer.cli.looking import Asked
-    from k8s_installer.rolling import Batch
+    from k8s_installer.planning.turns import Batch
 
     form = Output(output) if output in list(Output) else Path(output)
     size = Batch.parse(batch)
@@ -194,7 +194,7 @@ def apply(
     """Plan, ask, carry out, verify: one command bootstraps a cluster and keeps it what the inventory says."""
     from k8s_installer.cli import applying
     from k8s_installer.cli.looking import Asked
-    from k8s_installer.rolling import Batch
+    from k8s_installer.planning.turns import Batch
 
     options = applying.Options(
         asked=Asked(inventory, templates, bundle), began=time.monotonic(), output=output, saved_plan=planfile,
@@ -221,7 +221,7 @@ def rollback(
     """
     from k8s_installer.cli import applying
     from k8s_installer.cli.looking import Asked
-    from k8s_installer.rolling import Batch
+    from k8s_installer.planning.turns import Batch
 
     options = applying.Options(
         asked=Asked(inventory, templates, bundle), began=time.monotonic(), output=output,

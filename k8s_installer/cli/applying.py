@@ -9,9 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from k8s_installer import apply as engine
-from k8s_installer import fleet, history, host_settings, journal, lock, pki, rollback, saved, trust, userfile
-from k8s_installer.apply import Event, Run, State
+from k8s_installer import pki
 from k8s_installer.cli.checking import checked
 from k8s_installer.cli.console import Exit, Output, ask_passphrase, print_json, stderr, stdout
 from k8s_installer.cli.looking import Again, Asked, observed
@@ -21,12 +19,14 @@ from k8s_installer.cli.planning import planned, print_plan
 from k8s_installer.cli.preflighting import before_install
 from k8s_installer.cli.stopping import Stop, stop_on_ctrl_c
 from k8s_installer.cli.verifying import prove
-from k8s_installer.desired.model import Turn
-from k8s_installer.desired.select import on_members
+from k8s_installer.engine import fleet, lock
+from k8s_installer.engine import scheduler as engine
+from k8s_installer.engine.fleet import Connections, connecting
+from k8s_installer.engine.owner import this_process
+from k8s_installer.engine.remote import Remote
 from k8s_installer.errors import HostsError, InputError, InstallerError
-from k8s_installer.fleet import Connections, connecting
-from k8s_installer.intent import (
-    Intent,
+from k8s_installer.flows.resolve import (
+    Resolved,
     desire,
     keep,
     note_use,
@@ -35,17 +35,23 @@ from k8s_installer.intent import (
     state_folder,
     with_keys,
 )
+from k8s_installer.host import families
 from k8s_installer.inventory import Allocations, Cluster, Host, Role
-from k8s_installer.owner import this_process
-from k8s_installer.plan import REPLACED, Action, Plan, make_plan, waits
+from k8s_installer.model.desired import Turn
+from k8s_installer.model.plan import REPLACED, Action, Plan
+from k8s_installer.model.resources import File, Kind, Missing
+from k8s_installer.model.run import Event, Run, State
+from k8s_installer.planning import planfile, rollback, trust
+from k8s_installer.planning.make import make_plan, waits
+from k8s_installer.planning.select import on_members
+from k8s_installer.planning.turns import QUARTER, Batch
 from k8s_installer.profiles import Profile
-from k8s_installer.remote import Remote
 from k8s_installer.report import data, ending, progress, text
-from k8s_installer.resources import File, Kind, Missing
-from k8s_installer.rolling import QUARTER, Batch
-from k8s_installer.trace import Trace, open_trace, traced
+from k8s_installer.runs import history, journal
+from k8s_installer.runs.trace import Trace, open_trace, traced
 from k8s_installer.transport import Transport
-from k8s_installer.userfile import UnreadableError
+from k8s_installer.untrusted import userfile
+from k8s_installer.untrusted.userfile import UnreadableError
 
 _LARGEST_PLAN = 1 << 28  # bytes of a saved plan
 
@@ -75,15 +81,15 @@ class Options:
         return self.verify and not self.limit and not self.only
 
 
-def apply(options: Options, change: Callable[[Intent], Intent] = lambda intent: intent) -> Exit:
+def apply(options: Options, change: Callable[[Resolved], Resolved] = lambda intent: intent) -> Exit:
     """Make the fleet what the inventory says, or what `change` makes of that."""
     cluster, profile = checked(options.asked.inventory, options.asked.bundle)
     with connecting(cluster.hosts, first_asked(cluster, options.limit)) as connections:
 
-        def resolve(kept: Allocations | None) -> Intent:
+        def resolve(kept: Allocations | None) -> Resolved:
             return desire(cluster, profile, options.asked.templates, present_keys, kept)
 
-        def again(kept: Allocations) -> Intent:
+        def again(kept: Allocations) -> Resolved:
             return part_of(change(resolve(kept)), options.limit, options.only)
 
         whole = resolve(None)
@@ -100,7 +106,7 @@ def apply(options: Options, change: Callable[[Intent], Intent] = lambda intent: 
 
 
 def _apply(
-    part: Intent,
+    part: Resolved,
     resolve: Again,
     connections: Connections,
     options: Options,
@@ -132,7 +138,7 @@ def roll_back(options: Options) -> Exit:
     return apply(options, _before_last_run)
 
 
-def _before_last_run(intent: Intent) -> Intent:
+def _before_last_run(intent: Resolved) -> Resolved:
     """What was there before the last run that was not undone.
 
     Raises:
@@ -149,7 +155,7 @@ def _before_last_run(intent: Intent) -> Intent:
         _require_something_before(run)
     for change in (change for run in undone for change in run.touched()):
         if change.action in (Action.INSTALL, *REPLACED) or (
-            change.action is Action.SET and (change.before is Missing.ABSENT or host_settings.one_way(change.ref.name))
+            change.action is Action.SET and (change.before is Missing.ABSENT or families.one_way(change.ref.name))
         ):
             stderr().print(f"stays: {change.action} of {change.ref} cannot be undone", style="yellow", markup=False)
     if runs[0].undoes == tuple(run.run for run in undone):
@@ -172,9 +178,9 @@ def _require_something_before(run: journal.Past) -> None:
 
 
 def _change(
-    intent: Intent,
+    intent: Resolved,
     made: Plan,
-    seen: fleet.Fleet,
+    seen: fleet.ObservedFleet,
     options: Options,
     trace: Trace,
     lost: threading.Event,
@@ -210,7 +216,7 @@ def _change(
     return Exit.DONE if well else Exit.FAILED
 
 
-def _note_use(intent: Intent, made: Plan, seen: fleet.Fleet) -> None:
+def _note_use(intent: Resolved, made: Plan, seen: fleet.ObservedFleet) -> None:
     """Know the roots that hosts have or are given now; a way back may give them others."""
     if not intent.undoes:
         sent = {name for change in made.changes if isinstance(change.after, File) for name in change.after.made_of}
@@ -218,7 +224,7 @@ def _note_use(intent: Intent, made: Plan, seen: fleet.Fleet) -> None:
         note_use(intent.inventory, intent.profile, had | sent)
 
 
-def _with_keys(intent: Intent, made: Plan, seen: fleet.Fleet, options: Options) -> tuple[Intent, Plan]:
+def _with_keys(intent: Resolved, made: Plan, seen: fleet.ObservedFleet, options: Options) -> tuple[Resolved, Plan]:
     """Make the keys that the plan would send, now that it is agreed to, and the same plan with them."""
     if not any(isinstance(change.after, File) and change.after.pending for change in made.changes):
         return intent, made
@@ -272,7 +278,7 @@ def _way_back(back: Plan, turn: Turn, remotes: Mapping[str, Remote], book: journ
     return way
 
 
-def _reached(intent: Intent, seen: fleet.Fleet) -> tuple[Intent, fleet.Fleet]:
+def _reached(intent: Resolved, seen: fleet.ObservedFleet) -> tuple[Resolved, fleet.ObservedFleet]:
     """Without the nodes that cannot be reached; a master or an etcd member that cannot be reached stops everything.
 
     Who was only looked at besides the part that the run is about, and did not answer, is no part of it either way; a
@@ -293,18 +299,18 @@ def _is_needed(host: Host) -> bool:
     return bool(host.roles & {Role.ETCD, Role.MASTER})
 
 
-def _say_left_out(seen: fleet.Fleet) -> None:
+def _say_left_out(seen: fleet.ObservedFleet) -> None:
     for name, error in sorted(seen.unreachable.items()):
         words = "\n  ".join(filter(None, (error.message.removeprefix(f"{name}: "), error.hint)))
         stderr().print(f"left out: {name}: {words}", style="yellow", markup=False, soft_wrap=True)
 
 
-def _require_same(path: Path, intent: Intent, made: Plan) -> None:
+def _require_same(path: Path, intent: Resolved, made: Plan) -> None:
     try:
-        old = saved.load(userfile.text(path, _LARGEST_PLAN), str(path))
+        old = planfile.load(userfile.text(path, _LARGEST_PLAN), str(path))
     except UnreadableError as error:
         raise InputError(f"cannot read {path}: {error}") from None
-    moved = saved.differences(old, saved.saved(intent.cluster.name, intent.desired, made))
+    moved = planfile.differences(old, planfile.saved(intent.cluster.name, intent.desired, made))
     if moved:
         raise InstallerError(
             "\n  ".join([f"{path}: the plan is stale, nothing was changed:", *moved]),
@@ -319,7 +325,7 @@ def _agreed() -> bool:
     return False
 
 
-def _undone(intent: Intent, seen: fleet.Fleet, options: Options, trace: Trace, lost: threading.Event) -> Exit:
+def _undone(intent: Resolved, seen: fleet.ObservedFleet, options: Options, trace: Trace, lost: threading.Event) -> Exit:
     """Nothing to undo, as after a turn that was undone when it failed: the journal records this rollback as done."""
     with _journal(intent, options, Plan((), ()), trace) as book:
         result = _unchanged(intent, seen, options, trace, lost)
@@ -327,7 +333,9 @@ def _undone(intent: Intent, seen: fleet.Fleet, options: Options, trace: Trace, l
     return result
 
 
-def _unchanged(intent: Intent, seen: fleet.Fleet, options: Options, trace: Trace, lost: threading.Event) -> Exit:
+def _unchanged(
+    intent: Resolved, seen: fleet.ObservedFleet, options: Options, trace: Trace, lost: threading.Event
+) -> Exit:
     """Nothing to change; but an earlier run may have died before its last gate, so health is awaited all the same."""
     if options.output is Output.TEXT:
         words = f"Nothing to undo: the hosts are as they were before run {intent.undoes[-1]}." if intent.undoes else ""
@@ -360,7 +368,7 @@ def _locked(cluster: Cluster, options: Options, trace: Trace) -> Iterator[thread
 
 
 @contextmanager
-def _journal(intent: Intent, options: Options, made: Plan, trace: Trace) -> Iterator[journal.Journal]:
+def _journal(intent: Resolved, options: Options, made: Plan, trace: Trace) -> Iterator[journal.Journal]:
     owner = this_process()
     header = {
         "cluster": intent.cluster.name,

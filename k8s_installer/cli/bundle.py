@@ -55,7 +55,9 @@ def create(
     """Compute what an inventory needs, fetch it, and write it down as one file. No host is asked."""
     from k8s_installer.cli import bundling
 
-    asked = bundling.Wanted(inventory, templates, output, tuple(repo or ()), folder, tuple(assume or ()), registry)
+    asked = bundling.BundleRequest(
+        inventory, templates, output, tuple(repo or ()), folder, tuple(assume or ()), registry
+    )
     bundling.create(asked, output_format)
 
 

@@ -8,17 +8,18 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from k8s_installer import bundle, intent
+from k8s_installer import bundle
 from k8s_installer.bundle import Manifest
 from k8s_installer.bundle.manifest import dumped
 from k8s_installer.cli.console import Exit, Output, print_json, stderr, stdout
 from k8s_installer.errors import InputError
+from k8s_installer.flows import resolve
 
 _ADDRESS = re.compile(r"(https?|file)://\S+")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class BundleRequest:
     """What a bundle is made of: an inventory, where to, and where from."""
 
     inventory: Path
@@ -30,14 +31,14 @@ class Wanted:
     registry: str
 
 
-def create(wanted: Wanted, output: Output) -> None:
+def create(wanted: BundleRequest, output: Output) -> None:
     """Make a bundle and say what is in it."""
     wrong = [address for address in wanted.repositories if not _ADDRESS.fullmatch(address)]
     if wrong:
         raise InputError(f"--repo {wrong[0]}: must begin with https://, http:// or file://")
-    cluster, profile = intent.checked(wanted.inventory)
+    cluster, profile = resolve.checked(wanted.inventory)
     # what is wanted of it is computed without a bundle: that one may be there from before, or not at all
-    asked = intent.desire(replace(cluster, bundle=None), profile, wanted.templates, None)
+    asked = resolve.desire(replace(cluster, bundle=None), profile, wanted.templates, None)
     sources = bundle.Sources(wanted.repositories, wanted.folder, wanted.assumed, wanted.registry)
     began = time.monotonic()
     with stderr().status("looking for what the inventory needs") as spinner:
@@ -56,10 +57,10 @@ def create(wanted: Wanted, output: Output) -> None:
 def verify(path: Path, inventory: Path | None, templates: Path | None, output: Output) -> Exit:
     """Compare a bundle with its manifest, and with what an inventory needs."""
     with stderr().status("verifying") as spinner:
-        cluster, profile = intent.checked(inventory) if inventory is not None else (None, None)
+        cluster, profile = resolve.checked(inventory) if inventory is not None else (None, None)
         made = bundle.verify(path, spinner.update, cluster.bundle_sha256 if cluster is not None else "")
         if cluster is not None and profile is not None:
-            intent.desire(replace(cluster, bundle=str(path.absolute())), profile, templates, None)
+            resolve.desire(replace(cluster, bundle=str(path.absolute())), profile, templates, None)
     _show(path, made, output)
     stderr().print("every file is as it was made", markup=False)
     return Exit.DONE

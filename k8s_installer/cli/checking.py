@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from k8s_installer import intent, profiles, tarball
+from k8s_installer import profiles
 from k8s_installer.cli.console import print_note, stderr
 from k8s_installer.errors import InventoryError
+from k8s_installer.flows import resolve
 from k8s_installer.inventory import Cluster
+from k8s_installer.sources import tarball
 
 
 def checked(
@@ -28,7 +30,7 @@ def checked(
     Raises:
         InputError: anything is wrong with the inventory, or its tarball or bundle is not what it says.
     """
-    cluster, profile = intent.checked(inventory)
+    cluster, profile = resolve.checked(inventory)
     print_note(profiles.note(cluster.version, profile))
     if opens:
         cluster = _with_bundle(cluster, profile, bundle)
@@ -52,7 +54,7 @@ def _with_bundle(cluster: Cluster, profile: profiles.Profile, given: Path | None
 
     with stderr().status("looking at the bundle") as spinner:
         found = bundles.opened(Path(cluster.bundle), spinner.update, pinned=cluster.bundle_sha256)
-        intent.desire(cluster, profile, None, None)  # what it lacks shows before anybody is logged in to a host
+        resolve.desire(cluster, profile, None, None)  # what it lacks shows before anybody is logged in to a host
     path = found.tarball(cluster)
     if cluster.tarball is None or path is None:
         return cluster

@@ -13,7 +13,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from k8s_installer.errors import InputError, InstallerError
-from k8s_installer.visible import json_text, visible
+from k8s_installer.untrusted.visible import json_text, visible
 
 
 class Exit(IntEnum):

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from k8s_installer import memberfacts
 from k8s_installer.cli.console import stderr
-from k8s_installer.desired import order
-from k8s_installer.desired.model import Desired
 from k8s_installer.desired.record import with_records
-from k8s_installer.desired.select import chosen, of_components, on_members
-from k8s_installer.intent import Intent
+from k8s_installer.flows.resolve import Resolved
 from k8s_installer.inventory import Cluster, Role
+from k8s_installer.model.desired import Desired
+from k8s_installer.planning import order
+from k8s_installer.planning.etcd import facts
+from k8s_installer.planning.select import chosen, of_components, on_members
 
 
-def part(intent: Intent, limit: str, only: str) -> Intent:
+def part(intent: Resolved, limit: str, only: str) -> Resolved:
     """The part of an intent that the options leave, and what is looked at besides; all of it where they are empty.
 
     Its cluster has the hosts that --limit names and those that are asked about them, as the first master is about
@@ -32,7 +32,7 @@ def part(intent: Intent, limit: str, only: str) -> Intent:
     if only:
         desired = of_components(desired, chosen("--only", only, _components(desired)))
     if desired is not intent.whole:
-        beside = {**memberfacts.evidence(intent.whole, desired), **order.evidence(intent.whole, desired)}
+        beside = {**facts.evidence(intent.whole, desired), **order.evidence(intent.whole, desired)}
         intent = replace(intent, desired=desired, beside=beside)
     if limit:
         intent = _limited(intent, limit)
@@ -42,7 +42,7 @@ def part(intent: Intent, limit: str, only: str) -> Intent:
     return intent
 
 
-def _limited(intent: Intent, limit: str) -> Intent:
+def _limited(intent: Resolved, limit: str) -> Resolved:
     """The same with no more hosts than the part has; all masters are asked what is allocated, and whose keys they have.
 
     One that is no host of the part and does not answer stops nothing.
@@ -65,7 +65,7 @@ def first_asked(cluster: Cluster, limit: str) -> list[str]:
     return list(dict.fromkeys([*chosen("--limit", limit, _hosts(cluster)), *_hosts(cluster, Role.MASTER)]))
 
 
-def say_left_out(whole: Intent, limit: str, only: str) -> None:
+def say_left_out(whole: Resolved, limit: str, only: str) -> None:
     """Say what --limit and --only leave out."""
     for option, words, known in (
         ("--limit", limit, _hosts(whole.inventory)),

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from k8s_installer import fleet, saved
 from k8s_installer.cli.console import Exit, Output, print_json, stderr, stdout
 from k8s_installer.cli.looking import Asked, connected, observed, require_members, require_own_keys
 from k8s_installer.cli.rendering import write
-from k8s_installer.desired.order import require_ahead
-from k8s_installer.intent import Intent
-from k8s_installer.plan import Plan, make_plan
-from k8s_installer.quorum import require_quorum
+from k8s_installer.engine import fleet
+from k8s_installer.flows.resolve import Resolved
+from k8s_installer.model.plan import Plan
+from k8s_installer.planning import planfile
+from k8s_installer.planning.etcd.quorum import require_quorum
+from k8s_installer.planning.make import make_plan
+from k8s_installer.planning.order import require_ahead
+from k8s_installer.planning.turns import Batch
 from k8s_installer.report import data, text
-from k8s_installer.rolling import Batch
 
 
 def plan(asked: Asked, output: Output | Path, batch: Batch, *, full: bool, replace_keys: bool) -> Exit:
@@ -28,14 +30,14 @@ def plan(asked: Asked, output: Output | Path, batch: Batch, *, full: bool, repla
     else:
         print_plan(wanted, made, full=full)
     if isinstance(output, Path):
-        write(output, saved.dump(saved.saved(wanted.cluster.name, wanted.desired, made), shown).encode())
+        write(output, planfile.dump(planfile.saved(wanted.cluster.name, wanted.desired, made), shown).encode())
         stderr().print(f"saved: k8s-installer apply {output} carries out exactly this, or stops", markup=False)
     return Exit.PENDING if made else Exit.DONE
 
 
 def planned(
-    wanted: Intent,
-    seen: fleet.Fleet,
+    wanted: Resolved,
+    seen: fleet.ObservedFleet,
     connections: fleet.Connections,
     batch: Batch,
     *,
@@ -56,7 +58,7 @@ def planned(
     return made
 
 
-def print_plan(wanted: Intent, made: Plan, *, full: bool) -> None:
+def print_plan(wanted: Resolved, made: Plan, *, full: bool) -> None:
     """A plan on stdout."""
     if not made:
         stdout().print(text.totals(made), markup=False)

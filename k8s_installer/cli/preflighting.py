@@ -5,24 +5,26 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from k8s_installer import fleet, intent, preflight
-from k8s_installer.answers import understood
+from k8s_installer import preflight
 from k8s_installer.cli.checking import checked
 from k8s_installer.cli.console import Exit, Output, print_json, stderr, stdout
 from k8s_installer.cli.looking import Asked, looking
-from k8s_installer.intent import Intent
+from k8s_installer.engine import fleet
+from k8s_installer.flows import resolve
+from k8s_installer.flows.resolve import Resolved
 from k8s_installer.inventory import Role
-from k8s_installer.plan import Action, Plan
+from k8s_installer.model.plan import Action, Plan
 from k8s_installer.preflight import Answers, Needs, Preflight, Severity
 from k8s_installer.report import preflight as report
 from k8s_installer.transport import Transport
+from k8s_installer.untrusted.answers import understood
 
 
 def check(asked: Asked, output: Output) -> Exit:
     """Ask every host what would stop an install; no key is made, for nothing is sent."""
     cluster, profile = checked(asked.inventory, asked.bundle, download=False)
     with fleet.connecting(cluster.hosts) as connections, looking(len(cluster.hosts)) as tick:
-        wanted = intent.desire(cluster, profile, asked.templates, None)
+        wanted = resolve.desire(cluster, profile, asked.templates, None)
         needs = preflight.needs(cluster, profile, wanted.desired)
         answers = fleet.asked(needs, lambda name: _answers(connections.lines[name], needs[name]), tick)
     found = preflight.assess(cluster, needs, answers)
@@ -34,7 +36,7 @@ def check(asked: Asked, output: Output) -> Exit:
 
 
 def before_install(
-    wanted: Intent, made: Plan, seen: fleet.Fleet, inventory: Path, output: Output
+    wanted: Resolved, made: Plan, seen: fleet.ObservedFleet, inventory: Path, output: Output
 ) -> tuple[bool, float]:
     """Ask the hosts on which the plan installs packages, before it does; where there are none, nobody is asked.
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from k8s_installer import fleet, intent, pki, recovery
+from k8s_installer import pki
 from k8s_installer.cli.checking import checked
 from k8s_installer.cli.console import Exit, print_error, stderr, stdout
 from k8s_installer.cli.looking import looking
+from k8s_installer.engine import fleet
 from k8s_installer.errors import CommandFailed, InputError, InstallerError
+from k8s_installer.flows import resolve
 from k8s_installer.inventory import Role
-from k8s_installer.pki import certificates, issuing, store
+from k8s_installer.pki import certificates, issuing, recovery, store
 from k8s_installer.pki.leaves import AUTHORITIES
 from k8s_installer.transport import Transport
 
@@ -23,7 +25,7 @@ def recover(inventory: Path) -> Exit:
     needed = pki.leaves(cluster, profile.groups)
     if not needed:
         raise InputError("this cluster is insecure: it has no keys", hint="cluster.security says so")
-    places = recovery.places(intent.desire(cluster, profile, None, None).desired)
+    places = recovery.places(resolve.desire(cluster, profile, None, None).desired)
     masters = [host.name for host in cluster.having(Role.MASTER)]
     with fleet.connecting(cluster.hosts) as connections, looking(len(cluster.hosts)) as tick:
         lines = connections.lines
@@ -33,7 +35,7 @@ def recover(inventory: Path) -> Exit:
         if isinstance(answer, InstallerError):
             print_error(answer)
     found = recovery.fitting(answers, needed, places, masters)
-    folder = intent.pki_folder(cluster)
+    folder = resolve.pki_folder(cluster)
     filled = pki.fill(folder, needed, found.files)
     for name in filled.written:
         stdout().print(f"{name}  from {', '.join(found.hosts[name][:3])}", markup=False)
@@ -76,7 +78,7 @@ def _keys(transport: Transport, names: recovery.Names) -> dict[str, bytes]:
 def request(inventory: Path) -> Exit:
     """Write a key and a request for each certificate that somebody else must sign."""
     cluster, profile = checked(inventory, download=False, opens=False)
-    own, folder = intent.pki_folder(cluster), intent.state_folder(cluster) / "requests"
+    own, folder = resolve.pki_folder(cluster), resolve.state_folder(cluster) / "requests"
     needed = pki.unsigned(own, pki.leaves(cluster, profile.groups))
     try:
         for name, leaf in needed.items():

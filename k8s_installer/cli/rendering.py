@@ -8,14 +8,14 @@ from pathlib import Path
 from k8s_installer import profiles
 from k8s_installer.cli.console import print_note, stderr, stdout
 from k8s_installer.errors import InputError
-from k8s_installer.host_settings.addons import FOLDER as ADDONS
-from k8s_installer.intent import Intent
-from k8s_installer.resources import File, Ref
+from k8s_installer.flows.resolve import Resolved
+from k8s_installer.host.families.addons import FOLDER as ADDONS
+from k8s_installer.model.resources import File, Ref
 
 _PUBLIC, _PRIVATE = 0o644, 0o600
 
 
-def render(intent: Intent, folder: Path | None, hosts: list[str]) -> None:
+def render(intent: Resolved, folder: Path | None, hosts: list[str]) -> None:
     """Write or print every rendered file; secrets are placeholders here."""
     print_note(profiles.note(intent.cluster.version, intent.profile))
     names = [host.name for host in intent.cluster.hosts]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from k8s_installer import fleet, status
-from k8s_installer.answers import understood
+from k8s_installer import status
 from k8s_installer.cli.console import Exit, Output, print_error, print_json, stdout
 from k8s_installer.cli.looking import Asked, connected, looking, require_own_keys
-from k8s_installer.desired.model import Wanted, by_host
+from k8s_installer.engine import fleet
 from k8s_installer.errors import CommandFailed, HostError, InstallerError
-from k8s_installer.intent import Intent, corrected
+from k8s_installer.flows.resolve import Resolved, corrected
+from k8s_installer.model.desired import DesiredResource, by_host
+from k8s_installer.model.resources import Ref, Seen
 from k8s_installer.report import status as report
-from k8s_installer.resources import Ref, Seen
 from k8s_installer.transport import Transport
+from k8s_installer.untrusted.answers import understood
 
 
 def show(asked: Asked, output: Output) -> Exit:
@@ -37,7 +38,7 @@ def show(asked: Asked, output: Output) -> Exit:
     return Exit.PENDING if found.differs else Exit.DONE
 
 
-def _statuses(wanted: Intent, connections: fleet.Connections) -> dict[str, status.HostStatus | HostError]:
+def _statuses(wanted: Resolved, connections: fleet.Connections) -> dict[str, status.HostStatus | HostError]:
     of_host, lines = by_host(wanted.desired), connections.lines
     with looking(len(lines)) as tick:
         return fleet.asked(lines, lambda name: _status(lines[name], of_host[name]), tick)
@@ -48,7 +49,7 @@ def _seen(statuses: Mapping[str, status.HostStatus | HostError]) -> dict[Ref, Se
     return {ref: seen for answer in answered for ref, seen in answer.seen.items()}
 
 
-def _status(transport: Transport, wanted: Sequence[Wanted]) -> status.HostStatus:
+def _status(transport: Transport, wanted: Sequence[DesiredResource]) -> status.HostStatus:
     result = transport.run(status.script(wanted), timeout=status.seconds(wanted))
     if result.status != 0:
         raise CommandFailed(transport.host, "looking at the host", result.status, result.stdout, result.stderr)

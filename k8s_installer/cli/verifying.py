@@ -10,9 +10,9 @@ from rich.text import Text
 
 from k8s_installer.cli.console import Exit, Output, print_json, stderr
 from k8s_installer.cli.looking import Asked, connected, observed
-from k8s_installer.fleet import Fleet, unhealthy
-from k8s_installer.intent import Intent
-from k8s_installer.resources import Gate, Kind
+from k8s_installer.engine.fleet import ObservedFleet, unhealthy
+from k8s_installer.flows.resolve import Resolved
+from k8s_installer.model.resources import Gate, Kind
 from k8s_installer.verify import Api, ApiAccess, CheckResult, Status, components, workload
 
 _MARKS = {Status.PASSED: ("✓", "green"), Status.FAILED: ("✗", "red"), Status.SKIPPED: ("-", "yellow")}
@@ -49,7 +49,7 @@ def verify(asked: Asked, output: Output) -> Exit:
     return Exit.DONE if proof.passed else Exit.FAILED
 
 
-def prove(intent: Intent, fleet: Fleet) -> Proof:
+def prove(intent: Resolved, fleet: ObservedFleet) -> Proof:
     """Ask gates, nodes and workload of a cluster whose every host is connected."""
     began = time.monotonic()
     results = list(_gates(intent, fleet))
@@ -64,7 +64,7 @@ def prove(intent: Intent, fleet: Fleet) -> Proof:
     return Proof(tuple(results), time.monotonic() - began)
 
 
-def _gates(intent: Intent, fleet: Fleet) -> list[CheckResult]:
+def _gates(intent: Resolved, fleet: ObservedFleet) -> list[CheckResult]:
     """One result for all gates that hold, and one for each that does not."""
     began = time.monotonic()
     sick = unhealthy(intent.desired, fleet.remotes, _PATIENCE)
@@ -74,7 +74,7 @@ def _gates(intent: Intent, fleet: Fleet) -> list[CheckResult]:
     return failed or [CheckResult(Status.PASSED, "health gates", f"all {count} hold", seconds)]
 
 
-def _access(intent: Intent, master: str) -> ApiAccess:
+def _access(intent: Resolved, master: str) -> ApiAccess:
     """How to reach the API on its own master: as the API server's gate does."""
     gate = next(
         wanted.resource

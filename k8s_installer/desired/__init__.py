@@ -3,6 +3,6 @@
 from k8s_installer.desired.build import desire
 from k8s_installer.desired.check import check
 from k8s_installer.desired.files import PLACEHOLDERS
-from k8s_installer.desired.model import Desired, Wanted
+from k8s_installer.model.desired import Desired, DesiredResource
 
-__all__ = ["PLACEHOLDERS", "Desired", "Wanted", "check", "desire"]
+__all__ = ["PLACEHOLDERS", "Desired", "DesiredResource", "check", "desire"]

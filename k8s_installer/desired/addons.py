@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from k8s_installer.desired.context import header
 from k8s_installer.desired.files import Source
-from k8s_installer.desired.model import Ahead, Turn, Wanted
 from k8s_installer.inventory import Addon, Host, Role
 from k8s_installer.inventory.addons import DNS
+from k8s_installer.model.desired import Ahead, DesiredResource, Turn
+from k8s_installer.model.resources import Check, File, Gate, Kind, Ref, Setting
 from k8s_installer.profiles import DnsSpec, images
-from k8s_installer.resources import Check, File, Gate, Kind, Ref, Setting
 
 COMPONENT = "addons"
 FOLDER = "/etc/kubernetes/addons"
@@ -37,7 +37,7 @@ def before_nodes(source: Source, master: Host) -> tuple[Ref, ...]:
     return (_setting(master, early[-1][0]),) if early else ()
 
 
-def addons(source: Source, master: Host, ready: Iterable[Ref], healthy: Iterable[Ref]) -> Iterator[Wanted]:
+def addons(source: Source, master: Host, ready: Iterable[Ref], healthy: Iterable[Ref]) -> Iterator[DesiredResource]:
     """The addons of a cluster.
 
     Args:
@@ -54,7 +54,7 @@ def addons(source: Source, master: Host, ready: Iterable[Ref], healthy: Iterable
     names = Ref(master.name, Kind.SETTING, "addons")
     because = "What was applied and is no longer wanted is taken out of the cluster."
     value = Setting(",".join(addon.name for addon, _ in everything) or "none")
-    yield Wanted(names, value, COMPONENT, tuple(ready), because, turn)
+    yield DesiredResource(names, value, COMPONENT, tuple(ready), because, turn)
     after: tuple[Ref, ...] = (names,)
     for addon, because in early:
         ahead = _ahead(source, master, addon)
@@ -67,7 +67,9 @@ def addons(source: Source, master: Host, ready: Iterable[Ref], healthy: Iterable
         yield from _applied(addon, _DNS_WHY, master, after)
         gate = Ref(master.name, Kind.GATE, GATE)
         because = "Addons that follow may need names, and so does every pod."
-        yield Wanted(gate, _gate(source, spec, dns[0][1]), COMPONENT, (_setting(master, addon),), because, turn)
+        yield DesiredResource(
+            gate, _gate(source, spec, dns[0][1]), COMPONENT, (_setting(master, addon),), because, turn
+        )
         after = (gate,)
     for addon, because in late:
         yield from _applied(addon, because, master, after)
@@ -98,14 +100,14 @@ def _ahead(source: Source, master: Host, addon: Addon) -> Ahead | None:
 
 def _applied(
     addon: Addon, because: str, master: Host, after: tuple[Ref, ...], ahead: Ahead | None = None
-) -> Iterator[Wanted]:
+) -> Iterator[DesiredResource]:
     """The file of an addon, and the setting that it is applied."""
     turn = Turn(COMPONENT, master.name)
     file = File(addon.content, 0o600 if addon.secret else 0o644, secret=addon.secret)
     path = Ref(master.name, Kind.FILE, f"{FOLDER}/{addon.name}")
-    yield Wanted(path, file, COMPONENT, after, because, turn)
+    yield DesiredResource(path, file, COMPONENT, after, because, turn)
     because = "Its objects are in the cluster as the manifest says; by its sum they are known."
-    yield Wanted(_setting(master, addon), Setting(file.sha256), COMPONENT, (path,), because, turn, ahead=ahead)
+    yield DesiredResource(_setting(master, addon), Setting(file.sha256), COMPONENT, (path,), because, turn, ahead=ahead)
 
 
 def _setting(master: Host, addon: Addon) -> Ref:

@@ -9,17 +9,17 @@ from k8s_installer.desired.addons import addons, before_nodes
 from k8s_installer.desired.check import check
 from k8s_installer.desired.context import Context, by_address, of_host
 from k8s_installer.desired.files import PLACEHOLDERS, Source, files, flags
-from k8s_installer.desired.host import host_itself
+from k8s_installer.desired.host import host_baseline
 from k8s_installer.desired.layout import Layout, Named, Shape, shape, user
-from k8s_installer.desired.model import Desired, Turn, Wanted
 from k8s_installer.desired.proxies import inside
 from k8s_installer.errors import InventoryError
 from k8s_installer.inventory import Allocations, Cluster, Host, Role, settle
 from k8s_installer.inventory.allocations import NONE
+from k8s_installer.model.desired import Desired, DesiredResource, Turn
+from k8s_installer.model.resources import Absent, Data, Gate, Kind, Package, Ref, Setting, Unit, UploadedFile
 from k8s_installer.pki import Pki
 from k8s_installer.profiles import Component, GateSpec, Profile
 from k8s_installer.render import Renderer
-from k8s_installer.resources import Data, Gate, Gone, Kind, Large, Package, Ref, Setting, Unit
 
 
 def desire(
@@ -27,7 +27,7 @@ def desire(
     profile: Profile,
     pki: Pki,
     renderer: Renderer,
-    programs: Mapping[str, Large] = PLACEHOLDERS,
+    programs: Mapping[str, UploadedFile] = PLACEHOLDERS,
     kept: Allocations = NONE,
 ) -> Desired:
     """What the inventory asks for, by name.
@@ -54,8 +54,8 @@ def desire(
     cluster = settled.cluster
     fitting = profile.fitting(cluster).without_keys(pki.absent)
     source = Source.of(settled, fitting, pki, renderer, programs)
-    fleet = Fleet.of(source, profile.components)
-    result: dict[Ref, Wanted] = {}
+    fleet = Topology.of(source, profile.components)
+    result: dict[Ref, DesiredResource] = {}
     for host in cluster.hosts:
         # Components of one host may name the same package: the first one's reason stands.
         for wanted in _host(source, fleet, host):
@@ -78,7 +78,7 @@ def desire(
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class Topology:
     """What is known of all hosts before any is looked at; it keeps the work linear in their number.
 
     `units`, `installed` and `final` are, by component: its units on every host, what must be there before they can
@@ -97,7 +97,7 @@ class Fleet:
     inside: tuple[str, ...]
 
     @classmethod
-    def of(cls, source: Source, known: Mapping[str, Component]) -> Fleet:
+    def of(cls, source: Source, known: Mapping[str, Component]) -> Topology:
         """The fleet of a cluster under what fits it of a profile, whose components are `known`."""
         cluster, profile = source.cluster, source.profile
         components, first_master = profile.components, cluster.first_master
@@ -134,25 +134,25 @@ class Fleet:
         return host if gate.asked_from == "own-host" else self.first_master
 
 
-def _host(source: Source, fleet: Fleet, host: Host) -> Iterator[Wanted]:
+def _host(source: Source, fleet: Topology, host: Host) -> Iterator[DesiredResource]:
     layout = fleet.layouts[shape(host)]
     named = layout.named(host.name)
     context = {**source.context, **of_host(host, fleet.first_master, source.profile, fleet.inside)}
     ports, others = _ports(source, layout, host, context), fleet.others[host.roles]
-    own = host_itself(source, host, ports, others, _first_turn(host))
+    own = host_baseline(source, host, ports, others, _first_turn(host))
     yield from own.wanted
     for name, component in layout.components.items():
         turn = _turn(component, host)
         yield from _requisites(source, named, name, component, own.repos, turn)
         for path, program in layout.programs[name].items():
             because = f"The program of {name}." if component.unit else f"{program} is for people on the host."
-            yield Wanted(named.files[path], source.programs[program], name, named.after[path], because, turn)
+            yield DesiredResource(named.files[path], source.programs[program], name, named.after[path], because, turn)
         specs = layout.files[name]
         for path, file in files(source, name, specs, host, context).items():
-            yield Wanted(named.files[path], file, name, named.after[path], specs[path].why, turn)
+            yield DesiredResource(named.files[path], file, name, named.after[path], specs[path].why, turn)
         for path in layout.gone[name]:
             because = f"It is for another network than {source.cluster.network}."
-            yield Wanted(named.files[path], Gone(), name, (), because, turn)
+            yield DesiredResource(named.files[path], Absent(), name, (), because, turn)
         if component.unit:
             yield _unit(fleet, host, name, named, own.ready, turn)
         yield from _data(source, host, name, context, turn)
@@ -175,7 +175,7 @@ def _ports(source: Source, layout: Layout, host: Host, context: Context) -> list
 
 def _requisites(
     source: Source, named: Named, name: str, component: Component, repos: tuple[Ref, ...], turn: Turn
-) -> Iterator[Wanted]:
+) -> Iterator[DesiredResource]:
     """Packages and users: what comes before the files."""
     for package, text in component.packages.items():
         where = f"{name} {source.profile.version}: package {package}"
@@ -183,13 +183,15 @@ def _requisites(
         because = f"Brings the program, the unit and the user of {name}." if component.unit else component.why
         if component.programs:
             because = f"Brings what the program of {name} calls."
-        yield Wanted(named.requisites[Kind.PACKAGE, package], Package(package, version), name, repos, because, turn)
+        yield DesiredResource(
+            named.requisites[Kind.PACKAGE, package], Package(package, version), name, repos, because, turn
+        )
     for name_of_user in component.users:
         ref = named.requisites[Kind.SETTING, user(name_of_user)]
-        yield Wanted(ref, Setting("system"), name, (), f"{name} runs as this user.", turn)
+        yield DesiredResource(ref, Setting("system"), name, (), f"{name} runs as this user.", turn)
 
 
-def _unit(fleet: Fleet, host: Host, name: str, named: Named, ready: tuple[Ref, ...], turn: Turn) -> Wanted:
+def _unit(fleet: Topology, host: Host, name: str, named: Named, ready: tuple[Ref, ...], turn: Turn) -> DesiredResource:
     layout = fleet.layouts[shape(host)]
     component = layout.components[name]
     runs = () if component.programs else tuple(component.packages)
@@ -207,10 +209,10 @@ def _unit(fleet: Fleet, host: Host, name: str, named: Named, ready: tuple[Ref, .
         *(ref for other in component.after.everywhere for ref in fleet.final[other]),
         *(fleet.early_addons if component.after.early_addons else ()),
     ]
-    return Wanted(_unit_ref(component, host), unit, name, tuple(dict.fromkeys(after)), component.why, turn)
+    return DesiredResource(_unit_ref(component, host), unit, name, tuple(dict.fromkeys(after)), component.why, turn)
 
 
-def _data(source: Source, host: Host, name: str, context: Context, turn: Turn) -> Iterator[Wanted]:
+def _data(source: Source, host: Host, name: str, context: Context, turn: Turn) -> Iterator[DesiredResource]:
     """Where a component keeps its log, if that matters to its first start: in the folder of the first flag set."""
     component = source.profile.components[name]
     said = flags(source, name, host, context) if component.data else {}
@@ -219,12 +221,12 @@ def _data(source: Source, host: Host, name: str, context: Context, turn: Turn) -
         config = next(path for path, spec in component.files.items() if spec.used_by == "process")
         because = f"Whether {name} has data here decides how it may be started; it is looked at and never changed."
         data = Data(component.unit, config, component.added_later, component.shown_by)
-        yield Wanted(Ref(host.name, Kind.DATA, folders[0]), data, name, (), because, turn)
+        yield DesiredResource(Ref(host.name, Kind.DATA, folders[0]), data, name, (), because, turn)
 
 
 def _gate(
-    source: Source, fleet: Fleet, host: Host, name: str, spec: GateSpec, previous: tuple[Ref, ...], context: Context
-) -> Wanted:
+    source: Source, fleet: Topology, host: Host, name: str, spec: GateSpec, previous: tuple[Ref, ...], context: Context
+) -> DesiredResource:
     component = source.profile.components[name]
     asks = fleet.asks(spec, host)
 
@@ -250,7 +252,9 @@ def _gate(
     there = fleet.layouts[shape(asks)].requisites
     credentials = (Ref(asks.name, Kind.FILE, path) for path in (asked.ca, asked.cert, asked.key) if path in there)
     after = (*units, *credentials, *previous)
-    return Wanted(Ref(asks.name, Kind.GATE, text(spec.name)), gate, name, after, spec.why, _turn(component, host))
+    return DesiredResource(
+        Ref(asks.name, Kind.GATE, text(spec.name)), gate, name, after, spec.why, _turn(component, host)
+    )
 
 
 def _turn(component: Component, host: Host) -> Turn:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from k8s_installer.desired.context import Context
 from k8s_installer.desired.host import COMPONENT
-from k8s_installer.desired.model import Desired, Turn, Wanted, by_host
-from k8s_installer.hoststate import STATE
+from k8s_installer.host.statedir import STATE
+from k8s_installer.model.desired import Desired, DesiredResource, Turn, by_host
+from k8s_installer.model.resources import File, Kind, Package, Ref, Resource, Setting, UploadedFile
 from k8s_installer.render import Renderer
-from k8s_installer.resources import File, Kind, Large, Package, Ref, Resource, Setting
 
 FOLDER = f"{STATE}/bundle"
 REPO = "/etc/yum.repos.d/k8s-installer.repo"
@@ -27,7 +27,7 @@ class Repository:
 
     name: str
     signed: bool
-    packages: Mapping[str, Large]
+    packages: Mapping[str, UploadedFile]
     metadata: Mapping[str, bytes]
 
     @property
@@ -42,7 +42,7 @@ class Archive:
 
     reference: str
     id: str
-    file: Large
+    file: UploadedFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +85,9 @@ def bundled(desired: Desired, media: Mapping[str, Media], renderer: Renderer, co
 
 def _repositories(
     host: str, content: Media, renderer: Renderer, context: Context, files: dict[str, File], turn: Turn
-) -> Iterator[Wanted]:
-    def wanted(path: str, resource: Resource, because: str) -> Wanted:
-        return Wanted(Ref(host, Kind.FILE, path), resource, COMPONENT, (), because, turn)
+) -> Iterator[DesiredResource]:
+    def wanted(path: str, resource: Resource, because: str) -> DesiredResource:
+        return DesiredResource(Ref(host, Kind.FILE, path), resource, COMPONENT, (), because, turn)
 
     key = " ".join(repository.name for repository in content.repositories)
     if key not in files:
@@ -103,19 +103,21 @@ def _repositories(
             yield wanted(f"{repository.folder}/{name}", File(data), "What yum reads of the bundle's packages.")
 
 
-def _images(host: str, content: Media, own: list[Wanted]) -> dict[Ref, Wanted]:
+def _images(host: str, content: Media, own: list[DesiredResource]) -> dict[Ref, DesiredResource]:
     docker = next((wanted for wanted in own if wanted.ref == Ref(host, Kind.UNIT, "docker")), None)
     if docker is None or not content.images:
         return {}
-    result: dict[Ref, Wanted] = {}
+    result: dict[Ref, DesiredResource] = {}
     loaded = []
     for image in content.images:
         path = Ref(host, Kind.FILE, f"{FOLDER}/images/{image.id.removeprefix('sha256:')}.tar")
         name = Ref(host, Kind.SETTING, f"image {image.reference}")
         because = "The image as docker loads it; it stays, for docker may clear its own away."
-        result[path] = Wanted(path, image.file, docker.component, (), because, docker.turn)
+        result[path] = DesiredResource(path, image.file, docker.component, (), because, docker.turn)
         because = "Pods find it on the node: there may be no registry that the node reaches."
-        result[name] = Wanted(name, Setting(image.id), docker.component, (docker.ref, path), because, docker.turn)
+        result[name] = DesiredResource(
+            name, Setting(image.id), docker.component, (docker.ref, path), because, docker.turn
+        )
         loaded.append(name)
     kubelet = next((wanted for wanted in own if wanted.ref == Ref(host, Kind.UNIT, "kubelet")), None)
     if kubelet is not None:

@@ -10,25 +10,25 @@ from k8s_installer.desired.context import OF_HOST, Context, by_address, header, 
 from k8s_installer.desired.flags import Render, config, effective, variables
 from k8s_installer.inventory import Cluster, Host, Tuning
 from k8s_installer.inventory.allocations import Settled
+from k8s_installer.model.resources import File, UploadedFile
 from k8s_installer.pki import Pki
 from k8s_installer.profiles import FileSpec, Profile
 from k8s_installer.profiles.schema import FlagValue
 from k8s_installer.render import Renderer
-from k8s_installer.resources import File, Large
 
 _UNTUNED = Tuning({}, {})
 _RECORD = "# Written by k8s-installer: what was given out in this cluster. Hosts keep it, see docs/networks.md.\n"
 SIGNS = "ca.key"  # with which a controller-manager signs what the cluster's API is asked for
 
 
-class _Placeholders(dict[str, Large]):
+class _Placeholders(dict[str, UploadedFile]):
     """For each program one that is none: to show what is wanted without having its tarball."""
 
-    def __missing__(self, name: str) -> Large:
-        return Large(Path(name), f"<{name}>", 0, 0o755)
+    def __missing__(self, name: str) -> UploadedFile:
+        return UploadedFile(Path(name), f"<{name}>", 0, 0o755)
 
 
-PLACEHOLDERS: Mapping[str, Large] = _Placeholders()
+PLACEHOLDERS: Mapping[str, UploadedFile] = _Placeholders()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Source:
     profile: Profile
     pki: Pki
     renderer: Renderer
-    programs: Mapping[str, Large]
+    programs: Mapping[str, UploadedFile]
     context: Context
     names: str
     record: File
@@ -53,7 +53,7 @@ class Source:
 
     @classmethod
     def of(
-        cls, settled: Settled, profile: Profile, pki: Pki, renderer: Renderer, programs: Mapping[str, Large]
+        cls, settled: Settled, profile: Profile, pki: Pki, renderer: Renderer, programs: Mapping[str, UploadedFile]
     ) -> Source:
         """A source with nothing rendered yet."""
         cluster, record = settled.cluster, File((_RECORD + settled.allocations.text()).encode())

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from k8s_installer.desired.context import header
 from k8s_installer.desired.files import Source
-from k8s_installer.desired.model import Turn, Wanted
 from k8s_installer.desired.proxies import lies_in
-from k8s_installer.hoststate import STATE
+from k8s_installer.host.statedir import STATE
 from k8s_installer.inventory import Host, Role
+from k8s_installer.model.desired import DesiredResource, Turn
+from k8s_installer.model.resources import Absent, File, Kind, Package, Ref, Setting, Unit
 from k8s_installer.profiles import Component
-from k8s_installer.resources import File, Gone, Kind, Package, Ref, Setting, Unit
 
 COMPONENT = "host"
 RECORD = f"{STATE}/allocations"
@@ -21,24 +21,26 @@ TEMPLATE = "yum/CentOS-Base.repo.j2"
 
 
 @dataclass(frozen=True, slots=True)
-class Itself:
+class HostBaseline:
     """What is wanted of a host itself.
 
     `repos` are what yum needs before a package can be installed, `ready` what before anything may start.
     """
 
-    wanted: tuple[Wanted, ...]
+    wanted: tuple[DesiredResource, ...]
     repos: tuple[Ref, ...]
 
     @property
     def ready(self) -> tuple[Ref, ...]:
         """Everything but what packages wait for anyway, and keys that go."""
         return tuple(
-            item.ref for item in self.wanted if item.ref not in self.repos and not isinstance(item.resource, Gone)
+            item.ref for item in self.wanted if item.ref not in self.repos and not isinstance(item.resource, Absent)
         )
 
 
-def host_itself(source: Source, host: Host, ports: Iterable[str], others: Sequence[Component], turn: Turn) -> Itself:
+def host_baseline(
+    source: Source, host: Host, ports: Iterable[str], others: Sequence[Component], turn: Turn
+) -> HostBaseline:
     """The settings, the clock and the repositories of a host.
 
     Args:
@@ -51,25 +53,25 @@ def host_itself(source: Source, host: Host, ports: Iterable[str], others: Sequen
     repos = [_repos(source, host, turn)] if source.cluster.repos else []
     if host.settings.proxy is not None:
         name, value = Ref(host.name, Kind.SETTING, "yum-proxy"), Setting(host.settings.proxy.http)
-        repos.append(Wanted(name, value, COMPONENT, (), "By this yum reaches its repositories.", turn))
+        repos.append(DesiredResource(name, value, COMPONENT, (), "By this yum reaches its repositories.", turn))
     refs = tuple(item.ref for item in repos)
     keys = tuple(_keys(source, host, others, turn))
     settings = [
-        Wanted(Ref(host.name, Kind.SETTING, name), Setting(value), COMPONENT, after, because, turn)
+        DesiredResource(Ref(host.name, Kind.SETTING, name), Setting(value), COMPONENT, after, because, turn)
         for name, value, because, after in (
             *_stopped(source, host, others),
             *((*setting, ()) for setting in _settings(source, host, ports)),
         )
     ]
     more = (*_record(source, host, turn), *_ipvs(host, refs, turn), *_clock(host, refs, turn))
-    return Itself((*repos, *keys, *settings, *more), refs)
+    return HostBaseline((*repos, *keys, *settings, *more), refs)
 
 
-def _keys(source: Source, host: Host, others: Sequence[Component], turn: Turn) -> Iterator[Wanted]:
+def _keys(source: Source, host: Host, others: Sequence[Component], turn: Turn) -> Iterator[DesiredResource]:
     """Removal of the keys of other networks' components: each opens what it always did for as long as it exists."""
     because = f"It is for another network than {source.cluster.network}, and opens what this host no longer needs."
     for path in (path for other in others for path in _of_pki(source, other)):
-        yield Wanted(Ref(host.name, Kind.FILE, path), Gone(), COMPONENT, (), because, turn)
+        yield DesiredResource(Ref(host.name, Kind.FILE, path), Absent(), COMPONENT, (), because, turn)
 
 
 def _stopped(
@@ -87,21 +89,21 @@ def _of_pki(source: Source, component: Component) -> list[str]:
     ]
 
 
-def _ipvs(host: Host, repos: tuple[Ref, ...], turn: Turn) -> Iterator[Wanted]:
+def _ipvs(host: Host, repos: tuple[Ref, ...], turn: Turn) -> Iterator[DesiredResource]:
     """Beside the kernel's modules, kube-proxy's mode ipvs calls this program; without it it falls back to iptables."""
     if host.ipvs:
         because = "kube-proxy's mode ipvs keeps its lists of addresses with it."
-        yield Wanted(Ref(host.name, Kind.PACKAGE, "ipset"), Package("ipset"), COMPONENT, repos, because, turn)
+        yield DesiredResource(Ref(host.name, Kind.PACKAGE, "ipset"), Package("ipset"), COMPONENT, repos, because, turn)
 
 
-def _record(source: Source, host: Host, turn: Turn) -> Iterator[Wanted]:
+def _record(source: Source, host: Host, turn: Turn) -> Iterator[DesiredResource]:
     """On the host before anything starts with what is allocated."""
     if Role.MASTER in host.roles:
         because = "Nodes keep the subnets that they were allocated: everyone who works on the cluster reads them here."
-        yield Wanted(Ref(host.name, Kind.FILE, RECORD), source.record, COMPONENT, (), because, turn)
+        yield DesiredResource(Ref(host.name, Kind.FILE, RECORD), source.record, COMPONENT, (), because, turn)
 
 
-def _repos(source: Source, host: Host, turn: Turn) -> Wanted:
+def _repos(source: Source, host: Host, turn: Turn) -> DesiredResource:
     """The repositories; a mirror that is inside is asked directly, though yum.conf names a proxy."""
     direct = host.settings.proxy is not None and lies_in(source.cluster.repos, host.settings.proxy)
     key = f"{REPOS} direct" if direct else REPOS
@@ -110,7 +112,7 @@ def _repos(source: Source, host: Host, turn: Turn) -> Wanted:
         names = {**source.context, "header": header(TEMPLATE, whom, source.profile.version), "direct": direct}
         source.shared[key] = File(source.renderer.file(TEMPLATE, names, host.name))
     because = "Says where CentOS 7's packages are, since its mirrors are gone."
-    return Wanted(Ref(host.name, Kind.FILE, REPOS), source.shared[key], COMPONENT, (), because, turn)
+    return DesiredResource(Ref(host.name, Kind.FILE, REPOS), source.shared[key], COMPONENT, (), because, turn)
 
 
 def _settings(source: Source, host: Host, ports: Iterable[str]) -> Iterator[tuple[str, str, str]]:
@@ -138,12 +140,12 @@ def _settings(source: Source, host: Host, ports: Iterable[str]) -> Iterator[tupl
             yield name, "trusted", "Packets from and to pods pass, if firewalld runs."
 
 
-def _clock(host: Host, repos: tuple[Ref, ...], turn: Turn) -> Sequence[Wanted]:
+def _clock(host: Host, repos: tuple[Ref, ...], turn: Turn) -> Sequence[DesiredResource]:
     if host.settings.time != "chrony":
         return ()
     package, unit = Ref(host.name, Kind.PACKAGE, "chrony"), Ref(host.name, Kind.UNIT, "chronyd")
     because = "Keeps the clock right: a certificate that is not valid yet opens nothing."
     return (
-        Wanted(package, Package("chrony"), COMPONENT, repos, because, turn),
-        Wanted(unit, Unit("chronyd", runs=("chrony",)), COMPONENT, (package,), because, turn),
+        DesiredResource(package, Package("chrony"), COMPONENT, repos, because, turn),
+        DesiredResource(unit, Unit("chronyd", runs=("chrony",)), COMPONENT, (package,), because, turn),
     )

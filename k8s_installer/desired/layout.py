@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from k8s_installer.inventory import Cluster, Host, Role
+from k8s_installer.model.resources import Kind, Ref
 from k8s_installer.profiles import Component, FileSpec, Profile
-from k8s_installer.resources import Kind, Ref
 
 BINARIES = "/usr/bin"  # where packages have programs, and so our units and people look for them
 

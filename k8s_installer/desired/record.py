@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Interface, IPv4Network
 
 from k8s_installer.desired.host import RECORD
-from k8s_installer.desired.model import Desired, Wanted
 from k8s_installer.errors import InstallerError
 from k8s_installer.inventory import Allocations, Cluster, Role
 from k8s_installer.inventory.allocations import read
-from k8s_installer.resources import File, Kind, Missing, Ref, Seen, SeenFile
+from k8s_installer.model.desired import Desired, DesiredResource
+from k8s_installer.model.resources import File, Kind, Missing, Ref, Seen, SeenFile
 
 ROUTES = "/etc/kubernetes/network/routes"  # lines of `SUBNET ADDRESS NAME`, of the profiles' routes.j2
 DOCKER = "/etc/sysconfig/docker-network"
@@ -82,7 +82,7 @@ class _Text:
     as_wanted: bool
 
     @classmethod
-    def of(cls, wanted: Wanted, seen: Seen) -> _Text:
+    def of(cls, wanted: DesiredResource, seen: Seen) -> _Text:
         """The text of a file as seen.
 
         Raises:

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from k8s_installer import userfile
 from k8s_installer.errors import Finding, InventoryError
 from k8s_installer.inventory import moment
 from k8s_installer.inventory.cluster import Addon
 from k8s_installer.inventory.source import Lines, read_all
-from k8s_installer.userfile import UnreadableError
+from k8s_installer.untrusted import userfile
+from k8s_installer.untrusted.userfile import UnreadableError
 
 FOLDER = "addons"
 DNS = "cluster-dns.yaml"  # the name of ours

@@ -11,7 +11,6 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from k8s_installer import userfile
 from k8s_installer.errors import Finding, InventoryError, did_you_mean
 from k8s_installer.inventory import topology
 from k8s_installer.inventory.addons import addons
@@ -41,7 +40,8 @@ from k8s_installer.inventory.schema import (
     TarballModel,
 )
 from k8s_installer.inventory.source import read
-from k8s_installer.userfile import UnreadableError
+from k8s_installer.untrusted import userfile
+from k8s_installer.untrusted.userfile import UnreadableError
 
 # In a writer's words, where pydantic speaks of Python's types.
 _WORDS = {"model_type": "must be a mapping", "dict_type": "must be a mapping", "list_type": "must be a list"}

@@ -13,7 +13,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from k8s_installer import userfile
 from k8s_installer.errors import InputError
 from k8s_installer.pki import certificates, issuing, record, returned, standing
 from k8s_installer.pki.certificates import Authority, Flaw, Locked, Pair
@@ -21,7 +20,8 @@ from k8s_installer.pki.inherited import INHERITED
 from k8s_installer.pki.leaves import AUTHORITIES, ENCRYPTION, ROOTS, TOKENS, Leaf, Pki, names, root_of
 from k8s_installer.pki.record import Record
 from k8s_installer.pki.standing import KEY_BYTES, Standing, stand
-from k8s_installer.userfile import UnreadableError
+from k8s_installer.untrusted import userfile
+from k8s_installer.untrusted.userfile import UnreadableError
 
 _LARGEST = 1 << 20  # bytes; a bundle of all public CAs has a quarter of that
 _LOCK = os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO of that name is locked like a file, and nobody waits for its writer

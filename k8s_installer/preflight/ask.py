@@ -14,8 +14,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Interface
 from itertools import pairwise
 
-from k8s_installer import answers
-from k8s_installer.answers import Malformed
 from k8s_installer.inventory import Role
 from k8s_installer.preflight.model import Answers, Disk, Listener, Needs, Yum
 from k8s_installer.preflight.tables import (
@@ -37,6 +35,8 @@ from k8s_installer.preflight.tables import (
     TOOLS,
     YUM_SECONDS,
 )
+from k8s_installer.untrusted import answers
+from k8s_installer.untrusted.answers import Malformed
 
 END = "end-of-preflight"
 

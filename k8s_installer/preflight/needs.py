@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
-from k8s_installer.desired.model import Desired, Wanted, by_host
 from k8s_installer.desired.ports import kubelet_port
 from k8s_installer.inventory import Cluster, Host, Role
+from k8s_installer.model.desired import Desired, DesiredResource, by_host
+from k8s_installer.model.resources import File, Gate, Kind, Package, Unit
 from k8s_installer.preflight.model import Link, Needs
 from k8s_installer.preflight.tables import ETCD_DATA, PORT_FLAGS, PORTS, Port
 from k8s_installer.profiles import Component, Profile
-from k8s_installer.resources import File, Gate, Kind, Package, Unit
 
 _DOCKER_OPTIONS = "/etc/sysconfig/docker"  # and docker-network, docker-storage
 _FAIL_SWAP_ON = "fail-swap-on"  # the kubelet's flag; in its configuration file failSwapOn
@@ -24,7 +24,7 @@ def needs(cluster: Cluster, profile: Profile, desired: Desired) -> dict[str, Nee
     return {host.name: _of_host(cluster, profile, host, of_host[host.name]) for host in cluster.hosts}
 
 
-def _of_host(cluster: Cluster, profile: Profile, host: Host, wanted: list[Wanted]) -> Needs:
+def _of_host(cluster: Cluster, profile: Profile, host: Host, wanted: list[DesiredResource]) -> Needs:
     ports: dict[int, str] = {}
     for number, unit in _ports(cluster, profile, host, wanted):
         ports.setdefault(number, unit)
@@ -43,7 +43,7 @@ def _of_host(cluster: Cluster, profile: Profile, host: Host, wanted: list[Wanted
     )
 
 
-def _ports(cluster: Cluster, profile: Profile, host: Host, wanted: list[Wanted]) -> Iterator[tuple[int, str]]:
+def _ports(cluster: Cluster, profile: Profile, host: Host, wanted: list[DesiredResource]) -> Iterator[tuple[int, str]]:
     """Ports and who listens there; where two lay claim to one, the first is right."""
     for port in PORTS:
         if port.on in host.roles and port.holds(cluster):
@@ -69,7 +69,7 @@ def _port_flags(cluster: Cluster, host: Host, name: str, component: Component) -
             yield int(str(value))
 
 
-def _docker_flags(wanted: list[Wanted]) -> Iterator[tuple[str, str]]:
+def _docker_flags(wanted: list[DesiredResource]) -> Iterator[tuple[str, str]]:
     for item in wanted:
         if isinstance(item.resource, File) and item.ref.name.startswith(_DOCKER_OPTIONS):
             yield from re.findall(r"--([a-z0-9-]+)[= ]?([^\s\"']*)", item.resource.content.decode())

@@ -10,15 +10,7 @@ accepts, read from the programs themselves.
 
 from k8s_installer.profiles import images
 from k8s_installer.profiles.load import available, has_own, load, note, profile_of
-from k8s_installer.profiles.schema import (
-    AddonSpec,
-    Component,
-    DnsSpec,
-    FileSpec,
-    GateSpec,
-    Profile,
-    Style,
-)
+from k8s_installer.profiles.schema import AddonSpec, Component, DnsSpec, FileSpec, GateSpec, Profile, Style
 
 __all__ = [
     "AddonSpec", "Component", "DnsSpec", "FileSpec", "GateSpec", "Profile", "Style",

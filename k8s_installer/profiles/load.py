@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from k8s_installer import userfile
 from k8s_installer.errors import InputError, InventoryError, did_you_mean
 from k8s_installer.inventory import Cluster, source
 from k8s_installer.profiles.flags import Flag, merged
 from k8s_installer.profiles.images import version as version_of
 from k8s_installer.profiles.schema import Component, ConfigSchema, Profile, Style
-from k8s_installer.userfile import UnreadableError
+from k8s_installer.untrusted import userfile
+from k8s_installer.untrusted.userfile import UnreadableError
 
 _PACKAGED = Path(__file__).parent
 _OWN = "profiles"  # the folder beside an inventory

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from k8s_installer.inventory import Cluster, Role
+from k8s_installer.model.resources import Check
 from k8s_installer.profiles.flags import Flag
-from k8s_installer.resources import Check
 
 Scalar = str | int | float | bool
 FlagValue = Scalar | tuple[Scalar, ...]

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 
-from k8s_installer.apply import Run, State
 from k8s_installer.inventory import Cluster
-from k8s_installer.plan import Change, Plan
+from k8s_installer.model.plan import Change, Plan
+from k8s_installer.model.resources import (
+    Backup,
+    File,
+    Gate,
+    SeenFile,
+    SeenPackage,
+    SeenSetting,
+    SeenUnit,
+    Setting,
+    UploadedFile,
+)
+from k8s_installer.model.run import Run, State
+from k8s_installer.planning.rollback import reversible
 from k8s_installer.report.diff import unified
-from k8s_installer.resources import File, Gate, Kept, Large, SeenFile, SeenPackage, SeenSetting, SeenUnit, Setting
 
 
 def plan_data(cluster: Cluster, plan: Plan) -> dict[str, object]:
@@ -53,7 +64,7 @@ def _change(number: int, change: Change, after: tuple[int, ...]) -> dict[str, ob
         "name": change.ref.name,
         "action": str(change.action),
         "reason": change.reason,
-        "reversible": change.reversible,
+        "reversible": reversible(change),
         "after": list(after),
         "diff": unified(change),
         "before": _before(change),
@@ -76,12 +87,12 @@ def _before(change: Change) -> dict[str, object] | None:
 
 def _wanted(change: Change) -> dict[str, object] | None:
     wanted = change.after
-    if isinstance(wanted, File | Kept):
+    if isinstance(wanted, File | Backup):
         return {
             "sha256": wanted.sha256, "mode": f"{wanted.mode:04o}", "owner": wanted.owner,
             "group": wanted.group, "secret": wanted.secret,
         }  # fmt: skip
-    if isinstance(wanted, Large):
+    if isinstance(wanted, UploadedFile):
         return {
             "sha256": wanted.sha256, "mode": f"{wanted.mode:04o}", "owner": wanted.owner,
             "group": wanted.group, "size": wanted.size,

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from k8s_installer import host_settings
-from k8s_installer.plan import Action, Change
-from k8s_installer.resources import File, SeenFile, SeenSetting, Setting
+from k8s_installer.host import families
+from k8s_installer.model.plan import Action, Change
+from k8s_installer.model.resources import File, SeenFile, SeenSetting, Setting
 
 _VARIABLE = re.compile(r'([A-Z_]+)="?(.*?)"?\s*')
 
@@ -37,8 +37,8 @@ def unified(change: Change) -> list[str]:
 
 
 def _of_setting(change: Change, setting: Setting) -> list[str]:
-    seen = change.before.value if isinstance(change.before, SeenSetting) else host_settings.NOTHING
-    old, new = (host_settings.block(change.ref.name, value) for value in (seen, setting.value))
+    seen = change.before.value if isinstance(change.before, SeenSetting) else families.NOTHING
+    old, new = (families.block(change.ref.name, value) for value in (seen, setting.value))
     if old is None or new is None:
         return []
     place = f"{change.ref.host}:{new[0]}"

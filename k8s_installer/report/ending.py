@@ -8,12 +8,12 @@ from pathlib import Path
 from rich.console import Group
 from rich.text import Text
 
-from k8s_installer.apply import Run
-from k8s_installer.plan import Action, Change, Plan
+from k8s_installer.model.plan import Action, Change, Plan
+from k8s_installer.model.resources import Gate, Unit
+from k8s_installer.model.run import Run
 from k8s_installer.report import timing
 from k8s_installer.report.diff import unified
 from k8s_installer.report.text import change_words
-from k8s_installer.resources import Gate, Unit
 
 _MB = 1e6
 

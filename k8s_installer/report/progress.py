@@ -10,8 +10,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from k8s_installer.apply import Event, OnEvent, State
-from k8s_installer.plan import Plan
+from k8s_installer.model.plan import Plan
+from k8s_installer.model.run import Event, OnEvent, State
 from k8s_installer.report.text import change_words
 
 _MARKS = {

@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.console import Group
 from rich.text import Text
 
-from k8s_installer.plan import Action
-from k8s_installer.resources import Missing, SeenPackage, SeenUnit
+from k8s_installer.model.plan import Action
+from k8s_installer.model.resources import Missing, SeenPackage, SeenUnit
 from k8s_installer.status import Certificate, ComponentStatus, Difference, Evidence, PackageStatus, Session, Status
 
 EXPIRES_SOON = 30  # days

@@ -7,12 +7,13 @@ from itertools import groupby
 
 from rich.text import Text
 
-from k8s_installer import host_settings
-from k8s_installer.desired.model import Desired
+from k8s_installer.host import families
 from k8s_installer.inventory import Cluster
-from k8s_installer.plan import Action, Change, Plan
+from k8s_installer.model.desired import Desired
+from k8s_installer.model.plan import Action, Change, Plan
+from k8s_installer.model.resources import File, Kind, Package, Setting, UploadedFile
+from k8s_installer.planning.rollback import reversible
 from k8s_installer.report.diff import flags, unified
-from k8s_installer.resources import File, Kind, Large, Package, Setting
 
 _STYLE = {
     Action.INSTALL: ("+", "green"),
@@ -84,7 +85,7 @@ def change_words(change: Change) -> str:
         version = f" {change.after.version}" if change.after.version else ""
         return f"{change.action} package {change.ref.name}{version}"
     if isinstance(change.after, Setting):
-        return host_settings.words(change.ref.name, change.after.value)
+        return families.words(change.ref.name, change.after.value)
     if change.action is Action.RELOAD:
         return f"daemon-reload for {change.ref.name}"
     if change.action is Action.ATTRIBUTES:
@@ -101,11 +102,11 @@ def _line(change: Change, width: int) -> Text:
         if change.after.pending:
             size = "new key"
         line.append(f"  {change.after.mode:04o} {change.after.owner}:{change.after.group}, {size}", "dim")
-    elif isinstance(change.after, Large) and change.action is not Action.ATTRIBUTES:
+    elif isinstance(change.after, UploadedFile) and change.action is not Action.ATTRIBUTES:
         line.append(f"  ({change.reason}; {change.after.size / 1e6:.1f} MB to send)", "dim")
     elif change.action is not Action.WAIT:
         line.append(f"  ({change.reason})", "dim")
-    if not change.reversible:
+    if not reversible(change):
         line.append("  cannot be rolled back", "red")
     return line
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from k8s_installer.apply import Run, State
-from k8s_installer.plan import Plan
-from k8s_installer.resources import File, Large
+from k8s_installer.model.plan import Plan
+from k8s_installer.model.resources import File, UploadedFile
+from k8s_installer.model.run import Run, State
 
 
 def phases(plan: Plan, run: Run) -> dict[str, float]:
@@ -28,7 +28,7 @@ def waiting(plan: Plan, run: Run) -> float:
     begun: dict[int, float] = {}
     spans: list[tuple[float, float]] = []
     for event in run.events:
-        if isinstance(plan.changes[event.index].after, File | Large):
+        if isinstance(plan.changes[event.index].after, File | UploadedFile):
             continue
         if event.state is State.RUNNING:
             begun[event.index] = event.at

@@ -9,12 +9,13 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 
-from k8s_installer import answers, gates, observe
-from k8s_installer.answers import Malformed
-from k8s_installer.desired.model import Wanted
-from k8s_installer.gates import Answer
-from k8s_installer.resources import Gate, Kind, Ref
+from k8s_installer.host import gates, observe
+from k8s_installer.host.gates import GateAnswer
+from k8s_installer.model.desired import DesiredResource
+from k8s_installer.model.resources import Gate, Kind, Ref
 from k8s_installer.status.model import HostStatus, Session
+from k8s_installer.untrusted import answers
+from k8s_installer.untrusted.answers import Malformed
 
 AT_ONCE = 16  # gates asked at the same time: a dead API server costs a master of 100 nodes 35 s and not 500
 
@@ -31,7 +32,7 @@ _LENGTH = re.compile(r"\((?:([0-9]{1,5})\+)?([0-9]{1,2}):([0-9]{1,2})\)")
 _NOBODY = ("reboot", "shutdown", "runlevel")
 
 
-def script(wanted: Sequence[Wanted]) -> str:
+def script(wanted: Sequence[DesiredResource]) -> str:
     """The one script that asks a host for everything in `wanted` (all of that host), its health and its visitors."""
     asked = _gates(wanted)
     questions = [_ASK.format(question=gates.script(gate), number=number) for number, (_, gate) in enumerate(asked)]
@@ -43,12 +44,12 @@ def script(wanted: Sequence[Wanted]) -> str:
     return "".join(parts) + _SESSIONS + observe.script(wanted)
 
 
-def seconds(wanted: Sequence[Wanted]) -> float:
+def seconds(wanted: Sequence[DesiredResource]) -> float:
     """How long `script` may take: a look at the host, and gates that do not answer before curl gives up."""
     return 60.0 + 6.0 * math.ceil(len(_gates(wanted)) / AT_ONCE)
 
 
-def parse(output: str, wanted: Sequence[Wanted]) -> HostStatus:
+def parse(output: str, wanted: Sequence[DesiredResource]) -> HostStatus:
     """Read what `script` printed; of a script that was cut off, all is UNKNOWN.
 
     Raises:
@@ -73,11 +74,11 @@ def parse(output: str, wanted: Sequence[Wanted]) -> HostStatus:
     return HostStatus(seen, dict(_answers(own["gate"], wanted)), touched, tuple(_sessions(own["session"])), clock)
 
 
-def _gates(wanted: Sequence[Wanted]) -> list[tuple[Ref, Gate]]:
+def _gates(wanted: Sequence[DesiredResource]) -> list[tuple[Ref, Gate]]:
     return [(item.ref, item.resource) for item in wanted if isinstance(item.resource, Gate)]
 
 
-def _answers(lines: Sequence[str], wanted: Sequence[Wanted]) -> Iterator[tuple[Ref, Answer]]:
+def _answers(lines: Sequence[str], wanted: Sequence[DesiredResource]) -> Iterator[tuple[Ref, GateAnswer]]:
     texts: dict[int, list[str]] = {}
     for line in lines:
         number, _, text = line.partition(" ")

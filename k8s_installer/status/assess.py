@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 from cryptography import x509
 
-from k8s_installer.desired.model import Desired, Wanted
 from k8s_installer.errors import HostError
-from k8s_installer.plan import Action, Change, inputs, make_plan, obstacle, stale
-from k8s_installer.resources import File, Gate, Kind, Missing, Package, Ref, Seen, SeenFile, Unit
+from k8s_installer.model.desired import Desired, DesiredResource
+from k8s_installer.model.plan import Action, Change
+from k8s_installer.model.resources import File, Gate, Kind, Missing, Package, Ref, Seen, SeenFile, Unit
+from k8s_installer.planning.make import inputs, make_plan, obstacle, stale
 from k8s_installer.status.model import (
     Certificate,
     ComponentStatus,
@@ -41,7 +42,7 @@ def assess(desired: Desired, hosts: Mapping[str, HostStatus | HostError]) -> Sta
     """
     reached = {name: answer for name, answer in hosts.items() if isinstance(answer, HostStatus)}
     seen = {ref: found for answer in reached.values() for ref, found in answer.seen.items()}
-    groups: dict[tuple[str, str], list[Wanted]] = {}
+    groups: dict[tuple[str, str], list[DesiredResource]] = {}
     for ref, wanted in desired.items():
         unit_host = wanted.resource.unit_host if isinstance(wanted.resource, Gate) else ""
         groups.setdefault((unit_host or ref.host, wanted.component), []).append(wanted)
@@ -65,7 +66,7 @@ class _Look:
     seen: Mapping[Ref, Seen]
     changes: Mapping[Ref, list[Change]]
 
-    def component(self, host: str, name: str, items: Sequence[Wanted]) -> ComponentStatus:
+    def component(self, host: str, name: str, items: Sequence[DesiredResource]) -> ComponentStatus:
         unit = next((item for item in items if isinstance(item.resource, Unit)), None)
         return ComponentStatus(
             host=host,
@@ -78,7 +79,9 @@ class _Look:
             differences=tuple(found for item in items for found in self._differences(item)),
         )
 
-    def _packages(self, host: str, items: Sequence[Wanted], unit: Wanted | None) -> Iterator[PackageStatus]:
+    def _packages(
+        self, host: str, items: Sequence[DesiredResource], unit: DesiredResource | None
+    ) -> Iterator[PackageStatus]:
         """Those whose programs its unit runs, whosever they are; all of its own where it has no unit."""
         if unit and isinstance(unit.resource, Unit):
             refs = [Ref(host, Kind.PACKAGE, name) for name in unit.resource.runs]
@@ -89,13 +92,13 @@ class _Look:
             version = package.version if isinstance(package, Package) else ""
             yield PackageStatus(ref.name, version, self._found(ref))
 
-    def _unit(self, wanted: Wanted) -> UnitStatus:
+    def _unit(self, wanted: DesiredResource) -> UnitStatus:
         return UnitStatus(wanted.ref.name, self._found(wanted.ref), bool(stale(wanted, self.seen)))
 
     def _found(self, ref: Ref) -> Seen:
         return self.seen.get(ref, Missing.UNKNOWN)
 
-    def _differences(self, wanted: Wanted) -> Iterator[Difference]:
+    def _differences(self, wanted: DesiredResource) -> Iterator[Difference]:
         ref = wanted.ref
         if ref.kind is Kind.GATE:
             return
@@ -112,7 +115,7 @@ class _Look:
             if reason:  # else it is only what follows from the change of a file or package, which is shown itself
                 yield Difference(ref, wanted.component, change.action, reason, self._evidence(wanted, change))
 
-    def _evidence(self, wanted: Wanted, change: Change) -> Evidence | None:
+    def _evidence(self, wanted: DesiredResource, change: Change) -> Evidence | None:
         """Who changed a file; for a process that is older than what it reads, the newest file of those."""
         host = self.reached[wanted.ref.host]
         if change.action is Action.RESTART:
@@ -128,7 +131,7 @@ class _Look:
         folder = host.touched.get(posixpath.dirname(path), _NEVER)[0]
         return Evidence(path, 0.0, folder, "", _around(host, folder))
 
-    def _certificates(self, items: Sequence[Wanted]) -> Iterator[Certificate]:
+    def _certificates(self, items: Sequence[DesiredResource]) -> Iterator[Certificate]:
         """What is in line is known without asking for it; of what is not, the host showed its own bytes."""
         for item in items:
             file, found = item.resource, self._found(item.ref)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from k8s_installer.errors import HostError
-from k8s_installer.gates import Answer
-from k8s_installer.plan import Action
-from k8s_installer.resources import Kind, Ref, Seen
+from k8s_installer.host.gates import GateAnswer
+from k8s_installer.model.plan import Action
+from k8s_installer.model.resources import Kind, Ref, Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class HostStatus:
     """
 
     seen: Mapping[Ref, Seen]
-    answers: Mapping[Ref, Answer]
+    answers: Mapping[Ref, GateAnswer]
     touched: Mapping[str, tuple[float, float]]
     sessions: tuple[Session, ...]
     clock: float

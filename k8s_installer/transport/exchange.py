@@ -11,8 +11,8 @@ from typing import BinaryIO
 
 import paramiko
 
-from k8s_installer import answers
 from k8s_installer.errors import InstallerError
+from k8s_installer.untrusted import answers
 
 OnLine = Callable[[str], None]
 OnSent = Callable[[int], None]

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import paramiko
 
-from k8s_installer import userfile
 from k8s_installer.errors import TransportError
 from k8s_installer.transport.limits import own_limit
-from k8s_installer.userfile import UnreadableError
+from k8s_installer.untrusted import userfile
+from k8s_installer.untrusted.userfile import UnreadableError
 
 # The signature algorithms by which a host proves that it has an RSA key; all others are named as their key.
 _RSA_SIGNATURES = ("rsa-sha2-512", "rsa-sha2-256", "ssh-rsa")

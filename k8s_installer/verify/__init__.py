@@ -5,16 +5,16 @@ ReplicationController, a Service), works with them and removes them. Everything 
 from there by curl to the API, because a kubectl at hand may be of another version and no port of the API may be open.
 """
 
-from k8s_installer.verify.api import Answer, Api, ApiAccess, Request
+from k8s_installer.verify.api import Api, ApiAccess, HttpReply, Request
 from k8s_installer.verify.checks import CheckResult, OnCheck, Status
 from k8s_installer.verify.health import components
 from k8s_installer.verify.lifecycle import workload
 
 __all__ = [
-    "Answer",
     "Api",
     "ApiAccess",
     "CheckResult",
+    "HttpReply",
     "OnCheck",
     "Request",
     "Status",

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from k8s_installer import answers, curl
 from k8s_installer.errors import CommandFailed
+from k8s_installer.host import curl
 from k8s_installer.transport import Transport
+from k8s_installer.untrusted import answers
 
 _CURL_SECONDS = 10
 _LONGEST = 2000  # characters of what a server says
@@ -40,7 +41,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpReply:
     """What came back: the HTTP status (0: no server answered), and the text (or what curl said)."""
 
     code: int
@@ -74,7 +75,7 @@ class Api:
         """The master's name in the inventory."""
         return self._transport.host
 
-    def ask(self, *requests: Request) -> tuple[Answer, ...]:
+    def ask(self, *requests: Request) -> tuple[HttpReply, ...]:
         """Make the requests one after the other, in one round trip; one answer each, whatever it is.
 
         Raises:
@@ -110,7 +111,7 @@ def _curl(access: ApiAccess, request: Request) -> str:
     return f"printf '%s\\n' {shlex.quote(json.dumps(request.body))} | {{ {pipe}; }}"
 
 
-def parse(output: str) -> tuple[Answer, ...]:
+def parse(output: str) -> tuple[HttpReply, ...]:
     """The answers in what `script` printed; a line that is none ends them."""
     found = []
     for line in answers.lines(output):
@@ -119,5 +120,5 @@ def parse(output: str) -> tuple[Answer, ...]:
         except ValueError:
             break
         body, _, code = text.rpartition("\n")
-        found.append(Answer(int(code) if _CODE.fullmatch(code) else 0, body))
+        found.append(HttpReply(int(code) if _CODE.fullmatch(code) else 0, body))
     return tuple(found)

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from k8s_installer.answers import at, text
 from k8s_installer.errors import InstallerError
 from k8s_installer.inventory.cluster import Cluster, Role
 from k8s_installer.transport import Transport
+from k8s_installer.untrusted.answers import at, text
 from k8s_installer.verify import objects, reach, resolving
-from k8s_installer.verify.api import Answer, Api, Request
+from k8s_installer.verify.api import Api, HttpReply, Request
 from k8s_installer.verify.checks import CheckResult, Failure, OnCheck, Series, Skip
 from k8s_installer.verify.objects import NAME, Node, Pod
 from k8s_installer.verify.poll import Deadline, until
@@ -260,22 +260,22 @@ class _Workload:
     def _path(self, rest: str) -> str:
         return f"/api/v1/namespaces/{self.namespace}/{rest}"
 
-    def _get(self, path: str) -> Answer:
+    def _get(self, path: str) -> HttpReply:
         return self.api.ask(Request(path))[0]
 
-    def _post(self, path: str, body: Mapping[str, object]) -> Answer:
+    def _post(self, path: str, body: Mapping[str, object]) -> HttpReply:
         return self._change("POST", path, body)
 
-    def _patch(self, path: str, body: Mapping[str, object]) -> Answer:
+    def _patch(self, path: str, body: Mapping[str, object]) -> HttpReply:
         return self._change("PATCH", path, body)
 
-    def _change(self, method: str, path: str, body: Mapping[str, object] | None) -> Answer:
+    def _change(self, method: str, path: str, body: Mapping[str, object] | None) -> HttpReply:
         answer, *_ = self.api.ask(Request(path, method, body))
         if not answer.ok:
             raise Failure(f"{method} {path}: {answer.words}", self._events())
         return answer
 
-    def _read(self, path: str) -> Answer:
+    def _read(self, path: str) -> HttpReply:
         answer = self._get(path)
         if not answer.ok:
             raise Failure(f"GET {path}: {answer.words}")
@@ -300,7 +300,7 @@ class _Workload:
     def _await(self, count: int, seconds: float, without: str = "") -> tuple[Pod, ...]:
         """Wait for exactly so many pods, all ready, besides those being deleted; none has the uid `without`."""
 
-        def good(answer: Answer) -> bool:
+        def good(answer: HttpReply) -> bool:
             seen = _living(objects.pods(answer.json))
             return answer.ok and len(seen) == count and all(pod.ready and pod.uid != without for pod in seen)
 
@@ -329,22 +329,22 @@ class _Workload:
         return f"from {', '.join(hosts)}"
 
 
-def _is_gone(answer: Answer) -> bool:
+def _is_gone(answer: HttpReply) -> bool:
     return answer.code == _HTTP_NOT_FOUND
 
 
-def _is_observed(answer: Answer) -> bool:
+def _is_observed(answer: HttpReply) -> bool:
     return bool(at(answer.json, "status").get("observedGeneration"))
 
 
-def _cluster_ip(service: Answer) -> str:
+def _cluster_ip(service: HttpReply) -> str:
     found = objects.cluster_ip(service.json)
     if not found:
         raise Failure(f"the Service {NAME} has no address")
     return found
 
 
-def _has_left(answer: Answer, pod: Pod) -> bool:
+def _has_left(answer: HttpReply, pod: Pod) -> bool:
     return answer.ok and pod.ip not in objects.endpoints(answer.json)
 
 

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from k8s_installer.answers import Json, at, objects, text
+from k8s_installer.untrusted.answers import Json, at, objects, text
 
 NAME = "names"
 _LONGEST = 2000  # characters of what a kubelet says

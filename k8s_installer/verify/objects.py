@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from k8s_installer.answers import Json, at, objects, text
-from k8s_installer.gates import UNREADY_TAINTS, node_words
-from k8s_installer.pods import ready as is_ready
-from k8s_installer.pods import words as why_unready
+from k8s_installer.host.gates import UNREADY_TAINTS, node_words
+from k8s_installer.host.pods import ready as is_ready
+from k8s_installer.host.pods import words as why_unready
+from k8s_installer.untrusted.answers import Json, at, objects, text
 
 NAME = "web"
 PORT = 80

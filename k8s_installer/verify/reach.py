@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from k8s_installer import curl
 from k8s_installer.errors import HostError
+from k8s_installer.host import curl
 from k8s_installer.transport import Transport
 from k8s_installer.verify.poll import Deadline
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 
-from k8s_installer.answers import Json, at
 from k8s_installer.inventory.cluster import Cluster
+from k8s_installer.untrusted.answers import Json, at
 from k8s_installer.verify import names, objects
-from k8s_installer.verify.api import Answer, Api, Request
+from k8s_installer.verify.api import Api, HttpReply, Request
 from k8s_installer.verify.checks import Failure, Series, Skip
 from k8s_installer.verify.poll import until
 
@@ -109,12 +109,12 @@ class _Resolving:
     def _logs(self) -> tuple[str, ...]:
         return (f"on {self.api.host}: kubectl -n kube-system logs -l k8s-app=kube-dns --tail 20",)
 
-    def _get(self, path: str) -> Answer:
+    def _get(self, path: str) -> HttpReply:
         return self.api.ask(Request(path))[0]
 
     def _path(self, rest: str) -> str:
         return f"/api/v1/namespaces/{self.namespace}/{rest}"
 
 
-def _has_ended(answer: Answer) -> bool:
+def _has_ended(answer: HttpReply) -> bool:
     return names.ended(at(answer.json, "status"))

@@ -10,18 +10,16 @@ import dataclasses
 import hashlib
 from pathlib import Path
 
-from k8s_installer import perform
-from k8s_installer.desired.model import Wanted
-from k8s_installer.pki import encryption
-from k8s_installer.plan import Action, Change, Plan, make_plan
-from k8s_installer.remote import Outcome, Remote
-from k8s_installer.resources import (
+from k8s_installer.engine.remote import Outcome, Remote
+from k8s_installer.host import perform
+from k8s_installer.model.desired import DesiredResource
+from k8s_installer.model.plan import Action, Change, Plan
+from k8s_installer.model.resources import (
+    Backup,
     Check,
     File,
     Gate,
-    Kept,
     Kind,
-    Large,
     Missing,
     Package,
     Ref,
@@ -32,7 +30,10 @@ from k8s_installer.resources import (
     SeenUnit,
     Setting,
     Unit,
+    UploadedFile,
 )
+from k8s_installer.pki import encryption
+from k8s_installer.planning.make import make_plan
 
 CONFIG = b"""\
 ETCD_DATA_DIR="/var/lib/etcd/default.etcd"
@@ -42,11 +43,13 @@ ETCD_ADVERTISE_CLIENT_URLS="http://127.0.0.1:2379"
 """
 
 
-def want(remote: Remote, kind: Kind, name: str, resource: Resource, *after: Wanted) -> Wanted:
-    return Wanted(Ref(remote.name, kind, name), resource, "suite", tuple(item.ref for item in after), "the suite")
+def want(remote: Remote, kind: Kind, name: str, resource: Resource, *after: DesiredResource) -> DesiredResource:
+    return DesiredResource(
+        Ref(remote.name, kind, name), resource, "suite", tuple(item.ref for item in after), "the suite"
+    )
 
 
-def planned(remote: Remote, *wanted: Wanted) -> Plan:
+def planned(remote: Remote, *wanted: DesiredResource) -> Plan:
     return make_plan({item.ref: item for item in wanted}, remote.observe(wanted))
 
 
@@ -118,7 +121,7 @@ def twins(remote: Remote, folder: str, user: str) -> None:
         times.append(found.modified_at)
     assert times == sorted(set(times))
     carried_out(remote, planned(remote, *(want(remote, Kind.FILE, name, two) for name in names)))
-    kept = Kept(one.sha256, one.mode, user, user)
+    kept = Backup(one.sha256, one.mode, user, user)
     back = [want(remote, Kind.FILE, name, kept) for name in names]
     plan = planned(remote, *back)
     assert actions(plan) == [Action.RESTORE] * 3
@@ -139,10 +142,10 @@ def large(remote: Remote, folder: str, user: str, source: Path) -> None:
     """A file that is uploaded: made, changed, left alone, brought back, and refused where it is another one."""
     path = f"{folder}/usr/bin/kubelet"
 
-    def program(code: bytes) -> Large:
+    def program(code: bytes) -> UploadedFile:
         content = folder.encode().ljust(1000) + code  # a host keeps what it had: this test's are no other test's
         source.write_bytes(content)
-        return Large(source, hashlib.sha256(content).hexdigest(), len(content), 0o755, user, user)
+        return UploadedFile(source, hashlib.sha256(content).hexdigest(), len(content), 0o755, user, user)
 
     one = program(b"one " * 100_000)
     first = want(remote, Kind.FILE, path, one)
@@ -176,7 +179,7 @@ def large(remote: Remote, folder: str, user: str, source: Path) -> None:
     assert sent(reports) == [0, 201_000]  # once for both
     assert not planned(remote, second, link)
 
-    back = want(remote, Kind.FILE, path, Kept(found.sha256, 0o755, user, user))
+    back = want(remote, Kind.FILE, path, Backup(found.sha256, 0o755, user, user))
     assert carried_out(remote, planned(remote, back))[0] == Outcome(frozenset({0}))
     outcome, reports = carried_out(remote, planned(remote, second))
     assert (outcome.failed, sent(reports)) == (None, [])  # the host kept it when it went back
@@ -254,7 +257,7 @@ def definitions(remote: Remote) -> None:
     unit = want(remote, Kind.UNIT, "etcd", Unit("etcd", (drop_in,)), one)
     for definition in (one, two):
         carried_out(remote, planned(remote, definition, unit))
-    back = want(remote, Kind.FILE, drop_in, Kept(old.sha256, 0o644, "root", "root"))
+    back = want(remote, Kind.FILE, drop_in, Backup(old.sha256, 0o644, "root", "root"))
     plan = planned(remote, back, unit)
     assert actions(plan) == [Action.RESTORE, Action.RELOAD, Action.RESTART]
     # cut off before the daemon-reload: what is wanted is there, and the next plan loads it all the same

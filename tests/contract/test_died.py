@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer.desired.model import Wanted
-from k8s_installer.plan import Action, Change, Plan, make_plan
-from k8s_installer.remote import SshRemote
-from k8s_installer.resources import File, Kind, Ref, SeenUnit, Unit
+from k8s_installer.engine.remote import SshRemote
+from k8s_installer.model.desired import DesiredResource
+from k8s_installer.model.plan import Action, Change, Plan
+from k8s_installer.model.resources import File, Kind, Ref, SeenUnit, Unit
+from k8s_installer.planning.make import make_plan
 from k8s_installer.transport import Transport, connect
 from tests.contract.sshd import Sshd, serve
 from tests.unit.test_perform import program
@@ -25,7 +26,7 @@ STEPS = 6
 # a run of its own process, which kills itself when a step of its script is reported to have begun or ended
 CLIENT = """\
 import os, pickle, sys
-from k8s_installer.remote import SshRemote
+from k8s_installer.engine.remote import SshRemote
 from k8s_installer.transport import connect
 host, changes, die_at = pickle.load(sys.stdin.buffer)
 heard = 0
@@ -49,9 +50,9 @@ def slow(tmp_path: Path) -> Iterator[Sshd]:
         yield server
 
 
-def wanted(folder: Path, number: int, content: bytes) -> Wanted:
+def wanted(folder: Path, number: int, content: bytes) -> DesiredResource:
     file = File(content, 0o644, folder.owner(), folder.group())
-    return Wanted(Ref("h1", Kind.FILE, f"{folder}/etc/{number}"), file, "k", (), "a test")
+    return DesiredResource(Ref("h1", Kind.FILE, f"{folder}/etc/{number}"), file, "k", (), "a test")
 
 
 def steps(transport: Transport, folder: Path, content: bytes) -> Plan:

@@ -18,17 +18,18 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer import gates, inventory, observe, pki, profiles
+from k8s_installer import inventory, pki, profiles
 from k8s_installer.desired import Desired, check, desire, etcd
-from k8s_installer.desired.select import of_components, on_members
 from k8s_installer.errors import InstallerError, LabError
-from k8s_installer.etcdfile import environment
+from k8s_installer.host import gates, observe
 from k8s_installer.lab.rpms import payload
 from k8s_installer.lab.state import default_cache
-from k8s_installer.memberfacts import further
-from k8s_installer.members import require_members
+from k8s_installer.model.resources import Check, Data, File, Gate, Kind, Ref, Seen, SeenFile, SeenUnit
+from k8s_installer.planning.etcd.config import environment
+from k8s_installer.planning.etcd.facts import further
+from k8s_installer.planning.etcd.members import require_members
+from k8s_installer.planning.select import of_components, on_members
 from k8s_installer.render import Renderer
-from k8s_installer.resources import Check, Data, File, Gate, Kind, Ref, Seen, SeenFile, SeenUnit
 
 CONF = "/etc/etcd/etcd.conf"
 NET = f"127.77.{os.getpid() % 250}"  # two runs on one machine have addresses of their own
@@ -143,7 +144,7 @@ class Members:
         assert isinstance(found, list)
         return str(found[0]["value"]) if found else ""
 
-    def gate(self, wanted: Desired, name: str, check: Check) -> gates.Answer:
+    def gate(self, wanted: Desired, name: str, check: Check) -> gates.GateAnswer:
         """Ask a gate of a host with its own script; only what is the machine's here is the member's instead."""
         (gate,) = [
             item.resource

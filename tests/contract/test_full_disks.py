@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer.perform import evidence, script
+from k8s_installer.host.perform import evidence, script
 from k8s_installer.preflight import ask
 from k8s_installer.verify.api import ApiAccess, Request
 from k8s_installer.verify.api import script as api_script

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer import perform
-from k8s_installer.desired.model import Wanted
+from k8s_installer.engine.remote import SshRemote
 from k8s_installer.errors import MalformedAnswer, TransportError
-from k8s_installer.plan import make_plan
-from k8s_installer.remote import SshRemote
-from k8s_installer.resources import Kind, Missing, Ref
-from k8s_installer.trace import open_trace, traced
+from k8s_installer.host import perform
+from k8s_installer.model.desired import DesiredResource
+from k8s_installer.model.resources import Kind, Missing, Ref
+from k8s_installer.planning.make import make_plan
+from k8s_installer.runs.trace import open_trace, traced
 from k8s_installer.transport import OnLine, OnSent, Result, Transport, connect
 from k8s_installer.transport.exchange import LARGEST
 from tests.contract.sshd import Sshd, serve
@@ -122,7 +122,7 @@ def test_a_slow_drip_does_not_stretch_a_deadline(tmp_path: Path) -> None:
 def test_reports_of_other_changes_count_for_nobody(tmp_path: Path) -> None:
     mark = perform.MARK
     ref = Ref("h1", Kind.FILE, str(tmp_path / "target"))
-    wanted = {ref: Wanted(ref, desired()[Ref("m1", Kind.FILE, CONFIG)].resource, "x", (), "a test")}
+    wanted = {ref: DesiredResource(ref, desired()[Ref("m1", Kind.FILE, CONFIG)].resource, "x", (), "a test")}
     numbered = list(enumerate(make_plan(wanted, {ref: Missing.ABSENT}).changes))
     heard: list[perform.Report] = []
     with hostile(tmp_path / "host", {}) as server, connected(server) as transport:

@@ -16,11 +16,11 @@ from tests.contract.sshd import Sshd, serve
 HOSTS = 15  # sshd listens at 16 addresses at most
 PROGRAM = """
 import json, os, resource, sys, threading
-from k8s_installer import fleet
-from k8s_installer.desired.model import Wanted
+from k8s_installer.engine import fleet
+from k8s_installer.model.desired import DesiredResource
 from k8s_installer.errors import InstallerError
 from k8s_installer.inventory.cluster import Host, Ssh
-from k8s_installer.resources import Gone, Kind, Ref
+from k8s_installer.model.resources import Absent, Kind, Ref
 
 given = json.loads(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_NOFILE, (given["soft"], given["hard"]))
@@ -31,7 +31,7 @@ hosts = [
     Host(f"h{n}", f"127.0.0.{n}", frozenset(), ssh, tuning={}, pod_subnet=None) for n in range(1, given["hosts"] + 1)
 ]
 refs = [Ref(host.name, Kind.FILE, "/nowhere/at/all") for host in hosts]
-desired = {ref: Wanted(ref, Gone(), "host", (), "a test") for ref in refs}
+desired = {ref: DesiredResource(ref, Absent(), "host", (), "a test") for ref in refs}
 most = [0, 0]
 
 def tick(name):

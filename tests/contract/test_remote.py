@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer.packing import Packer
-from k8s_installer.remote import SshRemote
+from k8s_installer.engine.remote import SshRemote
+from k8s_installer.host.compression import Packer
 from k8s_installer.transport import Transport, connect
 from tests.contract import remote_suite
 from tests.contract.sshd import serve

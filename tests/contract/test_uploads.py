@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer import remote
+from k8s_installer.engine import remote
+from k8s_installer.engine.remote import Outcome, SshRemote
 from k8s_installer.errors import InstallerError, TransportError
-from k8s_installer.packing import Packer
-from k8s_installer.perform import Report
-from k8s_installer.plan import Action, Change
-from k8s_installer.remote import Outcome, SshRemote
-from k8s_installer.resources import Kind, Large, Missing, Ref
+from k8s_installer.host.compression import Packer
+from k8s_installer.host.perform import Report
+from k8s_installer.model.plan import Action, Change
+from k8s_installer.model.resources import Kind, Missing, Ref, UploadedFile
 from k8s_installer.transport import Transport, connect
 from tests.contract.proxy import cut_after
 from tests.contract.sshd import Sshd, serve
@@ -40,13 +40,17 @@ def server(tmp_path: Path) -> Iterator[Sshd]:
         yield server
 
 
-def large(folder: Path, content: bytes) -> Large:
+def large(folder: Path, content: bytes) -> UploadedFile:
     source = folder / "source"
     source.write_bytes(content)
-    return Large(source, hashlib.sha256(content).hexdigest(), len(content), 0o755, folder.owner(), folder.group())
+    return UploadedFile(
+        source, hashlib.sha256(content).hexdigest(), len(content), 0o755, folder.owner(), folder.group()
+    )
 
 
-def carried_out(transport: Transport, file: Large, target: Path, *, slow: bool = False) -> tuple[Outcome, list[Report]]:
+def carried_out(
+    transport: Transport, file: UploadedFile, target: Path, *, slow: bool = False
+) -> tuple[Outcome, list[Report]]:
     """Place a file; on a way that is known to be slow what shrinks is compressed."""
     reports: list[Report] = []
     change = Change(Ref("h1", Kind.FILE, str(target)), Action.CREATE, "suite", Missing.ABSENT, file, "the suite")
@@ -55,7 +59,7 @@ def carried_out(transport: Transport, file: Large, target: Path, *, slow: bool =
     return host.perform([(0, change)], reports.append), reports
 
 
-def broken_off(server: Sshd, folder: Path, file: Large, count: int, *, slow: bool = False) -> None:
+def broken_off(server: Sshd, folder: Path, file: UploadedFile, count: int, *, slow: bool = False) -> None:
     """Upload until so many bytes went over the wire; then it breaks."""
     with cut_after(server.port, count) as port:
         known = folder / "known_hosts"

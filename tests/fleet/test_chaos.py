@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer import journal
-from k8s_installer.fleet import connecting, observe
-from k8s_installer.intent import real_keys, resolve
-from k8s_installer.resources import File, Ref, SeenFile
+from k8s_installer.engine.fleet import connecting, observe
+from k8s_installer.flows.resolve import real_keys, resolve
+from k8s_installer.model.resources import File, Ref, SeenFile
+from k8s_installer.runs import journal
 from tests.fleet.conftest import EVERY, Cluster, installer, made_cluster, running_lab
 
 pytestmark = pytest.mark.fleet

@@ -16,8 +16,8 @@ import pytest
 from k8s_installer import pki, profiles
 from k8s_installer.desired import desire
 from k8s_installer.lab import rpms, state
+from k8s_installer.model.resources import File, Kind, Ref
 from k8s_installer.render import Renderer
-from k8s_installer.resources import File, Kind, Ref
 from tests.contract.sshd import free_port
 from tests.unit.clusters import cluster
 

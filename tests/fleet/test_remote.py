@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from k8s_installer.engine.remote import SshRemote
 from k8s_installer.inventory import load
-from k8s_installer.plan import Action, Plan
-from k8s_installer.remote import SshRemote
-from k8s_installer.resources import File, Kept, Kind, Unit
+from k8s_installer.model.plan import Action, Plan
+from k8s_installer.model.resources import Backup, File, Kind, Unit
 from k8s_installer.transport import Transport, connect
 from tests.contract import remote_suite
 from tests.contract.remote_suite import actions, carried_out, planned, want
@@ -50,7 +50,7 @@ def test_systemd_loads_a_drop_in_that_came_back_and_what_ran_by_the_other_restar
     unit = want(remote, Kind.UNIT, "etcd", Unit("etcd", (DROP_IN,)), one)
     carried_out(remote, planned(remote, two, unit))
     assert nice(transport) == "2"
-    back = want(remote, Kind.FILE, DROP_IN, Kept(old.sha256, 0o644, "root", "root"))
+    back = want(remote, Kind.FILE, DROP_IN, Backup(old.sha256, 0o644, "root", "root"))
     plan = planned(remote, back, unit)
     carried_out(remote, Plan(plan.changes[:1], plan.after[:1]))
     assert transport.run("systemctl show -p NeedDaemonReload etcd").stdout.strip() == "NeedDaemonReload=no"

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer import inventory, yum
-from k8s_installer.desired.model import Wanted
+from k8s_installer import inventory
+from k8s_installer.engine.remote import Outcome, SshRemote
+from k8s_installer.host import yum
 from k8s_installer.lab.rpms import build
-from k8s_installer.plan import Action, make_plan
-from k8s_installer.remote import Outcome, SshRemote
-from k8s_installer.resources import Kind, Package, Ref
+from k8s_installer.model.desired import DesiredResource
+from k8s_installer.model.plan import Action
+from k8s_installer.model.resources import Kind, Package, Ref
+from k8s_installer.planning.make import make_plan
 from k8s_installer.transport import connect
 from tests.fleet.conftest import Cluster, made_cluster, running_lab
 
@@ -113,7 +115,7 @@ def test_a_downgrade_is_planned_as_one_and_carried_out_by_the_real_yum(host: Clu
 
     def apply(version: str) -> tuple[list[Action], Outcome]:
         refs = [Ref("m1", Kind.PACKAGE, name) for name in ("probe", "probe-libs")]
-        wanted = {ref: Wanted(ref, Package(ref.name, version), "host", (), "a test") for ref in refs}
+        wanted = {ref: DesiredResource(ref, Package(ref.name, version), "host", (), "a test") for ref in refs}
         plan = make_plan(wanted, remote.observe(list(wanted.values())))
         actions = [change.action for change in plan.changes]
         return actions, remote.perform(list(enumerate(plan.changes)), lambda report: None)

@@ -10,15 +10,17 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from k8s_installer import inventory, memory, observe
+from k8s_installer import inventory
 from k8s_installer.bundle import images, manifest, repodata
 from k8s_installer.bundle.images import BadImageError
 from k8s_installer.bundle.opened import verify
 from k8s_installer.bundle.repodata import BadMetadataError
 from k8s_installer.errors import InputError, InstallerError
+from k8s_installer.host import observe
 from k8s_installer.inventory import read_allocations
 from k8s_installer.inventory.addons import addons
 from k8s_installer.render import Renderer
+from k8s_installer.runs import cache
 from tests.fuzz.hosts import CLUSTER, OBSERVED, WANTED, Run
 from tests.unit.test_inventory import GOOD
 
@@ -107,7 +109,7 @@ def run_memory(data: bytes) -> None:
     with tempfile.NamedTemporaryFile() as file:
         file.write(data)
         file.flush()
-        found = memory.load(Path(file.name))
+        found = cache.load(Path(file.name))
     for one in found.values():
         observe.script(WANTED, one).encode()
 

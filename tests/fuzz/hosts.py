@@ -8,18 +8,21 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from k8s_installer import gates, lease, observe, perform, preflight, saved, staging, status, yum
-from k8s_installer.answers import Malformed, at
+from k8s_installer import preflight, status
 from k8s_installer.cli.console import _Screen
-from k8s_installer.desired.model import Wanted
+from k8s_installer.engine import lease
 from k8s_installer.errors import InputError, TransportError
+from k8s_installer.host import gates, observe, perform, upload, yum
+from k8s_installer.model.desired import DesiredResource
+from k8s_installer.model.resources import Check, Gate, Kind, Ref, Setting
+from k8s_installer.planning import planfile
 from k8s_installer.report import preflight as preflight_report
 from k8s_installer.report import status as status_report
-from k8s_installer.resources import Check, Gate, Kind, Ref, Setting
 from k8s_installer.transport.exchange import Feed, Lines
 from k8s_installer.transport.hostkeys import KnownHosts
+from k8s_installer.untrusted.answers import Malformed, at
+from k8s_installer.untrusted.visible import _HIDDEN, json_text, visible
 from k8s_installer.verify import api, names, objects, reach
-from k8s_installer.visible import _HIDDEN, json_text, visible
 from tests.unit.clusters import cluster
 from tests.unit.example import CONFIG, DROP_IN, KEY, desired
 from tests.unit.test_preflight import NEEDS
@@ -36,8 +39,8 @@ SETTINGS = (
     "addons",
     "unit ntpd",
 )
-DESIRED: dict[Ref, Wanted] = dict(desired()) | {
-    Ref("m1", Kind.SETTING, name): Wanted(Ref("m1", Kind.SETTING, name), Setting("off"), "host", (), "a test")
+DESIRED: dict[Ref, DesiredResource] = dict(desired()) | {
+    Ref("m1", Kind.SETTING, name): DesiredResource(Ref("m1", Kind.SETTING, name), Setting("off"), "host", (), "a test")
     for name in SETTINGS
 }
 WANTED = [item for ref, item in DESIRED.items() if ref.host == "m1"]
@@ -222,7 +225,7 @@ def run_evidence(data: bytes) -> None:
     said = perform.evidence(text(data))
     assert len(said) < perform.LARGEST_EVIDENCE + 100
     yum.hint(said)
-    staging.evidence(text(data), text(data))
+    upload.evidence(text(data), text(data))
 
 
 def run_lock(data: bytes) -> None:
@@ -237,7 +240,7 @@ def run_api(data: bytes) -> None:
 
 
 def run_objects(data: bytes) -> None:
-    answer = api.Answer(200, text(data))
+    answer = api.HttpReply(200, text(data))
     found = objects.pods(answer.json)
     words = [*objects.pod_evidence(found), *objects.event_evidence(answer.json), *objects.spread(found)]
     words += [*map(str, objects.nodes(answer.json)), *objects.endpoints(answer.json), *objects.named(answer.json)]
@@ -270,7 +273,7 @@ def run_known_hosts(data: bytes) -> None:
 
 def run_saved(data: bytes) -> None:
     with suppress(InputError):
-        saved.load(text(data), "plan.json")
+        planfile.load(text(data), "plan.json")
 
 
 TARGETS: dict[str, tuple[Run, list[bytes]]] = {

@@ -9,9 +9,8 @@ from contextlib import suppress
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from k8s_installer import recovery
 from k8s_installer.errors import InstallerError
-from k8s_installer.pki import certificates, issuing, record
+from k8s_installer.pki import certificates, issuing, record, recovery
 from k8s_installer.pki.certificates import Flaw, Pair
 from k8s_installer.pki.leaves import ENCRYPTION, Leaf
 from tests.fuzz.hosts import Run, text

@@ -12,11 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from k8s_installer import pki, profiles
-from k8s_installer.desired import Desired, Wanted, desire
+from k8s_installer.desired import Desired, DesiredResource, desire
 from k8s_installer.desired.bundled import Archive, Media, Repository, bundled
 from k8s_installer.desired.context import of_cluster
+from k8s_installer.model.resources import Absent, Data, File, Gate, Package, Setting, Unit, UploadedFile
 from k8s_installer.render import Renderer
-from k8s_installer.resources import Data, File, Gate, Gone, Large, Package, Setting, Unit
 from tests.unit.clusters import MODES, cluster
 
 FOLDER = Path(__file__).parent / "cases"
@@ -98,7 +98,7 @@ def _wanted(version: str, security: str, programs: str, topology: str, network: 
 def _bundled(version: str, security: str, topology: str, network: str, wanted: Desired) -> Desired:
     """What is wanted, from a bundle of one package and one image."""
     lab = cluster(version, security, topology, network=network)
-    package, image = (Large(Path(), sum_, 1) for sum_ in ("a" * 64, "b" * 64))
+    package, image = (UploadedFile(Path(), sum_, 1) for sum_ in ("a" * 64, "b" * 64))
     repository = Repository("signed", True, {"a-package.rpm": package}, {"repodata/repomd.xml": b"<the metadata>"})
     content = Media((repository,), (Archive("an/image:1", f"sha256:{'c' * 64}", image),))
     media = {host.name: content for host in lab.hosts}
@@ -115,19 +115,19 @@ def _files(case: str, wanted: Desired) -> dict[str, bytes]:
     return result
 
 
-def _described(item: Wanted) -> str:
+def _described(item: DesiredResource) -> str:
     lines = [f"{item.ref} ({item.component})", f"  because {item.because}"]
     resource = item.resource
     if isinstance(resource, File):
         lines.append(f"  {resource.mode:04o} {resource.owner}:{resource.group}{' secret' if resource.secret else ''}")
         if resource.content.startswith(b"<"):
             lines.append(f"  is {resource.content.decode().strip()}")
-    elif isinstance(resource, Large):
+    elif isinstance(resource, UploadedFile):
         lines.append(f"  {resource.mode:04o} {resource.owner}:{resource.group}")
         lines.append(f"  is the program {resource.sha256}")
     elif isinstance(resource, Setting):
         lines.append(f"  is {resource.value}")
-    elif isinstance(resource, Gone):
+    elif isinstance(resource, Absent):
         lines.append("  is gone")
     elif isinstance(resource, Package):
         lines.append(f"  version {resource.version or 'any'}{f' from {resource.repo}' if resource.repo else ''}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from k8s_installer.desired.model import Desired, Wanted
-from k8s_installer.resources import Check, File, Gate, Kind, Package, Ref, Resource, Unit
+from k8s_installer.model.desired import Desired, DesiredResource
+from k8s_installer.model.resources import Check, File, Gate, Kind, Package, Ref, Resource, Unit
 from tests.fakes import FakeHost
 
 CONFIG = "/etc/kubernetes/config"
@@ -32,7 +32,7 @@ def desired(**changed: Resource) -> Desired:
     names = {"config": CONFIG, "drop_in": DROP_IN, "key": KEY, "master": "kubernetes-master"}
     new = {names[key]: resource for key, resource in changed.items()}
     return {
-        Ref(host, kind, name): Wanted(
+        Ref(host, kind, name): DesiredResource(
             Ref(host, kind, name),
             new.get(name, resource),
             name,

@@ -17,8 +17,8 @@ import yaml
 
 from k8s_installer import pki, profiles
 from k8s_installer.desired import desire
+from k8s_installer.model.resources import File, Kind, Ref
 from k8s_installer.render import Renderer
-from k8s_installer.resources import File, Kind, Ref
 from tests.unit.clusters import cluster
 
 REQUESTS: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("abac-1.5.2.yaml").read_text())

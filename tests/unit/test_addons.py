@@ -11,18 +11,22 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer import host_settings, intent, inventory, pki, profiles
+from k8s_installer import inventory, pki, profiles
 from k8s_installer.bundle.images import images
 from k8s_installer.cli import rendering
 from k8s_installer.desired import Desired, check, desire
 from k8s_installer.errors import InventoryError
-from k8s_installer.host_settings import addons
+from k8s_installer.flows import resolve
+from k8s_installer.host import families
+from k8s_installer.host.families import addons
+from k8s_installer.host.perform import evidence
 from k8s_installer.inventory import Addon, Cluster, Role
-from k8s_installer.perform import evidence
-from k8s_installer.plan import Action, Change, make_plan
+from k8s_installer.model.plan import Action, Change
+from k8s_installer.model.resources import Absent, File, Gate, Kind, Missing, Ref, Seen, SeenSetting, Setting
+from k8s_installer.planning.make import make_plan
+from k8s_installer.planning.rollback import reversible
 from k8s_installer.render import Renderer
 from k8s_installer.report.text import change_words
-from k8s_installer.resources import File, Gate, Gone, Kind, Missing, Ref, Seen, SeenSetting, Setting
 from tests.unit.clusters import MODES, TOPOLOGIES, cluster
 from tests.unit.test_host_settings import done, put, seen, want
 from tests.unit.test_inventory import GOOD as A_CLUSTER
@@ -108,7 +112,7 @@ def test_a_secret_among_addons_is_no_more_than_its_sum_when_rendered(
     (tmp_path / "addons").mkdir()
     (tmp_path / "addons/s.yaml").write_bytes(secret)
     (tmp_path / "cluster.yaml").write_text(A_CLUSTER)
-    wanted = intent.resolve(tmp_path / "cluster.yaml", None, None)
+    wanted = resolve.resolve(tmp_path / "cluster.yaml", None, None)
     rendering.render(wanted, tmp_path / "out", [])
     (there,) = (tmp_path / "out").rglob("s.yaml")
     total = hashlib.sha256(secret).hexdigest()
@@ -340,7 +344,7 @@ def test_what_setting_an_addon_does_is_said_in_words_and_what_is_taken_out_does_
         "take out addon a.yaml",
         "take out addons",
     ]
-    assert [item.reversible for item in (apply, undo, removal)] == [True, True, False]
+    assert [reversible(item) for item in (apply, undo, removal)] == [True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -361,7 +365,7 @@ def test_what_setting_an_addon_does_is_said_in_words_and_what_is_taken_out_does_
     ],
 )
 def test_why_an_addon_is_applied_or_taken_out(name: str, found: str, value: str, reason: str) -> None:
-    assert host_settings.differs(name, found, value) == reason
+    assert families.differs(name, found, value) == reason
 
 
 # A kubectl whose cluster is the folder `cluster`: an object is a file with its annotation, named kind.name; a manifest
@@ -551,7 +555,7 @@ def test_a_rollback_wants_no_file_and_no_objects_where_a_run_made_them() -> None
     found = of_addons(replace(cluster(), addons=(Addon("a.yaml", MAP.encode()),)))
     back = {
         **found,
-        path: replace(found[path], resource=Gone()),
+        path: replace(found[path], resource=Absent()),
         setting: replace(found[setting], resource=Setting("none")),
     }
     back = {

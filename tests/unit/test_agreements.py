@@ -14,10 +14,10 @@ from k8s_installer.desired import Desired, check, desire
 from k8s_installer.desired.agreements import AGREEMENTS
 from k8s_installer.desired.ports import read_range
 from k8s_installer.inventory import Addon, Cluster
+from k8s_installer.model.resources import File, Kind, Package, Ref, Unit
 from k8s_installer.preflight import assess, needs, script
 from k8s_installer.preflight.model import Disk
 from k8s_installer.render import Renderer
-from k8s_installer.resources import File, Kind, Package, Ref, Unit
 from tests.unit.clusters import cluster
 from tests.unit.test_preflight import fit
 

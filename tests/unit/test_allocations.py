@@ -10,17 +10,19 @@ from pathlib import Path
 import pytest
 
 from benchmarks.pure import answers
-from k8s_installer import intent, inventory, pki, profiles
+from k8s_installer import inventory, pki, profiles
 from k8s_installer.desired import Desired, desire
 from k8s_installer.desired.host import RECORD
 from k8s_installer.desired.record import DOCKER, ROUTES
 from k8s_installer.errors import InputError, InstallerError, InventoryError
-from k8s_installer.intent import Intent
+from k8s_installer.flows import resolve
+from k8s_installer.flows.resolve import Resolved
 from k8s_installer.inventory import Allocations, Cluster, settle
 from k8s_installer.inventory.allocations import NONE, free, read
-from k8s_installer.plan import Action, Plan, make_plan
+from k8s_installer.model.plan import Action, Plan
+from k8s_installer.model.resources import File, Kind, Missing, Ref, Seen, SeenFile
+from k8s_installer.planning.make import make_plan
 from k8s_installer.render import Renderer
-from k8s_installer.resources import File, Kind, Missing, Ref, Seen, SeenFile
 
 MASTERS = {"m1": "10.0.0.11, roles: [etcd, master]"}
 BEFORE = {**MASTERS, **{f"n{number}": f"10.0.0.2{number}, roles: [node]" for number in (1, 2, 3)}}
@@ -214,17 +216,17 @@ class Folder:
         self.path = path
         self.cluster = replace(cluster(hosts, head), folder=path)
 
-    def intent(self, kept: Allocations | None = None) -> Intent:
-        return intent.desire(self.cluster, profiles.profile_of(self.cluster), None, None, kept)
+    def intent(self, kept: Allocations | None = None) -> Resolved:
+        return resolve.desire(self.cluster, profiles.profile_of(self.cluster), None, None, kept)
 
-    def planned(self, has: Desired) -> tuple[Intent, bool]:
+    def planned(self, has: Desired) -> tuple[Resolved, bool]:
         """What is wanted once hosts that have this were asked, and whether that took a second look."""
         first = self.intent()
-        kept = intent.corrected(first, seen_as(has, {**first.desired, **first.evidence}))
+        kept = resolve.corrected(first, seen_as(has, {**first.desired, **first.evidence}))
         return (first, False) if kept is None else (self.intent(kept), True)
 
 
-def given(one: Intent) -> dict[str, str]:
+def given(one: Resolved) -> dict[str, str]:
     return {name: str(subnet) for name, subnet in one.given.allocations.subnets.items()}
 
 
@@ -245,7 +247,7 @@ def test_where_all_is_as_recorded_hosts_are_asked_once(tmp_path: Path) -> None:
     new = Folder(tmp_path, BEFORE | {"n4": "10.0.0.24, roles: [node]"})
     assert not new.planned(wanted(cluster(BEFORE)))[1]
     left = Folder(tmp_path, {name: host for name, host in BEFORE.items() if name != "n1"})
-    intent.keep(left.cluster, kept_by(cluster(BEFORE)))
+    resolve.keep(left.cluster, kept_by(cluster(BEFORE)))
     assert not left.planned(wanted(cluster(BEFORE)))[1]
     assert not here.planned({})[1]  # bare hosts
 
@@ -294,7 +296,7 @@ def test_a_host_with_another_name_keeps_the_subnet_that_its_docker_has(tmp_path:
         (ref._replace(host="w1") if ref.host == "n1" else ref): item for ref, item in wanted(cluster(BEFORE)).items()
     }
     made = Folder(tmp_path, RENAMED)
-    intent.keep(made.cluster, here)
+    resolve.keep(made.cluster, here)
     found, _ = made.planned(has)
     assert given(found) == {"w1": "10.244.0.0/24", "n2": "10.244.1.0/24", "n3": "10.244.2.0/24"}
     changes = make_plan(found.desired, seen_as(has, found.desired)).changes
@@ -343,22 +345,22 @@ def test_a_record_that_cannot_be_read_stops_the_plan(tmp_path: Path) -> None:
     ref = Ref("m1", Kind.FILE, RECORD)
     unread = SeenFile("", 0o644, "root", "root", 0.0)
     with pytest.raises(InstallerError, match="m1: /var/lib/k8s-installer/allocations could not be read"):
-        intent.corrected(here, {**seen, ref: unread})
+        resolve.corrected(here, {**seen, ref: unread})
     routes = Ref("m1", Kind.FILE, ROUTES)
-    assert intent.corrected(here, {**seen, routes: unread}) is None
+    assert resolve.corrected(here, {**seen, routes: unread}) is None
 
 
 def test_the_local_record_is_kept_beside_the_keys_and_a_broken_one_is_told(tmp_path: Path) -> None:
     here = Folder(tmp_path, BEFORE)
-    assert intent.recorded(here.cluster) == NONE
+    assert resolve.recorded(here.cluster) == NONE
     made = kept_by(here.cluster)
-    intent.keep(here.cluster, made)
-    assert intent.recorded(here.cluster) == made
+    resolve.keep(here.cluster, made)
+    assert resolve.recorded(here.cluster) == made
     (path,) = (tmp_path / ".k8s-installer" / "c").iterdir()
     path.write_text("pod-subnet x n1\n")
     with pytest.raises(InputError, match=r"cannot read .*allocations"):
-        intent.recorded(here.cluster)
+        resolve.recorded(here.cluster)
     path.unlink()
     path.mkdir()
     with pytest.raises(InputError, match=r"cannot write .*allocations"):
-        intent.keep(here.cluster, made)
+        resolve.keep(here.cluster, made)

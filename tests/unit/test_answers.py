@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from k8s_installer import answers
-from k8s_installer.answers import Malformed, understood
 from k8s_installer.errors import HostError, MalformedAnswer
+from k8s_installer.untrusted import answers
+from k8s_installer.untrusted.answers import Malformed, understood
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from k8s_installer import apply as engine
-from k8s_installer.apply import Event, Run, State, apply
-from k8s_installer.desired.model import Wanted
-from k8s_installer.plan import Plan
-from k8s_installer.resources import File, Kind, Package, Ref, Resource
+from k8s_installer.engine import scheduler as engine
+from k8s_installer.engine.scheduler import apply
+from k8s_installer.model.desired import DesiredResource
+from k8s_installer.model.plan import Plan
+from k8s_installer.model.resources import File, Kind, Package, Ref, Resource
+from k8s_installer.model.run import Event, Run, State
 from tests.fakes import FakeHost
 from tests.unit.example import CONFIG, DROP_IN, desired, hosts
 from tests.unit.test_plan import planned
@@ -75,12 +76,14 @@ def test_a_transaction_that_fails_fails_whole_and_the_run_ends() -> None:
     fleet = hosts()
     fleet["m1"].refuses["etcd"] = "No package etcd available."
     packages = {
-        Ref("m1", Kind.PACKAGE, name): Wanted(Ref("m1", Kind.PACKAGE, name), Package(name), "etcd", (), "a test")
+        Ref("m1", Kind.PACKAGE, name): DesiredResource(
+            Ref("m1", Kind.PACKAGE, name), Package(name), "etcd", (), "a test"
+        )
         for name in ("kubernetes-client", "etcd", "docker")
     }
     behind = Ref("m1", Kind.FILE, "/etc/kubernetes/config")
     first = Ref("m1", Kind.PACKAGE, "kubernetes-client")
-    plan = planned({**packages, behind: Wanted(behind, File(b""), "etcd", (first,), "a test")}, fleet)
+    plan = planned({**packages, behind: DesiredResource(behind, File(b""), "etcd", (first,), "a test")}, fleet)
     done = run(plan, fleet)
     assert outcome(plan, done) == {
         "kubernetes-client": State.SKIPPED, "etcd": State.FAILED, "docker": State.SKIPPED,
@@ -143,12 +146,12 @@ def test_what_a_running_script_holds_is_skipped_when_it_comes_back() -> None:
     """A change fails in a script; another host's script ends before that one does; then it ends, too."""
     first, second, other = (Ref(host, Kind.FILE, path) for host, path in (("m1", "/a"), ("m1", "/b"), ("n1", "/c")))
     wanted = {
-        first: Wanted(first, File(b""), "etcd", (), "a test"),
-        second: Wanted(second, File(b""), "etcd", (first,), "a test"),
-        other: Wanted(other, File(b""), "etcd", (), "a test"),
+        first: DesiredResource(first, File(b""), "etcd", (), "a test"),
+        second: DesiredResource(second, File(b""), "etcd", (first,), "a test"),
+        other: DesiredResource(other, File(b""), "etcd", (), "a test"),
     }
     plan = planned(wanted, {"m1": FakeHost("m1"), "n1": FakeHost("n1")})
-    course = engine._Course(plan, lambda event: None, threading.Event())
+    course = engine._Scheduler(plan, lambda event: None, threading.Event())
     m1, n1 = course.next_jobs()
     course.inbox.put(Event(m1[0], State.FAILED, 0.0))
     course.inbox.put(Event(n1[0], State.DONE, 0.0))
@@ -166,21 +169,21 @@ def test_what_a_running_script_holds_is_skipped_when_it_comes_back() -> None:
 
 def test_the_schedulers_work_grows_with_the_plan_and_not_with_its_square(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = 0
-    real = engine._Course._free
+    real = engine._Scheduler._free
 
-    def counted(self: engine._Course, index: int, script: set[int]) -> bool:
+    def counted(self: engine._Scheduler, index: int, script: set[int]) -> bool:
         nonlocal looks
         looks += 1
         return real(self, index, script)
 
-    monkeypatch.setattr(engine._Course, "_free", counted)
+    monkeypatch.setattr(engine._Scheduler, "_free", counted)
     seen = []
     for count in (10, 20, 40):
         looks = 0
         refs = [Ref(f"n{host}", Kind.FILE, path) for host in range(count) for path in ("/a", "/b")]
         fleet = {ref.host: FakeHost(ref.host) for ref in refs}
         assert not run(
-            planned({ref: Wanted(ref, File(b""), "etcd", (), "a test") for ref in refs}, fleet), fleet
+            planned({ref: DesiredResource(ref, File(b""), "etcd", (), "a test") for ref in refs}, fleet), fleet
         ).failures
         seen.append(looks / count)
     assert seen[0] == seen[1] == seen[2]
@@ -206,7 +209,7 @@ def test_what_packages_wait_for_leads_the_script_and_they_stay_one_transaction()
         (Kind.PACKAGE, "late", Package("late")),
     ]
     repo, etcd, config, docker, other = (
-        Wanted(Ref("m1", kind, name), resource, "a test", (), "a test") for kind, name, resource in things
+        DesiredResource(Ref("m1", kind, name), resource, "a test", (), "a test") for kind, name, resource in things
     )
     items = [
         replace(etcd, after=(repo.ref,)), replace(config, after=(etcd.ref,)), repo,

@@ -10,9 +10,9 @@ import pytest
 from benchmarks import markdown, pure
 from benchmarks.cluster import inventory_text
 from benchmarks.wanted import wants
-from k8s_installer.intent import resolve
-from k8s_installer.plan import make_plan
-from k8s_installer.resources import Unit
+from k8s_installer.flows.resolve import resolve
+from k8s_installer.model.resources import Unit
+from k8s_installer.planning.make import make_plan
 
 
 @pytest.mark.parametrize("path", markdown.DOCUMENTS, ids=lambda path: path.name)

@@ -22,7 +22,7 @@ from typing import ClassVar
 
 import pytest
 
-from k8s_installer import bundle, desired, intent, inventory, preflight, profiles, tarball
+from k8s_installer import bundle, desired, inventory, preflight, profiles
 from k8s_installer.bundle import Manifest, Sources, Store, images, manifest
 from k8s_installer.bundle.create import insecure_registries
 from k8s_installer.bundle.images import BadImageError, Image, Layer
@@ -33,10 +33,12 @@ from k8s_installer.cli.checking import checked
 from k8s_installer.cli.console import Exit, Output
 from k8s_installer.desired.bundled import FOLDER, ONLY, REPO, bundled
 from k8s_installer.errors import InputError, InstallerError
+from k8s_installer.flows import resolve
 from k8s_installer.inventory import Cluster, Tarball, Tuning
 from k8s_installer.inventory.cluster import ArgValue
+from k8s_installer.model.resources import File, Kind, Package, Ref, Setting, UploadedFile
 from k8s_installer.render import Renderer
-from k8s_installer.resources import File, Kind, Large, Package, Ref, Setting
+from k8s_installer.sources import tarball
 from tests.unit.clusters import cluster as a_cluster
 from tests.unit.repositories import Built, registry, repository, served, serving
 from tests.unit.test_inventory import GOOD as INVENTORY
@@ -76,12 +78,12 @@ class Place:
     def create(self, cluster: Cluster | None = None, **changed: object) -> Manifest:
         wanted = cluster or self.cluster
         profile = profiles.profile_of(wanted)
-        asked = intent.desire(replace(wanted, bundle=None), profile, None, None)
+        asked = resolve.desire(replace(wanted, bundle=None), profile, None, None)
         return bundle.create(wanted, profile, asked.desired, self.sources(**changed), self.file, nothing, self.store)
 
     def wanted(self, cluster: Cluster | None = None) -> desired.Desired:
         named = replace(cluster or self.cluster, bundle=str(self.file))
-        return intent.desire(named, profiles.profile_of(named), None, None).desired
+        return resolve.desire(named, profiles.profile_of(named), None, None).desired
 
 
 @pytest.fixture
@@ -136,7 +138,7 @@ def test_a_host_gets_its_own_packages_and_a_node_its_images_too(place: Place) ->
     assert image.after == (Ref("n1", Kind.UNIT, "docker"), archive)
     assert image.ref in wanted[Ref("n1", Kind.UNIT, "kubelet")].after
     source = wanted[archive].resource
-    assert isinstance(source, Large)
+    assert isinstance(source, UploadedFile)
     assert hashlib.sha256(source.source.read_bytes()).hexdigest() == source.sha256
     repo = wanted[Ref("n1", Kind.FILE, REPO)].resource
     assert isinstance(repo, File)
@@ -149,7 +151,7 @@ def test_a_host_gets_its_own_packages_and_a_node_its_images_too(place: Place) ->
 def test_preflight_does_not_ask_yum_where_packages_come_from_a_bundle(place: Place) -> None:
     place.create()
     profile = profiles.profile_of(place.cluster)
-    for wanted, asks in ((place.wanted(), False), (intent.desire(place.cluster, profile, None, None).desired, True)):
+    for wanted, asks in ((place.wanted(), False), (resolve.desire(place.cluster, profile, None, None).desired, True)):
         needs = preflight.needs(place.cluster, profile, wanted)["m1"]
         assert needs.asks_yum is asks
         assert ("&& :;" in preflight.script(needs)) is asks
@@ -836,7 +838,7 @@ def test_the_commands_make_a_bundle_show_it_and_take_programs_from_it(
     text = f'cluster: {{name: lab, version: "1.20.2", programs: tarball, tarball: {{PLACEsha256: {digest}}}}}'
     path = inventory_file(place, text.replace("PLACE", "path: server.tar.gz, "))
     assumed = ("systemd", "conntrack-tools", "socat")
-    asked = bundling.Wanted(path, None, place.file, (place.repository,), None, assumed, place.registry)
+    asked = bundling.BundleRequest(path, None, place.file, (place.repository,), None, assumed, place.registry)
     bundling.create(asked, Output.TEXT)
     shown = capsys.readouterr().out
     assert "2, " in shown  # etcd and docker come by yum in both cases
@@ -863,4 +865,4 @@ def test_a_bundle_that_is_not_named_or_not_enough_is_said_with_what_to_do(place:
         checked(inventory_file(place, base.replace("20.2", "20.15") + "bundle"), place.file)
     path = inventory_file(place, base + "bundle")
     with refused("--repo ftp://x: must begin with https://, http:// or file://"):
-        bundling.create(bundling.Wanted(path, None, place.file, ("ftp://x",), None, (), ""), Output.TEXT)
+        bundling.create(bundling.BundleRequest(path, None, place.file, ("ftp://x",), None, (), ""), Output.TEXT)

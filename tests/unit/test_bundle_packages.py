@@ -17,8 +17,8 @@ from k8s_installer.bundle.packages import Repositories, fetched
 from k8s_installer.bundle.repodata import BadMetadataError, Capability, holds
 from k8s_installer.bundle.store import Store, nothing
 from k8s_installer.errors import InputError, InstallerError
-from k8s_installer.evr import Evr, compare
-from k8s_installer.resources import Package
+from k8s_installer.model.resources import Package
+from k8s_installer.planning.evr import Evr, compare
 from tests.unit.repositories import Built, filelists_xml, primary_xml, repository, rpm_file
 
 

@@ -12,19 +12,15 @@ from k8s_installer import inventory, pki, profiles
 from k8s_installer.desired import Desired, desire
 from k8s_installer.desired.host import RECORD
 from k8s_installer.errors import InventoryError, TemplateError
-from k8s_installer.graph import ordered
 from k8s_installer.inventory import Cluster, Role
-from k8s_installer.pki import Pki, issuing
-from k8s_installer.pki.leaves import leaves
-from k8s_installer.plan import Action, make_plan
-from k8s_installer.render import Renderer
-from k8s_installer.resources import (
+from k8s_installer.model.graph import ordered
+from k8s_installer.model.plan import Action
+from k8s_installer.model.resources import (
+    Absent,
     Check,
     File,
     Gate,
-    Gone,
     Kind,
-    Large,
     Missing,
     Package,
     Ref,
@@ -32,7 +28,12 @@ from k8s_installer.resources import (
     SeenSetting,
     Setting,
     Unit,
+    UploadedFile,
 )
+from k8s_installer.pki import Pki, issuing
+from k8s_installer.pki.leaves import leaves
+from k8s_installer.planning.make import make_plan
+from k8s_installer.render import Renderer
 from tests.unit.clusters import MODES, TOPOLOGIES, cluster
 
 every_cluster = pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_packages_and_users_wait_for_nothing_and_files_for_those_of_their_own_ho
             continue  # they wait for everything
         if isinstance(item.resource, Package | Setting) and not ref.name.startswith("unit "):
             assert item.after == ()
-        if isinstance(item.resource, File | Large):
+        if isinstance(item.resource, File | UploadedFile):
             assert all(before.host == ref.host and before.kind in (Kind.PACKAGE, Kind.SETTING) for before in item.after)
         if isinstance(item.resource, File):
             apart = ref.name.startswith(("/etc/systemd", "/etc/sysctl", "/etc/kubernetes/network", RECORD))
@@ -240,7 +241,9 @@ def test_with_a_tarball_no_package_of_kubernetes_is_left_and_each_host_has_the_p
         ("m1", "etcd"),
         *((node, package) for node in ("n1", "n2") for package in ("docker", "conntrack-tools", "socat")),
     }
-    programs = [ref.name for ref, item in wanted.items() if isinstance(item.resource, Large) and ref.host != "n2"]
+    programs = [
+        ref.name for ref, item in wanted.items() if isinstance(item.resource, UploadedFile) and ref.host != "n2"
+    ]
     assert programs == [
         f"/usr/bin/{name}"
         for name in (
@@ -260,10 +263,10 @@ def test_with_a_tarball_no_package_of_kubernetes_is_left_and_each_host_has_the_p
 def test_a_program_that_changes_restarts_its_own_unit_alone(program: str, tmp_path: Path) -> None:
     lab = cluster("1.9.4")
     names = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl")
-    old = {name: Large(tmp_path, f"old {name}", 1, 0o755) for name in names}
-    new = {**old, program: Large(tmp_path, f"new {program}", 1, 0o755)}
+    old = {name: UploadedFile(tmp_path, f"old {name}", 1, 0o755) for name in names}
+    new = {**old, program: UploadedFile(tmp_path, f"new {program}", 1, 0o755)}
 
-    def with_programs(programs: dict[str, Large]) -> Desired:
+    def with_programs(programs: dict[str, UploadedFile]) -> Desired:
         return desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer(), programs)
 
     plan = make_plan(with_programs(new), answers(with_programs(old)))
@@ -313,7 +316,7 @@ def test_the_list_of_routes_names_every_node_and_is_absent_without_routes() -> N
     assert lines[2:] == ["10.244.0.0/24 10.77.0.21 n1", "10.244.1.0/24 10.77.0.22 n2"]
     without = desired(cluster(network="none"))
     of_routes = [item for ref, item in without.items() if "route" in ref.name or "masquerade" in ref.name]
-    assert {item.resource for item in of_routes} == {Gone()}  # what an edit leaves behind goes
+    assert {item.resource for item in of_routes} == {Absent()}  # what an edit leaves behind goes
     assert file(without, "n1", "/etc/sysconfig/docker-network").content.endswith(b'DOCKER_NETWORK_OPTIONS=""\n')
 
 
@@ -633,7 +636,7 @@ def test_flannel_comes_between_etcd_and_docker_on_every_host_with_pods_or_ways_t
         assert place("m1", Kind.UNIT, "flannel-network") < place(host, Kind.UNIT, "flanneld")
     assert place("n1", Kind.UNIT, "flanneld") < place("n1", Kind.UNIT, "docker")
     assert Ref("n1", Kind.UNIT, "docker") in wanted[Ref("n1", Kind.GATE, "kubelet is healthy")].after
-    assert not [ref for ref, item in wanted.items() if "flannel" in ref.name and isinstance(item.resource, Gone)]
+    assert not [ref for ref, item in wanted.items() if "flannel" in ref.name and isinstance(item.resource, Absent)]
 
 
 @pytest.mark.parametrize("version", ["1.5.2", "1.9.4", "1.20.2"])

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer import observe
-from k8s_installer.desired.model import Wanted
+from k8s_installer.host import observe
+from k8s_installer.model.desired import DesiredResource
+from k8s_installer.model.resources import File, Kind, Ref, SeenFile
 from k8s_installer.pki import encryption
-from k8s_installer.resources import File, Kind, Ref, SeenFile
 from tests.unit.test_perform import program
 
 ONE = ["aescbc:", "name:key1", "secret:QUJD"]
@@ -58,9 +58,9 @@ def answered(folder: Path, path: str) -> SeenFile:
     return found
 
 
-def asked(folder: Path) -> Wanted:
+def asked(folder: Path) -> DesiredResource:
     file = File(b"wanted\n", 0o600, secret=True, made_of=("encryption.key",))
-    return Wanted(Ref("m1", Kind.FILE, f"{folder}/config"), file, "kube-apiserver", (), "a test")
+    return DesiredResource(Ref("m1", Kind.FILE, f"{folder}/config"), file, "kube-apiserver", (), "a test")
 
 
 def test_a_key_is_in_no_answer_and_in_no_argument(tmp_path: Path) -> None:

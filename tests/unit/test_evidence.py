@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from k8s_installer.evidence import END, ERRORS, LONGEST, MOST_LINES, clipped, shortened
+from k8s_installer.host.evidence import END, ERRORS, LONGEST, MOST_LINES, clipped, shortened
 
 # What a kubelet with a bad flag left on the lab, after 27 restarts: six of its lines of each kind are enough here.
 STATUS = """\

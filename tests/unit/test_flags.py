@@ -11,10 +11,10 @@ from k8s_installer.desired import Desired, check, desire
 from k8s_installer.desired.flags import config, effective, variables
 from k8s_installer.inventory import Cluster, Tuning
 from k8s_installer.lab.artifacts import data_folder
+from k8s_installer.model.resources import File, Kind, Ref
 from k8s_installer.profiles import Component, Style
 from k8s_installer.profiles.schema import FlagSets, FlagValue
 from k8s_installer.render import Renderer
-from k8s_installer.resources import File, Kind, Ref
 from tests.unit.clusters import MODES, SUM, TOPOLOGIES, cluster
 
 # The ExecStart lines of the packaged units, and the files that they read before their own.

@@ -7,9 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer.answers import Malformed
-from k8s_installer.gates import Answer, UnitState, answers, answers_script, judge, script, unit_script, unit_state
-from k8s_installer.resources import Check, Gate
+from k8s_installer.host.gates import (
+    GateAnswer,
+    UnitState,
+    answers,
+    answers_script,
+    judge,
+    script,
+    unit_script,
+    unit_state,
+)
+from k8s_installer.model.resources import Check, Gate
+from k8s_installer.untrusted.answers import Malformed
 
 UNIT = "ActiveState=active\nSubState=running\nMainPID=812\n"
 
@@ -327,7 +336,7 @@ def test_a_node_says_when_its_kubelet_last_reported() -> None:
 
 @pytest.mark.parametrize("key", ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"])
 def test_a_node_that_no_pod_comes_to_yet_is_not_ready(key: str) -> None:
-    def asked(*taints: object) -> Answer:
+    def asked(*taints: object) -> GateAnswer:
         conditions = [{"type": "Ready", "status": "True", "reason": "KubeletReady"}]
         body = json.dumps({"status": {"conditions": conditions}, "spec": {"taints": list(taints)}})
         return judge(gate(Check.NODE_READY), f"{body}\nstatus 200\n{UNIT}")

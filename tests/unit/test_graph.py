@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k8s_installer.graph import GraphError, nearest, ordered
+from k8s_installer.model.graph import GraphError, nearest, ordered
 
 
 def test_ties_keep_the_order_in_which_they_were_named() -> None:

@@ -19,15 +19,10 @@ from benchmarks.pure import answers
 from k8s_installer import inventory, pki, profiles
 from k8s_installer.desired import Desired, context, desire
 from k8s_installer.inventory import Cluster
-from k8s_installer.plan import Action, Plan, make_plan
+from k8s_installer.model.plan import Action, Plan
+from k8s_installer.model.resources import Missing, Ref, Seen, SeenFile, SeenSetting
+from k8s_installer.planning.make import make_plan
 from k8s_installer.render import Renderer
-from k8s_installer.resources import (
-    Missing,
-    Ref,
-    Seen,
-    SeenFile,
-    SeenSetting,
-)
 
 NODES = (40, 80, 120)  # the same step twice, and batches of a quarter without a rest
 HEAD = 'cluster: {name: big, version: "1.20.2", pod_cidr: 10.0.0.0/11, service_cidr: 10.254.0.0/16}\nhosts:\n'

@@ -5,12 +5,23 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer import journal
-from k8s_installer.apply import Event, State
-from k8s_installer.history import before, first_starts, to_undo
-from k8s_installer.plan import Action, Change
-from k8s_installer.resources import File, Kept, Kind, Missing, Ref, SeenFile, SeenSetting, SeenUnit, Setting, Unit
-from k8s_installer.rollback import PastFile, PastSetting
+from k8s_installer.model.plan import Action, Change
+from k8s_installer.model.resources import (
+    Backup,
+    File,
+    Kind,
+    Missing,
+    Ref,
+    SeenFile,
+    SeenSetting,
+    SeenUnit,
+    Setting,
+    Unit,
+)
+from k8s_installer.model.run import Event, State
+from k8s_installer.planning.rollback import PastFile, PastSetting
+from k8s_installer.runs import journal
+from k8s_installer.runs.history import before, first_starts, to_undo
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 X, Y = (Ref("m1", Kind.FILE, name) for name in ("/x", "/y"))
@@ -98,8 +109,8 @@ def test_what_was_there_before_is_what_the_oldest_of_them_saw(tmp_path: Path) ->
     ran(tmp_path, "1", update(X, A), restart, off, update(Y, A), end="failed", begun=3)
     ran(tmp_path, "2", update(X, B))
     runs = tuple(journal.past(tmp_path))
-    assert set(before(runs)) == {PastFile(X, Kept(A, 0o644, "root", "root")), PastSetting(swap, "on")}
-    assert before(runs[:1]) == (PastFile(X, Kept(B, 0o644, "root", "root")),)
+    assert set(before(runs)) == {PastFile(X, Backup(A, 0o644, "root", "root")), PastSetting(swap, "on")}
+    assert before(runs[:1]) == (PastFile(X, Backup(B, 0o644, "root", "root")),)
 
 
 def test_of_a_run_that_died_everything_that_it_had_sent_is_looked_at(tmp_path: Path) -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer import host_settings, observe
-from k8s_installer.desired.model import Wanted
-from k8s_installer.observe import parse
-from k8s_installer.perform import evidence, script
-from k8s_installer.plan import Action, Change, make_plan
+from k8s_installer.host import families, observe
+from k8s_installer.host.observe import parse
+from k8s_installer.host.perform import evidence, script
+from k8s_installer.model.desired import DesiredResource
+from k8s_installer.model.plan import Action, Change
+from k8s_installer.model.resources import Kind, Missing, Ref, Seen, SeenSetting, Setting
+from k8s_installer.planning.make import make_plan
 from k8s_installer.report.text import change_words
-from k8s_installer.resources import Kind, Missing, Ref, Seen, SeenSetting, Setting
 from tests.unit.test_perform import marks, program
 
 FSTAB = """\
@@ -45,8 +46,8 @@ def put(folder: Path, path: str, text: str) -> Path:
     return file
 
 
-def want(name: str, value: str) -> Wanted:
-    return Wanted(Ref("m1", Kind.SETTING, name), Setting(value), "host", (), "a test")
+def want(name: str, value: str) -> DesiredResource:
+    return DesiredResource(Ref("m1", Kind.SETTING, name), Setting(value), "host", (), "a test")
 
 
 def seen(folder: Path, *names: str) -> list[Seen]:
@@ -360,13 +361,13 @@ def test_a_journald_that_keeps_to_memory_is_an_error_that_says_what_to_do(journa
 
 
 def test_names_are_shown_by_their_number_and_as_lines() -> None:
-    assert host_settings.words("hosts-file", NAMES) == "set hosts-file to 2 names"
-    assert host_settings.words("hosts-file", "10.77.0.11=m1") == "set hosts-file to 1 name"
-    assert host_settings.words("hosts-file", "none") == "set hosts-file to none"
-    assert host_settings.words("swap", "off") == "set swap to off"
-    assert host_settings.block("hosts-file", NAMES) == ("/etc/hosts", b"10.77.0.11 m1\n10.77.0.21 n1\n")
-    assert host_settings.block("hosts-file", "none") == ("/etc/hosts", b"")
-    assert host_settings.block("swap", "off") is None
+    assert families.words("hosts-file", NAMES) == "set hosts-file to 2 names"
+    assert families.words("hosts-file", "10.77.0.11=m1") == "set hosts-file to 1 name"
+    assert families.words("hosts-file", "none") == "set hosts-file to none"
+    assert families.words("swap", "off") == "set swap to off"
+    assert families.block("hosts-file", NAMES) == ("/etc/hosts", b"10.77.0.11 m1\n10.77.0.21 n1\n")
+    assert families.block("hosts-file", "none") == ("/etc/hosts", b"")
+    assert families.block("swap", "off") is None
 
 
 @pytest.mark.parametrize(
@@ -407,7 +408,7 @@ def test_names_are_shown_by_their_number_and_as_lines() -> None:
     ],
 )  # fmt: skip
 def test_what_differs_is_said_in_words(name: str, found: str | None, wanted: str, reason: str) -> None:
-    assert host_settings.differs(name, found, wanted) == reason
+    assert families.differs(name, found, wanted) == reason
     item = want(name, wanted)
     plan = make_plan({item.ref: item}, {item.ref: Missing.ABSENT if found is None else SeenSetting(found)})
     assert [change.reason for change in plan.changes] == ([reason] if reason else [])
@@ -416,7 +417,7 @@ def test_what_differs_is_said_in_words(name: str, found: str | None, wanted: str
 
 
 def test_settings_of_one_family_share_what_sets_them() -> None:
-    text = host_settings.setters(["swap", *PORTS])
+    text = families.setters(["swap", *PORTS])
     assert text.count("set_firewalld_port()") == text.count("set_swap()") == 1
 
 

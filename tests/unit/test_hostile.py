@@ -6,10 +6,11 @@ import json
 
 import pytest
 
-from k8s_installer import gates, observe, preflight, status
-from k8s_installer.answers import Malformed
+from k8s_installer import preflight, status
 from k8s_installer.errors import MalformedAnswer
-from k8s_installer.resources import Check, Gate, SeenFile
+from k8s_installer.host import gates, observe
+from k8s_installer.model.resources import Check, Gate, SeenFile
+from k8s_installer.untrusted.answers import Malformed
 from tests.fuzz.hosts import CLUSTER, OBSERVED, PREFLIGHT, STANDING, WANTED
 from tests.unit.example import CONFIG
 from tests.unit.test_preflight import NEEDS

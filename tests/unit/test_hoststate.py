@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer import hoststate, observe
-from k8s_installer.perform import evidence, script
-from k8s_installer.plan import Action, Change
-from k8s_installer.resources import Gone, Kept, Kind, Ref, SeenFile, SeenUnit, Unit
+from k8s_installer.host import observe, statedir
+from k8s_installer.host.perform import evidence, script
+from k8s_installer.model.plan import Action, Change
+from k8s_installer.model.resources import Absent, Backup, Kind, Ref, SeenFile, SeenUnit, Unit
 from tests.unit.test_observe import wanted
 from tests.unit.test_perform import marks, program, seen, shell, updated
 
@@ -47,19 +47,19 @@ def attributes(folder: Path) -> set[str]:
 
 def restored(target: Path, content: bytes, *readers: str) -> Change:
     old = seen(target)
-    kept = Kept(digest(content), 0o640, old.owner, old.group)
+    kept = Backup(digest(content), 0o640, old.owner, old.group)
     return dataclasses.replace(updated(target, b"", old, Action.RESTORE), after=kept, readers=readers)
 
 
 def test_what_the_last_runs_replaced_stays_and_older_keys_go(tmp_path: Path) -> None:
     target = tmp_path / "key"
     target.write_text("key 0")
-    count = hoststate.RUNS_KEPT + 5
+    count = statedir.RUNS_KEPT + 5
     for number in range(1, count + 1):
         ran(tmp_path, f"run-{number:02}", edit(target, f"key {number}".encode()))
         (tmp_path / f"kept/run.run-{number:02}").touch()
         os.utime(tmp_path / f"kept/run.run-{number:02}", (number, number))  # as if they were days apart
-    assert kept(tmp_path) == {f"key {number}" for number in range(count - hoststate.RUNS_KEPT, count)}
+    assert kept(tmp_path) == {f"key {number}" for number in range(count - statedir.RUNS_KEPT, count)}
     assert attributes(tmp_path) == {digest(text.encode()) for text in kept(tmp_path)}
 
 
@@ -67,7 +67,7 @@ def test_what_an_older_run_and_a_newer_one_need_stays(tmp_path: Path) -> None:
     target = tmp_path / "config"
     target.write_text("old")
     ran(tmp_path, "0", edit(target, b"new"))
-    for number in range(1, hoststate.RUNS_KEPT + 1):
+    for number in range(1, statedir.RUNS_KEPT + 1):
         ran(tmp_path, str(number), edit(target, [b"old", b"new"][number % 2 - 1]))
         os.utime(tmp_path / f"kept/run.{number}", (number, number))
     assert kept(tmp_path) == {"old", "new"}
@@ -80,7 +80,7 @@ def test_what_a_version_without_lists_has_kept_stays_as_long_as_that_of_the_olde
     for content in ("earlier", "much earlier"):
         (tmp_path / "kept" / digest(content.encode())).write_text(content)
     (tmp_path / "kept/new.4711").write_text("half a copy")
-    for number in range(1, hoststate.RUNS_KEPT):
+    for number in range(1, statedir.RUNS_KEPT):
         text = script([(0, edit(target, str(number).encode()))], str(number)).replace("\nprune\n", "\nprune all\n")
         result = shell(text, tmp_path)
         assert result.returncode == 0, result.stderr
@@ -88,7 +88,7 @@ def test_what_a_version_without_lists_has_kept_stays_as_long_as_that_of_the_olde
         os.utime(tmp_path / "kept/run.earlier", (0, 0))  # as if they were days apart
         assert kept(tmp_path) == {"earlier", "much earlier", *map(str, range(number))}
     ran(tmp_path, "last", edit(target, b"last"))
-    assert kept(tmp_path) == set(map(str, range(hoststate.RUNS_KEPT)))
+    assert kept(tmp_path) == set(map(str, range(statedir.RUNS_KEPT)))
 
 
 def test_the_bytes_of_all_that_is_kept_are_bounded_but_a_run_keeps_its_own(
@@ -145,7 +145,7 @@ def test_a_change_without_a_time_marks_what_has_read_the_file_and_nothing_else(t
     os.utime(target, (written - 60, written - 60))  # a minute ago
     units(tmp_path, restarted=30, never=3600)
     old = seen(target)
-    after = Kept(digest(b"old"), 0o640, old.owner, old.group) if action is Action.RESTORE else Gone()
+    after = Backup(digest(b"old"), 0o640, old.owner, old.group) if action is Action.RESTORE else Absent()
     back = dataclasses.replace(
         updated(target, b"", old, action), after=after, readers=("restarted", "never", "strange")
     )
@@ -194,7 +194,7 @@ def test_systemd_is_known_not_to_have_loaded_a_definition_that_came_back(tmp_pat
     old = seen(target)
     back = dataclasses.replace(
         updated(target, b"", old, Action.RESTORE),
-        after=Kept(digest(b"old"), 0o640, old.owner, old.group),
+        after=Backup(digest(b"old"), 0o640, old.owner, old.group),
         readers=("etcd", "other"),
     )
     units(tmp_path, etcd=3600, other=3600)
@@ -230,7 +230,7 @@ def test_a_mark_that_cannot_be_made_leaves_the_file_alone(tmp_path: Path) -> Non
     target = tmp_path / "config"
     target.write_text("made")
     (tmp_path / "due").write_text("in the way")
-    gone = dataclasses.replace(updated(target, b"", seen(target), Action.REMOVE), after=Gone(), readers=("kubelet",))
+    gone = dataclasses.replace(updated(target, b"", seen(target), Action.REMOVE), after=Absent(), readers=("kubelet",))
     assert marks(shell(script([(0, gone)]), tmp_path).stdout) == ["begin 0", "failed 0"]
     assert target.read_text() == "made"
 
@@ -244,7 +244,7 @@ def test_a_restored_file_has_all_that_it_had(tmp_path: Path) -> None:
     ran(tmp_path, "1", updated(target, b"new", before))
     back = dataclasses.replace(
         updated(target, b"", seen(target), Action.RESTORE),
-        after=Kept(before.sha256, 0o4755, str(os.getuid()), str(os.getgid())),  # an owner without a name is a number
+        after=Backup(before.sha256, 0o4755, str(os.getuid()), str(os.getgid())),  # an owner without a name is a number
     )
     ran(tmp_path, "1", back)
     found = target.stat()
@@ -323,18 +323,18 @@ def test_a_script_waits_for_one_of_a_run_that_died_and_gives_up_with_its_number(
     result = shell(text, tmp_path)
     assert marks(result.stdout) == ["begin 0", "failed 0"]
     assert f"still changes this host (process {os.getpid()})" in evidence(result.stdout)
-    assert (tmp_path / "calls").read_text().split() == ["slept"] * hoststate.ALONE_SECONDS
-    looked = shell(f"{hoststate.SETTLED}echo looked\n", tmp_path)
+    assert (tmp_path / "calls").read_text().split() == ["slept"] * statedir.ALONE_SECONDS
+    looked = shell(f"{statedir.SETTLED}echo looked\n", tmp_path)
     assert (looked.returncode, looked.stdout) == (1, "")
     assert f"(process {os.getpid()})" in looked.stderr
     for stale in (f"{os.getpid()} 1\n", "999999999 5\n", "garbage\n", ""):  # another process has its number by now
         (tmp_path / "running").write_text(stale)
-        assert shell(f"{hoststate.SETTLED}echo looked\n", tmp_path).stdout == "looked\n"
+        assert shell(f"{statedir.SETTLED}echo looked\n", tmp_path).stdout == "looked\n"
     with subprocess.Popen(["true"]) as ended:  # nobody has reaped it: some hosts have no init that does
         os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
         began = Path(f"/proc/{ended.pid}/stat").read_text().rpartition(") ")[2].split()[19]
         (tmp_path / "running").write_text(f"{ended.pid} {began}\n")
-        assert shell(f"{hoststate.SETTLED}echo looked\n", tmp_path).stdout == "looked\n"
+        assert shell(f"{statedir.SETTLED}echo looked\n", tmp_path).stdout == "looked\n"
     assert marks(shell(text, tmp_path).stdout) == ["begin 0", "done 0"]
 
 

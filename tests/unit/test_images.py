@@ -15,9 +15,9 @@ from k8s_installer.inventory import Cluster
 from k8s_installer.lab.artifacts import data_folder
 from k8s_installer.lab.gomodules import required
 from k8s_installer.lab.images import COREDNS
+from k8s_installer.model.resources import File, Kind, Ref
 from k8s_installer.profiles import images
 from k8s_installer.render import Renderer
-from k8s_installer.resources import File, Kind, Ref
 from tests.unit.clusters import MODES, TOPOLOGIES, cluster
 
 DNS = [

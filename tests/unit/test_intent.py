@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer import desired, intent
+from k8s_installer import desired
 from k8s_installer.errors import TemplateError
+from k8s_installer.flows import resolve
+from k8s_installer.model.resources import File
 from k8s_installer.pki import Pki
-from k8s_installer.resources import File
 from tests.unit.test_inventory import GOOD
 
 TEXT = GOOD.replace('"1.5.2"', '"1.20.2"')
@@ -47,23 +48,23 @@ def put_mistake(path: Path) -> None:
 
 
 def test_everything_is_rendered_once_whether_keys_are_there_or_not(path: Path, renderings: Renderings) -> None:
-    intent.resolve(path, None, intent.present_keys)
+    resolve.resolve(path, None, resolve.present_keys)
     assert [b"BEGIN" in pki["ca.crt"] for pki in renderings] == [False]
-    first = intent.resolve(path, None, intent.real_keys)
+    first = resolve.resolve(path, None, resolve.real_keys)
     renderings.clear()
-    assert intent.resolve(path, None, intent.present_keys) == first
+    assert resolve.resolve(path, None, resolve.present_keys) == first
     assert len(renderings) == 1
 
 
 def test_without_keys_none_is_read_or_made(path: Path, renderings: Renderings) -> None:
-    intent.resolve(path, None, intent.real_keys)
+    resolve.resolve(path, None, resolve.real_keys)
     renderings.clear()
-    intent.resolve(path, None, None)
+    resolve.resolve(path, None, None)
     assert [pki["ca.crt"] for pki in renderings] == [b"<ca.crt>\n"]
 
 
 def test_what_only_looks_writes_nothing(path: Path) -> None:
-    wanted = intent.resolve(path, None, intent.present_keys)
+    wanted = resolve.resolve(path, None, resolve.present_keys)
     assert not (path.parent / ".k8s-installer").exists()
     pending = {
         ref.name: item.resource.pending
@@ -76,22 +77,22 @@ def test_what_only_looks_writes_nothing(path: Path) -> None:
 
 
 def test_an_address_that_is_edited_and_put_back_issues_nothing(path: Path) -> None:
-    intent.resolve(path, None, intent.real_keys)
+    resolve.resolve(path, None, resolve.real_keys)
     keys = keys_of(path)
     path.write_text(TEXT.replace("10.77.0.21", "10.77.0.29"), encoding="utf-8")
-    assert set(intent.resolve(path, None, intent.present_keys).keys.pending) == {"n1/kubelet.crt", "n1/kubelet.key"}
+    assert set(resolve.resolve(path, None, resolve.present_keys).keys.pending) == {"n1/kubelet.crt", "n1/kubelet.key"}
     path.write_text(TEXT, encoding="utf-8")
-    assert not intent.resolve(path, None, intent.present_keys).keys.pending
+    assert not resolve.resolve(path, None, resolve.present_keys).keys.pending
     assert keys_of(path) == keys
 
 
 def test_what_was_planned_gets_its_keys_and_nothing_else_changes(path: Path) -> None:
-    intent.resolve(path, None, intent.real_keys)
+    resolve.resolve(path, None, resolve.real_keys)
     path.write_text(TEXT.replace("10.77.0.21", "10.77.0.29"), encoding="utf-8")
-    planned = intent.resolve(path, None, intent.present_keys)
+    planned = resolve.resolve(path, None, resolve.present_keys)
     some = {ref: item for ref, item in planned.desired.items() if ref.host == "n1"}
-    whole = intent.resolve(path, None, intent.real_keys)
-    given = intent.with_keys(replace(planned, desired=some), whole)
+    whole = resolve.resolve(path, None, resolve.real_keys)
+    given = resolve.with_keys(replace(planned, desired=some), whole)
     assert given.desired == {ref: item for ref, item in whole.desired.items() if ref.host == "n1"}
     changed = {ref.name for ref in some if given.desired[ref] != some[ref]}
     assert changed == {"/etc/kubernetes/pki/kubelet.crt", "/etc/kubernetes/pki/kubelet.key"}
@@ -100,20 +101,20 @@ def test_what_was_planned_gets_its_keys_and_nothing_else_changes(path: Path) -> 
 @pytest.mark.parametrize("before", ["no key is there", "a certificate no longer fits"])
 def test_a_template_s_mistake_shows_before_any_key_is_made(path: Path, before: str) -> None:
     if before != "no key is there":
-        intent.resolve(path, None, intent.real_keys)
+        resolve.resolve(path, None, resolve.real_keys)
         path.write_text(TEXT.replace("10.77.0.21", "10.77.0.29"), encoding="utf-8")
     keys = keys_of(path)
     put_mistake(path)
     with pytest.raises(TemplateError, match="no_such_name"):
-        intent.resolve(path, None, intent.present_keys)
+        resolve.resolve(path, None, resolve.present_keys)
     assert keys_of(path) == keys
     assert (path.parent / ".k8s-installer").exists() == bool(keys)
 
 
 def test_a_cluster_that_was_renamed_is_found_by_the_sum_of_its_ca(path: Path) -> None:
-    made = intent.resolve(path, None, intent.real_keys)
+    made = resolve.resolve(path, None, resolve.real_keys)
     digest = hashlib.sha256(made.keys["ca.crt"]).hexdigest()
-    assert intent.renamed_from(made.cluster, {digest}) == ""
+    assert resolve.renamed_from(made.cluster, {digest}) == ""
     other = replace(made.cluster, name="renamed")
-    assert intent.renamed_from(other, {digest}) == "lab"
-    assert intent.renamed_from(other, {"0" * 64}) == ""
+    assert resolve.renamed_from(other, {digest}) == "lab"
+    assert resolve.renamed_from(other, {"0" * 64}) == ""

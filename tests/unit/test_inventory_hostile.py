@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer import intent, journal, memory, userfile
 from k8s_installer.errors import InputError, InstallerError, InventoryError
-from k8s_installer.intent import checked
+from k8s_installer.flows import resolve
+from k8s_installer.flows.resolve import checked
 from k8s_installer.inventory import load
 from k8s_installer.inventory.source import read
-from k8s_installer.userfile import UnreadableError
+from k8s_installer.runs import cache, journal
+from k8s_installer.untrusted import userfile
+from k8s_installer.untrusted.userfile import UnreadableError
 
 GOOD = """\
 cluster:
@@ -158,7 +160,7 @@ def test_what_is_no_file_is_refused_at_once(
 @pytest.mark.parametrize("make", [fifo, device, folder, circle, huge, latin])
 def test_what_is_remembered_of_hosts_may_be_no_file_at_all(tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(tmp_path / "seen.json")
-    assert memory.load(tmp_path / "seen.json") == {}
+    assert cache.load(tmp_path / "seen.json") == {}
 
 
 @pytest.mark.parametrize("make", [fifo, device, circle, huge])
@@ -169,7 +171,7 @@ def test_neither_a_journal_nor_a_stranger_s_ca_is_waited_for(tmp_path: Path, mak
     (tmp_path / "cluster.yaml").write_text(GOOD)
     (tmp_path / ".k8s-installer/other/pki").mkdir(parents=True)
     make(tmp_path / ".k8s-installer/other/pki/ca.crt")
-    assert intent.renamed_from(load(tmp_path / "cluster.yaml"), {"0" * 64}) == ""
+    assert resolve.renamed_from(load(tmp_path / "cluster.yaml"), {"0" * 64}) == ""
 
 
 @pytest.mark.parametrize("path", [".k8s-installer", ".k8s-installer/lab"])

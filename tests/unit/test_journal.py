@@ -12,16 +12,14 @@ from typing import Any
 
 import pytest
 
-from k8s_installer import journal
-from k8s_installer.apply import Event, State, apply
+from k8s_installer.engine.scheduler import apply
 from k8s_installer.errors import InstallerError
-from k8s_installer.journal import DETAIL_CHARACTERS, FileSum, Journal, Past, last, past, start
-from k8s_installer.plan import Action, Change, Plan
-from k8s_installer.resources import (
+from k8s_installer.model.plan import Action, Change, Plan
+from k8s_installer.model.resources import (
+    Absent,
+    Backup,
     File,
     Gate,
-    Gone,
-    Kept,
     Kind,
     Missing,
     Package,
@@ -35,6 +33,9 @@ from k8s_installer.resources import (
     Setting,
     Unit,
 )
+from k8s_installer.model.run import Event, State
+from k8s_installer.runs import journal
+from k8s_installer.runs.journal import DETAIL_CHARACTERS, FileSum, Journal, Past, last, past, start
 from tests.unit.example import CONFIG, KEY, desired, hosts
 from tests.unit.test_plan import planned
 from tests.unit.test_trace import ENCRYPTION, PEM
@@ -137,8 +138,8 @@ def test_a_long_detail_keeps_its_beginning_and_its_end(tmp_path: Path) -> None:
     [
         (OLD, NEW, Action.UPDATE, FileSum(NEW.sha256, 0o600, "etcd", "etcd")),
         (Missing.ABSENT, NEW, Action.CREATE, FileSum(NEW.sha256, 0o600, "etcd", "etcd")),
-        (OLD, Kept("bb" * 32, 0o755, "root", "root"), Action.RESTORE, FileSum("bb" * 32, 0o755, "root", "root")),
-        (OLD, Gone(), Action.REMOVE, None),
+        (OLD, Backup("bb" * 32, 0o755, "root", "root"), Action.RESTORE, FileSum("bb" * 32, 0o755, "root", "root")),
+        (OLD, Absent(), Action.REMOVE, None),
         (Missing.ABSENT, Package("etcd", "3.3"), Action.INSTALL, None),
         (SeenPackage("3.2", "1.el7", 1700000000.0), Package("etcd", "3.3"), Action.UPGRADE, None),
         (SeenUnit("loaded", "active", "running", True, 7, 1.5, False), Unit("etcd"), Action.RESTART, None),
@@ -224,7 +225,7 @@ def test_each_line_is_announced_when_it_is_on_disk(tmp_path: Path, monkeypatch: 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from k8s_installer.journal import start
+from k8s_installer.runs.journal import start
 last = int(sys.argv[2])
 kill = lambda line: os.kill(os.getpid(), signal.SIGKILL) if line == last else None
 with start(Path(sys.argv[1]), {"who": "alice"}, kill) as journal:

@@ -10,23 +10,25 @@ from pathlib import Path
 
 from rich.console import Console
 
-from k8s_installer import journal, observe
-from k8s_installer.apply import Event, Run, State, apply
-from k8s_installer.desired.model import Desired
-from k8s_installer.plan import Action, Plan
+from k8s_installer.engine.scheduler import apply
+from k8s_installer.host import observe
+from k8s_installer.model.desired import Desired
+from k8s_installer.model.plan import Action, Plan
+from k8s_installer.model.resources import Backup, Kind, Ref, SeenFile, UploadedFile
+from k8s_installer.model.run import Event, Run, State
+from k8s_installer.planning.planfile import differences, saved
+from k8s_installer.planning.rollback import failed_turns, undo
 from k8s_installer.report import data, progress, text, timing
-from k8s_installer.resources import Kept, Kind, Large, Ref, SeenFile
-from k8s_installer.rollback import failed_turns, undo
-from k8s_installer.saved import differences, saved
+from k8s_installer.runs import journal
 from tests.fakes import FakeHost
 from tests.unit.example import CONFIG, desired
 from tests.unit.test_plan import converged, planned, words
 
 
-def large(folder: Path, content: bytes = b"a program" * 1_000_000, mode: int = 0o755) -> Large:
+def large(folder: Path, content: bytes = b"a program" * 1_000_000, mode: int = 0o755) -> UploadedFile:
     source = folder / "kubelet"
     source.write_bytes(content)
-    return Large(source, hashlib.sha256(content).hexdigest(), len(content), mode)
+    return UploadedFile(source, hashlib.sha256(content).hexdigest(), len(content), mode)
 
 
 def carried_out(plan: Plan, fleet: dict[str, FakeHost]) -> tuple[Run, list[Event]]:
@@ -81,7 +83,7 @@ def test_a_failed_turn_gets_the_old_file_back(tmp_path: Path) -> None:
     back = undo(plan, run, failed_turns(plan, run)[0])
     before = plan.changes[0].before
     assert isinstance(before, SeenFile)
-    assert back.changes[0].after == Kept(before.sha256, before.mode, before.owner, before.group)
+    assert back.changes[0].after == Backup(before.sha256, before.mode, before.owner, before.group)
     fleet["m1"].refuses.clear()
     carried_out(back, fleet)
     assert fleet["m1"].contents == old

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer import lease
-from k8s_installer.errors import CommandFailed, HostError, TransportError
-from k8s_installer.lease import (
-    Answer,
+from k8s_installer.engine import lease
+from k8s_installer.engine.lease import (
     Claim,
     LockHeld,
     LockLost,
+    LockReply,
     Terms,
     hold,
     parse,
@@ -26,7 +25,8 @@ from k8s_installer.lease import (
     renew_script,
     take_script,
 )
-from k8s_installer.owner import Owner, this_process
+from k8s_installer.engine.owner import Owner, this_process
+from k8s_installer.errors import CommandFailed, HostError, TransportError
 from k8s_installer.transport import OnLine, Result
 from k8s_installer.transport.session import wrap
 from tests.fakes import NoUploads
@@ -75,7 +75,7 @@ def claim(folder: Path, owner: Owner, lease: int = 60) -> Claim:
     return Claim(str(folder), f"token-{owner.pid}", owner, lease)
 
 
-def said(shell: Shell, script: str) -> Answer:
+def said(shell: Shell, script: str) -> LockReply:
     result = shell.run(script)
     assert (result.status, result.stderr) == (0, "marker\n"), result
     answer = parse(result.stdout)
@@ -83,7 +83,7 @@ def said(shell: Shell, script: str) -> Answer:
     return answer
 
 
-def take(shell: Shell, claim: Claim, *, force: bool = False) -> Answer:
+def take(shell: Shell, claim: Claim, *, force: bool = False) -> LockReply:
     held = said(shell, take_script(claim))
     return said(shell, take_script(claim, held.token)) if force else held
 
@@ -478,7 +478,7 @@ def test_who_looks_after_a_suspension_knows_at_once_that_the_lease_has_ended(
 
 def test_the_message_says_who_since_when_until_when_and_what_to_do() -> None:
     noon = 1_700_000_000 // 86400 * 86400 + 12 * 3600
-    error = LockHeld("m1", Answer("held", noon + 310, noon + 190, noon + 340, 4711, "alice@laptop"))
+    error = LockHeld("m1", LockReply("held", noon + 310, noon + 190, noon + 340, 4711, "alice@laptop"))
     assert error.message == (
         "m1: alice@laptop (pid 4711) holds the lock since 12:03:10 UTC (2 min ago), until 12:05:40 unless it is renewed"
     )
@@ -499,11 +499,11 @@ def test_the_message_says_who_since_when_until_when_and_what_to_do() -> None:
 )
 def test_times_are_told_as_people_read_them(since: int, words: str) -> None:
     noon = 1_700_000_000 // 86400 * 86400 + 12 * 3600
-    assert words in str(LockHeld("m1", Answer("held", noon, noon - since, noon + 60, 1, "alice")))
+    assert words in str(LockHeld("m1", LockReply("held", noon, noon - since, noon + 60, 1, "alice")))
 
 
 def test_an_unreadable_lock_is_somebodys() -> None:
-    error = LockHeld("m1", Answer("held", 100, 90, 150, 0, ""))
+    error = LockHeld("m1", LockReply("held", 100, 90, 150, 0, ""))
     assert str(error).startswith("m1: somebody (the lock's file cannot be read) holds the lock since 00:01:30 UTC")
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer import lease
+from k8s_installer.engine import lease
+from k8s_installer.engine.lease import FOLDER, LockHeld, Terms
+from k8s_installer.engine.lock import LockOutOfReach, hold
+from k8s_installer.engine.owner import this_process
 from k8s_installer.errors import TransportError
-from k8s_installer.lease import FOLDER, LockHeld, Terms
-from k8s_installer.lock import LockOutOfReach, hold
-from k8s_installer.owner import this_process
 from k8s_installer.transport import OnLine, Result
 from tests.unit.test_lease import Shell
 

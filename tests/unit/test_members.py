@@ -9,13 +9,13 @@ import pytest
 from benchmarks.pure import answers
 from k8s_installer import inventory, pki, profiles
 from k8s_installer.desired import Desired, desire
-from k8s_installer.desired.select import narrowed, of_components, on_members
 from k8s_installer.errors import InstallerError, InventoryError
-from k8s_installer.etcdfile import start
-from k8s_installer.memberfacts import evidence, further
-from k8s_installer.members import require_members
+from k8s_installer.model.resources import Absent, Backup, File, Gate, Kind, Missing, Ref, Seen, SeenFile, SeenUnit, Unit
+from k8s_installer.planning.etcd.config import start
+from k8s_installer.planning.etcd.facts import evidence, further
+from k8s_installer.planning.etcd.members import require_members
+from k8s_installer.planning.select import narrowed, of_components, on_members
 from k8s_installer.render import Renderer
-from k8s_installer.resources import File, Gate, Gone, Kept, Kind, Missing, Ref, Seen, SeenFile, SeenUnit, Unit
 from tests.unit.clusters import cluster
 
 CONF = "/etc/etcd/etcd.conf"
@@ -331,7 +331,7 @@ def test_the_first_start_of_flannels_etcd_in_a_cluster_from_before_it_begins_and
 def test_going_back_to_an_older_file_is_judged_by_the_data_alone() -> None:
     three = wanted(THREE)
     ref = Ref("m1", Kind.FILE, CONF)
-    for old in (Kept("0" * 64, 0o644, "root", "root"), Gone()):
+    for old in (Backup("0" * 64, 0o644, "root", "root"), Absent()):
         back = {**three, ref: replace(three[ref], resource=old)}
         found = seen(three, {name: conf(three, name) for name in ("m1", "m2", "m3")})
         require_members(back, found)
@@ -358,7 +358,7 @@ def test_a_rollback_is_judged_by_the_members_that_it_would_start() -> None:
     lost = seen(three, {name: conf(three, name) for name in ("m1", "m2")})
     with pytest.raises(InstallerError, match=r"m3 has no data .* it has lost its own"):
         require_members(three, evidence_of(three, back, lost), back)
-    older = {**back, Ref("m1", Kind.FILE, CONF): replace(three[Ref("m1", Kind.FILE, CONF)], resource=Gone())}
+    older = {**back, Ref("m1", Kind.FILE, CONF): replace(three[Ref("m1", Kind.FILE, CONF)], resource=Absent())}
     whole = seen(three, {name: conf(three, name) for name in ("m1", "m2", "m3")})
     require_members(three, evidence_of(three, older, whole), older)
     with pytest.raises(InstallerError, match="m1 has no data"):
@@ -369,7 +369,7 @@ def test_a_rollback_does_not_take_etcd_to_a_folder_with_older_data() -> None:
     one, moved = wanted(ONE), wanted(ONE, more="components: {etcd: {args: {data-dir: /data/etcd}}}")
     ref = Ref("m1", Kind.FILE, CONF)
     old, new = conf(one, "m1"), conf(moved, "m1")
-    back = {**moved, ref: replace(moved[ref], resource=Kept(File(old).sha256, 0o644, "root", "root"))}
+    back = {**moved, ref: replace(moved[ref], resource=Backup(File(old).sha256, 0o644, "root", "root"))}
     found = answers(moved)
     state = SeenFile(File(new).sha256, 0o644, "root", "root", 0, new, kept=old)
     with pytest.raises(InstallerError) as caught:

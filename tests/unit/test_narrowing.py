@@ -10,18 +10,19 @@ from pathlib import Path
 import pytest
 
 from benchmarks.pure import answers
-from k8s_installer import fleet, intent
 from k8s_installer.cli.applying import _reached
 from k8s_installer.cli.looking import observed, require_members
 from k8s_installer.cli.narrowing import first_asked, part
 from k8s_installer.desired.host import RECORD
 from k8s_installer.desired.record import DOCKER
+from k8s_installer.engine import fleet
+from k8s_installer.engine.fleet import Connections, ObservedFleet
 from k8s_installer.errors import HostsError, InstallerError, TransportError
-from k8s_installer.fleet import Connections, Fleet
-from k8s_installer.intent import Intent
+from k8s_installer.flows import resolve
+from k8s_installer.flows.resolve import Resolved
 from k8s_installer.inventory import Allocations
-from k8s_installer.plan import make_plan
-from k8s_installer.resources import Data, File, Gate, Kind, Missing, Ref, Seen, SeenFile
+from k8s_installer.model.resources import Data, File, Gate, Kind, Missing, Ref, Seen, SeenFile
+from k8s_installer.planning.make import make_plan
 from k8s_installer.transport import Pool
 from tests.fakes import FakeHost
 
@@ -43,8 +44,8 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "cluster.yaml"
 
 
-def whole(path: Path, kept: Allocations = KNOWN) -> Intent:
-    return intent.desire(*intent.checked(path), None, None, kept)
+def whole(path: Path, kept: Allocations = KNOWN) -> Resolved:
+    return resolve.desire(*resolve.checked(path), None, None, kept)
 
 
 class Hosts:
@@ -56,14 +57,14 @@ class Hosts:
         self.record, self.away, self.asked = record.encode(), set(away), list[set[str]]()
         monkeypatch.setattr(fleet, "observe", self.observe)
 
-    def connections(self, wanted: Intent) -> Connections:
+    def connections(self, wanted: Resolved) -> Connections:
         def dialled(host: object) -> None:
             raise AssertionError(f"{host} was dialled")
 
         pool = Pool(1, dialled)  # type: ignore[arg-type]
         return Connections(ThreadPoolExecutor(1), {host.name: pool.line(host) for host in wanted.inventory.hosts})
 
-    def observe(self, connections: Connections, asked: Mapping, *_: object) -> Fleet:  # type: ignore[type-arg]
+    def observe(self, connections: Connections, asked: Mapping, *_: object) -> ObservedFleet:  # type: ignore[type-arg]
         self.asked.append(set(connections.lines))
         there = set(connections.lines) - self.away
         seen: dict[Ref, Seen] = {ref: state for ref, state in answers(asked).items() if ref.host in there}
@@ -72,19 +73,21 @@ class Hosts:
                 seen[ref] = SeenFile(File(self.record).sha256, 0o644, "root", "root", 0.0, self.record)
         remotes = {name: FakeHost(name) for name in there}
         silent = {name: TransportError(name, "no answer") for name in set(connections.lines) & self.away}
-        return Fleet({}, remotes, seen, silent, {})
+        return ObservedFleet({}, remotes, seen, silent, {})
 
 
-def look(path: Path, hosts: Hosts, limit: str = "", only: str = "", kept: Allocations = KNOWN) -> tuple[Intent, Fleet]:
+def look(
+    path: Path, hosts: Hosts, limit: str = "", only: str = "", kept: Allocations = KNOWN
+) -> tuple[Resolved, ObservedFleet]:
     wanted = part(whole(path, kept), limit, only)
 
-    def again(kept: Allocations) -> Intent:
+    def again(kept: Allocations) -> Resolved:
         return part(whole(path, kept), limit, only)
 
     return observed(wanted, again, hosts.connections(wanted))
 
 
-def files(wanted: Intent, host: str) -> set[str]:
+def files(wanted: Resolved, host: str) -> set[str]:
     return {ref.name for ref in wanted.desired if (ref.host, ref.kind) == (host, Kind.FILE)}
 
 
@@ -98,7 +101,7 @@ def test_a_node_alone_takes_a_look_at_the_node_and_at_what_masters_have_recorded
     assert {ref.host for ref in wanted.desired if ref.kind is Kind.GATE} == {"m1", "n1"}
     assert [files(wanted, master) for master in ("m1", "m2", "m3")] == [{RECORD}] * 3
     assert {ref.kind for ref in wanted.desired if ref.host in ("m1", "m2", "m3")} == {Kind.GATE, Kind.FILE}
-    cluster, _ = intent.checked(path)
+    cluster, _ = resolve.checked(path)
     assert first_asked(cluster, "n1") == ["n1", "m1", "m2", "m3"]
     assert first_asked(cluster, "") == ["m1", "m2", "m3", "n1", "n2"]
 

@@ -11,17 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer import observe
-from k8s_installer.desired.model import Wanted
-from k8s_installer.memory import load, save
-from k8s_installer.observe import END, Memory, parse, remember, script
-from k8s_installer.resources import (
+from k8s_installer.host import observe
+from k8s_installer.host.observe import END, HostCache, parse, remember, script
+from k8s_installer.model.desired import DesiredResource
+from k8s_installer.model.resources import (
+    Absent,
+    Backup,
     Data,
     File,
-    Gone,
-    Kept,
     Kind,
-    Large,
     Missing,
     Package,
     Ref,
@@ -31,7 +29,9 @@ from k8s_installer.resources import (
     SeenPackage,
     SeenUnit,
     Unit,
+    UploadedFile,
 )
+from k8s_installer.runs.cache import load, save
 
 # Printed by CentOS 7.9's rpm 4.11 and systemd 219 in this form (the lab's strict wrappers keep to it).
 ANSWERS = f"""\
@@ -69,8 +69,8 @@ NeedDaemonReload=yes
 """
 
 
-def wanted(kind: Kind, name: str, resource: Resource) -> Wanted:
-    return Wanted(Ref("m1", kind, name), resource, "etcd", (), "a test")
+def wanted(kind: Kind, name: str, resource: Resource) -> DesiredResource:
+    return DesiredResource(Ref("m1", kind, name), resource, "etcd", (), "a test")
 
 
 UNITS = [wanted(Kind.UNIT, name, Unit(name)) for name in ("etcd", "docker", "kubelet")]
@@ -135,7 +135,7 @@ def test_programs_are_compared_by_their_sums_alone(tmp_path: Path, openssl: str)
     for name in names:
         (tmp_path / name).write_bytes(name.encode())
     questions = [
-        wanted(Kind.FILE, str(tmp_path / name), Large(tmp_path, "0" * 64, 1)) for name in (*names[:2], "missing")
+        wanted(Kind.FILE, str(tmp_path / name), UploadedFile(tmp_path, "0" * 64, 1)) for name in (*names[:2], "missing")
     ]
     questions += [wanted(Kind.FILE, str(tmp_path / "config"), File(b"another"))]
     for some in (questions, questions[:3]):
@@ -198,8 +198,8 @@ def test_what_could_not_be_put_back_says_why(tmp_path: Path) -> None:
     (tmp_path / "linked").symlink_to("folder")
     names = ("link", "folder", "pipe", "device", "socket", "huge", "file/below/it", "old", "linked/new", "far/away")
     questions = [wanted(Kind.FILE, str(tmp_path / name), File(b"new", secret=name == "huge")) for name in names]
-    gone = [wanted(Kind.FILE, str(tmp_path / name), Gone()) for name in ("file/gone", "link")]
-    kept = [wanted(Kind.FILE, str(tmp_path / "new"), Kept("0" * 64, 0o644, "root", "root"))]
+    gone = [wanted(Kind.FILE, str(tmp_path / name), Absent()) for name in ("file/gone", "link")]
+    kept = [wanted(Kind.FILE, str(tmp_path / "new"), Backup("0" * 64, 0o644, "root", "root"))]
     text = script([*questions, *gone, *kept]).replace("sha256sum", "sum_but_huge")
     text = f'sum_but_huge() {{ for f; do case $f in */huge) ;; *) sha256sum "$f" ;; esac; done; }}\n{text}'
     output = subprocess.run(["/bin/sh"], input=text, capture_output=True, text=True, check=True).stdout
@@ -262,7 +262,7 @@ class Machine:
             (folder / name).write_bytes(name.encode())
             self.wanted.append(wanted(Kind.FILE, str(folder / name), File(name.encode())))
 
-    def look(self, memory: Memory) -> tuple[dict[Ref, Seen], Memory, list[str]]:
+    def look(self, memory: HostCache) -> tuple[dict[Ref, Seen], HostCache, list[str]]:
         """What is seen, what is remembered of it, and what was asked for it."""
         calls = self.folder / "calls"
         calls.write_text("")
@@ -275,7 +275,7 @@ class Machine:
 
 def test_what_is_as_it_was_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(tmp_path, monkeypatch)
-    seen, memory, calls = machine.look(Memory())
+    seen, memory, calls = machine.look(HostCache())
     assert calls == [f"sum {tmp_path}/a {tmp_path}/b", "rpm"]
     again, same, calls = machine.look(memory)
     assert (again, same, calls) == (seen, memory, [])
@@ -285,7 +285,7 @@ def test_a_file_that_changed_is_read_though_its_size_and_time_are_as_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine = Machine(tmp_path, monkeypatch)
-    _, memory, _ = machine.look(Memory())
+    _, memory, _ = machine.look(HostCache())
     path = tmp_path / "b"
     before = path.stat()
     path.write_bytes(b"B")
@@ -304,7 +304,7 @@ def test_rpm_is_asked_when_its_database_is_another_or_another_package_is_wanted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine = Machine(tmp_path, monkeypatch)
-    _, memory, _ = machine.look(Memory())
+    _, memory, _ = machine.look(HostCache())
     log = tmp_path / "Packages-wal"
     log.write_bytes(b"not yet in the database")
     assert machine.look(memory)[2] == ["rpm"]
@@ -319,13 +319,13 @@ def test_rpm_is_asked_when_its_database_is_another_or_another_package_is_wanted(
 def test_nothing_is_remembered_of_what_could_change_unseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(tmp_path, monkeypatch)
     monkeypatch.setattr(observe, "_RACY_SECONDS", 2.0)
-    assert machine.look(Memory())[1] == Memory()
-    assert remember("clock 1.0 1.0\nfile") == remember("") == Memory()
+    assert machine.look(HostCache())[1] == HostCache()
+    assert remember("clock 1.0 1.0\nfile") == remember("") == HostCache()
 
 
 def test_memory_is_kept_in_a_file_and_a_broken_one_is_none(tmp_path: Path) -> None:
     path = tmp_path / "state" / "seen.json"
-    hosts = {"m1": Memory({"/a": ("1:2:3:4.5", "ab")}, "file 81a4 root root 1 1:2:3:4.5 /db", ("rpm etcd 3.3 1 5",))}
+    hosts = {"m1": HostCache({"/a": ("1:2:3:4.5", "ab")}, "file 81a4 root root 1 1:2:3:4.5 /db", ("rpm etcd 3.3 1 5",))}
     assert load(path) == {}
     save(path, hosts)
     assert load(path) == hosts
@@ -367,7 +367,7 @@ def test_what_is_to_come_back_is_shown_beside_what_is_there_unless_it_is_secret(
         (tmp_path / name).write_text(f"new {name}")
         old = File(f"old {name}".encode())
         (tmp_path / "kept" / old.sha256).write_bytes(old.content)
-        questions.append(wanted(Kind.FILE, str(tmp_path / name), Kept(old.sha256, 0o600, "root", "root", secret)))
+        questions.append(wanted(Kind.FILE, str(tmp_path / name), Backup(old.sha256, 0o600, "root", "root", secret)))
     text = f"export K8S_INSTALLER_KEPT={tmp_path}/kept\n{script(questions)}"
     output = subprocess.run(["/bin/sh"], input=text, capture_output=True, text=True, check=True).stdout
     found = list(parse(output, questions).values())

@@ -10,8 +10,8 @@ import yaml
 
 from k8s_installer import inventory, pki, profiles
 from k8s_installer.desired import desire
+from k8s_installer.model.resources import File
 from k8s_installer.render import Renderer
-from k8s_installer.resources import File
 from tests.golden.cases import FOLDER
 from tests.unit.clusters import MODES, cluster
 from tests.unit.old_yaml import findings

@@ -10,14 +10,15 @@ import yaml
 from benchmarks.pure import answers
 from k8s_installer import pki, profiles
 from k8s_installer.desired import Desired, desire
-from k8s_installer.desired.order import evidence, require_ahead
-from k8s_installer.desired.select import of_components, on_members
 from k8s_installer.errors import InstallerError
 from k8s_installer.inventory import Cluster
+from k8s_installer.model.plan import Action, Plan
+from k8s_installer.model.resources import File, Kind, Missing, Ref, Seen, SeenFile, SeenSetting, SeenUnit, Setting
 from k8s_installer.pki.leaves import leaves
-from k8s_installer.plan import Action, Plan, make_plan
+from k8s_installer.planning.make import make_plan
+from k8s_installer.planning.order import evidence, require_ahead
+from k8s_installer.planning.select import of_components, on_members
 from k8s_installer.render import Renderer
-from k8s_installer.resources import File, Kind, Missing, Ref, Seen, SeenFile, SeenSetting, SeenUnit, Setting
 from tests.unit.clusters import cluster
 
 ADDON = "kubelet-api-admin.yaml"

@@ -9,7 +9,7 @@ from typing import Never
 
 import pytest
 
-from k8s_installer.owner import Owner, is_dead, this_process
+from k8s_installer.engine.owner import Owner, is_dead, this_process
 
 
 def test_a_process_is_named_by_user_machine_and_boot(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer import packing
 from k8s_installer.errors import InstallerError
-from k8s_installer.packing import Packed, Packer, plain
-from k8s_installer.resources import Large
+from k8s_installer.host import compression
+from k8s_installer.host.compression import Packed, Packer, plain
+from k8s_installer.model.resources import UploadedFile
 
 PROGRAM = b"".join(b"%x: an instruction\n" % number for number in range(100_000))
 NOISE = random.Random(1).randbytes(300_000)  # noqa: S311 - no secret, but the same in each run
 
 
-def large(folder: Path, content: bytes) -> Large:
+def large(folder: Path, content: bytes) -> UploadedFile:
     source = folder / "source"
     source.write_bytes(content)
-    return Large(source, hashlib.sha256(content).hexdigest(), len(content))
+    return UploadedFile(source, hashlib.sha256(content).hexdigest(), len(content))
 
 
 def test_a_program_shrinks_and_noise_does_not(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_program_shrinks_and_noise_does_not(tmp_path: Path) -> None:
 def test_the_compressed_copy_is_the_file_and_the_same_each_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packing, "_BLOCK", 100_000)  # so that there are more blocks than processors
+    monkeypatch.setattr(compression, "_BLOCK", 100_000)  # so that there are more blocks than processors
     file = large(tmp_path, PROGRAM)
     first = Packer(tmp_path / "one").gzipped(file)
     assert first == Packed(tmp_path / "one" / f"{file.sha256}.gz", first.path.stat().st_size, gzip=True)
@@ -53,13 +53,13 @@ def test_a_copy_is_made_once_for_all_hosts_and_found_by_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[Path] = []
-    real = packing._compress
+    real = compression._compress
 
-    def compress(file: Large, source: BufferedReader, target: Path) -> None:
+    def compress(file: UploadedFile, source: BufferedReader, target: Path) -> None:
         made.append(target)
         real(file, source, target)
 
-    monkeypatch.setattr(packing, "_compress", compress)
+    monkeypatch.setattr(compression, "_compress", compress)
     file, packer = large(tmp_path, PROGRAM), Packer(tmp_path / "cache")
     with ThreadPoolExecutor(8) as pool:
         assert len(set(pool.map(lambda _: packer.gzipped(file), range(8)))) == 1

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer.answers import Malformed
-from k8s_installer.evidence import END, ERRORS
-from k8s_installer.perform import MARK, Account, Report, evidence, evidence_script, script
-from k8s_installer.plan import Action, Change
-from k8s_installer.resources import (
+from k8s_installer.host.evidence import END, ERRORS
+from k8s_installer.host.perform import MARK, Account, Report, evidence, evidence_script, script
+from k8s_installer.model.plan import Action, Change
+from k8s_installer.model.resources import (
+    Absent,
+    Backup,
     File,
-    Gone,
-    Kept,
     Kind,
     Missing,
     Package,
@@ -27,6 +26,7 @@ from k8s_installer.resources import (
     SeenUnit,
     Unit,
 )
+from k8s_installer.untrusted.answers import Malformed
 
 
 def change(action: Action, kind: Kind, name: str, after: Resource) -> Change:
@@ -104,7 +104,7 @@ def test_what_is_replaced_is_kept_by_its_sum_and_can_be_restored(tmp_path: Path)
     shell(script([(0, updated(target, b"new", before))]), tmp_path)
     assert (tmp_path / "kept" / before.sha256).read_text() == "old"
     assert (tmp_path / "kept").stat().st_mode & 0o777 == 0o700
-    kept = Kept(before.sha256, 0o600, before.owner, before.group)
+    kept = Backup(before.sha256, 0o600, before.owner, before.group)
     back = dataclasses.replace(updated(target, b"", seen(target), Action.RESTORE), after=kept)
     result = shell(script([(0, back)]), tmp_path)
     assert marks(result.stdout) == ["begin 0", "done 0"]
@@ -114,7 +114,7 @@ def test_what_is_replaced_is_kept_by_its_sum_and_can_be_restored(tmp_path: Path)
 def test_what_a_run_made_is_removed_and_kept(tmp_path: Path) -> None:
     target = tmp_path / "config"
     target.write_text("made")
-    gone = dataclasses.replace(updated(target, b"", seen(target), Action.REMOVE), after=Gone())
+    gone = dataclasses.replace(updated(target, b"", seen(target), Action.REMOVE), after=Absent())
     assert marks(shell(script([(0, gone)]), tmp_path).stdout) == ["begin 0", "done 0"]
     assert not target.exists()
     digest = hashlib.sha256(b"made").hexdigest()

@@ -6,12 +6,25 @@ from collections.abc import Mapping
 
 import pytest
 
-from k8s_installer.apply import apply
-from k8s_installer.desired.model import Desired, Wanted
+from k8s_installer.engine.scheduler import apply
 from k8s_installer.errors import InstallerError
-from k8s_installer.hoststate import NOT_KEPT
-from k8s_installer.plan import Action, Plan, make_plan, waits
-from k8s_installer.resources import File, Gone, Kind, Missing, Package, Ref, Resource, Seen, SeenPackage, Setting
+from k8s_installer.host.statedir import NOT_KEPT
+from k8s_installer.model.desired import Desired, DesiredResource
+from k8s_installer.model.plan import Action, Plan
+from k8s_installer.model.resources import (
+    Absent,
+    File,
+    Kind,
+    Missing,
+    Package,
+    Ref,
+    Resource,
+    Seen,
+    SeenPackage,
+    Setting,
+)
+from k8s_installer.planning.make import make_plan, waits
+from k8s_installer.planning.rollback import reversible
 from tests.fakes import FakeHost
 from tests.unit.example import CONFIG, DROP_IN, KEY, desired, hosts
 
@@ -98,7 +111,7 @@ def test_new_programs_under_an_old_process_mean_a_restart() -> None:
 def test_another_version_is_an_upgrade_that_cannot_be_rolled_back() -> None:
     plan = planned(desired(master=Package("kubernetes-master", "1.20.3")), converged())
     assert words(plan)[:2] == ["m1 upgrade kubernetes-master", "m1 restart kube-apiserver"]
-    assert [change.reversible for change in plan.changes[:2]] == [False, True]
+    assert [reversible(change) for change in plan.changes[:2]] == [False, True]
     assert plan.changes[0].reason == "version 1.20.2 is installed, 1.20.3 is wanted"
 
 
@@ -143,7 +156,7 @@ def test_a_setting_that_differs_is_set_before_the_service_and_restarts_nothing()
     plan = planned(wanted, fleet)
     assert words(plan) == ["m1 set selinux"]
     assert plan.changes[0].reason == "enforcing instead of permissive"
-    assert plan.changes[0].reversible
+    assert reversible(plan.changes[0])
     assert not apply(plan, fleet, lambda event: None, threading.Event()).failures
     assert not planned(wanted, fleet)
 
@@ -151,7 +164,7 @@ def test_a_setting_that_differs_is_set_before_the_service_and_restarts_nothing()
 def test_a_user_that_is_made_stays() -> None:
     fleet, wanted = converged(), with_setting("user kube", "system")
     plan = planned(wanted, fleet)
-    assert (words(plan), plan.changes[0].reversible) == (["m1 set user kube"], False)
+    assert (words(plan), reversible(plan.changes[0])) == (["m1 set user kube"], False)
     apply(plan, fleet, lambda event: None, threading.Event())
     assert not planned(wanted, fleet)
 
@@ -185,9 +198,9 @@ def with_setting(name: str, value: str, **changed: Resource) -> Desired:
 )
 def test_versions_are_compared_as_rpm_does(installed: SeenPackage, wanted: str, action: Action | None) -> None:
     ref = Ref("n1", Kind.PACKAGE, "docker")
-    plan = make_plan({ref: Wanted(ref, Package("docker", wanted), "docker", (), "")}, {ref: installed})
+    plan = make_plan({ref: DesiredResource(ref, Package("docker", wanted), "docker", (), "")}, {ref: installed})
     assert [change.action for change in plan.changes] == ([action] if action else [])
-    assert all(not change.reversible for change in plan.changes)
+    assert all(not reversible(change) for change in plan.changes)
 
 
 def test_what_could_not_be_put_back_is_not_changed_and_all_of_it_is_said_at_once() -> None:
@@ -217,7 +230,7 @@ def test_what_a_host_no_longer_keeps_is_not_in_the_way_of_anything(others: dict[
 
 def test_a_removal_names_who_has_read_the_file_and_a_run_that_died_over_it_is_finished() -> None:
     fleet = converged()
-    wanted = desired(drop_in=Gone())
+    wanted = desired(drop_in=Absent())
     plan = planned(wanted, fleet)
     assert plan.changes[0].readers == ("kubelet",)
     fleet["n1"].cut_at = "kubelet"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from k8s_installer import pods
+from k8s_installer.host import pods
 
 URL = "https://127.0.0.1:6443/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-dns"
 BASE = "https://127.0.0.1:6443/api/v1/namespaces/kube-system"

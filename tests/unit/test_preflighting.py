@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer import fleet, preflight
+from k8s_installer import preflight
 from k8s_installer.cli.console import Output
 from k8s_installer.cli.preflighting import before_install
-from k8s_installer.intent import Intent, resolve
-from k8s_installer.plan import Action, Plan, make_plan
-from k8s_installer.resources import Missing
+from k8s_installer.engine import fleet
+from k8s_installer.flows.resolve import Resolved, resolve
+from k8s_installer.model.plan import Action, Plan
+from k8s_installer.model.resources import Missing
+from k8s_installer.planning.make import make_plan
 from k8s_installer.transport import Result, Transport
 from tests.unit.test_inventory import GOOD
 
@@ -63,40 +65,40 @@ class Answering:
 
 
 @pytest.fixture
-def wanted(tmp_path: Path) -> Intent:
+def wanted(tmp_path: Path) -> Resolved:
     (tmp_path / "cluster.yaml").write_text(TEXT)
     return resolve(tmp_path / "cluster.yaml", None, None)
 
 
-def asked(wanted: Intent, on: set[str], more: str = "", output: Output = Output.TEXT) -> tuple[bool, dict[str, int]]:
+def asked(wanted: Resolved, on: set[str], more: str = "", output: Output = Output.TEXT) -> tuple[bool, dict[str, int]]:
     """Whether an apply that installs on some hosts may go on, and how many scripts each host got."""
     plan = make_plan(wanted.desired, dict.fromkeys(wanted.desired, Missing.ABSENT))
     changes = tuple(change for change in plan.changes if change.ref.host in on or change.action is not Action.INSTALL)
     needs = preflight.needs(wanted.cluster, wanted.profile, wanted.desired)
     ways = {name: Answering(need, more if name == "n2" else "") for name, need in needs.items()}
     transports: dict[str, Transport] = dict(ways)  # type: ignore[arg-type]
-    seen = fleet.Fleet(transports, {}, {}, {}, {})
+    seen = fleet.ObservedFleet(transports, {}, {}, {}, {})
     fits, seconds = before_install(wanted, Plan(changes, ()), seen, Path("c.yaml"), output)
     assert (seconds > 0) is bool(on)
     return fits, {name: len(way.scripts) for name, way in ways.items() if way.scripts}
 
 
-def test_where_no_package_is_missing_nobody_is_asked(wanted: Intent) -> None:
+def test_where_no_package_is_missing_nobody_is_asked(wanted: Resolved) -> None:
     assert asked(wanted, set()) == (True, {})
 
 
-def test_a_bootstrap_asks_every_host_once(wanted: Intent, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bootstrap_asks_every_host_once(wanted: Resolved, capsys: pytest.CaptureFixture[str]) -> None:
     assert asked(wanted, {"m1", "n1", "n2"}) == (True, {"m1": 1, "n1": 1, "n2": 1})
     out, err = capsys.readouterr()
     assert out == ""
     assert "warning" not in err
 
 
-def test_a_new_host_is_asked_and_the_master_as_its_witness(wanted: Intent) -> None:
+def test_a_new_host_is_asked_and_the_master_as_its_witness(wanted: Resolved) -> None:
     assert asked(wanted, {"n2"}) == (True, {"m1": 1, "n2": 1})
 
 
-def test_a_warning_is_shown_and_stops_nothing(wanted: Intent, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_warning_is_shown_and_stops_nothing(wanted: Resolved, capsys: pytest.CaptureFixture[str]) -> None:
     assert asked(wanted, {"n2"}, "enforcing", Output.JSON)[0]
     out, err = capsys.readouterr()
     assert out == ""
@@ -104,7 +106,7 @@ def test_a_warning_is_shown_and_stops_nothing(wanted: Intent, capsys: pytest.Cap
     assert "Next" not in err
 
 
-def test_an_error_stops_before_anything_is_changed(wanted: Intent, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_stops_before_anything_is_changed(wanted: Resolved, capsys: pytest.CaptureFixture[str]) -> None:
     assert not asked(wanted, {"n2"}, "no-module overlay")[0]
     out, err = capsys.readouterr()
     assert out == ""
@@ -113,7 +115,7 @@ def test_an_error_stops_before_anything_is_changed(wanted: Intent, capsys: pytes
     assert "--no-preflight" in err
 
 
-def test_programs_get_what_stopped_it(wanted: Intent, capsys: pytest.CaptureFixture[str]) -> None:
+def test_programs_get_what_stopped_it(wanted: Resolved, capsys: pytest.CaptureFixture[str]) -> None:
     assert not asked(wanted, {"n2"}, "no-module overlay", Output.JSON)[0]
     found = json.loads(capsys.readouterr().out)["preflight"]
     assert (found["passed"], found["hosts"]) == (False, ["n2"])

@@ -22,9 +22,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from k8s_installer import pki, profiles
 from k8s_installer.desired import Desired, desire
 from k8s_installer.inventory import Cluster, Role
+from k8s_installer.model.resources import File, Gate, Kind, Ref, Unit
 from k8s_installer.pki.certificates import read_key
 from k8s_installer.render import Renderer
-from k8s_installer.resources import File, Gate, Kind, Ref, Unit
 from tests.unit.clusters import MODES, TOPOLOGIES, cluster
 from tests.unit.test_flags import UNITS, command, environment
 

@@ -8,11 +8,12 @@ import threading
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from k8s_installer.apply import apply
-from k8s_installer.desired.model import Desired, Turn, Wanted
-from k8s_installer.plan import Plan, make_plan
-from k8s_installer.resources import Check, File, Gate, Kind, Package, Ref, Resource, SeenFile, Unit
-from k8s_installer.rolling import Batch
+from k8s_installer.engine.scheduler import apply
+from k8s_installer.model.desired import Desired, DesiredResource, Turn
+from k8s_installer.model.plan import Plan
+from k8s_installer.model.resources import Check, File, Gate, Kind, Package, Ref, Resource, SeenFile, Unit
+from k8s_installer.planning.make import make_plan
+from k8s_installer.planning.turns import Batch
 from tests.fakes import FakeHost
 from tests.unit.test_plan import seen
 
@@ -39,11 +40,11 @@ def fleets(draw: st.DrawFn) -> tuple[Desired, Desired, dict[str, FakeHost], Batc
 
 
 @st.composite
-def wishes(draw: st.DrawFn, host: str) -> list[Wanted]:
+def wishes(draw: st.DrawFn, host: str) -> list[DesiredResource]:
     turn = Turn("masters" if host.startswith("m") else "nodes", host)
 
-    def want(kind: Kind, name: str, resource: Resource, *after: Ref) -> Wanted:
-        return Wanted(Ref(host, kind, name), resource, "component", after, "a property", turn)
+    def want(kind: Kind, name: str, resource: Resource, *after: Ref) -> DesiredResource:
+        return DesiredResource(Ref(host, kind, name), resource, "component", after, "a property", turn)
 
     package = want(Kind.PACKAGE, "package", Package("package", "1.0"))
     owner = draw(st.sampled_from(["root", "user"]))

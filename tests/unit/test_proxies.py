@@ -9,8 +9,8 @@ from k8s_installer.desired import desire
 from k8s_installer.desired.host import REPOS
 from k8s_installer.desired.proxies import lies_in
 from k8s_installer.inventory import Cluster, Proxy
+from k8s_installer.model.resources import File, Kind, Ref
 from k8s_installer.render import Renderer
-from k8s_installer.resources import File, Kind, Ref
 from tests.unit.clusters import cluster
 
 PROXY = 'proxy: {{http: "http://proxy.example.com:3128", no_proxy: [{}]}}'

@@ -9,11 +9,11 @@ import pytest
 
 from benchmarks.pure import answers
 from k8s_installer.desired import Desired
-from k8s_installer.desired.select import on_members
 from k8s_installer.errors import InstallerError
-from k8s_installer.plan import make_plan
-from k8s_installer.quorum import require_quorum
-from k8s_installer.resources import File, Kind, Missing, Ref, Seen, SeenFile
+from k8s_installer.model.resources import File, Kind, Missing, Ref, Seen, SeenFile
+from k8s_installer.planning.etcd.quorum import require_quorum
+from k8s_installer.planning.make import make_plan
+from k8s_installer.planning.select import on_members
 from tests.unit.test_members import CONF, IDLE, ONE, wanted
 
 EDIT = "components: {etcd: {args: {snapshot-count: 5000}}}"

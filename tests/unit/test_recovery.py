@@ -12,16 +12,17 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from k8s_installer import fleet, pki, profiles, recovery
+from k8s_installer import pki, profiles
 from k8s_installer.cli import recovering
 from k8s_installer.cli.console import Exit
 from k8s_installer.desired import desire
+from k8s_installer.engine import fleet
 from k8s_installer.errors import InstallerError, TransportError
-from k8s_installer.pki import certificates, issuing
+from k8s_installer.model.resources import File
+from k8s_installer.pki import certificates, issuing, recovery
 from k8s_installer.pki.certificates import Pair, private_pem, public_pem, read_key
 from k8s_installer.pki.leaves import Leaf, leaves, names
 from k8s_installer.render import Renderer
-from k8s_installer.resources import File
 from tests.unit.clusters import TOPOLOGIES, cluster
 from tests.unit.test_pki_kept import DAY, NOW, ODD, Ca, pkcs8, signed
 

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from k8s_installer.apply import Event, Run, State, apply
+from k8s_installer.engine.scheduler import apply
 from k8s_installer.inventory import Cluster, parse
-from k8s_installer.plan import Action, Change, Plan
+from k8s_installer.model.plan import Action, Change, Plan
+from k8s_installer.model.resources import File, Kind, Missing, Package, Ref, Seen, SeenSetting, Setting
+from k8s_installer.model.run import Event, Run, State
+from k8s_installer.planning.rollback import failed_turns, undo
 from k8s_installer.report import data, ending, progress, text, timing
 from k8s_installer.report.diff import flags, unified
-from k8s_installer.resources import File, Kind, Missing, Package, Ref, Seen, SeenSetting, Setting
-from k8s_installer.rollback import failed_turns, undo
 from tests.unit.example import CONFIG, desired, hosts
 from tests.unit.test_plan import converged, planned, with_setting
 

@@ -9,14 +9,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from k8s_installer.apply import Run, State, apply
-from k8s_installer.desired.model import Desired, Turn, Wanted
-from k8s_installer.members import require_members
-from k8s_installer.plan import Action, Change, Plan
+from k8s_installer.engine.scheduler import apply
+from k8s_installer.model.desired import Desired, DesiredResource, Turn
+from k8s_installer.model.plan import Action, Change, Plan
+from k8s_installer.model.resources import Absent, Backup, Check, File, Gate, Kind, Package, Ref, Unit
+from k8s_installer.model.run import Run, State
+from k8s_installer.planning.etcd.members import require_members
+from k8s_installer.planning.planfile import saved
+from k8s_installer.planning.rollback import PastFile, PastSetting, before, failed_turns, undo
 from k8s_installer.report import ending
-from k8s_installer.resources import Check, File, Gate, Gone, Kept, Kind, Package, Ref, Unit
-from k8s_installer.rollback import PastFile, PastSetting, before, failed_turns, undo
-from k8s_installer.saved import saved
 from tests.fakes import FakeHost
 from tests.unit.clusters import cluster
 from tests.unit.example import CONFIG, DROP_IN, KEY, desired, hosts
@@ -69,7 +70,7 @@ def test_a_removed_file_comes_back() -> None:
     fleet = converged()
     contents = dict(fleet["n1"].contents)
     fleet["n1"].refuses["kubelet"] = "it needs its drop-in"
-    plan = planned(desired(drop_in=Gone()), fleet)
+    plan = planned(desired(drop_in=Absent()), fleet)
     run = carried_out(plan, fleet)
     back = undo(plan, run, failed_turns(plan, run)[0])
     assert words(back)[:2] == [f"n1 restore {DROP_IN}", "n1 daemon-reload kubelet"]
@@ -112,7 +113,7 @@ def test_a_file_that_cannot_be_written_is_nothing_to_roll_back() -> None:
 def past(fleet: dict[str, FakeHost]) -> list[PastFile]:
     """What a run that edits the configuration and makes a file leaves to go back to."""
     old = fleet["m1"].files[CONFIG]
-    kept = Kept(old.sha256, old.mode, old.owner, old.group)
+    kept = Backup(old.sha256, old.mode, old.owner, old.group)
     stranger = PastFile(Ref("m1", Kind.FILE, "/etc/no-longer-wanted"), None)
     return [PastFile(Ref("m1", Kind.FILE, CONFIG), kept), PastFile(Ref("n1", Kind.FILE, DROP_IN), None), stranger]
 
@@ -228,14 +229,16 @@ def services() -> tuple[dict[str, FakeHost], Desired, Desired]:
     turn = Turn("masters", "m1")
 
     def of(content: bytes) -> Desired:
-        package = Wanted(Ref("m1", Kind.PACKAGE, "p"), Package("p"), "k", (), "an example", turn)
-        file = Wanted(Ref("m1", Kind.FILE, CONFIG), File(content), "k", (package.ref,), "an example", turn)
+        package = DesiredResource(Ref("m1", Kind.PACKAGE, "p"), Package("p"), "k", (), "an example", turn)
+        file = DesiredResource(Ref("m1", Kind.FILE, CONFIG), File(content), "k", (package.ref,), "an example", turn)
         found = [package, file]
         for name in ("api", "manager"):
             unit = Unit(name, (), (CONFIG,), ("p",))
-            found.append(Wanted(Ref("m1", Kind.UNIT, name), unit, name, (file.ref, found[-1].ref), "an example", turn))
+            found.append(
+                DesiredResource(Ref("m1", Kind.UNIT, name), unit, name, (file.ref, found[-1].ref), "an example", turn)
+            )
             gate = Gate("u", Check.OK, name, deadline=0.1)
-            found.append(Wanted(Ref("m1", Kind.GATE, name), gate, name, (found[-1].ref,), "an example", turn))
+            found.append(DesiredResource(Ref("m1", Kind.GATE, name), gate, name, (found[-1].ref,), "an example", turn))
         return {wanted.ref: wanted for wanted in found}
 
     fleet = {"m1": FakeHost("m1", brings={"p": ["api", "manager"]})}
@@ -320,7 +323,7 @@ def test_going_back_asks_for_no_data_whose_configuration_is_no_part_of_it() -> N
     """Of a real cluster: what looks at data of etcd reads its configuration, too."""
     whole = wanted_by(cluster())
     path = Ref("n1", Kind.FILE, "/etc/kubernetes/proxy")
-    back = before(whole, [PastFile(path, Kept("0" * 64, 0o644, "root", "root"))])
+    back = before(whole, [PastFile(path, Backup("0" * 64, 0o644, "root", "root"))])
     require_members(back, {})
     assert {ref.kind for ref in back} == {Kind.FILE, Kind.UNIT, Kind.GATE}
 
@@ -345,7 +348,7 @@ def test_nothing_restarts_by_a_definition_that_systemd_has_not_loaded() -> None:
     wanted = {
         ref: replace(desired()[ref], turn=Turn("nodes", "n1"), after=()),
         unit: replace(desired()[unit], turn=Turn("nodes", "n1"), after=(ref,)),
-        gate: Wanted(
+        gate: DesiredResource(
             gate, Gate("u", Check.OK, "kubelet", deadline=0.1), "kubelet", (unit,), "an example", Turn("nodes", "n1")
         ),
     }

@@ -8,12 +8,14 @@ from collections.abc import Mapping
 
 import pytest
 
-from k8s_installer.apply import Event, State, apply
-from k8s_installer.desired.model import Desired, Turn, Wanted
+from k8s_installer.engine.scheduler import apply
 from k8s_installer.errors import InputError
-from k8s_installer.plan import Plan, make_plan
-from k8s_installer.resources import Check, File, Gate, Kind, Ref, Unit
-from k8s_installer.rolling import Batch
+from k8s_installer.model.desired import Desired, DesiredResource, Turn
+from k8s_installer.model.plan import Plan
+from k8s_installer.model.resources import Check, File, Gate, Kind, Ref, Unit
+from k8s_installer.model.run import Event, State
+from k8s_installer.planning.make import make_plan
+from k8s_installer.planning.turns import Batch
 from tests.fakes import IDLE, FakeHost
 from tests.unit.test_plan import planned
 from tests.unit.test_plan import seen as observed
@@ -23,15 +25,15 @@ CONFIG = "/etc/etcd/etcd.conf"
 
 def group(name: str, members: list[str], content: bytes = b"A=1\n", *, together: bool = True) -> Desired:
     """Members with a file, a unit and a gate each; `together`: as etcd's, each gate waits for every member's unit."""
-    wanted: list[Wanted] = []
+    wanted: list[DesiredResource] = []
     units = [Ref(member, Kind.UNIT, "etcd") for member in members]
     for member, unit in zip(members, units, strict=True):
         file, gate = Ref(member, Kind.FILE, CONFIG), Ref(member, Kind.GATE, "etcd is healthy")
         turn = Turn(name, member)
         wanted += [
-            Wanted(file, File(content), "etcd", (), "a test", turn),
-            Wanted(unit, Unit("etcd", (), (CONFIG,)), "etcd", (file,), "a test", turn),
-            Wanted(
+            DesiredResource(file, File(content), "etcd", (), "a test", turn),
+            DesiredResource(unit, Unit("etcd", (), (CONFIG,)), "etcd", (file,), "a test", turn),
+            DesiredResource(
                 gate, Gate("http://x", Check.OK, "etcd"), "etcd", tuple(units) if together else (unit,), "a test", turn
             ),
         ]

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from k8s_installer.errors import InputError
-from k8s_installer.plan import Plan
-from k8s_installer.resources import File
-from k8s_installer.saved import differences, dump, load, saved
+from k8s_installer.model.plan import Plan
+from k8s_installer.model.resources import File
+from k8s_installer.planning.planfile import differences, dump, load, saved
 from tests.unit.example import CONFIG, desired, hosts
 from tests.unit.test_plan import converged, planned
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from k8s_installer.desired.select import chosen, narrowed, of_components, on_members
 from k8s_installer.errors import InputError
+from k8s_installer.planning.select import chosen, narrowed, of_components, on_members
 from tests.unit.example import desired
 
 

@@ -5,7 +5,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k8s_installer.settings import same
+from k8s_installer.planning.equivalence import same
 
 YAML = "/etc/kubernetes/kubelet.yaml"
 ENV = "/etc/kubernetes/apiserver"

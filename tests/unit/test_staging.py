@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer.perform import script as changes
-from k8s_installer.plan import Action, Change
-from k8s_installer.resources import Kind, Large, Missing, Ref
-from k8s_installer.staging import evidence, script
+from k8s_installer.host.perform import script as changes
+from k8s_installer.host.upload import evidence, script
+from k8s_installer.model.plan import Action, Change
+from k8s_installer.model.resources import Kind, Missing, Ref, UploadedFile
 from tests.unit.test_perform import marks, program, shell
 
 BYTES = bytes(range(256)) * 100
 
 
-def wanted(mode: int = 0o755) -> Large:
-    return Large(
+def wanted(mode: int = 0o755) -> UploadedFile:
+    return UploadedFile(
         Path("source"), hashlib.sha256(BYTES).hexdigest(), len(BYTES), mode, Path.home().owner(), Path.home().group()
     )
 

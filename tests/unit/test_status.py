@@ -19,14 +19,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from rich.console import Console
 
-from k8s_installer.apply import apply
-from k8s_installer.desired.model import Desired, Wanted
+from k8s_installer.engine.scheduler import apply
 from k8s_installer.errors import HostError, TransportError
-from k8s_installer.gates import Answer, UnitState
-from k8s_installer.observe import END
-from k8s_installer.plan import Action
+from k8s_installer.host.gates import GateAnswer, UnitState
+from k8s_installer.host.observe import END
+from k8s_installer.model.desired import Desired, DesiredResource
+from k8s_installer.model.plan import Action
+from k8s_installer.model.resources import Check, File, Gate, Kind, Missing, Package, Ref, Resource, Unit
 from k8s_installer.report import status as report
-from k8s_installer.resources import Check, File, Gate, Kind, Missing, Package, Ref, Resource, Unit
 from k8s_installer.status import (
     Certificate,
     ComponentStatus,
@@ -242,8 +242,8 @@ def test_a_process_older_than_its_package_alone_has_no_file_to_blame() -> None:
     ref = Ref("m1", Kind.UNIT, "scheduler")
     package = Ref("m1", Kind.PACKAGE, "kubernetes-master")
     wanted: Desired = {
-        package: Wanted(package, Package("kubernetes-master"), "scheduler", (), ""),
-        ref: Wanted(ref, Unit("scheduler", runs=("kubernetes-master",)), "scheduler", (package,), ""),
+        package: DesiredResource(package, Package("kubernetes-master"), "scheduler", (), ""),
+        ref: DesiredResource(ref, Unit("scheduler", runs=("kubernetes-master",)), "scheduler", (package,), ""),
     }
     host = FakeHost("m1", brings={"kubernetes-master": ["scheduler"]})
     apply(planned(wanted, {"m1": host}), {"m1": host}, lambda event: None, threading.Event())
@@ -281,7 +281,8 @@ def test_a_bare_host_lacks_everything_and_the_rest_is_counted() -> None:
         ref: dataclasses.replace(item, component="all") for ref, item in desired(drop_in=File(b"[Service]\n")).items()
     }
     many |= {
-        (ref := Ref("n1", Kind.FILE, f"/etc/{number}")): Wanted(ref, File(b""), "all", (), "") for number in range(7)
+        (ref := Ref("n1", Kind.FILE, f"/etc/{number}")): DesiredResource(ref, File(b""), "all", (), "")
+        for number in range(7)
     }
     assert "n1: all: 4 more" in shown(judged(many, hosts()))
 
@@ -438,11 +439,11 @@ def test_nothing_secret_is_printed() -> None:
         assert "KUBE_LOG_LEVEL" not in text
 
 
-def item(kind: Kind, name: str, resource: Resource) -> Wanted:
-    return Wanted(Ref("m1", kind, name), resource, "x", (), "a test")
+def item(kind: Kind, name: str, resource: Resource) -> DesiredResource:
+    return DesiredResource(Ref("m1", kind, name), resource, "x", (), "a test")
 
 
-def gate(name: str, body: str = "ok") -> Wanted:
+def gate(name: str, body: str = "ok") -> DesiredResource:
     return item(Kind.GATE, name, Gate(f"http://127.0.0.1/{body}", Check.OK, "kubelet"))
 
 
@@ -463,7 +464,7 @@ wtmp begins Sat Feb 28 09:00:00 2026
 """
 
 
-def answered(wanted: list[Wanted], tmp_path: Path) -> str:
+def answered(wanted: list[DesiredResource], tmp_path: Path) -> str:
     """The real script under the real shell, with stand-ins for what this machine has no cluster for."""
     programs = tmp_path / "programs"
     programs.mkdir()
@@ -489,7 +490,9 @@ def test_one_script_asks_for_everything_and_every_answer_finds_its_question(tmp_
     status = parse(answered(wanted, tmp_path), wanted)
     assert [status.answers[found.ref].holds for found in wanted[2:]] == [body == "ok" for body in bodies]
     assert status.answers[wanted[2].ref].words.endswith("0 gate 1 ok file lies (status 200)")
-    assert status.answers[wanted[3].ref] == Answer(True, "http://127.0.0.1/ok: ok (status 200)", UnitState("active", 7))
+    assert status.answers[wanted[3].ref] == GateAnswer(
+        True, "http://127.0.0.1/ok: ok (status 200)", UnitState("active", 7)
+    )
     assert status.seen[files[1].ref] is Missing.ABSENT
     stat = there.stat()
     assert status.touched[str(there)] == pytest.approx((stat.st_mtime, stat.st_ctime))
@@ -520,7 +523,9 @@ def test_an_answer_that_was_cut_off_tells_nothing() -> None:
 
 def test_the_soonest_certificate_is_the_one_that_is_told() -> None:
     refs = [Ref("m1", Kind.FILE, f"/{days}") for days in (50, 20, 90)]
-    wanted: Desired = {ref: Wanted(ref, File(certificate(float(ref.name[1:]) + 0.5)), "pki", (), "") for ref in refs}
+    wanted: Desired = {
+        ref: DesiredResource(ref, File(certificate(float(ref.name[1:]) + 0.5)), "pki", (), "") for ref in refs
+    }
     host = FakeHost("m1")
     apply(planned(wanted, {"m1": host}), {"m1": host}, lambda event: None, threading.Event())
     found = of(judged(wanted, {"m1": host}), "m1", "pki").certificate

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer import inventory, profiles, tarball
+from k8s_installer import inventory, profiles
 from k8s_installer.errors import InputError, InventoryError
 from k8s_installer.inventory import Cluster
+from k8s_installer.model.resources import UploadedFile
 from k8s_installer.profiles import Profile
-from k8s_installer.resources import Large
+from k8s_installer.sources import tarball
 from tests.unit.clusters import SUM, TOPOLOGIES, cluster
 
 NAMES = ("kubectl", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
@@ -54,7 +55,7 @@ def packaged(folder: Path, files: Mapping[str, bytes], *others: tarfile.TarInfo)
     return named(f"path: {path}", sha256)
 
 
-def taken(lab: Cluster, folder: Path, profile: Profile = PROFILE) -> dict[str, Large]:
+def taken(lab: Cluster, folder: Path, profile: Profile = PROFILE) -> dict[str, UploadedFile]:
     return tarball.programs(lab, profile, cache=folder / "cache" / "programs")
 
 
@@ -72,7 +73,7 @@ def test_the_programs_are_taken_out_with_their_sums_and_nothing_else_is(tmp_path
     assert tuple(programs) == NAMES
     kubelet = programs["kubelet"]
     assert kubelet.source.read_bytes() == b"the program kubelet"
-    assert kubelet == Large(Path(), hashlib.sha256(b"the program kubelet").hexdigest(), 19, 0o755)
+    assert kubelet == UploadedFile(Path(), hashlib.sha256(b"the program kubelet").hexdigest(), 19, 0o755)
     assert lab.tarball is not None
     there = {path.name for path in (tmp_path / "cache/programs" / lab.tarball.sha256).iterdir()}
     assert there == {*NAMES, "record.json"}

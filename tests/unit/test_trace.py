@@ -11,10 +11,12 @@ import pytest
 
 from k8s_installer import pki
 from k8s_installer.errors import CommandFailed, InstallerError, TransportError
-from k8s_installer.perform import script
-from k8s_installer.plan import Action, Change
-from k8s_installer.resources import File, Kind, Missing, Ref
-from k8s_installer.trace import Trace, open_trace, private_file, prune, readable, redact, run_id, traced
+from k8s_installer.host.perform import script
+from k8s_installer.model.plan import Action, Change
+from k8s_installer.model.resources import File, Kind, Missing, Ref
+from k8s_installer.runs.folder import private_file, prune, run_id
+from k8s_installer.runs.redaction import redact
+from k8s_installer.runs.trace import Trace, open_trace, readable, traced
 from k8s_installer.transport import OnLine, OnSent, Result
 from tests.unit.clusters import cluster
 

@@ -12,7 +12,7 @@ import pytest
 
 from k8s_installer.errors import CommandFailed, TransportError
 from k8s_installer.transport import OnLine, Result
-from k8s_installer.verify import Answer, Api, ApiAccess, CheckResult, Request, Status, api, health, objects, reach
+from k8s_installer.verify import Api, ApiAccess, CheckResult, HttpReply, Request, Status, api, health, objects, reach
 from k8s_installer.verify.checks import Failure, Series, Skip
 from k8s_installer.verify.objects import Node, Pod
 from tests.fakes import NoUploads
@@ -81,13 +81,13 @@ def test_what_curl_says_is_the_answer_of_a_server_that_gave_none(tmp_path: Path)
 
 def test_a_refusal_is_said_in_the_servers_words() -> None:
     status = {"kind": "Status", "message": 'namespaces "x" is forbidden', "code": 403}
-    assert Answer(403, json.dumps(status)).words == 'namespaces "x" is forbidden (status 403)'
-    assert Answer(200, "[1]").json == {}
+    assert HttpReply(403, json.dumps(status)).words == 'namespaces "x" is forbidden (status 403)'
+    assert HttpReply(200, "[1]").json == {}
 
 
 def test_lines_that_are_no_answers_end_them() -> None:
     assert api.parse("AAAA!\n") == ()
-    assert api.parse(base64.b64encode(b"x\n200").decode() + "\nthere is no curl\n") == (Answer(200, "x"),)
+    assert api.parse(base64.b64encode(b"x\n200").decode() + "\nthere is no curl\n") == (HttpReply(200, "x"),)
     assert api.parse("") == ()
 
 

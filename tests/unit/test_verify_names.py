@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from k8s_installer.inventory import Cluster
-from k8s_installer.verify import Answer, CheckResult, Request, Status, names
+from k8s_installer.verify import CheckResult, HttpReply, Request, Status, names
 from k8s_installer.verify.lifecycle import DROP, REMOVE, RUN
 from k8s_installer.verify.resolving import DNS, OTHER, OUTSIDE, OWN
 from tests.unit.clusters import cluster
@@ -53,23 +53,23 @@ class Named(World):
         '{"status": {"phase": "Succeeded", "containerStatuses": [{"state": {"terminated": {"exitCode": 0}}}]}}'
     )
 
-    def routes(self) -> list[tuple[str, Callable[..., Answer]]]:
+    def routes(self) -> list[tuple[str, Callable[..., HttpReply]]]:
         space = r"/api/v1/namespaces/([^/]+)"
-        more: list[tuple[str, Callable[..., Answer]]] = [
+        more: list[tuple[str, Callable[..., HttpReply]]] = [
             (rf"POST {space}/pods", lambda _, _space: _missing() if "quota" in self.broken else _ok({})),
-            (rf"GET {space}/pods/names", lambda _, _space: Answer(200, self.status)),
+            (rf"GET {space}/pods/names", lambda _, _space: HttpReply(200, self.status)),
             (rf"GET {space}/pods/names/log", self.said),
             (rf"DELETE {space}/pods/names", lambda _, _space: _ok({})),
             (r"GET /api/v1/namespaces/default/services/kubernetes", lambda _: self.kubernetes()),
         ]
         return [*more, *World.routes(self)]
 
-    def said(self, _: Request, namespace: str) -> Answer:
+    def said(self, _: Request, namespace: str) -> HttpReply:
         own = said(f"web.{namespace}.svc.cluster.local", "10.254.0.9")
         other = said("kubernetes.default.svc.cluster.local", "10.254.0.1")
-        return Answer(200, self.log.format(namespace=namespace) + own + other + self.outside)
+        return HttpReply(200, self.log.format(namespace=namespace) + own + other + self.outside)
 
-    def kubernetes(self) -> Answer:
+    def kubernetes(self) -> HttpReply:
         return _missing() if "default" in self.broken else _ok({"spec": {"clusterIP": "10.254.0.1"}})
 
 

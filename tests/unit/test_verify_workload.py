@@ -13,7 +13,7 @@ import pytest
 from k8s_installer.errors import TransportError
 from k8s_installer.inventory import Cluster
 from k8s_installer.transport import OnLine, Result, Transport
-from k8s_installer.verify import Answer, Api, ApiAccess, CheckResult, Request, Status, poll, workload
+from k8s_installer.verify import Api, ApiAccess, CheckResult, HttpReply, Request, Status, poll, workload
 from k8s_installer.verify.lifecycle import (
     ACROSS,
     DROP,
@@ -74,7 +74,7 @@ class World:
         while len(self.pods) > self.replicas:
             self.pods.popitem()
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: Request) -> HttpReply:
         self.asked.append(request)
         for pattern, handle in self.routes():
             found = re.fullmatch(pattern, f"{request.method} {request.path}")
@@ -82,7 +82,7 @@ class World:
                 return handle(request, *found.groups())
         raise AssertionError(f"nobody told this API server about {request}")
 
-    def routes(self) -> list[tuple[str, Callable[..., Answer]]]:
+    def routes(self) -> list[tuple[str, Callable[..., HttpReply]]]:
         space = r"/api/v1/namespaces/(?:[^/]+)"
         return [
             (r"GET /api/v1/nodes", lambda _: self.node_list()),
@@ -107,39 +107,39 @@ class World:
             (rf"GET {space}/events", lambda _: _list([])),
         ]
 
-    def node_list(self) -> Answer:
+    def node_list(self) -> HttpReply:
         if "nodes" in self.broken:
-            return Answer(500, "no")
+            return HttpReply(500, "no")
         self.settling -= 1
         taints = [{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}] if self.settling >= 0 else []
         tainted = {"n1": {"spec": {"taints": taints}}}
         return _list([{"metadata": {"name": name}, "status": READY, **tainted.get(name, {})} for name in self.nodes])
 
-    def make_namespace(self, request: Request) -> Answer:
+    def make_namespace(self, request: Request) -> HttpReply:
         assert request.body
         metadata = request.body["metadata"]
         assert isinstance(metadata, dict)
         if "forbidden" in self.broken:
-            return Answer(403, '{"message": "forbidden"}')
+            return HttpReply(403, '{"message": "forbidden"}')
         self.namespaces.add(metadata["name"])
         return _ok({})
 
-    def delete_namespace(self, _: Request, name: str) -> Answer:
+    def delete_namespace(self, _: Request, name: str) -> HttpReply:
         if "undeletable" in self.broken:
-            return Answer(500, "no")
+            return HttpReply(500, "no")
         if name not in self.namespaces:
             return _missing()
         if "sticky" not in self.broken:
             self.namespaces.remove(name)
         return _ok({})
 
-    def controller(self) -> Answer:
+    def controller(self) -> HttpReply:
         return _ok({"status": {} if "controller" in self.broken else {"observedGeneration": 1}})
 
     def found(self) -> str:
         return "other" if "selector" in self.broken else "web"
 
-    def patch_controller(self, request: Request) -> Answer:
+    def patch_controller(self, request: Request) -> HttpReply:
         assert request.body
         if not self.namespaces:
             return _missing()
@@ -158,19 +158,19 @@ class World:
         (term,) = template["spec"]["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
         return bool(term["labelSelector"]["matchLabels"] == template["metadata"]["labels"])
 
-    def delete_pod(self, _: Request, name: str) -> Answer:
+    def delete_pod(self, _: Request, name: str) -> HttpReply:
         if "heal" not in self.broken:
             del self.pods[name]
             self.scale()
         return _ok({})
 
-    def delete_pods(self, request: Request) -> Answer:
+    def delete_pods(self, request: Request) -> HttpReply:
         assert request.body == {"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0}
         self.pods.clear()
         self.scale()
         return _ok({})
 
-    def patch_pod(self, request: Request, name: str) -> Answer:
+    def patch_pod(self, request: Request, name: str) -> HttpReply:
         assert request.body == {"metadata": {"labels": {"serving": "no"}}}
         self.pods[name]["metadata"]["labels"]["serving"] = "no"
         if "evicted" in self.broken:
@@ -178,26 +178,26 @@ class World:
             self.scale()
         return _ok({})
 
-    def endpoints(self) -> Answer:
+    def endpoints(self) -> HttpReply:
         names = self.serving() if "endpoints" not in self.broken else list(self.pods)
         return _ok({"subsets": [{"addresses": [{"ip": self.pods[name]["status"]["podIP"]} for name in names]}]})
 
-    def proxy(self) -> Answer:
+    def proxy(self) -> HttpReply:
         if "proxy" in self.broken:
-            return Answer(503, '{"message": "dial tcp 10.1.0.1:80: i/o timeout"}')
-        return Answer(200, " ".join(self.serving()))
+            return HttpReply(503, '{"message": "dial tcp 10.1.0.1:80: i/o timeout"}')
+        return HttpReply(200, " ".join(self.serving()))
 
 
-def _ok(body: dict[str, Any]) -> Answer:
-    return Answer(200, json.dumps(body))
+def _ok(body: dict[str, Any]) -> HttpReply:
+    return HttpReply(200, json.dumps(body))
 
 
-def _list(items: list[dict[str, Any]]) -> Answer:
+def _list(items: list[dict[str, Any]]) -> HttpReply:
     return _ok({"items": items})
 
 
-def _missing() -> Answer:
-    return Answer(404, '{"message": "not found"}')
+def _missing() -> HttpReply:
+    return HttpReply(404, '{"message": "not found"}')
 
 
 @dataclass
@@ -245,7 +245,7 @@ class WorldApi(Api):
         super().__init__(Machine("m1", world), ApiAccess("http://127.0.0.1:8080"))
         self.world = world
 
-    def ask(self, *requests: Request) -> tuple[Answer, ...]:
+    def ask(self, *requests: Request) -> tuple[HttpReply, ...]:
         return tuple(map(self.world.answer, requests))
 
 
@@ -400,7 +400,7 @@ def test_a_route_that_still_leads_to_the_relabelled_pod_fails(monkeypatch: pytes
 def test_a_service_that_loses_all_its_pods_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
 
-    def empty_after_relabel(request: Request, name: str) -> Answer:
+    def empty_after_relabel(request: Request, name: str) -> HttpReply:
         world.broken = frozenset({"silent"})
         return World.patch_pod(world, request, name)
 
@@ -412,8 +412,8 @@ def test_an_api_that_fails_midway_is_a_failure_and_no_absence(monkeypatch: pytes
     world = World()
     real = world.answer
 
-    def answer(request: Request) -> Answer:
-        return Answer(0, "curl: (7)") if request.method == "GET" and "/pods?" in request.path else real(request)
+    def answer(request: Request) -> HttpReply:
+        return HttpReply(0, "curl: (7)") if request.method == "GET" and "/pods?" in request.path else real(request)
 
     monkeypatch.setattr(world, "answer", answer)
     results = prove(world)
@@ -437,7 +437,7 @@ def test_an_interrupt_on_a_lost_master_is_still_the_interrupt(monkeypatch: pytes
     world = World()
     api = WorldApi(world)
 
-    def lose(*_: Request) -> tuple[Answer, ...]:
+    def lose(*_: Request) -> tuple[HttpReply, ...]:
         raise TransportError("m1", "gone")
 
     def interrupt(_: CheckResult) -> None:
@@ -451,7 +451,7 @@ def test_an_interrupt_on_a_lost_master_is_still_the_interrupt(monkeypatch: pytes
 def test_a_master_that_is_lost_is_said_once_for_each_check_that_needed_it(monkeypatch: pytest.MonkeyPatch) -> None:
     api = WorldApi(World())
 
-    def lose(*_: Request) -> tuple[Answer, ...]:
+    def lose(*_: Request) -> tuple[HttpReply, ...]:
         raise TransportError("m1", "gone", hint="again")
 
     monkeypatch.setattr(api, "ask", lose)

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from k8s_installer.cli.console import _Screen
-from k8s_installer.visible import json_text, visible
+from k8s_installer.untrusted.visible import json_text, visible
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from k8s_installer import waiting
+from k8s_installer.engine import waiting
+from k8s_installer.engine.waiting import wait
 from k8s_installer.errors import TransportError
-from k8s_installer.gates import Answer, UnitState, judge
-from k8s_installer.resources import Check, Gate
-from k8s_installer.waiting import wait
+from k8s_installer.host.gates import GateAnswer, UnitState, judge
+from k8s_installer.model.resources import Check, Gate
 from tests.fakes import FakeHost
 
 OWN = Gate("http://127.0.0.1:10248/healthz", Check.OK, "kubelet", deadline=60)
@@ -49,14 +49,14 @@ class Host(FakeHost):
     """A host that answers as it is told, in the time that a real one takes."""
 
     time: Clock = field(default_factory=Clock)
-    answers: Callable[[float], Answer] = lambda _: Answer(False, "refused", RUNS)
+    answers: Callable[[float], GateAnswer] = lambda _: GateAnswer(False, "refused", RUNS)
     unit: Callable[[float], UnitState] = lambda _: RUNS
     journal: str = ""
     said: Sequence[str] = ()
     probes: list[int] = field(default_factory=list)
     units_asked: list[tuple[float, int]] = field(default_factory=list)
 
-    def probe(self, gate: Gate, patience: int = 0, since: int = 0) -> Answer:
+    def probe(self, gate: Gate, patience: int = 0, since: int = 0) -> GateAnswer:
         self.probes.append(since)
         answer = self.answers(self.time.now - 1000)
         self.time.now += 0.1 if answer.holds else patience
@@ -85,8 +85,8 @@ class Host(FakeHost):
 def test_a_node_is_not_ready_by_what_the_kubelet_before_this_one_reported(
     clock: Clock, reports: list[tuple[float, float]], held_after: float
 ) -> None:
-    def says(elapsed: float) -> Answer:
-        return Answer(True, "", RUNS, reported_at=[at for when, at in reports if when <= elapsed][-1])
+    def says(elapsed: float) -> GateAnswer:
+        return GateAnswer(True, "", RUNS, reported_at=[at for when, at in reports if when <= elapsed][-1])
 
     m1 = Host("m1", time=clock, answers=says)
     n1 = Host("n1", time=clock, unit=lambda _: UnitState("active", 7, started=1600.4))
@@ -97,7 +97,7 @@ def test_a_node_is_not_ready_by_what_the_kubelet_before_this_one_reported(
 
 def test_a_kubelet_that_has_started_once_more_has_to_report_once_more(clock: Clock) -> None:
     """It reported, and ended before anybody asked: what counts is the process that runs when the answer is taken."""
-    m1 = Host("m1", time=clock, answers=lambda at: Answer(True, "", RUNS, reported_at=1605.0 if at < 8 else 1609.0))
+    m1 = Host("m1", time=clock, answers=lambda at: GateAnswer(True, "", RUNS, reported_at=1605.0 if at < 8 else 1609.0))
 
     def unit(at: float) -> UnitState:
         return UnitState("activating", 0) if at < 2 else UnitState("active", 9, started=1607.2)
@@ -108,13 +108,13 @@ def test_a_kubelet_that_has_started_once_more_has_to_report_once_more(clock: Clo
 
 
 def test_a_node_whose_host_cannot_be_asked_for_its_kubelet_is_not_ready(clock: Clock) -> None:
-    m1 = Host("m1", time=clock, answers=lambda _: Answer(True, "Ready is True", RUNS, reported_at=1600.0))
+    m1 = Host("m1", time=clock, answers=lambda _: GateAnswer(True, "Ready is True", RUNS, reported_at=1600.0))
     words = wait(NODE, m1, Host("n1", time=clock, unit=_cannot)).splitlines()
     assert words[0] == "not so within 60 s: Ready is True: reported before kubelet last started"
 
 
 def test_where_nobody_can_ask_the_node_the_api_is_believed(clock: Clock) -> None:
-    m1 = Host("m1", time=clock, answers=lambda _: Answer(True, "", RUNS, reported_at=1600.0), unit=_cannot)
+    m1 = Host("m1", time=clock, answers=lambda _: GateAnswer(True, "", RUNS, reported_at=1600.0), unit=_cannot)
     assert wait(NODE, m1, m1) == ""
 
 
@@ -123,7 +123,7 @@ def _cannot(_: float) -> UnitState:
 
 
 def test_what_holds_at_once_is_asked_once_and_nothing_else_is(clock: Clock) -> None:
-    m1, n1 = Host("m1", time=clock, answers=lambda _: Answer(True, "", RUNS)), Host("n1", time=clock)
+    m1, n1 = Host("m1", time=clock, answers=lambda _: GateAnswer(True, "", RUNS)), Host("n1", time=clock)
     assert wait(NODE, m1, n1) == ""
     assert (m1.probes, n1.units_asked) == ([0], [])
 
@@ -145,7 +145,7 @@ def test_a_unit_that_is_alive_on_another_host_is_waited_for_until_the_deadline(c
 
 
 def test_a_unit_that_has_failed_is_not_waited_for(clock: Clock) -> None:
-    n1 = Host("n1", time=clock, answers=lambda _: Answer(False, "refused", UnitState("failed", 0)))
+    n1 = Host("n1", time=clock, answers=lambda _: GateAnswer(False, "refused", UnitState("failed", 0)))
     assert wait(OWN, n1, n1).startswith("given up after 2 s: refused\n")
     assert n1.units_asked == []
 
@@ -156,7 +156,7 @@ def test_a_unit_that_has_failed_is_not_waited_for(clock: Clock) -> None:
     ids=["by its processes", "by its journal"],
 )
 def test_a_process_that_keeps_dying_is_not_waited_for(clock: Clock, unit: Callable[[float], UnitState]) -> None:
-    n1 = Host("n1", time=clock, answers=lambda at: Answer(False, "refused", unit(at)))
+    n1 = Host("n1", time=clock, answers=lambda at: GateAnswer(False, "refused", unit(at)))
     assert wait(OWN, n1, n1).startswith("given up after ")
     assert clock.now < 1010
 
@@ -172,7 +172,7 @@ def test_a_unit_whose_host_cannot_be_asked_is_waited_for_and_the_end_says_so(clo
 
 def test_ends_of_long_ago_are_no_reason_to_give_up(clock: Clock) -> None:
     """A DNS that came and went while its node rebooted, days ago, and is not ready for a moment."""
-    m1 = Host("m1", time=clock, answers=lambda at: Answer(True, "", RUNS) if at > 30 else listed(pod(restarts=7)))
+    m1 = Host("m1", time=clock, answers=lambda at: GateAnswer(True, "", RUNS) if at > 30 else listed(pod(restarts=7)))
     assert wait(PODS, m1, m1) == ""
 
 
@@ -184,7 +184,7 @@ def pod(reason: str = "", restarts: int = 0, **more: object) -> dict[str, object
     return {"metadata": {"name": "dns-1", "uid": "1"}, "spec": {"nodeName": "n1"}, "status": status}
 
 
-def listed(*pods: dict[str, object]) -> Answer:
+def listed(*pods: dict[str, object]) -> GateAnswer:
     return judge(PODS, json.dumps({"kind": "PodList", "items": pods}) + "\nstatus 200\nActiveState=active\nMainPID=7\n")
 
 
@@ -219,8 +219,8 @@ def test_one_pod_that_may_yet_run_is_waited_for(clock: Clock, other: dict[str, o
 
 
 def test_an_image_that_comes_late_is_waited_for_anew(clock: Clock) -> None:
-    def answers(at: float) -> Answer:
-        return Answer(True, "", RUNS) if at > 50 else listed(pod("ErrImagePull") if at % 20 < 15 else pod())
+    def answers(at: float) -> GateAnswer:
+        return GateAnswer(True, "", RUNS) if at > 50 else listed(pod("ErrImagePull") if at % 20 < 15 else pod())
 
     m1 = Host("m1", time=clock, answers=answers)
     assert wait(PODS, m1, m1) == ""
@@ -234,7 +234,9 @@ def test_where_pods_say_nothing_their_controller_is_the_witness(clock: Clock) ->
 
 def test_evidence_is_at_most_a_screen(clock: Clock) -> None:
     journal = "\n".join(["Active: failed", "--- end of its journal", *(f"line {number}" for number in range(100))])
-    n1 = Host("n1", time=clock, answers=lambda _: Answer(False, "x" * 5000, UnitState("failed", 0)), journal=journal)
+    n1 = Host(
+        "n1", time=clock, answers=lambda _: GateAnswer(False, "x" * 5000, UnitState("failed", 0)), journal=journal
+    )
     lines = wait(OWN, n1, n1).splitlines()
     assert len(lines) == 25
     assert lines[-1] == "line 99"

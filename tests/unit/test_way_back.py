@@ -11,19 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer import intent, journal
-from k8s_installer.apply import Run
 from k8s_installer.cli import applying
 from k8s_installer.cli.applying import Options
 from k8s_installer.cli.console import Exit
 from k8s_installer.cli.looking import Asked
 from k8s_installer.cli.stopping import Stop, stop_on_ctrl_c
+from k8s_installer.engine.fleet import ObservedFleet
+from k8s_installer.engine.remote import OnReport, Outcome
 from k8s_installer.errors import InstallerError, TransportError
-from k8s_installer.fleet import Fleet
+from k8s_installer.flows import resolve
 from k8s_installer.inventory import Allocations
-from k8s_installer.plan import Action, Change, Plan
-from k8s_installer.remote import OnReport, Outcome
-from k8s_installer.trace import open_trace
+from k8s_installer.model.plan import Action, Change, Plan
+from k8s_installer.model.run import Run
+from k8s_installer.runs import journal
+from k8s_installer.runs.trace import open_trace
 from tests.fakes import FakeHost
 from tests.unit.example import CONFIG
 from tests.unit.test_history import A, B, X, ran, undone, update
@@ -126,12 +127,12 @@ def test_a_rollback_that_finds_nothing_to_undo_says_so_and_the_next_goes_further
 ) -> None:
     """Run 2 failed, and its turn was undone at once; what a host has that is away is not known."""
     (tmp_path / "cluster.yaml").write_text(TEXT, encoding="utf-8")
-    checked = intent.checked(tmp_path / "cluster.yaml")
-    wanted = replace(intent.desire(*checked, None, None, Allocations()), desired={}, undoes=("2",))
-    folder = intent.state_folder(wanted.cluster) / "journal"
+    checked = resolve.checked(tmp_path / "cluster.yaml")
+    wanted = replace(resolve.desire(*checked, None, None, Allocations()), desired={}, undoes=("2",))
+    folder = resolve.state_folder(wanted.cluster) / "journal"
     ran(folder, "1", update(X, A))
     ran(folder, "2", update(X, B), end="failed")
-    seen = Fleet({}, {}, {}, {name: TransportError(name, "no answer") for name in away}, {})
+    seen = ObservedFleet({}, {}, {}, {name: TransportError(name, "no answer") for name in away}, {})
     options = Options(Asked(tmp_path / "cluster.yaml", None), 0.0)
     with open_trace(folder) as trace:
         result = applying._undone(wanted, seen, options, trace, threading.Event())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from k8s_installer.yum import TROUBLES, classify, hint
+from k8s_installer.host.yum import TROUBLES, classify, hint
 
 NO_REPO = "Error: Failed to download metadata for repo 'lab': Cannot download repomd.xml: Cannot download repodata/repomd.xml: All mirrors were tried"
 ERRORS = "Errors during downloading metadata for repository 'lab':\n"

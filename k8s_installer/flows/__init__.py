@@ -1,0 +1,1 @@
+"""What each command does, from the inventory to the last word; nothing here knows of terminals."""

@@ -1,0 +1,236 @@
+"""From an inventory file to what is wanted: joins the inventory, its profile, the keys and the templates."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from k8s_installer import desired, inventory, pki, profiles, render
+from k8s_installer.desired.bundled import bundled
+from k8s_installer.desired.context import of_cluster
+from k8s_installer.desired.record import evidence, found
+from k8s_installer.errors import InputError, InventoryError
+from k8s_installer.inventory import Allocations, Cluster, Role
+from k8s_installer.inventory.allocations import NONE, Settled
+from k8s_installer.model.desired import Desired
+from k8s_installer.model.resources import File, Ref, Seen
+from k8s_installer.sources import tarball
+from k8s_installer.untrusted import userfile
+from k8s_installer.untrusted.userfile import UnreadableError
+
+RECORD = "allocations"  # beside the keys and the journal
+Keys = Callable[[Cluster, profiles.Profile], pki.Pki]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What the user asked for, resolved: the cluster, its version's profile, its keys, and every wanted resource.
+
+    `cluster` and `desired` may be the part that a command is limited to. `inventory` is the cluster as the file says,
+    `cluster` the one in which everything is allocated, and `evidence` what hosts are asked for about that. `roots` are
+    the files by which the masters show whose keys the cluster has; they are looked at even where a plan is about a node
+    that has none yet. `whole` is all that the inventory wants, whatever part `desired` is; `beside` is what else is
+    looked at, because it decides whether that part may be carried out. `undoes` are the names of past runs, if what is
+    wanted is what was there before them.
+    """
+
+    cluster: Cluster
+    profile: profiles.Profile
+    keys: pki.Pki
+    desired: Desired
+    inventory: Cluster
+    given: Settled
+    evidence: Desired
+    roots: Desired
+    whole: Desired
+    beside: Desired = field(default_factory=dict)
+    undoes: tuple[str, ...] = ()
+
+
+def state_folder(cluster: Cluster) -> Path:
+    """Where a cluster's keys and journals are kept on this machine: beside its inventory."""
+    return cluster.folder / ".k8s-installer" / cluster.name
+
+
+def recorded(cluster: Cluster) -> Allocations:
+    """What is allocated in a cluster, as far as it is known on this machine.
+
+    Raises:
+        InputError: the record cannot be read.
+    """
+    path = state_folder(cluster) / RECORD
+    try:
+        return inventory.read_allocations(userfile.text(path))
+    except UnreadableError as error:
+        match error.__cause__:
+            case FileNotFoundError():
+                return NONE
+            case NotADirectoryError():
+                raise _no_folder(cluster) from None
+        raise _unreadable(path, error) from None
+    except ValueError as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    hint = "remove it: the masters have the same record, and it is read from there"
+    return InputError(f"cannot read {path}: {error}", hint=hint)
+
+
+def _no_folder(cluster: Cluster) -> InputError:
+    own = state_folder(cluster)
+    path = own if own.parent.is_dir() else own.parent
+    hint = "move it away: the keys and journals of the cluster are kept in a folder of this name"
+    return InputError(f"{path} is not a folder", hint=hint)
+
+
+def keep(cluster: Cluster, allocations: Allocations) -> None:
+    """Record on this machine what is allocated in a cluster.
+
+    Raises:
+        InputError: the record cannot be written.
+    """
+    path = state_folder(cluster) / RECORD
+    new = path.with_name(f"{RECORD}.{os.getpid()}")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new.write_text(allocations.text(), encoding="utf-8")
+        new.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from None
+
+
+def checked(path: Path) -> tuple[Cluster, profiles.Profile]:
+    """Read and check an inventory and find the profile of its version; touches nothing.
+
+    Raises:
+        InventoryError: anything is wrong with it, its version or its flags; every finding at once.
+    """
+    cluster = inventory.load(path)
+    profile = profiles.profile_of(cluster)
+    findings = [*desired.check(cluster, profile), *inventory.settle(cluster, recorded(cluster)).findings]
+    if findings:
+        raise InventoryError(sorted(findings))
+    return cluster, profile
+
+
+def resolve(path: Path, templates: Path | None, keys: Keys | None) -> Resolved:
+    """Read an inventory and work out everything it wants; see `checked` and `desire`."""
+    return desire(*checked(path), templates, keys)
+
+
+def desire(
+    cluster: Cluster,
+    profile: profiles.Profile,
+    templates: Path | None,
+    keys: Keys | None,
+    kept: Allocations | None = None,
+) -> Resolved:
+    """Work out everything that a checked inventory wants.
+
+    Args:
+        cluster: the inventory.
+        profile: that of its version.
+        templates: a folder whose templates come before the packaged ones; `templates/` beside the inventory
+            is used where this is None.
+        keys: gives the cluster's keys; None leaves placeholders in their place, and in that of programs.
+        kept: what was allocated before; what is recorded on this machine where this is None.
+
+    Raises:
+        InputError, TemplateError: what the user wrote is wrong; nothing was touched.
+    """
+    if templates is not None and not templates.is_dir():
+        raise InputError(f"--templates: there is no folder {templates}")
+    own = templates or cluster.folder / "templates"
+    renderer = render.Renderer([own] if own.is_dir() else [], sandboxed=profiles.has_own(cluster))
+    programs = tarball.programs(cluster, profile) if keys else desired.PLACEHOLDERS
+    kept = recorded(cluster) if kept is None else kept
+    present = keys(cluster, profile) if keys else pki.placeholder(cluster)
+    wanted = desired.desire(cluster, profile, present, renderer, programs, kept)
+    if cluster.bundle:
+        from k8s_installer import bundle  # most have none, and its metadata and checks take long to load
+
+        media = bundle.media(
+            bundle.opened(Path(cluster.bundle), pinned=cluster.bundle_sha256), cluster, profile, wanted
+        )
+        wanted = bundled(wanted, media, renderer, of_cluster(cluster, profile))
+    settled = inventory.settle(cluster, kept)
+    return Resolved(
+        cluster=settled.cluster,
+        profile=profile,
+        keys=present,
+        desired=wanted,
+        inventory=cluster,
+        given=settled,
+        evidence=evidence(cluster, wanted),
+        roots=_roots(cluster, wanted),
+        whole=wanted,
+    )
+
+
+def _roots(cluster: Cluster, wanted: Desired) -> Desired:
+    masters, roots = {host.name for host in cluster.having(Role.MASTER)}, frozenset(pki.ROOTS)
+    return {
+        ref: item
+        for ref, item in wanted.items()
+        if ref.host in masters and isinstance(item.resource, File) and not roots.isdisjoint(item.resource.made_of)
+    }
+
+
+def corrected(wanted: Resolved, seen: Mapping[Ref, Seen]) -> Allocations | None:
+    """What is allocated on the hosts, if the intent assumes something else; None if it is right.
+
+    Raises:
+        InstallerError: the allocations are unknown.
+    """
+    kept = found(wanted.inventory, wanted.evidence, seen, wanted.given.allocations)
+    again = inventory.settle(wanted.inventory, kept)
+    right = (again.allocations, again.moved) == (wanted.given.allocations, wanted.given.moved)
+    return None if right and not again.findings else kept
+
+
+def with_keys(intent: Resolved, whole: Resolved) -> Resolved:
+    """The same, with what was pending as it is in `whole`, whose keys are all made.
+
+    What is wanted may be a part of the cluster, or what was before a run: only files that have keys in them change.
+    """
+    made = {
+        ref: replace(wanted, resource=whole.desired[ref].resource)
+        for ref, wanted in intent.desired.items()
+        if isinstance(wanted.resource, File) and wanted.resource.pending
+    }
+    return replace(intent, keys=whole.keys, desired={**intent.desired, **made})
+
+
+def present_keys(cluster: Cluster, profile: profiles.Profile) -> pki.Pki:
+    """The cluster's keys as its local folder has them; placeholders for what `apply` would make. Writes nothing."""
+    return pki.look(pki_folder(cluster), pki.leaves(cluster, profile.groups))
+
+
+def real_keys(cluster: Cluster, profile: profiles.Profile) -> pki.Pki:
+    """The cluster's keys from its local folder, made there where they do not exist yet."""
+    return pki.ensure(pki_folder(cluster), pki.leaves(cluster, profile.groups))
+
+
+def note_use(cluster: Cluster, profile: profiles.Profile, files: Collection[str]) -> None:
+    """Record here that hosts have or are given these files: other roots in their place will be refused."""
+    pki.note_use(pki_folder(cluster), pki.leaves(cluster, profile.groups), files)
+
+
+def pki_folder(cluster: Cluster) -> Path:
+    """Where the cluster's keys and certificates are."""
+    return state_folder(cluster) / "pki"
+
+
+def renamed_from(cluster: Cluster, sums: Collection[str]) -> str:
+    """The cluster whose folder is beside this one's and has a CA with one of these sums; empty if none has."""
+    own = state_folder(cluster)
+    for path in sorted(own.parent.glob("*/pki/*.crt")):
+        with suppress(UnreadableError):
+            if path.parent.parent != own and hashlib.sha256(userfile.content(path)).hexdigest() in sums:
+                return path.parent.parent.name
+    return ""

@@ -1,0 +1,440 @@
+"""What a host has, asked by ONE read-only script: the questions, and the pure parsers of the answers.
+
+Every question is a command of CentOS 7 (coreutils 8.22, rpm 4.11, systemd 219). Every answer is a line with a word
+in front (a sum is its own), so that a missing one is noticed; systemctl's stand last, behind a line that says so.
+
+A file that is as it was when it was last summed, by its inode, size and ctime (which nobody can set), is not read
+again, and rpm is not asked while its database is the same: as git knows a work tree. The host compares, and gives the
+remembered answer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import posixpath
+import re
+import shlex
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from k8s_installer.host import families, statedir
+from k8s_installer.model.desired import DesiredResource
+from k8s_installer.model.resources import (
+    Absent,
+    Backup,
+    Data,
+    File,
+    Kind,
+    Missing,
+    Ref,
+    Seen,
+    SeenFile,
+    SeenPackage,
+    SeenSetting,
+    SeenUnit,
+    UploadedFile,
+)
+from k8s_installer.pki import encryption
+from k8s_installer.pki.leaves import ENCRYPTION
+from k8s_installer.untrusted import answers
+from k8s_installer.untrusted.answers import Malformed
+
+UNIT_PROPERTIES = (
+    "Id", "LoadState", "ActiveState", "SubState", "UnitFileState", "MainPID",
+    "ExecMainStartTimestampMonotonic", "NeedDaemonReload",
+)  # fmt: skip
+LARGEST_DIFF = 256 * 1024  # bytes; a larger file is compared by its sum alone
+END = "end-of-observation"
+UNITS = "units"  # what follows it is systemctl's
+
+# CentOS 7's database, and that of newer rpms, which is not all there is while something is in its log.
+_RPM_DATABASE = ("/var/lib/rpm/Packages", "/var/lib/rpm/rpmdb.sqlite")
+_RPM_LOG = "/var/lib/rpm/rpmdb.sqlite-wal"
+_NAMELESS = "UNKNOWN"  # as stat says of an owner without a name
+_TYPES = {
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+}
+# Within so many seconds a file can change twice and keep its ctime, which the kernel counts in ticks.
+_RACY_SECONDS = 2.0
+_SEGMENT = "*.wal"  # what the files of a write-ahead log are called
+
+# Of all that a plan with nothing to do costs, this script's processes are most: one for all attributes, one for the
+# sums, one for all packages, one for all units, and one for the time; settings cost none where a host has none of them.
+# A file that differs is looked at closer, and its old bytes are said. Everything else is the shell's own. What is
+# answered is said at once at the end, or nearly: each piece that a shell says is a packet for both sides to encrypt.
+# A name has no colon, but may have blanks, as groups of Active Directory do.
+_STAT = "looked=$(stat -c 'file %f %U:%G:%u:%g %.9Y %d:%i:%s:%.9Z %n' {paths} 2>/dev/null)\n"
+_SUMS = """\
+shown() {{ [ -f "$1" ] && [ "$(stat -c %s "$1")" -le {largest} ]; }}
+set --
+for path in {paths}; do [ ! -f "$path" ] || set -- "$@" "$path"; done # a pipe or a device could be read for ever
+sums=
+for known in {known}; do
+  line=${{known#* }}
+  case $looked in
+    *" ${{known%% *}} ${{line#*  }}"*) sums="$sums$line
+" ;;
+    *) [ ! -f "${{line#*  }}" ] || set -- "$@" "${{line#*  }}" ;;
+  esac
+done
+[ $# -eq 0 ] || sums=$sums$(sha256sum "$@" 2>/dev/null)
+for entry in {wanted}; do
+  path=${{entry#*  }} sum=${{entry%%  *}}
+  sum=${{sum#?}}
+  case $sums$large in *"$sum  $path"* | *"$sum *$path"*) continue ;; esac
+  there=yes
+  [ -e "$path" ] || [ -L "$path" ] || there=
+  [ "$sum$there" != absent ] || continue
+  folder=${{path%/*}}
+  until [ -e "${{folder:=/}}" ] || [ -L "$folder" ]; do folder=${{folder%/*}}; done
+  if [ -L "$path" ]; then
+    echo "obstacle $path is a symbolic link to $(printf %s "$(readlink "$path")" | tr '[:cntrl:]' '?')"
+  elif [ ! -d "$folder" ]; then
+    echo "obstacle $path is below $folder, which is not a folder"
+  elif [ ! -w "$folder" ] || {{ [ -n "$there" ] && [ ! -w "$path" ]; }}; then
+    echo "obstacle $path cannot be written: it or $folder is immutable (lsattr -d), or mounted read-only"
+  fi
+  case $entry in
+    [=%]*) [ -f "$kept/$sum" ] || echo "obstacle $path {not_kept}" ;;
+  esac
+  case $entry in
+    @*) ! shown "$path" || sealed "$path"; continue ;;
+    [-%]*) continue ;;
+    =*) shown "$kept/$sum" && printf 'kept %s %s\n' "$path" "$(base64 -w0 "$kept/$sum")" ;;
+  esac
+  shown "$path" && printf 'content %s %s\n' "$path" "$(base64 -w0 "$path")"
+done
+"""
+# openssl makes them five times as fast; its lines have a star where sha256sum's have a blank
+_LARGE = """\
+set --
+for path in {paths}; do [ ! -f "$path" ] || set -- "$@" "$path"; done
+[ $# -eq 0 ] || large=$(openssl dgst -sha256 -r "$@" 2>/dev/null || sha256sum "$@" 2>/dev/null)
+"""
+_ASK_RPM = (
+    "packages=$(rpm -q --qf 'rpm %{{NAME}} %{{VERSION}} %{{RELEASE}} %{{INSTALLTIME}} %|EPOCH?{{%{{EPOCH}}}}|\\n' "
+    "{names} 2>&1)\n"
+)
+_PACKAGES = """\
+log=
+[ ! -s {log} ] || log=busy
+case $looked$log in
+*{database}) packages={answer} ;;
+*) {ask} ;;
+esac
+"""
+ROOT = "root=${K8S_INSTALLER_ROOT-}\n"  # of a test's files; a host's own are at /
+_SETTINGS = "ask_settings() {{\n{questions}}}\nsettings=$(ask_settings)\n"
+_UNITS = "units=$(systemctl show {properties} {names} 2>&1)\n"
+# The uptime is cut to hundredths, so a process seems to have started up to 10 ms late, never early: a file
+# written just before its unit's start is never taken for newer than the process.
+_CLOCK = (
+    'looked= large= sums= packages= settings= units=\nread -r up idle </proc/uptime; clock="clock $(date +%s.%N) $up"\n'
+)
+_SAY = f"""printf '%s\\n' "$clock" "$looked" "$large" "$sums" "$packages" "$settings" {UNITS} "$units" {END}\n"""
+
+
+_FILE = re.compile(
+    r"([0-9a-f]{1,8}) ([^:\0-\x1f]{1,256}):([^:\0-\x1f]{1,256}):([0-9]{1,10}):([0-9]{1,10}) "
+    r"(-?[0-9.]+) ([0-9]+:[0-9]+:[0-9]+:-?[0-9.]+) (/.*)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HostCache:
+    """What a host answered the last time: sums by path, each with the file's stamp, and rpm's answer.
+
+    A stamp is `device:inode:size:ctime`. `database` are the lines of stat for rpm's database, and `packages` are rpm's
+    own lines; both are empty where nothing is remembered.
+    """
+
+    sums: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    database: str = ""
+    packages: tuple[str, ...] = ()
+
+
+def script(wanted: Sequence[DesiredResource], memory: HostCache | None = None) -> str:
+    """The one script that asks a host for everything in `wanted` (all of that host), but for what is remembered."""
+    memory = memory or HostCache()
+    files = [
+        (item.ref.name, item.resource)
+        for item in wanted
+        if isinstance(item.resource, File | UploadedFile | Backup | Absent)
+    ]
+    packages = [item.ref.name for item in wanted if item.ref.kind is Kind.PACKAGE]
+    settings = [item.ref.name for item in wanted if item.ref.kind is Kind.SETTING]
+    units = [item.ref.name for item in wanted if item.ref.kind is Kind.UNIT]
+    units += [unit for unit in families.units(settings) if unit not in units]
+    paths = [path for path, _ in files]
+    # by a pattern of the shell's, which costs no process: an empty folder has no log
+    logs = [f"{shlex.quote(item.ref.name)}/{_SEGMENT}" for item in wanted if isinstance(item.resource, Data)]
+    due = [f'"$state"/{mark}/{shlex.quote(unit)}' for unit in units for mark in ("due", "reload")]
+    parts = [statedir.FOLDERS, _CLOCK]
+    if files or packages or logs or due:
+        # rpm's database stands last: what is remembered of it is compared with the end of what stat says
+        quoted = [shlex.join(paths), *logs, *due, shlex.join(_RPM_DATABASE if packages else ())]
+        parts.append(_STAT.format(paths=" ".join(filter(None, quoted))))
+    if files:
+        # a file that differs from what is wanted is read again: its content is wanted too
+        known = [
+            f"{memory.sums[path][0]} {file.sha256}  {path}"
+            for path, file in files
+            if path in memory.sums and not isinstance(file, Absent) and memory.sums[path][1] == file.sha256
+        ]
+        remembered = {entry.rpartition("  ")[2] for entry in known}
+        entries = [f"{_mark(file)}{getattr(file, 'sha256', 'absent')}  {path}" for path, file in files]
+        large = [path for path, file in files if isinstance(file, UploadedFile) and path not in remembered]
+        new = [path for path in paths if path not in remembered and path not in large]
+        parts.append(_LARGE.format(paths=shlex.join(large)) if large else "")
+        parts.append(encryption.SHELL if any(map(_is_sealed, dict(files).values())) else "")
+        parts.append(
+            _SUMS.format(
+                not_kept=statedir.NOT_KEPT,
+                paths=shlex.join(new),
+                known=shlex.join(known),
+                wanted=shlex.join(entries),
+                largest=LARGEST_DIFF,
+            )
+        )
+    if packages:
+        ask = _ASK_RPM.format(names=shlex.join(packages))
+        answered = {line.partition(" ")[2].partition(" ")[0] for line in memory.packages}
+        if memory.database and answered == set(packages):
+            answer = shlex.quote("\n".join(memory.packages))
+            ask = _PACKAGES.format(
+                log=_RPM_LOG, database=shlex.quote(memory.database), answer=answer, ask=ask.rstrip("\n")
+            )
+        parts.append(ask)
+    questions = families.questions(settings)
+    if questions:
+        parts.append(ROOT + _SETTINGS.format(questions=questions))
+    if units:
+        properties = " ".join(f"-p {name}" for name in UNIT_PROPERTIES)
+        parts.append(_UNITS.format(properties=properties, names=shlex.join(f"{unit}.service" for unit in units)))
+    return "".join(parts) + _SAY
+
+
+def _mark(file: File | UploadedFile | Backup | Absent) -> str:
+    """Whether the content is asked for where it differs (+), or not (-); and the same of what a host must have kept.
+
+    That is = where the content of both is asked for, and % where it is secret. Of a configuration with keys of Secrets
+    their sums are (@).
+    """
+    if _is_sealed(file):
+        return "@"
+    if isinstance(file, Backup):
+        return "%" if file.secret else "="
+    return "+" if isinstance(file, File) and not file.secret else "-"
+
+
+def _is_sealed(file: File | UploadedFile | Backup | Absent) -> bool:
+    return isinstance(file, File) and file.secret and ENCRYPTION in file.made_of
+
+
+def parse(output: str, wanted: Sequence[DesiredResource]) -> dict[Ref, Seen]:
+    """Read the answers; what was wanted and got no answer is UNKNOWN, and so is all if the script was cut off.
+
+    Raises:
+        Malformed: a line is not what its question prints.
+    """
+    refs = [item.ref for item in wanted if item.ref.kind is not Kind.GATE]
+    lines = answers.lines(output)
+    if not lines or lines[-1] != END:
+        return dict.fromkeys(refs, Missing.UNKNOWN)
+    split = lines.index(UNITS) if UNITS in lines else len(lines)
+    by_word: dict[str, list[str]] = {}
+    for line in lines[:split]:
+        word, _, rest = line.partition(" ")
+        by_word.setdefault(word, []).append(rest)
+    there = files(by_word)
+    now, uptime = clock(by_word.get("clock", ()))
+    by_unit = _marked(units(lines[split + 1 :], now - uptime), there, now, uptime)
+    found: dict[tuple[Kind, str], Seen] = {
+        **{(Kind.DATA, posixpath.dirname(path)): file for path, file in there.items() if path.endswith(_SEGMENT[1:])},
+        **{(Kind.FILE, path): file for path, file in there.items()},
+        **{(Kind.PACKAGE, name): package for name, package in packages(by_word).items()},
+        **{(Kind.UNIT, name): unit for name, unit in by_unit.items()},
+        **{(Kind.SETTING, name): setting for name, setting in settings(by_word, by_unit).items()},
+    }
+    # stat names every file that is there; anything else must be answered for by name
+    absent = {Kind.FILE: Missing.ABSENT, Kind.DATA: Missing.ABSENT}
+    return {ref: found.get((ref.kind, ref.name), absent.get(ref.kind, Missing.UNKNOWN)) for ref in refs}
+
+
+def remember(output: str) -> HostCache:
+    """What can be relied on the next time; nothing of a script that was cut off.
+
+    Raises:
+        Malformed: a line is not what its question prints.
+    """
+    lines = answers.lines(output)
+    if not lines or lines[-1] != END:
+        return HostCache()
+    now, _ = clock(line.removeprefix("clock ") for line in lines if line.startswith("clock "))
+    looked = [line for line in lines if line.startswith("file ")]
+    settled = {
+        path: stamp
+        for *_, stamp, path in (_file(line.removeprefix("file ")) for line in looked)
+        if answers.seconds(stamp.rpartition(":")[2], "a file's ctime") < now - _RACY_SECONDS
+    }
+    sums = {line[66:]: line[:64] for line in lines if line[64:66] in ("  ", " *") and answers.is_sha256(line[:64])}
+    database = [line for line in looked if line.endswith(_RPM_DATABASE)]
+    packages = tuple(line for line in lines if line.startswith(("rpm ", "package ")))
+    whole = bool(database) and all(line.rpartition(" ")[2] in settled for line in database)
+    return HostCache(
+        {path: (settled[path], digest) for path, digest in sums.items() if path in settled},
+        "\n".join(database) if whole else "",
+        packages if whole else (),
+    )
+
+
+def clock(lines: Iterable[str]) -> tuple[float, float]:
+    """The host's time (Unix seconds) and uptime (seconds), from the first of its lines about that."""
+    now, uptime = answers.words(next(iter(lines), ""), 2, "the clock")
+    return answers.seconds(now, "the clock"), answers.seconds(uptime, "the uptime")
+
+
+def _file(line: str) -> tuple[str, str, str, str, str, str]:
+    """A line of stat: mode, owner, group, mtime, stamp, path; what nobody has a name for is put back by its number."""
+    found = _FILE.fullmatch(line)
+    if found is None:
+        raise Malformed("stat", line)
+    mode, owner, group, uid, gid, modified, stamp, path = found.groups()
+    owner, group = uid if owner == _NAMELESS else owner, gid if group == _NAMELESS else group
+    return mode, owner, group, modified, stamp, path
+
+
+def files(by_word: Mapping[str, Sequence[str]]) -> dict[str, SeenFile]:
+    """From stat's, the sums' and base64's lines; anything but a regular file has an empty sum and so differs."""
+    now, _ = clock(by_word.get("clock", ()))
+    sums = {rest[1:]: word for word, rests in by_word.items() if answers.is_sha256(word) for rest in rests}
+    contents = {
+        path: answers.from_base64(text, f"the content of {path}") for path, text in _pairs(by_word.get("content", ()))
+    }
+    kept = {
+        path: answers.from_base64(text, f"what was kept of {path}") for path, text in _pairs(by_word.get("kept", ()))
+    }
+    obstacles = dict(_pairs(by_word.get("obstacle", ())))
+    sealed: dict[str, set[str]] = {}
+    for path, digest in _pairs(by_word.get("sealed", ())):
+        sealed.setdefault(path, set()).add(digest)
+    result: dict[str, SeenFile] = {}
+    for line in by_word.get("file", ()):
+        raw, owner, group, changed, stamp, path = _file(line)
+        mode, modified = answers.hexadecimal(raw, "a file's mode"), answers.seconds(changed, "a file's mtime")
+        digest = sums.get(path, "") if stat.S_ISREG(mode) else ""
+        result[path] = SeenFile(
+            sha256=digest,
+            mode=stat.S_IMODE(mode),
+            owner=owner,
+            group=group,
+            # a time to come is from before the clock was set back; nothing can be told from it
+            modified_at=modified if modified <= now else 0.0,
+            content=contents.get(path),
+            kept=kept.get(path),
+            sealed=frozenset(sealed.get(path, ())),
+            obstacle=obstacles.get(path, "") or _obstacle(mode, answers.whole(stamp.split(":")[2], "a size"), digest),
+        )
+    # what is not there, and cannot be made
+    missing = {path: SeenFile("", 0, "", "", 0.0, obstacle=words) for path, words in obstacles.items()}
+    return {**missing, **result}
+
+
+def _obstacle(mode: int, size: int, digest: str) -> str:
+    """Why a file of this type, size and sum cannot be changed so that it could be put back; empty if it can."""
+    if stat.S_ISREG(mode):
+        if size > statedir.LARGEST_UPLOAD:
+            return f"has {size >> 20} MB, more than is kept for a rollback"
+        return "" if digest else "cannot be read"
+    return f"is {_TYPES.get(stat.S_IFMT(mode), 'a device')}"
+
+
+def _marked(by_unit: Mapping[str, Seen], by_path: Mapping[str, SeenFile], now: float, uptime: float) -> dict[str, Seen]:
+    """The units with what their marks say: see `hoststate`."""
+    due, reload = (
+        {path.rpartition(f"/{mark}/")[2]: file.modified_at for path, file in by_path.items() if f"/{mark}/" in path}
+        for mark in ("due", "reload")
+    )
+    found: dict[str, Seen] = {}
+    for name, unit in by_unit.items():
+        if isinstance(unit, SeenUnit):
+            stale = reload.get(name, 0.0) > now - uptime  # at a boot systemd loads everything
+            # what has started by a definition that is not the file's has to restart, whenever that was
+            due_at = now if stale and unit.started_at > reload[name] else due.get(name, 0.0)
+            unit = dataclasses.replace(unit, needs_reload=unit.needs_reload or stale, due_at=due_at)  # noqa: PLW2901
+        found[name] = unit
+    return found
+
+
+def packages(by_word: Mapping[str, Sequence[str]]) -> dict[str, Seen]:
+    """From rpm's lines: `rpm NAME VERSION RELEASE TIME [EPOCH]`, or `package NAME is not installed`."""
+    result: dict[str, Seen] = {}
+    for line in by_word.get("rpm", ()):
+        name, version, release, rest = answers.words(line, 4, "rpm")
+        installed, *epoch = rest.split(" ", 1)
+        result[name] = SeenPackage(version, release, answers.seconds(installed, "rpm's time of install"), *epoch)
+    for line in by_word.get("package", ()):
+        missing = re.fullmatch(r"(\S+) is not installed", line)
+        if missing:
+            result[missing[1]] = Missing.ABSENT
+    return result
+
+
+def units(lines: Iterable[str], boot: float) -> dict[str, Seen]:
+    """From `systemctl show`: blocks of KEY=VALUE; `LoadState=not-found` is an absent unit."""
+    result: dict[str, Seen] = {}
+    block: dict[str, str] = {}
+    for line in (*lines, ""):
+        key, equals, value = line.partition("=")
+        if equals:
+            block[key] = value
+        elif block:
+            there = block.get("LoadState") != "not-found"  # what is not there may have nothing more to say
+            missing = [name for name in (UNIT_PROPERTIES if there else ("Id",)) if name not in block]
+            if missing:
+                raise Malformed(f"systemctl show, without {missing[0]}", "")
+            result[block["Id"].removesuffix(".service")] = _unit(block, boot)
+            block = {}
+    return result
+
+
+def settings(by_word: Mapping[str, Sequence[str]], by_unit: dict[str, Seen]) -> dict[str, Seen]:
+    """From the lines of `host_settings.questions`, and for units that are settings from what systemctl says of them."""
+    result: dict[str, Seen] = {
+        name: Missing.ABSENT if value is None else SeenSetting(value)
+        for name, value in families.answers(by_word.get("setting", ()))
+    }
+    return result | {f"{families.UNIT} {name}": _on_or_off(unit) for name, unit in by_unit.items()}
+
+
+def _on_or_off(unit: Seen) -> Seen:
+    if not isinstance(unit, SeenUnit):
+        return unit
+    now, boot = unit.active not in ("inactive", "failed"), unit.enabled
+    words = (families.ON if state else families.OFF for state in (now, boot))
+    return SeenSetting(families.value(*words))
+
+
+def _unit(block: dict[str, str], boot: float) -> Seen:
+    if block["LoadState"] == "not-found":
+        return Missing.ABSENT
+    started = answers.whole(block["ExecMainStartTimestampMonotonic"], "the start of a unit's process", 16)  # µs
+    return SeenUnit(
+        load=block["LoadState"],
+        active=block["ActiveState"],
+        sub=block["SubState"],
+        enabled=block["UnitFileState"] == "enabled",
+        pid=answers.whole(block["MainPID"], "a unit's process"),
+        started_at=boot + started / 1e6 if started else 0.0,
+        needs_reload=block["NeedDaemonReload"] == "yes",
+    )
+
+
+def _pairs(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
+    for line in lines:
+        first, _, second = line.partition(" ")
+        yield first, second

@@ -1,0 +1,63 @@
+"""What is wanted, as a value: resources by name, each with its place in the order and its reason."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from k8s_installer.model.resources import Ref, Resource
+
+
+class Turn(NamedTuple):
+    """Whose turn a change is in a rolling change: members of a group restart one after the other, or some at a time."""
+
+    group: str
+    member: str
+
+
+NO_TURN = Turn("", "")
+
+
+class Ahead(NamedTuple):
+    """What an addon is ahead of: files whose programs need what it grants, where the API runs already.
+
+    At a first start the addon waits for the API, and its own manifest for everything before it. Where `unit` (the
+    apiserver that it is applied by) is active and any of `files` is about to change, the addon and its `manifest`
+    wait for nothing, and `files` wait for the addon: no program reads a new one before the addon is in the cluster.
+    """
+
+    unit: Ref
+    manifest: Ref
+    files: tuple[Ref, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredResource:
+    """One resource, the component it belongs to (the phase in which it is shown), and what it comes after.
+
+    `because` says in one sentence why the resource exists; it is for people, and no code branches on it.
+    `turn` says with which others it may not be down at the same time. `note` is what a change of it must tell people.
+    `ahead` turns edges around; see there.
+    """
+
+    ref: Ref
+    resource: Resource
+    component: str
+    after: tuple[Ref, ...]
+    because: str
+    turn: Turn = NO_TURN
+    note: str = ""
+    ahead: Ahead | None = None
+
+
+Desired = Mapping[Ref, DesiredResource]
+
+
+def by_host(desired: Desired) -> Mapping[str, list[DesiredResource]]:
+    """What is wanted of each host, in the same order; nothing of one that is not named."""
+    found: dict[str, list[DesiredResource]] = defaultdict(list)
+    for ref, wanted in desired.items():
+        found[ref.host].append(wanted)
+    return found

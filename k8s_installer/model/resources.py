@@ -1,0 +1,252 @@
+"""The vocabulary: what a host can hold, what was seen of it, and the name by which each thing is known.
+
+Desired resources (`Package`, `File`, `UploadedFile`, `Unit`, `Setting`, `Data`, `Gate`) say what the inventory asks
+for. Seen ones (`SeenPackage`, `SeenFile`, `SeenUnit`, `SeenSetting`) say what a host answered. Where there is nothing
+the answer is `Missing.ABSENT`; where the host could not be asked it is `Missing.UNKNOWN`, and the two are never mixed
+up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+
+class Kind(StrEnum):
+    """The closed set of things that a plan can change, go by or wait for."""
+
+    PACKAGE = "package"
+    FILE = "file"
+    UNIT = "unit"
+    SETTING = "setting"
+    DATA = "data"
+    GATE = "gate"
+
+
+class Ref(NamedTuple):
+    """The name of one resource: on which host, of what kind, called what (a file's name is its path).
+
+    A tuple, for it is the key of every dictionary here: a dataclass hashes and compares in Python, six times as slow.
+    """
+
+    host: str
+    kind: Kind
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.host}: {self.kind} {self.name}"
+
+
+class Missing(Enum):
+    """Why there is nothing to show: the host has none, or the host could not be asked."""
+
+    ABSENT = "absent"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """An installed RPM; an empty version means that any version will do.
+
+    A version is `[EPOCH:]VERSION[-RELEASE]`; what it does not say may be any. `repo` is the pattern of the only
+    repositories that it may come from; where it is empty, the host's own decide.
+    """
+
+    name: str
+    version: str = ""
+    repo: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file with these bytes, mode and owner. What is secret is never printed, diffed or saved in a plan.
+
+    `made_of` names the keys and certificates of the PKI that are in it. Where one of these is not made yet `pending`
+    says why it will be, and the content is a placeholder: such a file is planned, and never sent.
+    """
+
+    content: bytes = field(repr=False)
+    mode: int = 0o644
+    owner: str = "root"
+    group: str = "root"
+    secret: bool = False
+    made_of: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    pending: str = field(default="", repr=False, compare=False)
+    sha256: str = field(init=False, repr=False, compare=False)  # of the content, in hexadecimal
+
+    def __post_init__(self) -> None:
+        # once, and not whenever a host is compared: a file that all hosts share may have a line for each of them
+        object.__setattr__(self, "sha256", hashlib.sha256(self.content).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedFile:
+    """A file whose bytes are too many for a plan: the local file `source` has them. Never secret, never diffed.
+
+    Two that say the same are equal wherever their bytes come from.
+    """
+
+    source: Path = field(repr=False, compare=False)
+    sha256: str
+    size: int
+    mode: int = 0o644
+    owner: str = "root"
+    group: str = "root"
+    secret: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A file as it was before a change: its host keeps those bytes, by their SHA-256, for a rollback."""
+
+    sha256: str
+    mode: int
+    owner: str
+    group: str
+    secret: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A path at which there should be nothing: what a rollback wants where a run made a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A systemd service, enabled and active, that has read the files and runs the packages as they now are.
+
+    `defined_by` are paths of unit files and drop-ins (a change needs a daemon-reload), `reads` are paths of
+    other files that the process reads at its start, `runs` are packages whose programs it runs. A change of
+    any of the three is what makes a restart.
+    """
+
+    name: str
+    defined_by: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A property of the host itself, now and from its next boot on; its name is FAMILY SUBJECT, or FAMILY alone.
+
+    The families are a closed set: `host_settings` says what each can be, how it is asked and how it is set.
+    """
+
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """The folder of a write-ahead log, named by its path: looked at because starts depend on it, and never changed.
+
+    It is seen where at least one segment of the log is in it; an empty folder is ABSENT. `unit` is the service whose
+    data it is, `config` the path of the file that says with whom it was started. A service that was `added_later` may
+    be younger than its clients: that one of them was started says nothing of it. `shown_by` are the components that
+    start only in a cluster whose etcd answers, without asking etcd themselves.
+    """
+
+    unit: str
+    config: str
+    added_later: bool = False
+    shown_by: tuple[str, ...] = ()
+
+
+class Check(StrEnum):
+    """How the answer of a gate's URL is judged."""
+
+    OK = "ok"  # the body is "ok": /healthz and /readyz of every Kubernetes program
+    ANSWERS = "answers"  # any answer with status 200
+    ETCD_HEALTH = "etcd-health"  # etcd's /health: {"health": "true"}
+    ETCD_MEMBERS = "etcd-members"  # etcd's own list of its members is `expects`, and no member is in another cluster
+    NODE_READY = "node-ready"  # a Node object whose condition Ready is True
+    POD_READY = "pod-ready"  # a list of pods, one of which is ready
+    LEASE_HELD = "lease-held"  # a leader's lease that was renewed since this unit's process started
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Real health, asked by curl on the host itself; polled until it holds or `deadline` seconds have passed.
+
+    `unit` is the service whose status and journal are the evidence when the gate fails; it runs on
+    `unit_host`, or where that is empty, on the gate's own host. `ca`, `cert` and `key` are paths on the gate's
+    host; `key` is never read by us. `expects` is what the answer must list: for etcd, NAME=PEER-URL of each member.
+    """
+
+    url: str
+    check: Check
+    unit: str
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+    unit_host: str = ""
+    deadline: float = 60.0
+    expects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SeenPackage:
+    """An RPM as found: its version (%{VERSION}), release, time of installation (Unix seconds), and epoch if any."""
+
+    version: str
+    release: str
+    installed_at: float
+    epoch: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenFile:
+    """A file as found. `content` is there only when it differs from what was asked for and is not secret.
+
+    So is `kept`, where the file is to come back: the bytes that the host kept of it.
+    `obstacle` says why a change of it could not be undone ("is a symbolic link to ..."); it is empty if it could.
+    An owner or group without a name is its number. `sealed` are sums of what a configuration of the encryption of
+    Secrets has (`pki.encryption`), where it differs from what was asked for.
+    """
+
+    sha256: str
+    mode: int
+    owner: str
+    group: str
+    modified_at: float
+    content: bytes | None = field(default=None, repr=False)
+    obstacle: str = ""
+    kept: bytes | None = field(default=None, repr=False)
+    sealed: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SeenUnit:
+    """A unit as systemd shows it; `started_at` is when its main process started (Unix seconds, 0 if never).
+
+    `due_at` is when a run last changed something that it had read and that has no time to show for it (0 if never):
+    a process that is older than that has to restart.
+    """
+
+    load: str
+    active: str
+    sub: str
+    enabled: bool
+    pid: int
+    started_at: float
+    needs_reload: bool
+    due_at: float = 0.0
+
+    @property
+    def is_active(self) -> bool:
+        """Whether systemd says that it runs: neither stopped, nor failed, nor on its way."""
+        return self.active == "active"
+
+
+@dataclass(frozen=True, slots=True)
+class SeenSetting:
+    """A setting as found: one word, or `A now, B at boot` where the next boot would change it."""
+
+    value: str
+
+
+Resource = Package | File | UploadedFile | Backup | Absent | Unit | Setting | Data | Gate
+Seen = SeenPackage | SeenFile | SeenUnit | SeenSetting | Missing

@@ -1,0 +1,177 @@
+"""The way back: what undoes a failed turn, or a whole past run. Pure; carried out like any other plan."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from k8s_installer.host import families
+from k8s_installer.model.desired import Desired, Turn
+from k8s_installer.model.plan import NO_RESTART, REPLACED, Action, Change, Plan
+from k8s_installer.model.resources import (
+    Absent,
+    Backup,
+    File,
+    Gate,
+    Kind,
+    Missing,
+    Ref,
+    SeenFile,
+    SeenSetting,
+    Setting,
+    Unit,
+    UploadedFile,
+)
+from k8s_installer.model.run import Run, State
+from k8s_installer.planning.make import readers
+from k8s_installer.planning.select import narrowed
+
+
+@dataclass(frozen=True, slots=True)
+class PastFile:
+    """A file that a past run changed: what its host keeps from before, or None where there was none."""
+
+    ref: Ref
+    kept: Backup | None
+
+
+@dataclass(frozen=True, slots=True)
+class PastSetting:
+    """A setting that a past run changed: what it was before."""
+
+    ref: Ref
+    value: str
+
+
+def reversible(change: Change) -> bool:
+    """Whether a rollback can bring back what was there.
+
+    A package stays in its new version, and a user that was made stays: files are its own by then. An addon that
+    was taken out is applied again when its manifest is back.
+    """
+    if change.action is Action.SET:
+        return change.before is not Missing.ABSENT and not families.one_way(change.ref.name)
+    return change.action not in REPLACED
+
+
+def failed_turns(plan: Plan, run: Run) -> tuple[Turn, ...]:
+    """The turns in which a service or a gate failed, in the order in which they did."""
+    failed = (plan.changes[event.index] for event in run.failures)
+    return tuple(dict.fromkeys(change.turn for change in failed if isinstance(change.after, Unit | Gate)))
+
+
+def undo(plan: Plan, run: Run, turn: Turn) -> Plan:
+    """The plan that brings a failed turn back to what ran before it.
+
+    Files get their old bytes and settings their old values, what was made is removed, and what was restarted is
+    restarted and waited for. What fails on the way back keeps nothing else from it but what needs it: a service whose
+    own files are back restarts, whatever came of the one before it. The plan is empty where nothing ran before: a
+    first start that fails has nothing to go back to, and its files are the evidence. Packages stay, and so do users.
+    """
+    last = {event.index: event.state for event in run.events}
+    begun = {event.index for event in run.events if event.state is State.RUNNING}
+    mine = [(index, change) for index, change in enumerate(plan.changes) if change.turn == turn]
+    read = _readers(plan)
+    # what was begun in a script that was cut off may be done
+    written = [
+        _inverse(change, change.after, read.get(change.ref, ()))
+        for index, change in mine
+        if isinstance(change.after, File | UploadedFile | Absent | Setting)
+        and reversible(change)
+        and (last.get(index) is State.DONE or (index in begun and last[index] is not State.FAILED))
+    ]
+    if not written or not any(change.action is Action.RESTART for _, change in mine):
+        return Plan((), ())
+    # what was never begun still runs with what is brought back
+    restarted = [change for index, change in mine if change.action is Action.RESTART and index in begun]
+    reloaded = [change for _, change in mine if change.action is Action.RELOAD]
+    gates = [change for _, change in mine if isinstance(change.after, Gate)]
+    reloads = [_again(change, Action.RELOAD, "its files are back") for change in reloaded]
+    return _in_order([*written, *reloads, *_restarts(restarted, gates)])
+
+
+def _in_order(changes: Sequence[Change]) -> Plan:
+    """A step begins when all before it have ended; a restart needs its files and daemon-reload, a gate its restart."""
+    after: list[tuple[int, ...]] = []
+    for index, change in enumerate(changes):
+        needs: tuple[int, ...] = ()
+        if isinstance(change.after, Unit):
+            paths = {*change.after.defined_by, *change.after.reads}
+            needs = tuple(
+                i for i, earlier in enumerate(changes[:index]) if earlier.ref.name in paths or earlier.ref == change.ref
+            )
+        elif isinstance(change.after, Gate):
+            needs = (index - 1,)
+        after.append(needs)
+    behind = tuple((index - 1,) if index else () for index in range(len(changes)))
+    return Plan(tuple(changes), tuple(after), behind)
+
+
+def _readers(plan: Plan) -> Mapping[Ref, tuple[str, ...]]:
+    units = {change.ref: change.after for change in plan.changes if isinstance(change.after, Unit)}
+    return readers(units.items(), {change.ref for change in plan.changes if change.ref.kind is Kind.FILE})
+
+
+def before(desired: Desired, past: Collection[PastFile | PastSetting]) -> Desired:
+    """What a cluster wanted before past runs, where they changed files: the kept bytes, or nothing at all.
+
+    Settings that they changed are wanted as they were. Units and gates stay as they are wanted now, and nothing else is
+    wanted: what those runs did not change is no part of going back. What the inventory no longer speaks of is left
+    alone.
+    """
+    items = {item.ref: _wanted(item) for item in past}
+    part = narrowed(desired, lambda wanted: wanted.ref in items or isinstance(wanted.resource, Unit | Gate))
+    return {
+        ref: replace(wanted, resource=items[ref], because="It was so before the last run.") if ref in items else wanted
+        for ref, wanted in part.items()
+    }
+
+
+def _wanted(past: PastFile | PastSetting) -> Backup | Absent | Setting:
+    if isinstance(past, PastSetting):
+        return Setting(past.value)
+    return past.kept if past.kept is not None else Absent()
+
+
+def _restarts(restarted: Iterable[Change], gates: Collection[Change]) -> Iterator[Change]:
+    for change in restarted:
+        yield _again(change, Action.RESTART, "its files are back")
+        for gate in gates:
+            if isinstance(gate.after, Gate) and gate.after.unit == change.ref.name:
+                yield _again(gate, Action.WAIT, "the step before it changes")
+
+
+def _again(change: Change, action: Action, reason: str) -> Change:
+    return Change(change.ref, action, change.component, change.before, change.after, reason, change.turn)
+
+
+def _inverse(change: Change, wanted: File | UploadedFile | Absent | Setting, read_by: tuple[str, ...]) -> Change:
+    if not isinstance(wanted, Setting):
+        # of other bytes that say the same no process needs to hear
+        return replace(_file_back(change, wanted), readers=() if change.action in NO_RESTART else read_by)
+    old = change.before.value if isinstance(change.before, SeenSetting) else wanted.value
+    now = SeenSetting(wanted.value)
+    return Change(change.ref, Action.SET, change.component, now, Setting(old), "back to what it was", change.turn)
+
+
+def _file_back(change: Change, file: File | UploadedFile | Absent) -> Change:
+    before = change.before
+    if isinstance(file, Absent):
+        return _returned(change)
+    now = SeenFile(file.sha256, file.mode, file.owner, file.group, 0.0)
+    if not isinstance(before, SeenFile):
+        return Change(
+            change.ref, Action.REMOVE, change.component, now, Absent(), "it was made by this run", change.turn
+        )
+    old = Backup(before.sha256, before.mode, before.owner, before.group, file.secret)
+    action = Action.ATTRIBUTES if change.action is Action.ATTRIBUTES else Action.RESTORE
+    return Change(change.ref, action, change.component, now, old, "back to what was there", change.turn)
+
+
+def _returned(change: Change) -> Change:
+    """What brings a removed file back; nobody remembers whether it was secret, so it is."""
+    assert isinstance(change.before, SeenFile)  # noqa: S101 - what was not there is not removed
+    old = change.before
+    kept = Backup(old.sha256, old.mode, old.owner, old.group, secret=True)
+    reason = "back to what was there"
+    return Change(change.ref, Action.RESTORE, change.component, Missing.ABSENT, kept, reason, change.turn)

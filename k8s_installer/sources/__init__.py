@@ -1,0 +1,1 @@
+"""Where programs come from besides packages: downloads, checked by their sums."""
