@@ -8,17 +8,19 @@ INSTALLER := $(BIN)/k8s-installer
 .PHONY: help setup demo test test-all unit contract fleet lint format golden bench clean
 
 help:
-	@echo "make demo    three local hosts, a cluster on them, pods that answer (stop it: $(INSTALLER) lab down)"
-	@echo "make test    everything: lint, unit, golden, contract, fleet"
-	@echo "make test-all  all that it takes a sample of: every step at which a run is killed, every flag of the real programs"
-	@echo "make setup   the virtual environment .venv with $(INSTALLER)"
-	@echo "make lint    ruff, mypy, import-linter       make unit      the tests that need no host"
-	@echo "make golden  write the golden files anew     make clean     remove what make made"
-	@echo "make bench   measure it beside bare SSH, pyinfra and Ansible (ARGS=--help says more)"
+	@echo "make demo      a cluster on three local hosts, with pods that answer (stop it: $(INSTALLER) lab down)"
+	@echo "make test      lint, unit, golden, contract and fleet tests"
+	@echo "make test-all  the same without sampling: every step at which a run is killed, every flag of the real programs"
+	@echo "make setup     the virtual environment .venv with $(INSTALLER)"
+	@echo "make lint      ruff, mypy, import-linter"
+	@echo "make unit      the tests that need no host"
+	@echo "make golden    rewrite the golden files"
+	@echo "make bench     compare with bare SSH, pyinfra and Ansible (options: ARGS=--help)"
+	@echo "make clean     remove what make created"
 
 setup: $(VENV)/.done
 
-# pip of Debian 12 knows no dependency groups, so it is renewed first
+# Debian 12's pip has no dependency groups, so it is upgraded first
 $(VENV)/.done: pyproject.toml
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo "installing python3-venv"; apt-get -qq update && apt-get -qq install -y python3-venv >/dev/null; }
@@ -38,7 +40,7 @@ demo: setup
 
 test: lint unit contract fleet
 
-# What `make test` takes a sample of: every step at which a run is killed, and every flag of the real programs. An hour.
+# Everything that `make test` samples: every step at which a run is killed, and every flag of the real programs. An hour.
 test-all: export TEST_ALL := 1
 test-all: export EVERY_FLAG := 1
 test-all: test
@@ -51,7 +53,7 @@ contract: setup
 	$(BIN)/python -m pytest -q tests/contract
 
 # The fleet needs root on Debian or Ubuntu with cgroup v1; elsewhere this says what is missing and that it did not run.
-# Two labs at a time: a lab waits half of its time for services that start.
+# Two labs at a time: a lab spends half of its time waiting for services to start.
 fleet: setup
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations 10 tests/fleet
 
@@ -68,7 +70,7 @@ format: setup
 golden: setup
 	$(BIN)/python -m tests.golden
 
-# Not a test: hours, most of them Ansible's. `make bench ARGS="--no-peers"` is 15 minutes.
+# Not a test: it takes hours, most of them Ansible's. `make bench ARGS="--no-peers"` is 15 minutes.
 bench: setup
 	$(BIN)/python -m benchmarks $(ARGS)
 
