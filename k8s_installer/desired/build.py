@@ -19,6 +19,7 @@ from k8s_installer.model.desired import Desired, DesiredResource, Turn
 from k8s_installer.model.resources import Absent, Data, Gate, Kind, Package, Ref, Setting, Unit, UploadedFile
 from k8s_installer.pki import Pki
 from k8s_installer.profiles import Component, GateSpec, Profile
+from k8s_installer.profiles.when import elsewhere
 from k8s_installer.render import Renderer
 
 
@@ -107,11 +108,7 @@ class Topology:
         }
         layouts = {kind: Layout.of(cluster, profile, kind) for kind in {shape(host) for host in cluster.hosts}}
         awaited = {other for component in components.values() for other in component.after.installed}
-        other = [
-            item
-            for item in known.values()
-            if item.network not in (None, cluster.network) and item.security in (None, cluster.security)
-        ]
+        other = [item for item in known.values() if elsewhere(item.when, profile.facts(cluster))]
         return cls(
             layouts=layouts,
             others={roles: tuple(item for item in other if item.roles & roles) for roles, _ in layouts},

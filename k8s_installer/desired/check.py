@@ -9,7 +9,7 @@ from typing import cast
 
 from k8s_installer.desired.agreements import broken
 from k8s_installer.desired.context import Context, of_cluster, of_host
-from k8s_installer.desired.flags import defaults, rendered
+from k8s_installer.desired.flags import rendered
 from k8s_installer.desired.keys import wrong_keys
 from k8s_installer.desired.values import FORMS, FREE, Wrong, as_text, wrong
 from k8s_installer.errors import Finding, did_you_mean
@@ -40,10 +40,14 @@ def _own_profile(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
                 hint = did_you_mean(spec.type, [*FORMS, *FREE]) or "string takes any value"
                 yield Finding(str(cluster.folder / "profiles"), 0, message, hint)
     for name, component in profile.components.items():
-        sets, known = component.flags, profile.accepted(name)
-        values = [*sets.always.items(), *sets.tls.items(), *sets.insecure.items(), *sets.routes.items()]
+        known = profile.accepted(name)
         found = [
-            *((flag, one) for flag, value in values if flag in known for one in wrong(known[flag], _literal(value))),
+            *(
+                (flag, one)
+                for flag, value in component.flags.every
+                if flag in known
+                for one in wrong(known[flag], _literal(value))
+            ),
             *(
                 (key, one)
                 for key, value in component.config.items()
@@ -197,7 +201,7 @@ class _Own:
 
     def _of(self, name: str, host: Host, key: str) -> str:
         component, known = self._profile.components[name], self._profile.known_flags.get(name, {}).get(key)
-        own = defaults(component, self._cluster).get(key)
+        own = component.flags.of(self._cluster).get(key)
         if own is None:
             return _words(component.config.get(key, known.default if known else ""))
         renderer, shared = self._shared

@@ -20,7 +20,7 @@ def effective(component: Component, tuning: Tuning, cluster: Cluster, render: Re
     keeps its place in the line when the inventory changes its value, so that one line of one file changes.
     """
     flags: dict[str, FlagValue] = {}
-    for name, value in defaults(component, cluster).items():
+    for name, value in component.flags.of(cluster).items():
         text = rendered(value, name, render)
         if text not in ("", ()) or name in tuning.args:
             flags[name] = text
@@ -30,16 +30,6 @@ def effective(component: Component, tuning: Tuning, cluster: Cluster, render: Re
         else:
             flags[name] = wanted
     return flags
-
-
-def defaults(component: Component, cluster: Cluster) -> dict[str, FlagValue]:
-    """The profile's flags for a cluster's security and network, as templates."""
-    sets = component.flags
-    return {
-        **sets.always,
-        **(sets.tls if cluster.security == "tls" else sets.insecure),
-        **(sets.routes if cluster.network == "routes" else {}),
-    }
 
 
 def variables(component: Component, flags: Mapping[str, FlagValue], known: Mapping[str, Flag]) -> dict[str, list[str]]:

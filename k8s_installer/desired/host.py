@@ -13,6 +13,7 @@ from k8s_installer.inventory import Host, Role
 from k8s_installer.model.desired import DesiredResource, Turn
 from k8s_installer.model.resources import Absent, File, Kind, Package, Ref, Setting, Unit
 from k8s_installer.profiles import Component
+from k8s_installer.profiles.when import holds
 
 COMPONENT = "host"
 RECORD = f"{STATE}/allocations"
@@ -84,9 +85,8 @@ def _stopped(
 
 
 def _of_pki(source: Source, component: Component) -> list[str]:
-    return [
-        path for path, spec in component.files.items() if spec.pki and spec.security in (None, source.cluster.security)
-    ]
+    facts = source.profile.facts(source.cluster)
+    return [path for path, spec in component.files.items() if spec.pki and holds(spec.when, facts)]
 
 
 def _ipvs(host: Host, repos: tuple[Ref, ...], turn: Turn) -> Iterator[DesiredResource]:

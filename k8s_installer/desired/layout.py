@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from k8s_installer.inventory import Cluster, Host, Role
 from k8s_installer.model.resources import Kind, Ref
 from k8s_installer.profiles import Component, FileSpec, Profile
+from k8s_installer.profiles.when import elsewhere, holds
 
 BINARIES = "/usr/bin"  # where packages have programs, and so our units and people look for them
 
@@ -36,11 +37,19 @@ class Layout:
     @classmethod
     def of(cls, cluster: Cluster, profile: Profile, shape: Shape) -> Layout:
         """The layout of a host of this shape in this cluster."""
-        roles, _ = shape
+        roles, settings = shape
+        facts = replace(profile.facts(cluster), roles=roles, settings=settings)
         components = profile.on(roles)
-        fitting = {name: _fitting(cluster, component, shape) for name, component in components.items()}
+        fitting = {
+            name: {
+                path: spec
+                for path, spec in component.files.items()
+                if holds(spec.when, facts) or elsewhere(spec.when, facts)
+            }
+            for name, component in components.items()
+        }
         files = {
-            name: {path: spec for path, spec in specs.items() if spec.network in (None, cluster.network)}
+            name: {path: spec for path, spec in specs.items() if holds(spec.when, facts)}
             for name, specs in fitting.items()
         }
         gone = {name: tuple(path for path in specs if path not in files[name]) for name, specs in fitting.items()}
@@ -114,15 +123,3 @@ def user(name: str) -> str:
 def _requisites(component: Component) -> list[Requisite]:
     packages = [(Kind.PACKAGE, package) for package in component.packages]
     return packages + [(Kind.SETTING, user(name)) for name in component.users]
-
-
-def _fitting(cluster: Cluster, component: Component, shape: Shape) -> dict[str, FileSpec]:
-    """The files of a component that a host of this shape has, under its own network or another."""
-    roles, settings = shape
-    return {
-        path: spec
-        for path, spec in component.files.items()
-        if spec.roles & roles
-        and spec.security in (None, cluster.security)
-        and (spec.setting is None or spec.setting in settings)
-    }

@@ -61,8 +61,7 @@ def _ports(cluster: Cluster, profile: Profile, host: Host, wanted: list[DesiredR
 
 def _port_flags(cluster: Cluster, host: Host, name: str, component: Component) -> Iterator[int]:
     tuning = host.tuning.get(name)
-    by_security = component.flags.tls if cluster.security == "tls" else component.flags.insecure
-    settings: dict[str, object] = {**component.flags.always, **by_security, **component.config}
+    settings: dict[str, object] = {**component.flags.of(cluster), **component.config}
     settings |= {**tuning.args, **tuning.config} if tuning else {}
     for flag, value in settings.items():
         if flag in PORT_FLAGS and str(value).isdecimal() and int(str(value)):

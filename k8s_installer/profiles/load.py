@@ -145,8 +145,8 @@ def _wrong(profile: Profile, version: str) -> Iterator[str]:
         for program in _programs(name, component):
             if program not in profile.known_flags:
                 yield f"components.{name}: the flags of {program} are not in flags/{version}.json"
-        sets, known = component.flags, profile.known_flags.get(name)
-        for flag in {**sets.always, **sets.tls, **sets.insecure, **sets.routes}:
+        known = profile.known_flags.get(name)
+        for flag, _ in component.flags.every:
             if known is not None and flag not in known:
                 yield f"components.{name}.flags: {name} has no flag {flag} in Kubernetes {version}"
 

@@ -10,17 +10,15 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from k8s_installer.inventory import Cluster, Role
 from k8s_installer.model.resources import Check
 from k8s_installer.profiles.flags import Flag
+from k8s_installer.profiles.when import Facts, Programs, Security, When, holds
 
 Scalar = str | int | float | bool
 FlagValue = Scalar | tuple[Scalar, ...]
-Network = Literal["routes", "flannel", "none"]
-Security = Literal["tls", "insecure"]
-Programs = Literal["packages", "tarball"]  # where the server programs come from
 Shape = str | list["Shape"] | Mapping[str, "Shape"]  # a scalar's type, a list of its items, a mapping by key
 EVERY = "*"  # in a shape: any key of a map
 REST = "*"  # in a list of flags: every flag that no other variable names
@@ -30,6 +28,15 @@ def _octal(value: object) -> int:
     if not isinstance(value, str):
         raise ValueError('a mode is quoted, "0640": YAML would read another number')  # noqa: TRY004 - pydantic's way
     return int(value, 8)
+
+
+def _of_cluster(when: When) -> When:
+    if when.setting is not None or when.roles != frozenset(Role):
+        raise ValueError("depends on the cluster alone: network, security and programs")
+    return when
+
+
+OfCluster = Annotated[When, AfterValidator(_of_cluster)]  # a condition that is the same on all hosts
 
 
 class _Model(BaseModel):
@@ -49,8 +56,7 @@ class FileSpec(_Model):
 
     `shared` files have the same bytes on every host: they are rendered once, and their templates do not know
     a host. `used_by` decides what a change causes: the process reads it at its start (a restart), it defines
-    the unit (a daemon-reload and a restart), or only people and gates use it (nothing). `roles`, `security`,
-    `network`, `programs` and `setting` (a key of `host_settings` that is said) are conditions; None is always.
+    the unit (a daemon-reload and a restart), or only people and gates use it (nothing).
     """
 
     why: str
@@ -62,11 +68,7 @@ class FileSpec(_Model):
     secret: bool = False
     used_by: Literal["process", "systemd", "gate"] = "process"
     shared: bool = False
-    roles: frozenset[Role] = frozenset(Role)
-    security: Security | None = None
-    network: Network | None = None
-    programs: Programs | None = None
-    setting: Literal["limit_nofile", "cgroup_driver", "etcd_folders", "ipvs"] | None = None
+    when: When = When()
 
 
 class Endpoint(_Model):
@@ -82,9 +84,9 @@ class GateSpec(_Model):
     """How real health is asked. `asked_from` is the host that asks: the component's own, or the first master.
 
     `after: everywhere` waits until the component's units run on every host (a quorum needs its members).
-    The name of a gate asked on its own host is plain text, other gates may use `{{`. `security` is a condition;
-    None is always. `follows` are components of the same host whose restart systemd makes a restart of this one.
-    `expects` is what the answer must list, separated by commas.
+    The name of a gate asked on its own host is plain text, other gates may use `{{`. `follows` are components of the
+    same host whose restart systemd makes a restart of this one. `expects` is what the answer must list, separated by
+    commas.
     """
 
     name: str
@@ -93,7 +95,7 @@ class GateSpec(_Model):
     deadline: float = 60.0
     asked_from: Literal["own-host", "first-master"] = "own-host"
     after: Literal["here", "everywhere"] = "here"
-    security: Security | None = None
+    when: OfCluster = When()
     follows: tuple[str, ...] = ()
     expects: str = ""
     tls: Endpoint
@@ -128,6 +130,19 @@ class FlagSets(_Model):
     insecure: Mapping[str, FlagValue] = {}
     routes: Mapping[str, FlagValue] = {}
 
+    def of(self, cluster: Cluster) -> dict[str, FlagValue]:
+        """Those of a cluster, as templates; a later group replaces what an earlier one has."""
+        return {
+            **self.always,
+            **(self.tls if cluster.security == "tls" else self.insecure),
+            **(self.routes if cluster.network == "routes" else {}),
+        }
+
+    @property
+    def every(self) -> list[tuple[str, FlagValue]]:
+        """Those of all groups, each with its value there."""
+        return [pair for group in (self.always, self.tls, self.insecure, self.routes) for pair in group.items()]
+
 
 class Component(_Model):
     """One program and all that belongs to it; its name in `Profile.components` is that of the inventory.
@@ -142,8 +157,7 @@ class Component(_Model):
     `programs` are the names of its server programs in upstream's tarball. Where they come from there, they are put
     into /usr/bin, `needs` and `users` (system users of the same name as their group) take the place of `packages`,
     which bring all of that otherwise. A component without `programs` has its `packages` in both cases.
-    `network` and `security` are conditions, as of a file: others may come `after` a component that the cluster does not
-    have.
+    Others may come `after` a component that the cluster does not have.
     `data` says where it keeps its write-ahead log: flags in the order in which they count, each with the path below it.
     `added_later` says that clusters may have its clients from before there was this component. `shown_by` are the
     components that were never started where it was not, besides those that come right after its gates.
@@ -151,8 +165,7 @@ class Component(_Model):
 
     why: str
     roles: frozenset[Role]
-    network: Network | None = None
-    security: Security | None = None
+    when: OfCluster = When()
     unit: str = ""
     packages: Mapping[str, str] = {}
     programs: tuple[str, ...] = ()
@@ -281,15 +294,15 @@ class Profile(_Model):
         """Where the server programs of a cluster come from."""
         return cluster.programs or self.programs[0]
 
+    def facts(self, cluster: Cluster) -> Facts:
+        """What the conditions of a cluster are judged by."""
+        return Facts(cluster.network, cluster.security, self.source(cluster))
+
     def fitting(self, cluster: Cluster) -> Profile:
-        """The profile with what fits a cluster's network, its security mode and the source of its programs alone."""
-        source = self.source(cluster)
-        there = {
-            name: item
-            for name, item in self.components.items()
-            if item.network in (None, cluster.network) and item.security in (None, cluster.security)
-        }
-        fitting = {name: _fitting(item, source, cluster.security, there) for name, item in there.items()}
+        """The profile with the components and gates that a cluster has, and what brings their programs to it."""
+        facts = self.facts(cluster)
+        there = {name: component for name, component in self.components.items() if holds(component.when, facts)}
+        fitting = {name: _fitting(component, facts, there) for name, component in there.items()}
         return self.model_copy(update={"components": fitting})
 
     def without_keys(self, absent: Collection[str]) -> Profile:
@@ -305,13 +318,12 @@ class Profile(_Model):
         return self.model_copy(update={"components": kept})
 
 
-def _fitting(component: Component, source: str, security: str, there: Collection[str]) -> Component:
+def _fitting(component: Component, facts: Facts, there: Collection[str]) -> Component:
     fitting: dict[str, object] = {
         "after": component.after.among(there),
-        "gates": tuple(gate for gate in component.gates if gate.security in (None, security)),
-        "files": {path: spec for path, spec in component.files.items() if spec.programs in (None, source)},
+        "gates": tuple(gate for gate in component.gates if holds(gate.when, facts)),
     }
-    if source == "tarball" and component.programs:
+    if facts.programs == "tarball" and component.programs:
         fitting["packages"] = component.needs
     else:
         fitting |= {"programs": (), "users": ()}

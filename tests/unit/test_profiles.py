@@ -329,7 +329,7 @@ def test_every_service_of_kubernetes_has_a_program_and_a_unit_in_each_source(pro
         if "tarball" in profile.programs:
             assert component.programs == (name,)
             unit = component.files[f"/etc/systemd/system/{name}.service"]
-            assert unit.programs == (None if profile.programs == ("tarball",) else "tarball")
+            assert unit.when.programs == (None if profile.programs == ("tarball",) else "tarball")
             assert unit.used_by == "systemd"
 
 
@@ -337,7 +337,7 @@ def test_every_service_of_kubernetes_has_a_program_and_a_unit_in_each_source(pro
 def test_a_tarball_has_an_address_and_every_source_is_named_once(profile: Profile) -> None:
     assert ("tarball" in profile.programs) == bool(profile.tarball)
     assert len(set(profile.programs)) == len(profile.programs)
-    sources = {spec.programs for component in profile.components.values() for spec in component.files.values()}
+    sources = {spec.when.programs for component in profile.components.values() for spec in component.files.values()}
     assert sources - {None} <= set(profile.programs)
 
 
