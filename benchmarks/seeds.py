@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from k8s_installer.flows.resolve import real_keys, resolve
-from k8s_installer.host.families.addons import APPLIED, FOLDER
+from k8s_installer.host.addons import APPLIED
+from k8s_installer.host.paths import ADDONS
 from k8s_installer.model.resources import Data, File, Kind, Ref, Setting, Unit
 
 _UNITS = "var/lib/systemctl"
@@ -47,7 +48,7 @@ def seeds(folder: Path, inventory: Path, layer: Path) -> Seeds:
                 _write(found.common if shared else root, ref.name, file, ids)
             case Setting() if ref.name.startswith("addon "):
                 name = ref.name.removeprefix("addon ")
-                manifest = desired[Ref(ref.host, Kind.FILE, f"{FOLDER}/{name}")].resource
+                manifest = desired[Ref(ref.host, Kind.FILE, f"{ADDONS}/{name}")].resource
                 if isinstance(manifest, File):
                     _write(root, f"{APPLIED}/{name}", manifest, ids)
             case Data():

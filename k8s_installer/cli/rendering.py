@@ -9,7 +9,7 @@ from k8s_installer import profiles
 from k8s_installer.cli.console import print_note, stderr, stdout
 from k8s_installer.errors import InputError
 from k8s_installer.flows.resolve import Resolved
-from k8s_installer.host.families.addons import FOLDER as ADDONS
+from k8s_installer.host.paths import ADDONS
 from k8s_installer.model.resources import File, Ref
 
 _PUBLIC, _PRIVATE = 0o644, 0o600

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from k8s_installer.desired.context import header
 from k8s_installer.desired.files import Source
+from k8s_installer.host.paths import ADDONS
 from k8s_installer.inventory import Addon, Host, Role
 from k8s_installer.inventory.addons import DNS
 from k8s_installer.model.desired import Ahead, DesiredResource, Turn
@@ -20,7 +21,6 @@ from k8s_installer.model.resources import Check, File, Gate, Kind, Ref, Setting
 from k8s_installer.profiles import DnsSpec, images
 
 COMPONENT = "addons"
-FOLDER = "/etc/kubernetes/addons"
 GATE = "cluster DNS is ready"
 _API = "kube-apiserver"
 _EVIDENCE = "kube-controller-manager"  # makes the pods, and says why it cannot
@@ -95,7 +95,7 @@ def _ahead(source: Source, master: Host, addon: Addon) -> Ahead | None:
         for path, file in component.files.items()
         if file.pki in spec.before
     )
-    return Ahead(Ref(master.name, Kind.UNIT, _API), Ref(master.name, Kind.FILE, f"{FOLDER}/{addon.name}"), files)
+    return Ahead(Ref(master.name, Kind.UNIT, _API), Ref(master.name, Kind.FILE, f"{ADDONS}/{addon.name}"), files)
 
 
 def _applied(
@@ -104,7 +104,7 @@ def _applied(
     """The file of an addon, and the setting that it is applied."""
     turn = Turn(COMPONENT, master.name)
     file = File(addon.content, 0o600 if addon.secret else 0o644, secret=addon.secret)
-    path = Ref(master.name, Kind.FILE, f"{FOLDER}/{addon.name}")
+    path = Ref(master.name, Kind.FILE, f"{ADDONS}/{addon.name}")
     yield DesiredResource(path, file, COMPONENT, after, because, turn)
     because = "Its objects are in the cluster as the manifest says; by its sum they are known."
     yield DesiredResource(_setting(master, addon), Setting(file.sha256), COMPONENT, (path,), because, turn, ahead=ahead)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from k8s_installer.desired.context import Context
 from k8s_installer.desired.host import COMPONENT
+from k8s_installer.host.images import ARCHIVES
 from k8s_installer.host.statedir import STATE
 from k8s_installer.model.desired import Desired, DesiredResource, Turn, by_host
 from k8s_installer.model.resources import File, Kind, Package, Ref, Resource, Setting, UploadedFile
@@ -110,7 +111,7 @@ def _images(host: str, content: Media, own: list[DesiredResource]) -> dict[Ref, 
     result: dict[Ref, DesiredResource] = {}
     loaded = []
     for image in content.images:
-        path = Ref(host, Kind.FILE, f"{FOLDER}/images/{image.id.removeprefix('sha256:')}.tar")
+        path = Ref(host, Kind.FILE, f"{ARCHIVES}/{image.id.removeprefix('sha256:')}.tar")
         name = Ref(host, Kind.SETTING, f"image {image.reference}")
         because = "The image as docker loads it; it stays, for docker may clear its own away."
         result[path] = DesiredResource(path, image.file, docker.component, (), because, docker.turn)

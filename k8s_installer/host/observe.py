@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from k8s_installer.host import families, statedir
+from k8s_installer.host.paths import RPM_DATABASES, RPM_LOG
 from k8s_installer.model.desired import DesiredResource
 from k8s_installer.model.resources import (
     Absent,
@@ -48,9 +49,6 @@ LARGEST_DIFF = 256 * 1024  # bytes; a larger file is compared by its sum alone
 END = "end-of-observation"
 UNITS = "units"  # what follows it is systemctl's
 
-# CentOS 7's database, and that of newer rpms, which is not all there is while something is in its log.
-_RPM_DATABASE = ("/var/lib/rpm/Packages", "/var/lib/rpm/rpmdb.sqlite")
-_RPM_LOG = "/var/lib/rpm/rpmdb.sqlite-wal"
 _NAMELESS = "UNKNOWN"  # as stat says of an owner without a name
 _TYPES = {
     stat.S_IFLNK: "a symbolic link",
@@ -176,7 +174,7 @@ def script(wanted: Sequence[DesiredResource], memory: HostCache | None = None) -
     parts = [statedir.FOLDERS, _CLOCK]
     if files or packages or logs or due:
         # rpm's database stands last: what is remembered of it is compared with the end of what stat says
-        quoted = [shlex.join(paths), *logs, *due, shlex.join(_RPM_DATABASE if packages else ())]
+        quoted = [shlex.join(paths), *logs, *due, shlex.join(RPM_DATABASES if packages else ())]
         parts.append(_STAT.format(paths=" ".join(filter(None, quoted))))
     if files:
         # a file that differs from what is wanted is read again: its content is wanted too
@@ -206,7 +204,7 @@ def script(wanted: Sequence[DesiredResource], memory: HostCache | None = None) -
         if memory.database and answered == set(packages):
             answer = shlex.quote("\n".join(memory.packages))
             ask = _PACKAGES.format(
-                log=_RPM_LOG, database=shlex.quote(memory.database), answer=answer, ask=ask.rstrip("\n")
+                log=RPM_LOG, database=shlex.quote(memory.database), answer=answer, ask=ask.rstrip("\n")
             )
         parts.append(ask)
     questions = families.questions(settings)
@@ -282,7 +280,7 @@ def remember(output: str) -> HostCache:
         if answers.seconds(stamp.rpartition(":")[2], "a file's ctime") < now - _RACY_SECONDS
     }
     sums = {line[66:]: line[:64] for line in lines if line[64:66] in ("  ", " *") and answers.is_sha256(line[:64])}
-    database = [line for line in looked if line.endswith(_RPM_DATABASE)]
+    database = [line for line in looked if line.endswith(RPM_DATABASES)]
     packages = tuple(line for line in lines if line.startswith(("rpm ", "package ")))
     whole = bool(database) and all(line.rpartition(" ")[2] in settled for line in database)
     return HostCache(
@@ -403,20 +401,18 @@ def units(lines: Iterable[str], boot: float) -> dict[str, Seen]:
 
 
 def settings(by_word: Mapping[str, Sequence[str]], by_unit: dict[str, Seen]) -> dict[str, Seen]:
-    """From the lines of `host_settings.questions`, and for units that are settings from what systemctl says of them."""
+    """From the lines of `families.questions`, and for units that are settings from what systemctl says of them."""
     result: dict[str, Seen] = {
         name: Missing.ABSENT if value is None else SeenSetting(value)
         for name, value in families.answers(by_word.get("setting", ()))
     }
-    return result | {f"{families.UNIT} {name}": _on_or_off(unit) for name, unit in by_unit.items()}
+    return result | {f"{families.unit.NAME} {name}": _on_or_off(unit) for name, unit in by_unit.items()}
 
 
 def _on_or_off(unit: Seen) -> Seen:
     if not isinstance(unit, SeenUnit):
         return unit
-    now, boot = unit.active not in ("inactive", "failed"), unit.enabled
-    words = (families.ON if state else families.OFF for state in (now, boot))
-    return SeenSetting(families.value(*words))
+    return SeenSetting(families.unit.value(runs=unit.active not in ("inactive", "failed"), enabled=unit.enabled))
 
 
 def _unit(block: dict[str, str], boot: float) -> Seen:

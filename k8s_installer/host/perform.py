@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from k8s_installer.host import families, statedir
+from k8s_installer.host import families, paths, statedir
 from k8s_installer.host.evidence import END, ERRORS
 from k8s_installer.model.plan import Action, Change
 from k8s_installer.model.resources import Absent, Backup, File, Kind, Package, SeenFile, SeenUnit, Setting, UploadedFile
@@ -62,7 +62,7 @@ evidence() {{
 }}
 unlocked() {{ # index: wait while another yum runs; it writes its number without a line's end
   waited=0
-  while pid=; {{ read -r pid <"$root/var/run/yum.pid" || [ -n "$pid" ]; }} && kill -0 "$pid"; do
+  while pid=; {{ read -r pid <"$root{paths.YUM_PID}" || [ -n "$pid" ]; }} && kill -0 "$pid"; do
     [ "$waited" -lt {LOCK_SECONDS} ] ||
       failed "$1" "yum is locked by process $pid for {LOCK_SECONDS} s: $(tr '\\0' ' ' <"/proc/$pid/cmdline")"
     sleep 2
@@ -99,7 +99,7 @@ place() {{ # path mode owner group sha256 [time [mv|cp|kept]]: its bytes come on
     {{ [ -z "${{6-}}" ] || touch -r "$6" "$new"; }} &&
     chown "$3:$4" "$new" && chmod "$2" "$new" && {{ [ -z "${{readers-}}" ] || mark "$1" $readers; }} &&
     mv -T "$new" "$1" || {{ rm -f "$new"; df -P "$folder" "$state" 2>/dev/null; return 1; }}
-  [ ! -x /usr/sbin/restorecon ] || restorecon "$1"
+  [ ! -x {paths.RESTORECON} ] || restorecon "$1"
 }}
 """
 

@@ -133,7 +133,7 @@ class Unit:
 class Setting:
     """A property of the host itself, now and from its next boot on; its name is FAMILY SUBJECT, or FAMILY alone.
 
-    The families are a closed set: `host_settings` says what each can be, how it is asked and how it is set.
+    The families are a closed set: `host.families` says what each can be, how it is asked and how it is set.
     """
 
     value: str

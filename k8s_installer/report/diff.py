@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from k8s_installer.host import families
+from k8s_installer.host.family import NONE
 from k8s_installer.model.plan import Action, Change
 from k8s_installer.model.resources import File, SeenFile, SeenSetting, Setting
 
@@ -37,7 +38,7 @@ def unified(change: Change) -> list[str]:
 
 
 def _of_setting(change: Change, setting: Setting) -> list[str]:
-    seen = change.before.value if isinstance(change.before, SeenSetting) else families.NOTHING
+    seen = change.before.value if isinstance(change.before, SeenSetting) else NONE
     old, new = (families.block(change.ref.name, value) for value in (seen, setting.value))
     if old is None or new is None:
         return []

@@ -17,8 +17,7 @@ from k8s_installer.cli import rendering
 from k8s_installer.desired import Desired, check, desire
 from k8s_installer.errors import InventoryError
 from k8s_installer.flows import resolve
-from k8s_installer.host import families
-from k8s_installer.host.families import addons
+from k8s_installer.host import addons, families
 from k8s_installer.host.perform import evidence
 from k8s_installer.inventory import Addon, Cluster, Role
 from k8s_installer.model.plan import Action, Change

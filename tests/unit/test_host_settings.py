@@ -119,6 +119,65 @@ def test_a_host_without_selinux_says_so(tmp_path: Path) -> None:
     assert seen(tmp_path, "selinux") == [Missing.ABSENT]
 
 
+@pytest.mark.parametrize(
+    ("name", "wanted", "path", "before"),
+    [
+        ("selinux", "permissive", "etc/selinux/config", SELINUX),
+        ("selinux", "disabled", "etc/selinux/config", SELINUX),
+        ("swap", "off", "etc/fstab", FSTAB),
+        ("yum-proxy", "http://10.0.0.9:3128", "etc/yum.conf", "[main]\ngpgcheck=1\n"),
+        ("yum-proxy", "http://10.0.0.9:3128", "etc/yum.conf", "[main]\nproxy=http://old:1\ngpgcheck=1\n"),
+        ("hosts-file", "10.77.0.11=m1,10.77.0.21=n1", "etc/hosts", "127.0.0.1 localhost\n"),
+    ],
+)
+def test_a_host_goes_back_to_what_it_was_before_the_first_change(
+    host: Path, name: str, wanted: str, path: str, before: str
+) -> None:
+    file = put(host, path, before)
+    (found,) = seen(host, name)
+    assert isinstance(found, SeenSetting)
+    assert marks(done(host, name, wanted).stdout)[-1] == "done 0"
+    assert file.read_text() != before
+    back = families.original(name, found.value)
+    assert back is not None
+    assert marks(done(host, name, back).stdout)[-1] == "done 0"
+    assert file.read_text() == before
+    assert seen(host, name) == [found]
+    assert families.differs(name, found.value, back) == ""
+
+
+@pytest.mark.parametrize(
+    "value", ["on", "off", "on now, off at boot", "off now, on at boot"]
+)  # fmt: skip
+def test_swap_can_be_set_to_whatever_it_can_be(host: Path, value: str) -> None:
+    assert marks(done(host, "swap", value).stdout)[-1] == "done 0"
+    assert seen(host, "swap") == [SeenSetting(value)]
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "back"),
+    [
+        ("selinux", None, None),
+        ("swap", None, None),
+        ("yum-proxy", None, None),
+        ("firewalld-port 6443/tcp", None, None),
+        ("firewalld-port 6443/tcp", "open now, closed at boot", "open now, closed at boot"),
+        ("firewalld-source 10.244.0.0/16", "other", "other"),
+        ("journal", "volatile", "default"),
+        ("user kube", None, "absent"),
+        ("user kube", "system", "system"),
+        ("image a:1", None, "absent"),
+        ("image a:1", "sha256:01", "sha256:01"),
+        ("addons", "none", "none"),
+        ("addon a.yaml", "none", "none"),
+    ],
+)
+def test_what_was_made_is_removed_and_what_was_changed_is_as_before(
+    name: str, before: str | None, back: str | None
+) -> None:
+    assert families.original(name, before) == back
+
+
 def test_what_cannot_be_set_says_why(host: Path) -> None:
     program(host / "bin", "setenforce", "echo 'setenforce: SELinux is locked' >&2; exit 1")
     result = done(host, "selinux", "permissive")
@@ -244,6 +303,30 @@ def test_a_user_is_made_once(host: Path) -> None:
     assert not (host / "calls").exists()
 
 
+@pytest.mark.parametrize("own_group", ["goes with the user", "stays"])
+def test_a_user_that_was_made_can_go_with_its_group(host: Path, own_group: str) -> None:
+    (host / "passwd").write_text("root\nkube\n")
+    (host / "group").write_text("root\nkube\n")
+    program(host / "bin", "getent", f'echo "getent $*" >/dev/null; grep -qx "$2" {host}/$1 || exit 2')
+    also = f"; sed -i /kube/d {host}/group" if own_group == "goes with the user" else ""
+    program(host / "bin", "userdel", f'echo "userdel $*" >>{host}/calls; sed -i "/$1/d" {host}/passwd{also}')
+    program(host / "bin", "groupdel", f'echo "groupdel $*" >>{host}/calls; sed -i "/$1/d" {host}/group')
+    assert marks(done(host, "user kube", "absent").stdout) == ["begin 0", "done 0"]
+    assert seen(host, "user kube", "user root") == [Missing.ABSENT, SeenSetting("system")]
+    assert (host / "group").read_text() == "root\n"
+    assert (host / "calls").read_text().splitlines() == ["userdel kube", "groupdel kube"][: 1 + (own_group == "stays")]
+    assert marks(done(host, "user kube", "absent").stdout) == ["begin 0", "done 0"]
+    assert len((host / "calls").read_text().splitlines()) <= 2
+
+
+def test_a_user_whose_processes_run_stays_with_the_reason(host: Path) -> None:
+    program(host / "bin", "getent", "exit 0")
+    program(host / "bin", "userdel", "echo 'userdel: user kube is currently used by process 812' >&2; exit 8")
+    result = done(host, "user kube", "absent")
+    assert marks(result.stdout) == ["begin 0", "failed 0"]
+    assert evidence(result.stdout) == "userdel: user kube is currently used by process 812"
+
+
 HOSTS = "127.0.0.1 localhost\n\n10.0.0.9 m1.example m1 # somebody's own\n"
 BLOCK = """\
 # BEGIN k8s-installer: the hosts of its inventory
@@ -352,6 +435,21 @@ def test_a_journal_goes_back_to_memory_with_the_next_boot(journald: Path) -> Non
     assert not (journald / "calls").exists()
 
 
+def test_a_journal_that_is_journalds_own_again_is_without_our_file_and_keeps_its_logs(journald: Path) -> None:
+    done(journald, "journal", "persistent")
+    log = journald / f"root/var/log/journal/{MACHINE}/system.journal"
+    (journald / "calls").unlink()
+    assert marks(done(journald, "journal", "default").stdout) == ["begin 0", "done 0"]
+    assert not (journald / "root" / DROP_IN).parent.exists()
+    assert log.is_file()
+    assert not (journald / "calls").exists()
+    assert families.words("journal", "default") == "set journal to journald's own default"
+    other = put(journald, "etc/systemd/journald.conf.d/10-own.conf", "[Journal]\nStorage=volatile\n")
+    assert marks(done(journald, "journal", "default").stdout) == ["begin 0", "done 0"]
+    assert other.is_file()
+    assert seen(journald, "journal") == [SeenSetting("persistent now, volatile at boot")]
+
+
 def test_a_journald_that_keeps_to_memory_is_an_error_that_says_what_to_do(journald: Path) -> None:
     (journald / "stays").touch()
     result = done(journald, "journal", "persistent")
@@ -402,6 +500,11 @@ def test_names_are_shown_by_their_number_and_as_lines() -> None:
         ("journal", "persistent", "volatile", "persistent instead of volatile"),
         ("user kube", None, "system", "there is no user kube"),
         ("user kube", "system", "system", ""),
+        ("user kube", "system", "absent", "nothing runs as this user any more"),
+        ("user kube", None, "absent", ""),
+        ("journal", "persistent", "default", "the drop-in that set it is no longer wanted"),
+        ("image a:1", "sha256:00", "absent", "nothing needs it any more"),
+        ("image a:1", None, "absent", ""),
         ("image a:1", None, "sha256:00", "it is not there"),
         ("image a:1", "sha256:01", "sha256:00", "sha256:01 instead of sha256:00"),
         ("image a:1", "sha256:00", "sha256:00", ""),
@@ -413,6 +516,7 @@ def test_what_differs_is_said_in_words(name: str, found: str | None, wanted: str
     plan = make_plan({item.ref: item}, {item.ref: Missing.ABSENT if found is None else SeenSetting(found)})
     assert [change.reason for change in plan.changes] == ([reason] if reason else [])
     shown = f"load {name}" if name.startswith("image ") else f"set {name} to "
+    shown = f"remove {name}" if wanted == "absent" else shown
     assert all(change_words(change).startswith(shown) for change in plan.changes)
 
 
@@ -431,6 +535,8 @@ def test_yums_proxy_is_one_line_of_its_configuration(host: Path) -> None:
     done(host, "yum-proxy", "none")
     assert config.read_text() == "[main]\ncachedir=/var/cache/yum\n"
     assert seen(host, "yum-proxy") == [SeenSetting("none")]
+    config.write_text("[main]\nproxy=\n")
+    assert seen(host, "yum-proxy") == [SeenSetting("none")]
 
 
 @pytest.fixture
@@ -443,6 +549,7 @@ def docker(host: Path) -> Iterator[Path]:
 case $1 in
 image) shift 4; found=0; for name do grep "^$name " {host}/images | cut -d' ' -f2 | grep . || found=1; done; exit $found ;;
 load) cat "$3" >>{host}/images ;;
+rmi) sed -i "\\#^$3 #d" {host}/images ;;
 tag) grep -q " $2$" {host}/images && echo "$3 $2" >>{host}/images ;;
 esac""",
     )
@@ -472,6 +579,22 @@ def test_an_image_is_loaded_from_the_archive_that_is_called_as_its_id(docker: Pa
     (docker / "calls").write_text("")
     assert seen(docker, PAUSE, WEB) == [SeenSetting("sha256:aa"), SeenSetting("sha256:bb")]
     assert len((docker / "calls").read_text().splitlines()) == 1  # for a second run costs no more
+
+
+def test_an_image_that_was_loaded_loses_its_name_and_one_that_had_it_gets_it_back(docker: Path) -> None:
+    put(docker, "var/lib/k8s-installer/bundle/images/aa.tar", "other:1 sha256:aa\n")
+    done(docker, PAUSE, "sha256:aa")
+    assert marks(done(docker, PAUSE, "absent").stdout) == ["begin 0", "done 0"]
+    assert seen(docker, PAUSE) == [Missing.ABSENT]
+    assert "rmi -f 10.0.0.1:5000/lab/pause:1" in (docker / "calls").read_text().splitlines()
+    (docker / "images").write_text("sha256:01 sha256:01\nlab/web:1 sha256:02\n")
+    (docker / "calls").write_text("")
+    assert marks(done(docker, WEB, "sha256:01").stdout) == ["begin 0", "done 0"]
+    assert not [line for line in (docker / "calls").read_text().splitlines() if line.startswith("load")]
+    (docker / "root/var/run/docker.sock").unlink()
+    (docker / "calls").unlink()
+    assert marks(done(docker, PAUSE, "absent").stdout) == ["begin 0", "done 0"]
+    assert not (docker / "calls").exists()
 
 
 def test_an_archive_without_the_image_is_a_failure(docker: Path) -> None:

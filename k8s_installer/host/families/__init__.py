@@ -1,4 +1,4 @@
-"""The families of host settings: what each can be, the one way to ask for it, and the one way to set it. Pure.
+"""The families of settings: what each can be, the one way to ask for it, and the one way to set it. Pure.
 
 | family | subject | values | a host without it |
 |---|---|---|---|
@@ -9,35 +9,115 @@
 | `firewalld-source` | 10.244.0.0/16 | trusted, other | firewalld does not run: as wanted |
 | `yum-proxy` | | http://10.0.0.9:3128, none | no yum.conf: as wanted |
 | `hosts-file` | | 10.77.0.11=m1,10.77.0.21=n1, none | no /etc/hosts: it is made |
-| `journal` | | persistent, volatile | |
-| `user` | a user and its group | system | it is made |
+| `journal` | | persistent, volatile, default (without our drop-in) | |
+| `user` | a user and its group | system, absent | it is made |
+| `image` | a container image | docker's id of it, absent | it is loaded |
 | `addons` | | a,b: those that were applied | one more than is wanted is taken out of the cluster |
-| `addon` | a manifest's name | its sum, none (see `addons.py`) | |
-| `image` | a container image | docker's id of it | it is loaded |
+| `addon` | a manifest's name | its sum, none (see `host/addons.py`) | |
 
-Each is a state now and one from the next boot on: a value is one word where both are the same, else
-`A now, B at boot`. Scripts run by POSIX sh on CentOS 7; `$root` is empty but for tests.
+The first nine are properties of the host itself; images are docker's, and addons the cluster's. Scripts run by POSIX
+sh on CentOS 7; `$root` is empty but for tests.
 """
 
-from k8s_installer.host.families.asking import answers, questions, units, value
-from k8s_installer.host.families.families import IMAGES, NOTHING, OFF, ON, UNIT
-from k8s_installer.host.families.setting import setter, setters
-from k8s_installer.host.families.words import block, differs, one_way, words
+from __future__ import annotations
 
-__all__ = [
-    "IMAGES",
-    "NOTHING",
-    "OFF",
-    "ON",
-    "UNIT",
-    "answers",
-    "block",
-    "differs",
-    "one_way",
-    "questions",
-    "setter",
-    "setters",
-    "units",
-    "value",
-    "words",
-]
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from k8s_installer.host import addons, images
+from k8s_installer.host.families import firewalld, hosts_file, journal, selinux, swap, unit, user, yum_proxy
+from k8s_installer.host.family import ABSENT, Family, Value
+from k8s_installer.untrusted.answers import words as split
+
+_ALL = (
+    selinux.FAMILY, swap.FAMILY, unit.FAMILY, *firewalld.FAMILIES, yum_proxy.FAMILY, hosts_file.FAMILY,
+    journal.FAMILY, user.FAMILY, images.FAMILY, *addons.FAMILIES,
+)  # fmt: skip
+FAMILIES: Mapping[str, Family] = {family.name: family for family in _ALL}
+
+
+def questions(names: Iterable[str]) -> str:
+    """The part of the one read-only script that asks for these settings; units are asked for with all others."""
+    asked = {FAMILIES[name]: subjects for name, subjects in _by_family(names).items() if FAMILIES[name].ask}
+    functions = dict.fromkeys(piece for family in asked for piece in family.ask)
+    calls = (shlex.join([f"ask_{family.function}", *filter(None, names)]) + "\n" for family, names in asked.items())
+    return "".join((*functions, *calls))
+
+
+def units(names: Iterable[str]) -> Sequence[str]:
+    """The units that settings are about."""
+    return _by_family(names).get(unit.NAME, [])
+
+
+def answers(lines: Iterable[str]) -> Iterator[tuple[str, str | None]]:
+    """Read what `questions` had said, without the word `setting`: names with values, None where there is no such.
+
+    Raises:
+        Malformed: a line is none of theirs.
+    """
+    for line in lines:
+        now, boot, name = split(line, 3, "a setting")
+        yield name, None if now == ABSENT else str(Value(now, boot))
+
+
+def setters(names: Iterable[str]) -> str:
+    """The functions that set these settings; they use `keep` and `$root`."""
+    return "".join(dict.fromkeys(piece for family in _by_family(names) for piece in FAMILIES[family].set))
+
+
+def setter(name: str, wanted: str) -> str:
+    """The command that sets a setting: the name of one of `setters`, with its arguments."""
+    family, subject = _family(name)
+    value = Value.parse(wanted)
+    return shlex.join([f"set_{family.function}", *([subject] if subject else []), value.now, value.boot])
+
+
+def differs(name: str, seen: str | None, wanted: str) -> str:
+    """Why a setting must be changed, in words, or nothing where it is as wanted; None is a host that has no such."""
+    family, subject = _family(name)
+    return family.differs(subject, seen, wanted)
+
+
+def original(name: str, before: str | None) -> str | None:
+    """The value that puts a setting back to what it was before this program first set it.
+
+    Args:
+        name: the setting's.
+        before: what was seen then; None where the host had no such.
+
+    Returns:
+        A value that can be wanted; None where there is nothing to put back.
+    """
+    return _family(name)[0].original(before)
+
+
+def words(name: str, wanted: str) -> str:
+    """What setting a setting does, for people."""
+    family, subject = _family(name)
+    return family.words(subject, wanted) if family.words else f"set {name} to {wanted}"
+
+
+def one_way(name: str) -> bool:
+    """Whether a rollback cannot bring back what was there."""
+    return _family(name)[0].one_way
+
+
+def block(name: str, value: str) -> tuple[str, bytes] | None:
+    """The file that a setting has lines in, and these lines; None where a value is all that there is to show."""
+    family, _ = _family(name)
+    return family.lines(value) if family.lines else None
+
+
+def _family(name: str) -> tuple[Family, str]:
+    """The family that a setting is of, and its subject."""
+    family, _, subject = name.partition(" ")
+    return FAMILIES[family], subject
+
+
+def _by_family(names: Iterable[str]) -> dict[str, list[str]]:
+    """The subjects of each family."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        family, _, subject = name.partition(" ")
+        found.setdefault(family, []).append(subject)
+    return found

@@ -17,15 +17,15 @@ Scripts run by POSIX sh on CentOS 7; `$root` is empty but for tests.
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Sequence
 
+from k8s_installer.host import paths
+from k8s_installer.host.family import NONE, Family
 from k8s_installer.host.statedir import STATE
 
-FOLDER = "/etc/kubernetes/addons"
+ADDONS, ADDON = "addons", "addon"
 APPLIED = f"{STATE}/addons"  # as secret as what is applied
 ANNOTATION = "k8s-installer/manifest"
-NONE, INCOMPLETE, OTHER, UNANSWERED = "none", "incomplete", "other", "unanswered"
+INCOMPLETE, OTHER, UNANSWERED = "incomplete", "other", "unanswered"
 
 _SUM = re.compile(r"[0-9a-f]{64}")
 _REASONS = {
@@ -36,23 +36,23 @@ _REASONS = {
 }
 
 # kubectl of 1.5 has no --request-timeout. Without certificates the API server's port on the host is open to root.
-_KUBE = """\
-kube() { # seconds words...
+_KUBE = f"""\
+kube() {{ # seconds words...
   limit=$1
   shift
-  if [ -f "$root/root/.kube/config" ]; then
-    timeout "$limit" kubectl --kubeconfig="$root/root/.kube/config" "$@"
+  if [ -f "$root{paths.KUBECONFIG}" ]; then
+    timeout "$limit" kubectl --kubeconfig="$root{paths.KUBECONFIG}" "$@"
   else
     timeout "$limit" kubectl -s http://127.0.0.1:8080 "$@"
   fi
   status=$?
   [ $status -ne 124 ] || echo "kubectl $1: no answer within $limit s" >&2
   return $status
-}
+}}
 """
 _WITHDRAW = f"""\
 withdraw() {{ # name: a kind that the API knows no more has no objects either
-  copy=$root{APPLIED}/$1 file=$root{FOLDER}/$1
+  copy=$root{APPLIED}/$1 file=$root{paths.ADDONS}/$1
   if [ -f "$copy" ] && ! said=$(kube 300 delete --ignore-not-found --timeout=240s -f "$copy" 2>&1); then
     case ${{said:=no answer}} in
       *'no matches for'*) said=$(printf '%s\n' "$said" | grep -v -e ' deleted$' -e 'no matches for') ;;
@@ -62,10 +62,7 @@ withdraw() {{ # name: a kind that the API knows no more has no objects either
   rm -f "$copy" && keep "$file" && rm -f "$file"
 }}
 """
-SET_NAMES = (
-    _KUBE
-    + _WITHDRAW
-    + f"""\
+_SET_NAMES = f"""\
 set_addons() {{ # the names of those that stay, divided by commas; the others go, the last to come first
   [ -d "$root{APPLIED}" ] || return 0
   ls -1t "$root{APPLIED}" | while IFS= read -r applied; do
@@ -73,11 +70,7 @@ set_addons() {{ # the names of those that stay, divided by commas; the others go
   done
 }}
 """
-)
-SET = (
-    _KUBE
-    + _WITHDRAW
-    + f"""\
+_SET = f"""\
 objects() {{ # manifest: what is there of it, a line for each object, by its uid
   kube 60 get --ignore-not-found -f "$1" -o \\
     custom-columns=U:.metadata.uid,K:.kind,A:.apiVersion,S:.metadata.namespace,N:.metadata.name 2>/dev/null | sed 1d
@@ -96,7 +89,7 @@ placed() {{ # the copy is what is in $next; its time stays that of the first, by
 }}
 set_addon() {{ # name sum
   [ "$2" != {NONE} ] || {{ withdraw "$1"; return; }}
-  file=$root{FOLDER}/$1 copy=$root{APPLIED}/$1 next=$root{APPLIED}/.next
+  file=$root{paths.ADDONS}/$1 copy=$root{APPLIED}/$1 next=$root{APPLIED}/.next
   (umask 077; mkdir -p "${{copy%/*}}") || return 1
   # A stream of objects has no marks between them in JSON. What a run before this one added stands there once.
   case $1 in *.json) mark= ;; *) mark=--- ;; esac
@@ -122,53 +115,69 @@ set_addon() {{ # name sum
   (umask 077; cat "$file" >"$next") && placed
 }}
 """
-)
-
-
-def ask_names(family: str) -> str:
-    """The question which addons were applied, whether they are wanted or not; no process where there are none."""
-    return f"""\
-found=
-for copy in "$root{APPLIED}"/*; do [ ! -f "$copy" ] || found=$found,${{copy##*/}}; done
-found=${{found#,}}
-echo "setting ${{found:-{NONE}}} ${{found:-{NONE}}} {family}"
+# No process where none were applied.
+_ASK_NAMES = f"""\
+ask_addons() {{ # which were applied, whether they are wanted or not
+  found=
+  for copy in "$root{APPLIED}"/*; do [ ! -f "$copy" ] || found=$found,${{copy##*/}}; done
+  found=${{found#,}}
+  echo "setting ${{found:-{NONE}}} ${{found:-{NONE}}} {ADDONS}"
+}}
 """
-
-
-def ask(family: str, names: Sequence[str]) -> str:
-    """The question what of these addons is in the cluster."""
-    # What kubectl warns of goes to stderr, and is no answer. An API server that hangs is waited for once.
-    return f"""\
-{_KUBE}down=
-for name in {shlex.join(names)}; do
-  now={NONE} copy=$root{APPLIED}/$name
-  if [ -n "$down" ] && [ -f "$copy" ]; then
-    now={UNANSWERED}
-  elif [ -f "$copy" ]; then
-    sum=$(sha256sum <"$copy")
-    sum=${{sum%% *}} now=${{sum%% *}}
-    if said=$(kube 10 get -f "$copy" -o custom-columns=SUM:.metadata.annotations.{ANNOTATION} 2>/dev/null); then
-      for line in $said; do case $line in SUM|"$sum") ;; *) now={OTHER} ;; esac; done
-    else
-      case $(kube 10 get -f "$copy" 2>&1 >/dev/null) in
-        *NotFound*|*'not found'*|*'no matches for'*) now={INCOMPLETE} ;;
-        *) now={UNANSWERED} down=yes ;;
-      esac
+# What kubectl warns of goes to stderr, and is no answer. An API server that hangs is waited for once.
+_ASK = f"""\
+ask_addon() {{ # names
+  down=
+  for name do
+    now={NONE} copy=$root{APPLIED}/$name
+    if [ -n "$down" ] && [ -f "$copy" ]; then
+      now={UNANSWERED}
+    elif [ -f "$copy" ]; then
+      sum=$(sha256sum <"$copy")
+      sum=${{sum%% *}} now=${{sum%% *}}
+      if said=$(kube 10 get -f "$copy" -o custom-columns=SUM:.metadata.annotations.{ANNOTATION} 2>/dev/null); then
+        for line in $said; do case $line in SUM|"$sum") ;; *) now={OTHER} ;; esac; done
+      else
+        case $(kube 10 get -f "$copy" 2>&1 >/dev/null) in
+          *NotFound*|*'not found'*|*'no matches for'*) now={INCOMPLETE} ;;
+          *) now={UNANSWERED} down=yes ;;
+        esac
+      fi
     fi
-  fi
-  echo "setting $now $now {family} $name"
-done
+    echo "setting $now $now {ADDON} $name"
+  done
+}}
 """
 
 
-def beyond(seen: str, wanted: str) -> str:
+def _beyond(_subject: str, seen: str | None, wanted: str) -> str:
     """Which addons were applied and are no longer wanted, in words, or nothing."""
-    extra = [name for name in seen.split(",") if name not in {*wanted.split(","), NONE}]
+    extra = [name for name in (seen or NONE).split(",") if name not in {*wanted.split(","), NONE}]
     return f"{', '.join(extra)}: no longer wanted" if extra else ""
 
 
-def differs(seen: str, wanted: str) -> str:
+def _differs(_subject: str, seen: str | None, wanted: str) -> str:
     """Why an addon must be applied or taken out, in words, or nothing; only a sum and `none` can be wanted."""
-    if seen == wanted or not (wanted == NONE or _SUM.fullmatch(wanted)):
+    if seen is None or seen == wanted or not (wanted == NONE or _SUM.fullmatch(wanted)):
         return ""
     return "it was not applied then" if wanted == NONE else _REASONS.get(seen, "another version of it is applied")
+
+
+def _words(subject: str, wanted: str) -> str:
+    return f"{'take out' if wanted == NONE else 'apply'} addon {subject}"
+
+
+def _original(_before: str | None) -> str:
+    return NONE
+
+
+FAMILIES = (
+    # one way: the manifest of an addon that is gone is the user's
+    Family(
+        ADDONS, ask=(_ASK_NAMES,), set=(_KUBE, _WITHDRAW, _SET_NAMES), differs=_beyond, original=_original,
+        words=lambda _subject, _wanted: "take out addons", one_way=True,
+    ),
+    Family(
+        ADDON, ask=(_KUBE, _ASK), set=(_KUBE, _WITHDRAW, _SET), differs=_differs, original=_original, words=_words
+    ),
+)  # fmt: skip

@@ -1,0 +1,50 @@
+"""System users, each with a group of its own: the user is there (`system`), or absent."""
+
+from __future__ import annotations
+
+from k8s_installer.host.family import ABSENT, Family
+
+NAME = "user"
+SYSTEM = "system"
+
+_ASK = f"""\
+ask_user() {{ # names
+  for name do
+    if getent passwd "$name" >/dev/null; then
+      echo "setting {SYSTEM} {SYSTEM} {NAME} $name"
+    elif [ $? -eq 2 ]; then
+      echo "setting {ABSENT} {ABSENT} {NAME} $name"
+    fi
+  done
+}}
+"""
+# userdel takes the user's own group along where login.defs says so, as on CentOS 7.
+_SET = f"""\
+set_user() {{ # name state
+  if [ "$2" = {ABSENT} ]; then
+    ! getent passwd "$1" >/dev/null || userdel "$1" || return 1
+    ! getent group "$1" >/dev/null || groupdel "$1"
+    return
+  fi
+  getent group "$1" >/dev/null || groupadd -r "$1" || return 1
+  getent passwd "$1" >/dev/null || useradd -r -M -d / -s /sbin/nologin -g "$1" -c 'made by k8s-installer' "$1"
+}}
+"""
+
+
+def _differs(subject: str, seen: str | None, wanted: str) -> str:
+    has = seen or ABSENT
+    if has == wanted:
+        return ""
+    return f"there is no user {subject}" if has == ABSENT else "nothing runs as this user any more"
+
+
+def _words(subject: str, wanted: str) -> str:
+    return f"remove user {subject}" if wanted == ABSENT else f"set {NAME} {subject} to {wanted}"
+
+
+def _original(before: str | None) -> str:
+    return before or ABSENT
+
+
+FAMILY = Family(NAME, ask=(_ASK,), set=(_SET,), differs=_differs, original=_original, words=_words)
