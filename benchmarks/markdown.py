@@ -21,8 +21,8 @@ _ROWS = {
     "one changed file": "`apply`, one changed file on every host",
     "pyinfra": "pyinfra, nothing to do",
     "ansible": "Ansible, nothing to do",
-    "lab up": "`lab up`: empty hosts boot",
-    "bootstrap": "`apply`: from there to a cluster proven with pods",
+    "lab up": "`lab up`: booting empty hosts",
+    "bootstrap": "`apply`: from there to a cluster verified with pods",
 }
 _WHOLE = ("floor", "lab up", "bootstrap")  # of which the floor is no part
 _MARKED = re.compile(r"(?<=<!-- benchmarks -->\n).*?(?=<!-- /benchmarks -->)", re.DOTALL)
@@ -75,7 +75,7 @@ def many_table(data: Mapping[str, Any]) -> str:
         f"| {row['peak_mib']:.0f} MiB | {row['most_threads']} | {row['most_files']} |"
         for row in sorted(many["rows"], key=lambda row: (row["row"] != "plan", row["hosts"]))
     ]
-    head = "| | seconds | ms a host | ms of our processor a host | memory | threads | open files |"
+    head = "| | seconds | ms a host | local CPU ms a host | memory | threads | open files |"
     about = f"{many['date'][:10]}, `python -m benchmarks.many`." if lines else ""
     return "\n".join([head, "|---|---|---|---|---|---|---|", *lines, "", about, ""]) if lines else ""
 

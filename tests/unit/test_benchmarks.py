@@ -51,8 +51,8 @@ def test_a_row_that_was_not_measured_has_no_figure() -> None:
         "| `apply`, one changed file on every host |  |  |  |",
         "| pyinfra, nothing to do |  |  |  |",
         "| Ansible, nothing to do | 100 (201) |  |  |",
-        "| `lab up`: empty hosts boot |  |  | 5.50 |",
-        "| `apply`: from there to a cluster proven with pods |  |  | 33 |",
+        "| `lab up`: booting empty hosts |  |  | 5.50 |",
+        "| `apply`: from there to a cluster verified with pods |  |  | 33 |",
         "",
         (
             "Medians; 2 cores (a CPU), Python 3.11.7, paramiko 4.0.0, pyinfra 3.10.0; 2026-11-23, "
