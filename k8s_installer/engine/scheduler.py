@@ -1,7 +1,7 @@
 """Carries a plan out: as few scripts as the order allows, hosts side by side, gates polled until they hold.
 
-A host's script holds every change whose predecessors are done or stand before it in the same script, so the
-number of round trips follows from the edges of the plan alone.
+A change is ready when all that it comes after is done. A host's script holds every change that is ready, or will be by
+what stands in the same script, so the number of round trips follows from the edges of the plan alone.
 """
 
 from __future__ import annotations
@@ -10,22 +10,17 @@ import heapq
 import queue
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from k8s_installer.engine.remote import WORKERS, Remote
-from k8s_installer.engine.waiting import wait
-from k8s_installer.errors import InstallerError
-from k8s_installer.host import yum
-from k8s_installer.host.evidence import shortened
-from k8s_installer.host.perform import Report
-from k8s_installer.model.plan import Change, Plan
-from k8s_installer.model.resources import Gate, Package, Unit, UploadedFile
+from k8s_installer.engine.worker import Finished, Inbox, work
+from k8s_installer.model.plan import Plan
+from k8s_installer.model.resources import Gate
 from k8s_installer.model.run import ENDED, Event, OnEvent, Run, State
 
-MB = 1_000_000
+Job = tuple[int, ...]  # positions in the plan, in its order: changes that are one host's script, or one gate
 
 
 def apply(plan: Plan, remotes: Mapping[str, Remote], on_event: OnEvent, stop: threading.Event) -> Run:
@@ -37,135 +32,122 @@ def apply(plan: Plan, remotes: Mapping[str, Remote], on_event: OnEvent, stop: th
         on_event: called from this thread for every event as it happens.
         stop: once it is set, what has begun is finished and nothing new begins.
     """
-    course = _Scheduler(plan, on_event, stop)
+    scheduler = _Scheduler(plan, on_event, stop)
     pool = ThreadPoolExecutor(WORKERS)
     try:
-        while course.unfinished():
-            for job in course.next_jobs():
-                pool.submit(_work, job, plan, remotes, course.inbox)
-            course.receive()
+        while scheduler.unfinished():
+            for job in scheduler.next_jobs():
+                pool.submit(work, job, plan, remotes, scheduler.inbox)
+            scheduler.receive()
     finally:
         # after a second Ctrl-C nobody waits: the workers end when their connections are closed
         pool.shutdown(wait=False, cancel_futures=True)
-    return Run(tuple(course.events), stop.is_set(), course.sent)
-
-
-@dataclass(frozen=True, slots=True)
-class _Finished:
-    """A worker has ended. `lost` says that the host cannot be asked any more; `fault` is a fault of ours."""
-
-    indices: tuple[int, ...]
-    lost: bool = False
-    fault: BaseException | None = None
-
-
-_Inbox = queue.SimpleQueue[Event | _Finished]
+    return Run(tuple(scheduler.events), stop.is_set(), scheduler.sent)
 
 
 @dataclass(slots=True)
 class _Scheduler:
     """Where the run stands; only the thread that called `apply` touches it.
 
-    After each step only those hosts are looked at again for which it can have changed something, so that the work
+    After each step only those hosts are visited again on which it can have made something ready, so that the work
     grows with the plan and not with its square.
     """
 
     plan: Plan
     on_event: OnEvent
     stop: threading.Event
-    inbox: _Inbox = field(default_factory=queue.SimpleQueue)
+    inbox: Inbox = field(default_factory=queue.SimpleQueue)
     events: list[Event] = field(default_factory=list)
-    sent: dict[str, int] = field(default_factory=dict)
+    sent: dict[str, int] = field(default_factory=dict)  # bytes of uploads, by host
     states: list[State] = field(init=False)
-    followers: list[list[int]] = field(init=False)  # what waits for each change to be done
-    later: dict[int, list[int]] = field(default_factory=dict)  # what waits for a change to end, well or not
-    pending: dict[str, dict[int, None]] = field(init=False)  # by host, in order
+    dependents: list[list[int]] = field(init=False)  # of each change: what waits for it to be done
+    successors: dict[int, list[int]] = field(default_factory=dict)  # and what waits for it to end, done or not
+    pending: dict[str, dict[int, None]] = field(default_factory=dict)  # by host: what has not ended, in order
     running: set[int] = field(default_factory=set)  # what the workers have; their states come by the inbox
-    busy_hosts: set[str] = field(default_factory=set)  # hosts that a script runs on
-    to_visit: dict[str, None] = field(init=False)  # hosts on which something may be able to begin
-    blocked: list[tuple[int, str]] = field(default_factory=list)  # a heap: what cannot begin any more, and why
+    busy: set[str] = field(default_factory=set)  # hosts that a script runs on
+    to_visit: dict[str, None] = field(init=False)  # hosts on which something may be ready
+    blocked: list[tuple[int, str]] = field(default_factory=list)  # a heap: what can never be ready, and why
 
     def __post_init__(self) -> None:
         count = len(self.plan.changes)
         self.states = [State.WAITING] * count
-        self.followers = [[] for _ in range(count)]
-        self.pending = {}
-        for index, before in enumerate(self.plan.after):
+        self.dependents = [[] for _ in range(count)]
+        for index, earlier in enumerate(self.plan.after):
             self.pending.setdefault(self._host(index), {})[index] = None
-            for other in before:
-                self.followers[other].append(index)
-        for index, before in enumerate(self.plan.behind):
-            for other in before:
-                self.later.setdefault(other, []).append(index)
+            for other in earlier:
+                self.dependents[other].append(index)
+        for index, earlier in enumerate(self.plan.after_end):
+            for other in earlier:
+                self.successors.setdefault(other, []).append(index)
         self.to_visit = dict.fromkeys(self.pending)
 
     def unfinished(self) -> bool:
         return bool(self.running) or any(self.pending.values())
 
-    def next_jobs(self) -> list[tuple[int, ...]]:
-        """What can begin now: one script for each idle host, and every gate whose time has come."""
+    def next_jobs(self) -> list[Job]:
+        """What can begin now: one script for each host that has none, and every gate that is ready."""
         if self.stop.is_set():
-            self._skip(self._waiting(), "the run was stopped")
+            self._skip(self._not_begun(), "the run was stopped")
         self._skip_blocked()
-        jobs: list[tuple[int, ...]] = []
-        for host in self.to_visit:
-            jobs += self._jobs_on(host)
+        jobs = [job for host in self.to_visit for job in self._jobs_on(host)]
         self.to_visit.clear()
         if not self.running and self.unfinished():
-            raise AssertionError(f"nothing can begin, and this waits: {self._waiting()}")
+            raise AssertionError(f"nothing can begin, and this waits: {self._not_begun()}")
         return jobs
 
-    def _jobs_on(self, host: str) -> Iterator[tuple[int, ...]]:
-        script: set[int] = set()
+    def _jobs_on(self, host: str) -> Iterator[Job]:
+        script: dict[int, None] = {}
         gates: list[int] = []
         for index in [index for index in self.pending[host] if index not in self.running]:
             if self._is_gate(index):
-                gates += [index] if self._free(index, set()) else []
-            elif host not in self.busy_hosts and self._free(index, script):
-                script.add(index)
+                gates += [index] if self._ready(index, ()) else []
+            elif host not in self.busy and self._ready(index, script):
+                script[index] = None
         if script:
-            self.busy_hosts.add(host)
-            yield self._take(tuple(sorted(script, key=self._place)))
-        for index in gates:
-            yield self._take((index,))
+            self.busy.add(host)
+        for job in (tuple(script), *((gate,) for gate in gates)):
+            if job:
+                self.running.update(job)
+                yield job
 
-    def _take(self, job: tuple[int, ...]) -> tuple[int, ...]:
-        self.running.update(job)
-        return job
+    def _ready(self, index: int, script: Iterable[int]) -> bool:
+        """Whether a change can begin, at the latest when what stands in `script` is done."""
+        after_end = self.plan.after_end[index] if self.plan.after_end else ()
+        return all(self.states[other] is State.DONE or other in script for other in self.plan.after[index]) and all(
+            self.states[other] in ENDED or other in script for other in after_end
+        )
 
     def receive(self) -> None:
         """Take messages until a worker has ended."""
         while self.running:
             message = self.inbox.get()
-            if isinstance(message, Event):
-                self._record(message)
-                continue
-            self.running.difference_update(message.indices)
-            if message.fault is not None:
-                raise message.fault
-            host = self._host(message.indices[0])
-            self.to_visit[host] = None
-            if not self._is_gate(message.indices[0]):
-                self.busy_hosts.discard(host)
-            if message.lost:
-                self._skip(sorted(self.pending[host].keys() - self.running), f"{host} cannot be asked any more")
-            return
+            if isinstance(message, Finished):
+                self._finish(message)
+                return
+            self._record(message)
+
+    def _finish(self, message: Finished) -> None:
+        self.running.difference_update(message.indices)
+        if message.fault is not None:
+            raise message.fault
+        host = self._host(message.indices[0])
+        self.to_visit[host] = None
+        if not self._is_gate(message.indices[0]):
+            self.busy.discard(host)
+        if message.lost:
+            self._skip(sorted(self.pending[host].keys() - self.running), f"{host} cannot be asked any more")
 
     def _record(self, event: Event) -> None:
         if event.state is State.SENDING:
-            host = self._host(event.index)
-            if event.sent:
-                self.sent[host] = self.sent.get(host, 0) + event.sent
-            else:
-                self.on_event(event)
+            self._record_upload(event)
             return
         index = event.index
         self.states[index] = event.state
-        if event.state is not State.RUNNING:
+        if event.state in ENDED:
             del self.pending[self._host(index)][index]
-            self.to_visit.update((self._host(later), None) for later in self.later.get(index, ()))
+            self._visit(self.successors.get(index, ()))
         if event.state is State.DONE:
-            self.to_visit.update((self._host(follower), None) for follower in self.followers[index])
+            self._visit(self.dependents[index])
         if event.state is State.FAILED:
             self._block(index, f"it comes after {self.plan.changes[index].ref}, which failed")
         if event.state is State.SKIPPED:
@@ -173,115 +155,40 @@ class _Scheduler:
         self.events.append(event)
         self.on_event(event)
 
+    def _record_upload(self, event: Event) -> None:
+        """Bytes on their way are for the screen; those of an upload that ended are the run's count."""
+        if event.sent:
+            host = self._host(event.index)
+            self.sent[host] = self.sent.get(host, 0) + event.sent
+        else:
+            self.on_event(event)
+
+    def _visit(self, indices: Iterable[int]) -> None:
+        self.to_visit.update((self._host(index), None) for index in indices)
+
     def _block(self, index: int, cause: str) -> None:
-        for follower in self.followers[index]:
-            heapq.heappush(self.blocked, (follower, cause))
+        for dependent in self.dependents[index]:
+            heapq.heappush(self.blocked, (dependent, cause))
 
     def _skip_blocked(self) -> None:
-        held = []  # in a script that has not ended: it may come back as not begun
+        in_scripts = []  # of one that has not ended: it may come back as not begun
         while self.blocked:
             index, cause = heapq.heappop(self.blocked)
             if index in self.running:
-                held.append((index, cause))
+                in_scripts.append((index, cause))
             elif index in self.pending[self._host(index)]:
                 self._skip([index], cause)
-        self.blocked = held
+        self.blocked = in_scripts
 
     def _skip(self, indices: list[int], cause: str) -> None:
         for index in indices:
             self._record(Event(index, State.SKIPPED, time.monotonic(), cause))
 
-    def _waiting(self) -> list[int]:
+    def _not_begun(self) -> list[int]:
         return sorted(index for indices in self.pending.values() for index in indices if index not in self.running)
-
-    def _free(self, index: int, script: set[int]) -> bool:
-        behind = self.plan.behind[index] if self.plan.behind else ()
-        return all(self.states[before] is State.DONE or before in script for before in self.plan.after[index]) and all(
-            self.states[before] in ENDED or before in script for before in behind
-        )
-
-    def _place(self, index: int) -> tuple[int, int]:
-        """Packages stand first in a script, behind what they wait for: neighbours are one yum transaction."""
-        if self._is_package(index):
-            early = all(self.states[before] is State.DONE or self._leads(before) for before in self.plan.after[index])
-            return 1 if early else 2, index
-        return 0 if self._leads(index) else 2, index
-
-    def _leads(self, index: int) -> bool:
-        """Whether packages wait for this, and it for nothing: a file that says where they are."""
-        awaited = not self._is_package(index) and any(map(self._is_package, self.followers[index]))
-        return awaited and self._free(index, set())
-
-    def _is_package(self, index: int) -> bool:
-        return isinstance(self.plan.changes[index].after, Package)
 
     def _host(self, index: int) -> str:
         return self.plan.changes[index].ref.host
 
     def _is_gate(self, index: int) -> bool:
         return isinstance(self.plan.changes[index].after, Gate)
-
-
-class Tell(Protocol):
-    """Passes on what has become of a change."""
-
-    def __call__(self, index: int, state: State, detail: str, sent: int = 0) -> None:
-        """As the fields of an `Event`."""
-
-
-def _work(indices: tuple[int, ...], plan: Plan, remotes: Mapping[str, Remote], inbox: _Inbox) -> None:
-    """A worker's whole life: do the job, report every step, and never leave the caller without an answer."""
-    changes = [(index, plan.changes[index]) for index in indices]
-    left = list(indices)  # what has not ended
-    begun: set[int] = set()
-
-    def tell(index: int, state: State, detail: str, sent: int = 0) -> None:
-        if state is State.RUNNING:
-            begun.add(index)
-        elif state is not State.SENDING:
-            left.remove(index)
-        inbox.put(Event(index, state, time.monotonic(), detail, sent))
-
-    lost, fault = False, None
-    try:
-        index, change = changes[0]
-        if isinstance(change.after, Gate):
-            tell(index, State.RUNNING, "")
-            asked = remotes[change.ref.host]
-            words = wait(change.after, asked, remotes.get(change.after.unit_host, asked))
-            tell(index, State.FAILED if words else State.DONE, words)
-        else:
-            _perform(changes, remotes[change.ref.host], tell)
-    except InstallerError as error:
-        lost = True
-        tell(left[0], State.FAILED, "\n".join(filter(None, (str(error), error.hint))))
-    except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits for this one
-        fault = error
-    for index in [index for index in left if index in begun]:
-        tell(index, State.SKIPPED, "it was in one transaction with what failed")
-    inbox.put(_Finished(indices, lost, fault))
-
-
-def _perform(changes: Sequence[tuple[int, Change]], remote: Remote, tell: Tell) -> None:
-    states = {"begin": State.RUNNING, "done": State.DONE}
-
-    sizes = {index: change.after.size for index, change in changes if isinstance(change.after, UploadedFile)}
-
-    def read(report: Report) -> None:
-        if report.word == "uploaded":
-            tell(report.index, State.SENDING, "", report.sent)
-        if report.word == "sent":
-            tell(report.index, State.SENDING, f"{report.sent // MB} of {sizes[report.index] // MB} MB")
-        if report.word in states:
-            tell(report.index, states[report.word], "")
-
-    outcome = remote.perform(changes, read)
-    if outcome.failed is not None:
-        tell(outcome.failed, State.FAILED, _explained(outcome.evidence, dict(changes)[outcome.failed]))
-
-
-def _explained(evidence: str, change: Change) -> str:
-    if isinstance(change.after, Unit):
-        return shortened(evidence)
-    hint = yum.hint(evidence) if isinstance(change.after, Package) else ""
-    return f"{evidence}\nhint: {hint}" if hint else evidence

@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from k8s_installer.host import yum
+from k8s_installer.model.resources import Package, Resource, Unit
+
 MOST_LINES = 25
 _LEAST = 6  # lines of the errors, and of the journal's end, that nothing else takes the place of
 LONGEST = 240  # characters of a line
@@ -51,6 +54,14 @@ def shortened(text: str, most: int = MOST_LINES) -> str:
         room = most - len(lines) - 1 - _needed(sections)
         lines += [heading, *found[-room:]] if room > 0 else []
     return "\n".join(map(clipped, lines))
+
+
+def explained(text: str, resource: Resource) -> str:
+    """What a failed change of this resource printed, for people: a unit's shortened, yum's with what to do about it."""
+    if isinstance(resource, Unit):
+        return shortened(text)
+    hint = yum.hint(text) if isinstance(resource, Package) else ""
+    return f"{text}\nhint: {hint}" if hint else text
 
 
 def _needed(sections: Iterable[tuple[str, Sequence[str]]]) -> int:

@@ -65,13 +65,13 @@ class Change:
 class Plan:
     """Changes in an order that works.
 
-    `after[i]` are the positions of the changes that must be done before the i-th, `behind[i]` of those that must have
-    ended, whatever came of them; where `behind` is empty there are none.
+    `after[i]` are the positions of the changes that must be done before the i-th, `after_end[i]` of those that must
+    have ended, done or not; where `after_end` is empty there are none.
     """
 
     changes: tuple[Change, ...]
     after: tuple[tuple[int, ...], ...]
-    behind: tuple[tuple[int, ...], ...] = ()
+    after_end: tuple[tuple[int, ...], ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.changes)

@@ -103,8 +103,8 @@ def _in_order(changes: Sequence[Change]) -> Plan:
         elif isinstance(change.after, Gate):
             needs = (index - 1,)
         after.append(needs)
-    behind = tuple((index - 1,) if index else () for index in range(len(changes)))
-    return Plan(tuple(changes), tuple(after), behind)
+    after_end = tuple((index - 1,) if index else () for index in range(len(changes)))
+    return Plan(tuple(changes), tuple(after), after_end)
 
 
 def _readers(plan: Plan) -> Mapping[Ref, tuple[str, ...]]:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import pytest
 
 from k8s_installer.engine import scheduler as engine
 from k8s_installer.engine.scheduler import apply
+from k8s_installer.engine.worker import Finished
 from k8s_installer.model.desired import DesiredResource
 from k8s_installer.model.plan import Plan
 from k8s_installer.model.resources import File, Kind, Package, Ref, Resource
@@ -142,6 +143,12 @@ def test_a_fault_of_the_program_is_raised_not_swallowed() -> None:
         run(planned(desired(), hosts()), fleet)
 
 
+def test_a_plan_that_cannot_go_on_is_a_fault_of_ours_and_does_not_hang() -> None:
+    plan = planned(desired(), hosts())
+    with pytest.raises(AssertionError, match=r"nothing can begin, and this waits: \[0, 1"):
+        run(replace(plan, after=((0,), *((0,) for _ in plan.changes[1:]))), hosts())
+
+
 def test_what_a_running_script_holds_is_skipped_when_it_comes_back() -> None:
     """A change fails in a script; another host's script ends before that one does; then it ends, too."""
     first, second, other = (Ref(host, Kind.FILE, path) for host, path in (("m1", "/a"), ("m1", "/b"), ("n1", "/c")))
@@ -151,32 +158,32 @@ def test_what_a_running_script_holds_is_skipped_when_it_comes_back() -> None:
         other: DesiredResource(other, File(b""), "etcd", (), "a test"),
     }
     plan = planned(wanted, {"m1": FakeHost("m1"), "n1": FakeHost("n1")})
-    course = engine._Scheduler(plan, lambda event: None, threading.Event())
-    m1, n1 = course.next_jobs()
-    course.inbox.put(Event(m1[0], State.FAILED, 0.0))
-    course.inbox.put(Event(n1[0], State.DONE, 0.0))
-    course.inbox.put(engine._Finished(n1))
-    course.receive()
-    assert course.next_jobs() == []
-    course.inbox.put(engine._Finished(m1))
-    course.receive()
-    assert course.next_jobs() == []
-    assert not course.unfinished()
-    assert [event.detail for event in course.events if event.state is State.SKIPPED] == [
+    scheduler = engine._Scheduler(plan, lambda event: None, threading.Event())
+    m1, n1 = scheduler.next_jobs()
+    scheduler.inbox.put(Event(m1[0], State.FAILED, 0.0))
+    scheduler.inbox.put(Event(n1[0], State.DONE, 0.0))
+    scheduler.inbox.put(Finished(n1))
+    scheduler.receive()
+    assert scheduler.next_jobs() == []
+    scheduler.inbox.put(Finished(m1))
+    scheduler.receive()
+    assert scheduler.next_jobs() == []
+    assert not scheduler.unfinished()
+    assert [event.detail for event in scheduler.events if event.state is State.SKIPPED] == [
         "it comes after m1: file /a, which failed"
     ]
 
 
 def test_the_schedulers_work_grows_with_the_plan_and_not_with_its_square(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = 0
-    real = engine._Scheduler._free
+    real = engine._Scheduler._ready
 
-    def counted(self: engine._Scheduler, index: int, script: set[int]) -> bool:
+    def counted(self: engine._Scheduler, index: int, script: Iterable[int]) -> bool:
         nonlocal looks
         looks += 1
         return real(self, index, script)
 
-    monkeypatch.setattr(engine._Scheduler, "_free", counted)
+    monkeypatch.setattr(engine._Scheduler, "_ready", counted)
     seen = []
     for count in (10, 20, 40):
         looks = 0
