@@ -108,7 +108,9 @@ def _service_accounts(config: HostConfig) -> Iterator[Breach]:
         path = next(
             (path for one in flags if (path := config.path_of(*one))[-1] == one[1]), ("hosts", config.host.name)
         )
-        yield Breach(path, f"the admission plugin ServiceAccount is on, and {' and '.join(missing)}: no pod is made")
+        yield Breach(
+            path, f"the admission plugin ServiceAccount is on, and {' and '.join(missing)}: no pods are created"
+        )
 
 
 def _node_labels(config: HostConfig) -> Iterator[Breach]:
@@ -118,7 +120,9 @@ def _node_labels(config: HostConfig) -> Iterator[Breach]:
         key = label.partition("=")[0]
         if not may_label_itself(key):
             name = config.host.name
-            fix = f"leave it out, and on a master: kubectl label node {name} {label}; or take a name of your own"
+            fix = (
+                f"leave it out, and run this on a master: kubectl label node {name} {label}; or use a label of your own"
+            )
             yield Breach(
                 config.path_of("kubelet", "node-labels"), f"a kubelet does not start with the label {key}", fix
             )
@@ -137,7 +141,7 @@ def _dns_node(config: HostConfig) -> Iterator[Breach]:
         return
     nodes = (HostConfig(cluster, config.profile, host) for host in cluster.having(Role.NODE))
     if not any(_takes_dns(node) for node in nodes):
-        message = f"every node has a taint that the pods of {cluster.dns} do not tolerate, or is not schedulable"
+        message = f"every node has a taint that the {cluster.dns} pods do not tolerate, or is not schedulable"
         yield Breach(("cluster", "dns"), message)
 
 
@@ -163,17 +167,17 @@ def _pods(config: HostConfig) -> Iterator[Breach]:
     if pods <= room:
         return
     wide = 32 - (pods + _NOT_PODS - 1).bit_length()
-    fix = f"max-pods: {room}" + (f", or a pod_subnet as wide as a /{wide}" if cluster.network == "routes" else "")
-    yield Breach(config.path_of("kubelet", "max-pods"), f"{pods} pods, and a /{length} has {room} addresses", fix)
+    fix = f"max-pods: {room}" + (f", or a pod_subnet of at least a /{wide}" if cluster.network == "routes" else "")
+    yield Breach(config.path_of("kubelet", "max-pods"), f"{pods} pods, but a /{length} has {room} addresses", fix)
 
 
 def _bridge(config: HostConfig) -> Iterator[Breach]:
     if not config.runs("docker") or config.cluster.network == "none":
         return
     own = (
-        "leave it out; pod_subnet of a host names its subnet"
+        "leave it out; set pod_subnet of the host instead"
         if config.cluster.network == "routes"
-        else "leave it out; flannel gives docker its subnet"
+        else "leave it out; flannel assigns docker's subnet"
     )
     for flag in _BRIDGE_FLAGS:
         if config.sets("docker", flag):
@@ -196,7 +200,7 @@ def _cluster_keys(config: HostConfig) -> Iterator[Breach]:
         value = config.configured(component, flag)
         text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
         if value is not None and text != expected:
-            message = f"{component}: {config.name(component, flag)} is {text}, and cluster.{key} is {expected}"
+            message = f"{component}: {config.name(component, flag)} is {text}, but cluster.{key} is {expected}"
             fix = f"change cluster.{key}: certificates, routes and flags are derived from it"
             yield Breach(config.path_of(component, flag), message, fix)
 
@@ -208,28 +212,28 @@ AGREEMENTS: Mapping[str, Agreement] = {
         _cgroup_driver,
     ),
     "service-account-keys": Agreement(
-        "the admission plugin ServiceAccount is on only where tokens can be signed and checked",
-        "security: tls brings the keys; or leave the plugin out",
+        "the admission plugin ServiceAccount is on only if tokens can be signed and verified",
+        "use security: tls, which has the keys; or leave the plugin out",
         _service_accounts,
     ),
     "node-labels": Agreement(
-        "labels of kubernetes.io and k8s.io that a kubelet may not give itself are not in node-labels (from 1.16)",
+        "node-labels has no labels of kubernetes.io or k8s.io that a kubelet may not set itself (1.16 and later)",
         "set it with kubectl label node",
         _node_labels,
     ),
     "dns-node": Agreement(
-        "one node at least registers without a taint that the pods of the cluster's DNS do not tolerate",
+        "at least one node registers without taints that the cluster's DNS pods do not tolerate",
         "leave one node without register-with-taints",
         _dns_node,
     ),
     "nodes-register": Agreement(
-        "kubelets register their nodes, and the apiserver lets them",
+        "kubelets register their nodes, and the apiserver allows it",
         "leave the flag out",
         registering.nodes_register,
     ),
     "network-plugin": Agreement(
-        "the kubelet has a network plugin only with network: none, or where an early addon brings its files",
-        "cluster: {network: none} and a CNI plugin in addons/early, or leave network-plugin out",
+        "the kubelet has a network plugin only with network: none, or if an early addon installs its files",
+        "use cluster: {network: none} and a CNI plugin in addons/early, or leave network-plugin out",
         registering.network_plugin,
     ),
     "pods-per-node": Agreement(
@@ -238,7 +242,7 @@ AGREEMENTS: Mapping[str, Agreement] = {
         _pods,
     ),
     "docker-bridge": Agreement(
-        "docker's bridge has the subnet that the cluster's network gives the node",
+        "docker's bridge has the subnet that the cluster's network assigns to the node",
         "leave the flag out",
         _bridge,
     ),
@@ -253,13 +257,13 @@ AGREEMENTS: Mapping[str, Agreement] = {
         listening.node_ports_free,
     ),
     "ports-taken": Agreement(
-        "no two programs of a host, nor two listeners of one, have the same port",
+        "no two programs of a host, and no two listeners of one program, use the same port",
         "choose another port for one of them",
         listening.ports_taken,
     ),
     "etcd-folders": Agreement(
-        "etcd's data-dir and wal-dir are folders that can be its own: absolute paths of letters, digits and -_.+@%:=",
-        "write it as /srv/etcd",
+        "etcd's data-dir and wal-dir are folders that etcd may own: absolute paths of letters, digits and -_.+@%:=",
+        "use a folder such as /srv/etcd",
         etcd.folders,
     ),
     "etcd-cluster": Agreement(
@@ -268,28 +272,28 @@ AGREEMENTS: Mapping[str, Agreement] = {
         etcd.one_cluster,
     ),
     "flag-required": Agreement(
-        "flags without which a program does not start are not dropped",
-        "leave out its null",
+        "flags that a program requires are not removed",
+        "remove its null",
         relations.required,
     ),
     "flag-needs": Agreement(
-        "a value that a program takes only beside another flag has that flag",
+        "a value that a program accepts only together with another flag has that flag",
         "set both, or neither",
         relations.needed,
     ),
     "flag-excludes": Agreement(
-        "flags that a program does not take together are not set together",
+        "flags that a program does not accept together are not set together",
         "keep one of them",
         relations.excluded,
     ),
     "flag-order": Agreement(
-        "a number or a duration that must be larger than another of its program is larger",
-        "raise the one, or lower the other",
+        "a number or duration that must be larger than another one of the same program is larger",
+        "raise one, or lower the other",
         relations.ordered,
     ),
     "flag-repeats": Agreement(
-        "a list has no item twice, and two lists share none, where a program refuses that",
-        "take it out of one place",
+        "a list has no item twice, and two lists have none in common, if the program rejects that",
+        "remove it from one of them",
         relations.repeated,
     ),
 }

@@ -37,11 +37,11 @@ def one_cluster(config: HostConfig) -> Iterator[Breach]:
     if Role.ETCD not in config.host.roles:
         return
     if config.text("etcd", "force-new-cluster") in TRUE:
-        message = "etcd's force-new-cluster makes a cluster of its own of each member at every start: writes are lost"
+        message = "etcd's force-new-cluster splits every member into its own cluster at each start: writes are lost"
         yield Breach(config.path_of("etcd", "force-new-cluster"), message)
     if (proxy := config.text("etcd", "proxy")) not in ("", "off"):
-        message = f"etcd's proxy {proxy} makes no member of the host: it stores nothing and has no vote"
-        yield Breach(config.path_of("etcd", "proxy"), message, "leave it out, or take the role etcd from the host")
+        message = f"etcd's proxy {proxy} does not make the host a member: it stores nothing and has no vote"
+        yield Breach(config.path_of("etcd", "proxy"), message, "leave it out, or remove the role etcd from the host")
 
 
 def folders(config: HostConfig) -> Iterator[Breach]:
@@ -53,12 +53,12 @@ def folders(config: HostConfig) -> Iterator[Breach]:
         if value is None:
             if flag == "data-dir" and config.sets("etcd", flag):
                 yield Breach(
-                    path, "etcd's data-dir cannot be left out: etcd would start empty, in a folder of its own choice"
+                    path, "etcd's data-dir must be set: without it etcd would start empty, in a default folder"
                 )
         elif not _FOLDER.fullmatch(str(value)) or {".", ".."} & {*str(value).split("/")}:
             yield Breach(path, f"etcd's {flag} must be an absolute path, not {value}")
         elif owner := _owner(config, Path(str(value))):
-            yield Breach(path, f"etcd's {flag} {value} belongs to {owner}, and would be made etcd's own")
+            yield Breach(path, f"etcd's {flag} {value} belongs to {owner}, and etcd would take it over")
         elif flag == "wal-dir":
             yield from _log(config, Path(str(value)))
 
@@ -66,16 +66,16 @@ def folders(config: HostConfig) -> Iterator[Breach]:
 def _log(config: HostConfig, log: Path) -> Iterator[Breach]:
     """The log's folder: etcd makes it beside where it belongs, LOG.tmp, and renames that to what must be empty."""
     path, data = config.path_of("etcd", "wal-dir"), Path(config.text("etcd", "data-dir"))
-    apart = f"leave it out: the log is in {data}/member/wal then; or name a folder of its own, such as /wal/etcd"
+    apart = f"leave it out, and the log is in {data}/member/wal; or use a separate folder such as /wal/etcd"
     if data.is_relative_to(log):
-        message = f"etcd's wal-dir {log} holds its data-dir, and must be empty when etcd starts for the first time"
+        message = f"etcd's wal-dir {log} contains its data-dir, but must be empty when etcd first starts"
         yield Breach(path, message, apart)
     elif log == data / "member" or log.is_relative_to(data / "member" / "snap"):
-        message = f"etcd's wal-dir {log} is a folder in which etcd keeps its data, and must hold the log alone"
+        message = f"etcd's wal-dir {log} is a folder for etcd's data, but must contain only the log"
         yield Breach(path, message, apart)
     elif owner := _owner(config, log.parent):
-        message = f"etcd makes its wal-dir itself, so {log.parent} would be made etcd's own, and belongs to {owner}"
-        yield Breach(path, message, f"write it as {log}/wal")
+        message = f"etcd creates its wal-dir itself and would take over {log.parent}, which belongs to {owner}"
+        yield Breach(path, message, f"use {log}/wal")
 
 
 def _owner(config: HostConfig, folder: Path) -> str:

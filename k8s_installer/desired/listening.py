@@ -33,12 +33,12 @@ def node_ports_free(config: HostConfig) -> Iterator[Breach]:
     found = sorted((one.port, one.component) for one in _listeners(config))
     inside = {port: name for port, name in found if first <= port <= last}
     if inside.get(kubelet_port(config.host)) == "kubelet" and config.sets("kubelet", "port"):
-        message = f"the kubelet's port {kubelet_port(config.host)} is one of the NodePorts, {first}-{last}"
-        yield Breach(config.path_of("kubelet", "port"), message, "choose a port outside of them")
+        message = f"the kubelet's port {kubelet_port(config.host)} is in the NodePort range, {first}-{last}"
+        yield Breach(config.path_of("kubelet", "port"), message, "choose a port outside the range")
     elif inside:
         master = HostConfig(config.cluster, config.profile, config.cluster.first_master)
         listed = ", ".join(f"{port} ({name})" for port, name in inside.items())
-        message = f"{RANGE_FLAG} {first}-{last} has ports on which programs of nodes listen: {listed}"
+        message = f"{RANGE_FLAG} {first}-{last} includes ports on which nodes' programs listen: {listed}"
         yield Breach(master.path_of("kube-apiserver", RANGE_FLAG), message)
 
 

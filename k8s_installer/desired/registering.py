@@ -20,13 +20,13 @@ def nodes_register(config: HostConfig) -> Iterator[Breach]:
     """Kubelets that do not register their nodes, or that the apiserver does not let."""
     if config.runs("kubelet"):
         if config.text("kubelet", "register-node") in FALSE:
-            message = "the kubelet does not register its node, and its gate waits for that"
+            message = "the kubelet does not register its node, but its gate waits for that"
             yield Breach(config.path_of("kubelet", "register-node"), message, "leave register-node out")
         yield from _taints(config)
     if config.runs("kube-apiserver") and not _let_in(config):
         modes = ", ".join(config.items("kube-apiserver", _MODES))
-        message = f"with {_MODES} {modes} the apiserver lets no kubelet register its node"
-        fix = f"{_MODES}: [Node, RBAC]; or an early addon that binds system:node to the group system:nodes"
+        message = f"with {_MODES} {modes} the apiserver allows no kubelet to register its node"
+        fix = f"{_MODES}: [Node, RBAC]; or add an early addon that binds system:node to the group system:nodes"
         yield Breach(config.path_of("kube-apiserver", _MODES), message, fix)
 
 
@@ -44,12 +44,12 @@ def _taints(config: HostConfig) -> Iterator[Breach]:
     path, taints = config.path_of("kubelet", _TAINTS), config.items("kubelet", _TAINTS)
     bare = [taint for taint in taints if ":" not in taint]
     if bare:
-        message = f"the taint {bare[0]} has no effect, and the API refuses a node with it"
+        message = f"the taint {bare[0]} has no effect, and the API rejects a node with it"
         yield Breach(path, message, f"{bare[0]}:NoSchedule, :PreferNoSchedule or :NoExecute")
     pairs = Counter((re.split("[=:]", taint)[0], taint.rpartition(":")[2]) for taint in taints if ":" in taint)
     for (key, effect), times in pairs.items():
         if times > 1:
-            message = f"two taints have the key {key} and the effect {effect}, and the API refuses a node with both"
+            message = f"two taints have the key {key} and the effect {effect}, and the API rejects a node with both"
             yield Breach(path, message, "keep one of them")
 
 
@@ -58,5 +58,5 @@ def network_plugin(config: HostConfig) -> Iterator[Breach]:
     network, plugin = config.cluster.network, config.text("kubelet", "network-plugin")
     brought = any(addon.early and _CNI in addon.content for addon in config.cluster.addons)
     if config.runs("kubelet") and plugin and network != "none" and not brought:
-        message = f"the kubelet's network-plugin is {plugin}, and with network: {network} docker gives pods addresses"
+        message = f"the kubelet's network-plugin is {plugin}, but with network: {network} docker assigns pod addresses"
         yield Breach(config.path_of("kubelet", "network-plugin"), message)
