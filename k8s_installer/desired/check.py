@@ -26,7 +26,9 @@ def check(cluster: Cluster, profile: Profile) -> list[Finding]:
     """
     found = [_own_profile, _security, _network, _programs, _dns, _addons]
     parts = chain.from_iterable(part(cluster, profile) for part in found)
-    return sorted([*parts, *_tuning(cluster, profile), *broken(cluster, profile)])
+    # Components of a mode that the version does not have agree on nothing.
+    disagreements = broken(cluster, profile) if cluster.security in profile.security else ()
+    return sorted([*parts, *_tuning(cluster, profile), *disagreements])
 
 
 def _own_profile(cluster: Cluster, profile: Profile) -> Iterator[Finding]:

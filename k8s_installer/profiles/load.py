@@ -6,21 +6,19 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from k8s_installer.errors import InputError, InventoryError, did_you_mean
-from k8s_installer.inventory import Cluster, source
+from k8s_installer.inventory import Cluster
+from k8s_installer.profiles.components import parts
+from k8s_installer.profiles.files import PROFILES, as_yaml, first, parsed
 from k8s_installer.profiles.flags import Flag, merged
 from k8s_installer.profiles.images import version as version_of
-from k8s_installer.profiles.schema import Component, ConfigSchema, Profile, Style
-from k8s_installer.untrusted import userfile
-from k8s_installer.untrusted.userfile import UnreadableError
+from k8s_installer.profiles.schema import Component, ConfigSchema, Profile
 
-_PACKAGED = Path(__file__).parent
-_OWN = "profiles"  # the folder beside an inventory
+_OWN, _OWN_COMPONENTS = "profiles", "components"  # the folders beside an inventory
 _M = TypeVar("_M", bound=BaseModel)
 _VERSION = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}")
 
@@ -31,17 +29,18 @@ def available(folders: Sequence[Path] = ()) -> tuple[str, ...]:
     Raises:
         InputError: a file's name is no version.
     """
-    found = [path for folder in (*folders, _PACKAGED) for path in folder.glob("*.yaml")]
+    found = [path for folder in (*folders, PROFILES) for path in folder.glob("*.yaml")]
     for path in found:
         if not _VERSION.fullmatch(path.stem):
             raise InputError(f"{path}: a profile's name is its version with three numbers, as 1.20.2.yaml")
     return tuple(sorted({path.stem for path in found}, key=_numbers))
 
 
-def load(version: str, folders: Sequence[Path] = ()) -> Profile:
+def load(version: str, folders: Sequence[Path] = (), components: Sequence[Path] = ()) -> Profile:
     """The profile that serves a version: its own, or one of the same minor version, whose programs take the same flags.
 
-    The profile and its flags are each read from the first of `folders` that has the file, else from the packaged ones.
+    The profile and its flags are each read from the first of `folders` that has the file, else from the packaged ones,
+    and its components from the first of `components`. Components that the profile does not name are added to it.
 
     Raises:
         InputError: there is none, and the message names those that there are; or what is there is no profile.
@@ -50,11 +49,11 @@ def load(version: str, folders: Sequence[Path] = ()) -> Profile:
     served_by = _serving(version, there)
     if not served_by:
         raise InputError(_unknown(version, there), hint=did_you_mean(version, there))
-    return _read(served_by, [*folders, _PACKAGED])
+    return _read(served_by, [*folders, PROFILES], components)
 
 
 def profile_of(cluster: Cluster) -> Profile:
-    """The profile that serves the cluster's version; those of `profiles/` beside its inventory come first.
+    """The profile that serves the cluster's version; what is beside its inventory comes first.
 
     Raises:
         InventoryError: there is none; the finding names the line of `cluster.version`.
@@ -65,12 +64,12 @@ def profile_of(cluster: Cluster) -> Profile:
     if not _serving(cluster.version, there):
         message, suggestion = _unknown(cluster.version, there), did_you_mean(cluster.version, there)
         raise InventoryError([cluster.origin.finding(("cluster", "version"), message, suggestion)])
-    return load(cluster.version, folders)
+    return load(cluster.version, folders, [cluster.folder / _OWN_COMPONENTS])
 
 
 def has_own(cluster: Cluster) -> bool:
-    """Whether there are profiles beside the inventory: what they say was not written by us."""
-    return (cluster.folder / _OWN).is_dir()
+    """Whether there are profiles or components beside the inventory: what they say was not written by us."""
+    return any((cluster.folder / name).is_dir() for name in (_OWN, _OWN_COMPONENTS))
 
 
 def note(version: str, profile: Profile) -> str:
@@ -91,14 +90,15 @@ def _serving(version: str, there: Sequence[str]) -> str:
     return older[-1] if older else next(iter(same), "")
 
 
-def _read(version: str, folders: Sequence[Path]) -> Profile:
-    path = _first(folders, f"{version}.yaml")
-    data = _parsed(path, _yaml)
+def _read(version: str, folders: Sequence[Path], components: Sequence[Path]) -> Profile:
+    path = first(folders, f"{version}.yaml")
+    said = parsed(path, as_yaml)
     known = _flags(f"flags/{version}", folders)
-    for other in data["other_flags"] if isinstance(data.get("other_flags"), list) else ():
+    for other in said["other_flags"] if isinstance(said.get("other_flags"), list) else ():
         known |= _flags(f"flags/{other}", folders)
-    profile = _validated(Profile, {**data, "known_flags": known}, path)
-    wrong = [f"{path}: {message}" for message in _wrong(profile, version)]
+    made = parts(said.get("components"), path, components)
+    profile = _validated(Profile, {**said, "components": made.data, "known_flags": known}, made.place)
+    wrong = [f"{made.place(key)}: {message}" for key, message in _wrong(profile, version)]
     if wrong:
         raise InputError("\n".join(wrong))
     schemas = {
@@ -106,15 +106,14 @@ def _read(version: str, folders: Sequence[Path]) -> Profile:
         for name, component in profile.components.items()
         if component.config_schema
     }
-    return profile.model_copy(update={"config_schemas": schemas})
+    return profile.linked().model_copy(update={"config_schemas": schemas})
 
 
-def _validated(model: type[_M], data: Mapping[str, object], path: Path) -> _M:
+def _validated(model: type[_M], data: Mapping[str, object], place: Callable[[Sequence[object]], str]) -> _M:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        found = [f"{path}: {'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in error.errors()]
-        raise InputError("\n".join(found)) from None
+        raise InputError("\n".join(f"{place(detail['loc'])}: {detail['msg']}" for detail in error.errors())) from None
 
 
 def _schema(name: str, known: Mapping[str, Flag], folders: Sequence[Path]) -> ConfigSchema:
@@ -122,45 +121,50 @@ def _schema(name: str, known: Mapping[str, Flag], folders: Sequence[Path]) -> Co
 
     A flag that the program does not have (any more) says nothing of the key.
     """
-    path = _first(folders, f"{name}.yaml")
-    values = _parsed(path, _yaml) if path.is_file() else {}
+    path = first(folders, f"{name}.yaml")
+    values = parsed(path, as_yaml) if path.is_file() else {}
     specs = {key: known.get(value) if isinstance(value, str) else value for key, value in values.items()}
     schema = {
-        "keys": _parsed(_first(folders, f"{name}.json"), json.loads),
+        "keys": parsed(first(folders, f"{name}.json"), json.loads),
         "values": {key: spec for key, spec in specs.items() if spec},
         "flags": {flag: key for key, flag in values.items() if isinstance(flag, str)},
     }
-    return _validated(ConfigSchema, schema, path)
+    return _validated(ConfigSchema, schema, lambda key: f"{path}: {'.'.join(map(str, key))}")
 
 
-def _wrong(profile: Profile, version: str) -> Iterator[str]:
-    """What the shape of a profile does not say: that its names are those of others, and its flags known ones."""
+def _wrong(profile: Profile, version: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What the shape of a profile does not say, by its key: that names are those of others, and flags known ones."""
     if profile.version != version:
-        yield f"version: is {profile.version}, and the file's name says {version}"
+        yield ("version",), f"is {profile.version}, and the file's name says {version}"
     yield from _wrong_dns(profile)
     for name, component in profile.components.items():
+        here = ("components", name)
         for key, other in _others(component):
             if other not in profile.components:
-                yield f"components.{name}.{key}: there is no component {other}"
+                yield (*here, key), f"there is no component {other}"
         for program in _programs(name, component):
             if program not in profile.known_flags:
-                yield f"components.{name}: the flags of {program} are not in flags/{version}.json"
+                yield here, f"the flags of {program} are not in flags/{version}.json"
         known = profile.known_flags.get(name)
         for flag, _ in component.flags.every:
             if known is not None and flag not in known:
-                yield f"components.{name}.flags: {name} has no flag {flag} in Kubernetes {version}"
+                yield (*here, "flags"), f"{name} has no flag {flag} in Kubernetes {version}"
+        if component.gates and not component.unit:
+            yield (*here, "gates"), "there is no unit whose health they could ask for"
 
 
-def _wrong_dns(profile: Profile) -> Iterator[str]:
+def _wrong_dns(profile: Profile) -> Iterator[tuple[tuple[str, ...], str]]:
     for name, spec in profile.dns.items():
         if spec.variants and version_of(spec.images.get(spec.versioned, "")) is None:
-            yield f"dns.{name}: the tag of its image {spec.versioned} must say a version, for its variants"
+            yield ("dns", name), f"the tag of its image {spec.versioned} must say a version, for its variants"
 
 
 def _others(component: Component) -> Iterator[tuple[str, str]]:
     """The components that one names, each with the key under which it does."""
     for other in (*component.after.here, *component.after.everywhere, *component.after.installed):
         yield "after", other
+    for other in component.before:
+        yield "before", other
     for other in component.shown_by:
         yield "shown_by", other
     for gate in component.gates:
@@ -172,41 +176,15 @@ def _programs(name: str, component: Component) -> Iterable[str]:
     """The programs whose flags decide what may stand in a component's variables."""
     if component.accepted_by:
         return dict.fromkeys(program for programs in component.accepted_by.values() for program in programs)
-    return (name,) if component.style is Style.KUBERNETES and component.variables else ()
+    return (name,) if component.programs and component.variables else ()
 
 
 def _flags(name: str, folders: Sequence[Path]) -> dict[str, object]:
     """The flags of programs, from a list that they gave themselves, one made by hand, or both."""
-    said, more = _first(folders, f"{name}.json"), _first(folders, f"{name}.yaml")
+    said, more = first(folders, f"{name}.json"), first(folders, f"{name}.yaml")
     if not more.is_file():
-        return _parsed(said, json.loads)
-    return merged(_parsed(said, json.loads) if said.is_file() else {}, _parsed(more, _yaml))
-
-
-def _first(folders: Sequence[Path], name: str) -> Path:
-    """The file of this name in the first folder that has it; in the first of all where none does."""
-    return next((folder / name for folder in folders if (folder / name).is_file()), folders[0] / name)
-
-
-def _parsed(path: Path, parse: Callable[[str], object]) -> dict[str, Any]:
-    try:
-        text = userfile.text(path)
-        if parse is _yaml and not path.is_relative_to(_PACKAGED):
-            source.checked(text, str(path))
-        data = parse(text)
-    except UnreadableError as error:
-        raise InputError(f"cannot read {path}: {error}") from None
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise InputError(f"cannot read {path}: {' '.join(str(error).split())}") from None
-    if not isinstance(data, dict):
-        raise InputError(f"{path}: must be a mapping")
-    return data
-
-
-def _yaml(text: str) -> object:
-    # ten times as quick, where libyaml is there
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load(text, Loader=loader)  # noqa: S506 - a safe one
+        return parsed(said, json.loads)
+    return merged(parsed(said, json.loads) if said.is_file() else {}, parsed(more, as_yaml))
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from k8s_installer.inventory import Cluster, Role
 from k8s_installer.model.resources import Check
@@ -28,6 +28,13 @@ def _octal(value: object) -> int:
     if not isinstance(value, str):
         raise ValueError('a mode is quoted, "0640": YAML would read another number')  # noqa: TRY004 - pydantic's way
     return int(value, 8)
+
+
+def _with_names(value: object) -> object:
+    """Gates by name, as a list of gates that know their names."""
+    if not isinstance(value, Mapping):
+        return value
+    return [{**gate, "name": name} if isinstance(gate, Mapping) else gate for name, gate in value.items()]
 
 
 def _of_cluster(when: When) -> When:
@@ -51,8 +58,15 @@ class Style(StrEnum):
     ETCD = "etcd"  # ETCD_FLAG="value", a list joined by commas
 
 
+def _of_pki(data: object) -> object:
+    """A file of the PKI is only where there is one."""
+    if isinstance(data, dict) and data.get("pki") and isinstance(when := data.get("when", {}), dict):
+        return {**data, "when": {"security": "tls", **when}}
+    return data
+
+
 class FileSpec(_Model):
-    """One file: from a template or from the local PKI, for whom, and on which hosts.
+    """One file: from a template or from the local PKI (and so only with `security: tls`), for whom, and where.
 
     `shared` files have the same bytes on every host: they are rendered once, and their templates do not know
     a host. `used_by` decides what a change causes: the process reads it at its start (a restart), it defines
@@ -69,6 +83,8 @@ class FileSpec(_Model):
     used_by: Literal["process", "systemd", "gate"] = "process"
     shared: bool = False
     when: When = When()
+
+    _only_with_tls = model_validator(mode="before")(_of_pki)
 
 
 class Endpoint(_Model):
@@ -157,7 +173,8 @@ class Component(_Model):
     `programs` are the names of its server programs in upstream's tarball. Where they come from there, they are put
     into /usr/bin, `needs` and `users` (system users of the same name as their group) take the place of `packages`,
     which bring all of that otherwise. A component without `programs` has its `packages` in both cases.
-    Others may come `after` a component that the cluster does not have.
+    Others may come `after` a component that the cluster does not have. `before` are components of the same host that
+    come after this one, though their own files do not say so.
     `data` says where it keeps its write-ahead log: flags in the order in which they count, each with the path below it.
     `added_later` says that clusters may have its clients from before there was this component. `shown_by` are the
     components that were never started where it was not, besides those that come right after its gates.
@@ -172,6 +189,7 @@ class Component(_Model):
     needs: Mapping[str, str] = {}
     users: tuple[str, ...] = ()
     after: After = After()
+    before: tuple[str, ...] = ()
     style: Style = Style.KUBERNETES
     variables: Mapping[str, tuple[str, ...]] = {}
     accepted_by: Mapping[str, tuple[str, ...]] = {}
@@ -185,7 +203,7 @@ class Component(_Model):
     added_later: bool = False
     shown_by: tuple[str, ...] = ()
     ports: tuple[str, ...] = ()
-    gates: tuple[GateSpec, ...] = ()
+    gates: Annotated[tuple[GateSpec, ...], BeforeValidator(_with_names)] = ()
 
 
 class ConfigSchema(_Model):
@@ -270,6 +288,16 @@ class Profile(_Model):
             flags = {**self.known_flags.get(name, {}), **own}
             found[name] = {key: flag for key, flag in flags.items() if flag.related}
         return found
+
+    def linked(self) -> Profile:
+        """The profile with every component after those that are to come `before` it."""
+        components = dict(self.components)
+        for name, component in self.components.items():
+            for other in component.before:
+                after = components[other].after
+                later = after.model_copy(update={"here": (*after.here, name)})
+                components[other] = components[other].model_copy(update={"after": later})
+        return self.model_copy(update={"components": components})
 
     def on(self, roles: frozenset[Role]) -> dict[str, Component]:
         """The components that a host with these roles has, in the profile's order."""

@@ -15,6 +15,7 @@ from k8s_installer.desired.check import check
 from k8s_installer.errors import InputError, InventoryError
 from k8s_installer.inventory import Role
 from k8s_installer.profiles.schema import REST, FileSpec, Profile, Style
+from k8s_installer.profiles.when import Facts, holds
 from k8s_installer.render import packaged_templates
 from tests.unit.clusters import cluster
 
@@ -92,21 +93,24 @@ def test_profiles_beside_the_inventory_come_first_each_file_for_itself(tmp_path:
     assert profiles.load("1.20.2").pause_image == "registry.k8s.io/pause:3.2"
 
 
+KUBELET = "    config_schema: kubelet-1.20.2\n"  # all that 1.20.2 says of its kubelet
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ('version: "1.99.0"', 'version: "1.99.1"', "{path}: version: is 1.99.1, and the file's name says 1.99.0"),
         ("cgroup_driver: systemd", "cgroup-driver: systemd", "{path}: cgroup-driver: Extra inputs are not permitted"),
-        ("after: {here: [docker],", "after: {here: [dokker],", "{path}: components.kubelet.after: there is no component dokker"),
+        (KUBELET, f"{KUBELET}    after: {{here: [dokker]}}\n", "{path}: components.kubelet.after: there is no component dokker"),
         (
-            "        node-ip:", "        nodeip:",
+            KUBELET, f"{KUBELET}    flags: {{always: {{nodeip: 10.0.0.1}}}}\n",
             "{path}: components.kubelet.flags: kubelet has no flag nodeip in Kubernetes 1.99.0",
         ),
         (
             'coredns: "registry.k8s.io/coredns:1.7.0"', 'coredns: "registry.k8s.io/coredns"',
             "{path}: dns.coredns: the tag of its image coredns must say a version, for its variants",
         ),
-        ("components:\n", "components: [\n", ": while parsing a flow sequence"),
+        ("components:", "components: [", ": while parsing a flow sequence"),
     ],
     ids=["another version", "an unknown key", "an unknown component", "an unknown flag", "no version of an image", "no YAML"],
 )  # fmt: skip
@@ -134,15 +138,15 @@ def said_of(tmp_path: Path, old: str, new: str, *, of: str = "1.20.2.yaml") -> l
     ("old", "new", "message"),
     [
         (
-            "        proxy-mode: iptables", "        proxy-mode: iptable",
+            "  kube-proxy: {}", "  kube-proxy: {flags: {tls: {proxy-mode: iptable}}}",
             'profiles: components.kube-proxy of 1.20.2: proxy-mode: there is no "iptable" here (did you mean iptables?)',
         ),
         (
-            "      healthzPort: 10248", "      healthzPort: high",
+            KUBELET, f"{KUBELET}    config: {{healthzPort: high}}\n",
             'profiles: components.kubelet of 1.20.2: healthzPort: must be a whole number, not "high"',
         ),
         (
-            "      readOnlyPort: 0", "      readOnlyPrt: 0",
+            KUBELET, f"{KUBELET}    config: {{readOnlyPort: null, readOnlyPrt: 0}}\n",
             "profiles: components.kubelet of 1.20.2: readOnlyPrt: there is no such key (did you mean readOnlyPort?)",
         ),
     ],
@@ -162,9 +166,8 @@ def test_a_type_that_nothing_is_known_of_is_an_error_of_the_profile(tmp_path: Pa
 
 def test_a_file_may_have_a_schema_where_the_flags_of_its_program_are_unknown(tmp_path: Path) -> None:
     text = (Path(profiles.__file__).parent / "1.20.2.yaml").read_text(encoding="utf-8")
-    unit = "    unit: kubernetes-network\n"
-    more = f"{unit}    config_schema: kubelet-1.20.2\n    config: {{maxPods: 5}}\n"
-    own(tmp_path, "1.20.2", text=text.replace(unit, more, 1))
+    more = "  network: {config_schema: kubelet-1.20.2, config: {maxPods: 5}}\n"
+    own(tmp_path, "1.20.2", text=text.replace("  network: {}\n", more, 1))
     schema = profiles.load("1.20.2", [tmp_path]).config_schemas["network"]
     assert "maxPods" in schema.keys
     assert "maxPods" not in schema.values
@@ -329,7 +332,8 @@ def test_every_service_of_kubernetes_has_a_program_and_a_unit_in_each_source(pro
         if "tarball" in profile.programs:
             assert component.programs == (name,)
             unit = component.files[f"/etc/systemd/system/{name}.service"]
-            assert unit.when.programs == (None if profile.programs == ("tarball",) else "tarball")
+            for source in profile.programs:
+                assert holds(unit.when, Facts("routes", "tls", source)) == (source == "tarball")
             assert unit.used_by == "systemd"
 
 
@@ -337,8 +341,6 @@ def test_every_service_of_kubernetes_has_a_program_and_a_unit_in_each_source(pro
 def test_a_tarball_has_an_address_and_every_source_is_named_once(profile: Profile) -> None:
     assert ("tarball" in profile.programs) == bool(profile.tarball)
     assert len(set(profile.programs)) == len(profile.programs)
-    sources = {spec.when.programs for component in profile.components.values() for spec in component.files.values()}
-    assert sources - {None} <= set(profile.programs)
 
 
 @every_profile
