@@ -10,7 +10,6 @@ import errno
 import gc
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -20,8 +19,19 @@ from k8s_installer import __version__
 from k8s_installer.cli import bundle as bundles
 from k8s_installer.cli import keys, lab
 from k8s_installer.cli.console import Exit, Output, print_error, print_json, stderr, stdout, stop
-from k8s_installer.cli.options import Inventory
+from k8s_installer.cli.options import (
+    AtOnce,
+    BreakLock,
+    Bundle,
+    Format,
+    Inventory,
+    ReplaceKeys,
+    Templates,
+    Yes,
+)
+from k8s_installer.cli.terminal import Terminal
 from k8s_installer.errors import InputError, InstallerError
+from k8s_installer.flows.outcome import Outcome
 
 app = typer.Typer(
     name="k8s-installer",
@@ -34,28 +44,6 @@ app = typer.Typer(
 app.add_typer(lab.app, name="lab")
 app.add_typer(bundles.app, name="bundle")
 app.add_typer(keys.app, name="keys")
-
-Templates = Annotated[
-    Path | None,
-    typer.Option(help="A folder of templates that come before the packaged ones, file by file."),
-]
-Bundle = Annotated[
-    Path | None,
-    typer.Option("--bundle", metavar="FILE", help="Packages and images come from this bundle.", show_default=False),
-]
-Format = Annotated[Output, typer.Option("-o", "--output", help="What stdout gets.")]
-
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-ReplaceKeys = Annotated[
-    bool, typer.Option("--replace-keys", help="Give hosts this machine's CAs and keys in the place of other ones.")
-]
-AtOnce = Annotated[str, typer.Option("--batch", help="How many nodes may restart at once: 3, or 25% (250 at most).")]
-BreakLock = Annotated[
-    bool,
-    typer.Option(
-        "--break-lock", help="Take the cluster's lock from whoever holds it, and without masters that do not answer."
-    ),
-]
 
 
 def _version(wanted: bool) -> None:
@@ -77,10 +65,10 @@ def root(
 def validate(inventory: Inventory, output: Format = Output.TEXT) -> None:
     """Check an inventory: its shape, topology, networks, and every flag against the version's known flags."""
     from k8s_installer import profiles
-    from k8s_installer.cli.checking import checked
+    from k8s_installer.flows.inputs import Inputs, read
 
     try:
-        cluster, profile = checked(inventory, download=False, opens=False)
+        cluster, profile = read(Inputs(inventory), Terminal(inventory, output), download=False, opens=False)
     except InputError as error:
         if output is Output.JSON:
             print_json({"valid": False, "findings": error.message.splitlines()})
@@ -115,11 +103,10 @@ def render(
     templates: Templates = None,
 ) -> None:
     """Render every file of every host, without SSH. Keys and certificates are shown as placeholders."""
-    from k8s_installer.cli import rendering
-    from k8s_installer.flows import resolve
+    from k8s_installer.flows.inputs import Inputs
+    from k8s_installer.flows.render import render
 
-    wanted = resolve.resolve(inventory, templates, None)
-    rendering.render(wanted, output, host or [])
+    raise stop(render(Inputs(inventory, templates), output, host or [], Terminal(inventory)))
 
 
 @app.command(
@@ -130,10 +117,15 @@ def preflight(
     inventory: Inventory, templates: Templates = None, bundle: Bundle = None, output: Format = Output.TEXT
 ) -> None:
     """Find what would stop an install, on all hosts and between them, each with its fix. Changes nothing."""
-    from k8s_installer.cli import preflighting
-    from k8s_installer.cli.looking import Asked
+    from k8s_installer.flows.inputs import Inputs
+    from k8s_installer.flows.preflight import check
+    from k8s_installer.preflight import Severity
+    from k8s_installer.report import preflight as report
 
-    raise stop(preflighting.check(Asked(inventory, templates, bundle), output))
+    terminal = Terminal(inventory, output)
+    found = check(Inputs(inventory, templates, bundle), terminal)
+    terminal.show(lambda: report.lines(found, inventory), lambda: report.data(found))
+    raise stop(Outcome.FAILED if found.having(Severity.ERROR) else Outcome.DONE)
 
 
 @app.command(
@@ -155,13 +147,22 @@ def plan(
     ] = "text",
 ) -> None:
     """Show exactly what `apply` would change: files line by line, packages, restarts, order and reasons."""
-    from k8s_installer.cli import planning
-    from k8s_installer.cli.looking import Asked
+    from k8s_installer.flows.inputs import Inputs
+    from k8s_installer.flows.plan import plan, save
     from k8s_installer.planning.turns import Batch
+    from k8s_installer.report.data import plan_data
 
-    form = Output(output) if output in list(Output) else Path(output)
+    form = Output(output) if output in list(Output) else Output.TEXT
     size = Batch.parse(batch)
-    raise stop(planning.plan(Asked(inventory, templates, bundle), form, size, full=diff, replace_keys=replace_keys))
+    terminal = Terminal(inventory, form, full=diff)
+    found = plan(Inputs(inventory, templates, bundle), terminal, size, replace_keys=replace_keys)
+    terminal.plan(found.wanted, found.plan)
+    if form is Output.JSON:
+        print_json(plan_data(found.wanted.cluster, found.plan))
+    if output != form:
+        save(Path(output), found)
+        terminal.say(f"saved: k8s-installer apply {output} carries out exactly this, or stops")
+    raise stop(Outcome.PENDING if found.plan else Outcome.DONE)
 
 
 @app.command(
@@ -192,17 +193,17 @@ def apply(
     output: Format = Output.TEXT,
 ) -> None:
     """Plan, ask, carry out, verify: one command bootstraps a cluster and keeps it what the inventory says."""
-    from k8s_installer.cli import applying
-    from k8s_installer.cli.looking import Asked
+    from k8s_installer.flows.apply import Options, apply
+    from k8s_installer.flows.inputs import Inputs
     from k8s_installer.planning.turns import Batch
 
-    options = applying.Options(
-        asked=Asked(inventory, templates, bundle), began=time.monotonic(), output=output, saved_plan=planfile,
-        batch=Batch.parse(batch), yes=yes, verify=verify, roll_back=rollback, preflight=preflight,
-        break_lock=break_lock, replace_keys=replace_keys, limit=limit, only=only,
+    options = Options(
+        Inputs(inventory, templates, bundle), saved_plan=planfile, batch=Batch.parse(batch), yes=yes, verify=verify,
+        roll_back=rollback, preflight=preflight, break_lock=break_lock, replace_keys=replace_keys, limit=limit,
+        only=only,
     )  # fmt: skip
     _require_consent(yes or planfile is not None)
-    raise stop(applying.apply(options))
+    raise stop(apply(options, Terminal(inventory, output)))
 
 
 @app.command(epilog="Example: `k8s-installer rollback -i cluster.yaml`")
@@ -219,16 +220,15 @@ def rollback(
 
     The inventory still asks for what was undone: edit it, or the next `apply` brings it back.
     """
-    from k8s_installer.cli import applying
-    from k8s_installer.cli.looking import Asked
+    from k8s_installer.flows.apply import Options
+    from k8s_installer.flows.inputs import Inputs
+    from k8s_installer.flows.rollback import roll_back
     from k8s_installer.planning.turns import Batch
 
-    options = applying.Options(
-        asked=Asked(inventory, templates, bundle), began=time.monotonic(), output=output,
-        batch=Batch.parse(batch), yes=yes, verify=False, break_lock=break_lock,
-    )  # fmt: skip
+    inputs, size = Inputs(inventory, templates, bundle), Batch.parse(batch)
+    options = Options(inputs, batch=size, yes=yes, verify=False, break_lock=break_lock)
     _require_consent(yes)
-    raise stop(applying.roll_back(options))
+    raise stop(roll_back(options, Terminal(inventory, output)))
 
 
 def _require_consent(given: bool) -> None:
@@ -241,10 +241,14 @@ def verify(
     inventory: Inventory, templates: Templates = None, bundle: Bundle = None, output: Format = Output.TEXT
 ) -> None:
     """Prove that the cluster works: every health gate, then pods, a Service and self-healing for real."""
-    from k8s_installer.cli import verifying
-    from k8s_installer.cli.looking import Asked
+    from k8s_installer.flows.inputs import Inputs
+    from k8s_installer.flows.verify import verify
+    from k8s_installer.report.verify import data
 
-    raise stop(verifying.verify(Asked(inventory, templates, bundle), output))
+    proof = verify(Inputs(inventory, templates, bundle), Terminal(inventory, output))
+    if output is Output.JSON:
+        print_json(data(proof))
+    raise stop(Outcome.DONE if proof.passed else Outcome.FAILED)
 
 
 @app.command(epilog="Example: `k8s-installer status -i cluster.yaml`. Exit code 3: something differs.")
@@ -252,10 +256,14 @@ def status(
     inventory: Inventory, templates: Templates = None, bundle: Bundle = None, output: Format = Output.TEXT
 ) -> None:
     """Show every host and component: versions, states, drift with its evidence, certificates, health."""
-    from k8s_installer.cli import standing
-    from k8s_installer.cli.looking import Asked
+    from k8s_installer.flows.inputs import Inputs
+    from k8s_installer.flows.status import look
+    from k8s_installer.report import status as report
 
-    raise stop(standing.show(Asked(inventory, templates, bundle), output))
+    terminal = Terminal(inventory, output)
+    found = look(Inputs(inventory, templates, bundle), terminal)
+    terminal.show(lambda: report.table(found, inventory), lambda: report.data(found))
+    raise stop(Outcome.PENDING if found.differs else Outcome.DONE)
 
 
 def main() -> NoReturn:

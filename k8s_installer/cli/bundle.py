@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from k8s_installer.cli.console import Output, stop
-from k8s_installer.cli.options import Inventory
+from k8s_installer.cli.console import Output
+from k8s_installer.cli.options import Format, Inventory
+from k8s_installer.cli.terminal import Terminal
 
 app = typer.Typer(
     help="Offline bundles: what an inventory needs (packages, images, programs) as one file.",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
-
-Format = Annotated[Output, typer.Option("-o", "--output", help="What stdout gets.")]
 
 
 @app.command(
@@ -53,12 +53,15 @@ def create(
     output_format: Annotated[Output, typer.Option(help="What stdout gets.")] = Output.TEXT,
 ) -> None:
     """Compute what an inventory needs, fetch it, and write it down as one file. No host is asked."""
-    from k8s_installer.cli import bundling
+    from k8s_installer.flows import bundle
+    from k8s_installer.report import bundle as report
 
-    asked = bundling.BundleRequest(
-        inventory, templates, output, tuple(repo or ()), folder, tuple(assume or ()), registry
-    )
-    bundling.create(asked, output_format)
+    terminal, began = Terminal(inventory, output_format), time.monotonic()
+    asked = bundle.BundleRequest(inventory, templates, output, tuple(repo or ()), folder, tuple(assume or ()), registry)
+    made = bundle.create(asked, terminal)
+    terminal.show(lambda: report.lines(output, made), lambda: report.data(output, made))
+    next_one = f"k8s-installer apply -i {inventory} --bundle {output}"
+    terminal.say(f"made in {time.monotonic() - began:.1f} s    Next: {next_one}")
 
 
 @app.command(epilog="Example: `k8s-installer bundle verify lab.bundle -i cluster.yaml`")
@@ -74,6 +77,10 @@ def verify(
     output: Format = Output.TEXT,
 ) -> None:
     """Compare every file of a bundle with its manifest."""
-    from k8s_installer.cli import bundling
+    from k8s_installer.flows import bundle
+    from k8s_installer.report import bundle as report
 
-    raise stop(bundling.verify(file, inventory, templates, output))
+    terminal = Terminal(inventory or file, output)
+    made = bundle.verify(file, inventory, templates, terminal)
+    terminal.show(lambda: report.lines(file, made), lambda: report.data(file, made))
+    terminal.say("every file is as it was made")

@@ -13,6 +13,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from k8s_installer.errors import InputError, InstallerError
+from k8s_installer.flows.outcome import Outcome
 from k8s_installer.untrusted.visible import json_text, visible
 
 
@@ -24,6 +25,9 @@ class Exit(IntEnum):
     USAGE = 2
     PENDING = 3
     INTERRUPTED = 130
+
+
+_EXITS = {Outcome.DONE: Exit.DONE, Outcome.PENDING: Exit.PENDING, Outcome.FAILED: Exit.FAILED}
 
 
 class Output(StrEnum):
@@ -85,12 +89,6 @@ def print_error(error: InstallerError) -> None:
         console.print(words, soft_wrap=True)
 
 
-def print_note(line: str) -> None:
-    """One line that people should know, where there is anything to say."""
-    if line:
-        stderr().print(line, style="yellow", markup=False, soft_wrap=True)
-
-
-def stop(code: Exit) -> typer.Exit:
-    """The exception that ends the program with this exit code."""
-    return typer.Exit(int(code))
+def stop(code: Exit | Outcome) -> typer.Exit:
+    """The exception that ends the program with this exit code; the one place where a flow's outcome becomes one."""
+    return typer.Exit(int(_EXITS[code] if isinstance(code, Outcome) else code))

@@ -6,6 +6,7 @@ import typer
 
 from k8s_installer.cli.console import stop
 from k8s_installer.cli.options import Inventory
+from k8s_installer.cli.terminal import Terminal
 
 app = typer.Typer(help="A cluster's keys and certificates: get them back, or have them signed.", no_args_is_help=True)
 
@@ -17,14 +18,14 @@ def recover(inventory: Inventory) -> None:
     Hosts are only read. Files that are here already are never replaced; what hosts disagree about is not taken.
     Keys of CAs that no host has are named: certificates of the hosts stay good without them.
     """
-    from k8s_installer.cli import recovering
+    from k8s_installer.flows import keys
 
-    raise stop(recovering.recover(inventory))
+    raise stop(keys.recover(inventory, Terminal(inventory)))
 
 
 @app.command(epilog="Example: `k8s-installer keys request -i cluster.yaml`")
 def request(inventory: Inventory) -> None:
     """Make a key and a signing request for every certificate that is needed and whose CA has its key elsewhere."""
-    from k8s_installer.cli import recovering
+    from k8s_installer.flows import keys
 
-    raise stop(recovering.request(inventory))
+    raise stop(keys.request(inventory, Terminal(inventory)))

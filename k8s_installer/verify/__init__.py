@@ -6,7 +6,7 @@ from there by curl to the API, because a kubectl at hand may be of another versi
 """
 
 from k8s_installer.verify.api import Api, ApiAccess, HttpReply, Request
-from k8s_installer.verify.checks import CheckResult, OnCheck, Status
+from k8s_installer.verify.checks import CheckResult, OnCheck, Proof, Status
 from k8s_installer.verify.health import components
 from k8s_installer.verify.lifecycle import workload
 
@@ -16,6 +16,7 @@ __all__ = [
     "CheckResult",
     "HttpReply",
     "OnCheck",
+    "Proof",
     "Request",
     "Status",
     "components",

@@ -29,6 +29,19 @@ class CheckResult:
     evidence: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Every check of a cluster and its outcome, and how long the proof took in seconds."""
+
+    results: tuple[CheckResult, ...]
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Nothing failed; what was skipped is not passed, but no failure either, and was shown."""
+        return all(result.status is not Status.FAILED for result in self.results)
+
+
 OnCheck = Callable[[CheckResult], None]
 
 _NONE: tuple[str, ...] = ()

@@ -13,10 +13,11 @@ import pytest
 
 from k8s_installer import inventory, pki, profiles
 from k8s_installer.bundle.images import images
-from k8s_installer.cli import rendering
+from k8s_installer.cli.terminal import Terminal
 from k8s_installer.desired import Desired, check, desire
 from k8s_installer.errors import InventoryError
-from k8s_installer.flows import resolve
+from k8s_installer.flows.inputs import Inputs
+from k8s_installer.flows.render import render
 from k8s_installer.host import addons, families
 from k8s_installer.host.perform import evidence
 from k8s_installer.inventory import Addon, Cluster, Role
@@ -111,13 +112,13 @@ def test_a_secret_among_addons_is_no_more_than_its_sum_when_rendered(
     (tmp_path / "addons").mkdir()
     (tmp_path / "addons/s.yaml").write_bytes(secret)
     (tmp_path / "cluster.yaml").write_text(A_CLUSTER)
-    wanted = resolve.resolve(tmp_path / "cluster.yaml", None, None)
-    rendering.render(wanted, tmp_path / "out", [])
+    inputs = Inputs(tmp_path / "cluster.yaml")
+    render(inputs, tmp_path / "out", [], Terminal(inputs.inventory))
     (there,) = (tmp_path / "out").rglob("s.yaml")
     total = hashlib.sha256(secret).hexdigest()
     assert there.read_text() == f"# a manifest with a Secret: {len(secret)} bytes, SHA-256 {total}\n"
     assert there.stat().st_mode & 0o777 == 0o600
-    rendering.render(wanted, None, [])
+    render(inputs, None, [], Terminal(inputs.inventory))
     assert "hunter2" not in capsys.readouterr().out
 
 

@@ -28,16 +28,17 @@ from k8s_installer.bundle.create import insecure_registries
 from k8s_installer.bundle.images import BadImageError, Image, Layer
 from k8s_installer.bundle.registry import Registry
 from k8s_installer.bundle.store import nothing, read
-from k8s_installer.cli import bundling
-from k8s_installer.cli.checking import checked
-from k8s_installer.cli.console import Exit, Output
+from k8s_installer.cli.terminal import Terminal
 from k8s_installer.desired.bundled import FOLDER, ONLY, REPO, bundled
 from k8s_installer.errors import InputError, InstallerError
-from k8s_installer.flows import resolve
+from k8s_installer.flows import bundle as flow
+from k8s_installer.flows import inputs, resolve
+from k8s_installer.flows.inputs import Inputs
 from k8s_installer.inventory import Cluster, Tarball, Tuning
 from k8s_installer.inventory.cluster import ArgValue
 from k8s_installer.model.resources import File, Kind, Package, Ref, Setting, UploadedFile
 from k8s_installer.render import Renderer
+from k8s_installer.report import bundle as report
 from k8s_installer.sources import tarball
 from tests.unit.clusters import cluster as a_cluster
 from tests.unit.repositories import Built, registry, repository, served, serving
@@ -823,6 +824,10 @@ def test_what_nobody_has_used_for_a_month_goes(tmp_path: Path) -> None:
 # commands
 
 
+def checked(path: Path, bundle: Path | None = None, *, opens: bool = True) -> tuple[Cluster, profiles.Profile]:
+    return inputs.read(Inputs(path, bundle=bundle), Terminal(path), opens=opens)
+
+
 def inventory_file(place: Place, text: str) -> Path:
     path = place.folder / "cluster.yaml"
     hosts = "hosts:\n  m1: {address: 10.77.0.11, roles: [etcd, master]}\n  n1: {address: 10.77.0.21, roles: [node]}\n"
@@ -831,26 +836,30 @@ def inventory_file(place: Place, text: str) -> Path:
 
 
 def test_the_commands_make_a_bundle_show_it_and_take_programs_from_it(
-    place: Place, capsys: pytest.CaptureFixture[str]
+    place: Place,
 ) -> None:
     (place.folder / "server.tar.gz").touch()
     digest = packed(place.folder / "server.tar.gz", GOOD)
     text = f'cluster: {{name: lab, version: "1.20.2", programs: tarball, tarball: {{PLACEsha256: {digest}}}}}'
     path = inventory_file(place, text.replace("PLACE", "path: server.tar.gz, "))
     assumed = ("systemd", "conntrack-tools", "socat")
-    asked = bundling.BundleRequest(path, None, place.file, (place.repository,), None, assumed, place.registry)
-    bundling.create(asked, Output.TEXT)
-    shown = capsys.readouterr().out
+    asked = flow.BundleRequest(path, None, place.file, (place.repository,), None, assumed, place.registry)
+    shown = report.lines(place.file, flow.create(asked, Terminal(path))).plain
     assert "2, " in shown  # etcd and docker come by yum in both cases
     assert "for which yum will not ask: 1" in shown
     assert "programs  " in shown
-    assert bundling.verify(place.file, path, None, Output.JSON) is Exit.DONE
-    assert json.loads(capsys.readouterr().out)["cluster"] == "lab"
+    assert report.data(place.file, flow.verify(place.file, path, None, Terminal(path)))["cluster"] == "lab"
     (place.folder / "server.tar.gz").unlink()
     path = inventory_file(place, text.replace("PLACE", ""))  # upstream's, and nobody goes there
     cluster, profile = checked(path, place.file)
     kubelet = tarball.programs(cluster, profile)["kubelet"]
     assert kubelet.source.read_bytes() == GOOD["kubernetes/server/bin/kubelet"]
+
+
+def test_a_bundle_of_packages_and_images_shows_no_more_than_that(place: Place) -> None:
+    made = place.create().model_copy(update={"assumed": ()})
+    words = [line.split()[0] for line in report.lines(place.file, made).plain.splitlines()[1:]]
+    assert words == ["packages", "image", "image", "manifest"]
 
 
 def test_a_bundle_that_is_not_named_or_not_enough_is_said_with_what_to_do(place: Place) -> None:
@@ -865,4 +874,4 @@ def test_a_bundle_that_is_not_named_or_not_enough_is_said_with_what_to_do(place:
         checked(inventory_file(place, base.replace("20.2", "20.15") + "bundle"), place.file)
     path = inventory_file(place, base + "bundle")
     with refused("--repo ftp://x: must begin with https://, http:// or file://"):
-        bundling.create(bundling.BundleRequest(path, None, place.file, ("ftp://x",), None, (), ""), Output.TEXT)
+        flow.create(flow.BundleRequest(path, None, place.file, ("ftp://x",), None, (), ""), Terminal(path))

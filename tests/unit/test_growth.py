@@ -206,13 +206,27 @@ def test_memory_grows_with_the_number_of_hosts() -> None:
 
 @pytest.mark.parametrize("command", ["", "; sys.argv = ['k8s-installer', '--help']; k8s_installer.cli.main()"])
 def test_the_help_needs_none_of_the_large_libraries(command: str) -> None:
-    program = f"import sys, k8s_installer.cli\npass{command}"
-    argv = [sys.executable, "-X", "importtime", "-c", program]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
-    assert (done.returncode, "k8s_installer.cli.app" in loaded) == (0, True), done.stderr
+    loaded = _loaded(f"import sys, k8s_installer.cli\npass{command}")
+    assert "k8s_installer.cli.app" in loaded
     large = {"paramiko", "fabric", "invoke", "cryptography", "jinja2", "pydantic", "yaml", "k8s_installer.lab"}
     assert not large & loaded
+
+
+def test_a_plan_loads_nothing_that_only_other_commands_need() -> None:
+    loaded = _loaded("import k8s_installer.cli, k8s_installer.flows.plan")
+    rooms = {".".join(name.split(".")[:2]) for name in loaded if name.startswith("k8s_installer.")}
+    assert "k8s_installer.flows" in rooms
+    assert not rooms & {f"k8s_installer.{room}" for room in ("bundle", "lab", "preflight", "status", "verify")}
+    flows = {name.split(".")[2] for name in loaded if name.startswith("k8s_installer.flows.")}
+    assert not flows & {"apply", "carry_out", "rollback"}
+
+
+def _loaded(program: str) -> set[str]:
+    """The modules that a Python that runs this loads."""
+    argv = [sys.executable, "-X", "importtime", "-c", program]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
 
 
 def _calls(work: Callable[[], object]) -> int:

@@ -10,16 +10,18 @@ from pathlib import Path
 import pytest
 
 from benchmarks.pure import answers
-from k8s_installer.cli.applying import _reached
-from k8s_installer.cli.looking import observed, require_members
-from k8s_installer.cli.narrowing import first_asked, part
+from k8s_installer.cli.terminal import Terminal
 from k8s_installer.desired.host import RECORD
 from k8s_installer.desired.record import DOCKER
 from k8s_installer.engine import fleet
 from k8s_installer.engine.fleet import Connections, ObservedFleet
 from k8s_installer.errors import HostsError, InstallerError, TransportError
 from k8s_installer.flows import resolve
+from k8s_installer.flows.guards import require_members
+from k8s_installer.flows.inputs import Inputs
+from k8s_installer.flows.narrow import first_asked, part, reached
 from k8s_installer.flows.resolve import Resolved
+from k8s_installer.flows.session import Session
 from k8s_installer.inventory import Allocations
 from k8s_installer.model.resources import Data, File, Gate, Kind, Missing, Ref, Seen, SeenFile
 from k8s_installer.planning.make import make_plan
@@ -79,12 +81,12 @@ class Hosts:
 def look(
     path: Path, hosts: Hosts, limit: str = "", only: str = "", kept: Allocations = KNOWN
 ) -> tuple[Resolved, ObservedFleet]:
-    wanted = part(whole(path, kept), limit, only)
+    wanted = whole(path, kept)
+    return session(path, hosts, wanted).observe(wanted, lambda whole: part(whole, limit, only))
 
-    def again(kept: Allocations) -> Resolved:
-        return part(whole(path, kept), limit, only)
 
-    return observed(wanted, again, hosts.connections(wanted))
+def session(path: Path, hosts: Hosts, wanted: Resolved) -> Session:
+    return Session(Inputs(path), wanted.inventory, wanted.profile, hosts.connections(wanted), Terminal(path))
 
 
 def files(wanted: Resolved, host: str) -> set[str]:
@@ -129,12 +131,12 @@ def test_without_a_record_all_masters_are_asked_and_those_that_are_away_stop_not
     hosts = Hosts(monkeypatch, away=["m2"])
     wanted, seen = look(path, hosts, "n1", kept=Allocations())
     assert set(seen.unreachable) == {"m2"}
-    reached, there = _reached(wanted, seen)
-    assert wanted.desired.keys() - reached.desired.keys() == {Ref("m2", Kind.FILE, RECORD)}
-    assert there.unreachable == {}
+    there, answered = reached(wanted, seen)
+    assert wanted.desired.keys() - there.desired.keys() == {Ref("m2", Kind.FILE, RECORD)}
+    assert answered.unreachable == {}
     hosts = Hosts(monkeypatch, away=["m1"])
     with pytest.raises(HostsError, match="m1: no answer"):
-        _reached(*look(path, hosts, "n1"))
+        reached(*look(path, hosts, "n1"))
 
 
 def test_nodes_are_asked_only_where_a_part_would_begin_an_empty_etcd(
@@ -143,11 +145,11 @@ def test_nodes_are_asked_only_where_a_part_would_begin_an_empty_etcd(
     """All masters are new, and the nodes' kubelets run: one that does not answer stops nothing, the other's counts."""
     hosts = Hosts(monkeypatch, away=["n1"])
     wanted, seen = look(path, hosts, "m2")
-    require_members(wanted, seen, hosts.connections(wanted))
+    require_members(session(path, hosts, wanted), wanted, seen)
     assert hosts.asked == [{"m1", "m2", "m3"}]
     new = replace(seen, seen=dict.fromkeys(seen.seen, Missing.ABSENT))
     with pytest.raises(InstallerError, match="no other member has, but n2: unit kubelet was started before"):
-        require_members(wanted, new, hosts.connections(wanted))
+        require_members(session(path, hosts, wanted), wanted, new)
     assert hosts.asked[1:] == [{"n1", "n2"}]
 
 
@@ -164,7 +166,7 @@ def test_who_starts_a_member_of_etcd_looks_at_all_of_them(
         assert {ref.host for ref in wanted.desired if ref.kind is not Kind.GATE and ref.name != RECORD} == {"m2"}
     hosts = Hosts(monkeypatch, away=["m3"])
     wanted, seen = look(path, hosts, "m2")
-    assert _reached(wanted, seen)[1].unreachable == {}  # what it means for m2 is judged by what m2 has
+    assert reached(wanted, seen)[1].unreachable == {}  # what it means for m2 is judged by what m2 has
 
 
 def test_all_of_the_cluster_is_no_part_and_looks_at_nothing_twice(path: Path) -> None:
@@ -183,7 +185,7 @@ def test_two_machines_that_add_a_node_each_by_a_part_give_them_different_subnets
         nodes = "".join(f"  {name}: {{address: 10.0.0.2{name[1]}, roles: [node]}}\n" for name in names)
         path.write_text(TEXT.replace("none", "routes") + nodes, encoding="utf-8")
         hosts = Hosts(monkeypatch, record, away=["m3"])
-        wanted, seen = _reached(*look(path, hosts, added, kept=Allocations()))
+        wanted, seen = reached(*look(path, hosts, added, kept=Allocations()))
         assert str(wanted.given.allocations.subnets[added]) == f"10.244.{number}.0/24"
         docker = Ref(added, Kind.FILE, DOCKER)
         plan = make_plan(wanted.desired, {**seen.seen, docker: Missing.ABSENT})

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from k8s_installer import preflight
 from k8s_installer.cli.console import Output
-from k8s_installer.cli.preflighting import before_install
-from k8s_installer.engine import fleet
+from k8s_installer.cli.terminal import Terminal
+from k8s_installer.engine.fleet import Connections
+from k8s_installer.flows.inputs import Inputs
+from k8s_installer.flows.preflight import before_install
 from k8s_installer.flows.resolve import Resolved, resolve
+from k8s_installer.flows.session import Session
 from k8s_installer.model.plan import Action, Plan
 from k8s_installer.model.resources import Missing
 from k8s_installer.planning.make import make_plan
-from k8s_installer.transport import Result, Transport
+from k8s_installer.transport import Line, Result
 from tests.unit.test_inventory import GOOD
 
 TEXT = GOOD.replace('"1.5.2"', '"1.20.2"')
@@ -76,9 +80,11 @@ def asked(wanted: Resolved, on: set[str], more: str = "", output: Output = Outpu
     changes = tuple(change for change in plan.changes if change.ref.host in on or change.action is not Action.INSTALL)
     needs = preflight.needs(wanted.cluster, wanted.profile, wanted.desired)
     ways = {name: Answering(need, more if name == "n2" else "") for name, need in needs.items()}
-    transports: dict[str, Transport] = dict(ways)  # type: ignore[arg-type]
-    seen = fleet.ObservedFleet(transports, {}, {}, {}, {})
-    fits, seconds = before_install(wanted, Plan(changes, ()), seen, Path("c.yaml"), output)
+    lines: dict[str, Line] = dict(ways)  # type: ignore[arg-type]
+    with ThreadPoolExecutor() as pool:
+        terminal = Terminal(Path("c.yaml"), output)
+        session = Session(Inputs(Path("c.yaml")), wanted.cluster, wanted.profile, Connections(pool, lines), terminal)
+        fits, seconds = before_install(session, wanted, Plan(changes, ()))
     assert (seconds > 0) is bool(on)
     return fits, {name: len(way.scripts) for name, way in ways.items() if way.scripts}
 

@@ -13,11 +13,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from k8s_installer import pki, profiles
-from k8s_installer.cli import recovering
-from k8s_installer.cli.console import Exit
+from k8s_installer.cli.terminal import Terminal
 from k8s_installer.desired import desire
 from k8s_installer.engine import fleet
 from k8s_installer.errors import InstallerError, TransportError
+from k8s_installer.flows import keys
+from k8s_installer.flows.outcome import Outcome
 from k8s_installer.model.resources import File
 from k8s_installer.pki import certificates, issuing, recovery
 from k8s_installer.pki.certificates import Pair, private_pem, public_pem, read_key
@@ -390,9 +391,9 @@ def test_the_command_saves_the_rest_and_ends_with_what_is_missing(
     path = tmp_path / "cluster.yaml"
     path.write_text(f'cluster: {{name: lab, version: "1.20.2"}}\nhosts:{TOPOLOGIES["etcd-apart"]}', encoding="utf-8")
     answers: dict[str, object] = {**hosts, dead: TransportError(dead, "no route to host")}
-    monkeypatch.setattr(fleet, "connecting", lambda _hosts: nullcontext(SimpleNamespace(lines={})))
+    monkeypatch.setattr(fleet, "connecting", lambda *_: nullcontext(SimpleNamespace(lines={})))
     monkeypatch.setattr(fleet, "asked", lambda *_: answers)
-    assert recovering.recover(path) is Exit.FAILED
+    assert keys.recover(path, Terminal(path)) is Outcome.FAILED
     shown = capsys.readouterr()
     assert "ca.key  from m1, m2" in shown.out
     assert "no route to host" in shown.err
@@ -401,7 +402,7 @@ def test_the_command_saves_the_rest_and_ends_with_what_is_missing(
     assert ("plan and apply refuse to run before this is put right:" in shown.err) is (dead == "e1")
     assert ("e1/etcd.crt and e1/etcd.key: subject CN=e1" in shown.err) is (dead == "e1")
     answers |= hosts
-    assert recovering.recover(path) is Exit.DONE
+    assert keys.recover(path, Terminal(path)) is Outcome.DONE
     assert f"from {dead}" in capsys.readouterr().out
     assert "BEGIN" not in shown.out + shown.err
 

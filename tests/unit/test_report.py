@@ -15,8 +15,9 @@ from k8s_installer.model.plan import Action, Change, Plan
 from k8s_installer.model.resources import File, Kind, Missing, Package, Ref, Seen, SeenSetting, Setting
 from k8s_installer.model.run import Event, Run, State
 from k8s_installer.planning.rollback import failed_turns, undo
-from k8s_installer.report import data, ending, progress, text, timing
+from k8s_installer.report import data, ending, progress, text, timing, verify
 from k8s_installer.report.diff import flags, unified
+from k8s_installer.verify import CheckResult, Proof, Status
 from tests.unit.example import CONFIG, desired, hosts
 from tests.unit.test_plan import converged, planned, with_setting
 
@@ -265,3 +266,20 @@ def test_a_setting_reads_as_what_it_was_and_will_be() -> None:
     changes = data.plan_data(cluster(), plan)["changes"]
     assert isinstance(changes, list)
     assert (changes[0]["before"], changes[0]["wanted"]) == ({"value": "enforcing"}, {"value": "permissive"})
+
+
+def test_a_check_is_a_line_and_a_failed_one_has_what_to_read() -> None:
+    passed = CheckResult(Status.PASSED, "health gates", "all 7 hold", 0.5)
+    failed = CheckResult(Status.FAILED, "pods run", "1 of 2 [after 60 s]", 61.25, ("n1: ErrImagePull",))
+    shown = printed(verify.lines(passed), verify.lines(failed))
+    assert shown == (
+        "✓ health gates  all 7 hold  0.5 s\n✗ pods run  1 of 2 [after 60 s]  61.2 s\n    n1: ErrImagePull\n"
+    )
+    proof = Proof((passed, failed), 61.75)
+    found = json.loads(json.dumps(verify.data(proof)))
+    assert (found["passed"], found["seconds"], proof.passed) == (False, 61.75, False)
+    assert [(check["name"], check["status"]) for check in found["checks"]] == [
+        ("health gates", "passed"),
+        ("pods run", "failed"),
+    ]
+    assert found["checks"][1]["evidence"] == ["n1: ErrImagePull"]

@@ -11,12 +11,12 @@ import pytest
 
 from benchmarks.pure import answers
 from k8s_installer import desired, pki
-from k8s_installer.cli.applying import _note_use
-from k8s_installer.cli.looking import require_own_keys
-from k8s_installer.cli.narrowing import part
 from k8s_installer.engine.fleet import ObservedFleet
 from k8s_installer.errors import InstallerError
 from k8s_installer.flows import resolve
+from k8s_installer.flows.apply import _note_use
+from k8s_installer.flows.guards import require_own_keys
+from k8s_installer.flows.narrow import part
 from k8s_installer.flows.resolve import Resolved
 from k8s_installer.model.plan import Action, Plan
 from k8s_installer.model.resources import File, Kind, Missing, Ref, Seen, SeenFile

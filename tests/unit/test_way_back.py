@@ -6,20 +6,23 @@ import os
 import signal
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from k8s_installer.cli import applying
-from k8s_installer.cli.applying import Options
-from k8s_installer.cli.console import Exit
-from k8s_installer.cli.looking import Asked
-from k8s_installer.cli.stopping import Stop, stop_on_ctrl_c
-from k8s_installer.engine.fleet import ObservedFleet
+from k8s_installer.cli.terminal import Terminal
+from k8s_installer.engine.fleet import Connections, ObservedFleet
 from k8s_installer.engine.remote import OnReport, Outcome
 from k8s_installer.errors import InstallerError, TransportError
-from k8s_installer.flows import resolve
+from k8s_installer.flows import apply, resolve
+from k8s_installer.flows.apply import Options
+from k8s_installer.flows.carry_out import carried_out as carry_out
+from k8s_installer.flows.inputs import Inputs
+from k8s_installer.flows.interrupt import Stop, stop_on_ctrl_c
+from k8s_installer.flows.outcome import Outcome as End
+from k8s_installer.flows.session import LockedSession
 from k8s_installer.inventory import Allocations
 from k8s_installer.model.plan import Action, Change, Plan
 from k8s_installer.model.run import Run
@@ -58,7 +61,7 @@ def failing(presses: int) -> tuple[Pressing, Plan]:
 
 def carried_out(folder: Path, host: Pressing, plan: Plan) -> list[tuple[Plan, Run]]:
     with journal.start(folder, {"cluster": "lab"}) as book:
-        return applying._carried_out(plan, {"m1": host}, book, threading.Event(), roll_back=True)[1]
+        return carry_out(plan, {"m1": host}, book, threading.Event(), Terminal(folder), roll_back=True)[1]
 
 
 @pytest.mark.parametrize("presses", [0, 1])
@@ -101,7 +104,7 @@ def test_a_journal_that_cannot_be_written_does_not_stop_the_way_back(
 
 
 def test_ctrl_c_before_the_way_back_does_not_count_on_it(capsys: pytest.CaptureFixture[str]) -> None:
-    with stop_on_ctrl_c(threading.Event()) as stop:
+    with stop_on_ctrl_c(threading.Event(), Terminal(Path()).say) as stop:
         signal.raise_signal(signal.SIGINT)
         assert stop.is_set()
         with stop.finishing("rolling back nodes n1"):
@@ -115,7 +118,7 @@ def test_ctrl_c_before_the_way_back_does_not_count_on_it(capsys: pytest.CaptureF
 
 def test_the_loss_of_the_lock_is_a_reason_to_stop() -> None:
     lost = threading.Event()
-    stop = Stop(lost)
+    stop = Stop(lost, lambda _: None)
     assert not stop.is_set()
     lost.set()
     assert stop.is_set()
@@ -133,9 +136,11 @@ def test_a_rollback_that_finds_nothing_to_undo_says_so_and_the_next_goes_further
     ran(folder, "1", update(X, A))
     ran(folder, "2", update(X, B), end="failed")
     seen = ObservedFleet({}, {}, {}, {name: TransportError(name, "no answer") for name in away}, {})
-    options = Options(Asked(tmp_path / "cluster.yaml", None), 0.0)
-    with open_trace(folder) as trace:
-        result = applying._undone(wanted, seen, options, trace, threading.Event())
-    assert result is (Exit.FAILED if away else Exit.DONE)
+    inputs = Inputs(tmp_path / "cluster.yaml")
+    with open_trace(folder) as trace, ThreadPoolExecutor() as pool:
+        terminal = Terminal(inputs.inventory)
+        session = LockedSession(inputs, *checked, Connections(pool, {}), terminal, trace, threading.Event())
+        result = apply._undone(session, wanted, seen, Options(inputs))
+    assert result is (End.FAILED if away else End.DONE)
     assert capsys.readouterr().out == "Nothing to undo: the hosts are as they were before run 2.\n"
     assert undone(folder) == next_undone

@@ -1,13 +1,15 @@
-"""The part of a cluster that --limit and --only leave, and who is asked about it."""
+"""The part of a cluster that a command is about: what --limit and --only leave, and of that what can be reached."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from k8s_installer.cli.console import stderr
 from k8s_installer.desired.record import with_records
+from k8s_installer.engine.fleet import ObservedFleet
+from k8s_installer.errors import HostsError
+from k8s_installer.flows.reporter import Reporter
 from k8s_installer.flows.resolve import Resolved
-from k8s_installer.inventory import Cluster, Role
+from k8s_installer.inventory import Cluster, Host, Role
 from k8s_installer.model.desired import Desired
 from k8s_installer.planning import order
 from k8s_installer.planning.etcd import facts
@@ -65,7 +67,7 @@ def first_asked(cluster: Cluster, limit: str) -> list[str]:
     return list(dict.fromkeys([*chosen("--limit", limit, _hosts(cluster)), *_hosts(cluster, Role.MASTER)]))
 
 
-def say_left_out(whole: Resolved, limit: str, only: str) -> None:
+def say_left_out(reporter: Reporter, whole: Resolved, limit: str, only: str) -> None:
     """Say what --limit and --only leave out."""
     for option, words, known in (
         ("--limit", limit, _hosts(whole.inventory)),
@@ -74,7 +76,31 @@ def say_left_out(whole: Resolved, limit: str, only: str) -> None:
         if words:
             taken = chosen(option, words, known)
             left = [name for name in known if name not in taken]
-            stderr().print(f"{option} leaves out {', '.join(left) or 'nothing'}", markup=False)
+            reporter.say(f"{option} leaves out {', '.join(left) or 'nothing'}")
+
+
+def reached(intent: Resolved, seen: ObservedFleet) -> tuple[Resolved, ObservedFleet]:
+    """Without the nodes that cannot be reached.
+
+    Who was only looked at besides the part that the run is about, and did not answer, is no part of it either way; a
+    master among them gets its record of what is allocated from a later run.
+
+    Raises:
+        HostsError: a master or an etcd member cannot be reached, or nobody can.
+    """
+    silent, names = set(seen.unreachable), {host.name for host in intent.cluster.hosts}
+    seen = replace(seen, unreachable={name: error for name, error in seen.unreachable.items() if name in names})
+    needed = [host for host in intent.cluster.hosts if host.name in seen.unreachable and _is_needed(host)]
+    if needed:
+        raise HostsError([seen.unreachable[host.name] for host in needed])
+    if not names - silent:
+        seen.require_all()
+    there = {host.name for host in intent.inventory.hosts} - silent
+    return (replace(intent, desired=on_members(intent.desired, there)) if silent else intent), seen
+
+
+def _is_needed(host: Host) -> bool:
+    return bool(host.roles & {Role.ETCD, Role.MASTER})
 
 
 def _hosts(cluster: Cluster, role: Role | None = None) -> list[str]:

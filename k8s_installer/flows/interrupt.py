@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from k8s_installer.cli.console import stderr
+from k8s_installer.flows.reporter import Say
 
 
 class Stop(threading.Event):
     """Set by a first Ctrl-C, and by the loss of the cluster's lock (`lost`)."""
 
-    def __init__(self, lost: threading.Event) -> None:
+    def __init__(self, lost: threading.Event, say: Say) -> None:
         super().__init__()
-        self.lost = lost
+        self.lost, self._say = lost, say
         self._pressed = False
         self._finishing = ""
 
@@ -31,10 +31,10 @@ class Stop(threading.Event):
         self._pressed = True
         if self._finishing:
             what = f"{self._finishing}: this is finished first, so that no service is left with half of a change"
-            stderr().print(f"{what}; Ctrl-C again stops at once", markup=False)
+            self._say(f"{what}; Ctrl-C again stops at once")
             return
         self.set()
-        stderr().print("stopping: what has begun is finished first; Ctrl-C again stops at once")
+        self._say("stopping: what has begun is finished first; Ctrl-C again stops at once")
 
     @contextmanager
     def finishing(self, what: str) -> Iterator[None]:
@@ -47,9 +47,9 @@ class Stop(threading.Event):
 
 
 @contextmanager
-def stop_on_ctrl_c(lost: threading.Event) -> Iterator[Stop]:
+def stop_on_ctrl_c(lost: threading.Event, say: Say) -> Iterator[Stop]:
     """Something that the first Ctrl-C sets, and `lost`; the second Ctrl-C raises KeyboardInterrupt."""
-    stop = Stop(lost)
+    stop = Stop(lost, say)
     before = signal.signal(signal.SIGINT, stop.press)
     try:
         yield stop

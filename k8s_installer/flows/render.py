@@ -1,41 +1,55 @@
-"""What `render` does, and how any command writes a file of the user's; needs no SSH."""
+"""`render`: every file of every host, without SSH; and how any command writes a file of the user's."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from k8s_installer import profiles
-from k8s_installer.cli.console import print_note, stderr, stdout
 from k8s_installer.errors import InputError
-from k8s_installer.flows.resolve import Resolved
+from k8s_installer.flows import resolve
+from k8s_installer.flows.inputs import Inputs
+from k8s_installer.flows.outcome import Outcome
+from k8s_installer.flows.reporter import Reporter
 from k8s_installer.host.paths import ADDONS
 from k8s_installer.model.resources import File, Ref
 
 _PUBLIC, _PRIVATE = 0o644, 0o600
 
 
-def render(intent: Resolved, folder: Path | None, hosts: list[str]) -> None:
-    """Write or print every rendered file; secrets are placeholders here."""
-    print_note(profiles.note(intent.cluster.version, intent.profile))
-    names = [host.name for host in intent.cluster.hosts]
+def render(inputs: Inputs, folder: Path | None, hosts: Sequence[str], reporter: Reporter) -> Outcome:
+    """Write or print every rendered file; secrets are placeholders here.
+
+    Args:
+        inputs: the inventory and the templates.
+        folder: where files are written, one folder a host; they are the command's result where this is None.
+        hosts: whose files; all where there are none.
+        reporter: whom to tell.
+    """
+    wanted = resolve.resolve(inputs.inventory, inputs.templates, None)
+    note = profiles.note(wanted.cluster.version, wanted.profile)
+    if note:
+        reporter.warn(note)
+    names = [host.name for host in wanted.cluster.hosts]
     unknown = [host for host in hosts if host not in names]
     if unknown:
         raise InputError(f"--host: the inventory has no host {unknown[0]}", hint=f"it has {', '.join(names)}")
     files = [
         (ref, item.resource)
-        for ref, item in sorted(intent.desired.items())
+        for ref, item in sorted(wanted.desired.items())
         if isinstance(item.resource, File) and (not hosts or ref.host in hosts)
     ]
     for ref, file in files:
         if folder is None:
-            stdout().print(f"==> {ref.host}:{ref.name} <==", markup=False)
-            stdout().print(_shown(ref, file).decode(errors="replace"), markup=False)
+            reporter.result(f"==> {ref.host}:{ref.name} <==")
+            reporter.result(_shown(ref, file).decode(errors="replace"))
         else:
             mode = _PRIVATE if file.secret else _PUBLIC
             write(folder / ref.host / ref.name.lstrip("/"), _shown(ref, file), mode)
     if folder is not None:
-        stderr().print(f"{len(files)} files of {len(hosts or names)} hosts below {folder}", markup=False)
+        reporter.say(f"{len(files)} files of {len(hosts or names)} hosts below {folder}")
+    return Outcome.DONE
 
 
 def _shown(ref: Ref, file: File) -> bytes:

@@ -1,0 +1,138 @@
+"""The Reporter of the command line: flows' words and values in colour on stderr, results on stdout.
+
+What shows a value is loaded when there is one: most commands show few of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import RenderableType
+
+from k8s_installer.cli.console import Output, ask_passphrase, print_error, print_json, stderr, stdout
+from k8s_installer.errors import InstallerError
+
+if TYPE_CHECKING:
+    from k8s_installer.flows.reporter import RunEnd, Say
+    from k8s_installer.flows.resolve import Resolved
+    from k8s_installer.model.plan import Plan
+    from k8s_installer.model.run import OnEvent
+    from k8s_installer.preflight import Preflight
+    from k8s_installer.verify import CheckResult
+
+
+class Terminal:
+    """Shows what a command does, for people and for pipes.
+
+    Args:
+        inventory: named in what to type next.
+        output: what stdout gets.
+        full: whether a plan also says what each thing is for, and shows the content of new files.
+    """
+
+    def __init__(self, inventory: Path, output: Output = Output.TEXT, *, full: bool = False) -> None:
+        self._inventory, self._output, self._full = inventory, output, full
+
+    def say(self, words: str) -> None:
+        """A line on stderr."""
+        _line(words, "")
+
+    def warn(self, words: str) -> None:
+        """A yellow line on stderr."""
+        _line(words, "yellow")
+
+    def alarm(self, words: str) -> None:
+        """A red line on stderr."""
+        _line(words, "red")
+
+    def error(self, error: InstallerError) -> None:
+        """An error as main shows it, without an end."""
+        print_error(error)
+
+    def result(self, line: str) -> None:
+        """A line on stdout."""
+        stdout().print(line, markup=False)
+
+    def show(self, lines: Callable[[], RenderableType], data: Callable[[], object]) -> None:
+        """What a command found, on stdout: lines, or data as JSON."""
+        if self._output is Output.JSON:
+            print_json(data())
+        else:
+            stdout().print(lines())
+
+    @contextmanager
+    def working(self, words: str) -> Iterator[Say]:
+        """A spinner."""
+        with stderr().status(words) as spinner:
+            yield spinner.update
+
+    def ask(self, question: str) -> str:
+        """Ask on stderr, for stdout may be a file."""
+        return stderr().input(question, markup=False)
+
+    def passphrase(self, path: str) -> bytes:
+        """Ask without showing the answer. Raises InputError if there is no terminal."""
+        return ask_passphrase(path)
+
+    def preflight(self, found: Preflight) -> None:
+        """What was found, if anything, and whether the install stops for it."""
+        from k8s_installer.preflight import Severity
+        from k8s_installer.report import preflight as report
+
+        stops = bool(found.having(Severity.ERROR))
+        if stops and self._output is Output.JSON:
+            print_json({"preflight": report.data(found)})
+        elif found.findings:
+            stderr().print(report.lines(found, self._inventory, again=False), soft_wrap=True)
+        if stops:
+            words = f"nothing was changed; fix the errors, then: k8s-installer apply -i {self._inventory}"
+            self.say(f"{words}    (--no-preflight skips this)")
+
+    def plan(self, wanted: Resolved, plan: Plan) -> None:
+        """A plan on stdout, if that is for people."""
+        if self._output is Output.JSON:
+            return
+        from k8s_installer.report import text
+
+        if plan:
+            for line in text.plan_lines(wanted.cluster, plan, wanted.desired, full=self._full):
+                stdout().print(line)
+        elif wanted.undoes:
+            self.result(f"Nothing to undo: the hosts are as they were before run {wanted.undoes[-1]}.")
+        else:
+            self.result(text.totals(plan))
+
+    def progress(self, plan: Plan) -> AbstractContextManager[OnEvent]:
+        """A table of hosts and phases, or lines."""
+        from k8s_installer.report import progress
+
+        return progress.shown(plan, stderr())
+
+    def check(self, result: CheckResult) -> None:
+        """A line for a check, and its evidence."""
+        from k8s_installer.report import verify
+
+        stderr().print(verify.lines(result), soft_wrap=True)
+
+    def ended(self, end: RunEnd) -> None:
+        """Data on stdout; the last words on stderr."""
+        from k8s_installer.report import data, ending, verify
+
+        if self._output is Output.JSON:
+            proof = {"verify": verify.data(end.proof) if end.proof else None} if end.changed else {}
+            print_json({**data.run_data(end.plan, end.run), **proof})
+        if end.broken:
+            lines = ending.failed(end.plan, end.run, end.undone, self._inventory, end.trace)
+        elif end.changed:
+            around = {"preflight": end.asking, "verify": end.proof.seconds if end.proof else 0.0}
+            lines = ending.applied(end.plan, end.run, around, end.seconds, self._inventory)
+        else:
+            return
+        stderr().print(lines, soft_wrap=True)
+
+
+def _line(words: str, style: str) -> None:
+    stderr().print(words, style=style, markup=False, soft_wrap=True)

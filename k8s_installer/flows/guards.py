@@ -1,0 +1,39 @@
+"""What stops a plan: hosts that rest on other keys, and an etcd whose data or members would be lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from k8s_installer.engine.fleet import ObservedFleet
+from k8s_installer.flows import resolve
+from k8s_installer.flows.resolve import Resolved
+from k8s_installer.flows.session import Session
+from k8s_installer.model.resources import Ref, Seen
+from k8s_installer.planning import trust
+from k8s_installer.planning.etcd import facts, members
+
+
+def require_own_keys(wanted: Resolved, seen: Mapping[Ref, Seen]) -> None:
+    """Stop where hosts rest on keys that are not those of this machine.
+
+    Raises:
+        InstallerError: they do, or may; see `trust.refuse` and `trust.require_witness`.
+    """
+    found = trust.foreign({**wanted.roots, **wanted.desired}, seen, wanted.keys)
+    sums = {item.sha256 for item in found if item.name.endswith(".crt")}
+    trust.refuse(found, wanted.keys, resolve.renamed_from(wanted.cluster, sums) if sums else "")
+    trust.require_witness(wanted.roots, seen, wanted.keys)
+
+
+def require_members(session: Session, wanted: Resolved, seen: ObservedFleet) -> None:
+    """Stop where etcd must not be started as the plan would; hosts are asked again where what they have leaves it open.
+
+    Raises:
+        InstallerError: see `members.require_members`.
+    """
+    known = seen.seen
+    asked = facts.further(wanted.whole, known, wanted.desired)
+    names = {ref.host for ref in asked} - seen.unreachable.keys()
+    if names:
+        known = {**known, **session.look(asked, names).seen}
+    members.require_members(wanted.whole, known, wanted.desired)

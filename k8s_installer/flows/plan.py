@@ -1,0 +1,86 @@
+"""`plan`: look at every host, and work out what would change. `apply` makes the same plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from k8s_installer.engine.fleet import ObservedFleet
+from k8s_installer.errors import InputError, InstallerError
+from k8s_installer.flows.guards import require_members, require_own_keys
+from k8s_installer.flows.inputs import Inputs
+from k8s_installer.flows.render import write
+from k8s_installer.flows.reporter import Reporter
+from k8s_installer.flows.resolve import Resolved
+from k8s_installer.flows.session import Session, opened
+from k8s_installer.model.plan import Plan
+from k8s_installer.planning import planfile
+from k8s_installer.planning.etcd.quorum import require_quorum
+from k8s_installer.planning.make import make_plan
+from k8s_installer.planning.order import require_ahead
+from k8s_installer.planning.turns import Batch
+from k8s_installer.report.data import plan_data
+from k8s_installer.untrusted import userfile
+from k8s_installer.untrusted.userfile import UnreadableError
+
+_LARGEST_PLAN = 1 << 28  # bytes of a saved plan
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan, and what it makes hosts."""
+
+    wanted: Resolved
+    plan: Plan
+
+
+def plan(inputs: Inputs, reporter: Reporter, batch: Batch, *, replace_keys: bool) -> Planned:
+    """Observe every host and make the plan. No key is made: what would be is shown as that."""
+    with opened(inputs, reporter) as session:
+        wanted, seen = session.observe(session.resolve())
+        seen.require_all()
+        return Planned(wanted, planned(session, wanted, seen, batch, replace_keys=replace_keys))
+
+
+def planned(session: Session, wanted: Resolved, seen: ObservedFleet, batch: Batch, *, replace_keys: bool) -> Plan:
+    """The plan that makes hosts what is wanted of them.
+
+    Raises:
+        InstallerError: it would cost keys that hosts rest on, etcd's data or quorum, or rights that programs need.
+    """
+    if not replace_keys:
+        require_own_keys(wanted, seen.seen)
+    require_members(session, wanted, seen)
+    require_ahead(wanted.whole, seen.seen, wanted.desired)
+    made = make_plan(wanted.desired, seen.seen, batch)
+    require_quorum(wanted.whole, seen.seen, made)
+    return made
+
+
+def save(path: Path, found: Planned) -> None:
+    """Save a plan as sums, for `apply FILE`.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    saved = planfile.saved(found.wanted.cluster.name, found.wanted.desired, found.plan)
+    write(path, planfile.dump(saved, plan_data(found.wanted.cluster, found.plan)).encode())
+
+
+def require_same(path: Path, wanted: Resolved, made: Plan) -> None:
+    """Stop where a plan is not the one that was saved.
+
+    Raises:
+        InputError: the saved plan cannot be read.
+        InstallerError: it is stale.
+    """
+    try:
+        old = planfile.load(userfile.text(path, _LARGEST_PLAN), str(path))
+    except UnreadableError as error:
+        raise InputError(f"cannot read {path}: {error}") from None
+    moved = planfile.differences(old, planfile.saved(wanted.cluster.name, wanted.desired, made))
+    if moved:
+        raise InstallerError(
+            "\n  ".join([f"{path}: the plan is stale, nothing was changed:", *moved]),
+            hint=f"look at what changed, then save it again: k8s-installer plan -o {path}",
+        )

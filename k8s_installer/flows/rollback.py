@@ -1,0 +1,60 @@
+"""`rollback`: an `apply` that wants what was there before the last run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from k8s_installer.errors import InstallerError
+from k8s_installer.flows.apply import Options, apply
+from k8s_installer.flows.outcome import Outcome
+from k8s_installer.flows.reporter import Reporter
+from k8s_installer.flows.resolve import Resolved, state_folder
+from k8s_installer.host import families
+from k8s_installer.model.plan import REPLACED, Action
+from k8s_installer.model.resources import Kind, Missing
+from k8s_installer.planning import rollback
+from k8s_installer.runs import history, journal
+
+
+def roll_back(options: Options, reporter: Reporter) -> Outcome:
+    """Undo the last run, or finish undoing it: planned, asked for and carried out like everything else."""
+    return apply(options, reporter, lambda whole: _before_last_run(whole, reporter))
+
+
+def _before_last_run(intent: Resolved, reporter: Reporter) -> Resolved:
+    """What was there before the last run that was not undone.
+
+    Raises:
+        InstallerError: there is no such run, or it set things up for the first time and so has nothing before it.
+    """
+    runs = tuple(journal.past(state_folder(intent.cluster) / "journal"))
+    undone = history.to_undo(runs)
+    if not undone:
+        raise InstallerError(
+            "there is no run of this cluster to undo" if runs else "no run of this cluster is known here",
+            hint="its journal is beside the inventory",
+        )
+    for run in undone:
+        _require_something_before(run)
+    for change in (change for run in undone for change in run.touched()):
+        if change.action in (Action.INSTALL, *REPLACED) or (
+            change.action is Action.SET and (change.before is Missing.ABSENT or families.one_way(change.ref.name))
+        ):
+            reporter.warn(f"stays: {change.action} of {change.ref} cannot be undone")
+    if runs[0].undoes == tuple(run.run for run in undone):
+        reporter.say(f"resuming the rollback {runs[0].run}, which did not finish")
+    past = history.before(undone)
+    files = sum(item.ref.kind is Kind.FILE for item in past)
+    counts = f"{files} files, {len(past) - files} settings"
+    reporter.say(f"going back to before run {undone[-1].run}: {counts}")
+    names = tuple(run.run for run in undone)
+    return replace(intent, desired=rollback.before(intent.desired, past), undoes=names)
+
+
+def _require_something_before(run: journal.Past) -> None:
+    first = next(history.first_starts(run), None)
+    if first is not None:
+        raise InstallerError(
+            f"run {run.run} started {first.name} on {first.host}: nothing ran before it",
+            hint="a first start cannot be undone by going back",
+        )

@@ -1,0 +1,202 @@
+"""One command's work with one cluster: its inventory, ways to its hosts, and for changes the lock, trace and journal.
+
+Commands that only look open a session and ask. Those that change hosts hold its lock besides, and work with what
+`locked` gives: all that hosts are asked and answer from there on is in the run's trace.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from k8s_installer.engine import fleet, lock
+from k8s_installer.engine.fleet import Connections, ObservedFleet
+from k8s_installer.engine.owner import this_process
+from k8s_installer.errors import HostError, InstallerError
+from k8s_installer.flows import inputs as files
+from k8s_installer.flows import resolve
+from k8s_installer.flows.inputs import Inputs
+from k8s_installer.flows.narrow import first_asked
+from k8s_installer.flows.reporter import Reporter
+from k8s_installer.flows.resolve import Resolved, corrected
+from k8s_installer.host.observe import HostCache
+from k8s_installer.inventory import Allocations, Cluster, Role
+from k8s_installer.model.desired import Desired
+from k8s_installer.model.plan import Plan
+from k8s_installer.profiles import Profile
+from k8s_installer.report import data
+from k8s_installer.runs import cache, journal
+from k8s_installer.runs.trace import Trace, open_trace, traced
+from k8s_installer.transport import Transport
+
+T = TypeVar("T")
+Choice = Callable[[Resolved], Resolved]
+
+
+def everything(whole: Resolved) -> Resolved:
+    """All that an inventory wants."""
+    return whole
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A cluster, as its inventory says, and whom to ask about it."""
+
+    inputs: Inputs
+    cluster: Cluster
+    profile: Profile
+    connections: Connections
+    reporter: Reporter
+
+    def resolve(self, kept: Allocations | None = None) -> Resolved:
+        """All that the inventory wants, while hosts are being logged in to: neither waits for the other.
+
+        Args:
+            kept: what was allocated before; what is recorded on this machine where this is None.
+        """
+        return resolve.desire(self.cluster, self.profile, self.inputs.templates, resolve.present_keys, kept)
+
+    def observe(self, whole: Resolved, choose: Choice = everything) -> tuple[Resolved, ObservedFleet]:
+        """What is wanted, and the hosts that it is about, seen.
+
+        Where hosts have been given something else than is known here, as in a new clone of the inventory's folder,
+        what is wanted is worked out again from that, and they are asked a second time.
+
+        Args:
+            whole: all that the inventory wants.
+            choose: what is wanted of that.
+        """
+        wanted = choose(whole)
+        seen = self._seen(wanted)
+        kept = corrected(wanted, seen.seen)
+        if kept is None:
+            return wanted, seen
+        wanted = choose(self.resolve(kept))
+        return wanted, self._seen(wanted)
+
+    def look(
+        self, asked: Desired, names: Collection[str], memories: Mapping[str, HostCache] | None = None
+    ) -> ObservedFleet:
+        """What these hosts have of some resources; see `fleet.observe`."""
+        lines = {name: line for name, line in self.connections.lines.items() if name in names}
+        connections = replace(self.connections, lines=lines)
+        with self._looking(len(lines)) as tick:
+            return fleet.observe(connections, asked, tick, self.through, memories, self.run)
+
+    def ask(self, names: Collection[str], question: Callable[[Transport], T]) -> dict[str, T | HostError]:
+        """Ask hosts something at once; an error stands for the answer of a host that gave none."""
+        with self._looking(len(names)) as tick:
+            return fleet.asked(names, lambda name: question(self.through(self.connections.lines[name])), tick)
+
+    @property
+    def run(self) -> str:
+        """The name under which hosts keep what is replaced."""
+        return "0"
+
+    def through(self, way: Transport) -> Transport:
+        """A way to a host as this session takes it."""
+        return way
+
+    @contextmanager
+    def locked(self, *, force: bool) -> Iterator[LockedSession]:
+        """Hold the cluster's lock, by connections of its own; an error that ends the run names its trace.
+
+        It is taken before anything is looked at: nobody else's run can come between a plan and its changes.
+
+        Args:
+            force: take it from whoever has it, and without masters that do not answer.
+        """
+        with open_trace(resolve.state_folder(self.cluster) / "journal") as trace:
+            try:
+                with fleet.connecting(self.cluster.having(Role.MASTER)) as made:
+                    ways = {name: traced(line, trace) for name, line in made.lines.items()}
+                    with lock.hold(ways, this_process(), force=force, say=self.reporter.alarm) as lost:
+                        yield LockedSession(
+                            self.inputs, self.cluster, self.profile, self.connections, self.reporter, trace, lost
+                        )
+            except InstallerError as error:
+                error.hint = "\n".join(filter(None, (error.hint, f"the whole trace: {trace.path}")))
+                raise
+
+    def _seen(self, wanted: Resolved) -> ObservedFleet:
+        path = resolve.state_folder(wanted.cluster) / "seen.json"
+        # the evidence as the inventory has it, whatever is wanted of it
+        asked = {**wanted.roots, **wanted.beside, **wanted.desired, **wanted.evidence}
+        names = {ref.host for ref in asked} | {host.name for host in wanted.cluster.hosts}
+        seen = self.look(asked, names, cache.load(path))
+        cache.save(path, seen.memories)
+        return seen
+
+    @contextmanager
+    def _looking(self, count: int) -> Iterator[fleet.OnHost]:
+        """Say how many hosts have answered; what this gives is called for each."""
+        answered: list[str] = []
+        with self.reporter.working(f"looking at {count} hosts") as working:
+
+            def tick(host: str) -> None:
+                answered.append(host)
+                working(f"looking at {count} hosts: {len(answered)} answered")
+
+            yield tick
+
+
+@dataclass(frozen=True, slots=True)
+class LockedSession(Session):
+    """The same for a run that changes hosts: its trace, and what is set when the cluster's lock is lost."""
+
+    trace: Trace
+    lost: threading.Event
+
+    @property
+    def run(self) -> str:
+        """The run's name: of its trace and its journal, and of what hosts keep for a rollback."""
+        return self.trace.run
+
+    def through(self, way: Transport) -> Transport:
+        """A way to a host, with all that is asked and answered in the trace."""
+        return traced(way, self.trace)
+
+    def journal(self, wanted: Resolved, made: Plan, after_line: journal.OnLine = journal.nothing) -> journal.Journal:
+        """Begin the journal of the run that carries out this plan; `with` closes it.
+
+        Args:
+            wanted: what the plan is made of.
+            made: the plan.
+            after_line: see `journal.start`.
+        """
+        owner = this_process()
+        header = {
+            "cluster": wanted.cluster.name,
+            "version": wanted.cluster.version,
+            "inventory": str(self.inputs.inventory),
+            "owner": owner.name,
+            "pid": owner.pid,
+            "summary": data.summary(made),
+            **({"undoes": list(wanted.undoes)} if wanted.undoes else {}),
+        }
+        folder = resolve.state_folder(wanted.cluster) / "journal"
+        return journal.start(folder, header, after_line, run=self.run)
+
+
+@contextmanager
+def opened(
+    inputs: Inputs, reporter: Reporter, *, limit: str = "", download: bool = True, opens: bool = True
+) -> Iterator[Session]:
+    """A session: the inventory is read and checked, and its hosts are being logged in to.
+
+    Args:
+        inputs: the files that the command is about.
+        reporter: whom to tell.
+        limit: names of hosts, divided by commas, if the command is about a part.
+        download: see `inputs.read`.
+        opens: see `inputs.read`.
+
+    Raises:
+        InputError: anything is wrong with what the user wrote; no host was asked.
+    """
+    cluster, profile = files.read(inputs, reporter, download=download, opens=opens)
+    with fleet.connecting(cluster.hosts, first_asked(cluster, limit)) as connections:
+        yield Session(inputs, cluster, profile, connections, reporter)

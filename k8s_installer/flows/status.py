@@ -1,0 +1,51 @@
+"""`status`: ask every host how it stands against what the inventory says, and how it is doing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from k8s_installer import status
+from k8s_installer.errors import CommandFailed, HostError, InstallerError
+from k8s_installer.flows.guards import require_own_keys
+from k8s_installer.flows.inputs import Inputs
+from k8s_installer.flows.reporter import Reporter
+from k8s_installer.flows.resolve import Resolved, corrected
+from k8s_installer.flows.session import Session, opened
+from k8s_installer.model.desired import DesiredResource, by_host
+from k8s_installer.model.resources import Ref, Seen
+from k8s_installer.status import HostStatus, Status
+from k8s_installer.transport import Transport
+from k8s_installer.untrusted.answers import understood
+
+
+def look(inputs: Inputs, reporter: Reporter) -> Status:
+    """Ask every host; one that cannot be reached differs."""
+    with opened(inputs, reporter) as session:
+        wanted = session.resolve()
+        statuses = _statuses(session, wanted)
+        kept = corrected(wanted, _seen(statuses))
+        if kept is not None:
+            wanted = session.resolve(kept)
+            statuses = _statuses(session, wanted)
+    try:
+        require_own_keys(wanted, _seen(statuses))
+    except InstallerError as error:  # the table says all the same how hosts are
+        reporter.error(error)
+    return status.assess(wanted.desired, statuses)
+
+
+def _statuses(session: Session, wanted: Resolved) -> dict[str, HostStatus | HostError]:
+    of_host = by_host(wanted.desired)
+    return session.ask(session.connections.lines.keys(), lambda transport: _status(transport, of_host[transport.host]))
+
+
+def _seen(statuses: Mapping[str, HostStatus | HostError]) -> dict[Ref, Seen]:
+    answered = (answer for answer in statuses.values() if not isinstance(answer, HostError))
+    return {ref: seen for answer in answered for ref, seen in answer.seen.items()}
+
+
+def _status(transport: Transport, wanted: Sequence[DesiredResource]) -> HostStatus:
+    result = transport.run(status.script(wanted), timeout=status.seconds(wanted))
+    if result.status != 0:
+        raise CommandFailed(transport.host, "looking at the host", result.status, result.stdout, result.stderr)
+    return understood(transport.host, lambda: status.parse(result.stdout, wanted))

@@ -1,0 +1,24 @@
+"""The checks of a cluster: a line for each as it comes, or plain data at the end."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from rich.console import Group
+from rich.text import Text
+
+from k8s_installer.verify import CheckResult, Proof, Status
+
+_MARKS = {Status.PASSED: ("✓", "green"), Status.FAILED: ("✗", "red"), Status.SKIPPED: ("-", "yellow")}
+
+
+def lines(result: CheckResult) -> Group:
+    """For people: one check, and after a failure what to read."""
+    mark, style = _MARKS[result.status]
+    line = Text.assemble((f"{mark} ", style), result.name, (f"  {result.detail}  {result.seconds:.1f} s", "dim"))
+    return Group(line, *(Text(f"    {evidence}", "red") for evidence in result.evidence))
+
+
+def data(proof: Proof) -> dict[str, object]:
+    """For programs: stable names."""
+    return {"passed": proof.passed, "seconds": proof.seconds, "checks": [asdict(result) for result in proof.results]}
