@@ -1,9 +1,14 @@
-"""What yum 3.4's words mean, and what to do about them. Pure: the words are matched, never what was wanted."""
+"""What yum 3.4's messages mean, and what to do about them: one table for `preflight` and `apply`. Pure.
+
+The messages are matched, never what was wanted.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
+
+from k8s_installer.host.paths import YUM_PID
 
 
 class Trouble(NamedTuple):
@@ -12,6 +17,10 @@ class Trouble(NamedTuple):
     name: str
     words: re.Pattern[str]
     hint: str
+
+    def line(self, output: str) -> str:
+        """The first line of `output` that says it; empty where none does."""
+        return next((line for line in output.splitlines() if self.words.search(line)), "")
 
 
 def _trouble(name: str, words: str, hint: str) -> Trouble:
@@ -25,7 +34,8 @@ TROUBLES = (
         "locked",
         r"yum is locked by|Another app is currently holding the yum lock|Existing lock \S*yum\.pid|"
         r"can't create transaction lock|Waiting for process with pid \d+ to finish",
-        "another program installs packages: wait for it, or end it, then run `apply` again",
+        f"another yum runs, or another program that installs packages: wait for it or end it (`cat {YUM_PID}` has "
+        "yum's process), then try again",
     ),
     _trouble(
         "disk",
@@ -42,16 +52,22 @@ TROUBLES = (
     ),
     _trouble(
         "name",
+        r"mirrorlist\.centos\.org",
+        "the mirrors of CentOS 7 are gone: `repos: vault` in the inventory uses its archive, `repos: {mirror: URL}` a "
+        "copy of your own",
+    ),
+    _trouble(
+        "name",
         r"Could not resolve host|Couldn't resolve host|Name or service not known|Temporary failure in name resolution",
-        "the host cannot find its repositories by name: fix /etc/resolv.conf; CentOS 7's mirror lists are gone: "
-        "`repos: vault` in the inventory, or `repos: {mirror: URL}` for a copy of your own",
+        "the name of a repository is not known on the host: fix its /etc/resolv.conf, or name a proxy "
+        "(`host_settings.proxy` in the inventory)",
     ),
     _trouble(
         "route",
         r"Network is unreachable|No route to host|Connection timed out|Connection refused|Operation too slow|"
         r"Failed to connect|Failed connect to|[Cc]ouldn't connect to|\bTimeout on http",
-        "the host cannot reach its repositories: fix the route or the firewall between, or give it a copy that it "
-        "reaches with `repos: {mirror: URL}` in the inventory",
+        "a repository does not answer: fix the route or the firewall in between (`curl -v` its baseurl from the host), "
+        "or set `repos: {mirror: URL}` or `host_settings.proxy` in the inventory",
     ),
     _trouble(
         "certificate",
@@ -63,19 +79,25 @@ TROUBLES = (
         "damaged",
         r"checksum doesn't match|does not match checksum|does not match metalink|does not match intended download",
         "what came is not what the repository promised: a full disk (`df -h`), a proxy that keeps old files, or a "
-        "mirror in the middle of an update; `yum clean all` on the host, then run `apply` again",
+        "mirror in the middle of an update; `yum clean all` on the host, then try again",
     ),
     _trouble(
         "unread",
         r"(?s)\A(?!.*\b404\b).*Failed to download metadata for repo",
-        "the host could not read its repositories: `yum makecache` on it says why (dnf keeps that to itself with -q)",
+        "a repository does not answer as it should: `yum makecache` on the host says why (with -q dnf does not)",
+    ),
+    _trouble(
+        "none",
+        r"no enabled repos|no repositories available",
+        "enable one of the host's repositories (`enabled=1` in a file of /etc/yum.repos.d), or set `repos` in the "
+        "inventory",
     ),
     _trouble(
         "metadata",
         r"repomd\.xml|\b404\b|Could not retrieve mirrorlist|Cannot find a valid baseurl|"
         r"Cannot retrieve repository metadata|failure: repodata/",
-        "the repository is not where the host looks for it: `repos: vault` in the inventory uses CentOS 7's archive, "
-        "`repos: {mirror: URL}` a copy of your own",
+        "a repository's address is wrong: fix its baseurl in /etc/yum.repos.d, or let the inventory set it: `repos: "
+        "vault` is CentOS 7's archive, `repos: {mirror: URL}` a copy of your own",
     ),
     _trouble(
         "package",
@@ -91,12 +113,15 @@ TROUBLES = (
 )
 
 
+OTHERWISE = "`yum repolist -v` on the host says more"  # what to do about words that no trouble has
+
+
 def hint(output: str) -> str:
-    """What to do about a failed transaction; empty where its words are not known."""
+    """What to do about a failed transaction; empty where its message is not known."""
     trouble = classify(output)
     return trouble.hint if trouble else ""
 
 
 def classify(output: str) -> Trouble | None:
-    """The trouble that yum's words tell of."""
+    """The trouble that yum's output tells of; None where it is not known."""
     return next((trouble for trouble in TROUBLES if trouble.words.search(output)), None)

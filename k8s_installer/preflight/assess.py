@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from statistics import median_low
 
 from k8s_installer.errors import HostError, MalformedAnswer
+from k8s_installer.host import yum
 from k8s_installer.inventory import Cluster, Role
 from k8s_installer.preflight import tables
 from k8s_installer.preflight.model import Answers, Finding, Listener, Needs, Preflight, Severity
@@ -288,17 +289,17 @@ def _etcd_log(host: _Host) -> Iterator[Finding]:
 
 
 def _yum(host: _Host) -> Iterator[Finding]:
-    yum = host.answers.yum
-    if yum is None or "yum" in host.answers.missing_tools:
+    answer = host.answers.yum
+    if answer is None or "yum" in host.answers.missing_tools:
         return
-    if yum.status in _SHELL_STATUS_TIMED_OUT:
-        yield host.error("yum", f"no answer in {tables.YUM_SECONDS} s", how=tables.YUM_OTHERWISE)
-    elif yum.status and "No matching Packages" not in yum.words:
-        evidence, how = _yum_words(yum.words)
+    if answer.status in _SHELL_STATUS_TIMED_OUT:
+        yield host.error("yum", f"no answer in {tables.YUM_SECONDS} s", how=yum.OTHERWISE)
+    elif answer.status and "No matching Packages" not in answer.words:
+        evidence, how = _yum_words(answer.words)
         yield host.error("yum", evidence, how=how)
     else:
         for name in sorted(host.missing):
-            version, offered = host.needs.packages[name], yum.offers.get(name, frozenset())
+            version, offered = host.needs.packages[name], answer.offers.get(name, frozenset())
             if not any(version in ("", offer.rpartition("-")[0]) for offer in offered):
                 there = f"; there is {', '.join(sorted(offered))}" if offered else ""
                 yield host.error("no-package", f"{name} {version}".strip() + there)
@@ -306,12 +307,11 @@ def _yum(host: _Host) -> Iterator[Finding]:
 
 def _yum_words(words: str) -> tuple[str, str]:
     """The line that says most of what yum said, and what to do about it."""
-    lines = words.splitlines() or ["it says nothing"]
-    for clues, how in tables.YUM_WORDS:
-        for line in lines:
-            if any(clue in line for clue in clues):
-                return line[:_WORDS], how
-    return lines[-1][:_WORDS], tables.YUM_OTHERWISE
+    trouble = yum.classify(words)
+    if trouble is not None:
+        return trouble.line(words)[:_WORDS], trouble.hint
+    last = (words.splitlines() or ["it says nothing"])[-1]
+    return last[:_WORDS], yum.OTHERWISE
 
 
 _EACH: Sequence[Callable[[_Host], Iterator[Finding]]] = (

@@ -240,32 +240,3 @@ LOGINS = frozenset({"sshd", "ssh"})  # services that nobody is asked to stop
 
 YUM_SECONDS = 60  # metadata of all repositories on a slow mirror; what takes longer would stop an install, too
 NAME_SECONDS = 5  # glibc asks the first name server again after five
-# What yum's words mean, in the order in which they are looked for, and what to do.
-_VAULT = (
-    "the mirrors of CentOS 7 are gone: comment out mirrorlist= in /etc/yum.repos.d/CentOS-*.repo and set baseurl= to a "
-    "vault of 7.9.2009 or a mirror of your own; then yum clean all"
-)
-YUM_WORDS = (
-    (("mirrorlist.centos.org", "Cannot find a valid baseurl"), _VAULT),
-    (
-        ("Could not resolve", "Name or service not known", "Temporary failure in name resolution"),
-        "the name of a repository is not known: fix /etc/resolv.conf, or set proxy= in /etc/yum.conf",
-    ),
-    (
-        ("no enabled repos", "no repositories available"),
-        "enable one: a file in /etc/yum.repos.d with enabled=1",
-    ),
-    (
-        ("another copy is running", "holding the yum lock"),
-        "another yum runs: wait for it, or see what it is (cat /var/run/yum.pid)",
-    ),
-    (
-        ("404", "Not Found"),
-        "a repository's address is wrong: fix its baseurl= in /etc/yum.repos.d; then yum clean all",
-    ),
-    (
-        ("Connection refused", "Connection timed out", "No route to host", "Couldn't connect", "timed out", "mirrors"),
-        "a repository does not answer: curl -v its baseurl= from the host, or set proxy= in /etc/yum.conf",
-    ),
-)
-YUM_OTHERWISE = "yum repolist -v on the host says more"

@@ -36,6 +36,7 @@ SAID = [
     ("signature", "GPG key retrieval failed: [Errno 14] curl#37 - \"Couldn't open file /etc/pki/rpm-gpg/RPM-GPG-KEY-CentOS-7\""),
     ("signature", 'The GPG keys listed for the "CentOS-7 - Base" repository are already installed but they are not correct for this package.'),
     ("name", 'Could not retrieve mirrorlist http://mirrorlist.centos.org/?release=7&arch=x86_64&repo=os&infra=stock error was\n14: curl#6 - "Could not resolve host: mirrorlist.centos.org; Unknown error"'),
+    ("none", 'There are no enabled repos.\n Run "yum repolist all" to see the repos you have.'),
     ("route", 'http://10.0.0.9/repodata/repomd.xml: [Errno 14] curl#7 - "Failed connect to 10.0.0.9:80; Connection refused"\nTrying other mirror.'),
     ("route", 'http://vault.centos.org/7.9.2009/os/x86_64/repodata/repomd.xml: [Errno 14] curl#7 - "Failed to connect to 2600:9000::1: Network is unreachable"'),
     ("route", "http://10.0.0.9/repodata/repomd.xml: [Errno 12] Timeout on http://10.0.0.9/repodata/repomd.xml: (28, 'Connection timed out after 30001 milliseconds')"),
@@ -58,6 +59,7 @@ def test_what_yum_says_is_told_apart(name: str, words: str) -> None:
     assert found is not None
     assert found.name == name
     assert hint(words) == found.hint
+    assert found.line(words) in words.splitlines()
 
 
 def test_every_kind_of_trouble_has_words_that_were_seen() -> None:
