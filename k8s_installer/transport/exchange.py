@@ -6,8 +6,8 @@ import io
 import re
 import time
 from collections.abc import Callable
-from threading import Event, Timer
-from typing import BinaryIO
+from threading import Event, Timer, current_thread
+from typing import Any, BinaryIO
 
 import paramiko
 
@@ -134,6 +134,28 @@ class Feed:
     def _tell(self) -> None:
         if self._on_sent is not None:
             self._on_sent(self._sent)
+
+
+def hold_close(channel: Any) -> list[paramiko.Message]:  # noqa: ANN401 - a channel, in parts that have no types
+    """Hold back what Paramiko's thread answers when the host closes a channel: its user sends that, as the last.
+
+    Paramiko makes a message under the channel's lock and sends it without, or a new key exchange could never end. So
+    its thread may answer the host's close between the two, and our piece or end of the input arrives at a channel that
+    the host has let go: sshd ends the whole connection then ("packet referred to nonexistent channel"). A script that
+    ends before its input does, as each of ours, is such a host. Where one thread sends, nothing follows the close.
+    """
+    held: list[paramiko.Message] = []
+    close = channel._close_internal  # noqa: SLF001
+
+    def held_close() -> tuple[paramiko.Message | None, ...]:
+        messages: tuple[paramiko.Message | None, ...] = close()
+        if current_thread() is not channel.transport:
+            return messages
+        held.extend(message for message in messages if message is not None)
+        return None, None
+
+    channel._close_internal = held_close  # noqa: SLF001
+    return held
 
 
 def exchange(channel: paramiko.Channel, feed: Feed, deadline: Deadline, out: Lines, err: Lines, *, idle: bool) -> bool:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import BoundedSemaphore
-from typing import Protocol
+from typing import Any, Protocol
 
 import paramiko
 
@@ -23,11 +23,12 @@ from k8s_installer.transport.exchange import (
     OnSent,
     TooMuchError,
     exchange,
+    hold_close,
 )
 from k8s_installer.transport.limits import own_limit
 
-# Scripts at once on one connection: sshd's MaxSessions is 10, and a lock's heartbeat or a log in beside us counts.
-CHANNELS = 6
+# Scripts at once on one connection: sshd's MaxSessions is 10, and one that has just ended may count beside the next.
+CHANNELS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +179,8 @@ class SshTransport:
         if transport is None:
             raise EOFError("the connection is closed")
         channel = transport.open_session(timeout=max(deadline.left, 0.001))
+        sender: Any = transport  # what sends a message has no types
+        held = hold_close(channel)
         try:
             channel.exec_command(self._shell)
             ended = exchange(channel, talk.feed, deadline, talk.out, talk.err, idle=talk.idle)
@@ -185,6 +188,8 @@ class SshTransport:
         finally:
             with suppress(OSError, EOFError, paramiko.SSHException):
                 channel.close()
+                for message in held:
+                    sender._send_user_message(message)  # noqa: SLF001 - as Paramiko's thread would have
 
     def _timed_out(self, talk: _Talk) -> TransportError:
         did = ("stood still for" if talk.idle else "did not end within") if talk.out.begun else "did not begin within"

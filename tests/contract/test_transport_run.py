@@ -16,6 +16,7 @@ from typing import Any
 
 import paramiko
 import pytest
+from paramiko.common import cMSG_CHANNEL_EOF
 
 from k8s_installer.errors import CommandFailed, TransportError
 from k8s_installer.transport import Result, Transport, connect, connection
@@ -125,6 +126,32 @@ def test_a_timeout_says_so_and_leaves_the_connection_usable(host: Transport) -> 
         host.run("echo begun; sleep 30", timeout=0.3)
     assert time.monotonic() - began < 1
     assert host.run("echo fine").stdout == "fine\n"
+
+
+def test_a_script_that_ends_before_its_input_does_leaves_the_connection_alone(
+    sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """sshd ends a connection on which something is sent to a channel that it has let go.
+
+    Here the end of the input takes its time, so that the host has closed the channel before that is on its way.
+    """
+    kind: Any = paramiko.Transport  # of which this has no types
+    send = kind._send_user_message
+    late: list[bytes] = []
+
+    def slowly(transport: paramiko.Transport, message: paramiko.Message) -> None:
+        if message.asbytes()[:1] == cMSG_CHANNEL_EOF and threading.current_thread() is not transport:
+            late.append(message.asbytes())
+            time.sleep(0.5)
+        send(transport, message)
+
+    monkeypatch.setattr(paramiko.Transport, "_send_user_message", slowly)
+    transport = connect(sshd.host())
+    try:
+        assert [transport.run("echo it").stdout for _ in range(3)] == ["it\n"] * 3
+    finally:
+        transport.close()
+    assert len(late) == 3
 
 
 def test_a_script_that_is_cut_off_while_it_prints_leaves_no_pipe_to_write_to(
