@@ -98,12 +98,12 @@ def _finding(check: str, severity: Severity, host: str, evidence: str, **names: 
 def _unanswered(answers: Mapping[str, Answers | HostError | None]) -> Iterator[Finding]:
     for name, answer in answers.items():
         if answer is None:
-            yield _finding("incomplete", Severity.ERROR, name, "its answer ended early")
+            yield _finding("incomplete", Severity.ERROR, name, "its answer was cut off")
         elif isinstance(answer, MalformedAnswer):
             yield _finding("incomplete", Severity.ERROR, name, answer.message.removeprefix(f"{name}: "))
         elif isinstance(answer, HostError):
             words = answer.message.removeprefix(f"{name}: ")
-            hint = answer.hint or f"see that `ssh` to {name} works"
+            hint = answer.hint or f"check that `ssh` to {name} works"
             yield _finding("unreachable", Severity.ERROR, name, words, hint=hint)
 
 
@@ -141,7 +141,7 @@ def _size(host: _Host) -> Iterator[Finding]:
     mib, cpus = host.answers.memory_mib, host.answers.cpus
     if mib < warning:
         why = "; ".join(limit.why for limit in limits)
-        yield host.short("memory", f"{mib} MiB, of {warning}: {why}", error=mib < error, wanted=warning)
+        yield host.short("memory", f"{mib} MiB, needs {warning}: {why}", error=mib < error, wanted=warning)
     if cpus < tables.CPUS.warning and tables.CPUS.roles & host.roles:
         yield host.short(
             "cpu", f"{cpus}: {tables.CPUS.why}", error=cpus < tables.CPUS.error, wanted=tables.CPUS.warning
@@ -159,10 +159,10 @@ def _disks(host: _Host) -> Iterator[Finding]:
         where = path if path == disk.mount else f"{path} (on {disk.mount})"
         short = []
         if disk.mib < limit.warning:
-            said = f"{disk.mib} MiB free in {where}, of {limit.warning}: {limit.why}"
+            said = f"{disk.mib} MiB free in {where}, needs {limit.warning}: {limit.why}"
             short.append(host.short("disk", said, error=disk.mib < limit.error, path=path))
         if disk.inodes is not None and disk.inodes < tables.INODES.warning:
-            said = f"{disk.inodes} inodes free in {where}, of {tables.INODES.warning}: {tables.INODES.why}"
+            said = f"{disk.inodes} inodes free in {where}, needs {tables.INODES.warning}: {tables.INODES.why}"
             short.append(host.short("inodes", said, error=disk.inodes < tables.INODES.error, path=path))
         for finding in short:
             before = found.setdefault((finding.id, disk.mount), finding)
@@ -183,7 +183,7 @@ def _etcd_disk(host: _Host) -> Iterator[Finding]:
         words = f"{took:.0f} ms" if took < average else f"more than {average:.0f} ms"
         yield host.short(
             "etcd-disk",
-            f"{words} for a synchronous write of {tables.SYNC_BYTES} bytes; etcd wants {tables.SYNC_WARNING_MS:.0f}",
+            f"{words} for a synchronous write of {tables.SYNC_BYTES} bytes; etcd needs {tables.SYNC_WARNING_MS:.0f}",
             error=took > tables.SYNC_ERROR_MS,
         )
 
@@ -197,26 +197,26 @@ def _network(host: _Host) -> Iterator[Finding]:
         unit = host.needs.ports.get(listener.port)
         if unit is None or host.runs(listener.unit):
             continue
-        who = listener.program or listener.unit or "somebody"
+        who = listener.program or listener.unit or "another program"
         known = [f"pid {listener.pid}" if listener.pid else "", f"{listener.unit}.service" if listener.unit else ""]
-        words = f"{listener.port} is taken by {who} ({', '.join(filter(None, known))})".removesuffix(" ()")
-        yield host.error("port", f"{words}; {unit} wants it", stop=_stop(listener))
+        words = f"{listener.port} is in use by {who} ({', '.join(filter(None, known))})".removesuffix(" ()")
+        yield host.error("port", f"{words}; {unit} needs it", stop=_stop(listener))
     if not host.answers.resolves and "getent" not in host.answers.missing_tools:
         yield host.warning("resolve", host.answers.hostname, address=address, hostname=host.answers.hostname)
     if host.answers.name_server:
         said = "none in /etc/resolv.conf" if host.answers.name_server == "none" else "no answer in 5 s"
         yield host.warning("name-server", f"{said}: images and repositories must be reached without names")
     if not re.fullmatch(tables.OWN_NAME, host.answers.hostname) or host.answers.hostname.startswith("localhost"):
-        yield host.warning("hostname", f"{host.answers.hostname or 'none'}: logs and leases will not say which host")
+        yield host.warning("hostname", f"{host.answers.hostname or 'none'}: logs and leases will not show which host")
 
 
 def _stop(listener: Listener) -> str:
     """How to end who listens; what somebody started after a login is of sshd's unit where no session has its own."""
     if listener.unit and listener.unit not in tables.LOGINS:
-        return f"systemctl disable --now {listener.unit}    (or have it listen elsewhere)"
+        return f"systemctl disable --now {listener.unit}    (or make it listen elsewhere)"
     if listener.pid and listener.program != "sshd":
         return f"ps -fp {listener.pid} shows what it is; then kill {listener.pid}"
-    return f"have it listen elsewhere; ss -ltnp | grep :{listener.port} shows what it is"
+    return f"make it listen elsewhere; ss -ltnp | grep :{listener.port} shows what it is"
 
 
 def _settings(host: _Host) -> Iterator[Finding]:
@@ -227,7 +227,7 @@ def _settings(host: _Host) -> Iterator[Finding]:
     if host.answers.enforcing:
         yield host.warning("selinux", "enforcing: pods may not read what they mount from the host")
     if tables.FIREWALL in host.answers.active:
-        yield host.warning("firewalld", "active: what its zone does not allow is rejected, packets between pods, too")
+        yield host.warning("firewalld", "active: it rejects what its zone does not allow, also packets between pods")
 
 
 def _docker(host: _Host) -> Iterator[Finding]:
@@ -235,13 +235,13 @@ def _docker(host: _Host) -> Iterator[Finding]:
     plural = {f"{flag.removesuffix('y')}ies" if flag.endswith("y") else f"{flag}s" for flag in host.needs.docker_flags}
     twice = sorted(host.answers.daemon_json & (host.needs.docker_flags | plural))
     if twice:
-        yield host.error("daemon-json", f"{', '.join(twice)}: docker does not start where a flag says so, too")
+        yield host.error("daemon-json", f"{', '.join(twice)}: docker does not start if a flag sets them too")
 
 
 def _xfs(host: _Host) -> Iterator[Finding]:
     mount, driver = host.answers.no_ftype, host.needs.storage_driver
     if mount and driver in tables.OVERLAYS and Role.NODE in host.roles:
-        said = f"{mount}, where docker's data are, is an XFS with ftype=0: {driver} cannot delete files on it"
+        said = f"{mount}, where docker's data is, is an XFS with ftype=0: {driver} cannot delete files on it"
         yield host.short("xfs-ftype", said, error=True)
 
 
@@ -257,7 +257,7 @@ def _leftovers(host: _Host) -> Iterator[Finding]:
         if path in host.answers.leftovers and left.package in host.missing:
             make = host.error if left.stops else host.warning
             there = ", ".join(host.answers.leftovers[path])
-            yield make("data", f"{there}, and {left.package} is not installed: {left.why}", path=path)
+            yield make("data", f"{there}, but {left.package} is not installed: {left.why}", path=path)
     for path in host.answers.unit_files:
         unit = path.rpartition("/")[2].removesuffix(".service")
         if path not in host.needs.own_files:
@@ -266,7 +266,7 @@ def _leftovers(host: _Host) -> Iterator[Finding]:
         if unit in host.answers.active and Role.NODE in host.roles and not host.runs(unit):
             # another docker has the socket, the bridge and the data; others only take memory
             make = host.error if unit in host.needs.units else host.warning
-            yield make("engine", f"{unit} is active, and not of this inventory's packages", unit=unit)
+            yield make("engine", f"{unit} is active, but not from this inventory's packages", unit=unit)
 
 
 def _etcd_log(host: _Host) -> Iterator[Finding]:
@@ -278,13 +278,13 @@ def _etcd_log(host: _Host) -> Iterator[Finding]:
     beside = [path for path in found.get("beside", ()) if not f"{data}/".startswith(f"{path}/")]
     if "old" in found:
         why = tables.LEFTOVERS[tables.ETCD_DATA].why
-        yield host.error("data", f"a log in {log}, and etcd is not installed: {why}", path=log)
+        yield host.error("data", f"a log in {log}, but etcd is not installed: {why}", path=log)
     elif "mount" in found:
-        yield host.error("etcd-log", f"{log} is a mount point, and cannot be replaced", log=log)
+        yield host.error("etcd-log", f"{log} is a mount point and cannot be replaced", log=log)
     elif "holds" in found:
         yield host.error("etcd-log", f"{log} is not empty: {', '.join(found['holds'])}", log=log)
     elif beside and not f"{above}/".startswith(f"{data}/"):
-        said = f"{above} would be made etcd's own, and has {', '.join(beside[:3])}"
+        said = f"etcd would take over {above}, which has {', '.join(beside[:3])}"
         yield host.warning("etcd-log", said, log=log)
 
 
@@ -301,7 +301,7 @@ def _yum(host: _Host) -> Iterator[Finding]:
         for name in sorted(host.missing):
             version, offered = host.needs.packages[name], answer.offers.get(name, frozenset())
             if not any(version in ("", offer.rpartition("-")[0]) for offer in offered):
-                there = f"; there is {', '.join(sorted(offered))}" if offered else ""
+                there = f"; available: {', '.join(sorted(offered))}" if offered else ""
                 yield host.error("no-package", f"{name} {version}".strip() + there)
 
 
@@ -310,7 +310,7 @@ def _yum_words(words: str) -> tuple[str, str]:
     trouble = yum.classify(words)
     if trouble is not None:
         return trouble.line(words)[:_WORDS], trouble.hint
-    last = (words.splitlines() or ["it says nothing"])[-1]
+    last = (words.splitlines() or ["no output"])[-1]
     return last[:_WORDS], yum.OTHERWISE
 
 
@@ -323,7 +323,7 @@ def _overlaps(cluster: Cluster, host: _Host) -> Iterator[Finding]:
     for name, interface in host.answers.networks:
         for key, cidr in (("pod_cidr", cluster.pod_cidr), ("service_cidr", cluster.service_cidr)):
             if host.missing and name not in _OF_PODS and interface.network.overlaps(cidr):
-                yield host.error("overlap", f"{name} is in {interface.network}, {key} is {cidr}")
+                yield host.error("overlap", f"{name} is in {interface.network}; {key} is {cidr}")
 
 
 def _clocks(hosts: Sequence[_Host]) -> Iterator[Finding]:
@@ -346,7 +346,7 @@ def _duplicates(hosts: Sequence[_Host]) -> Iterator[Finding]:
         machines[host.answers.machine_id, host.answers.boot_id or host.name].append(host)
     for same in machines.values():
         for host in same[1:]:
-            yield host.error("same-host", f"it is {same[0].name}: one machine-id, one boot")
+            yield host.error("same-host", f"it is {same[0].name}: same machine-id, same boot")
     for what in ("hostname", "machine_id", "product_uuid"):
         sharing: dict[str, list[_Host]] = defaultdict(list)
         for same in machines.values():
@@ -361,7 +361,7 @@ def _shared(what: str, value: str, members: Sequence[_Host]) -> Finding:
     # up to 1.8 a leader's lease holds the host's name alone: two masters of one name would both be leaders
     masters = [host for host in members if Role.MASTER in host.roles]
     if what == "hostname" and len(masters) > 1:
-        return masters[-1].error("duplicate", f"{words}; leases of masters go by it")
+        return masters[-1].error("duplicate", f"{words}; masters' leases use it")
     return members[-1].warning("duplicate", words)
 
 

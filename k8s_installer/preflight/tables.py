@@ -20,90 +20,97 @@ class Check:
 
 # The ids are an interface, like the exit codes: docs/preflight.md explains each. The order is that of what is shown.
 CHECKS = {
-    "unreachable": Check("the host cannot be logged in to, or runs no scripts as root", "{hint}"),
-    "incomplete": Check("the host did not answer every question", "look what it is busy with, then ask again"),
+    "unreachable": Check("the installer cannot log in to the host, or cannot run scripts as root", "{hint}"),
+    "incomplete": Check(
+        "the host did not answer every question", "check what the host is busy with, then run preflight again"
+    ),
     "same-host": Check(
-        "two hosts of the inventory are one machine", "give each host of the inventory the address of its own machine"
+        "two hosts of the inventory are the same machine",
+        "give each host of the inventory the address of its own machine",
     ),
     "os": Check(
-        "the system is not CentOS 7 or of its kind", "use CentOS 7, RHEL 7 or a rebuild of it; others are not tried"
+        "the system is not CentOS 7 or a rebuild of RHEL 7",
+        "use CentOS 7, RHEL 7 or a rebuild of it; others are not tested",
     ),
     "systemd": Check("systemd is too old", "yum -y update systemd; reboot"),
     "kernel": Check("the kernel is too old", "yum -y update kernel; reboot"),
     "module": Check(
-        "the kernel lacks a module", "yum -y update kernel; reboot; then modprobe {module} says what is wrong"
+        "the kernel lacks a module", "yum -y update kernel; reboot; then modprobe {module} shows what is wrong"
     ),
     "architecture": Check(
-        "the packages are for another processor", "use an x86_64 host, or a repository with packages for {machine}"
+        "the packages are for a different architecture",
+        "use an x86_64 host, or a repository with packages for {machine}",
     ),
-    "tool": Check("a program that is run on the host is not there", "yum -y install {packages}"),
+    "tool": Check("a program that scripts or units run is missing", "yum -y install {packages}"),
     "address": Check(
         "the host does not have the address that the inventory gives it",
-        "set hosts.{host}.address to one of its own (`ip -4 addr`), and reach it through ssh.gateway if need be",
+        "set hosts.{host}.address to one of its addresses (`ip -4 addr`), and use ssh.gateway to reach it if necessary",
     ),
     "overlap": Check(
-        "the pod or service network contains a network that the host is in",
+        "the pod or Service network overlaps a network that the host is in",
         "choose another cluster.pod_cidr or cluster.service_cidr in the inventory",
     ),
     "clock": Check(
         "the clock differs from that of the other hosts",
         "yum -y install chrony; systemctl enable --now chronyd; chronyc -a makestep",
     ),
-    "memory": Check("there is little memory", "give the host at least {wanted} MiB"),
-    "cpu": Check("there are few CPUs", "give the host at least {wanted} CPUs"),
-    "disk": Check("there is little free space", "free or add space: du -xsh {path}/* | sort -h | tail"),
-    "inodes": Check("there are few free inodes", "remove small files: du -x --inodes {path} | sort -n | tail"),
+    "memory": Check("the host has too little memory", "give the host at least {wanted} MiB"),
+    "cpu": Check("the host has too few CPUs", "give the host at least {wanted} CPUs"),
+    "disk": Check("there is too little free space", "free or add space: du -xsh {path}/* | sort -h | tail"),
+    "inodes": Check("there are too few free inodes", "remove small files: du -x --inodes {path} | sort -n | tail"),
     "xfs-ftype": Check(
         "docker's overlay driver does not work on this XFS",
         "mkfs.xfs -n ftype=1 on a disk of its own, mounted at /var/lib/docker; or storage_driver: devicemapper in"
         " host_settings.docker",
     ),
     "etcd-disk": Check(
-        "the disk is slow to confirm a write", "put /var/lib/etcd on an SSD, or on a disk that nothing else writes to"
+        "the disk takes long to confirm a write",
+        "put /var/lib/etcd on an SSD, or on a disk that nothing else writes to",
     ),
     "etcd-log": Check(
-        "etcd cannot make its log in the folder that the inventory names",
-        "set wal-dir to a new folder in one that is etcd's alone, such as {log}/wal",
+        "etcd cannot create its log in the folder that the inventory names",
+        "set wal-dir to a new folder inside one that only etcd uses, such as {log}/wal",
     ),
-    "port": Check("somebody else listens on a port of ours", "{stop}"),
+    "port": Check("another program listens on a port that the cluster needs", "{stop}"),
     "link": Check(
         "a port cannot be reached from other hosts",
-        "firewall-cmd --permanent --add-port={port}/tcp && firewall-cmd --reload on {host}; then any filter between",
+        "firewall-cmd --permanent --add-port={port}/tcp && firewall-cmd --reload on {host}; then check filters in"
+        " between",
     ),
     "package": Check(
-        "a package of another origin is in the way", "yum -y remove {package}    (its data stays: see data)"
+        "a package from another source conflicts", "yum -y remove {package}    (its data stays: see data)"
     ),
     "data": Check(
-        "data of an earlier install are there",
-        "mkdir {path}.old && mv {path}/* {path}.old/    (umount first what grep {path}/ /proc/mounts shows)",
+        "there is data of an earlier install",
+        "mkdir {path}.old && mv {path}/* {path}.old/    (first umount what grep {path}/ /proc/mounts shows)",
     ),
     "unit-file": Check(
-        "a unit file made by hand takes the place of the package's",
+        "a unit file in /etc overrides the package's",
         "systemctl disable --now {unit}; rm {path}; systemctl daemon-reload",
     ),
     "engine": Check(
-        "a container engine that is not ours runs", "systemctl disable --now {unit}    (unless something needs it)"
+        "another container engine is running", "systemctl disable --now {unit}    (unless something needs it)"
     ),
     "daemon-json": Check(
-        "/etc/docker/daemon.json says what docker is started with",
-        "take those keys out of /etc/docker/daemon.json; host_settings.docker of the inventory has a place for them",
+        "/etc/docker/daemon.json sets options that docker's command line also sets",
+        "remove these keys from /etc/docker/daemon.json; set them in host_settings.docker of the inventory",
     ),
-    "yum": Check("yum cannot ask its repositories", "{how}"),
+    "yum": Check("yum cannot read its repositories", "{how}"),
     "no-package": Check(
         "no repository offers a package", "add a repository that has it to /etc/yum.repos.d; then yum clean all"
     ),
     "swap": Check("swap is on", "swapoff -a; and comment out the swap line of /etc/fstab"),
     "selinux": Check("SELinux is enforcing", "setenforce 0; and SELINUX=permissive in /etc/selinux/config"),
     "firewalld": Check(
-        "firewalld is active", "systemctl disable --now firewalld    (or let pods and the ports pass it)"
+        "firewalld is active", "systemctl disable --now firewalld    (or allow the ports and the pod network)"
     ),
-    "hostname": Check("the host's name does not do", "hostnamectl set-hostname {host}"),
+    "hostname": Check("the host's name is not usable", "hostnamectl set-hostname {host}"),
     "resolve": Check(
         "the host cannot resolve its own name", "echo '{address} {hostname}' >>/etc/hosts"
     ),
-    "name-server": Check("no name server answers", "see that the nameserver lines of /etc/resolv.conf are right"),
+    "name-server": Check("no name server answers", "correct the nameserver lines of /etc/resolv.conf"),
     "duplicate": Check(
-        "two hosts share what should be their own",
+        "two hosts share an identity that should be unique",
         "hostnamectl set-hostname NAME; or rm /etc/machine-id && systemd-machine-id-setup; then reboot",
     ),
 }  # fmt: skip
@@ -138,12 +145,15 @@ MEMORY_MIB = (
     Limit(1200, 500, _MASTER, "kube-apiserver, kube-controller-manager and kube-scheduler: 400 to 600 MiB when idle"),
     Limit(700, 300, _NODE, "docker, the kubelet and kube-proxy take some 300 MiB before the first pod"),
 )
-CPUS = Limit(2, 1, _MASTER, "the apiserver alone keeps one busy when everything starts")
+CPUS = Limit(2, 1, _MASTER, "the apiserver alone keeps one busy while everything starts")
 DISK_MIB: tuple[tuple[str, Limit], ...] = (
-    ("/usr", Limit(1500, 700, _ALL, "the programs of a host are up to 600 MiB, unpacked by yum")),
+    ("/usr", Limit(1500, 700, _ALL, "a host's programs take up to 600 MiB, unpacked by yum")),
     ("/var", Limit(2000, 500, _ALL, "yum's downloads, the RPM database, the journal, files kept for a rollback")),
     ("/var/lib/docker", Limit(10000, 1000, _NODE, "images and containers; the kubelet evicts pods below 15 % free")),
-    ("/var/lib/etcd", Limit(4000, 500, _ETCD, "two 64 MB log files at the start, 2 GB of keys by default, snapshots")),
+    (
+        "/var/lib/etcd",
+        Limit(4000, 500, _ETCD, "two 64 MB log files from the start, 2 GB of keys by default, snapshots"),
+    ),
     ("/tmp", Limit(100, 10, _ALL, "yum's and rpm's temporary files")),  # noqa: S108 - a place, not a file
 )
 INODES = Limit(50_000, 5_000, _ALL, "the packages are a few thousand files, each image some thousands more")
@@ -193,7 +203,7 @@ LINKS_AT_ONCE = 64  # processes on the host; 300 filtered ports are known after 
 # Modules by what needs them.
 MODULES = {
     "overlay": (_NODE, "docker's storage driver overlay2"),
-    "br_netfilter": (_NODE, "kube-proxy sees what passes docker's bridge"),
+    "br_netfilter": (_NODE, "kube-proxy needs to see traffic on docker's bridge"),
     "nf_conntrack": (_NODE, "kube-proxy's NAT of Services"),
 }
 IPVS_MODULES = ("ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh")  # of kube-proxy's mode ipvs, where it is asked for
@@ -230,7 +240,7 @@ class Leftover:
 
 LEFTOVERS = {
     "/var/lib/etcd": Leftover("etcd", stops=True, why="a member with old data rejoins its old cluster"),
-    "/var/lib/docker": Leftover("docker", stops=False, why="old images and containers, perhaps of another driver"),
+    "/var/lib/docker": Leftover("docker", stops=False, why="old images and containers, perhaps from another driver"),
     "/var/lib/kubelet": Leftover("kubernetes-node", stops=False, why="pods of a cluster that is gone"),
 }
 ENGINES = ("docker", "containerd", "crio")  # services that run containers

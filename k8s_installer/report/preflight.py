@@ -40,7 +40,7 @@ def total(found: Preflight) -> Text:
     errors, warnings = (len(found.having(severity)) for severity in (Severity.ERROR, Severity.WARNING))
     asked = _count(len(found.hosts), "host")
     if not found.findings:
-        return Text(f"{asked}: nothing is in the way of an install.", "bold green")
+        return Text(f"{asked}: nothing would stop an install.", "bold green")
     return Text(f"{asked}: {_count(errors, 'error')}, {_count(warnings, 'warning')}.", "bold red" if errors else "bold")
 
 

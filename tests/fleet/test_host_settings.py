@@ -94,7 +94,7 @@ def test_a_key_of_daemon_json_that_is_a_flag_too_is_found_before_docker_refuses_
     single.on("m1", "echo '{}' >/etc/docker/daemon.json")
     assert "specified both as a flag and in the configuration file: log-opts" in said
     assert found.returncode == 1
-    assert "log-opts: docker does not start where a flag says so, too" in found.stdout
+    assert "log-opts: docker does not start if a flag sets them too" in found.stdout
     assert single.run("preflight").returncode == 0
 
 

@@ -102,7 +102,7 @@ def test_a_repository_that_cannot_be_reached_is_told_in_yums_words(cluster: Clus
     try:
         before = cluster.run("apply", "--yes", "--no-verify")
         assert before.returncode == 1
-        assert "n2: yum cannot ask its repositories" in before.stderr
+        assert "n2: yum cannot read its repositories" in before.stderr
         assert "nothing was changed; fix the errors" in before.stderr
         done = cluster.run("apply", "--yes", "--no-verify", "--no-preflight")
         assert done.returncode == 1

@@ -329,17 +329,20 @@ def test_a_host_that_has_data_of_etcd_elsewhere_is_told_of_that_place() -> None:
         need["m1"], disks={"/data/etcd": Disk("/data", 100, None)}, leftovers={"/data/etcd": ("/data/etcd/member",)}
     )
     found = [item.evidence.partition(":")[0] for item in assess(made, need, answers).findings]
-    assert found == ["100 MiB free in /data/etcd (on /data), of 4000", "/data/etcd/member, and etcd is not installed"]
+    assert found == [
+        "100 MiB free in /data/etcd (on /data), needs 4000",
+        "/data/etcd/member, but etcd is not installed",
+    ]
 
 
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
         ({}, []),
-        ({"old": ("/wal/etcd",)}, ["data error a log in /wal/etcd, and etcd is not installed: a member with old data rejoins its old cluster"]),
-        ({"mount": ("/wal/etcd",)}, ["etcd-log error /wal/etcd is a mount point, and cannot be replaced"]),
+        ({"old": ("/wal/etcd",)}, ["data error a log in /wal/etcd, but etcd is not installed: a member with old data rejoins its old cluster"]),
+        ({"mount": ("/wal/etcd",)}, ["etcd-log error /wal/etcd is a mount point and cannot be replaced"]),
         ({"holds": ("/wal/etcd/lost+found",)}, ["etcd-log error /wal/etcd is not empty: /wal/etcd/lost+found"]),
-        ({"beside": ("/wal/a", "/wal/b", "/wal/c", "/wal/d")}, ["etcd-log warning /wal would be made etcd's own, and has /wal/a, /wal/b, /wal/c"]),
+        ({"beside": ("/wal/a", "/wal/b", "/wal/c", "/wal/d")}, ["etcd-log warning etcd would take over /wal, which has /wal/a, /wal/b, /wal/c"]),
         ({"beside": ("/wal/data",)}, []),  # on the way to the data
     ],
 )  # fmt: skip

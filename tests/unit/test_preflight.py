@@ -125,11 +125,11 @@ def test_hosts_that_fit_have_no_findings(*, bare: bool) -> None:
         ("n1", {"missing_modules": frozenset({"overlay"})}, ("module", "error"), "overlay: docker's storage driver overlay2"),
         ("n1", {"missing_tools": frozenset({"awk", "curl"})}, ("tool", "error"), "awk, curl"),
         ("n1", {"missing_tools": frozenset({"ss"})}, ("tool", "warning"), "ss"),
-        ("n1", {"memory_mib": 600}, ("memory", "warning"), "600 MiB, of 700: docker, the kubelet"),
-        ("m1", {"memory_mib": 600}, ("memory", "error"), "600 MiB, of 1700: etcd keeps all its keys in memory; kube-apiserver"),
+        ("n1", {"memory_mib": 600}, ("memory", "warning"), "600 MiB, needs 700: docker, the kubelet"),
+        ("m1", {"memory_mib": 600}, ("memory", "error"), "600 MiB, needs 1700: etcd keeps all its keys in memory; kube-apiserver"),
         ("m1", {"cpus": 1}, ("cpu", "warning"), "1: the apiserver"),
         ("m1", {"cpus": 0}, ("cpu", "error"), "0: the apiserver"),
-        ("m1", {"sync_ms": 25.4}, ("etcd-disk", "warning"), "25 ms for a synchronous write of 2300 bytes; etcd wants 10"),
+        ("m1", {"sync_ms": 25.4}, ("etcd-disk", "warning"), "25 ms for a synchronous write of 2300 bytes; etcd needs 10"),
         ("m1", {"sync_ms": 110.0}, ("etcd-disk", "error"), "110 ms for"),
         ("m1", {"sync_ms": math.inf}, ("etcd-disk", "error"), "more than 125 ms for"),
         ("n1", {"networks": (("eth0", IPv4Interface("10.0.2.15/24")),)}, ("address", "error"), "10.77.0.21 is not among 10.0.2.15"),
@@ -143,16 +143,16 @@ def test_hosts_that_fit_have_no_findings(*, bare: bool) -> None:
         ("n1", {"swap": ("/dev/dm-1 partition 2097148 0 -2",)}, ("swap", "warning"), "/dev/dm-1 partition 2097148 0 -2: memory limits"),
         ("n1", {"enforcing": True}, ("selinux", "warning"), "enforcing: "),
         ("n1", {"active": frozenset({"firewalld"})}, ("firewalld", "warning"), "active: "),
-        ("n1", {"active": frozenset({"docker"})}, ("engine", "error"), "docker is active, and not of this inventory's packages"),
-        ("n1", {"active": frozenset({"containerd"})}, ("engine", "warning"), "containerd is active, and not"),
+        ("n1", {"active": frozenset({"docker"})}, ("engine", "error"), "docker is active, but not from this inventory's packages"),
+        ("n1", {"active": frozenset({"containerd"})}, ("engine", "warning"), "containerd is active, but not"),
         ("n1", {"installed": {"docker-ce": "20.10.24"}}, ("package", "error"), "docker-ce 20.10.24 has the files of docker"),
-        ("m1", {"leftovers": {"/var/lib/etcd": ("/var/lib/etcd/default.etcd",)}}, ("data", "error"), "/var/lib/etcd/default.etcd, and etcd is not installed: a member"),
-        ("n1", {"leftovers": {"/var/lib/docker": ("/var/lib/docker/overlay2",)}}, ("data", "warning"), "/var/lib/docker/overlay2, and docker is not installed: old"),
+        ("m1", {"leftovers": {"/var/lib/etcd": ("/var/lib/etcd/default.etcd",)}}, ("data", "error"), "/var/lib/etcd/default.etcd, but etcd is not installed: a member"),
+        ("n1", {"leftovers": {"/var/lib/docker": ("/var/lib/docker/overlay2",)}}, ("data", "warning"), "/var/lib/docker/overlay2, but docker is not installed: old"),
         ("n1", {"daemon_json": frozenset({"storage-driver", "log-opts", "debug"})}, ("daemon-json", "error"), "log-opts, storage-driver: docker does not start"),
-        ("n1", {"no_ftype": "/var"}, ("xfs-ftype", "error"), "/var, where docker's data are, is an XFS with ftype=0: overlay2 cannot"),
+        ("n1", {"no_ftype": "/var"}, ("xfs-ftype", "error"), "/var, where docker's data is, is an XFS with ftype=0: overlay2 cannot"),
         ("n1", {"unit_files": ("/etc/systemd/system/kubelet.service",)}, ("unit-file", "error"), "/etc/systemd/system/kubelet.service"),
         ("n1", {"yum": Yum(124, {}, "")}, ("yum", "error"), "no answer in 60 s"),
-        ("n1", {"yum": Yum(1, {}, "")}, ("yum", "error"), "it says nothing"),
+        ("n1", {"yum": Yum(1, {}, "")}, ("yum", "error"), "no output"),
         ("n1", {"yum": Yum(1, {}, "Error: rpmdb open failed")}, ("yum", "error"), "Error: rpmdb open failed"),
     ],
 )  # fmt: skip
@@ -220,15 +220,15 @@ def test_ports_are_told_with_who_has_them_and_how_to_stop_it() -> None:
     )
     found = judged(listeners=listeners).findings
     assert [(item.evidence, item.fix) for item in found] == [
-        ("10250 is taken by kubelet (pid 812, kubelet.service); kubelet wants it",
-         "systemctl disable --now kubelet    (or have it listen elsewhere)"),
-        ("10256 is taken by nc (pid 813); kube-proxy wants it", "ps -fp 813 shows what it is; then kill 813"),
-        ("10248 is taken by somebody; kubelet wants it",
-         "have it listen elsewhere; ss -ltnp | grep :10248 shows what it is"),
-        ("10256 is taken by nc (pid 814, sshd.service); kube-proxy wants it",
+        ("10250 is in use by kubelet (pid 812, kubelet.service); kubelet needs it",
+         "systemctl disable --now kubelet    (or make it listen elsewhere)"),
+        ("10256 is in use by nc (pid 813); kube-proxy needs it", "ps -fp 813 shows what it is; then kill 813"),
+        ("10248 is in use by another program; kubelet needs it",
+         "make it listen elsewhere; ss -ltnp | grep :10248 shows what it is"),
+        ("10256 is in use by nc (pid 814, sshd.service); kube-proxy needs it",
          "ps -fp 814 shows what it is; then kill 814"),
-        ("10256 is taken by sshd (pid 815, sshd.service); kube-proxy wants it",
-         "have it listen elsewhere; ss -ltnp | grep :10256 shows what it is"),
+        ("10256 is in use by sshd (pid 815, sshd.service); kube-proxy needs it",
+         "make it listen elsewhere; ss -ltnp | grep :10256 shows what it is"),
     ]  # fmt: skip
 
 
@@ -236,10 +236,10 @@ def test_ports_are_told_with_who_has_them_and_how_to_stop_it() -> None:
     ("disks", "expected"),
     [
         # one file system is told once, by the worst that it has for anybody
-        (dict.fromkeys(PATHS, Disk("/", 1200, 9_000)), [("disk", "warning", "1200 MiB free in /usr (on /), of 1500"), ("inodes", "warning", "9000 inodes free in /usr (on /), of 50000")]),
-        (dict.fromkeys(PATHS, Disk("/", 900, 9_000_000)), [("disk", "error", "900 MiB free in /var/lib/docker (on /), of 10000")]),
-        ({"/var": Disk("/var", 100, 9), "/usr": ROOMY}, [("disk", "error", "100 MiB free in /var, of 2000"), ("inodes", "error", "9 inodes free in /var, of 50000")]),
-        (dict.fromkeys(PATHS, Disk("/", 5, 9_000_000)), [("disk", "error", "5 MiB free in /usr (on /), of 1500")]),
+        (dict.fromkeys(PATHS, Disk("/", 1200, 9_000)), [("disk", "warning", "1200 MiB free in /usr (on /), needs 1500"), ("inodes", "warning", "9000 inodes free in /usr (on /), needs 50000")]),
+        (dict.fromkeys(PATHS, Disk("/", 900, 9_000_000)), [("disk", "error", "900 MiB free in /var/lib/docker (on /), needs 10000")]),
+        ({"/var": Disk("/var", 100, 9), "/usr": ROOMY}, [("disk", "error", "100 MiB free in /var, needs 2000"), ("inodes", "error", "9 inodes free in /var, needs 50000")]),
+        (dict.fromkeys(PATHS, Disk("/", 5, 9_000_000)), [("disk", "error", "5 MiB free in /usr (on /), needs 1500")]),
     ],
 )  # fmt: skip
 def test_each_file_system_is_told_once(disks: dict[str, Disk], expected: list[tuple[str, str, str]]) -> None:
@@ -249,7 +249,7 @@ def test_each_file_system_is_told_once(disks: dict[str, Disk], expected: list[tu
 
 def test_networks_of_the_cluster_may_not_hold_a_hosts_own() -> None:
     networks = (("eth0", IPv4Interface("10.77.0.21/24")), ("eth1", IPv4Interface("10.244.9.1/16")))
-    assert only(judged(networks=networks)).evidence == "eth1 is in 10.244.0.0/16, pod_cidr is 10.244.0.0/16"
+    assert only(judged(networks=networks)).evidence == "eth1 is in 10.244.0.0/16; pod_cidr is 10.244.0.0/16"
     ours = (networks[0], ("docker0", IPv4Interface("10.244.1.1/24")), ("flannel.1", IPv4Interface("10.244.1.0/32")))
     assert not judged(networks=ours).findings
 
@@ -268,7 +268,7 @@ def test_clocks_are_compared_with_the_median(offset: float, expected: list[tuple
 @pytest.mark.parametrize(
     ("on", "more", "expected", "words"),
     [
-        ("n1", {"machine_id": "machine-m1", "boot_id": "boot-m1"}, ("same-host", "error"), "it is m1: one machine-id, one boot"),
+        ("n1", {"machine_id": "machine-m1", "boot_id": "boot-m1"}, ("same-host", "error"), "it is m1: same machine-id, same boot"),
         ("n1", {"machine_id": "machine-m1"}, ("duplicate", "warning"), "machine-id machine-m1: m1, n1"),
         ("n1", {"product_uuid": "uuid-m1"}, ("duplicate", "warning"), "product-uuid uuid-m1: m1, n1"),
         ("n1", {"hostname": "m1"}, ("duplicate", "warning"), "hostname m1: m1, n1"),
@@ -287,7 +287,7 @@ def test_two_masters_of_one_name_are_an_error() -> None:
     }
     found = assess(made, needed, answers)
     assert told(found) == [("duplicate", "error", "m2")]
-    assert only(found).evidence == "hostname box: m1, m2; leases of masters go by it"
+    assert only(found).evidence == "hostname box: m1, m2; masters' leases use it"
 
 
 def test_hosts_that_do_not_answer_are_findings_and_the_others_are_judged() -> None:
@@ -301,7 +301,7 @@ def test_hosts_that_do_not_answer_are_findings_and_the_others_are_judged() -> No
     assert told(found) == [("unreachable", "error", "m1"), ("incomplete", "error", "n1"), ("selinux", "warning", "n2")]
     assert (found.findings[0].evidence, found.findings[0].fix) == ("no answer within 10 s", "see that the host is up")
     bare = assess(THREE, NEEDS, {"m1": HostError("m1", "gone")})
-    assert only(bare).fix == "see that `ssh` to m1 works"
+    assert only(bare).fix == "check that `ssh` to m1 works"
 
 
 def test_a_filtered_port_is_told_once_with_everybody_who_cannot_reach_it() -> None:
@@ -458,7 +458,7 @@ def test_packages_that_nobody_offers_are_named_with_what_there_is() -> None:
     }
     found = judged(yum=Yum(0, offers, "")).findings
     assert [item.evidence for item in found] == [
-        "kubernetes-client 1.20.2; there is 1.5.2-0.7.git269f928.el7",
+        "kubernetes-client 1.20.2; available: 1.5.2-0.7.git269f928.el7",
         "kubernetes-node 1.20.2",
     ]
     nothing = judged(yum=Yum(1, {}, "Error: No matching Packages to list"))
@@ -706,8 +706,8 @@ def test_people_see_the_worst_first_each_with_its_fix_and_what_to_type_next() ->
     found = judged(swap=("/dev/dm-1 partition 2097148 0 -2",), missing_modules=frozenset({"br_netfilter"}))
     assert shown(found).splitlines() == [
         "error   module  n1: the kernel lacks a module",
-        "        br_netfilter: kube-proxy sees what passes docker's bridge",
-        "        fix: yum -y update kernel; reboot; then modprobe br_netfilter says what is wrong",
+        "        br_netfilter: kube-proxy needs to see traffic on docker's bridge",
+        "        fix: yum -y update kernel; reboot; then modprobe br_netfilter shows what is wrong",
         "warning swap  n1: swap is on",
         "        /dev/dm-1 partition 2097148 0 -2: memory limits of pods are less exact",
         "        fix: swapoff -a; and comment out the swap line of /etc/fstab",
@@ -716,7 +716,7 @@ def test_people_see_the_worst_first_each_with_its_fix_and_what_to_type_next() ->
     ]
     assert "Next" not in shown(found, again=False)
     assert shown(judged()).splitlines() == [
-        "3 hosts: nothing is in the way of an install.",
+        "3 hosts: nothing would stop an install.",
         "Next: k8s-installer apply -i c.yaml",
     ]
     assert "3 hosts: 0 errors, 1 warning." in shown(judged(enforcing=True))
