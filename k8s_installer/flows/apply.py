@@ -13,20 +13,18 @@ from pathlib import Path
 from k8s_installer import pki
 from k8s_installer.engine import fleet
 from k8s_installer.engine import scheduler as engine
-from k8s_installer.engine.fleet import ObservedFleet
 from k8s_installer.flows.carry_out import carried_out
 from k8s_installer.flows.inputs import Inputs
 from k8s_installer.flows.interrupt import stop_on_ctrl_c
 from k8s_installer.flows.narrow import part, reached, say_left_out
 from k8s_installer.flows.outcome import Outcome
-from k8s_installer.flows.plan import planned, require_same
+from k8s_installer.flows.plan import Planned, planned, require_same
 from k8s_installer.flows.preflight import before_install
 from k8s_installer.flows.reporter import Reporter, RunEnd, left_out
 from k8s_installer.flows.resolve import Resolved, desire, keep, note_use, pki_folder, with_keys
 from k8s_installer.flows.session import Choice, LockedSession, everything, opened
 from k8s_installer.flows.verify import prove
 from k8s_installer.inventory import Cluster
-from k8s_installer.model.plan import Plan
 from k8s_installer.model.resources import File
 from k8s_installer.model.run import Run
 from k8s_installer.planning import trust
@@ -85,95 +83,93 @@ def apply(options: Options, reporter: Reporter, change: Choice = everything, con
         say_left_out(reporter, whole, options.limit, options.only)
         with session.locked(force=options.break_lock) as run:
             wanted, seen = reached(*run.observe(whole, choose))
-            made = planned(run, wanted, seen, options.batch, replace_keys=options.replace_keys)
+            found = planned(run, wanted, seen, options.batch, replace_keys=options.replace_keys)
             if options.saved_plan is not None:
-                require_same(options.saved_plan, wanted, made)
-            if not made:
+                require_same(options.saved_plan, found)
+            if not found.plan:
                 keep(wanted.cluster, wanted.given.allocations)
-                _note_use(wanted, made, seen)
-                return (_undone if wanted.undoes else _unchanged)(run, wanted, seen, options)
+                _note_use(found)
+                return _undone(run, found, options) if wanted.undoes else _unchanged(run, found)
             asking = 0.0
             if options.preflight:
-                fits, asking = before_install(run, wanted, made)
+                fits, asking = before_install(run, wanted, found.plan)
                 if not fits:
                     return Outcome.FAILED
             asked = time.monotonic()
-            reporter.plan(wanted, made)
+            reporter.plan(wanted, found.plan)
             left_out(reporter, seen.unreachable)
             if not (options.yes or options.saved_plan is not None or consent(reporter, wanted)):
                 reporter.say("nothing was changed")
                 return Outcome.FAILED
             began += time.monotonic() - asked  # a person's time is not the run's
-            return _change(run, wanted, made, seen, options, began, asking)
+            return _change(run, found, options, began, asking)
 
 
-def _change(
-    session: LockedSession, wanted: Resolved, made: Plan, seen: ObservedFleet, options: Options,
-    began: float, asking: float,
-) -> Outcome:  # fmt: skip
+def _change(session: LockedSession, found: Planned, options: Options, began: float, asking: float) -> Outcome:
     """Carry out what was agreed to, prove it, and say what came of it.
 
     Args:
         session: of the run.
-        wanted: what the plan makes hosts.
-        made: the plan.
-        seen: the hosts.
+        found: the plan.
         options: what the user asked for.
         began: when the command began, later by a person's time; monotonic seconds.
         asking: how long preflight took, in seconds.
     """
-    reporter = session.reporter
-    keep(wanted.cluster, wanted.given.allocations)  # before any host has it: a run that dies gives nothing out twice
-    wanted, made = _with_keys(session, wanted, made, seen, options.batch)
-    _note_use(wanted, made, seen)
-    with session.journal(wanted, made, options.after_line) as book:
-        run, undone = carried_out(made, seen.remotes, book, session.lost, reporter, roll_back=options.roll_back)
+    reporter, unreachable = session.reporter, found.seen.unreachable
+    # before any host has it: a run that dies gives nothing out twice
+    keep(found.wanted.cluster, found.wanted.given.allocations)
+    found = _with_keys(session, found, options.batch)
+    _note_use(found)
+    with session.journal(found.wanted, found.plan, options.after_line) as book:
+        run, undone = carried_out(
+            found.plan, found.seen.remotes, book, session.lost, reporter, roll_back=options.roll_back
+        )
         broken = bool(run.failures or run.skipped)
-        proof = prove(wanted, seen, reporter.check) if options.proves and not broken else None
-        well = not broken and (proof is None or proof.passed) and not seen.unreachable
+        proof = prove(found.wanted, found.seen, reporter.check) if options.proves and not broken else None
+        well = not broken and (proof is None or proof.passed) and not unreachable
         book.write("sent", bytes=dict(run.sent))
         book.close(history.DONE if well else "failed")
     seconds = time.monotonic() - began
-    reporter.ended(RunEnd(made, run, session.trace.path, tuple(undone), proof, asking, seconds, changed=True))
-    left_out(reporter, seen.unreachable)
+    reporter.ended(RunEnd(found.plan, run, session.trace.path, tuple(undone), proof, asking, seconds, changed=True))
+    left_out(reporter, unreachable)
     return Outcome.DONE if well else Outcome.FAILED
 
 
-def _note_use(wanted: Resolved, made: Plan, seen: ObservedFleet) -> None:
+def _note_use(found: Planned) -> None:
     """Know the roots that hosts have or are given now; a way back may give them others."""
+    wanted, changes = found.wanted, found.plan.changes
     if not wanted.undoes:
-        sent = {name for change in made.changes if isinstance(change.after, File) for name in change.after.made_of}
-        had = trust.shared({**wanted.roots, **wanted.desired}, seen.seen, wanted.keys)
+        sent = {name for change in changes if isinstance(change.after, File) for name in change.after.made_of}
+        had = trust.shared({**wanted.roots, **wanted.desired}, found.seen.seen, wanted.keys)
         note_use(wanted.inventory, wanted.profile, had | sent)
 
 
-def _with_keys(
-    session: LockedSession, wanted: Resolved, made: Plan, seen: ObservedFleet, batch: Batch
-) -> tuple[Resolved, Plan]:
+def _with_keys(session: LockedSession, found: Planned, batch: Batch) -> Planned:
     """Make the keys that the plan would send, now that it is agreed to, and the same plan with them."""
-    if not any(isinstance(change.after, File) and change.after.pending for change in made.changes):
-        return wanted, made
+    if not any(isinstance(change.after, File) and change.after.pending for change in found.plan.changes):
+        return found
 
     def keys(cluster: Cluster, profile: Profile) -> pki.Pki:
         return pki.ensure(pki_folder(cluster), pki.leaves(cluster, profile.groups), session.reporter.passphrase)
 
-    templates, kept = session.inputs.templates, wanted.given.allocations
-    whole = with_keys(wanted, desire(wanted.inventory, wanted.profile, templates, keys, kept))
-    return whole, make_plan(whole.desired, seen.seen, batch)
+    wanted, templates = found.wanted, session.inputs.templates
+    whole = desire(wanted.inventory, wanted.profile, templates, keys, wanted.given.allocations)
+    wanted = with_keys(wanted, whole)
+    return Planned(wanted, found.seen, make_plan(wanted.desired, found.seen.seen, batch))
 
 
-def _undone(session: LockedSession, wanted: Resolved, seen: ObservedFleet, options: Options) -> Outcome:
+def _undone(session: LockedSession, found: Planned, options: Options) -> Outcome:
     """Nothing to undo, as after a turn that was undone when it failed: the journal records this rollback as done."""
-    with session.journal(wanted, Plan((), ()), options.after_line) as book:
-        outcome = _unchanged(session, wanted, seen, options)
-        book.close("failed" if seen.unreachable else history.DONE)
+    with session.journal(found.wanted, found.plan, options.after_line) as book:
+        outcome = _unchanged(session, found)
+        book.close("failed" if found.seen.unreachable else history.DONE)
     return outcome
 
 
-def _unchanged(session: LockedSession, wanted: Resolved, seen: ObservedFleet, _options: Options) -> Outcome:
+def _unchanged(session: LockedSession, found: Planned) -> Outcome:
     """Nothing to change; but an earlier run may have died before its last gate, so health is awaited all the same."""
-    reporter = session.reporter
-    reporter.plan(wanted, Plan((), ()))
+    reporter, wanted, seen = session.reporter, found.wanted, found.seen
+    reporter.plan(wanted, found.plan)
     sick = waits(wanted.desired, [ref for ref, _ in fleet.unhealthy(wanted.desired, seen.remotes)])
     run = Run((), interrupted=False)
     if sick:
@@ -182,4 +178,4 @@ def _unchanged(session: LockedSession, wanted: Resolved, seen: ObservedFleet, _o
     end = RunEnd(sick, run, session.trace.path)
     reporter.ended(end)
     left_out(reporter, seen.unreachable)
-    return Outcome.DONE if not end.broken and not seen.unreachable else Outcome.FAILED
+    return Outcome.DONE if not (end.broken or seen.unreachable) else Outcome.FAILED

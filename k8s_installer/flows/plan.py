@@ -28,9 +28,10 @@ _LARGEST_PLAN = 1 << 28  # bytes of a saved plan
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan, and what it makes hosts."""
+    """A plan: from what hosts have to what is wanted of them."""
 
     wanted: Resolved
+    seen: ObservedFleet
     plan: Plan
 
 
@@ -39,10 +40,10 @@ def plan(inputs: Inputs, reporter: Reporter, batch: Batch, *, replace_keys: bool
     with opened(inputs, reporter) as session:
         wanted, seen = session.observe(session.resolve())
         seen.require_all()
-        return Planned(wanted, planned(session, wanted, seen, batch, replace_keys=replace_keys))
+        return planned(session, wanted, seen, batch, replace_keys=replace_keys)
 
 
-def planned(session: Session, wanted: Resolved, seen: ObservedFleet, batch: Batch, *, replace_keys: bool) -> Plan:
+def planned(session: Session, wanted: Resolved, seen: ObservedFleet, batch: Batch, *, replace_keys: bool) -> Planned:
     """The plan that makes hosts what is wanted of them.
 
     Raises:
@@ -54,7 +55,7 @@ def planned(session: Session, wanted: Resolved, seen: ObservedFleet, batch: Batc
     require_ahead(wanted.whole, seen.seen, wanted.desired)
     made = make_plan(wanted.desired, seen.seen, batch)
     require_quorum(wanted.whole, seen.seen, made)
-    return made
+    return Planned(wanted, seen, made)
 
 
 def save(path: Path, found: Planned) -> None:
@@ -63,11 +64,10 @@ def save(path: Path, found: Planned) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    saved = planfile.saved(found.wanted.cluster.name, found.wanted.desired, found.plan)
-    write(path, planfile.dump(saved, plan_data(found.wanted.cluster, found.plan)).encode())
+    write(path, planfile.dump(_saved(found), plan_data(found.wanted.cluster, found.plan)).encode())
 
 
-def require_same(path: Path, wanted: Resolved, made: Plan) -> None:
+def require_same(path: Path, found: Planned) -> None:
     """Stop where a plan is not the one that was saved.
 
     Raises:
@@ -78,9 +78,13 @@ def require_same(path: Path, wanted: Resolved, made: Plan) -> None:
         old = planfile.load(userfile.text(path, _LARGEST_PLAN), str(path))
     except UnreadableError as error:
         raise InputError(f"cannot read {path}: {error}") from None
-    moved = planfile.differences(old, planfile.saved(wanted.cluster.name, wanted.desired, made))
+    moved = planfile.differences(old, _saved(found))
     if moved:
         raise InstallerError(
             "\n  ".join([f"{path}: the plan is stale, nothing was changed:", *moved]),
             hint=f"look at what changed, then save it again: k8s-installer plan -o {path}",
         )
+
+
+def _saved(found: Planned) -> planfile.Saved:
+    return planfile.saved(found.wanted.cluster.name, found.wanted.desired, found.plan)

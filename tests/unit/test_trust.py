@@ -17,6 +17,7 @@ from k8s_installer.flows import resolve
 from k8s_installer.flows.apply import _note_use
 from k8s_installer.flows.guards import require_own_keys
 from k8s_installer.flows.narrow import part
+from k8s_installer.flows.plan import Planned
 from k8s_installer.flows.resolve import Resolved
 from k8s_installer.model.plan import Action, Plan
 from k8s_installer.model.resources import File, Kind, Missing, Ref, Seen, SeenFile
@@ -368,12 +369,14 @@ def test_what_no_host_has_and_no_run_has_sent_is_not_recorded_as_theirs(masters:
     wanted = resolve.resolve(path, None, resolve.present_keys)
     found = {ref: found for ref, found in answers(first.whole).items() if ref.host == "n1"}
     node = replace(wanted, desired=on_members(wanted.desired, ["n1"]))
-    _note_use(node, Plan((), ()), ObservedFleet({}, {}, found, {}, {}))
+    _note_use(Planned(node, ObservedFleet({}, {}, found, {}, {}), Plan((), ())))
     assert resolve.present_keys(wanted.inventory, wanted.profile).strange == {"encryption.key"}
     made = make_plan(wanted.desired, answers(first.whole))
-    _note_use(replace(wanted, undoes=("a run",)), made, ObservedFleet({}, {}, found, {}, {}))
+    _note_use(Planned(replace(wanted, undoes=("a run",)), ObservedFleet({}, {}, found, {}, {}), made))
     assert resolve.present_keys(wanted.inventory, wanted.profile).strange == {"encryption.key"}
-    _note_use(wanted, made, ObservedFleet({}, {}, answers(first.whole), {}, {}))  # `apply --replace-keys` sends it
+    _note_use(
+        Planned(wanted, ObservedFleet({}, {}, answers(first.whole), {}, {}), made)
+    )  # `apply --replace-keys` sends it
     assert not resolve.present_keys(wanted.inventory, wanted.profile).strange
 
 

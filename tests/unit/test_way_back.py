@@ -22,6 +22,7 @@ from k8s_installer.flows.carry_out import carried_out as carry_out
 from k8s_installer.flows.inputs import Inputs
 from k8s_installer.flows.interrupt import Stop, stop_on_ctrl_c
 from k8s_installer.flows.outcome import Outcome as End
+from k8s_installer.flows.plan import Planned
 from k8s_installer.flows.session import LockedSession
 from k8s_installer.inventory import Allocations
 from k8s_installer.model.plan import Action, Change, Plan
@@ -140,7 +141,7 @@ def test_a_rollback_that_finds_nothing_to_undo_says_so_and_the_next_goes_further
     with open_trace(folder) as trace, ThreadPoolExecutor() as pool:
         terminal = Terminal(inputs.inventory)
         session = LockedSession(inputs, *checked, Connections(pool, {}), terminal, trace, threading.Event())
-        result = apply._undone(session, wanted, seen, Options(inputs))
+        result = apply._undone(session, Planned(wanted, seen, Plan((), ())), Options(inputs))
     assert result is (End.FAILED if away else End.DONE)
     assert capsys.readouterr().out == "Nothing to undo: the hosts are as they were before run 2.\n"
     assert undone(folder) == next_undone

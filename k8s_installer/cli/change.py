@@ -1,0 +1,87 @@
+"""Commands that change hosts: options for a flow, which asks, tells and proves, and how it ended."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from k8s_installer.cli.console import Output, stop
+from k8s_installer.cli.options import AtOnce, BreakLock, Bundle, Format, Inventory, ReplaceKeys, Templates, Yes
+from k8s_installer.cli.terminal import Terminal
+from k8s_installer.errors import InputError
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Examples: `k8s-installer apply -i cluster.yaml` bootstraps the cluster; after an edit, the same command "
+    "changes what the edit means and nothing else. `k8s-installer apply plan.json -i cluster.yaml` carries out a saved "
+    "plan, or stops if anything has moved since."
+)
+def apply(
+    inventory: Inventory,
+    planfile: Annotated[
+        Path | None, typer.Argument(help="A plan that `plan -o FILE` saved.", show_default=False)
+    ] = None,
+    templates: Templates = None,
+    bundle: Bundle = None,
+    yes: Yes = False,
+    verify: Annotated[bool, typer.Option(help="Prove the cluster with real pods when done.")] = True,
+    batch: AtOnce = "25%",
+    limit: Annotated[str, typer.Option(metavar="HOST,...", help="Only these hosts.")] = "",
+    only: Annotated[
+        str, typer.Option(metavar="COMPONENT,...", help="Only these components; nothing is verified.")
+    ] = "",
+    rollback: Annotated[bool, typer.Option(help="Undo a turn whose service or gate fails.")] = True,
+    preflight: Annotated[
+        bool, typer.Option(help="Where packages are missing, first find what would stop their install.")
+    ] = True,
+    break_lock: BreakLock = False,
+    replace_keys: ReplaceKeys = False,
+    output: Format = Output.TEXT,
+) -> None:
+    """Plan, ask, carry out, verify: one command bootstraps a cluster and keeps it what the inventory says."""
+    from k8s_installer.flows.apply import Options, apply
+    from k8s_installer.flows.inputs import Inputs
+    from k8s_installer.planning.turns import Batch
+
+    options = Options(
+        Inputs(inventory, templates, bundle), saved_plan=planfile, batch=Batch.parse(batch), yes=yes, verify=verify,
+        roll_back=rollback, preflight=preflight, break_lock=break_lock, replace_keys=replace_keys, limit=limit,
+        only=only,
+    )  # fmt: skip
+    _require_consent(yes or planfile is not None)
+    raise stop(apply(options, Terminal(inventory, output)))
+
+
+@app.command(epilog="Example: `k8s-installer rollback -i cluster.yaml`")
+def rollback(
+    inventory: Inventory,
+    templates: Templates = None,
+    bundle: Bundle = None,
+    yes: Yes = False,
+    batch: AtOnce = "25%",
+    break_lock: BreakLock = False,
+    output: Format = Output.TEXT,
+) -> None:
+    """Undo the last run: its files get the bytes from before, and what read them restarts. Packages stay.
+
+    The inventory still asks for what was undone: edit it, or the next `apply` brings it back.
+    """
+    from k8s_installer.flows.apply import Options
+    from k8s_installer.flows.inputs import Inputs
+    from k8s_installer.flows.rollback import roll_back
+    from k8s_installer.planning.turns import Batch
+
+    inputs, size = Inputs(inventory, templates, bundle), Batch.parse(batch)
+    options = Options(inputs, batch=size, yes=yes, verify=False, break_lock=break_lock)
+    _require_consent(yes)
+    raise stop(roll_back(options, Terminal(inventory, output)))
+
+
+def _require_consent(given: bool) -> None:
+    if not given and not sys.stdin.isatty():
+        raise InputError("there is no terminal to ask on", hint="give --yes to apply without a question")

@@ -1,0 +1,218 @@
+"""What every command that changes hosts gets from `apply`, told to a Reporter that is no terminal; hosts are fakes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.pure import answers
+from k8s_installer.engine import fleet, lock
+from k8s_installer.engine.fleet import Connections, ObservedFleet
+from k8s_installer.errors import InstallerError
+from k8s_installer.flows.apply import Options, apply
+from k8s_installer.flows.inputs import Inputs
+from k8s_installer.flows.outcome import Outcome
+from k8s_installer.flows.plan import plan
+from k8s_installer.flows.reporter import Reporter, RunEnd, Say
+from k8s_installer.flows.resolve import Resolved
+from k8s_installer.model.desired import Desired, DesiredResource, by_host
+from k8s_installer.model.plan import Plan
+from k8s_installer.model.resources import File, Kind, Ref, Seen
+from k8s_installer.model.run import Event, OnEvent
+from k8s_installer.planning.turns import QUARTER
+from k8s_installer.preflight import Preflight
+from k8s_installer.runs import journal
+from k8s_installer.verify import CheckResult
+from tests.fakes import FakeHost
+
+TEXT = """\
+cluster: {name: lab, version: "1.5.2", network: none, security: insecure}
+hosts:
+  m1: {address: 10.0.0.1, roles: [etcd, master]}
+  n1: {address: 10.0.0.21, roles: [node]}
+"""
+MOTD = Ref("n1", Kind.FILE, "/etc/motd")
+
+
+@dataclass
+class Recorder:
+    """A Reporter that writes down what it hears; `reply` is what a person answers."""
+
+    reply: str = "y"
+    heard: list[str] = field(default_factory=list)
+    end: RunEnd | None = None
+
+    def say(self, words: str) -> None:
+        self.heard.append(f"say {words}")
+
+    def warn(self, words: str) -> None:
+        self.heard.append(f"warn {words}")
+
+    def alarm(self, words: str) -> None:
+        self.heard.append(f"alarm {words}")
+
+    def result(self, line: str) -> None:
+        self.heard.append(f"result {line}")
+
+    def error(self, error: InstallerError) -> None:
+        self.heard.append(f"error {error.message}")
+
+    @contextmanager
+    def working(self, words: str) -> Iterator[Say]:
+        self.heard.append(f"working {words}")
+        yield lambda _: None
+
+    def ask(self, question: str) -> str:
+        self.heard.append(f"ask {question}")
+        return self.reply
+
+    def passphrase(self, path: str) -> bytes:
+        raise AssertionError(path)
+
+    def preflight(self, found: Preflight) -> None:
+        raise AssertionError(found)
+
+    def plan(self, wanted: Resolved, plan: Plan) -> None:
+        self.heard.append(f"plan {', '.join(f'{change.action} {change.ref}' for change in plan.changes)}")
+
+    @contextmanager
+    def progress(self, plan: Plan) -> Iterator[OnEvent]:
+        def note(event: Event) -> None:
+            self.heard.append(f"{event.state} {plan.changes[event.index].ref}")
+
+        yield note
+
+    def check(self, result: CheckResult) -> None:
+        raise AssertionError(result)
+
+    def ended(self, end: RunEnd) -> None:
+        self.end = end
+        self.heard.append("ended")
+
+
+@dataclass
+class Fleet:
+    """A cluster that is as wanted, but for a file on n1; what happens to its lock is told to `recorder`, too."""
+
+    inputs: Inputs
+    recorder: Recorder
+    n1: FakeHost = field(default_factory=lambda: FakeHost("n1"))
+
+    @contextmanager
+    def connecting(self, *_: object) -> Iterator[Connections]:
+        with ThreadPoolExecutor(1) as pool:
+            yield Connections(pool, {})
+
+    @contextmanager
+    def hold(self, *_: object, force: bool, say: Say) -> Iterator[threading.Event]:
+        self.recorder.heard.append("locked by force" if force else "locked")
+        yield threading.Event()
+        self.recorder.heard.append("unlocked")
+
+    def observe(self, _connections: Connections, asked: Desired, *_: object) -> ObservedFleet:
+        seen: Mapping[Ref, Seen] = answers({ref: item for ref, item in asked.items() if ref != MOTD})
+        motd = self.n1.observe([item for item in by_host(asked).get("n1", []) if item.ref == MOTD])
+        remotes = {"m1": FakeHost("m1"), "n1": self.n1}
+        return ObservedFleet({}, remotes, {**seen, **motd}, {}, {})
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
+    (tmp_path / "cluster.yaml").write_text(TEXT, encoding="utf-8")
+    found = Fleet(Inputs(tmp_path / "cluster.yaml"), Recorder())
+    monkeypatch.setattr(fleet, "connecting", found.connecting)
+    monkeypatch.setattr(fleet, "observe", found.observe)
+    monkeypatch.setattr(lock, "hold", found.hold)
+    return found
+
+
+def greet(options: Options, reporter: Reporter) -> Outcome:
+    """A verb: one file on n1 and nothing else, if a person types the cluster's name."""
+
+    def change(whole: Resolved) -> Resolved:
+        return replace(whole, desired={MOTD: DesiredResource(MOTD, File(b"hello\n"), "motd", (), "a greeting")})
+
+    def consent(reporter: Reporter, wanted: Resolved) -> bool:
+        return reporter.ask("Which cluster? ") == wanted.cluster.name
+
+    return apply(options, reporter, change, consent)
+
+
+def test_a_verb_is_a_change_of_what_is_wanted_and_a_question(cluster: Fleet) -> None:
+    cluster.recorder.reply = "lab"
+    assert greet(Options(cluster.inputs, verify=False), cluster.recorder) is Outcome.DONE
+    assert cluster.n1.contents == {"/etc/motd": b"hello\n"}
+    assert cluster.recorder.heard == [
+        "locked",
+        "working looking at 0 hosts",
+        "plan create n1: file /etc/motd",
+        "ask Which cluster? ",
+        "running n1: file /etc/motd",
+        "done n1: file /etc/motd",
+        "ended",
+        "unlocked",
+    ]
+    end = cluster.recorder.end
+    assert end is not None
+    assert (end.changed, end.broken, end.proof) == (True, False, None)
+    folder = cluster.inputs.inventory.parent / ".k8s-installer/lab/journal"
+    past = journal.last(folder)
+    assert past is not None
+    assert (past.result, past.header["summary"], end.trace) == ("done", {"create": 1}, folder / f"{past.run}.trace")
+
+
+def test_a_second_run_finds_nothing_to_change_and_asks_nobody(cluster: Fleet) -> None:
+    cluster.recorder.reply = "lab"
+    greet(Options(cluster.inputs, verify=False), cluster.recorder)
+    cluster.recorder.heard.clear()
+    assert greet(Options(cluster.inputs), cluster.recorder) is Outcome.DONE
+    assert cluster.recorder.heard[2:] == ["plan ", "ended", "unlocked"]
+    assert cluster.recorder.end is not None
+    assert not cluster.recorder.end.changed
+
+
+def test_what_is_not_agreed_to_is_not_done(cluster: Fleet) -> None:
+    assert greet(Options(cluster.inputs), cluster.recorder) is Outcome.FAILED
+    assert cluster.recorder.heard[3:] == ["ask Which cluster? ", "say nothing was changed", "unlocked"]
+    assert cluster.n1.log == []
+    assert journal.last(cluster.inputs.inventory.parent / ".k8s-installer/lab/journal") is None
+
+
+def test_yes_asks_nobody(cluster: Fleet) -> None:
+    options = Options(cluster.inputs, yes=True, verify=False, break_lock=True)
+    assert greet(options, cluster.recorder) is Outcome.DONE
+    assert "locked by force" in cluster.recorder.heard
+    assert not [line for line in cluster.recorder.heard if line.startswith("ask")]
+
+
+def test_a_change_that_fails_ends_as_failed_and_says_why(cluster: Fleet) -> None:
+    cluster.n1.refuses["/etc/motd"] = "No space left on device"
+    assert greet(Options(cluster.inputs, yes=True), cluster.recorder) is Outcome.FAILED
+    end = cluster.recorder.end
+    assert end is not None
+    assert [event.detail for event in end.run.failures] == ["No space left on device"]
+    assert end.broken
+
+
+def test_an_error_of_a_locked_session_names_the_trace(cluster: Fleet) -> None:
+    def change(_whole: Resolved) -> Resolved:
+        raise InstallerError("there is nothing to undo", hint="look elsewhere")
+
+    with pytest.raises(InstallerError) as caught:
+        apply(Options(cluster.inputs), cluster.recorder, change)
+    assert cluster.recorder.heard == ["locked"]
+    (trace,) = (cluster.inputs.inventory.parent / ".k8s-installer/lab/journal").glob("*.trace")
+    assert caught.value.hint == f"look elsewhere\nthe whole trace: {trace}"
+
+
+def test_a_plan_takes_no_lock_and_leaves_no_trace(cluster: Fleet) -> None:
+    found = plan(cluster.inputs, cluster.recorder, QUARTER, replace_keys=False)
+    assert not found.plan
+    assert cluster.recorder.heard == ["working looking at 0 hosts"]
+    assert not (cluster.inputs.inventory.parent / ".k8s-installer/lab/journal").exists()
