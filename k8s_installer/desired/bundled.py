@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from k8s_installer.desired.context import Context
 from k8s_installer.desired.host import COMPONENT
 from k8s_installer.host.images import ARCHIVES
+from k8s_installer.host.paths import BUNDLE_REPOS
 from k8s_installer.host.statedir import STATE
 from k8s_installer.model.desired import Desired, DesiredResource, Turn, by_host
 from k8s_installer.model.resources import File, Kind, Package, Ref, Resource, Setting, UploadedFile
 from k8s_installer.render import Renderer
 
 FOLDER = f"{STATE}/bundle"
-REPO = "/etc/yum.repos.d/k8s-installer.repo"
 TEMPLATE = "yum/k8s-installer.repo.j2"
 ONLY = "k8s-installer-*"  # the names of the repositories, for yum
 
@@ -94,7 +94,9 @@ def _repositories(
     if key not in files:
         names = {**context, "repositories": content.repositories}
         files[key] = File(renderer.file(TEMPLATE, names, host))
-    yield wanted(REPO, files[key], "Tells yum of the bundle's packages; it is used when we say so, and else off.")
+    yield wanted(
+        BUNDLE_REPOS, files[key], "Tells yum of the bundle's packages; it is used when we say so, and else off."
+    )
     for repository in content.repositories:
         for name, package in sorted(repository.packages.items()):
             yield wanted(

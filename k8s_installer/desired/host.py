@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from k8s_installer.desired.context import header
 from k8s_installer.desired.files import Source
 from k8s_installer.desired.proxies import lies_in
+from k8s_installer.host.paths import CENTOS_REPOS
 from k8s_installer.host.statedir import STATE
 from k8s_installer.inventory import Host, Role
 from k8s_installer.model.desired import DesiredResource, Turn
@@ -17,7 +18,6 @@ from k8s_installer.profiles.when import holds
 
 COMPONENT = "host"
 RECORD = f"{STATE}/allocations"
-REPOS = "/etc/yum.repos.d/CentOS-Base.repo"
 TEMPLATE = "yum/CentOS-Base.repo.j2"
 
 
@@ -106,13 +106,13 @@ def _record(source: Source, host: Host, turn: Turn) -> Iterator[DesiredResource]
 def _repos(source: Source, host: Host, turn: Turn) -> DesiredResource:
     """The repositories; a mirror that is inside is asked directly, though yum.conf names a proxy."""
     direct = host.settings.proxy is not None and lies_in(source.cluster.repos, host.settings.proxy)
-    key = f"{REPOS} direct" if direct else REPOS
+    key = f"{CENTOS_REPOS} direct" if direct else CENTOS_REPOS
     if key not in source.shared:
         whom = f"every host of {source.cluster.name}"
         names = {**source.context, "header": header(TEMPLATE, whom, source.profile.version), "direct": direct}
         source.shared[key] = File(source.renderer.file(TEMPLATE, names, host.name))
     because = "Says where CentOS 7's packages are, since its mirrors are gone."
-    return DesiredResource(Ref(host.name, Kind.FILE, REPOS), source.shared[key], COMPONENT, (), because, turn)
+    return DesiredResource(Ref(host.name, Kind.FILE, CENTOS_REPOS), source.shared[key], COMPONENT, (), because, turn)
 
 
 def _settings(source: Source, host: Host, ports: Iterable[str]) -> Iterator[tuple[str, str, str]]:

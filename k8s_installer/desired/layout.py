@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from k8s_installer.host.paths import BINARIES
 from k8s_installer.inventory import Cluster, Host, Role
 from k8s_installer.model.resources import Kind, Ref
 from k8s_installer.profiles import Component, FileSpec, Profile
 from k8s_installer.profiles.when import elsewhere, holds
-
-BINARIES = "/usr/bin"  # where packages have programs, and so our units and people look for them
 
 Shape = tuple[frozenset[Role], frozenset[str]]  # what a layout goes by: roles, and settings that bring files
 Requisite = tuple[Kind, str]  # what brings a file's owner, or a first version of it: a package, a user

@@ -15,20 +15,19 @@ from ipaddress import IPv4Interface, IPv4Network
 
 from k8s_installer.desired.host import RECORD
 from k8s_installer.errors import InstallerError
+from k8s_installer.host.paths import DOCKER_NETWORK, ROUTES
 from k8s_installer.inventory import Allocations, Cluster, Role
 from k8s_installer.inventory.allocations import read
 from k8s_installer.model.desired import Desired, DesiredResource
 from k8s_installer.model.resources import File, Kind, Missing, Ref, Seen, SeenFile
 
-ROUTES = "/etc/kubernetes/network/routes"  # lines of `SUBNET ADDRESS NAME`, of the profiles' routes.j2
-DOCKER = "/etc/sysconfig/docker-network"
 _BIP = re.compile(r"--bip[= ]([\d./]+)")
 
 
 def evidence(cluster: Cluster, desired: Desired) -> Desired:
     """The files that record allocations: read even where a plan is about other things."""
     names = [Ref(host.name, Kind.FILE, path) for host in cluster.having(Role.MASTER) for path in (RECORD, ROUTES)]
-    names += [Ref(host.name, Kind.FILE, DOCKER) for host in cluster.having(Role.NODE)]
+    names += [Ref(host.name, Kind.FILE, DOCKER_NETWORK) for host in cluster.having(Role.NODE)]
     return {ref: desired[ref] for ref in names if ref in desired}
 
 
@@ -40,7 +39,7 @@ def with_records(part: Desired, whole: Desired, first_master: str) -> Desired:
     records = {ref: wanted for ref, wanted in whole.items() if ref.name == RECORD}
     first = Ref(first_master, Kind.FILE, RECORD)
     return records | {
-        ref: replace(wanted, after=(*wanted.after, first)) if ref.name == DOCKER else wanted
+        ref: replace(wanted, after=(*wanted.after, first)) if ref.name == DOCKER_NETWORK else wanted
         for ref, wanted in part.items()
     }
 
@@ -63,7 +62,7 @@ def found(cluster: Cluster, evidence: Desired, seen: Mapping[Ref, Seen], known: 
     bridges: dict[str, IPv4Network] = {}
     for ref, file in texts.items():
         subnet = known.subnets.get(ref.host) if file.as_wanted else _bridge(cluster, file.content)
-        if ref.name == DOCKER and subnet is not None:
+        if ref.name == DOCKER_NETWORK and subnet is not None:
             bridges[ref.host] = subnet
     subnets = _as_renamed(cluster, _agreed(cluster, lists, bridges), bridges)
     taken = {*subnets.values()}

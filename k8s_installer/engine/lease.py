@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 
 from k8s_installer.engine.owner import Owner, is_dead
 from k8s_installer.errors import CommandFailed, HostError
+from k8s_installer.host.paths import BOOT_ID
 from k8s_installer.host.statedir import STATE
 from k8s_installer.transport import Transport
 
@@ -37,7 +38,7 @@ lock=$folder/lock
 mkdir -p "$folder" && chmod 700 "$folder" || exit 1
 exec 9>>"$folder/guard"
 flock -w 5 9 || {{ echo "$folder/guard is busy" >&2; exit 1; }}
-read -r boot </proc/sys/kernel/random/boot_id
+read -r boot <{BOOT_ID}
 read -r up idle </proc/uptime
 up=${{up%.*}} now=$(date +%s)
 say() {{ printf '%s\\n' "{MARK} $1 $now $its_since $its_until $its_pid ${{its_token:-none}} $its_who"; }}

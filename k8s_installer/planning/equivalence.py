@@ -14,7 +14,9 @@ from functools import lru_cache
 
 import yaml
 
-_ADDONS = "/etc/kubernetes/addons/"  # no process reads them: they are applied, to the byte
+from k8s_installer.host import paths
+
+_APPLIED = f"{paths.ADDONS}/"  # no process reads them: they are applied, to the byte
 _YAML = (".yaml", ".kubeconfig")
 _COMMENTS = ("#", ";")
 _BLANKS = " \t"
@@ -45,7 +47,7 @@ def same(path: str, old: bytes, new: bytes) -> bool:
 def _reader(path: str) -> Callable[[str], object] | None:
     """How a file of this path is read; None where every byte counts."""
     name = path.rsplit("/", 1)[1]
-    if name.endswith(_YAML) and not path.startswith(_ADDONS):
+    if name.endswith(_YAML) and not path.startswith(_APPLIED):
         return _documents
     if ("." in name and not name.endswith(".conf")) or "/pki/" in path:
         return None
@@ -125,10 +127,10 @@ def _arguments(text: str) -> dict[str, list[str]]:
 
 
 _READERS: tuple[tuple[str, Callable[[str], object]], ...] = (
-    ("/etc/systemd/system/", _lines),
-    ("/etc/sysctl.d/", _sysctl),
-    ("/etc/sysconfig/", _assignments),
-    ("/etc/etcd/etcd.conf", _assignments),
+    (f"{paths.UNITS}/", _lines),
+    (f"{paths.SYSCTLS}/", _sysctl),
+    (f"{paths.SYSCONFIG}/", _assignments),
+    (paths.ETCD_CONFIG, _assignments),
     # the packaged units pass these variables unquoted, so a run of blanks in them is one blank
-    ("/etc/kubernetes/", _arguments),
+    (f"{paths.KUBERNETES}/", _arguments),
 )

@@ -14,12 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Interface
 from itertools import pairwise
 
+from k8s_installer.host import paths
 from k8s_installer.inventory import Role
 from k8s_installer.preflight.model import Answers, Disk, Listener, Needs, Yum
 from k8s_installer.preflight.tables import (
     DISK_MIB,
     ENGINES,
-    ETCD_DATA,
     FIREWALL,
     FOREIGN,
     IPVS_MODULES,
@@ -42,32 +42,32 @@ END = "end-of-preflight"
 
 _SYSTEM = f"""\
 echo "clock $(date +%s.%N)"
-sed 's/^/os /' /etc/os-release 2>/dev/null
+sed 's/^/os /' {paths.OS_RELEASE} 2>/dev/null
 systemctl --version 2>/dev/null | sed -n '1p'
 echo "kernel $(uname -r)"
 echo "machine $(uname -m)"
 sed -n 's/^MemTotal:/memory/p' /proc/meminfo
 echo "cpus $(nproc)"
-sed -n '2,$s/^/swap /p' /proc/swaps
+sed -n '2,$s/^/swap /p' {paths.SWAPS}
 echo "hostname $(uname -n)"
 timeout {NAME_SECONDS} getent hosts "$(uname -n)" >/dev/null && echo resolves
-if grep -q '^nameserver' /etc/resolv.conf 2>/dev/null; then
+if grep -q '^nameserver' {paths.RESOLV_CONF} 2>/dev/null; then
   timeout {NAME_SECONDS} getent hosts k8s-installer.invalid >/dev/null
   [ $? != 124 ] || echo 'name-server silent'
 else
   echo 'name-server none'
 fi
-for id in /etc/machine-id /proc/sys/kernel/random/boot_id /sys/class/dmi/id/product_uuid; do
+for id in {paths.MACHINE_ID} {paths.BOOT_ID} {paths.PRODUCT_UUID}; do
   [ -r $id ] && echo "id ${{id##*/}} $(cat $id)"
 done
 ip -4 -o addr show 2>/dev/null | sed 's/^/address /'
-[ "$(cat /sys/fs/selinux/enforce 2>/dev/null)" = 1 ] && echo enforcing
+[ "$(cat {paths.SELINUX_ENFORCE} 2>/dev/null)" = 1 ] && echo enforcing
 for module in {" ".join([*MODULES, *IPVS_MODULES])}; do
   [ -d /sys/module/$module ] || modprobe -n -q $module 2>/dev/null || echo "no-module $module"
 done
 for tool in {" ".join([*TOOLS, *OWN_TOOLS])}; do command -v $tool >/dev/null || echo "no-tool $tool"; done
 for unit in {" ".join([*ENGINES, FIREWALL])}; do systemctl is-active --quiet $unit && echo "active $unit"; done
-grep -o '"[a-z0-9-]*" *:' /etc/docker/daemon.json 2>/dev/null | sed 's/^"/daemon-json /; s/".*//'
+grep -o '"[a-z0-9-]*" *:' {paths.DAEMON_JSON} 2>/dev/null | sed 's/^"/daemon-json /; s/".*//'
 nearest() {{
   there=$1
   while [ ! -d "$there" ]; do there=${{there%/*}}; there=${{there:-/}}; done
@@ -77,7 +77,7 @@ for path in {" ".join(path for path, _ in DISK_MIB)}; do
   df -Pk "$there" | sed -n "2s|^|space $path |p"
   df -Pi "$there" | sed -n "2s|^|inodes $path |p"
 done
-nearest /var/lib/docker
+nearest {paths.DOCKER_DATA}
 if [ "$(stat -f -c %T "$there")" = xfs ]; then
   mount=$(df -P "$there" | awk 'NR == 2 {{ print $6 }}')
   xfs_info "$mount" 2>/dev/null | sed -n "s|.*ftype=\\([01]\\).*|xfs \\1 $mount|p"
@@ -96,7 +96,7 @@ done
 """
 _UNITS = """\
 for unit in {units}; do
-  [ -e /etc/systemd/system/$unit.service ] && echo "unit-file /etc/systemd/system/$unit.service"
+  [ -e {folder}/$unit.service ] && echo "unit-file {folder}/$unit.service"
 done
 """
 _PACKAGES = """\
@@ -105,7 +105,7 @@ missing=$(rpm -q {wanted} 2>/dev/null | sed -n 's/^package \\(.*\\) is not insta
 """
 _SYNC = f"""\
 if [ -n "$missing" ]; then
-  nearest /var/lib/etcd
+  nearest {paths.ETCD_DATA}
   if file=$(umask 077; mktemp "$there/.k8s-installer.XXXXXX" 2>/dev/null); then
     echo "sync $(timeout {SYNC_SECONDS} dd if=/dev/zero of="$file" bs={SYNC_BYTES} count={SYNC_WRITES} \
 oflag=dsync 2>&1 | tail -n 1)"
@@ -160,15 +160,18 @@ _LINKS = """\
 def script(needs: Needs) -> str:
     """The one script that asks a host for everything that could be in the way of what is wanted of it."""
     data, log = (shlex.quote(folder) for folder in needs.etcd_folders)
-    parts = [_SYSTEM.replace(ETCD_DATA, data), _PORTS.format(ports="|".join(str(port) for port in sorted(needs.ports)))]
+    parts = [
+        _SYSTEM.replace(paths.ETCD_DATA, data),
+        _PORTS.format(ports="|".join(str(port) for port in sorted(needs.ports))),
+    ]
     if needs.units:
-        parts.append(_UNITS.format(units=shlex.join(needs.units)))
+        parts.append(_UNITS.format(folder=paths.UNITS, units=shlex.join(needs.units)))
     parts.append("missing=\n")
     if needs.packages:
         names = dict.fromkeys([*needs.packages, *FOREIGN])
         parts.append(_PACKAGES.format(all=shlex.join(names), wanted=shlex.join(needs.packages)))
     if Role.ETCD in needs.host.roles:
-        parts.append(_SYNC.replace(ETCD_DATA, log))
+        parts.append(_SYNC.replace(paths.ETCD_DATA, log))
         parts.append(_ETCD_LOG.format(log=log) if log != data else "")
     pairs = shlex.join(f"{link.address} {link.port}" for link in needs.links)
     links = _LINKS.format(seconds=LINK_SECONDS, at_once=LINKS_AT_ONCE, pairs=pairs) if pairs else ":"

@@ -14,6 +14,7 @@ from statistics import median_low
 
 from k8s_installer.errors import HostError, MalformedAnswer
 from k8s_installer.host import yum
+from k8s_installer.host.paths import ETCD_DATA, OS_RELEASE, RESOLV_CONF
 from k8s_installer.inventory import Cluster, Role
 from k8s_installer.preflight import tables
 from k8s_installer.preflight.model import Answers, Finding, Listener, Needs, Preflight, Severity
@@ -111,7 +112,7 @@ def _system(host: _Host) -> Iterator[Finding]:
     answers = host.answers
     name, version = answers.os.get("ID", ""), answers.os.get("VERSION_ID", "")
     if name not in tables.SYSTEMS or version.partition(".")[0] != tables.SYSTEM_VERSION:
-        yield host.warning("os", answers.os.get("PRETTY_NAME") or "no /etc/os-release")
+        yield host.warning("os", answers.os.get("PRETTY_NAME") or f"no {OS_RELEASE}")
     if answers.systemd < tables.SYSTEMD:
         yield host.error("systemd", f"systemd {answers.systemd or 'does not answer'}, not {tables.SYSTEMD} or later")
     if tuple(int(part) for part in re.findall(r"[0-9]{1,9}", answers.kernel)[:2]) < tables.KERNEL:
@@ -173,7 +174,7 @@ def _disks(host: _Host) -> Iterator[Finding]:
 
 def _place(host: _Host, path: str) -> str:
     """A path of the tables, as it is on this host."""
-    return host.needs.etcd_folders[0] if path == tables.ETCD_DATA else path
+    return host.needs.etcd_folders[0] if path == ETCD_DATA else path
 
 
 def _etcd_disk(host: _Host) -> Iterator[Finding]:
@@ -204,7 +205,7 @@ def _network(host: _Host) -> Iterator[Finding]:
     if not host.answers.resolves and "getent" not in host.answers.missing_tools:
         yield host.warning("resolve", host.answers.hostname, address=address, hostname=host.answers.hostname)
     if host.answers.name_server:
-        said = "none in /etc/resolv.conf" if host.answers.name_server == "none" else "no answer in 5 s"
+        said = f"none in {RESOLV_CONF}" if host.answers.name_server == "none" else "no answer in 5 s"
         yield host.warning("name-server", f"{said}: images and repositories must be reached without names")
     if not re.fullmatch(tables.OWN_NAME, host.answers.hostname) or host.answers.hostname.startswith("localhost"):
         yield host.warning("hostname", f"{host.answers.hostname or 'none'}: logs and leases will not show which host")
@@ -277,7 +278,7 @@ def _etcd_log(host: _Host) -> Iterator[Finding]:
     above = log.rpartition("/")[0]
     beside = [path for path in found.get("beside", ()) if not f"{data}/".startswith(f"{path}/")]
     if "old" in found:
-        why = tables.LEFTOVERS[tables.ETCD_DATA].why
+        why = tables.LEFTOVERS[ETCD_DATA].why
         yield host.error("data", f"a log in {log}, but etcd is not installed: {why}", path=log)
     elif "mount" in found:
         yield host.error("etcd-log", f"{log} is a mount point and cannot be replaced", log=log)

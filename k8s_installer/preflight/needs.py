@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from k8s_installer.desired.ports import kubelet_port
+from k8s_installer.host.paths import DOCKER_OPTIONS, ETCD_DATA
 from k8s_installer.inventory import Cluster, Host, Role
 from k8s_installer.model.desired import Desired, DesiredResource, by_host
 from k8s_installer.model.resources import File, Gate, Kind, Package, Unit
 from k8s_installer.preflight.model import Link, Needs
-from k8s_installer.preflight.tables import ETCD_DATA, PORT_FLAGS, PORTS, Port
+from k8s_installer.preflight.tables import PORT_FLAGS, PORTS, Port
 from k8s_installer.profiles import Component, Profile
 
-_DOCKER_OPTIONS = "/etc/sysconfig/docker"  # and docker-network, docker-storage
 _FAIL_SWAP_ON = "fail-swap-on"  # the kubelet's flag; in its configuration file failSwapOn
 
 
@@ -70,7 +70,7 @@ def _port_flags(cluster: Cluster, host: Host, name: str, component: Component) -
 
 def _docker_flags(wanted: list[DesiredResource]) -> Iterator[tuple[str, str]]:
     for item in wanted:
-        if isinstance(item.resource, File) and item.ref.name.startswith(_DOCKER_OPTIONS):
+        if isinstance(item.resource, File) and item.ref.name.startswith(DOCKER_OPTIONS):
             yield from re.findall(r"--([a-z0-9-]+)[= ]?([^\s\"']*)", item.resource.content.decode())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from k8s_installer.host.paths import DOCKER_DATA, ETCD_DATA, KUBELET_DATA
 from k8s_installer.inventory import Cluster, Role
 
 _ALL = frozenset(Role)
@@ -149,11 +150,8 @@ CPUS = Limit(2, 1, _MASTER, "the apiserver alone keeps one busy while everything
 DISK_MIB: tuple[tuple[str, Limit], ...] = (
     ("/usr", Limit(1500, 700, _ALL, "a host's programs take up to 600 MiB, unpacked by yum")),
     ("/var", Limit(2000, 500, _ALL, "yum's downloads, the RPM database, the journal, files kept for a rollback")),
-    ("/var/lib/docker", Limit(10000, 1000, _NODE, "images and containers; the kubelet evicts pods below 15 % free")),
-    (
-        "/var/lib/etcd",
-        Limit(4000, 500, _ETCD, "two 64 MB log files from the start, 2 GB of keys by default, snapshots"),
-    ),
+    (DOCKER_DATA, Limit(10000, 1000, _NODE, "images and containers; the kubelet evicts pods below 15 % free")),
+    (ETCD_DATA, Limit(4000, 500, _ETCD, "two 64 MB log files from the start, 2 GB of keys by default, snapshots")),
     ("/tmp", Limit(100, 10, _ALL, "yum's and rpm's temporary files")),  # noqa: S108 - a place, not a file
 )
 INODES = Limit(50_000, 5_000, _ALL, "the packages are a few thousand files, each image some thousands more")
@@ -207,7 +205,6 @@ MODULES = {
     "nf_conntrack": (_NODE, "kube-proxy's NAT of Services"),
 }
 IPVS_MODULES = ("ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh")  # of kube-proxy's mode ipvs, where it is asked for
-ETCD_DATA = "/var/lib/etcd"  # where the tables say so, the folder that the inventory gives etcd is meant
 # Programs that scripts and units run on every host, and the CentOS 7 packages that bring them.
 TOOLS = {
     "awk": "gawk", "base64": "coreutils", "curl": "curl", "diff": "diffutils", "flock": "util-linux",
@@ -238,10 +235,11 @@ class Leftover:
     why: str
 
 
+# Here and above, ETCD_DATA stands for the folder that the inventory gives etcd.
 LEFTOVERS = {
-    "/var/lib/etcd": Leftover("etcd", stops=True, why="a member with old data rejoins its old cluster"),
-    "/var/lib/docker": Leftover("docker", stops=False, why="old images and containers, perhaps from another driver"),
-    "/var/lib/kubelet": Leftover("kubernetes-node", stops=False, why="pods of a cluster that is gone"),
+    ETCD_DATA: Leftover("etcd", stops=True, why="a member with old data rejoins its old cluster"),
+    DOCKER_DATA: Leftover("docker", stops=False, why="old images and containers, perhaps from another driver"),
+    KUBELET_DATA: Leftover("kubernetes-node", stops=False, why="pods of a cluster that is gone"),
 }
 ENGINES = ("docker", "containerd", "crio")  # services that run containers
 FIREWALL = "firewalld"

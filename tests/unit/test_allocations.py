@@ -13,10 +13,11 @@ from benchmarks.pure import answers
 from k8s_installer import inventory, pki, profiles
 from k8s_installer.desired import Desired, desire
 from k8s_installer.desired.host import RECORD
-from k8s_installer.desired.record import DOCKER, ROUTES
 from k8s_installer.errors import InputError, InstallerError, InventoryError
 from k8s_installer.flows import resolve
 from k8s_installer.flows.resolve import Resolved
+from k8s_installer.host.paths import DOCKER_NETWORK as DOCKER
+from k8s_installer.host.paths import ROUTES
 from k8s_installer.inventory import Allocations, Cluster, settle
 from k8s_installer.inventory.allocations import NONE, free, read
 from k8s_installer.model.plan import Action, Plan

@@ -29,11 +29,12 @@ from k8s_installer.bundle.images import BadImageError, Image, Layer
 from k8s_installer.bundle.registry import Registry
 from k8s_installer.bundle.store import nothing, read
 from k8s_installer.cli.terminal import Terminal
-from k8s_installer.desired.bundled import FOLDER, ONLY, REPO, bundled
+from k8s_installer.desired.bundled import FOLDER, ONLY, bundled
 from k8s_installer.errors import InputError, InstallerError
 from k8s_installer.flows import bundle as flow
 from k8s_installer.flows import inputs, resolve
 from k8s_installer.flows.inputs import Inputs
+from k8s_installer.host.paths import BUNDLE_REPOS
 from k8s_installer.inventory import Cluster, Tarball, Tuning
 from k8s_installer.inventory.cluster import ArgValue
 from k8s_installer.model.resources import File, Kind, Package, Ref, Setting, UploadedFile
@@ -141,12 +142,12 @@ def test_a_host_gets_its_own_packages_and_a_node_its_images_too(place: Place) ->
     source = wanted[archive].resource
     assert isinstance(source, UploadedFile)
     assert hashlib.sha256(source.source.read_bytes()).hexdigest() == source.sha256
-    repo = wanted[Ref("n1", Kind.FILE, REPO)].resource
+    repo = wanted[Ref("n1", Kind.FILE, BUNDLE_REPOS)].resource
     assert isinstance(repo, File)
     text = repo.content.decode()
     assert text.index("[k8s-installer-signed]") < text.index("gpgcheck=1") < text.index("[k8s-installer-unsigned]")
     assert text.count("gpgcheck=0") == 1
-    assert repo == wanted[Ref("m1", Kind.FILE, REPO)].resource
+    assert repo == wanted[Ref("m1", Kind.FILE, BUNDLE_REPOS)].resource
 
 
 def test_preflight_does_not_ask_yum_where_packages_come_from_a_bundle(place: Place) -> None:
@@ -165,7 +166,7 @@ def test_what_a_host_runs_is_all_that_is_added_to(place: Place) -> None:
     for kept in ({Kind.FILE}, {Kind.PACKAGE}, {Kind.UNIT}):
         some = {ref: item for ref, item in wanted.items() if ref.kind in kept and ref.name != "kubelet"}
         added = bundled(some, media, Renderer(), {}).keys() - some.keys()
-        assert any(ref.name == REPO for ref in added) is (kept == {Kind.PACKAGE})
+        assert any(ref.name == BUNDLE_REPOS for ref in added) is (kept == {Kind.PACKAGE})
         assert any(ref.kind is Kind.SETTING for ref in added) is (kept == {Kind.UNIT})
 
 

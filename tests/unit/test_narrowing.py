@@ -12,7 +12,6 @@ import pytest
 from benchmarks.pure import answers
 from k8s_installer.cli.terminal import Terminal
 from k8s_installer.desired.host import RECORD
-from k8s_installer.desired.record import DOCKER
 from k8s_installer.engine import fleet
 from k8s_installer.engine.fleet import Connections, ObservedFleet
 from k8s_installer.errors import HostsError, InstallerError, TransportError
@@ -22,6 +21,7 @@ from k8s_installer.flows.inputs import Inputs
 from k8s_installer.flows.narrow import first_asked, part, reached
 from k8s_installer.flows.resolve import Resolved
 from k8s_installer.flows.session import Session
+from k8s_installer.host.paths import DOCKER_NETWORK as DOCKER
 from k8s_installer.inventory import Allocations
 from k8s_installer.model.resources import Data, File, Gate, Kind, Missing, Ref, Seen, SeenFile
 from k8s_installer.planning.make import make_plan

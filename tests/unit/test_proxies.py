@@ -6,8 +6,8 @@ import pytest
 
 from k8s_installer import pki, profiles
 from k8s_installer.desired import desire
-from k8s_installer.desired.host import REPOS
 from k8s_installer.desired.proxies import lies_in
+from k8s_installer.host.paths import CENTOS_REPOS as REPOS
 from k8s_installer.inventory import Cluster, Proxy
 from k8s_installer.model.resources import File, Kind, Ref
 from k8s_installer.render import Renderer

@@ -8,8 +8,9 @@ from __future__ import annotations
 import posixpath
 from dataclasses import dataclass
 
+from k8s_installer.host.paths import ETCD_DATA
+
 _DEFAULT_NAME, _DEFAULT_URL, _DEFAULT_TOKEN = "default", "http://localhost:2380", "etcd-cluster"
-_WORKING_DIRECTORY = "/var/lib/etcd"  # of the package's unit, and of that of flannel's etcd
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def environment(config: bytes) -> dict[str, str]:
 
 
 def _absolute(folder: str) -> str:
-    return posixpath.normpath(posixpath.join(_WORKING_DIRECTORY, folder))
+    return posixpath.normpath(posixpath.join(ETCD_DATA, folder))
 
 
 def _log_below(data: str) -> str:
