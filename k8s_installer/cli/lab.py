@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from k8s_installer.cli.console import Output, stop
+from k8s_installer.flows.outcome import Outcome
 
 app = typer.Typer(
     help="Local test hosts: containers that boot systemd and sshd, and the yum repository they install from.",
@@ -63,17 +64,26 @@ def up(
 
     The first one fetches and builds everything (minutes); later ones take seconds.
     """
-    from k8s_installer.cli import lab_flows
+    from k8s_installer.cli import lab_terminal
+    from k8s_installer.lab import drivers
+    from k8s_installer.lab.programs import BUILT_VERSION
+    from k8s_installer.lab.state import Shape
 
-    lab_flows.up(name, masters, nodes, version, programs, driver.value, output, offline=offline)
+    shape = Shape(masters, nodes, version or BUILT_VERSION, str(programs) if programs else "", driver.value, offline)
+    with lab_terminal.progress() as say:
+        found = drivers.up(name, shape, say)
+    lab_terminal.show(found, output)
 
 
 @app.command("status", epilog="Example:\n\n  k8s-installer lab status -o json | jq -r .inventory")
 def show_status(name: Name = "demo", output: Format = Output.TEXT) -> None:
     """Show a lab: its hosts, and where its inventory is. Exit status 1 unless all of it runs."""
-    from k8s_installer.cli import lab_flows
+    from k8s_installer.cli import lab_terminal
+    from k8s_installer.lab import drivers
 
-    raise stop(lab_flows.show_status(name, output))
+    found = drivers.status(name)
+    lab_terminal.show(found, output)
+    raise stop(Outcome.DONE if found.condition == "running" else Outcome.FAILED)
 
 
 @app.command(epilog="Examples:\n\n  k8s-installer lab ssh n1\n\n  k8s-installer lab ssh m1 -- systemctl status etcd")
@@ -86,9 +96,9 @@ def ssh(
     user: Annotated[str, typer.Option(help="root, ops (may use sudo) or guest (may not).")] = "root",
 ) -> None:
     """Log in to a host, or run a command on it; its exit status is this one's."""
-    from k8s_installer.cli import lab_flows
+    from k8s_installer.lab import drivers
 
-    raise typer.Exit(lab_flows.ssh(name, host, user, command or []))
+    raise typer.Exit(drivers.ssh(name, host, user, command or []))
 
 
 @app.command(epilog="Examples:\n\n  k8s-installer lab down\n\n  k8s-installer lab down --name ha --purge")
@@ -97,6 +107,8 @@ def down(
     purge: Annotated[bool, typer.Option("--purge", help="Also remove everything built and fetched.")] = False,
 ) -> None:
     """Stop a lab and remove everything of it; other labs are not touched."""
-    from k8s_installer.cli import lab_flows
+    from k8s_installer.cli import lab_terminal
+    from k8s_installer.lab import drivers
 
-    lab_flows.down(name, purge=purge)
+    with lab_terminal.progress() as say:
+        drivers.down(name, say, purge=purge)

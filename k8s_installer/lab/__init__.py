@@ -1,6 +1,7 @@
 """Real local test hosts: containers that boot systemd and sshd, and the yum repository they install from.
 
-fleet      up, status, down: what the command line and the tests call
+drivers    up, status, ssh, down: what the command line calls
+fleet      the same as containers, which the tests call, too
 state      where a lab is kept, which processes are its own
 machine    what this machine can do, and what it lacks
 debian     packages and sources from the mirror that this machine's apt uses

@@ -1,84 +1,22 @@
-"""What the commands of `k8s-installer lab` do, step by step."""
+"""What the commands of `k8s-installer lab` show: progress, and a lab as a table or as data."""
 
 from __future__ import annotations
 
-import shlex
-import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rich.table import Table
 
-from k8s_installer import profiles
-from k8s_installer.cli.console import Exit, Output, print_json, stderr, stdout
-from k8s_installer.errors import InputError
-from k8s_installer.lab import fleet, hosts, inventory, network, state, vagrant
+from k8s_installer.cli.console import Output, print_json, stderr, stdout
+from k8s_installer.lab import fleet, inventory, network
 from k8s_installer.lab.commands import Say
 from k8s_installer.lab.images import PAUSE, WEB
-from k8s_installer.lab.programs import BUILT_VERSION
 from k8s_installer.lab.server import REGISTRY_PORT
 
 
-def up(
-    name: str,
-    masters: int,
-    nodes: int,
-    version: str | None,
-    programs: Path | None,
-    driver: Literal["nspawn", "vagrant"],
-    output: Output,
-    *,
-    offline: bool = False,
-) -> None:
-    """Start a lab; without a `version` it is the one whose programs can be built here."""
-    wanted = version or BUILT_VERSION
-    if wanted not in profiles.available():
-        profiles.load(wanted)  # says which versions there are
-    shape = state.Shape(masters, nodes, wanted, str(programs) if programs else "", driver, offline)
-    with _progress() as say:
-        start = vagrant.up if driver == "vagrant" else fleet.up
-        found = start(name, shape, say)
-    _show(found, output)
-
-
-def show_status(name: str, output: Output) -> Exit:
-    """Show a lab; it is well if all of it runs."""
-    found = _status(name)
-    _show(found, output)
-    return Exit.DONE if found.condition == "running" else Exit.FAILED
-
-
-def ssh(name: str, host: str, user: str, command: Sequence[str]) -> int:
-    """Log in to a host, or run a command on it; its exit status."""
-    found = _status(name)
-    known = {one.name: one for one in found.lab.hosts} if found.lab else {}
-    if host not in known:
-        raise InputError(f"lab {name} has no host {host}", hint=f"it has {', '.join(known)}" if known else "lab up")
-    # one word is a command line, as with ssh itself; several are the words of one command
-    remote = command if len(command) <= 1 else [shlex.join(command)]
-    argv = [*hosts.ssh_command(found.folder, known[host], user), *remote]
-    return subprocess.run(argv, check=False).returncode
-
-
-def down(name: str, *, purge: bool) -> None:
-    """Stop a lab and remove everything of it; with `purge` also what was built and fetched for all labs."""
-    with _progress() as say:
-        found = state.load_or_none(state.default_cache(), name)
-        remove = vagrant.down if found and found.shape.driver == "vagrant" else fleet.down
-        remove(name, say)
-        if purge:
-            fleet.purge(say)
-
-
-def _status(name: str) -> fleet.Status:
-    found = fleet.status(name)
-    return vagrant.status(name) if found.lab and found.lab.shape.driver == "vagrant" else found
-
-
 @contextmanager
-def _progress() -> Iterator[Say]:
+def progress() -> Iterator[Say]:
     """Give a callback that shows progress on standard error: a spinner on a terminal, else plain lines."""
     console = stderr()
     if not console.is_terminal:
@@ -93,7 +31,8 @@ def _progress() -> Iterator[Say]:
         yield say
 
 
-def _show(found: fleet.Status, output: Output) -> None:
+def show(found: fleet.Status, output: Output) -> None:
+    """Show a lab on stdout."""
     if output is Output.JSON:
         print_json(as_data(found))
         return
