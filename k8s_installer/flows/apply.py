@@ -16,11 +16,11 @@ from k8s_installer.engine import scheduler as engine
 from k8s_installer.flows.carry_out import carried_out
 from k8s_installer.flows.inputs import Inputs
 from k8s_installer.flows.interrupt import stop_on_ctrl_c
-from k8s_installer.flows.narrow import part, reached, say_left_out
+from k8s_installer.flows.narrow import part, reached, say_left_out, warn_of_unreached
 from k8s_installer.flows.outcome import Outcome
 from k8s_installer.flows.plan import Planned, planned, require_same
 from k8s_installer.flows.preflight import before_install
-from k8s_installer.flows.reporter import Reporter, RunEnd, left_out
+from k8s_installer.flows.reporter import Reporter, RunEnd
 from k8s_installer.flows.resolve import Resolved, desire, keep, note_use, pki_folder, with_keys
 from k8s_installer.flows.session import Choice, LockedSession, everything, opened
 from k8s_installer.flows.verify import prove
@@ -97,7 +97,7 @@ def apply(options: Options, reporter: Reporter, change: Choice = everything, con
                     return Outcome.FAILED
             asked = time.monotonic()
             reporter.plan(wanted, found.plan)
-            left_out(reporter, seen.unreachable)
+            warn_of_unreached(reporter, seen)
             if not (options.yes or options.saved_plan is not None or consent(reporter, wanted)):
                 reporter.say("nothing was changed")
                 return Outcome.FAILED
@@ -115,7 +115,7 @@ def _change(session: LockedSession, found: Planned, options: Options, began: flo
         began: when the command began, later by a person's time; monotonic seconds.
         asking: how long preflight took, in seconds.
     """
-    reporter, unreachable = session.reporter, found.seen.unreachable
+    reporter = session.reporter
     # before any host has it: a run that dies gives nothing out twice
     keep(found.wanted.cluster, found.wanted.given.allocations)
     found = _with_keys(session, found, options.batch)
@@ -126,12 +126,12 @@ def _change(session: LockedSession, found: Planned, options: Options, began: flo
         )
         broken = bool(run.failures or run.skipped)
         proof = prove(found.wanted, found.seen, reporter.check) if options.proves and not broken else None
-        well = not broken and (proof is None or proof.passed) and not unreachable
+        well = not broken and (proof is None or proof.passed) and not found.seen.unreachable
         book.write("sent", bytes=dict(run.sent))
         book.close(history.DONE if well else "failed")
     seconds = time.monotonic() - began
     reporter.ended(RunEnd(found.plan, run, session.trace.path, tuple(undone), proof, asking, seconds, changed=True))
-    left_out(reporter, unreachable)
+    warn_of_unreached(reporter, found.seen)
     return Outcome.DONE if well else Outcome.FAILED
 
 
@@ -177,5 +177,5 @@ def _unchanged(session: LockedSession, found: Planned) -> Outcome:
             run = engine.apply(sick, seen.remotes, show, stop)
     end = RunEnd(sick, run, session.trace.path)
     reporter.ended(end)
-    left_out(reporter, seen.unreachable)
+    warn_of_unreached(reporter, seen)
     return Outcome.DONE if not (end.broken or seen.unreachable) else Outcome.FAILED

@@ -16,47 +16,47 @@ from k8s_installer.planning.etcd import facts
 from k8s_installer.planning.select import chosen, of_components, on_members
 
 
-def part(intent: Resolved, limit: str, only: str) -> Resolved:
-    """The part of an intent that the options leave, and what is looked at besides; all of it where they are empty.
+def part(wanted: Resolved, limit: str, only: str) -> Resolved:
+    """The part of what is wanted that the options leave, and what is looked at besides; all of it where they are empty.
 
     Its cluster has the hosts that --limit names and those that are asked about them, as the first master is about
     nodes. What says whether the part may be carried out is looked at on other hosts, too. The masters' record of
     allocations belongs to every part, except on a way back: other machines read there what this one has allocated.
 
     Args:
-        intent: what the inventory asks for.
+        wanted: what the inventory asks for.
         limit: names of hosts, divided by commas.
         only: names of components, divided by commas.
     """
-    desired = intent.desired
+    desired = wanted.desired
     if limit:
-        desired = on_members(desired, chosen("--limit", limit, _hosts(intent.inventory)))
+        desired = on_members(desired, chosen("--limit", limit, _hosts(wanted.inventory)))
     if only:
         desired = of_components(desired, chosen("--only", only, _components(desired)))
-    if desired is not intent.whole:
-        beside = {**facts.evidence(intent.whole, desired), **order.evidence(intent.whole, desired)}
-        intent = replace(intent, desired=desired, beside=beside)
+    if desired is not wanted.whole:
+        beside = {**facts.evidence(wanted.whole, desired), **order.evidence(wanted.whole, desired)}
+        wanted = replace(wanted, desired=desired, beside=beside)
     if limit:
-        intent = _limited(intent, limit)
-    if (limit or only) and not intent.undoes:
-        first = intent.cluster.first_master.name
-        intent = replace(intent, desired=with_records(desired, intent.whole, first))
-    return intent
+        wanted = _limited(wanted, limit)
+    if (limit or only) and not wanted.undoes:
+        first = wanted.cluster.first_master.name
+        wanted = replace(wanted, desired=with_records(desired, wanted.whole, first))
+    return wanted
 
 
-def _limited(intent: Resolved, limit: str) -> Resolved:
+def _limited(wanted: Resolved, limit: str) -> Resolved:
     """The same with no more hosts than the part has; all masters are asked what is allocated, and whose keys they have.
 
     One that is no host of the part and does not answer stops nothing.
     """
-    named = {*chosen("--limit", limit, _hosts(intent.inventory)), intent.cluster.first_master.name}
-    named |= {ref.host for ref in intent.desired}
-    knowing = named | set(_hosts(intent.inventory, Role.MASTER))
+    named = {*chosen("--limit", limit, _hosts(wanted.inventory)), wanted.cluster.first_master.name}
+    named |= {ref.host for ref in wanted.desired}
+    knowing = named | set(_hosts(wanted.inventory, Role.MASTER))
     return replace(
-        intent,
-        cluster=replace(intent.cluster, hosts=tuple(host for host in intent.cluster.hosts if host.name in named)),
-        evidence={ref: wanted for ref, wanted in intent.evidence.items() if ref.host in knowing},
-        roots={ref: wanted for ref, wanted in intent.roots.items() if ref.host in knowing},
+        wanted,
+        cluster=replace(wanted.cluster, hosts=tuple(host for host in wanted.cluster.hosts if host.name in named)),
+        evidence={ref: item for ref, item in wanted.evidence.items() if ref.host in knowing},
+        roots={ref: item for ref, item in wanted.roots.items() if ref.host in knowing},
     )
 
 
@@ -79,7 +79,7 @@ def say_left_out(reporter: Reporter, whole: Resolved, limit: str, only: str) -> 
             reporter.say(f"{option} leaves out {', '.join(left) or 'nothing'}")
 
 
-def reached(intent: Resolved, seen: ObservedFleet) -> tuple[Resolved, ObservedFleet]:
+def reached(wanted: Resolved, seen: ObservedFleet) -> tuple[Resolved, ObservedFleet]:
     """Without the nodes that cannot be reached.
 
     Who was only looked at besides the part that the run is about, and did not answer, is no part of it either way; a
@@ -88,15 +88,22 @@ def reached(intent: Resolved, seen: ObservedFleet) -> tuple[Resolved, ObservedFl
     Raises:
         HostsError: a master or an etcd member cannot be reached, or nobody can.
     """
-    silent, names = set(seen.unreachable), {host.name for host in intent.cluster.hosts}
+    silent, names = set(seen.unreachable), {host.name for host in wanted.cluster.hosts}
     seen = replace(seen, unreachable={name: error for name, error in seen.unreachable.items() if name in names})
-    needed = [host for host in intent.cluster.hosts if host.name in seen.unreachable and _is_needed(host)]
+    needed = [host for host in wanted.cluster.hosts if host.name in seen.unreachable and _is_needed(host)]
     if needed:
         raise HostsError([seen.unreachable[host.name] for host in needed])
     if not names - silent:
         seen.require_all()
-    there = {host.name for host in intent.inventory.hosts} - silent
-    return (replace(intent, desired=on_members(intent.desired, there)) if silent else intent), seen
+    there = {host.name for host in wanted.inventory.hosts} - silent
+    return (replace(wanted, desired=on_members(wanted.desired, there)) if silent else wanted), seen
+
+
+def warn_of_unreached(reporter: Reporter, seen: ObservedFleet) -> None:
+    """Name the hosts that the run does without, each with its error."""
+    for name, error in sorted(seen.unreachable.items()):
+        words = "\n  ".join(filter(None, (error.message.removeprefix(f"{name}: "), error.hint)))
+        reporter.warn(f"left out: {name}: {words}")
 
 
 def _is_needed(host: Host) -> bool:

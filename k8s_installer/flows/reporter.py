@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,10 +84,3 @@ class Reporter(Protocol):
 
     def ended(self, end: RunEnd) -> None:
         """A run is over."""
-
-
-def left_out(reporter: Reporter, unreachable: Mapping[str, InstallerError]) -> None:
-    """Warn of the hosts that cannot be reached, each with its error."""
-    for name, error in sorted(unreachable.items()):
-        words = "\n  ".join(filter(None, (error.message.removeprefix(f"{name}: "), error.hint)))
-        reporter.warn(f"left out: {name}: {words}")

@@ -182,7 +182,7 @@ def _roots(cluster: Cluster, wanted: Desired) -> Desired:
 
 
 def corrected(wanted: Resolved, seen: Mapping[Ref, Seen]) -> Allocations | None:
-    """What is allocated on the hosts, if the intent assumes something else; None if it is right.
+    """What is allocated on the hosts, if what is wanted assumes something else; None if it is right.
 
     Raises:
         InstallerError: the allocations are unknown.
@@ -193,17 +193,17 @@ def corrected(wanted: Resolved, seen: Mapping[Ref, Seen]) -> Allocations | None:
     return None if right and not again.findings else kept
 
 
-def with_keys(intent: Resolved, whole: Resolved) -> Resolved:
+def with_keys(wanted: Resolved, whole: Resolved) -> Resolved:
     """The same, with what was pending as it is in `whole`, whose keys are all made.
 
     What is wanted may be a part of the cluster, or what was before a run: only files that have keys in them change.
     """
     made = {
-        ref: replace(wanted, resource=whole.desired[ref].resource)
-        for ref, wanted in intent.desired.items()
-        if isinstance(wanted.resource, File) and wanted.resource.pending
+        ref: replace(item, resource=whole.desired[ref].resource)
+        for ref, item in wanted.desired.items()
+        if isinstance(item.resource, File) and item.resource.pending
     }
-    return replace(intent, keys=whole.keys, desired={**intent.desired, **made})
+    return replace(wanted, keys=whole.keys, desired={**wanted.desired, **made})
 
 
 def present_keys(cluster: Cluster, profile: profiles.Profile) -> pki.Pki:

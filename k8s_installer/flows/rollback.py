@@ -21,13 +21,13 @@ def roll_back(options: Options, reporter: Reporter) -> Outcome:
     return apply(options, reporter, lambda whole: _before_last_run(whole, reporter))
 
 
-def _before_last_run(intent: Resolved, reporter: Reporter) -> Resolved:
+def _before_last_run(wanted: Resolved, reporter: Reporter) -> Resolved:
     """What was there before the last run that was not undone.
 
     Raises:
         InstallerError: there is no such run, or it set things up for the first time and so has nothing before it.
     """
-    runs = tuple(journal.past(state_folder(intent.cluster) / "journal"))
+    runs = tuple(journal.past(state_folder(wanted.cluster) / "journal"))
     undone = history.to_undo(runs)
     if not undone:
         raise InstallerError(
@@ -48,7 +48,7 @@ def _before_last_run(intent: Resolved, reporter: Reporter) -> Resolved:
     counts = f"{files} files, {len(past) - files} settings"
     reporter.say(f"going back to before run {undone[-1].run}: {counts}")
     names = tuple(run.run for run in undone)
-    return replace(intent, desired=rollback.before(intent.desired, past), undoes=names)
+    return replace(wanted, desired=rollback.before(wanted.desired, past), undoes=names)
 
 
 def _require_something_before(run: journal.Past) -> None:

@@ -45,22 +45,22 @@ def _shown(results: Sequence[CheckResult], on_check: OnCheck) -> list[CheckResul
     return list(results)
 
 
-def _gates(intent: Resolved, fleet: ObservedFleet) -> list[CheckResult]:
+def _gates(wanted: Resolved, fleet: ObservedFleet) -> list[CheckResult]:
     """One result for all gates that hold, and one for each that does not."""
     began = time.monotonic()
-    sick = unhealthy(intent.desired, fleet.remotes, _PATIENCE)
+    sick = unhealthy(wanted.desired, fleet.remotes, _PATIENCE)
     seconds = time.monotonic() - began
-    count = sum(ref.kind is Kind.GATE for ref in intent.desired)
+    count = sum(ref.kind is Kind.GATE for ref in wanted.desired)
     failed = [CheckResult(Status.FAILED, f"{ref.host}: {ref.name}", f"not so: {words}", seconds) for ref, words in sick]
     return failed or [CheckResult(Status.PASSED, "health gates", f"all {count} hold", seconds)]
 
 
-def _access(intent: Resolved, master: str) -> ApiAccess:
+def _access(wanted: Resolved, master: str) -> ApiAccess:
     """How to reach the API on its own master: as the API server's gate does."""
     gate = next(
-        wanted.resource
-        for ref, wanted in intent.desired.items()
-        if ref.host == master and isinstance(wanted.resource, Gate) and wanted.resource.unit == "kube-apiserver"
+        item.resource
+        for ref, item in wanted.desired.items()
+        if ref.host == master and isinstance(item.resource, Gate) and item.resource.unit == "kube-apiserver"
     )
     url = urlsplit(gate.url)
     return ApiAccess(f"{url.scheme}://{url.netloc}", gate.ca, gate.cert, gate.key)
