@@ -16,11 +16,14 @@ from k8s_installer.errors import InventoryError
 from k8s_installer.inventory import Allocations, Cluster, Host, Role, settle
 from k8s_installer.inventory.allocations import NONE
 from k8s_installer.model.desired import Desired, DesiredResource, Turn
+from k8s_installer.model.groups import GROUPS
 from k8s_installer.model.resources import Absent, Data, Gate, Kind, Package, Ref, Setting, Unit, UploadedFile
 from k8s_installer.pki import Pki
 from k8s_installer.profiles import Component, GateSpec, Profile
 from k8s_installer.profiles.when import elsewhere
 from k8s_installer.render import Renderer
+
+_BY_ROLE = {Role.ETCD: "etcd", Role.MASTER: "masters", Role.NODE: "nodes"}  # groups of `model.groups`, in their order
 
 
 def desire(
@@ -136,10 +139,10 @@ def _host(source: Source, fleet: Topology, host: Host) -> Iterator[DesiredResour
     named = layout.named(host.name)
     context = {**source.context, **of_host(host, fleet.first_master, source.profile, fleet.inside)}
     ports, others = _ports(source, layout, host, context), fleet.others[host.roles]
-    own = host_baseline(source, host, ports, others, _first_turn(host))
+    own = host_baseline(source, host, ports, others, _turn(host, host.roles))
     yield from own.wanted
     for name, component in layout.components.items():
-        turn = _turn(component, host)
+        turn = _turn(host, component.roles, component.unit)
         yield from _requisites(source, named, name, component, own.repos, turn)
         for path, program in layout.programs[name].items():
             because = f"The program of {name}." if component.unit else f"{program} is for people on the host."
@@ -225,7 +228,7 @@ def _gate(
     source: Source, fleet: Topology, host: Host, name: str, spec: GateSpec, previous: tuple[Ref, ...], context: Context
 ) -> DesiredResource:
     component = source.profile.components[name]
-    asks = fleet.asks(spec, host)
+    asks, turn = fleet.asks(spec, host), _turn(host, component.roles, component.unit)
 
     def text(template: str) -> str:
         return source.text(template, context, host.name, where=f"{name} {source.profile.version}: gate")
@@ -249,25 +252,17 @@ def _gate(
     there = fleet.layouts[shape(asks)].requisites
     credentials = (Ref(asks.name, Kind.FILE, path) for path in (asked.ca, asked.cert, asked.key) if path in there)
     after = (*units, *credentials, *previous)
-    return DesiredResource(
-        Ref(asks.name, Kind.GATE, text(spec.name)), gate, name, after, spec.why, _turn(component, host)
-    )
+    return DesiredResource(Ref(asks.name, Kind.GATE, text(spec.name)), gate, name, after, spec.why, turn)
 
 
-def _turn(component: Component, host: Host) -> Turn:
-    """Members of an etcd, the masters and the nodes take turns, each among themselves.
+def _turn(host: Host, roles: frozenset[Role], group: str = "") -> Turn:
+    """In whose turn a host's part of something for these roles changes.
 
-    The etcds do not wait for each other: members of one that starts for the first time need all of them at once.
+    What has a group of its own (an etcd, by its unit's name) takes turns in that. All else, the host's own settings
+    included, goes with the first of the host's roles that it is for: what the others do waits for it.
     """
-    if component.roles == {Role.ETCD}:
-        return Turn(component.unit, host.name)
-    return Turn("masters" if component.roles & host.roles & {Role.MASTER} else "nodes", host.name)
-
-
-def _first_turn(host: Host) -> Turn:
-    """The host's own turn: that of the first group in which it has a place, for what the others do waits for it."""
-    groups = {Role.ETCD: "etcd", Role.MASTER: "masters", Role.NODE: "nodes"}
-    return Turn(next(group for role, group in groups.items() if role in host.roles), host.name)
+    first = next(of_role for role, of_role in _BY_ROLE.items() if role in roles & host.roles)
+    return Turn(group if group in GROUPS else first, host.name)
 
 
 def _inputs(layout: Layout, host: Host, name: str) -> list[Ref]:

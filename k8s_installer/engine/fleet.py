@@ -15,7 +15,7 @@ from k8s_installer.errors import HostError, HostsError, InstallerError
 from k8s_installer.host.gates import GateAnswer
 from k8s_installer.host.observe import HostCache
 from k8s_installer.inventory import Host
-from k8s_installer.model.desired import Desired, by_host
+from k8s_installer.model.desired import Desired, by_host, health_gates
 from k8s_installer.model.resources import Gate, Ref, Seen, SeenFile
 from k8s_installer.transport import Line, Pool, Transport, connect, connections
 
@@ -129,9 +129,7 @@ def unhealthy(desired: Desired, remotes: Mapping[str, Remote], patience: float =
         patience: for so many seconds those that do not hold are asked again.
     """
     until = time.monotonic() + patience
-    gates: Sequence[tuple[Ref, Gate]] = [
-        (ref, wanted.resource) for ref, wanted in desired.items() if isinstance(wanted.resource, Gate)
-    ]
+    gates: Sequence[tuple[Ref, Gate]] = health_gates(desired.values())
 
     def ask(item: tuple[Ref, Gate]) -> GateAnswer | InstallerError:
         ref, gate = item

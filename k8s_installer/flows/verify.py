@@ -11,7 +11,8 @@ from k8s_installer.flows.inputs import Inputs
 from k8s_installer.flows.reporter import Reporter
 from k8s_installer.flows.resolve import Resolved
 from k8s_installer.flows.session import opened
-from k8s_installer.model.resources import Gate, Kind
+from k8s_installer.model.desired import health_gates
+from k8s_installer.model.resources import Gate
 from k8s_installer.verify import Api, ApiAccess, CheckResult, OnCheck, Proof, Status, components, workload
 
 # A leader whose process has just restarted has its lease again when the old one has ended, after 15 s and a little. A
@@ -50,7 +51,7 @@ def _gates(wanted: Resolved, fleet: ObservedFleet) -> list[CheckResult]:
     began = time.monotonic()
     sick = unhealthy(wanted.desired, fleet.remotes, _PATIENCE)
     seconds = time.monotonic() - began
-    count = sum(ref.kind is Kind.GATE for ref in wanted.desired)
+    count = len(health_gates(wanted.desired.values()))
     failed = [CheckResult(Status.FAILED, f"{ref.host}: {ref.name}", f"not so: {words}", seconds) for ref, words in sick]
     return failed or [CheckResult(Status.PASSED, "health gates", f"all {count} hold", seconds)]
 

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import NamedTuple
 
-from k8s_installer.model.resources import Ref, Resource
+from k8s_installer.model.resources import Gate, Ref, Resource
 
 
 class Turn(NamedTuple):
-    """Whose turn a change is in a rolling change: members of a group restart one after the other, or some at a time."""
+    """Whose turn a change is in a rolling change: a group of `model.groups`, and the member's host."""
 
     group: str
     member: str
 
 
 NO_TURN = Turn("", "")
+
+
+class Place(Enum):
+    """Where in its turn a change stands.
+
+    What OPENS a turn is a step, not a state: it is planned only where something in the turn restarts, and nothing else
+    of the member begins before it is done. What CLOSES it is a state like any other: it comes last in the turn, and
+    also after a turn that a failed run left open. Both are gates or settings.
+    """
+
+    OPENS = "opens"
+    WITHIN = "within"
+    CLOSES = "closes"
 
 
 class Ahead(NamedTuple):
@@ -38,8 +52,8 @@ class DesiredResource:
     """One resource, the component it belongs to (the phase in which it is shown), and what it comes after.
 
     `because` says in one sentence why the resource exists; it is for people, and no code branches on it.
-    `turn` says with which others it may not be down at the same time. `note` is what a change of it must tell people.
-    `ahead` turns edges around; see there.
+    `turn` says with which others it may not be down at the same time, `place` where it stands in that. `note` is what a
+    change of it must tell people. `ahead` turns edges around; see there.
     """
 
     ref: Ref
@@ -48,6 +62,7 @@ class DesiredResource:
     after: tuple[Ref, ...]
     because: str
     turn: Turn = NO_TURN
+    place: Place = Place.WITHIN
     note: str = ""
     ahead: Ahead | None = None
 
@@ -61,3 +76,10 @@ def by_host(desired: Desired) -> Mapping[str, list[DesiredResource]]:
     for ref, wanted in desired.items():
         found[ref.host].append(wanted)
     return found
+
+
+def health_gates(items: Iterable[DesiredResource]) -> list[tuple[Ref, Gate]]:
+    """The gates that hold while a cluster is as it should be: all but those that open a turn."""
+    return [
+        (item.ref, item.resource) for item in items if isinstance(item.resource, Gate) and item.place is not Place.OPENS
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from k8s_installer.model.desired import NO_TURN, Turn
+from k8s_installer.model.desired import NO_TURN, Place, Turn
 from k8s_installer.model.resources import (
     Ref,
     Resource,
@@ -39,6 +39,9 @@ REPLACED = frozenset({Action.UPGRADE, Action.DOWNGRADE})  # packages of which th
 NO_RESTART = frozenset({Action.ATTRIBUTES, Action.REWRITE})  # changes of files that no process needs to hear of
 
 
+INTERRUPTING = frozenset({Action.RESTART})  # changes of units that end a process: their members take turns
+
+
 UNDATED = frozenset({Action.RESTORE, Action.REMOVE})  # changes of files of which no time tells afterwards
 
 
@@ -47,8 +50,8 @@ class Change:
     """One step of a plan: from what was seen to what is wanted.
 
     `before` is what the host had when the plan was made. `reason` is for people; code never branches on it.
-    `turn` is whose turn it belongs to: a rollback undoes a whole turn. `readers` are the units that read a file which
-    is removed or gets its old time back, so that its time does not say that they have to restart.
+    `turn` is whose turn it lies in, `place` where in that: a rollback undoes a whole turn. `readers` are the units that
+    read a file which is removed or gets its old time back, so that its time does not say that they have to restart.
     """
 
     ref: Ref
@@ -59,6 +62,7 @@ class Change:
     reason: str
     turn: Turn = NO_TURN
     readers: tuple[str, ...] = ()
+    place: Place = Place.WITHIN
 
 
 @dataclass(frozen=True, slots=True)

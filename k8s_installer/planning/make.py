@@ -9,9 +9,10 @@ from dataclasses import replace
 from k8s_installer.errors import InstallerError
 from k8s_installer.host import families
 from k8s_installer.host.statedir import MOST_KEPT, NOT_KEPT, RUNS_KEPT
-from k8s_installer.model.desired import Desired, DesiredResource
+from k8s_installer.model.desired import Desired, DesiredResource, Place, Turn
 from k8s_installer.model.graph import nearest, ordered
-from k8s_installer.model.plan import NO_RESTART, UNDATED, Action, Change, Plan
+from k8s_installer.model.groups import GROUPS, Group
+from k8s_installer.model.plan import INTERRUPTING, NO_RESTART, UNDATED, Action, Change, Plan
 from k8s_installer.model.resources import (
     Absent,
     Backup,
@@ -34,7 +35,7 @@ from k8s_installer.model.resources import (
 from k8s_installer.planning import equivalence, evr
 from k8s_installer.planning.evr import Evr
 from k8s_installer.planning.order import edges as edges_of
-from k8s_installer.planning.turns import QUARTER, Batch, serialize
+from k8s_installer.planning.turns import QUARTER, Batch, owners, serialize
 
 _IN_THE_WAY = "nothing is changed that could not be put back as it was: move each out of the way, then plan again"
 _TOO_FAR_BACK = (
@@ -43,13 +44,16 @@ _TOO_FAR_BACK = (
 )
 
 
-def make_plan(desired: Desired, seen: Mapping[Ref, Seen], batch: Batch = QUARTER) -> Plan:
+def make_plan(
+    desired: Desired, seen: Mapping[Ref, Seen], batch: Batch = QUARTER, groups: Mapping[str, Group] = GROUPS
+) -> Plan:
     """Compare what is wanted with what was seen.
 
     Args:
         desired: every resource by name, with its edges.
         seen: what the hosts answered, for every package, file, unit and setting that is wanted.
         batch: how many nodes may restart something at the same time.
+        groups: who takes turns with whom.
 
     Raises:
         InstallerError: something wanted is unknown, and a plan over guesses is no plan; or something that would change
@@ -60,18 +64,46 @@ def make_plan(desired: Desired, seen: Mapping[Ref, Seen], batch: Batch = QUARTER
     order = ordered(desired, edges)
     steps: dict[Ref, list[Change]] = {}
     for ref in order:
-        changes = list(_changes(desired[ref], seen, steps))
+        changes = [] if desired[ref].place is Place.OPENS else list(_changes(desired[ref], seen, steps))
         if changes:
             steps[ref] = changes
     if not steps:
         return Plan((), ())
+    restarting = {ref for ref, changes in steps.items() if any(c.action in INTERRUPTING for c in changes)}
+    if restarting:
+        steps = _enclosed(steps, {desired[ref].turn for ref in restarting}, desired, order, seen)
     before = nearest(steps, order, edges)
-    restarting = {ref for ref, changes in steps.items() if any(c.action is Action.RESTART for c in changes)}
     turns = {ref: desired[ref].turn for ref in steps}
-    sizes = Counter(turn.group for turn in {item.turn for item in desired.values()})
-    before = serialize(before, turns, restarting, sizes, batch)
+    if restarting:
+        turns = owners(before, turns, groups)
+    places = {ref: desired[ref].place for ref in steps if desired[ref].place is not Place.WITHIN}
+    before = serialize(before, turns, places, restarting, _widths(desired, batch, groups), groups)
     steps = _with_readers(steps, desired)
-    return _numbered({ref: steps[ref] for ref in ordered(steps, before)}, before)
+    return _numbered({ref: steps[ref] for ref in ordered(steps, before)}, before, turns)
+
+
+def _enclosed(
+    steps: Mapping[Ref, list[Change]],
+    turns: Collection[Turn],
+    desired: Desired,
+    order: Iterable[Ref],
+    seen: Mapping[Ref, Seen],
+) -> dict[Ref, list[Change]]:
+    """The steps with what opens and closes these turns, whatever was seen of it."""
+    words = {Place.OPENS: "before its services restart", Place.CLOSES: "after its services have restarted"}
+    found = dict(steps)
+    for ref in order:
+        wanted = desired[ref]
+        if wanted.place in words and wanted.turn in turns and ref not in found:
+            action = Action.WAIT if isinstance(wanted.resource, Gate) else Action.SET
+            found[ref] = [_change(wanted, seen.get(ref, Missing.ABSENT), action, words[wanted.place])]
+    return {ref: found[ref] for ref in order if ref in found}
+
+
+def _widths(desired: Desired, batch: Batch, groups: Mapping[str, Group]) -> dict[str, int]:
+    """How many members of each group may have their turn at once; those that do not change count as members."""
+    sizes = Counter(turn.group for turn in {item.turn for item in desired.values()})
+    return {name: group.at_once or batch.of(sizes[name]) for name, group in groups.items()}
 
 
 def obstacle(ref: Ref, found: Seen | None) -> str:
@@ -116,7 +148,9 @@ def waits(desired: Desired, gates: Iterable[Ref]) -> Plan:
     return Plan(changes, ((),) * len(changes))
 
 
-def _numbered(steps: Mapping[Ref, list[Change]], before: Mapping[Ref, frozenset[Ref]]) -> Plan:
+def _numbered(
+    steps: Mapping[Ref, list[Change]], before: Mapping[Ref, frozenset[Ref]], turns: Mapping[Ref, Turn]
+) -> Plan:
     """Lay the steps in a row; the changes of one resource follow each other, the first waits for the others'."""
     changes: list[Change] = []
     after: list[tuple[int, ...]] = []
@@ -126,7 +160,7 @@ def _numbered(steps: Mapping[Ref, list[Change]], before: Mapping[Ref, frozenset[
         for change in own:
             after.append(waits)
             waits = (len(changes),)
-            changes.append(change)
+            changes.append(change if change.turn == turns[ref] else replace(change, turn=turns[ref]))
         last[ref] = len(changes) - 1
     return Plan(tuple(changes), tuple(after))
 
@@ -157,7 +191,9 @@ def _changes(wanted: DesiredResource, seen: Mapping[Ref, Seen], steps: Mapping[R
 
 def _change(wanted: DesiredResource, before: Seen, action: Action, reason: str) -> Change:
     reason = f"{wanted.note}: {reason}" if wanted.note else reason
-    return Change(wanted.ref, action, wanted.component, before, wanted.resource, reason, wanted.turn)
+    return Change(
+        wanted.ref, action, wanted.component, before, wanted.resource, reason, wanted.turn, place=wanted.place
+    )
 
 
 def _package(wanted: DesiredResource, package: Package, found: Seen) -> Iterator[Change]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from k8s_installer.host import families
-from k8s_installer.model.desired import Desired, Turn
+from k8s_installer.model.desired import Desired, DesiredResource, Place, Turn
 from k8s_installer.model.plan import NO_RESTART, REPLACED, Action, Change, Plan
 from k8s_installer.model.resources import (
     Absent,
@@ -55,9 +55,25 @@ def reversible(change: Change) -> bool:
 
 
 def failed_turns(plan: Plan, run: Run) -> tuple[Turn, ...]:
-    """The turns in which a service or a gate failed, in the order in which they did."""
+    """The turns in which a service or a gate failed, or anything once they were open, in the order in which they did.
+
+    A setting that closes a turn is none: all of the turn is done then, and the next plan closes it.
+    """
+    opened = _opened(plan, run)
     failed = (plan.changes[event.index] for event in run.failures)
-    return tuple(dict.fromkeys(change.turn for change in failed if isinstance(change.after, Unit | Gate)))
+    return tuple(
+        dict.fromkeys(
+            change.turn
+            for change in failed
+            if isinstance(change.after, Unit | Gate) or (change.turn in opened and change.place is not Place.CLOSES)
+        )
+    )
+
+
+def _opened(plan: Plan, run: Run) -> frozenset[Turn]:
+    """The turns of which the opening has begun: it may have been done, whatever became of it."""
+    begun = (plan.changes[event.index] for event in run.events if event.state is State.RUNNING)
+    return frozenset(change.turn for change in begun if change.place is Place.OPENS)
 
 
 def undo(plan: Plan, run: Run, turn: Turn) -> Plan:
@@ -65,37 +81,55 @@ def undo(plan: Plan, run: Run, turn: Turn) -> Plan:
 
     Files get their old bytes and settings their old values, what was made is removed, and what was restarted is
     restarted and waited for. What fails on the way back keeps nothing else from it but what needs it: a service whose
-    own files are back restarts, whatever came of the one before it. The plan is empty where nothing ran before: a
-    first start that fails has nothing to go back to, and its files are the evidence. Packages stay, and so do users.
+    own files are back restarts, whatever came of the one before it. A turn that was opened is closed once all of this
+    is done; if something is not, it stays open. The plan is empty where nothing ran before: a first start that fails
+    has nothing to go back to, and its files are the evidence. Packages stay, and so do users.
     """
+    begun = {event.index for event in run.events if event.state is State.RUNNING}
+    mine = {index: change for index, change in enumerate(plan.changes) if change.turn == turn}
+    within = {index: change for index, change in mine.items() if change.place is Place.WITHIN}
+    back = _back(plan, run, within)
+    restarted = any(index in begun and isinstance(change.after, Unit) for index, change in within.items())
+    if turn in _opened(plan, run) and (back or not restarted):
+        closing = (change for change in mine.values() if change.place is Place.CLOSES)
+        back += [_again(change, change.action, "its turn is over") for change in closing]
+    return _in_order(back)
+
+
+def _back(plan: Plan, run: Run, within: Mapping[int, Change]) -> list[Change]:
+    """What undoes these changes of a plan, by their positions; empty where there is nothing to go back to."""
     last = {event.index: event.state for event in run.events}
     begun = {event.index for event in run.events if event.state is State.RUNNING}
-    mine = [(index, change) for index, change in enumerate(plan.changes) if change.turn == turn]
     read = _readers(plan)
     # what was begun in a script that was cut off may be done
     written = [
         _inverse(change, change.after, read.get(change.ref, ()))
-        for index, change in mine
+        for index, change in within.items()
         if isinstance(change.after, File | UploadedFile | Absent | Setting)
         and reversible(change)
         and (last.get(index) is State.DONE or (index in begun and last[index] is not State.FAILED))
     ]
-    if not written or not any(change.action is Action.RESTART for _, change in mine):
-        return Plan((), ())
+    if not written or not any(change.action is Action.RESTART for change in within.values()):
+        return []
     # what was never begun still runs with what is brought back
-    restarted = [change for index, change in mine if change.action is Action.RESTART and index in begun]
-    reloaded = [change for _, change in mine if change.action is Action.RELOAD]
-    gates = [change for _, change in mine if isinstance(change.after, Gate)]
+    restarted = [change for index, change in within.items() if change.action is Action.RESTART and index in begun]
+    reloaded = [change for change in within.values() if change.action is Action.RELOAD]
+    gates = [change for change in within.values() if isinstance(change.after, Gate)]
     reloads = [_again(change, Action.RELOAD, "its files are back") for change in reloaded]
-    return _in_order([*written, *reloads, *_restarts(restarted, gates)])
+    return [*written, *reloads, *_restarts(restarted, gates)]
 
 
 def _in_order(changes: Sequence[Change]) -> Plan:
-    """A step begins when all before it have ended; a restart needs its files and daemon-reload, a gate its restart."""
+    """A step begins when all before it have ended; a restart needs its files and daemon-reload, a gate its restart.
+
+    What closes the turn needs all of it.
+    """
     after: list[tuple[int, ...]] = []
     for index, change in enumerate(changes):
         needs: tuple[int, ...] = ()
-        if isinstance(change.after, Unit):
+        if change.place is Place.CLOSES:
+            needs = tuple(range(index))
+        elif isinstance(change.after, Unit):
             paths = {*change.after.defined_by, *change.after.reads}
             needs = tuple(
                 i for i, earlier in enumerate(changes[:index]) if earlier.ref.name in paths or earlier.ref == change.ref
@@ -115,12 +149,16 @@ def _readers(plan: Plan) -> Mapping[Ref, tuple[str, ...]]:
 def before(desired: Desired, past: Collection[PastFile | PastSetting]) -> Desired:
     """What a cluster wanted before past runs, where they changed files: the kept bytes, or nothing at all.
 
-    Settings that they changed are wanted as they were. Units and gates stay as they are wanted now, and nothing else is
-    wanted: what those runs did not change is no part of going back. What the inventory no longer speaks of is left
-    alone.
+    Settings that they changed are wanted as they were. Units and gates stay as they are wanted now, with what opens and
+    closes turns, and nothing else is wanted: what those runs did not change is no part of going back. What is no longer
+    in the inventory is left alone.
     """
     items = {item.ref: _wanted(item) for item in past}
-    part = narrowed(desired, lambda wanted: wanted.ref in items or isinstance(wanted.resource, Unit | Gate))
+
+    def stays(wanted: DesiredResource) -> bool:
+        return isinstance(wanted.resource, Unit | Gate) or wanted.place is not Place.WITHIN
+
+    part = narrowed(desired, lambda wanted: wanted.ref in items or stays(wanted))
     return {
         ref: replace(wanted, resource=items[ref], because="It was so before the last run.") if ref in items else wanted
         for ref, wanted in part.items()
@@ -142,7 +180,7 @@ def _restarts(restarted: Iterable[Change], gates: Collection[Change]) -> Iterato
 
 
 def _again(change: Change, action: Action, reason: str) -> Change:
-    return Change(change.ref, action, change.component, change.before, change.after, reason, change.turn)
+    return replace(change, action=action, reason=reason)
 
 
 def _inverse(change: Change, wanted: File | UploadedFile | Absent | Setting, read_by: tuple[str, ...]) -> Change:

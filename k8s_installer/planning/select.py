@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
 from k8s_installer.errors import InputError, did_you_mean
-from k8s_installer.model.desired import Desired, DesiredResource
+from k8s_installer.model.desired import Desired, DesiredResource, Place
 from k8s_installer.model.graph import nearest, ordered
 
 
@@ -24,8 +24,8 @@ def on_members(desired: Desired, members: Collection[str]) -> Desired:
 
 
 def of_components(desired: Desired, components: Collection[str]) -> Desired:
-    """What belongs to these components, with the packages that they run."""
-    return narrowed(desired, lambda wanted: wanted.component in components)
+    """What belongs to these components, with what opens and closes the turns that they take."""
+    return narrowed(desired, lambda wanted: wanted.component in components or wanted.place is not Place.WITHIN)
 
 
 def chosen(option: str, text: str, known: Iterable[str]) -> frozenset[str]:

@@ -1,22 +1,26 @@
-"""Turns: who may restart at the same time as whom. Pure.
+"""Turns: who may restart at the same time as whom, and what of whom comes before that. Pure.
 
-Members of a group that restart something wait for each other; members that only come up (a first start, or one
-that was down) are not held back, and the restarts wait for them, so that no quorum is lost to a restart while
-another member is down.
+Where something restarts, the members of its group take turns: all that a member has of the plan lies in its turn,
+between what opens it and what closes it. Members that only come up (a first start, or one that was down) are not held
+back, and the restarts wait for them, so that no quorum is lost to a restart while another member is down. Groups follow
+each other as `model.groups` says: a master that fails in its turn leaves the nodes as they are, to the last file.
+A plan in which nothing restarts takes no turns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from k8s_installer.errors import InputError
-from k8s_installer.model.desired import Turn
-from k8s_installer.model.resources import Ref
+from k8s_installer.model.desired import Place, Turn
+from k8s_installer.model.groups import GROUPS, Group, earlier
+from k8s_installer.model.resources import Kind, Ref
 
 # A share of thousands is more than anybody watches, and more than stay connected from a change to its gate.
 MOST_AT_ONCE = 250
-ONE_AT_A_TIME = frozenset({"etcd", "flannel-etcd", "flannel-network", "masters"})
+
+_Edges = dict[Ref, frozenset[Ref]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,63 +42,104 @@ class Batch:
             raise InputError(f"--batch {text}: give a number of nodes, or a share such as 25%")
         return cls(percent=int(number)) if text.endswith("%") else cls(count=int(number))
 
-    def of(self, group: str, members: int) -> int:
-        """How many members of a group of this size may be at it at once."""
-        if group in ONE_AT_A_TIME:
-            return 1
+    def of(self, members: int) -> int:
+        """How many members of a group of this size may restart something at once."""
         return self.count or max(1, min(MOST_AT_ONCE, members * self.percent // 100))
 
 
 QUARTER = Batch()
 
 
+def owners(
+    before: dict[Ref, frozenset[Ref]], turns: Mapping[Ref, Turn], groups: Mapping[str, Group] = GROUPS
+) -> dict[Ref, Turn]:
+    """In whose turn each change lies: its own, or that of an earlier group's member which cannot do without it.
+
+    On a master that is a node, too, what the masters' programs read may come after a package of the kubelet's: that is
+    installed in the master's turn.
+
+    Args:
+        before: what each change comes after; sorted, each stands after those.
+        turns: whose turn each change belongs to by itself.
+        groups: the table of groups.
+    """
+    result = dict(turns)
+    sooner = {name: earlier(groups, name) for name in groups}
+    for ref in reversed(before):
+        turn = result[ref]
+        for other in before[ref]:
+            if turn.group in sooner.get(result[other].group, ()):
+                result[other] = turn
+    return result
+
+
 def serialize(
     before: Mapping[Ref, frozenset[Ref]],
     turns: Mapping[Ref, Turn],
+    places: Mapping[Ref, Place],
     restarting: Collection[Ref],
-    sizes: Mapping[str, int],
-    batch: Batch,
-) -> dict[Ref, frozenset[Ref]]:
+    widths: Mapping[str, int],
+    groups: Mapping[str, Group] = GROUPS,
+) -> _Edges:
     """Add to the order of changes what the turns ask for.
 
     Args:
         before: what each change comes after.
-        turns: whose turn each change belongs to.
-        restarting: the changes that restart something that runs.
-        sizes: how many members each group has, with those that do not change.
-        batch: how many nodes at once.
+        turns: whose turn each change lies in (`owners`).
+        places: of the changes that open or close a turn, which of the two.
+        restarting: the changes that end a process that runs.
+        widths: how many members of each group may have their turn at once.
+        groups: the table of groups.
 
     Returns:
-        What each change comes after: with `n` at once, a member's changes begin when those of the n-th member
-        before it are all done. Where nothing of a group restarts it stays as it was.
+        What each change comes after. With `n` at once, a member's changes begin when those of the n-th member before it
+        are all done. Where one of two groups restarts something, the later one begins when the earlier one is done.
+        Where nothing restarts all stays as it was, but for what closes a turn.
     """
     result = dict(before)
-    members: dict[str, dict[str, list[Ref]]] = {}
+    members: dict[str, dict[str, list[Ref]]] = {name: {} for name in groups}
     for ref, turn in turns.items():
-        members.setdefault(turn.group, {}).setdefault(turn.member, []).append(ref)
+        if turn.group:
+            members[turn.group].setdefault(turn.member, []).append(ref)
     rolling = {turns[ref] for ref in restarting}
-    for group, changes in members.items():
-        restarting_members = [member for member in changes if Turn(group, member) in rolling]
-        if not group or not restarting_members:
-            continue
-        _part(result, changes, turns)
-        window = batch.of(group, sizes[group])
-        standing = frozenset(restarting_members)
-        starting = [ref for member, refs in changes.items() if member not in standing for ref in _last(refs, result)]
-        if starting:
-            # One of them ends after all others, and the restarts wait for that one: a wide window would else hold
-            # as many edges as it has members times those that rise.
-            *others, ends = starting
-            result[ends] = result[ends] | frozenset(others)
-            starting = [ends]
-        for position, member in enumerate(restarting_members):
-            awaited = _last(changes[restarting_members[position - window]], result) if position >= window else starting
-            for ref in _first(changes[member], result):
-                result[ref] = result[ref] | frozenset(awaited)
+    busy = {turn.group for turn in rolling}
+    ends: dict[str, Ref] = {}
+    for name, changes in members.items():
+        if places:
+            _enclose(result, changes.values(), places)
+        if name in busy:
+            _part(result, changes, turns)
+            _take_turns(result, changes, {turn.member for turn in rolling if turn.group == name}, widths[name])
+        awaited = {other for other in earlier(groups, name) if members[other] and busy & {name, other}}
+        for other in awaited - ends.keys():
+            ends[other] = _meet(result, _last(_all(members[other]), result))
+        for ref in _first(_all(changes), result) if awaited else ():
+            result[ref] |= {ends[other] for other in awaited}
     return result
 
 
-def _part(before: dict[Ref, frozenset[Ref]], members: Mapping[str, list[Ref]], turns: Mapping[Ref, Turn]) -> None:
+def _enclose(before: _Edges, members: Iterable[list[Ref]], places: Mapping[Ref, Place]) -> None:
+    """What opens a member's turn comes before all else of it, and what closes it after all else."""
+    for refs in members:
+        opens, within, closes = ([ref for ref in refs if places.get(ref, Place.WITHIN) is place] for place in Place)
+        for first, then in ((opens, within), (within, closes)):
+            ends = frozenset(_last(first, before))
+            for ref in _first(then, before):
+                before[ref] |= ends
+
+
+def _take_turns(before: _Edges, members: Mapping[str, list[Ref]], rolling: Collection[str], width: int) -> None:
+    """Those that restart something wait for those that do not, and for each other: a window that slides over them."""
+    starting = [ref for member, refs in members.items() if member not in rolling for ref in _last(refs, before)]
+    awaited = [_meet(before, starting)] if starting else []
+    row = [refs for member, refs in members.items() if member in rolling]
+    for position, refs in enumerate(row):
+        ahead = _last(row[position - width], before) if position >= width else awaited
+        for ref in _first(refs, before):
+            before[ref] |= frozenset(ahead)
+
+
+def _part(before: _Edges, members: Mapping[str, list[Ref]], turns: Mapping[Ref, Turn]) -> None:
     """Members that take turns do not wait for each other in any other way, as etcd's gates do at a first start."""
     for refs in members.values():
         for ref in refs:
@@ -102,8 +147,23 @@ def _part(before: dict[Ref, frozenset[Ref]], members: Mapping[str, list[Ref]], t
             before[ref] -= {other for other in others if turns[other] != turns[ref]}
 
 
+def _meet(before: _Edges, refs: list[Ref]) -> Ref:
+    """Make one of these changes end after all others, for many to wait for: else there are as many edges as pairs.
+
+    A gate, where there is one: a host's script is not divided for it.
+    """
+    end = next((ref for ref in reversed(refs) if ref.kind is Kind.GATE), refs[-1])
+    before[end] |= frozenset(refs) - {end}
+    return end
+
+
+def _all(members: Mapping[str, list[Ref]]) -> list[Ref]:
+    return [ref for refs in members.values() for ref in refs]
+
+
 def _first(refs: Collection[Ref], before: Mapping[Ref, frozenset[Ref]]) -> list[Ref]:
-    return [ref for ref in refs if not before[ref] & frozenset(refs)]
+    own = frozenset(refs)
+    return [ref for ref in refs if own.isdisjoint(before[ref])]
 
 
 def _last(refs: Collection[Ref], before: Mapping[Ref, frozenset[Ref]]) -> list[Ref]:

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 
 from k8s_installer.host import gates, observe
 from k8s_installer.host.gates import GateAnswer
-from k8s_installer.model.desired import DesiredResource
-from k8s_installer.model.resources import Gate, Kind, Ref
+from k8s_installer.model.desired import DesiredResource, health_gates
+from k8s_installer.model.resources import Kind, Ref
 from k8s_installer.status.model import HostStatus, Session
 from k8s_installer.untrusted import answers
 from k8s_installer.untrusted.answers import Malformed
@@ -34,7 +34,7 @@ _NOBODY = ("reboot", "shutdown", "runlevel")
 
 def script(wanted: Sequence[DesiredResource]) -> str:
     """The one script that asks a host for everything in `wanted` (all of that host), its health and its visitors."""
-    asked = _gates(wanted)
+    asked = health_gates(wanted)
     questions = [_ASK.format(question=gates.script(gate), number=number) for number, (_, gate) in enumerate(asked)]
     parts = [" |\n".join(questions[start : start + AT_ONCE]) + "\n" for start in range(0, len(questions), AT_ONCE)]
     files = [item.ref.name for item in wanted if item.ref.kind is Kind.FILE]
@@ -46,7 +46,7 @@ def script(wanted: Sequence[DesiredResource]) -> str:
 
 def seconds(wanted: Sequence[DesiredResource]) -> float:
     """How long `script` may take: a look at the host, and gates that do not answer before curl gives up."""
-    return 60.0 + 6.0 * math.ceil(len(_gates(wanted)) / AT_ONCE)
+    return 60.0 + 6.0 * math.ceil(len(health_gates(wanted)) / AT_ONCE)
 
 
 def parse(output: str, wanted: Sequence[DesiredResource]) -> HostStatus:
@@ -74,16 +74,12 @@ def parse(output: str, wanted: Sequence[DesiredResource]) -> HostStatus:
     return HostStatus(seen, dict(_answers(own["gate"], wanted)), touched, tuple(_sessions(own["session"])), clock)
 
 
-def _gates(wanted: Sequence[DesiredResource]) -> list[tuple[Ref, Gate]]:
-    return [(item.ref, item.resource) for item in wanted if isinstance(item.resource, Gate)]
-
-
 def _answers(lines: Sequence[str], wanted: Sequence[DesiredResource]) -> Iterator[tuple[Ref, GateAnswer]]:
     texts: dict[int, list[str]] = {}
     for line in lines:
         number, _, text = line.partition(" ")
         texts.setdefault(answers.whole(number, "a gate's number"), []).append(text)
-    for place, (ref, gate) in enumerate(_gates(wanted)):
+    for place, (ref, gate) in enumerate(health_gates(wanted)):
         if place in texts:
             yield ref, gates.judge(gate, "\n".join(texts[place]))
 

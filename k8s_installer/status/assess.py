@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from cryptography import x509
 
 from k8s_installer.errors import HostError
-from k8s_installer.model.desired import Desired, DesiredResource
+from k8s_installer.model.desired import Desired, DesiredResource, Place, health_gates
 from k8s_installer.model.plan import Action, Change
 from k8s_installer.model.resources import File, Gate, Kind, Missing, Package, Ref, Seen, SeenFile, Unit
 from k8s_installer.planning.make import inputs, make_plan, obstacle, stale
@@ -75,7 +75,7 @@ class _Look:
             unit=self._unit(unit) if unit else None,
             files=tuple(item.ref.name for item in items if item.ref.kind is Kind.FILE),
             certificate=min(self._certificates(items), key=lambda found: found.expires_at, default=None),
-            health=tuple(self._health(item.ref, item.resource) for item in items if isinstance(item.resource, Gate)),
+            health=tuple(self._health(ref, gate) for ref, gate in health_gates(items)),
             differences=tuple(found for item in items for found in self._differences(item)),
         )
 
@@ -100,7 +100,7 @@ class _Look:
 
     def _differences(self, wanted: DesiredResource) -> Iterator[Difference]:
         ref = wanted.ref
-        if ref.kind is Kind.GATE:
+        if ref.kind is Kind.GATE or wanted.place is Place.OPENS:
             return
         if words := obstacle(ref, self._found(ref)):
             yield Difference(ref, wanted.component, Action.UPDATE, words)
@@ -151,16 +151,19 @@ class _Look:
 
 
 def _known(desired: Desired, seen: Mapping[Ref, Seen], reached: Mapping[str, HostStatus]) -> Desired:
-    """What a plan can be made of: the rest is shown as not known, and waits for nobody."""
+    """The states that a plan can be made of: the rest is shown as not known, and waits for nobody."""
     known = {
         ref
-        for ref in desired
+        for ref, wanted in desired.items()
         if ref.host in reached
+        and wanted.place is not Place.OPENS
         and (ref.kind is Kind.GATE or seen.get(ref, Missing.UNKNOWN) is not Missing.UNKNOWN)
         and not obstacle(ref, seen.get(ref))
     }
     return {
-        ref: dataclasses.replace(wanted, after=tuple(before for before in wanted.after if before in known))
+        ref: dataclasses.replace(
+            wanted, after=tuple(before for before in wanted.after if before in known), place=Place.WITHIN
+        )
         for ref, wanted in desired.items()
         if ref in known
     }

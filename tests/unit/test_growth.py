@@ -19,8 +19,9 @@ from benchmarks.pure import answers
 from k8s_installer import inventory, pki, profiles
 from k8s_installer.desired import Desired, context, desire
 from k8s_installer.inventory import Cluster
+from k8s_installer.model.desired import DesiredResource, Place, Turn
 from k8s_installer.model.plan import Action, Plan
-from k8s_installer.model.resources import Missing, Ref, Seen, SeenFile, SeenSetting
+from k8s_installer.model.resources import Kind, Missing, Ref, Seen, SeenFile, SeenSetting, Setting
 from k8s_installer.planning.make import make_plan
 from k8s_installer.render import Renderer
 
@@ -67,6 +68,21 @@ def half_new(desired: Desired) -> dict[Ref, Seen]:
     """Every second node is bare, and a file of all others is another: the batch waits for those that rise."""
     new = {ref for ref in desired if ref.host.startswith("n") and int(ref.host[1:]) % 2}
     return {ref: Missing.ABSENT if ref in new else seen for ref, seen in edited(desired).items()}
+
+
+def new_nodes(desired: Desired) -> dict[Ref, Seen]:
+    """The masters restart, and no node is there yet: all of these wait."""
+    return {ref: Missing.ABSENT if ref.host.startswith("n") else seen for ref, seen in edited(desired).items()}
+
+
+def enclosed(desired: Desired) -> Desired:
+    """What a master does for each node before and after the node's turn."""
+    found = dict(desired)
+    for node in dict.fromkeys(ref.host for ref in desired if ref.host.startswith("n")):
+        for place in (Place.OPENS, Place.CLOSES):
+            ref = Ref("m1", Kind.SETTING, f"unit {place.value}-{node}")
+            found[ref] = DesiredResource(ref, Setting("on"), "drain", (), "a test", Turn("nodes", node), place)
+    return found
 
 
 def steps(count: Callable[[int], int]) -> tuple[int, int]:
@@ -139,10 +155,10 @@ def test_edges_grow_with_the_number_of_hosts() -> None:
     assert grows_evenly(lambda nodes: sum(len(item.after) for item in wanted(nodes).values()))
 
 
-@pytest.mark.parametrize("seen", [bare, edited, half_new])
+@pytest.mark.parametrize("seen", [bare, edited, half_new, new_nodes])
 def test_edges_of_a_plan_grow_with_the_number_of_hosts(seen: Callable[[Desired], dict[Ref, Seen]]) -> None:
     def plan(nodes: int) -> Plan:
-        desired = wanted(nodes)
+        desired = enclosed(wanted(nodes))
         return make_plan(desired, seen(desired))
 
     assert grows_evenly(lambda nodes: sum(map(len, plan(nodes).after)))
@@ -169,7 +185,7 @@ def test_every_restart_waits_for_all_that_rise() -> None:
     assert all(rising <= waits[index] for index in restarts)
 
 
-@pytest.mark.parametrize("seen", [answers, bare, edited, half_new])
+@pytest.mark.parametrize("seen", [answers, bare, edited, half_new, new_nodes])
 def test_calls_from_the_inventory_to_the_plan_grow_with_the_number_of_hosts(
     seen: Callable[[Desired], dict[Ref, Seen]],
 ) -> None:

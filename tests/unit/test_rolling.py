@@ -149,7 +149,7 @@ def test_a_batch_that_makes_no_sense_is_refused(text: str) -> None:
     [("25%", 3, 1), ("25%", 200, 50), ("25%", 5000, 250), ("100%", 5000, 250), ("1000", 5000, 1000)],
 )
 def test_a_share_of_thousands_is_bounded_and_a_number_is_the_users_own(text: str, members: int, at_once: int) -> None:
-    assert Batch.parse(text).of("nodes", members) == at_once
+    assert Batch.parse(text).of(members) == at_once
 
 
 def test_what_restarts_nothing_takes_no_turns() -> None:

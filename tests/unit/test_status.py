@@ -41,6 +41,7 @@ from k8s_installer.status import (
 from tests.fakes import FakeHost
 from tests.unit.example import CONFIG, DROP_IN, KEY, desired, hosts
 from tests.unit.test_plan import converged, planned
+from tests.unit.test_turns import closing, drained, running
 
 DAY = 86400.0
 NOW = dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.UTC).timestamp()
@@ -250,6 +251,17 @@ def test_a_process_older_than_its_package_alone_has_no_file_to_blame() -> None:
     host.packages["kubernetes-master"] = dataclasses.replace(host.packages["kubernetes-master"], installed_at=9000.0)
     found = of(judged(wanted, {"m1": host}), "m1", "scheduler").differences
     assert [(item.words, item.evidence) for item in found] == [("kubernetes-master changed after it started", None)]
+
+
+def test_what_opens_a_turn_is_no_state_and_a_turn_left_open_is_shown() -> None:
+    fleet, wanted = running(["n1"]), drained(["n1"])
+    fleet["n1"].units["kubelet"] = dataclasses.replace(fleet["n1"].units["kubelet"], due_at=fleet["n1"].clock + 1)
+    differences = of(judged(wanted, fleet), "n1", "kubelet").differences
+    assert [(found.ref.name, found.action) for found in differences] == [("kubelet", Action.RESTART)]
+    assert not of(judged(wanted, fleet), "m1", "kubelet").differences
+    fleet["m1"].settings[closing("n1").name] = "off"
+    differences = of(judged(wanted, fleet), "m1", "kubelet").differences
+    assert [(found.ref, found.words) for found in differences] == [(closing("n1"), "off instead of on")]
 
 
 @pytest.mark.parametrize(
