@@ -15,6 +15,8 @@ from ipaddress import IPv4Interface
 from itertools import pairwise
 
 from k8s_installer.host import paths
+from k8s_installer.host.families import yum_proxy
+from k8s_installer.host.observe import ROOT
 from k8s_installer.inventory import Role
 from k8s_installer.preflight.model import Answers, Disk, Listener, Needs, Yum
 from k8s_installer.preflight.tables import (
@@ -175,9 +177,21 @@ def script(needs: Needs) -> str:
         parts.append(_ETCD_LOG.format(log=log) if log != data else "")
     pairs = shlex.join(f"{link.address} {link.port}" for link in needs.links)
     links = _LINKS.format(seconds=LINK_SECONDS, at_once=LINKS_AT_ONCE, pairs=pairs) if pairs else ":"
-    asks = ":" if needs.asks_yum else "false"
-    parts.append(_TOGETHER.format(links=links, seconds=YUM_SECONDS, asks=asks))
+    parts += [ROOT, *yum_proxy.FAMILY.ask] if needs.yum_proxy else []
+    parts.append(_TOGETHER.format(links=links, seconds=YUM_SECONDS, asks=_asks_yum(needs)))
     return "".join(parts) + f"echo {END}\n"
+
+
+def _asks_yum(needs: Needs) -> str:
+    """The condition on which yum is asked: until `apply` has set its repositories and proxy, its answer is no use."""
+    conditions = [":" if needs.asks_yum else "false"]
+    if needs.repos_sum:
+        line = shlex.quote(f"{needs.repos_sum}  {paths.CENTOS_REPOS}")
+        conditions.append(f"echo {line} | sha256sum -c --status 2>/dev/null")
+    if needs.yum_proxy:
+        answer = shlex.quote(f"setting {needs.yum_proxy} {needs.yum_proxy} {yum_proxy.NAME}")
+        conditions.append(f'[ "$(ask_yum_proxy)" = {answer} ]')
+    return " && ".join(conditions)
 
 
 def seconds(needs: Needs) -> float:

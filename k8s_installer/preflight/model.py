@@ -46,7 +46,8 @@ class Needs:
     each, `own_files` the paths that are ours to write, `docker_flags` what docker is started with, `storage_driver`
     that of docker (empty: its own choice), `etcd_folders` where etcd has its data and its log; `swap_stops` says
     that the kubelet would refuse to start, and `asks_yum` that packages come from repositories that the host has to
-    reach.
+    reach. `repos_sum` is the SHA-256 of the file of repositories that the inventory sets, and `yum_proxy` the proxy
+    (empty: it sets none): yum is asked only where it goes by them already.
     """
 
     host: Host
@@ -60,6 +61,8 @@ class Needs:
     etcd_folders: tuple[str, str]
     swap_stops: bool
     asks_yum: bool = True
+    repos_sum: str = ""
+    yum_proxy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from k8s_installer.desired.ports import kubelet_port
-from k8s_installer.host.paths import DOCKER_OPTIONS, ETCD_DATA
+from k8s_installer.host.families import yum_proxy
+from k8s_installer.host.paths import CENTOS_REPOS, DOCKER_OPTIONS, ETCD_DATA
 from k8s_installer.inventory import Cluster, Host, Role
 from k8s_installer.model.desired import Desired, DesiredResource, by_host
-from k8s_installer.model.resources import File, Gate, Kind, Package, Unit
+from k8s_installer.model.resources import File, Gate, Kind, Package, Setting, Unit
 from k8s_installer.preflight.model import Link, Needs
 from k8s_installer.preflight.tables import PORT_FLAGS, PORTS, Port
 from k8s_installer.profiles import Component, Profile
@@ -28,6 +29,7 @@ def _of_host(cluster: Cluster, profile: Profile, host: Host, wanted: list[Desire
     ports: dict[int, str] = {}
     for number, unit in _ports(cluster, profile, host, wanted):
         ports.setdefault(number, unit)
+    repos_sum, proxy = _yum(wanted)
     return Needs(
         host,
         packages={item.ref.name: item.resource.version for item in wanted if isinstance(item.resource, Package)},
@@ -40,6 +42,8 @@ def _of_host(cluster: Cluster, profile: Profile, host: Host, wanted: list[Desire
         etcd_folders=_etcd_folders(host),
         swap_stops=_swap_stops(profile, host),
         asks_yum=not any(item.resource.repo for item in wanted if isinstance(item.resource, Package)),
+        repos_sum=repos_sum,
+        yum_proxy=proxy,
     )
 
 
@@ -72,6 +76,13 @@ def _docker_flags(wanted: list[DesiredResource]) -> Iterator[tuple[str, str]]:
     for item in wanted:
         if isinstance(item.resource, File) and item.ref.name.startswith(DOCKER_OPTIONS):
             yield from re.findall(r"--([a-z0-9-]+)[= ]?([^\s\"']*)", item.resource.content.decode())
+
+
+def _yum(wanted: list[DesiredResource]) -> tuple[str, str]:
+    """The sum of the file of repositories that the inventory sets, and yum's proxy; empty where it sets none."""
+    found = {item.ref.name: item.resource for item in wanted}
+    repos, proxy = found.get(CENTOS_REPOS), found.get(yum_proxy.NAME)
+    return repos.sha256 if isinstance(repos, File) else "", proxy.value if isinstance(proxy, Setting) else ""
 
 
 def _etcd_folders(host: Host) -> tuple[str, str]:

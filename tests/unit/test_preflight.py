@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import json
 import math
@@ -15,6 +16,7 @@ from rich.console import Console
 
 from k8s_installer import desired, pki, profiles, render
 from k8s_installer.errors import HostError, TransportError
+from k8s_installer.host import paths
 from k8s_installer.inventory import Cluster
 from k8s_installer.preflight import (
     CHECKS,
@@ -634,7 +636,7 @@ PROGRAMS = {
 }  # fmt: skip
 
 
-def answered(need: Needs, tmp_path: Path) -> str:
+def answered(need: Needs, tmp_path: Path, root: Path | str = "") -> str:
     """The real script under the real shell, with stand-ins for what this machine has not."""
     programs = tmp_path / "programs"
     programs.mkdir()
@@ -643,7 +645,7 @@ def answered(need: Needs, tmp_path: Path) -> str:
         (programs / name).chmod(0o755)
     done = subprocess.run(
         ["/bin/sh", "-c", script(need)], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True,
-        env={"PATH": f"{programs}:{os.environ['PATH']}", "LC_ALL": "C"},
+        env={"PATH": f"{programs}:{os.environ['PATH']}", "LC_ALL": "C", "K8S_INSTALLER_ROOT": str(root)},
     )  # fmt: skip
     assert done.stderr == ""
     return done.stdout
@@ -674,6 +676,42 @@ def test_one_script_asks_everything_and_leaves_nothing(tmp_path: Path) -> None:
     assert answers.cpus >= 1
     assert answers.networks == (("lo", IPv4Interface("127.0.0.1/8")),)
     assert answers.no_ftype == answers.disks["/var/lib/docker"].mount
+
+
+@pytest.mark.parametrize(
+    ("more", "asked"),
+    [
+        ({"repos_sum": "sum of the file"}, True),
+        ({"repos_sum": "0" * 64}, False),
+        ({"yum_proxy": "http://10.0.0.9:3128"}, True),
+        ({"yum_proxy": "http://10.0.0.9:3129"}, False),
+        ({"repos_sum": "sum of the file", "yum_proxy": "http://10.0.0.9:3129"}, False),
+    ],
+)
+def test_yum_is_not_asked_before_it_goes_by_what_the_inventory_sets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, str], asked: object
+) -> None:
+    """As on a new CentOS 7, whose mirrors are gone, with `repos: vault`: `apply` sets the repositories first."""
+    repos = tmp_path / "CentOS-Base.repo"
+    repos.write_text("[base]\n")
+    monkeypatch.setattr(paths, "CENTOS_REPOS", str(repos))
+    monkeypatch.setenv("K8S_INSTALLER_ROOT", str(tmp_path))
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/yum.conf").write_text("[main]\nproxy=http://10.0.0.9:3128\n")
+    if more.get("repos_sum") == "sum of the file":
+        more = {**more, "repos_sum": hashlib.sha256(b"[base]\n").hexdigest()}
+    need = dataclasses.replace(NEEDS["m1"], links=(), **more)  # type: ignore[arg-type]
+    answers = parse(answered(need, tmp_path, root=tmp_path), 0.0)
+    assert answers is not None
+    assert (answers.yum is not None) is asked
+
+
+def test_what_yum_will_go_by_is_what_the_inventory_sets() -> None:
+    plain = cluster(topology="all-in-one")
+    assert [(need.repos_sum, need.yum_proxy) for need in wanted(plain).values()] == [("", "")]
+    lab = cluster(topology="all-in-one", more="repos: vault\nhost_settings: {proxy: {http: 'http://10.0.0.9:3128'}}")
+    (need,) = wanted(lab).values()
+    assert (len(need.repos_sum), need.yum_proxy) == (64, "http://10.0.0.9:3128")
 
 
 def test_a_host_without_packages_or_links_is_asked_for_none(tmp_path: Path) -> None:
