@@ -127,9 +127,12 @@ def _tuning(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
     hosts = {host.name: host for host in cluster.hosts}
     here = profile.fitting(cluster)
     own = _Own(cluster, here)
+    tunable = [name for name, component in profile.components.items() if component.tunable]
     absent = profile.components.keys() - here.components.keys()
     for path in cluster.origin.lines:
         match path:
+            case ("components", name, *more) | ("hosts", _, "components", name, *more) if name not in tunable:
+                found = [] if more else [_unknown(path, tunable)]
             case ("components", name) | ("hosts", _, "components", name) if name in absent:
                 found = [Wrong((), f"there is no {name} where the network is {cluster.network}")]
             case ("components", name, kind, key) | ("hosts", _, "components", name, kind, key):
@@ -147,6 +150,12 @@ def _tuning(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
                 continue
         for one in found:
             yield cluster.origin.finding((*path, *one.at), one.message, one.suggestion)
+
+
+def _unknown(path: tuple[str, ...], known: list[str]) -> Wrong:
+    *others, last = [f"'{name}'" for name in known]
+    message = f"{'.'.join(path)}: '{path[-1]}' should be {', '.join(others)} or {last}"
+    return Wrong((), message, did_you_mean(path[-1], known))
 
 
 def _misplaced(profile: Profile, host: Host, name: str) -> Iterator[Wrong]:

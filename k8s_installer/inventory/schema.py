@@ -171,10 +171,6 @@ Word = Annotated[str, BeforeValidator(_word)]
 ImageName = Annotated[Word, AfterValidator(addresses.image)]
 Scalar = str | int | float | bool
 Arg = Annotated[Scalar | list[Scalar] | None, BeforeValidator(_word)]
-ComponentName = Literal[
-    "kubernetes", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler",
-    "docker", "kubelet", "kube-proxy", "flannel",
-]  # fmt: skip
 
 
 class _Model(BaseModel):
@@ -320,7 +316,7 @@ class HostSettingsModel(_Model):
 
 
 class ComponentModel(_Model):
-    """One entry of `components:`."""
+    """One entry of `components:`; which names there are, the version's profile says."""
 
     deadline: Annotated[float, Field(gt=0, le=3600)] | None = None
     args: dict[Flag, Arg] = {}
@@ -334,7 +330,7 @@ class HostModel(_Model):
     roles: Annotated[list[Role], Field(min_length=1)]
     ssh: SshModel = SshModel()
     host_settings: HostSettingsModel = HostSettingsModel()
-    components: dict[ComponentName, ComponentModel] = {}
+    components: dict[str, ComponentModel] = {}
     pod_subnet: Network | None = None
 
 
@@ -347,4 +343,4 @@ class InventoryModel(_Model):
     host_settings: HostSettingsModel = HostSettingsModel()
     repos: Annotated[str | BundleModel, BeforeValidator(_repos)] = ""
     hosts: Annotated[dict[Label, HostModel], Field(min_length=1)]
-    components: dict[ComponentName, ComponentModel] = {}
+    components: dict[str, ComponentModel] = {}

@@ -173,7 +173,8 @@ class Component(_Model):
     `programs` are the names of its server programs in upstream's tarball. Where they come from there, they are put
     into /usr/bin, `needs` and `users` (system users of the same name as their group) take the place of `packages`,
     which bring all of that otherwise. A component without `programs` has its `packages` in both cases.
-    Others may come `after` a component that the cluster does not have. `before` are components of the same host that
+    An inventory can only change a component that is `tunable`. Others may come `after` a component that the cluster
+    does not have. `before` are components of the same host that
     come after this one, though their own files do not say so.
     `data` says where it keeps its write-ahead log: flags in the order in which they count, each with the path below it.
     `added_later` says that clusters may have its clients from before there was this component. `shown_by` are the
@@ -183,6 +184,7 @@ class Component(_Model):
     why: str
     roles: frozenset[Role]
     when: OfCluster = When()
+    tunable: bool = True
     unit: str = ""
     packages: Mapping[str, str] = {}
     programs: tuple[str, ...] = ()

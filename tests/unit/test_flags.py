@@ -314,6 +314,21 @@ components:
     ]
 
 
+def test_components_are_those_of_the_version() -> None:
+    lab = cluster(
+        topology="\n  c1: {address: 10.77.0.11, roles: [etcd, master, node], components: {kubelets: {args: {v: 1}}}}",
+        more="\ncomponents: {network: {}, kube-proxy: {}}",
+    )
+    there = (
+        "'kubernetes', 'etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'flannel', 'docker', "
+        "'kubelet' or 'kube-proxy'"
+    )
+    assert findings(lab) == [
+        f"3: hosts.c1.components.kubelets: 'kubelets' should be {there} (did you mean kubelet?)",
+        f"4: components.network: 'network' should be {there}",
+    ]
+
+
 def test_the_kubelet_of_1_5_has_no_configuration_file() -> None:
     assert findings(cluster("1.5.2", more="components: {kubelet: {config: {maxPods: 1}}}")) == [
         "6: kubelet has no configuration file in Kubernetes 1.5.2: use args"

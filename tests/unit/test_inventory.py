@@ -121,7 +121,6 @@ def test_a_host_has_the_pod_subnet_that_the_inventory_names_and_no_other() -> No
         ("max-pods: 50", f"max-pods: '{'9' * 5000}'", f"cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: '{'9' * 5000}' is longer than 4096 characters"),
         ("max-pods: 50", "max-pods: a$b", "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: 'a$b' has a $ in it, which systemd or a shell would not leave as it is"),
         ("max-pods: 50", "max-pods: a b", "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: 'a b' has a blank, where systemd would split it into two words; several values are a list: [a, b]"),
-        ("{kubelet: {args", "{kubelets: {args", "cluster.yaml:8: hosts.n2.components.kubelets: 'kubelets' should be 'kubernetes', 'etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'docker', 'kubelet', 'kube-proxy' or 'flannel' (did you mean kubelet?)"),
         ("ssh: {port: 2222}", "ssh: {key: no/such/key}", f"cluster.yaml:8: ssh.key: there is no file {Path.cwd()}/no/such/key"),
         ("{port: 2222}", "5", "cluster.yaml:8: hosts.n2.ssh: 5 must be a mapping"),
         ("network: routes", f"tarball: {{path: no/such, sha256: {SUM}}}", f"cluster.yaml:4: cluster.tarball.path: there is no file {Path.cwd()}/no/such"),
