@@ -137,7 +137,7 @@ class Topology:
 def _host(source: Source, fleet: Topology, host: Host) -> Iterator[DesiredResource]:
     layout = fleet.layouts[shape(host)]
     named = layout.named(host.name)
-    context = {**source.context, **of_host(host, fleet.first_master, source.profile, fleet.inside)}
+    context = {**source.context, **of_host(host, source.cluster, fleet.first_master, source.profile, fleet.inside)}
     ports, others = _ports(source, layout, host, context), fleet.others[host.roles]
     own = host_baseline(source, host, ports, others, _turn(host, host.roles))
     yield from own.wanted

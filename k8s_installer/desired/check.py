@@ -216,7 +216,7 @@ class _Own:
         if own is None:
             return _words(component.config.get(key, known.default if known else ""))
         renderer, shared = self._shared
-        names = {**shared, **of_host(host, self._cluster.first_master, self._profile, ())}
+        names = {**shared, **of_host(host, self._cluster, self._cluster.first_master, self._profile, ())}
 
         def render(text: str, where: str) -> str:
             return renderer.text(text, names, host.name, where=f"{name} {self._profile.version}: {where}")

@@ -13,7 +13,7 @@ from k8s_installer.profiles import Profile, images
 Context = Mapping[str, object]
 
 OF_HOST = frozenset(
-    {"host", "api_host", "pod_gateway", "cgroup_driver", "kubelet_port", "no_proxy"}
+    {"host", "api_endpoint", "pod_gateway", "cgroup_driver", "kubelet_port", "no_proxy"}
 )  # the names that `of_host` adds
 
 
@@ -39,12 +39,14 @@ def _by_subnet(hosts: Iterable[Host]) -> tuple[Host, ...]:
     return tuple(sorted(by_address(hosts), key=lambda host: int(host.pod_subnet[0]) if host.pod_subnet else 0))
 
 
-def of_host(host: Host, first_master: Host, profile: Profile, inside: Iterable[str]) -> dict[str, object]:
+def of_host(
+    host: Host, cluster: Cluster, first_master: Host, profile: Profile, inside: Iterable[str]
+) -> dict[str, object]:
     """What one host adds; `inside` are the places of its cluster that are reached without a proxy."""
     subnet = host.pod_subnet
     return {
         "host": host,
-        "api_host": host.address if Role.MASTER in host.roles else first_master.address,
+        "api_endpoint": cluster.api_endpoint(host, first_master),
         "pod_gateway": f"{subnet[1]}/{subnet.prefixlen}" if subnet is not None else "",
         "kubelet_port": kubelet_port(host),
         "no_proxy": bypass(host, inside),

@@ -10,6 +10,7 @@ from ipaddress import ip_network
 
 _HOST = re.compile(r"(\w([-.\w]*\w)?|\[[0-9a-fA-F:.]+\])(?::(\d{1,5}))?")
 _GATEWAY = re.compile(r"(\S+@)?[A-Za-z0-9]([-.\w]*\w)?(?::(\d{1,5}))?")
+_ENDPOINT = re.compile(r"[a-z0-9](?:[-.a-z0-9]*[a-z0-9])?:(\d{1,5})")
 _PORTS = 65535
 # Docker's grammar of references: a registry, a path in lower case, a tag, a digest.
 _PATH = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
@@ -41,6 +42,14 @@ def gateway(value: str) -> str:
     found = _GATEWAY.fullmatch(value)
     if not found or not 1 <= int(found[3] or _PORTS) <= _PORTS:
         raise ValueError("must be USER@HOST:PORT; without USER and PORT they are the host's own, and 22")
+    return value
+
+
+def endpoint(value: str) -> str:
+    """Where a program is reached, as `HOST:PORT`; HOST is an IPv4 address or a DNS name."""
+    found = _ENDPOINT.fullmatch(value)
+    if not found or not 1 <= int(found[1]) <= _PORTS:
+        raise ValueError("must be HOST:PORT such as 10.0.0.10:6443 or api.example.com:6443")
     return value
 
 

@@ -203,6 +203,7 @@ class Cluster:
     `programs` says where Kubernetes' own programs come from, packages or a tarball; None leaves it to the profile.
     `flannel` is there where the network is flannel's.
     `leader` names the first master once that is settled (`allocations.settle`).
+    `load_balancer` is the HOST:PORT where nodes reach the masters' API; empty where they use the first master's.
     `outside_name` is a name outside the cluster that pods must be able to resolve; empty where nobody named one.
     """
 
@@ -225,6 +226,7 @@ class Cluster:
     flannel: Flannel | None = None
     dns: str = "none"
     outside_name: str = ""
+    load_balancer: str = ""
     addons: tuple[Addon, ...] = ()
     leader: str = ""
 
@@ -233,6 +235,14 @@ class Cluster:
         """The master that nodes use and addons are applied on; it stays the same when masters are reordered."""
         masters = self.having(Role.MASTER)
         return next((host for host in masters if host.name == self.leader), masters[0])
+
+    def api_endpoint(self, host: Host, first_master: Host) -> str:
+        """HOST:PORT of the API for the programs of a host: a master uses its own."""
+        is_master = Role.MASTER in host.roles
+        if self.load_balancer and not is_master:
+            return self.load_balancer
+        port = 6443 if self.security == "tls" else 8080
+        return f"{(host if is_master else first_master).address}:{port}"
 
     @property
     def dns_address(self) -> str:

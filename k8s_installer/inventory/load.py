@@ -112,6 +112,7 @@ def _cluster(model: InventoryModel, folder: Path, origin: Origin, manifests: tup
         bundle_sha256=model.repos.sha256 if isinstance(model.repos, BundleModel) else "",
         dns=model.cluster.dns,
         outside_name=model.cluster.outside_name or "",
+        load_balancer=model.cluster.api_endpoint or "",
         addons=manifests,
         flannel=_flannel(model),
     )

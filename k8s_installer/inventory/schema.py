@@ -165,6 +165,7 @@ Mirror = Annotated[str, AfterValidator(addresses.mirror)]
 Registry = Annotated[str, AfterValidator(addresses.registry)]
 User = Annotated[str, AfterValidator(_user)]
 Gateway = Annotated[str, AfterValidator(addresses.gateway)]
+Endpoint = Annotated[str, AfterValidator(addresses.endpoint)]
 Address = Annotated[IPv4Address, BeforeValidator(_text)]
 Network = Annotated[IPv4Network, BeforeValidator(_text)]
 Word = Annotated[str, BeforeValidator(_word)]
@@ -210,6 +211,7 @@ class ClusterModel(_Model):
     security: Literal["tls", "insecure"] = "tls"
     dns: Literal["coredns", "kube-dns", "none"] = "none"
     outside_name: Domain | None = None
+    api_endpoint: Endpoint | None = None
     programs: Literal["packages", "tarball"] | None = None
     tarball: TarballModel | None = None
 

@@ -93,6 +93,7 @@ def leaves(cluster: Cluster, groups: Mapping[str, str] = MappingProxyType({})) -
         service,
         f"{service}.{cluster.dns_domain}",
         str(cluster.service_cidr[1]),
+        *filter(None, [cluster.load_balancer.rpartition(":")[0]]),
     )
     for host in cluster.hosts:
         own = (host.name, host.address, *_LOCAL)
@@ -103,7 +104,7 @@ def leaves(cluster: Cluster, groups: Mapping[str, str] = MappingProxyType({})) -
             if cluster.network == "flannel":
                 result[f"{host.name}/flannel-etcd"] = Leaf("flannel-ca", host.name, client=True, names=own)
         if Role.MASTER in host.roles:
-            result[f"{host.name}/apiserver"] = Leaf("ca", "kube-apiserver", names=(*own, *inside))
+            result[f"{host.name}/apiserver"] = Leaf("ca", "kube-apiserver", names=tuple(dict.fromkeys((*own, *inside))))
         if Role.NODE in host.roles:
             user = f"system:node:{host.name}"
             result[f"{host.name}/kubelet"] = Leaf("ca", user, "system:nodes", client=True, names=own)

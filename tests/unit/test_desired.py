@@ -756,3 +756,24 @@ def test_a_profile_without_flannel_says_so() -> None:
     own = whole.model_copy(update={"components": {k: v for k, v in whole.components.items() if k != "flannel"}})
     with pytest.raises(InventoryError, match=r"the profile of Kubernetes 1\.20\.2 has no flannel"):
         desire(lab, own, pki.placeholder(lab), Renderer())
+
+
+def test_nodes_reach_the_api_by_its_endpoint_and_masters_by_their_own() -> None:
+    lab = replace(cluster(topology="etcd-apart"), load_balancer="10.0.0.10:443")
+    wanted = desired(lab)
+    places = {
+        (host, name): re.findall(
+            "server: (.*)", file(wanted, host, f"/etc/kubernetes/{name}.kubeconfig").content.decode()
+        )
+        for host, name in (("m2", "scheduler"), ("n1", "kubelet"), ("n1", "proxy"))
+    }
+    assert places == {
+        ("m2", "scheduler"): ["https://10.77.0.12:6443"],
+        ("n1", "kubelet"): ["https://10.0.0.10:443"],
+        ("n1", "proxy"): ["https://10.0.0.10:443"],
+    }
+    assert leaves(lab)["m2/apiserver"].names[-1] == "10.0.0.10"
+    local = replace(lab, load_balancer="127.0.0.1:6444")
+    assert leaves(local) == leaves(replace(lab, load_balancer=""))
+    bare = replace(lab, version="1.5.2", security="insecure")
+    assert b"http://10.0.0.10:443" in file(desired(bare), "n1", "/etc/kubernetes/config").content

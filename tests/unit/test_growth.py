@@ -140,8 +140,9 @@ def test_the_same_number_of_templates_is_rendered_for_each_host(monkeypatch: pyt
 
 
 def test_what_a_host_adds_to_the_names_is_known() -> None:
-    host = cluster(1).hosts[-1]
-    assert set(context.of_host(host, host, profiles.load("1.20.2"), ())) == context.OF_HOST
+    lab = cluster(1)
+    host = lab.hosts[-1]
+    assert set(context.of_host(host, lab, host, profiles.load("1.20.2"), ())) == context.OF_HOST
 
 
 def test_a_file_that_all_hosts_share_is_one_file() -> None:

@@ -129,6 +129,8 @@ def test_a_host_has_the_pod_subnet_that_the_inventory_names_and_no_other() -> No
         ("network: routes", "tarball: {path: a, sha256: 0f}", "cluster.yaml:4: cluster.tarball.sha256: '0f' is no SHA-256: 64 hexadecimal digits, as sha256sum prints them"),
         ("network: routes", "tarball: {path: a}", "cluster.yaml:4: missing key cluster.tarball.sha256"),
         ("network: routes", f"tarball: {{pat: a, sha256: {SUM}}}", "cluster.yaml:4: unknown key cluster.tarball.pat (did you mean path?)"),
+        ("network: routes", "api_endpoint: 10.0.0.10", "cluster.yaml:4: cluster.api_endpoint: '10.0.0.10' must be HOST:PORT such as 10.0.0.10:6443 or api.example.com:6443"),
+        ("network: routes", "api_endpoint: api:70000", "cluster.yaml:4: cluster.api_endpoint: 'api:70000' must be HOST:PORT such as 10.0.0.10:6443 or api.example.com:6443"),
         ("network: routes", "programs: tar", "cluster.yaml:4: cluster.programs: 'tar' should be 'packages' or 'tarball' (did you mean tarball?)"),
         ("port: 2222", "port: 70000", "cluster.yaml:8: hosts.n2.ssh.port: 70000 should be less than or equal to 65535"),
     ],
