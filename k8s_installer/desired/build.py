@@ -73,9 +73,9 @@ def desire(
     master = fleet.first_master
     ready = [
         ref
-        for component in fitting.components.values()
+        for name, component in fitting.components.items()
         if component.roles == {Role.MASTER}
-        for ref in _final(component, master)
+        for ref in _final(fleet.layouts[shape(master)], master, name)
     ]
     result |= {wanted.ref: wanted for wanted in addons(source, master, ready, healthy)}
     return result
@@ -122,7 +122,7 @@ class Topology:
                 for name in awaited
             },
             final={
-                name: tuple(ref for host in hosts[name] for ref in _final(components[name], host))
+                name: tuple(ref for host in hosts[name] for ref in _final(layouts[shape(host)], host, name))
                 for name in components
             },
             early_addons=before_nodes(source, first_master),
@@ -200,12 +200,7 @@ def _unit(fleet: Topology, host: Host, name: str, named: Named, ready: tuple[Ref
         *layout.inputs(name, named),
         *(() if component.after.here else ready),  # the others of a host come after these
         *(ref for other in component.after.installed for ref in fleet.installed[other]),
-        *(
-            ref
-            for other in component.after.here
-            if other in layout.components
-            for ref in _final(layout.components[other], host)
-        ),
+        *(ref for other in component.after.here if other in layout.components for ref in _final(layout, host, other)),
         *(ref for other in component.after.everywhere for ref in fleet.final[other]),
         *(fleet.early_addons if component.after.early_addons else ()),
     ]
@@ -273,7 +268,8 @@ def _unit_ref(component: Component, host: Host) -> Ref:
     return Ref(host.name, Kind.UNIT, component.unit)
 
 
-def _final(component: Component, host: Host) -> list[Ref]:
-    """What says that a component works on a host: its own gates, or its unit where it has none."""
+def _final(layout: Layout, host: Host, name: str) -> list[Ref]:
+    """What says that a component works on a host: its own gates, or its unit, or else that all of it is there."""
+    component = layout.components[name]
     gates = [Ref(host.name, Kind.GATE, gate.name) for gate in component.gates if gate.asked_from == "own-host"]
-    return gates or [_unit_ref(component, host)]
+    return gates or ([_unit_ref(component, host)] if component.unit else _inputs(layout, host, name))

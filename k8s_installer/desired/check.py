@@ -12,8 +12,9 @@ from k8s_installer.desired.context import Context, of_cluster, of_host
 from k8s_installer.desired.flags import rendered
 from k8s_installer.desired.keys import wrong_keys
 from k8s_installer.desired.values import FORMS, FREE, Wrong, as_text, wrong
-from k8s_installer.errors import Finding, did_you_mean
+from k8s_installer.errors import Finding, InputError, did_you_mean
 from k8s_installer.inventory import ArgValue, Cluster, Host
+from k8s_installer.pki import with_components
 from k8s_installer.profiles import Component, Profile, Style, has_own, images
 from k8s_installer.profiles.schema import FlagValue
 from k8s_installer.render import Renderer
@@ -41,6 +42,10 @@ def _own_profile(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
                 message = f"flags of {program} {profile.version}: {flag}: the type {spec.type} is unknown"
                 hint = did_you_mean(spec.type, [*FORMS, *FREE]) or "string takes any value"
                 yield Finding(str(cluster.folder / "profiles"), 0, message, hint)
+    try:
+        with_components(cluster, profile)
+    except InputError as error:
+        yield Finding(str(cluster.folder / "components"), 0, error.message)
     for name, component in profile.components.items():
         known = profile.accepted(name)
         found = [
@@ -57,9 +62,11 @@ def _own_profile(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
                 for one in wrong_keys(profile.config_schemas[name], key, value)
             ),
         ]
+        own = cluster.folder / "components" / f"{name}.yaml"
+        place = own if own.is_file() else cluster.folder / "profiles"
         for key, one in found:
             message = f"components.{name} of {profile.version}: {key}: {one.message}"
-            yield Finding(str(cluster.folder / "profiles"), 0, message, one.suggestion)
+            yield Finding(str(place), 0, message, one.suggestion)
 
 
 def _literal(value: FlagValue) -> FlagValue | None:

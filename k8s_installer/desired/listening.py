@@ -43,10 +43,17 @@ def node_ports_free(config: HostConfig) -> Iterator[Breach]:
 
 
 def ports_taken(config: HostConfig) -> Iterator[Breach]:
-    """Ports that the inventory gives to a program, and that another listener of the host has."""
+    """Ports that the inventory gives to a program, or a component brings, and that another listener of the host has."""
     listeners = [one for one in _listeners(config) if one.protocol == "tcp"]
+    said = {one for one in listeners if one.flag and config.sets(one.component, one.flag)}
+    owners: dict[int, str] = {}  # by port, the component that has it without the inventory
     for one in listeners:
-        if not one.flag or not config.sets(one.component, one.flag):
+        owner = owners.setdefault(one.port, one.component) if one not in said else one.component
+        if not one.flag and owner != one.component:
+            message = f"{one.component} takes port {one.port}, on which {owner} listens"
+            yield Breach(("hosts", config.host.name), message)
+    for one in listeners:
+        if one not in said:
             continue
         for other in listeners:
             if other.port == one.port and _differ(one, other):

@@ -150,7 +150,7 @@ def _with_keys(session: LockedSession, found: Planned, batch: Batch) -> Planned:
         return found
 
     def keys(cluster: Cluster, profile: Profile) -> pki.Pki:
-        return pki.ensure(pki_folder(cluster), pki.leaves(cluster, profile.groups), session.reporter.passphrase)
+        return pki.ensure(pki_folder(cluster), pki.with_components(cluster, profile), session.reporter.passphrase)
 
     wanted, templates = found.wanted, session.inputs.templates
     whole = desire(wanted.inventory, wanted.profile, templates, keys, wanted.given.allocations)

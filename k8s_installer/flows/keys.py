@@ -24,7 +24,7 @@ def recover(inventory: Path, reporter: Reporter) -> Outcome:
     """Ask every host for its keys, and keep those that fit together. Nothing of this is traced: it is all secret."""
     with opened(Inputs(inventory), reporter, download=False, opens=False) as session:
         cluster, profile = session.cluster, session.profile
-        needed = pki.leaves(cluster, profile.groups)
+        needed = pki.with_components(cluster, profile)
         if not needed:
             raise InputError("this cluster is insecure: it has no keys", hint="cluster.security says so")
         places = recovery.places(resolve.desire(cluster, profile, None, None).desired)
@@ -77,7 +77,7 @@ def request(inventory: Path, reporter: Reporter) -> Outcome:
     """Write a key and a request for each certificate that somebody else must sign."""
     cluster, profile = files.read(Inputs(inventory), reporter, download=False, opens=False)
     own, folder = resolve.pki_folder(cluster), resolve.state_folder(cluster) / "requests"
-    needed = pki.unsigned(own, pki.leaves(cluster, profile.groups))
+    needed = pki.unsigned(own, pki.with_components(cluster, profile))
     try:
         for name, leaf in needed.items():
             pem = store.read(folder, f"{name}.key")  # of an earlier request, whose certificate may be on its way

@@ -149,7 +149,7 @@ def desire(
     renderer = render.Renderer([own] if own.is_dir() else [], sandboxed=profiles.has_own(cluster))
     programs = tarball.programs(cluster, profile) if keys else desired.PLACEHOLDERS
     kept = recorded(cluster) if kept is None else kept
-    present = keys(cluster, profile) if keys else pki.placeholder(cluster)
+    present = keys(cluster, profile) if keys else pki.placeholder(cluster, profile)
     wanted = desired.desire(cluster, profile, present, renderer, programs, kept)
     if cluster.bundle:
         from k8s_installer import bundle  # most have none, and its metadata and checks take long to load
@@ -208,17 +208,17 @@ def with_keys(wanted: Resolved, whole: Resolved) -> Resolved:
 
 def present_keys(cluster: Cluster, profile: profiles.Profile) -> pki.Pki:
     """The cluster's keys as its local folder has them; placeholders for what `apply` would make. Writes nothing."""
-    return pki.look(pki_folder(cluster), pki.leaves(cluster, profile.groups))
+    return pki.look(pki_folder(cluster), pki.with_components(cluster, profile))
 
 
 def real_keys(cluster: Cluster, profile: profiles.Profile) -> pki.Pki:
     """The cluster's keys from its local folder, made there where they do not exist yet."""
-    return pki.ensure(pki_folder(cluster), pki.leaves(cluster, profile.groups))
+    return pki.ensure(pki_folder(cluster), pki.with_components(cluster, profile))
 
 
 def note_use(cluster: Cluster, profile: profiles.Profile, files: Collection[str]) -> None:
     """Record here that hosts have or are given these files: other roots in their place will be refused."""
-    pki.note_use(pki_folder(cluster), pki.leaves(cluster, profile.groups), files)
+    pki.note_use(pki_folder(cluster), pki.with_components(cluster, profile), files)
 
 
 def pki_folder(cluster: Cluster) -> Path:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from k8s_installer.errors import InputError
 from k8s_installer.inventory import Cluster, Role
+from k8s_installer.profiles import CertificateSpec, Component, Profile
 
 AUTHORITIES = {
     "ca": "kubernetes-ca",
@@ -111,6 +112,36 @@ def leaves(cluster: Cluster, groups: Mapping[str, str] = MappingProxyType({})) -
     return result
 
 
+def with_components(cluster: Cluster, profile: Profile) -> dict[str, Leaf]:
+    """The certificates of a cluster's programs, and those that its components add.
+
+    Raises:
+        InputError: two of them have one name.
+    """
+    result = leaves(cluster, profile.groups)
+    if cluster.security == "insecure":
+        return result
+    for component, part in profile.fitting(cluster).components.items():
+        for certificate, spec in part.certificates.items():
+            for name, names in _named(cluster, part, certificate, spec):
+                if name in result or f"{name}.key" in ROOTS:
+                    raise InputError(f"component {component}: there is already a certificate {certificate}")
+                result[name] = Leaf(spec.ca, spec.user, spec.group, client=spec.client, names=names, rsa=spec.rsa)
+    return result
+
+
+def _named(
+    cluster: Cluster, component: Component, name: str, spec: CertificateSpec
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The names of a component's certificate in the PKI, each with those for which it is a server's."""
+    if not spec.each_host:
+        yield name, spec.names
+        return
+    for host in cluster.hosts:
+        if component.roles & host.roles:
+            yield f"{host.name}/{name}", (host.name, host.address, *_LOCAL, *spec.names)
+
+
 # What everything else rests on: whoever replaces one of these breaks trust, tokens or Secrets of a running cluster.
 ROOTS = (
     *(f"{name}.{ending}" for name in AUTHORITIES for ending in ("crt", "key")),
@@ -144,6 +175,10 @@ def stand_in(name: str) -> bytes:
     return f"<{name}>\n".encode()
 
 
-def placeholder(cluster: Cluster) -> Pki:
-    """A PKI whose every file says its name alone: to show files without making or reading a key."""
-    return Pki({name: stand_in(name) for name in names(leaves(cluster))})
+def placeholder(cluster: Cluster, profile: Profile | None = None) -> Pki:
+    """A PKI whose every file says its name alone: to show files without making or reading a key.
+
+    Without a profile it has the certificates of the cluster's programs.
+    """
+    wanted = leaves(cluster) if profile is None else with_components(cluster, profile)
+    return Pki({name: stand_in(name) for name in names(wanted)})

@@ -15,6 +15,7 @@ from k8s_installer.model.resources import File, Gate, Kind, Package, Setting, Un
 from k8s_installer.preflight.model import Link, Needs
 from k8s_installer.preflight.tables import PORT_FLAGS, PORTS, Port
 from k8s_installer.profiles import Component, Profile
+from k8s_installer.profiles.when import holds
 
 _FAIL_SWAP_ON = "fail-swap-on"  # the kubelet's flag; in its configuration file failSwapOn
 
@@ -52,8 +53,10 @@ def _ports(cluster: Cluster, profile: Profile, host: Host, wanted: list[DesiredR
     for port in PORTS:
         if port.on in host.roles and port.holds(cluster):
             yield _number(port, host), port.unit
-    for name, component in profile.on(host.roles).items():
-        for number in _port_flags(cluster, host, name, component):
+    facts = profile.facts(cluster)
+    there = {name: one for name, one in profile.on(host.roles).items() if holds(one.when, facts)}
+    for name, component in there.items():
+        for number in (*_own_ports(component), *_port_flags(cluster, host, name, component)):
             yield number, component.unit
     # A gate asks its own component, or the apiserver, whose own gates come first.
     for item in wanted:
@@ -61,6 +64,14 @@ def _ports(cluster: Cluster, profile: Profile, host: Host, wanted: list[DesiredR
         port_asked = urlsplit(gate.url).port if isinstance(gate, Gate) and not gate.unit_host else None
         if isinstance(gate, Gate) and port_asked:
             yield port_asked, gate.unit
+
+
+def _own_ports(component: Component) -> Iterator[int]:
+    """The TCP ports of a component, where they are the same on every host."""
+    for text in component.ports:
+        number, _, protocol = text.partition("/")
+        if protocol == "tcp" and number.isdecimal():
+            yield int(number)
 
 
 def _port_flags(cluster: Cluster, host: Host, name: str, component: Component) -> Iterator[int]:

@@ -3,16 +3,26 @@
 A profile serves the other patch versions of its minor version, too: they differ in faults, not in flags. A version with
 a profile of its own uses that one.
 
-Code knows components, files and flags only as data from here; a version is added by adding a file, see
-docs/adding-a-version.md. Beside the profiles lie `flags/<version>.json`: what each program of a version
-accepts, read from the programs themselves.
+Code knows components, files and flags only as data from here. A profile names components, each a file in
+`components/`; a version or a component is added by adding a file, see docs/adding-a-version.md and
+docs/adding-a-component.md. Beside the profiles lie `flags/<version>.json`: what each program of a version accepts, read
+from the programs themselves.
 """
 
 from k8s_installer.profiles import images
 from k8s_installer.profiles.load import available, has_own, load, note, profile_of
-from k8s_installer.profiles.schema import AddonSpec, Component, DnsSpec, FileSpec, GateSpec, Profile, Style
+from k8s_installer.profiles.schema import (
+    AddonSpec,
+    CertificateSpec,
+    Component,
+    DnsSpec,
+    FileSpec,
+    GateSpec,
+    Profile,
+    Style,
+)
 
 __all__ = [
-    "AddonSpec", "Component", "DnsSpec", "FileSpec", "GateSpec", "Profile", "Style",
+    "AddonSpec", "CertificateSpec", "Component", "DnsSpec", "FileSpec", "GateSpec", "Profile", "Style",
     "available", "has_own", "images", "load", "note", "profile_of",
 ]  # fmt: skip

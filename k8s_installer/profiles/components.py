@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 from k8s_installer.errors import InputError, did_you_mean
 from k8s_installer.profiles import files
 from k8s_installer.profiles.overriding import overridden
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,12 @@ def parts(said: object, profile: Path, folders: Sequence[Path]) -> Parts:
     """
     own = [name for folder in folders for name in names(folder)]
     known = [*own, *names(files.COMPONENTS)]
+    for folder in folders:
+        for path in folder.glob("*.y*ml"):
+            if path.suffix != ".yaml" or not _NAME.fullmatch(path.stem):
+                raise InputError(
+                    f"{path}: a component's file is NAME.yaml, its name lower-case letters, digits and '-'"
+                )
     over: Mapping[str, object] = said if isinstance(said, Mapping) else {}
     data: dict[str, object] = {}
     paths: dict[str, Path] = {}

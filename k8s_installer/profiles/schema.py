@@ -160,6 +160,23 @@ class FlagSets(_Model):
         return [pair for group in (self.always, self.tls, self.insecure, self.routes) for pair in group.items()]
 
 
+class CertificateSpec(_Model):
+    """A certificate of the local PKI: issued by the CA `ca` to `user` (CN) in `group` (O).
+
+    A `client` shows it to servers. A server has `names` (SANs). With `each_host` every host of the component has its
+    own, HOST/NAME.crt, whose names are also the host's own; without, all share NAME.crt. `rsa` is for programs that
+    read no other keys, as curl on CentOS 7.
+    """
+
+    ca: Literal["ca", "etcd-ca", "etcd-peer-ca", "front-proxy-ca", "flannel-ca"] = "ca"
+    user: str
+    group: str = ""
+    client: bool = False
+    names: tuple[str, ...] = ()
+    each_host: bool = False
+    rsa: bool = False
+
+
 class Component(_Model):
     """One program and all that belongs to it; its name in `Profile.components` is that of the inventory.
 
@@ -174,8 +191,8 @@ class Component(_Model):
     into /usr/bin, `needs` and `users` (system users of the same name as their group) take the place of `packages`,
     which bring all of that otherwise. A component without `programs` has its `packages` in both cases.
     An inventory can only change a component that is `tunable`. Others may come `after` a component that the cluster
-    does not have. `before` are components of the same host that
-    come after this one, though their own files do not say so.
+    does not have. `before` are components of the same host that come after this one, though their own files do not
+    say so. `certificates` are made by the local PKI for this component alone; its `files` name them by `pki`.
     `data` says where it keeps its write-ahead log: flags in the order in which they count, each with the path below it.
     `added_later` says that clusters may have its clients from before there was this component. `shown_by` are the
     components that were never started where it was not, besides those that come right after its gates.
@@ -200,6 +217,7 @@ class Component(_Model):
     config: Mapping[str, object] = {}
     config_schema: str = ""
     files: Mapping[str, FileSpec] = {}
+    certificates: Mapping[str, CertificateSpec] = {}
     reads: tuple[str, ...] = ()
     data: Mapping[str, str] = {}
     added_later: bool = False
