@@ -79,6 +79,6 @@ def _status() -> int:
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EPIPE}:
             raise  # a fault of ours: what files and hosts refuse has its own words
-        print_error(InstallerError(f"cannot write any further: {error.strerror}"))
+        print_error(InstallerError(f"cannot write: {error.strerror}"))
         return Exit.FAILED
     return Exit.DONE

@@ -31,7 +31,7 @@ def create(
     repo: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="URL", help="A yum repository (http, https, file), instead of the inventory's; repeatable."
+            metavar="URL", help="A yum repository (http, https, file) instead of the inventory's; repeatable."
         ),
     ] = None,
     folder: Annotated[
@@ -41,18 +41,18 @@ def create(
             exists=True,
             file_okay=False,
             metavar="DIR",
-            help="Files that are here: *.rpm, images as docker save writes them, the server tarball.",
+            help="A folder of local files: *.rpm, images in docker save format, the server tarball.",
         ),
     ] = None,
     assume: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="What the hosts have already: a capability, or a pattern; repeatable."),
+        typer.Option(metavar="NAME", help="What hosts already have: a capability, or a pattern; repeatable."),
     ] = None,
-    registry: Annotated[str, typer.Option(metavar="HOST", help="Where images are whose names say no registry.")] = "",
+    registry: Annotated[str, typer.Option(metavar="HOST", help="The registry for image names without one.")] = "",
     templates: Annotated[Path | None, typer.Option(help="A folder of templates, as for `apply`.")] = None,
-    output_format: Annotated[Output, typer.Option(help="What stdout gets.")] = Output.TEXT,
+    output_format: Annotated[Output, typer.Option(help="Format of stdout.")] = Output.TEXT,
 ) -> None:
-    """Compute what an inventory needs, fetch it, and write it down as one file. No host is asked."""
+    """Work out what an inventory needs, fetch it, and write it to one file. No host is contacted."""
     from k8s_installer.flows import bundle
     from k8s_installer.report import bundle as report
 
@@ -61,7 +61,7 @@ def create(
     made = bundle.create(asked, terminal)
     terminal.show(lambda: report.lines(output, made), lambda: report.data(output, made))
     next_one = f"k8s-installer apply -i {inventory} --bundle {output}"
-    terminal.say(f"made in {time.monotonic() - began:.1f} s    Next: {next_one}")
+    terminal.say(f"created in {time.monotonic() - began:.1f} s    Next: {next_one}")
 
 
 @app.command(epilog="Example: `k8s-installer bundle verify lab.bundle -i cluster.yaml`")
@@ -70,7 +70,7 @@ def verify(
     inventory: Annotated[
         Path | None,
         typer.Option(
-            "-i", "--inventory", help="Also see that it has all that this inventory needs.", show_default=False
+            "-i", "--inventory", help="Also check that it has everything that this inventory needs.", show_default=False
         ),
     ] = None,
     templates: Annotated[Path | None, typer.Option(help="A folder of templates, as for `apply`.")] = None,
@@ -83,4 +83,4 @@ def verify(
     terminal = Terminal(inventory or file, output)
     made = bundle.verify(file, inventory, templates, terminal)
     terminal.show(lambda: report.lines(file, made), lambda: report.data(file, made))
-    terminal.say("every file is as it was made")
+    terminal.say("every file matches the manifest")

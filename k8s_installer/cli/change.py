@@ -18,8 +18,8 @@ app = typer.Typer()
 
 @app.command(
     epilog="Examples: `k8s-installer apply -i cluster.yaml` bootstraps the cluster; after an edit, the same command "
-    "changes what the edit means and nothing else. `k8s-installer apply plan.json -i cluster.yaml` carries out a saved "
-    "plan, or stops if anything has moved since."
+    "changes what the edit affects and nothing else. `k8s-installer apply plan.json -i cluster.yaml` applies a saved "
+    "plan, or stops if anything has changed since."
 )
 def apply(
     inventory: Inventory,
@@ -29,21 +29,19 @@ def apply(
     templates: Templates = None,
     bundle: Bundle = None,
     yes: Yes = False,
-    verify: Annotated[bool, typer.Option(help="Prove the cluster with real pods when done.")] = True,
+    verify: Annotated[bool, typer.Option(help="Verify the cluster with real pods when done.")] = True,
     batch: AtOnce = "25%",
     limit: Annotated[str, typer.Option(metavar="HOST,...", help="Only these hosts.")] = "",
-    only: Annotated[
-        str, typer.Option(metavar="COMPONENT,...", help="Only these components; nothing is verified.")
-    ] = "",
-    rollback: Annotated[bool, typer.Option(help="Undo a turn whose service or gate fails.")] = True,
+    only: Annotated[str, typer.Option(metavar="COMPONENT,...", help="Only these components; skips verify.")] = "",
+    rollback: Annotated[bool, typer.Option(help="Undo a turn if its service or gate fails.")] = True,
     preflight: Annotated[
-        bool, typer.Option(help="Where packages are missing, first find what would stop their install.")
+        bool, typer.Option(help="If packages are missing, first find what would stop their install.")
     ] = True,
     break_lock: BreakLock = False,
     replace_keys: ReplaceKeys = False,
     output: Format = Output.TEXT,
 ) -> None:
-    """Plan, ask, carry out, verify: one command bootstraps a cluster and keeps it what the inventory says."""
+    """Plan, ask, make the changes, verify: one command bootstraps a cluster and keeps it in line with the inventory."""
     from k8s_installer.flows.apply import Options, apply
     from k8s_installer.flows.inputs import Inputs
     from k8s_installer.planning.turns import Batch
@@ -67,9 +65,9 @@ def rollback(
     break_lock: BreakLock = False,
     output: Format = Output.TEXT,
 ) -> None:
-    """Undo the last run: its files get the bytes from before, and what read them restarts. Packages stay.
+    """Undo the last run: restore its files and restart what reads them. Packages stay.
 
-    The inventory still asks for what was undone: edit it, or the next `apply` brings it back.
+    Edit the inventory as well, or the next `apply` makes the same changes again.
     """
     from k8s_installer.flows.apply import Options
     from k8s_installer.flows.inputs import Inputs
@@ -84,4 +82,4 @@ def rollback(
 
 def _require_consent(given: bool) -> None:
     if not given and not sys.stdin.isatty():
-        raise InputError("there is no terminal to ask on", hint="give --yes to apply without a question")
+        raise InputError("there is no terminal to ask on", hint="use --yes to run without a prompt")

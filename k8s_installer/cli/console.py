@@ -61,18 +61,18 @@ def stderr() -> Console:
 
 
 def ask_passphrase(path: str) -> bytes:
-    """Ask for the pass phrase of a key on the terminal, without showing it; it is kept nowhere.
+    """Ask for the passphrase of a key on the terminal, without showing it; it is kept nowhere.
 
     Raises:
         InputError: there is no terminal to ask on.
     """
     if not sys.stdin.isatty():
         raise InputError(
-            f"{path} has a pass phrase, and there is no terminal to ask for it",
-            hint="run this in a terminal: a certificate must be signed with that key. A pass phrase is never read from "
+            f"{path} has a passphrase, but there is no terminal to ask for it",
+            hint="run this in a terminal: a certificate must be signed with that key. A passphrase is never read from "
             "an option, a variable or a pipe",
         )
-    return getpass.getpass(f"Pass phrase of {path}: ", sys.stderr).encode()
+    return getpass.getpass(f"Passphrase of {path}: ", sys.stderr).encode()
 
 
 def print_json(data: object) -> None:

@@ -18,7 +18,7 @@ app = typer.Typer()
 
 @app.command(epilog="Example: `k8s-installer validate -i cluster.yaml`")
 def validate(inventory: Inventory, output: Format = Output.TEXT) -> None:
-    """Check an inventory: its shape, topology, networks, and every flag against the version's known flags."""
+    """Check an inventory: syntax, topology, networks, and every flag against the version's known flags."""
     from k8s_installer import profiles
     from k8s_installer.flows.inputs import Inputs, read
 
@@ -51,13 +51,13 @@ def render(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", help="Write the files below this folder, one folder a host.", show_default=False
+            "-o", "--output", help="Write the files below this folder, one folder per host.", show_default=False
         ),
     ] = None,
-    host: Annotated[list[str] | None, typer.Option(help="Only this host's files; can be given again.")] = None,
+    host: Annotated[list[str] | None, typer.Option(help="Only this host's files; repeatable.")] = None,
     templates: Templates = None,
 ) -> None:
-    """Render every file of every host, without SSH. Keys and certificates are shown as placeholders."""
+    """Render every file of every host, without SSH. Keys and certificates are placeholders."""
     from k8s_installer.flows.inputs import Inputs
     from k8s_installer.flows.render import render
 
@@ -71,7 +71,7 @@ def render(
 def preflight(
     inventory: Inventory, templates: Templates = None, bundle: Bundle = None, output: Format = Output.TEXT
 ) -> None:
-    """Find what would stop an install, on all hosts and between them, each with its fix. Changes nothing."""
+    """Find what would stop an install, on all hosts and between them, with a fix for each. Changes nothing."""
     from k8s_installer.flows.inputs import Inputs
     from k8s_installer.flows.preflight import check
     from k8s_installer.preflight import Severity
@@ -85,20 +85,22 @@ def preflight(
 
 @app.command(
     epilog="Examples: `k8s-installer plan -i cluster.yaml`, `k8s-installer plan -i cluster.yaml -o plan.json`. "
-    "Exit code 3 says that changes are pending."
+    "Exit code 3: changes are pending."
 )
 def plan(
     inventory: Inventory,
     templates: Templates = None,
     bundle: Bundle = None,
     diff: Annotated[
-        bool, typer.Option("--diff", help="Also say what each thing is for, and show the content of new files.")
+        bool, typer.Option("--diff", help="Also show what each change is for, and the content of new files.")
     ] = False,
     batch: AtOnce = "25%",
     replace_keys: ReplaceKeys = False,
     output: Annotated[
         str,
-        typer.Option("-o", "--output", metavar="text|json|FILE", help="What stdout gets, or where to save the plan."),
+        typer.Option(
+            "-o", "--output", metavar="text|json|FILE", help="Format of stdout, or a file to save the plan to."
+        ),
     ] = "text",
 ) -> None:
     """Show exactly what `apply` would change: files line by line, packages, restarts, order and reasons."""
@@ -116,7 +118,7 @@ def plan(
         print_json(plan_data(found.wanted.cluster, found.plan))
     if output != form:
         save(Path(output), found)
-        terminal.say(f"saved: k8s-installer apply {output} carries out exactly this, or stops")
+        terminal.say(f"saved: k8s-installer apply {output} applies exactly this plan, or stops")
     raise stop(Outcome.PENDING if found.plan else Outcome.DONE)
 
 
@@ -124,7 +126,7 @@ def plan(
 def verify(
     inventory: Inventory, templates: Templates = None, bundle: Bundle = None, output: Format = Output.TEXT
 ) -> None:
-    """Prove that the cluster works: every health gate, then pods, a Service and self-healing for real."""
+    """Check that the cluster works: every health gate, then real pods, a Service and self-healing."""
     from k8s_installer.flows.inputs import Inputs
     from k8s_installer.flows.verify import verify
     from k8s_installer.report.verify import data
@@ -139,7 +141,7 @@ def verify(
 def status(
     inventory: Inventory, templates: Templates = None, bundle: Bundle = None, output: Format = Output.TEXT
 ) -> None:
-    """Show every host and component: versions, states, drift with its evidence, certificates, health."""
+    """Show every host and component: versions, states, drift with evidence, certificates, health."""
     from k8s_installer.flows.inputs import Inputs
     from k8s_installer.flows.status import look
     from k8s_installer.report import status as report

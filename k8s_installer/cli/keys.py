@@ -8,15 +8,17 @@ from k8s_installer.cli.console import stop
 from k8s_installer.cli.options import Inventory
 from k8s_installer.cli.terminal import Terminal
 
-app = typer.Typer(help="A cluster's keys and certificates: get them back, or have them signed.", no_args_is_help=True)
+app = typer.Typer(help="A cluster's keys and certificates: recover them, or request signatures.", no_args_is_help=True)
 
 
-@app.command(epilog="Example: `k8s-installer keys recover -i cluster.yaml`, and then `plan`, which has nothing to do.")
+@app.command(
+    epilog="Example: `k8s-installer keys recover -i cluster.yaml`, then `plan`, which should have nothing to do."
+)
 def recover(inventory: Inventory) -> None:
-    """Get lost keys and certificates back from the hosts, over SSH as root.
+    """Recover lost keys and certificates from the hosts, over SSH as root.
 
-    Hosts are only read. Files that are here already are never replaced; what hosts disagree about is not taken.
-    Keys of CAs that no host has are named: certificates of the hosts stay good without them.
+    Hosts are only read. Local files are never replaced; files on which hosts disagree are not taken.
+    CA keys that no host has are listed: the hosts' certificates stay valid without them.
     """
     from k8s_installer.flows import keys
 
@@ -25,7 +27,7 @@ def recover(inventory: Inventory) -> None:
 
 @app.command(epilog="Example: `k8s-installer keys request -i cluster.yaml`")
 def request(inventory: Inventory) -> None:
-    """Make a key and a signing request for every certificate that is needed and whose CA has its key elsewhere."""
+    """Write a key and a signing request for every certificate that is needed and whose CA key is kept elsewhere."""
     from k8s_installer.flows import keys
 
     raise stop(keys.request(inventory, Terminal(inventory)))

@@ -25,8 +25,8 @@ class DriverName(StrEnum):
     VAGRANT = "vagrant"
 
 
-Name = Annotated[str, typer.Option("--name", help="The lab's name: small letters, digits, dashes; at most 11.")]
-Format = Annotated[Output, typer.Option("--output", "-o", help="How to write the answer.")]
+Name = Annotated[str, typer.Option("--name", help="The lab's name: at most 11 lowercase letters, digits and dashes.")]
+Format = Annotated[Output, typer.Option("--output", "-o", help="Format of stdout.")]
 
 
 @app.command(
@@ -41,7 +41,7 @@ def up(
     nodes: Annotated[int, typer.Option(help="Hosts n1, n2 ...: docker, kubelet and kube-proxy.")] = 2,
     version: Annotated[
         str | None,
-        typer.Option(help="The Kubernetes version of the repository; without it, the one that can be built here."),
+        typer.Option(help="The repository's Kubernetes version; by default the one that can be built here."),
     ] = None,
     programs: Annotated[
         Path | None,
@@ -50,19 +50,19 @@ def up(
             file_okay=False,
             resolve_path=True,
             metavar="DIR",
-            help="Pack the Kubernetes programs found in DIR instead of building them.",
+            help="Pack the Kubernetes programs in DIR instead of building them.",
         ),
     ] = None,
     driver: Annotated[DriverName, typer.Option(help="Containers, or CentOS 7 virtual machines.")] = DriverName.NSPAWN,
     offline: Annotated[
         bool,
-        typer.Option("--offline", help="Hosts that reach each other alone: no route out, no repository, no images."),
+        typer.Option("--offline", help="Hosts that reach only each other: no route out, no repository, no images."),
     ] = False,
     output: Format = Output.TEXT,
 ) -> None:
-    """Start a lab, and write the inventory and the known_hosts that `apply` uses.
+    """Start a lab, and write the inventory and known_hosts for `apply`.
 
-    The first one fetches and builds everything (minutes); later ones take seconds.
+    The first lab fetches and builds everything (minutes); later ones start in seconds.
     """
     from k8s_installer.cli import lab_terminal
     from k8s_installer.lab import drivers
@@ -77,7 +77,7 @@ def up(
 
 @app.command("status", epilog="Example:\n\n  k8s-installer lab status -o json | jq -r .inventory")
 def show_status(name: Name = "demo", output: Format = Output.TEXT) -> None:
-    """Show a lab: its hosts, and where its inventory is. Exit status 1 unless all of it runs."""
+    """Show a lab: its hosts and the path of its inventory. Exit status 1 unless everything runs."""
     from k8s_installer.cli import lab_terminal
     from k8s_installer.lab import drivers
 
@@ -90,12 +90,12 @@ def show_status(name: Name = "demo", output: Format = Output.TEXT) -> None:
 def ssh(
     host: Annotated[str, typer.Argument(help="m1, n1 ...")],
     command: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- CMD...]", help="Run this instead of a shell.")
+        list[str] | None, typer.Argument(metavar="[-- CMD...]", help="Run this command instead of a shell.")
     ] = None,
     name: Name = "demo",
     user: Annotated[str, typer.Option(help="root, ops (may use sudo) or guest (may not).")] = "root",
 ) -> None:
-    """Log in to a host, or run a command on it; its exit status is this one's."""
+    """Log in to a host, or run a command on it and return its exit status."""
     from k8s_installer.lab import drivers
 
     raise typer.Exit(drivers.ssh(name, host, user, command or []))
@@ -104,9 +104,9 @@ def ssh(
 @app.command(epilog="Examples:\n\n  k8s-installer lab down\n\n  k8s-installer lab down --name ha --purge")
 def down(
     name: Name = "demo",
-    purge: Annotated[bool, typer.Option("--purge", help="Also remove everything built and fetched.")] = False,
+    purge: Annotated[bool, typer.Option("--purge", help="Also remove everything that was built and fetched.")] = False,
 ) -> None:
-    """Stop a lab and remove everything of it; other labs are not touched."""
+    """Stop a lab and remove it completely; other labs are not touched."""
     from k8s_installer.cli import lab_terminal
     from k8s_installer.lab import drivers
 

@@ -15,22 +15,24 @@ Inventory = Annotated[
 ]
 Templates = Annotated[
     Path | None,
-    typer.Option(help="A folder of templates that come before the packaged ones, file by file."),
+    typer.Option(help="A folder of templates that replace packaged ones, file by file."),
 ]
 Bundle = Annotated[
     Path | None,
-    typer.Option("--bundle", metavar="FILE", help="Packages and images come from this bundle.", show_default=False),
+    typer.Option("--bundle", metavar="FILE", help="Take packages and images from this bundle.", show_default=False),
 ]
-Format = Annotated[Output, typer.Option("-o", "--output", help="What stdout gets.")]
+Format = Annotated[Output, typer.Option("-o", "--output", help="Format of stdout.")]
 
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not prompt.")]
 ReplaceKeys = Annotated[
-    bool, typer.Option("--replace-keys", help="Give hosts this machine's CAs and keys in the place of other ones.")
+    bool, typer.Option("--replace-keys", help="Replace the hosts' CAs and keys with this machine's.")
 ]
-AtOnce = Annotated[str, typer.Option("--batch", help="How many nodes may restart at once: 3, or 25% (250 at most).")]
+AtOnce = Annotated[
+    str, typer.Option("--batch", help="How many nodes may restart at once, such as 3 or 25% (at most 250).")
+]
 BreakLock = Annotated[
     bool,
     typer.Option(
-        "--break-lock", help="Take the cluster's lock from whoever holds it, and without masters that do not answer."
+        "--break-lock", help="Take over the cluster's lock from whoever holds it, and skip masters that do not answer."
     ),
 ]

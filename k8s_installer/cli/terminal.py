@@ -89,7 +89,7 @@ class Terminal:
             stderr().print(report.lines(found, self._inventory, again=False), soft_wrap=True)
         if stops:
             words = f"nothing was changed; fix the errors, then: k8s-installer apply -i {self._inventory}"
-            self.say(f"{words}    (--no-preflight skips this)")
+            self.say(f"{words}    (--no-preflight skips this check)")
 
     def plan(self, wanted: Resolved, plan: Plan) -> None:
         """A plan on stdout, if that is for people."""
@@ -101,7 +101,7 @@ class Terminal:
             for line in text.plan_lines(wanted.cluster, plan, wanted.desired, full=self._full):
                 stdout().print(line)
         elif wanted.undoes:
-            self.result(f"Nothing to undo: the hosts are as they were before run {wanted.undoes[-1]}.")
+            self.result(f"Nothing to undo: the hosts are in the state before run {wanted.undoes[-1]}.")
         else:
             self.result(text.totals(plan))
 

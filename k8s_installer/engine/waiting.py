@@ -81,7 +81,9 @@ def wait(gate: Gate, asked: Remote, witness: Remote) -> str:
         watch.unit = answer.unit if witness is asked else _unit(gate, witness, watch)
         hopeless = watch.hopeless(answer)
         if hopeless or watch.elapsed() > gate.deadline:
-            late = f"given up after {watch.elapsed():.0f} s" if hopeless else f"not so within {gate.deadline:.0f} s"
+            late = (
+                f"given up after {watch.elapsed():.0f} s" if hopeless else f"did not pass within {gate.deadline:.0f} s"
+            )
             words = f"{answer.words}: reported before {gate.unit} last started" if answer.holds else answer.words
             return "\n".join([evidence.clipped(f"{late}: {words}"), *_own_words(gate, answer, asked, witness)])
         time.sleep(POLL_SECONDS)

@@ -41,7 +41,7 @@ def create(wanted: BundleRequest, reporter: Reporter) -> Manifest:
     # what is wanted of it is computed without a bundle: that one may be there from before, or not at all
     asked = resolve.desire(replace(cluster, bundle=None), profile, wanted.templates, None)
     sources = bundle.Sources(wanted.repositories, wanted.folder, wanted.assumed, wanted.registry)
-    with reporter.working("looking for what the inventory needs") as working:
+    with reporter.working("resolving what the inventory needs") as working:
         return bundle.create(cluster, profile, asked.desired, sources, wanted.target, working, bundle.Store())
 
 

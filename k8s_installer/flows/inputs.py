@@ -48,7 +48,7 @@ def read(
     if opens:
         cluster = _with_bundle(cluster, profile, inputs.bundle, reporter)
     if cluster.tarball is not None and (download or not tarball.remote(cluster)):
-        with reporter.working("looking for the programs") as working:
+        with reporter.working("getting the programs") as working:
             tarball.programs(cluster, profile, working)
     return cluster, profile
 
@@ -60,12 +60,12 @@ def _with_bundle(cluster: Cluster, profile: profiles.Profile, given: Path | None
     if cluster.bundle is None:
         return cluster
     if not cluster.bundle:
-        message = "repos: bundle: no file is named"
-        suggestion = "--bundle FILE, or repos: {bundle: FILE}; k8s-installer bundle create makes one"
+        message = "repos: bundle: no bundle is set"
+        suggestion = "use --bundle FILE, or repos: {bundle: FILE}; k8s-installer bundle create makes one"
         raise InventoryError([cluster.origin.finding(("repos",), message, suggestion)])
     from k8s_installer import bundle as bundles
 
-    with reporter.working("looking at the bundle") as working:
+    with reporter.working("checking the bundle") as working:
         found = bundles.opened(Path(cluster.bundle), working, pinned=cluster.bundle_sha256)
         resolve.desire(cluster, profile, None, None)  # what it lacks shows before anybody is logged in to a host
     path = found.tarball(cluster)

@@ -30,11 +30,11 @@ class Stop(threading.Event):
             raise KeyboardInterrupt
         self._pressed = True
         if self._finishing:
-            what = f"{self._finishing}: this is finished first, so that no service is left with half of a change"
-            self._say(f"{what}; Ctrl-C again stops at once")
+            what = f"{self._finishing}: finishing this first, so that no service is left half changed"
+            self._say(f"{what}; press Ctrl-C again to stop at once")
             return
         self.set()
-        self._say("stopping: what has begun is finished first; Ctrl-C again stops at once")
+        self._say("stopping after the steps in progress; press Ctrl-C again to stop at once")
 
     @contextmanager
     def finishing(self, what: str) -> Iterator[None]:

@@ -26,7 +26,9 @@ def recover(inventory: Path, reporter: Reporter) -> Outcome:
         cluster, profile = session.cluster, session.profile
         needed = pki.with_components(cluster, profile)
         if not needed:
-            raise InputError("this cluster is insecure: it has no keys", hint="cluster.security says so")
+            raise InputError(
+                "this cluster has no keys, because security is insecure", hint="see cluster.security in the inventory"
+            )
         places = recovery.places(resolve.desire(cluster, profile, None, None).desired)
         names = session.connections.lines.keys()
         asked = session.ask(names, lambda transport: _keys(transport, places[transport.host]))
@@ -43,10 +45,10 @@ def recover(inventory: Path, reporter: Reporter) -> Outcome:
         reporter.result(f"{name}  from {', '.join(found.hosts[name][:3])}")
     for note in (*found.notes, *filled.notes):
         reporter.warn(note)
-    reporter.say(f"{len(filled.written)} files were written to {folder}")
+    reporter.say(f"{len(filled.written)} files written to {folder}")
     _warn_of_missing(folder, reporter)
     if filled.problems:
-        for line in ("plan and apply refuse to run before this is put right:", *filled.problems):
+        for line in ("plan and apply will not run until this is fixed:", *filled.problems):
             reporter.warn(line)
     return Outcome.DONE if len(answers) == len(asked) and not filled.problems else Outcome.FAILED
 
@@ -58,9 +60,9 @@ def _warn_of_missing(folder: Path, reporter: Reporter) -> None:
     lost = [f"{name}.key" for name in AUTHORITIES if there(f"{name}.crt") and not there(f"{name}.key")]
     if lost:
         reporter.warn(
-            f"no host has {', '.join(lost)}: restore them from a backup if there is one. The cluster runs on with the "
-            "certificates that its hosts have. Without these keys their CAs issue no new ones: an etcd member cannot "
-            "be added or get another address"
+            f"no host has {', '.join(lost)}: restore them from a backup if there is one. The cluster keeps running "
+            "with the certificates that its hosts have, but without these keys their CAs cannot issue new ones: no "
+            "etcd member can be added or change its address"
         )
 
 
@@ -88,7 +90,7 @@ def request(inventory: Path, reporter: Reporter) -> Outcome:
     except (OSError, certificates.Flaw) as error:
         raise InputError(f"cannot use {folder}: {error}") from None
     if needed:
-        reporter.say(f"have each .csr signed, and put the certificates (.crt) and the keys from {folder} into {own}")
+        reporter.say(f"have each .csr signed, then put the certificates (.crt) and the keys from {folder} into {own}")
     else:
-        reporter.say("no certificate is needed from a CA whose key is elsewhere")
+        reporter.say("no certificate is needed from a CA whose key is kept elsewhere")
     return Outcome.DONE

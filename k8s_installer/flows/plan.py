@@ -81,8 +81,8 @@ def require_same(path: Path, found: Planned) -> None:
     moved = planfile.differences(old, _saved(found))
     if moved:
         raise InstallerError(
-            "\n  ".join([f"{path}: the plan is stale, nothing was changed:", *moved]),
-            hint=f"look at what changed, then save it again: k8s-installer plan -o {path}",
+            "\n  ".join([f"{path}: the plan is stale; nothing was changed:", *moved]),
+            hint=f"review what changed, then save the plan again: k8s-installer plan -o {path}",
         )
 
 

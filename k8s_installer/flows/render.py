@@ -48,7 +48,7 @@ def render(inputs: Inputs, folder: Path | None, hosts: Sequence[str], reporter: 
             mode = _PRIVATE if file.secret else _PUBLIC
             write(folder / ref.host / ref.name.lstrip("/"), _shown(ref, file), mode)
     if folder is not None:
-        reporter.say(f"{len(files)} files of {len(hosts or names)} hosts below {folder}")
+        reporter.say(f"{len(files)} files of {len(hosts or names)} hosts written to {folder}")
     return Outcome.DONE
 
 

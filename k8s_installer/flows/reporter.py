@@ -68,7 +68,7 @@ class Reporter(Protocol):
         """A person's answer to a question."""
 
     def passphrase(self, path: str) -> bytes:
-        """The pass phrase of a key. Raises InputError if there is nobody to ask."""
+        """The passphrase of a key. Raises InputError if there is nobody to ask."""
 
     def preflight(self, found: Preflight) -> None:
         """What preflight found on the hosts that packages would be installed on."""

@@ -77,14 +77,14 @@ def recorded(cluster: Cluster) -> Allocations:
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
-    hint = "remove it: the masters have the same record, and it is read from there"
+    hint = "remove it: the masters have the same record, and it will be read from there"
     return InputError(f"cannot read {path}: {error}", hint=hint)
 
 
 def _no_folder(cluster: Cluster) -> InputError:
     own = state_folder(cluster)
     path = own if own.parent.is_dir() else own.parent
-    hint = "move it away: the keys and journals of the cluster are kept in a folder of this name"
+    hint = "move it away: the cluster's keys and journals are kept in a folder of this name"
     return InputError(f"{path} is not a folder", hint=hint)
 
 

@@ -31,8 +31,8 @@ def _before_last_run(wanted: Resolved, reporter: Reporter) -> Resolved:
     undone = history.to_undo(runs)
     if not undone:
         raise InstallerError(
-            "there is no run of this cluster to undo" if runs else "no run of this cluster is known here",
-            hint="its journal is beside the inventory",
+            "this cluster has no run to undo" if runs else "no run of this cluster is recorded on this machine",
+            hint="the journal is beside the inventory, in .k8s-installer/CLUSTER/journal",
         )
     for run in undone:
         _require_something_before(run)
@@ -40,13 +40,13 @@ def _before_last_run(wanted: Resolved, reporter: Reporter) -> Resolved:
         if change.action in (Action.INSTALL, *REPLACED) or (
             change.action is Action.SET and (change.before is Missing.ABSENT or families.one_way(change.ref.name))
         ):
-            reporter.warn(f"stays: {change.action} of {change.ref} cannot be undone")
+            reporter.warn(f"cannot be undone, so it stays: {change.action} of {change.ref}")
     if runs[0].undoes == tuple(run.run for run in undone):
-        reporter.say(f"resuming the rollback {runs[0].run}, which did not finish")
+        reporter.say(f"resuming rollback {runs[0].run}, which did not finish")
     past = history.before(undone)
     files = sum(item.ref.kind is Kind.FILE for item in past)
     counts = f"{files} files, {len(past) - files} settings"
-    reporter.say(f"going back to before run {undone[-1].run}: {counts}")
+    reporter.say(f"going back to the state before run {undone[-1].run}: {counts}")
     names = tuple(run.run for run in undone)
     return replace(wanted, desired=rollback.before(wanted.desired, past), undoes=names)
 
@@ -56,5 +56,5 @@ def _require_something_before(run: journal.Past) -> None:
     if first is not None:
         raise InstallerError(
             f"run {run.run} started {first.name} on {first.host}: nothing ran before it",
-            hint="a first start cannot be undone by going back",
+            hint="a first start cannot be rolled back",
         )

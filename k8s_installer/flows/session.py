@@ -118,7 +118,7 @@ class Session:
                             self.inputs, self.cluster, self.profile, self.connections, self.reporter, trace, lost
                         )
             except InstallerError as error:
-                error.hint = "\n".join(filter(None, (error.hint, f"the whole trace: {trace.path}")))
+                error.hint = "\n".join(filter(None, (error.hint, f"full trace: {trace.path}")))
                 raise
 
     def _seen(self, wanted: Resolved) -> ObservedFleet:
@@ -134,11 +134,11 @@ class Session:
     def _looking(self, count: int) -> Iterator[fleet.OnHost]:
         """Say how many hosts have answered; what this gives is called for each."""
         answered: list[str] = []
-        with self.reporter.working(f"looking at {count} hosts") as working:
+        with self.reporter.working(f"reading {count} hosts") as working:
 
             def tick(host: str) -> None:
                 answered.append(host)
-                working(f"looking at {count} hosts: {len(answered)} answered")
+                working(f"reading {count} hosts: {len(answered)} answered")
 
             yield tick
 

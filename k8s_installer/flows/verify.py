@@ -52,8 +52,8 @@ def _gates(wanted: Resolved, fleet: ObservedFleet) -> list[CheckResult]:
     sick = unhealthy(wanted.desired, fleet.remotes, _PATIENCE)
     seconds = time.monotonic() - began
     count = len(health_gates(wanted.desired.values()))
-    failed = [CheckResult(Status.FAILED, f"{ref.host}: {ref.name}", f"not so: {words}", seconds) for ref, words in sick]
-    return failed or [CheckResult(Status.PASSED, "health gates", f"all {count} hold", seconds)]
+    failed = [CheckResult(Status.FAILED, f"{ref.host}: {ref.name}", f"failed: {words}", seconds) for ref, words in sick]
+    return failed or [CheckResult(Status.PASSED, "health gates", f"all {count} passed", seconds)]
 
 
 def _access(wanted: Resolved, master: str) -> ApiAccess:

@@ -42,7 +42,7 @@ class Flaw(ValueError):  # noqa: N818 - what is wrong with a file, for a sentenc
 
 
 class Locked(Flaw):
-    """A key behind a pass phrase."""
+    """A key behind a passphrase."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def read_key(pem: bytes, passphrase: bytes | None = None) -> PrivateKey:
     """A private key from PEM.
 
     Raises:
-        Locked: it has a pass phrase, which is not this one.
+        Locked: it has a passphrase, which is not this one.
         Flaw: it is none, or of a kind that some program of the cluster does not take.
     """
     if not pem.strip():
@@ -112,10 +112,10 @@ def read_key(pem: bytes, passphrase: bytes | None = None) -> PrivateKey:
         # Checking an RSA key's primes takes longer than making an EC key.
         key = serialization.load_pem_private_key(pem, passphrase, unsafe_skip_rsa_key_validation=True)
     except TypeError:
-        raise Locked("has a pass phrase") from None
+        raise Locked("has a passphrase") from None
     except (ValueError, UnsupportedAlgorithm):
         if passphrase is not None:
-            raise Locked("has another pass phrase") from None
+            raise Locked("has another passphrase") from None
         raise Flaw("is not a private key in PEM: it is damaged or cut off") from None
     return _strong(key)
 
@@ -131,10 +131,10 @@ def _strong(key: object) -> PrivateKey:
 
 
 def read_authority(certificate: bytes, key: bytes | None, passphrase: bytes | None = None) -> Authority:
-    """A CA that can issue. Without its key it issues nothing; one behind a pass phrase that is not given is elsewhere.
+    """A CA that can issue. Without its key it issues nothing; one behind a passphrase that is not given is elsewhere.
 
     Raises:
-        Locked: the pass phrase is not this one.
+        Locked: the passphrase is not this one.
         Flaw: it is no CA, or its validity has ended, or key and certificate do not belong together.
     """
     authority = read_any_authority(certificate, key, passphrase)
@@ -147,7 +147,7 @@ def read_any_authority(certificate: bytes, key: bytes | None, passphrase: bytes 
     """A CA as `read_authority` reads it, even one that has expired.
 
     Raises:
-        Locked: the pass phrase is not this one.
+        Locked: the passphrase is not this one.
         Flaw: one of the two cannot be read, or they do not belong together.
     """
     chain = read_certificates(certificate)

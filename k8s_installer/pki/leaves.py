@@ -27,7 +27,7 @@ class Pki:
     """Every key and certificate by name (`ca.crt`, `sa.key`, `n1/kubelet.crt`); none is ever printed.
 
     `pending` are those that `apply` would make, each with the reason; placeholders stand in their place. `absent`
-    are keys of CAs that are kept elsewhere, or behind a pass phrase: no host gets them, and no program signs with
+    are keys of CAs that are kept elsewhere, or behind a passphrase: no host gets them, and no program signs with
     them. `strange` are keys that stand in the place of others that this cluster was given before.
     """
 

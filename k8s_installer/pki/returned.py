@@ -26,7 +26,7 @@ def _same_root(name: str, content: bytes, found: Mapping[str, bytes]) -> bool:
         return True
     try:
         return not keys_of(name, content).isdisjoint(keys_of(other, found[other]))
-    except Locked:  # a pass phrase that was added here: its certificate is compared
+    except Locked:  # a passphrase that was added here: its certificate is compared
         return True
     except Flaw:
         return False

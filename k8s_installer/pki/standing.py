@@ -183,7 +183,7 @@ class _Judge:
         return made_here and key in self.record.made and key not in self.record.without
 
     def _require_readable(self, key: str) -> None:
-        """A key that is there is one, or is behind a pass phrase."""
+        """A key that is there is one, or is behind a passphrase."""
         if key in self.files:
             with suppress(Locked):
                 certificates.read_key(self.files[key])
@@ -238,7 +238,7 @@ class _Judge:
                 self.flaws.append(f"{self.folder / certificate} {flaw}")
                 return
             reason = f"the one in the folder {flaw}"
-        # a key that has a pass phrase is there, and can be asked for it
+        # a key that has a passphrase is there, and can be asked for it
         if authority is not None and authority.key is None and f"{leaf.issuer}.key" not in self.files:
             self.unsigned[name] = leaf
             return

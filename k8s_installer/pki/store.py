@@ -29,12 +29,12 @@ Passphrase = Callable[[str], bytes]  # asks for that of a key, by the key's path
 
 
 def nobody(path: str) -> bytes:
-    """Answer for a pass phrase where nobody is asked.
+    """Answer for a passphrase where nobody is asked.
 
     Raises:
         InputError: always.
     """
-    raise InputError(f"{path} has a pass phrase", hint="this command does not ask for it")
+    raise InputError(f"{path} has a passphrase", hint="this command does not ask for it")
 
 
 def look(folder: Path, wanted: Mapping[str, Leaf]) -> Pki:
@@ -59,10 +59,10 @@ def ensure(folder: Path, wanted: Mapping[str, Leaf], ask: Passphrase = nobody) -
     Args:
         folder: where it is.
         wanted: the certificates that the cluster needs.
-        ask: for the pass phrase of a CA's key, once for each that must sign.
+        ask: for the passphrase of a CA's key, once for each that must sign.
 
     Raises:
-        InputError: the folder cannot be used, a key is lost or damaged, or a pass phrase cannot be asked for.
+        InputError: the folder cannot be used, a key is lost or damaged, or a passphrase cannot be asked for.
     """
     if not wanted:
         return Pki({})
@@ -203,7 +203,7 @@ def _unlocked(folder: Path, name: str, ask: Passphrase) -> Authority:
     try:
         return certificates.read_authority(certificate, key, ask(str(path)))
     except Locked:
-        raise InputError(f"that is not the pass phrase of {path}", hint="nothing was made or changed") from None
+        raise InputError(f"that is not the passphrase of {path}", hint="nothing was made or changed") from None
     except Flaw as flaw:
         raise InputError(f"{path.with_suffix('.crt')} {flaw}") from None
 

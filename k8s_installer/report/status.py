@@ -136,7 +136,7 @@ def _wrong(status: Status) -> Iterator[Text]:
             yield from _differences(item)
         for health in item.health:
             if not health.holds and health.asked_on not in status.unreachable:
-                who = f"{item.host}: {health.name}: " + ("not so" if health.holds is False else "not known")
+                who = f"{item.host}: {health.name}: " + ("failed" if health.holds is False else "unknown")
                 yield Text.assemble((who, _BAD), f": {health.words}")
         if item.certificate is not None and item.certificate.days < EXPIRES_SOON:
             yield _expiring(item.host, item.certificate)

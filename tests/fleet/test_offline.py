@@ -106,7 +106,7 @@ def test_the_bundle_has_what_each_role_needs_and_no_more(offline: Offline) -> No
     assert [image["references"] for image in offline.made["images"]] == [["lab/pause:1"], ["lab/web:1"]]
     done = installer("bundle", "verify", str(offline.bundle), "-i", str(offline.cluster.inventory))
     assert done.returncode == 0, done.stderr
-    assert "every file is as it was made" in done.stderr
+    assert "every file matches the manifest" in done.stderr
 
 
 def test_a_damaged_bundle_is_refused_before_any_host_is_asked(offline: Offline) -> None:
@@ -136,7 +136,7 @@ def test_a_bundle_that_lacks_something_is_refused_before_any_host_is_asked(offli
     assert "no image lab/web:2" in done.stderr
     done = offline.cluster.run("plan", text=text)
     assert done.returncode == 2
-    assert "repos: bundle: no file is named" in done.stderr
+    assert "repos: bundle: no bundle is set" in done.stderr
 
 
 def test_an_upload_that_is_cut_off_is_gone_on_with_and_the_cluster_is_proven_with_pods(offline: Offline) -> None:

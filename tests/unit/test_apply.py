@@ -114,7 +114,7 @@ def test_a_gate_that_does_not_hold_in_time_fails_with_the_units_journal() -> Non
     done = run(plan, fleet)
     failure = done.failures[0]
     assert plan.changes[failure.index].ref.name == "node n1 is ready"
-    assert failure.detail.startswith("not so within 0 s: https://127.0.0.1:6443/api/v1/nodes/n1: no answer")
+    assert failure.detail.startswith("did not pass within 0 s: https://127.0.0.1:6443/api/v1/nodes/n1: no answer")
     assert failure.detail.endswith("kubelet on n1:\nthe journal of kubelet on n1")
 
 

@@ -866,7 +866,7 @@ def test_a_bundle_of_packages_and_images_shows_no_more_than_that(place: Place) -
 def test_a_bundle_that_is_not_named_or_not_enough_is_said_with_what_to_do(place: Place) -> None:
     place.create()
     base = 'cluster: {name: lab, version: "1.20.2"}\nrepos: '
-    with refused("cluster.yaml:2: repos: bundle: no file is named (--bundle FILE, or repos: {bundle: FILE}"):
+    with refused("cluster.yaml:2: repos: bundle: no bundle is set (use --bundle FILE, or repos: {bundle: FILE}"):
         checked(inventory_file(place, base + "bundle"))
     assert checked(inventory_file(place, base + "bundle"), opens=False)[0].bundle == ""
     assert checked(inventory_file(place, base + "{bundle: lab.bundle}"))[0].bundle == str(place.file)

@@ -151,7 +151,7 @@ def test_preflight_makes_a_finding_of_hosts_that_cannot_be_reached_and_no_keys(f
     found = json.loads(done.stdout)
     assert [(item["id"], item["host"]) for item in found["findings"]] == [("unreachable", "m1"), ("unreachable", "n1")]
     shown = installer("preflight", "-i", "cluster.yaml", folder=folder).stdout
-    assert shown.startswith("error   unreachable  m1: the host cannot be logged in to")
+    assert shown.startswith("error   unreachable  m1: the installer cannot log in to the host")
     assert "2 hosts: 2 errors, 0 warnings." in shown
     assert not list(folder.rglob(".k8s-installer"))
 

@@ -181,7 +181,7 @@ def test_a_file_in_the_place_of_the_folder_of_keys_is_not_to_be_removed(tmp_path
     (tmp_path / path).write_text("keys?")
     with pytest.raises(InputError, match=f"^{tmp_path / path} is not a folder$") as caught:
         checked(tmp_path / "cluster.yaml")
-    assert caught.value.hint == ("move it away: the keys and journals of the cluster are kept in a folder of this name")
+    assert caught.value.hint == ("move it away: the cluster's keys and journals are kept in a folder of this name")
 
 
 def test_a_file_that_opens_and_cannot_be_read_is_refused_in_words() -> None:

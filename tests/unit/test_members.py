@@ -171,7 +171,7 @@ def test_a_process_without_its_data_is_not_restarted() -> None:
 def test_a_log_of_its_own_is_where_the_data_is() -> None:
     apart = wanted(ONE, more="components: {etcd: {args: {wal-dir: /wal/etcd/}}}")
     assert [ref.name for ref in apart if ref.kind is Kind.DATA] == ["/wal/etcd"]
-    with pytest.raises(InventoryError, match="data-dir cannot be left out"):
+    with pytest.raises(InventoryError, match="data-dir must be set"):
         wanted(ONE, more="components: {etcd: {args: {data-dir: null}}}")
 
 

@@ -221,7 +221,7 @@ def test_a_ca_of_a_weak_or_unsupported_kind_is_refused_where_its_key_is_elsewher
         ("proxy.crt", b"", "proxy.crt is empty"),
         ("proxy.key", b"rubbish", "proxy.crt has a key beside it that is not a private key in PEM"),
         ("proxy.key", pkcs8(ec_key()), "proxy.crt does not belong to the key beside it"),
-        ("proxy.key", pkcs8(ec_key(), b"x"), "proxy.crt has a key beside it that has a pass phrase"),
+        ("proxy.key", pkcs8(ec_key(), b"x"), "proxy.crt has a key beside it that has a passphrase"),
     ],
 )
 def test_a_leaf_that_somebody_damaged_is_refused_and_one_of_ours_that_is_cut_in_half_is_issued_again(
@@ -353,9 +353,9 @@ def test_a_key_with_a_pass_phrase_is_asked_for_once_and_goes_nowhere(tmp_path: P
     ca = Ca(signed("mine", RSA, ca=True), RSA)
     (tmp_path / "ca.crt").write_bytes(ca.pem)
     (tmp_path / "ca.key").write_bytes(pkcs8(RSA, b"right"))
-    with pytest.raises(InputError, match=r"ca\.key has a pass phrase"):
+    with pytest.raises(InputError, match=r"ca\.key has a passphrase"):
         pki.ensure(tmp_path, LEAVES)
-    with pytest.raises(InputError, match=r"that is not the pass phrase of .*ca\.key"):
+    with pytest.raises(InputError, match=r"that is not the passphrase of .*ca\.key"):
         pki.ensure(tmp_path, LEAVES, lambda _path: b"wrong")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "ca.crt", "ca.key"]
     asked: list[str] = []

@@ -399,7 +399,7 @@ def test_the_command_saves_the_rest_and_ends_with_what_is_missing(
     assert "no route to host" in shown.err
     assert (tmp_path / ".k8s-installer/lab/pki/ca.key").exists()
     # a kubelet's certificate can be issued here, a member's cannot
-    assert ("plan and apply refuse to run before this is put right:" in shown.err) is (dead == "e1")
+    assert ("plan and apply will not run until this is fixed:" in shown.err) is (dead == "e1")
     assert ("e1/etcd.crt and e1/etcd.key: subject CN=e1" in shown.err) is (dead == "e1")
     answers |= hosts
     assert keys.recover(path, Terminal(path)) is Outcome.DONE

@@ -351,7 +351,7 @@ def test_a_gate_that_does_not_hold_differs_though_there_is_nothing_to_plan() -> 
     assert status.differs
     assert differences(status) == []
     text = shown(status)
-    assert "m1: kube-apiserver is ready: not so: https://127.0.0.1:6443/readyz: no answer" in text
+    assert "m1: kube-apiserver is ready: failed: https://127.0.0.1:6443/readyz: no answer" in text
     assert "Next: journalctl -u kube-apiserver on m1" in text
     assert next(line for line in text.splitlines() if "kube-apiserver is ready" in line).endswith("bad")
 
@@ -360,7 +360,7 @@ def test_a_gate_without_an_answer_on_a_host_that_answered_is_said() -> None:
     wanted, fleet = desired(), converged()
     status = assess(wanted, {name: asked(wanted, host, answers={}) for name, host in fleet.items()})
     assert status.differs
-    assert "m1: kube-apiserver is ready: not known: m1 could not be asked" in shown(status)
+    assert "m1: kube-apiserver is ready: unknown: m1 could not be asked" in shown(status)
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_a_kubelet_that_has_started_once_more_has_to_report_once_more(clock: Clo
 def test_a_node_whose_host_cannot_be_asked_for_its_kubelet_is_not_ready(clock: Clock) -> None:
     m1 = Host("m1", time=clock, answers=lambda _: GateAnswer(True, "Ready is True", RUNS, reported_at=1600.0))
     words = wait(NODE, m1, Host("n1", time=clock, unit=_cannot)).splitlines()
-    assert words[0] == "not so within 60 s: Ready is True: reported before kubelet last started"
+    assert words[0] == "did not pass within 60 s: Ready is True: reported before kubelet last started"
 
 
 def test_where_nobody_can_ask_the_node_the_api_is_believed(clock: Clock) -> None:
@@ -140,7 +140,7 @@ def test_a_unit_of_another_host_that_comes_and_goes_is_not_waited_for(clock: Clo
 
 def test_a_unit_that_is_alive_on_another_host_is_waited_for_until_the_deadline(clock: Clock) -> None:
     m1, n1 = Host("m1", time=clock), Host("n1", time=clock)
-    assert wait(NODE, m1, n1).startswith("not so within 60 s: refused\nkubelet on n1:\n")
+    assert wait(NODE, m1, n1).startswith("did not pass within 60 s: refused\nkubelet on n1:\n")
     assert len(n1.units_asked) < 16
 
 
@@ -167,7 +167,7 @@ def test_a_unit_whose_host_cannot_be_asked_is_waited_for_and_the_end_says_so(clo
 
     m1, n1 = Host("m1", time=clock), Host("n1", time=clock, unit=lost)
     n1.evidence = lost  # type: ignore[method-assign, assignment]
-    assert wait(NODE, m1, n1) == "not so within 60 s: refused\nn1: the connection was lost"
+    assert wait(NODE, m1, n1) == "did not pass within 60 s: refused\nn1: the connection was lost"
 
 
 def test_ends_of_long_ago_are_no_reason_to_give_up(clock: Clock) -> None:
@@ -215,7 +215,7 @@ def test_pods_that_cannot_run_are_given_twenty_seconds(clock: Clock, pods: list[
 @pytest.mark.parametrize("other", [pod(), pod("ContainerCreating")])
 def test_one_pod_that_may_yet_run_is_waited_for(clock: Clock, other: dict[str, object]) -> None:
     m1 = Host("m1", time=clock, answers=lambda _: listed(pod("ImagePullBackOff"), other))
-    assert wait(PODS, m1, m1).startswith("not so within 180 s: ")
+    assert wait(PODS, m1, m1).startswith("did not pass within 180 s: ")
 
 
 def test_an_image_that_comes_late_is_waited_for_anew(clock: Clock) -> None:

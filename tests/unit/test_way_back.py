@@ -74,7 +74,7 @@ def test_a_way_back_is_done_to_its_end_and_written_down(
     assert not way.skipped
     assert host.contents[CONFIG] == b"old"
     told = " ".join(capsys.readouterr().err.split())
-    words = "rolling back masters m1: this is finished first, so that no service is left with half of a change"
+    words = "rolling back masters m1: finishing this first, so that no service is left half changed"
     assert (words in told) == bool(presses)
     past = journal.last(tmp_path)
     assert past is not None
@@ -113,8 +113,8 @@ def test_ctrl_c_before_the_way_back_does_not_count_on_it(capsys: pytest.CaptureF
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     told = " ".join(capsys.readouterr().err.split())
-    assert "stopping: what has begun is finished first" in told
-    assert "rolling back nodes n1: this is finished first" in told
+    assert "stopping after the steps in progress" in told
+    assert "rolling back nodes n1: finishing this first" in told
 
 
 def test_the_loss_of_the_lock_is_a_reason_to_stop() -> None:
@@ -143,5 +143,5 @@ def test_a_rollback_that_finds_nothing_to_undo_says_so_and_the_next_goes_further
         session = LockedSession(inputs, *checked, Connections(pool, {}), terminal, trace, threading.Event())
         result = apply._undone(session, Planned(wanted, seen, Plan((), ())), Options(inputs))
     assert result is (End.FAILED if away else End.DONE)
-    assert capsys.readouterr().out == "Nothing to undo: the hosts are as they were before run 2.\n"
+    assert capsys.readouterr().out == "Nothing to undo: the hosts are in the state before run 2.\n"
     assert undone(folder) == next_undone
