@@ -84,7 +84,7 @@ TROUBLES = (
     _trouble(
         "unread",
         r"(?s)\A(?!.*\b404\b).*Failed to download metadata for repo",
-        "a repository does not answer as it should: `yum makecache` on the host says why (with -q dnf does not)",
+        "a repository does not answer this host: `yum makecache` on it says why (dnf keeps that to itself with -q)",
     ),
     _trouble(
         "none",

@@ -8,6 +8,13 @@ from dataclasses import replace
 
 import pytest
 
+from k8s_installer import inventory
+from k8s_installer.engine.remote import SshRemote
+from k8s_installer.host import families
+from k8s_installer.model.desired import DesiredResource
+from k8s_installer.model.plan import Action, Change
+from k8s_installer.model.resources import Kind, Missing, Ref, Seen, SeenSetting, Setting
+from k8s_installer.transport import connect
 from tests.fleet.conftest import Cluster, made_cluster, running_lab
 
 pytestmark = pytest.mark.fleet
@@ -25,6 +32,7 @@ VOLATILE = (
     "rm -rf /etc/systemd/journald.conf.d /var/log/journal; "
     "systemctl restart systemd-journald; test -e /run/log/journal/*/system.journal"
 )
+ACCOUNTS = "cat /etc/passwd /etc/group"
 STORAGE = "grep ^Storage /etc/systemd/journald.conf.d/*"
 
 
@@ -122,3 +130,46 @@ def test_what_was_undone_by_hand_comes_back_without_a_restart_and_a_rollback_tak
     assert single.on("m1", STORAGE) == "Storage=persistent\n"
     assert single.processes() == before
     assert single.on("m1", "pidof systemd-journald") == journald
+
+
+def test_a_setting_goes_back_to_what_was_there_before_it_was_set(single: Cluster) -> None:
+    """By the real useradd, docker and journald: what was made is gone, and nothing else is."""
+    before = single.on("m1", ACCOUNTS)
+    known, other = single.on("m1", "docker images --no-trunc --format '{{.ID}} {{.Repository}}:{{.Tag}}'").split()[:2]
+    journald = single.on("m1", "pidof systemd-journald")
+    transport = connect(inventory.load(single.inventory).hosts[0])
+    remote = SshRemote(transport)
+
+    def asked(name: str) -> Seen:
+        ref = Ref("m1", Kind.SETTING, name)
+        return remote.observe([DesiredResource(ref, Setting(""), "host", (), "")])[ref]
+
+    def is_set(name: str, value: str) -> Seen:
+        change = Change(Ref("m1", Kind.SETTING, name), Action.SET, "host", Missing.ABSENT, Setting(value), "a test")
+        outcome = remote.perform([(0, change)], lambda report: None)
+        assert outcome.failed is None, outcome.evidence
+        return asked(name)
+
+    def back(name: str, found: Seen) -> Seen:
+        value = families.original(name, found.value if isinstance(found, SeenSetting) else None)
+        assert value is not None
+        return is_set(name, value)
+
+    try:
+        assert is_set("user probe", "system") == SeenSetting("system")
+        assert single.on("m1", "id -gn probe") == "probe\n"
+        assert back("user probe", Missing.ABSENT) is Missing.ABSENT
+        assert single.on("m1", ACCOUNTS) == before
+        assert is_set("image probe:1", known) == SeenSetting(known)
+        single.on("m1", "docker create --name user-of-it probe:1 x")
+        assert back("image probe:1", Missing.ABSENT) is Missing.ABSENT
+        assert (
+            single.on("m1", "docker inspect --format '{{.Image}}' user-of-it; docker rm user-of-it >&2") == f"{known}\n"
+        )
+        assert asked(f"image {other}") == SeenSetting(known)
+        assert isinstance(back("journal", SeenSetting("volatile")), SeenSetting)
+        assert single.on("m1", "ls -d /etc/systemd/journald.conf.d 2>&1; true").startswith("ls: cannot access")
+        assert single.on("m1", "pidof systemd-journald") == journald
+        assert is_set("journal", "persistent") == SeenSetting("persistent")
+    finally:
+        transport.close()
