@@ -29,6 +29,7 @@ RPM_DATABASES = ("/var/lib/rpm/Packages", "/var/lib/rpm/rpmdb.sqlite")
 RPM_LOG = "/var/lib/rpm/rpmdb.sqlite-wal"
 
 BINARIES = "/usr/bin"  # where packages have programs, and so our units and people look for them
+PACKAGED_UNITS = "/usr/lib/systemd/system"
 UNITS = "/etc/systemd/system"  # unit files and drop-ins that take the place of the packages'
 SYSCONFIG = "/etc/sysconfig"  # variables of services
 SYSCTLS = "/etc/sysctl.d"

@@ -327,6 +327,17 @@ def test_a_user_whose_processes_run_stays_with_the_reason(host: Path) -> None:
     assert evidence(result.stdout) == "userdel: user kube is currently used by process 812"
 
 
+def test_a_user_that_a_unit_runs_as_stays(host: Path) -> None:
+    program(host / "bin", "getent", "exit 0")
+    program(host / "bin", "userdel", f"touch {host}/gone")
+    put(host, "usr/lib/systemd/system/kube-apiserver.service", "[Service]\nUser=kube\n")
+    result = done(host, "user kube", "absent")
+    assert marks(result.stdout) == ["begin 0", "failed 0"]
+    unit = f"{host}/root/usr/lib/systemd/system/kube-apiserver.service"
+    assert evidence(result.stdout) == f"user kube is needed by {unit}"
+    assert not (host / "gone").exists()
+
+
 HOSTS = "127.0.0.1 localhost\n\n10.0.0.9 m1.example m1 # somebody's own\n"
 BLOCK = """\
 # BEGIN k8s-installer: the hosts of its inventory

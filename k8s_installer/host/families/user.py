@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from k8s_installer.host import paths
 from k8s_installer.host.family import ABSENT, Family
 
 NAME = "user"
@@ -18,10 +19,13 @@ ask_user() {{ # names
   done
 }}
 """
-# userdel takes the user's own group along where login.defs says so, as on CentOS 7.
+# A user that we made may be a package's by now, whose scriptlets make one only where there is none. userdel takes the
+# user's own group along where login.defs says so, as on CentOS 7.
 _SET = f"""\
 set_user() {{ # name state
   if [ "$2" = {ABSENT} ]; then
+    unit=$(grep -lsx "User=$1" "$root{paths.UNITS}"/*.service "$root{paths.PACKAGED_UNITS}"/*.service)
+    [ -z "$unit" ] || {{ echo "user $1 is needed by" $unit >&2; return 1; }}
     ! getent passwd "$1" >/dev/null || userdel "$1" || return 1
     ! getent group "$1" >/dev/null || groupdel "$1"
     return
