@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from k8s_installer.host import paths
 
-ABSENT = "absent"  # a question's answer where the host has no such thing, and what is wanted of one that was made
-NONE = "none"  # a value that says: nothing of it
+ABSENT = "absent"  # the answer where the host has no such thing, and the value that removes one that was created
+NONE = "none"  # the value of an empty list, and of an address that is not set
 
-# A text of the shell and its values, as they stand in a script. Each piece stands there once.
+# Shell functions. Pieces that several families use stand in a script once.
 Pieces = tuple[str, ...]
 
 # Replaces a file's text in one step; its owner and mode stay, and what was there is kept for a rollback.
@@ -46,12 +46,12 @@ class Value:
 
 
 def differs(_subject: str, seen: str | None, wanted: str) -> str:
-    """Any other value is set; a host that has no such property is as wanted."""
+    """Every value but the wanted one is a difference; a host without such a property has none."""
     return "" if seen is None or seen == wanted else f"{seen} instead of {wanted}"
 
 
 def as_found(before: str | None) -> str | None:
-    """What was found is what is put back."""
+    """What was found before the first change is put back."""
     return before
 
 

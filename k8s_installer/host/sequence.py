@@ -11,12 +11,12 @@ from k8s_installer.model.resources import Package
 def in_script_order(plan: Plan, indices: Collection[int]) -> tuple[int, ...]:
     """Put changes of one host into an order that works, with packages side by side: neighbours are one transaction.
 
-    First comes what packages wait for, as a file that says where they are; then they, and then all others, as they
-    stand in the plan. A package that waits for more than that stays among the others.
+    What packages wait for comes first, such as the file of repositories; then the packages, and then everything else in
+    the plan's order. A package that waits for more than that stays with everything else.
 
     Args:
         plan: the plan that they are of.
-        indices: their positions in it; what they come after is among them, or over.
+        indices: their positions in it; what they come after is among them, or has ended.
     """
     script = set(indices)
     packages = {index for index in script if isinstance(plan.changes[index].after, Package)}

@@ -51,11 +51,11 @@ def _differs(_subject: str, seen: str | None, wanted: str) -> str:
     if seen is None or seen == wanted:
         return ""
     old, new = dict.fromkeys(_entries(seen)), dict.fromkeys(_entries(wanted))
-    said = (
+    differences = (
         ("without", [entry for entry in new if entry not in old]),
         ("with", [entry for entry in old if entry not in new]),
     )
-    parts = [f"{word} {_some(entries)}" for word, entries in said if entries]
+    parts = [f"{word} {_some(entries)}" for word, entries in differences if entries]
     return f"it is {', '.join(parts)}" if parts else "its names stand in another order"
 
 

@@ -1,8 +1,8 @@
 """The journal: persistent (on the disk) or volatile (in memory).
 
-`default` can be wanted, too: our drop-in is removed, and journald goes by its own configuration from the next boot on.
-What it has written to the disk stays, for logs are not ours to remove. Where nobody sets Storage=, journald keeps using
-that folder.
+It can also be set to `default`: our drop-in is removed, and journald uses its own configuration from the next boot on.
+What it has written to the disk stays, since logs are not ours to remove. Unless Storage= is set elsewhere, journald
+keeps writing there.
 """
 
 from __future__ import annotations
