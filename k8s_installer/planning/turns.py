@@ -53,10 +53,10 @@ QUARTER = Batch()
 def owners(
     before: dict[Ref, frozenset[Ref]], turns: Mapping[Ref, Turn], groups: Mapping[str, Group] = GROUPS
 ) -> dict[Ref, Turn]:
-    """In whose turn each change lies: its own, or that of an earlier group's member which cannot do without it.
+    """In whose turn each change lies: its own, or, of the same host, an earlier one that cannot do without it.
 
     On a master that is a node, too, what the masters' programs read may come after a package of the kubelet's: that is
-    installed in the master's turn.
+    installed in the master's turn. Between two hosts the order of the groups is stronger.
 
     Args:
         before: what each change comes after; sorted, each stands after those.
@@ -68,7 +68,8 @@ def owners(
     for ref in reversed(before):
         turn = result[ref]
         for other in before[ref]:
-            if turn.group in sooner.get(result[other].group, ()):
+            its = result[other]
+            if its.member == turn.member and turn.group in sooner.get(its.group, ()):
                 result[other] = turn
     return result
 
@@ -93,8 +94,8 @@ def serialize(
 
     Returns:
         What each change comes after. With `n` at once, a member's changes begin when those of the n-th member before it
-        are all done. Where one of two groups restarts something, the later one begins when the earlier one is done.
-        Where nothing restarts all stays as it was, but for what closes a turn.
+        are all done. Where one of two groups restarts something, the later one begins when the earlier one is done,
+        whatever else the edges said. Where nothing restarts they stay as they were, but for what closes a turn.
     """
     result = dict(before)
     members: dict[str, dict[str, list[Ref]]] = {name: {} for name in groups}
@@ -107,8 +108,9 @@ def serialize(
     for name, changes in members.items():
         if places:
             _enclose(result, changes.values(), places)
+        later = {other for other in groups if name in earlier(groups, other) and busy & {name, other}}
+        _part(result, changes, turns, later | busy & {name})
         if name in busy:
-            _part(result, changes, turns)
             _take_turns(result, changes, {turn.member for turn in rolling if turn.group == name}, widths[name])
         awaited = {other for other in earlier(groups, name) if members[other] and busy & {name, other}}
         for other in awaited - ends.keys():
@@ -139,12 +141,10 @@ def _take_turns(before: _Edges, members: Mapping[str, list[Ref]], rolling: Colle
             before[ref] |= frozenset(ahead)
 
 
-def _part(before: _Edges, members: Mapping[str, list[Ref]], turns: Mapping[Ref, Turn]) -> None:
-    """Members that take turns do not wait for each other in any other way, as etcd's gates do at a first start."""
-    for refs in members.values():
-        for ref in refs:
-            others = {other for other in before[ref] if turns[other].group == turns[ref].group}
-            before[ref] -= {other for other in others if turns[other] != turns[ref]}
+def _part(before: _Edges, members: Mapping[str, list[Ref]], turns: Mapping[Ref, Turn], groups: Collection[str]) -> None:
+    """The order of turns is stronger than edges to members of these groups, as etcd's gates have at a first start."""
+    for ref in _all(members) if groups else ():
+        before[ref] -= {other for other in before[ref] if turns[other].group in groups and turns[other] != turns[ref]}
 
 
 def _meet(before: _Edges, refs: list[Ref]) -> Ref:

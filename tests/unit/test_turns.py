@@ -474,6 +474,12 @@ def rollouts(draw: st.DrawFn) -> Rollout:
             for ref in [ref for ref in found if ref.host == host and ref.kind is Kind.FILE and ref not in files]:
                 if found[ref].turn.group in earlier(groups, name) and draw(st.booleans()):
                     found[ref] = replace(found[ref], after=(*found[ref].after, package))
+            # and a unit of an earlier group's after this one, on any host: the order of the groups is stronger
+            for ref in [
+                ref for ref in found if ref.kind is Kind.UNIT and found[ref].turn.group in earlier(groups, name)
+            ]:
+                if draw(st.integers(0, 9)) == 0:
+                    found[ref] = replace(found[ref], after=(*found[ref].after, package))
             want(Kind.UNIT, name, Unit(name, (), paths, (name,)), package, *files, *draw(some(awaited)))
             want(Kind.GATE, f"{name} {host}", Gate("u", Check.OK, name), *(units if together else [unit]))
             if draw(st.booleans()):
@@ -515,6 +521,7 @@ def test_whatever_changes_lies_in_its_turn(case: Rollout, batch: str) -> None:
     found = ancestors(plan)
     turns: dict[Turn, list[int]] = {}
     for index, change in enumerate(plan.changes):
+        assert change.turn.member == desired[change.ref].turn.member
         turns.setdefault(change.turn, []).append(index)
     rolling = {change.turn for change in plan.changes if change.action in INTERRUPTING}
     event(f"{len(rolling)} turns with a restart")
