@@ -128,8 +128,8 @@ class LockHeld(HostError):  # noqa: N818 - the host's answer, not a fault of thi
         super().__init__(
             host,
             f"{_holder(holder)}, until {until} unless it is renewed",
-            hint=f"wait for that run. If it is dead, its lock ends by itself at {until}; "
-            "to take it at once, with nothing else running: --break-lock",
+            hint=f"wait for that run. If it is dead, its lock expires at {until}; "
+            "to take it over now, if nothing else is running: --break-lock",
         )
         self.holder = holder
 
@@ -179,7 +179,7 @@ def parse(output: str) -> LockReply | None:
 
 
 def _holder(answer: LockReply) -> str:
-    who = f"{answer.owner} (pid {answer.pid})" if answer.owner else "somebody (the lock's file cannot be read)"
+    who = f"{answer.owner} (pid {answer.pid})" if answer.owner else "another run (the lock file is unreadable)"
     since = _clock(answer.since, answer.now)
     return f"{who} holds the lock since {since} UTC ({_age(answer.now - answer.since)} ago)"
 
@@ -211,7 +211,7 @@ def _ask(transport: Transport, what: str, script: str, timeout: float) -> LockRe
         raise HostError(
             transport.host,
             f"{what}: its answer cannot be read",
-            hint=f"see what is in {FOLDER}/lock on the host, and what its login shell prints",
+            hint=f"check {FOLDER}/lock on the host, and what its login shell prints",
         )
     return answer
 
@@ -304,10 +304,10 @@ class _Heart:
         """Count the lease as lost where it was not renewed in time; any thread may ask."""
         with self.looking:
             if not self.lost and self._left() <= 0:
-                trouble = self.trouble or "this machine was asleep, or had no time for it"
+                trouble = self.trouble or "this machine was suspended, or too busy to renew it"
                 self._lose(
                     f"the lock could not be renewed for {self.terms.give_up:g} s: {trouble}",
-                    "nothing new was begun; run `apply` again: it looks at what is there and resumes from it",
+                    "no new steps were started; run `apply` again: it reads the hosts again and resumes",
                 )
 
     def _renew(self) -> None:
@@ -335,9 +335,9 @@ class _Heart:
         self.looks = self.looks + 1 if rival and rival == self.rival else 1
         self.rival = rival
         if not self.lost or self.looks == 2:  # noqa: PLR2004 - the second time in a row
-            taken = _holder(answer) if rival else "nobody holds it now"
-            hint = "nothing new was begun; see what the other run did, then run `apply` again"
-            self._lose(f"our lock was broken: {taken}", hint)
+            taken = _holder(answer) if rival else "nobody holds it any more"
+            hint = "no new steps were started; check what the other run did, then run `apply` again"
+            self._lose(f"the lock of this run was taken over: {taken}", hint)
 
     def _lose(self, words: str, hint: str) -> None:
         self.lost = True

@@ -32,14 +32,15 @@ class LockOutOfReach(InstallerError):  # noqa: N818 - the hosts' state, not a fa
         there = masters - len(away)
         answer = f"{there or 'none'} of {masters} answer{'s' * (there == 1)}"
         names = ", ".join(error.host for error in away)
-        hint = f"nothing was changed. Bring back {names} or the network to it, then try again"
+        hint = f"nothing was changed. Bring {names} back, or fix the network, then try again"
         if there:
             hint += (
-                f". If it stays away, and nobody else changes this cluster: --break-lock takes the lock without {names}"
+                ". If that is not possible, and nobody else is changing this cluster: --break-lock takes the lock "
+                f"without {names}"
             )
         super().__init__(
-            "the cluster's lock cannot be taken: any run, also one of other hosts, needs it on more than half of the "
-            f"masters, and {answer}\n{HostsError(list(away)).message}",
+            "the cluster's lock cannot be taken: every run needs it on more than half of the "
+            f"masters, but {answer}\n{HostsError(list(away)).message}",
             hint=hint,
         )
 
@@ -124,7 +125,7 @@ class _Leases:
                 return
             self.over = self._lacks(rival=error.rival)
             held = f"{self.masters - len(self.missing)} of {self.masters} masters"
-            what = "nothing new begins" if self.over else f"the run continues with {held}"
+            what = "no new steps are started" if self.over else f"the run continues with {held}"
             self.say(f"{error.message}: {what}")
 
     def back(self, host: str) -> None:
@@ -132,7 +133,7 @@ class _Leases:
         with self.changing:
             self.missing.discard(host)
             if not self.over:
-                self.say(f"{host}: the lock is ours again")
+                self.say(f"{host}: this run holds the lock again")
 
     def _lacks(self, *, rival: bool = False) -> bool:
         """Whether the lock is lost now; sets the event, which nothing clears."""

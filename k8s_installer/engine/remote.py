@@ -136,7 +136,7 @@ class SshRemote:
             raise TransportError(
                 self.name,
                 f"the script of changes ended early (exit {result.status}): {result.stderr.strip()[-500:]}",
-                hint="run `apply` again: it looks at what is there and resumes from it",
+                hint="run `apply` again: it reads the hosts again and resumes",
             )
         return Outcome(frozenset(account.done))
 

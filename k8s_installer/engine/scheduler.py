@@ -92,7 +92,7 @@ class _Scheduler:
         jobs = [job for host in self.to_visit for job in self._jobs_on(host)]
         self.to_visit.clear()
         if not self.running and self.unfinished():
-            raise AssertionError(f"nothing can begin, and this waits: {self._not_begun()}")
+            raise AssertionError(f"nothing can start, and these are waiting: {self._not_begun()}")
         return jobs
 
     def _jobs_on(self, host: str) -> Iterator[Job]:
@@ -135,7 +135,7 @@ class _Scheduler:
         if not self._is_gate(message.indices[0]):
             self.busy.discard(host)
         if message.lost:
-            self._skip(sorted(self.pending[host].keys() - self.running), f"{host} cannot be asked any more")
+            self._skip(sorted(self.pending[host].keys() - self.running), f"{host} can no longer be reached")
 
     def _record(self, event: Event) -> None:
         if event.state is State.SENDING:
@@ -149,7 +149,7 @@ class _Scheduler:
         if event.state is State.DONE:
             self._visit(self.dependents[index])
         if event.state is State.FAILED:
-            self._block(index, f"it comes after {self.plan.changes[index].ref}, which failed")
+            self._block(index, f"it depends on {self.plan.changes[index].ref}, which failed")
         if event.state is State.SKIPPED:
             self._block(index, event.detail)
         self.events.append(event)

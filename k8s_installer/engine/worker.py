@@ -73,7 +73,7 @@ def work(indices: tuple[int, ...], plan: Plan, remotes: Mapping[str, Remote], in
     except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits for this one
         fault = error
     for index in [index for index in not_ended if index in begun]:
-        tell(index, State.SKIPPED, "it was in one transaction with what failed")
+        tell(index, State.SKIPPED, "it was in the same yum transaction as the one that failed")
     inbox.put(Finished(indices, lost, fault))
 
 

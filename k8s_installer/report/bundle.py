@@ -21,14 +21,14 @@ def _lines(path: Path, made: Manifest) -> Iterator[str]:
     unsigned = sum(not rpm.signed for rpm in made.rpms)
     yield f"{path}: {path.stat().st_size / 1e6:.1f} MB for {made.cluster}, Kubernetes {made.version}"
     packages = f"  packages  {len(made.rpms)}, {sum(rpm.size for rpm in made.rpms) / 1e6:.1f} MB"
-    yield packages + (f"; without a signature, for which yum will not ask: {unsigned}" if unsigned else "")
+    yield packages + (f"; unsigned, not checked by yum: {unsigned}" if unsigned else "")
     for image in made.images:
         yield f"  image     {', '.join(image.references)}, {image.size / 1e6:.1f} MB"
     yield f"  manifest  SHA-256 {_sum(made)}"
     if made.programs is not None:
         yield f"  programs  {made.programs.source}, {made.programs.size / 1e6:.1f} MB"
     if made.assumed:
-        yield f"  assumed   {', '.join(made.assumed)}: the hosts have it already"
+        yield f"  assumed   {', '.join(made.assumed)}: assumed to be on the hosts"
 
 
 def data(path: Path, made: Manifest) -> dict[str, object]:

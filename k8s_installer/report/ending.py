@@ -21,7 +21,7 @@ _MB = 1e6
 def applied(plan: Plan, run: Run, around: Mapping[str, float], total: float, inventory: Path) -> Group:
     """After success: time by phase, in total, and how much of it was ours. Times are seconds.
 
-    Of `around`, which are the hosts' times before and behind the run (`preflight`, `verify`), 0 is not shown.
+    Of `around`, which are the hosts' times before and after the run (`preflight`, `verify`), 0 is not shown.
     """
     lines = [Text("Time by phase", "bold")]
     spans = {"preflight": around["preflight"], **timing.phases(plan, run), "verify": around["verify"]}
@@ -33,12 +33,12 @@ def applied(plan: Plan, run: Run, around: Mapping[str, float], total: float, inv
     waiting = timing.waiting(plan, run) + sum(around.values())
     lines.append(
         Text(
-            f"Done in {total:.1f} s: {waiting:.1f} s in which some host was at yum, at a service's start, becoming "
-            f"healthy, being looked over or verified, {total - waiting:.1f} s of our own.",
+            f"Done in {total:.1f} s: {waiting:.1f} s waiting for hosts (yum, service starts, health, checks), "
+            f"{total - waiting:.1f} s in this tool.",
             "bold green",
         )
     )
-    lines.append(Text(f"Next: k8s-installer plan -i {inventory}    (says that nothing is left to change)", "dim"))
+    lines.append(Text(f"Next: k8s-installer plan -i {inventory}    (should show no changes)", "dim"))
     return Group(*lines)
 
 
@@ -56,13 +56,15 @@ def failed(plan: Plan, run: Run, undone: Sequence[tuple[Plan, Run]], inventory: 
     for back, way in undone:
         lines += list(_undone(back, way))
     if run.interrupted:
-        lines.append(Text("Stopped as asked; what had begun was finished.", "bold yellow"))
+        lines.append(Text("Stopped on request; the steps in progress were finished.", "bold yellow"))
     if run.sent:
-        lines.append(Text(f"Sent {sent(run.sent)}; what has come is not sent again.", "dim"))
+        lines.append(Text(f"Sent {sent(run.sent)}; finished parts are not sent again.", "dim"))
     if run.skipped:
-        lines.append(Text(f"{len(run.skipped)} changes were not begun because of this.", "yellow"))
-    lines.append(Text(f"The whole trace: {trace}", "dim"))
-    lines.append(Text(f"Next: fix the cause, then k8s-installer apply -i {inventory}    (resumes from what is there)"))
+        lines.append(Text(f"{len(run.skipped)} changes were not started because of this.", "yellow"))
+    lines.append(Text(f"Full trace: {trace}", "dim"))
+    lines.append(
+        Text(f"Next: fix the cause, then k8s-installer apply -i {inventory}    (resumes where this run stopped)")
+    )
     return Group(*lines)
 
 
@@ -75,16 +77,16 @@ def sent(by_host: Mapping[str, int]) -> str:
 def _undone(back: Plan, way: Run) -> Iterator[Text]:
     member = back.changes[0].turn.member
     if not way.failures and not way.skipped:
-        yield Text(f"{member} is back to what it was: {len(back.changes)} changes undone, healthy again.", "yellow")
+        yield Text(f"{member} was rolled back: {len(back.changes)} changes undone, healthy again.", "yellow")
         return
     for event in way.failures:
         change = back.changes[event.index]
-        yield Text(f"{change.ref.host}: the way back failed, too: could not {change_words(change)}", "bold red")
+        yield Text(f"{change.ref.host}: the rollback also failed: could not {change_words(change)}", "bold red")
         yield from (Text(f"  {line}") for line in event.detail.splitlines())
     done = len(back.changes) - len(way.failures) - len(way.skipped)
-    yield Text(f"{member} is not back to what it was: {done} of {len(back.changes)} changes undone.", "bold red")
+    yield Text(f"{member} was not fully rolled back: {done} of {len(back.changes)} changes undone.", "bold red")
     for event in way.skipped:
-        yield Text(f"  not begun: {change_words(back.changes[event.index])}", "yellow")
+        yield Text(f"  not started: {change_words(back.changes[event.index])}", "yellow")
 
 
 def _led_here(of_host: Sequence[Change], failed_change: Change) -> Iterator[Text]:

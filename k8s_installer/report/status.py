@@ -32,7 +32,7 @@ def table(status: Status, inventory: Path) -> Group:
     if wrong:
         lines += [Text(), *wrong, Text(), *_next(status, inventory)]
     else:
-        lines += [Text(), Text("Every host is what the inventory says, and healthy.", "bold green")]
+        lines += [Text(), Text("Every host matches the inventory and is healthy.", "bold green")]
     return Group(*lines)
 
 
@@ -64,7 +64,7 @@ def _rows(status: Status) -> Iterator[tuple[Text, ...]]:
             )  # fmt: skip
         elif item.host not in shown:
             shown.add(item.host)
-            yield (Text(item.host), Text("-"), Text("-"), Text("not reached", _BAD), Text("-"), Text("-"), Text("-"))
+            yield (Text(item.host), Text("-"), Text("-"), Text("unreachable", _BAD), Text("-"), Text("-"), Text("-"))
 
 
 def _versions(packages: Sequence[PackageStatus]) -> Text:
@@ -155,14 +155,14 @@ def _differences(item: ComponentStatus) -> Iterator[Text]:
 def _evidence(found: Difference, evidence: Evidence) -> Iterator[str]:
     if found.action is Action.CREATE:
         if evidence.changed_at:
-            yield f"something in its folder was made or removed at {_moment(evidence.changed_at)} UTC"
+            yield f"something in its folder was created or removed at {_moment(evidence.changed_at)} UTC"
     else:
         if found.action is not Action.ATTRIBUTES:
             it = "" if evidence.path == found.ref.name else f"{evidence.path}: "
             yield f"{it}modified at {_moment(evidence.modified_at)} UTC, owned by {evidence.owner}"
         # An inode that changed later: renamed into place, unpacked with its old time, or its mode was set.
         if evidence.changed_at - evidence.modified_at > 1 or found.action is Action.ATTRIBUTES:
-            yield f"renamed, or its mode or owner set, at {_moment(evidence.changed_at)} UTC"
+            yield f"renamed, or its mode or owner changed, at {_moment(evidence.changed_at)} UTC"
     for session in evidence.sessions:
         ended = "and still is" if math.isinf(session.ended) else f"until {_moment(session.ended)} UTC"
         origin = f" from {session.origin}" if session.origin else ""
@@ -170,7 +170,7 @@ def _evidence(found: Difference, evidence: Evidence) -> Iterator[str]:
 
 
 def _expiring(host: str, certificate: Certificate) -> Text:
-    style, word = (_BAD, "ended") if certificate.days < 0 else (_CARE, "ends")
+    style, word = (_BAD, "expired") if certificate.days < 0 else (_CARE, "expires")
     return Text.assemble(
         (f"{host}: {certificate.path}: ", style), f"it {word} at {_moment(certificate.expires_at)} UTC"
     )
@@ -183,7 +183,7 @@ def _next(status: Status, inventory: Path) -> Iterator[Text]:
         yield from (Text(f"Next: {hint}") for hint in hints)
         return
     if any(item.differences for item in status.components):
-        yield Text(f"Next: k8s-installer plan -i {inventory}    (line by line, and what apply would do about it)")
+        yield Text(f"Next: k8s-installer plan -i {inventory}    (line by line, with what apply would change)")
         return
     for item in status.components:
         for unit in dict.fromkeys(health.unit for health in item.health if health.holds is False):

@@ -71,7 +71,7 @@ def plan_lines(cluster: Cluster, plan: Plan, desired: Desired, *, full: bool) ->
 def totals(plan: Plan) -> str:
     """One sentence: how many changes of each kind."""
     if not plan:
-        return "No changes: every host is what the inventory says."
+        return "No changes: every host matches the inventory."
     counts = {action: sum(change.action is action for change in plan.changes) for action in Action}
     parts = [f"{count} {_PLURAL[action].split('|')[count != 1]}" for action, count in counts.items() if count]
     return f"Plan: {', '.join(parts)}."

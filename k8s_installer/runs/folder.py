@@ -36,7 +36,7 @@ def private_file(folder: Path, name: str) -> BinaryIO:
     except OSError as error:
         raise InstallerError(
             f"cannot keep a record of this run: {error.strerror}: {error.filename or folder}",
-            hint=f"{folder} must be a folder that you can write to",
+            hint=f"{folder} must be a writable folder",
         ) from None
     return file
 

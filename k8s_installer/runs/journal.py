@@ -102,7 +102,7 @@ class Journal:
             except OSError as error:
                 raise InstallerError(
                     f"cannot write the journal {self.path}: {error.strerror}",
-                    hint="make room on this machine, then run `apply` again: it looks at what is there",
+                    hint="free space on this machine, then run `apply` again: it reads the hosts again",
                 ) from None
             self._after_line(self._lines)
 
@@ -223,7 +223,7 @@ class Past:
                 if line["word"] == "change":
                     found[int(line["index"])] = _past(line, State(line["state"]))
         except (KeyError, ValueError, TypeError, AttributeError, OverflowError):
-            raise InstallerError(f"the journal of run {self.run} is damaged: a line says no change") from None
+            raise InstallerError(f"the journal of run {self.run} is damaged: a line has no change") from None
         return tuple(found[index] for index in sorted(found))
 
     def done_changes(self) -> tuple[PastChange, ...]:
@@ -264,7 +264,7 @@ def past(folder: Path) -> Iterator[Past]:
             continue
         head = lines[0]
         if not isinstance(head.get("header", {}), dict) or any("word" not in line for line in lines):
-            raise InstallerError(f"the journal {path} is damaged: a line does not say what it is about")
+            raise InstallerError(f"the journal {path} is damaged: a line has no type")
         if head.get("format") != FORMAT:
             raise InstallerError(f"{path}: a journal of format {head.get('format')}; this program reads {FORMAT}")
         yield Past(path.stem, head.get("header", {}), lines[1:])

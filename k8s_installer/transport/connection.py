@@ -131,8 +131,8 @@ def _tunnel(gateway: fabric.Connection, hop: _Hop, target: _Hop) -> paramiko.Cha
     except (OSError, EOFError, paramiko.SSHException) as error:
         raise TransportError(
             target.host,
-            f"{hop.what} does not reach {target.place}: {error}",
-            hint="see that the host is up, and that sshd of the gateway allows TCP forwarding",
+            f"{hop.what} cannot reach {target.place}: {error}",
+            hint="check that the host is up, and that the gateway's sshd allows TCP forwarding",
         ) from None
     return channel
 
@@ -215,15 +215,15 @@ def _load_key(hop: _Hop) -> paramiko.PKey | None:
         raise own_limit(error) or TransportError(
             hop.host,
             f"cannot read the key {hop.key}: {error.strerror}",
-            hint="ssh.key in the inventory names the private key",
+            hint="set ssh.key in the inventory to the private key",
         ) from None
     except (ValueError, paramiko.SSHException, paramiko.pkey.UnknownKeyType) as error:
         raise TransportError(
             hop.host,
-            f"{hop.key} is not a private key that we can use: {str(error).partition('. ')[0]}",
+            f"{hop.key} is not a usable private key: {str(error).partition('. ')[0]}",
             # Paramiko cannot read half of all ECDSA keys whose comment is empty.
-            hint="ssh.key names the private key, not the .pub file; ed25519, ECDSA and RSA keys work. "
-            f"If ssh can use it, give it a comment: ssh-keygen -c -C {hop.user} -f {hop.key}",
+            hint="ssh.key must be the private key, not the .pub file; ed25519, ECDSA and RSA keys work. "
+            f"If ssh can use it, add a comment to it: ssh-keygen -c -C {hop.user} -f {hop.key}",
         ) from None
 
 
@@ -239,24 +239,24 @@ def _explain(error: Exception, hop: _Hop) -> TransportError:
 def _words(error: Exception, hop: _Hop) -> tuple[str, str]:
     silence = (
         f"{hop.place} does not answer as an SSH server",
-        "see that ssh.port is sshd's, and that its MaxStartups or a TCP wrapper does not turn us away",
+        "check that ssh.port is sshd's port, and that neither its MaxStartups nor a TCP wrapper rejects the connection",
     )
     match error:
         case TimeoutError():
             message = f"no answer from {hop.place} within {hop.timeout:g} s"
-            hint = "see that the host is up and that no firewall drops the port"
+            hint = "check that the host is up and that no firewall drops the port"
         case socket.gaierror():
-            message = f"{hop.address} is no name that can be looked up"
-            hint = "write the address, or see /etc/hosts and the name server"
+            message = f"{hop.address} cannot be resolved"
+            hint = "use an IP address, or check /etc/hosts and the name server"
         case ConnectionRefusedError():
             message = f"{hop.place} refuses connections"
-            hint = "see that sshd runs there, and that ssh.port is its port"
+            hint = "check that sshd runs there, and that ssh.port is its port"
         case OSError(errno=errno.EHOSTUNREACH | errno.ENETUNREACH):
             message = f"there is no route to {hop.place}: {error.strerror}"
-            hint = "see that the host is up, and the routes of this machine"
+            hint = "check that the host is up, and this machine's routes"
         case paramiko.ssh_exception.IncompatiblePeer():
-            message = f"{hop.place} and we have no algorithm in common: {error}"
-            hint = "sshd there is too old or too strict: see Ciphers, MACs, KexAlgorithms in its configuration"
+            message = f"{hop.place} and this machine have no SSH algorithm in common: {error}"
+            hint = "sshd there is too old or too strict: check Ciphers, MACs and KexAlgorithms in its configuration"
         case EOFError() | ConnectionResetError():
             message, hint = silence
         case paramiko.SSHException() if any(words in str(error) for words in _SILENCE):
@@ -270,12 +270,12 @@ def _words(error: Exception, hop: _Hop) -> tuple[str, str]:
 def _refusal(hop: _Hop) -> tuple[str, str]:
     login = f"-p {hop.port} {hop.user}@{hop.address}"
     if hop.key is None:
-        message = f"{hop.what} does not let {hop.user} in with any key of the SSH agent or of ~/.ssh"
-        hint = f"name the key in ssh.key, or allow one: ssh-copy-id {login}"
+        message = f"{hop.what} rejects {hop.user} with every key of the SSH agent and of ~/.ssh"
+        hint = f"set the key in ssh.key, or authorize one: ssh-copy-id {login}"
     elif _load_key(hop) is None:
-        message = f"{hop.key} has a passphrase, and no key of the SSH agent lets {hop.user} in on {hop.what}"
+        message = f"{hop.key} has a passphrase, and {hop.what} accepts no key of the SSH agent for {hop.user}"
         hint = f"eval $(ssh-agent); ssh-add {hop.key}"
     else:
-        message = f"{hop.what} does not let {hop.user} in with the key {hop.key}"
-        hint = f"allow it there: ssh-copy-id -i {hop.key} {login}"
+        message = f"{hop.what} rejects {hop.user} with the key {hop.key}"
+        hint = f"authorize it: ssh-copy-id -i {hop.key} {login}"
     return message, hint

@@ -111,7 +111,7 @@ class Feed:
             try:
                 self._rest = self._stream.read(size)
             except OSError as error:
-                raise InstallerError(f"cannot read what is uploaded: {error.strerror}") from None
+                raise InstallerError(f"cannot read the file to upload: {error.strerror}") from None
         return self._rest
 
     def took(self, count: int) -> None:

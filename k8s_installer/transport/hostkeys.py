@@ -141,8 +141,8 @@ class HostKeyCheck(paramiko.MissingHostKeyPolicy):
             reason = error.strerror if isinstance(error, OSError) else error
             raise own_limit(error.__cause__ or error) or TransportError(
                 self.host,
-                f"cannot read the known hosts in {self.file}: {reason}",
-                hint="ssh.known_hosts names another file",
+                f"cannot read known hosts from {self.file}: {reason}",
+                hint="set ssh.known_hosts to use another file",
             ) from None
         return hosts.keys(entry_name(self.address, self.port))
 
@@ -153,8 +153,8 @@ class HostKeyCheck(paramiko.MissingHostKeyPolicy):
         if any(one.blob == shown.blob and one.revoked for one in known):
             raise TransportError(
                 self.host,
-                f"{self.what} shows a key that {self.file} marks as revoked: {_words(key)}",
-                hint="give the host a new key; somebody who has the old one can pretend to be it",
+                f"{self.what} presents a key that {self.file} marks as revoked: {_words(key)}",
+                hint="give the host a new key: anyone who has the old one can impersonate it",
             )
         trusted = [one for one in known if not one.revoked]
         if shown in trusted:
@@ -169,8 +169,8 @@ class HostKeyCheck(paramiko.MissingHostKeyPolicy):
         name = entry_name(self.address, self.port)
         return TransportError(
             self.host,
-            f"{self.what} is not the one we know: it shows {_words(key)}, and {self.file} has another key for it",
-            hint="somebody may be in between. If the host was reinstalled, remove the old key: "
+            f"{self.what} has a different host key: it presents {_words(key)}, but {self.file} has another key for it",
+            hint="this may be an attack. If the host was reinstalled, remove the old key: "
             f"ssh-keygen -f {self.file} -R '{name}'",
         )
 
@@ -179,8 +179,8 @@ class HostKeyCheck(paramiko.MissingHostKeyPolicy):
         return TransportError(
             self.host,
             f"{self.what} is unknown: {self.file} has no key for {entry_name(self.address, self.port)}, "
-            f"and it shows {_words(key)}",
-            hint=f"if that is its key: ssh-keyscan {port}{self.address} >> {self.file}"
+            f"and it presents {_words(key)}",
+            hint=f"if that is the host's key: ssh-keyscan {port}{self.address} >> {self.file}"
             " (or ssh.host_keys: accept-new in the inventory)",
         )
 
@@ -205,8 +205,8 @@ class HostKeyCheck(paramiko.MissingHostKeyPolicy):
         except OSError as error:
             raise own_limit(error) or TransportError(
                 self.host,
-                f"cannot add its key to {self.file}: {error.strerror}",
-                hint="ssh.known_hosts names another file",
+                f"cannot add the host's key to {self.file}: {error.strerror}",
+                hint="set ssh.known_hosts to use another file",
             ) from None
 
 

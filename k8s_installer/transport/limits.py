@@ -46,14 +46,15 @@ def own_limit(error: BaseException) -> LimitError | None:
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         whose = "this process" if error.errno == errno.EMFILE else "this machine"
         return LimitError(
-            f"{whose} has too many open files (ulimit -n is {files}); no host is at fault",
+            f"{whose} has too many open files (ulimit -n is {files}); this is not a problem of any host",
             hint=f"raise the limit in this shell and run the command again: ulimit -n {max(4096, 2 * files)}"
             if error.errno == errno.EMFILE
-            else "raise fs.file-max (sysctl), or end what has so many files open: `sysctl fs.file-nr` counts them",
+            else "raise fs.file-max (sysctl), or stop the programs that have so many files open "
+            "(`sysctl fs.file-nr` counts them)",
         )
     if isinstance(error, RuntimeError) and "start new thread" in str(error):
         return LimitError(
-            "this machine lets us start no more threads; no host is at fault",
-            hint="raise the limit of processes (ulimit -u), or the pids.max of this container",
+            "this machine allows no more threads; this is not a problem of any host",
+            hint="raise the process limit (ulimit -u), or this container's pids.max",
         )
     return None

@@ -138,7 +138,7 @@ class SshTransport:
             file = source.open("rb")
         except OSError as error:
             raise own_limit(error) or InstallerError(
-                f"cannot read {source}: {error.strerror}", hint="see that it is there"
+                f"cannot read {source}: {error.strerror}", hint="check that it exists"
             ) from None
         with file:
             feed = Feed(wrap(script, marker, stdin="").encode(), file, on_sent)
@@ -161,7 +161,7 @@ class SshTransport:
             status = None
         except TooMuchError:
             raise MalformedAnswer(
-                self._host, f"{talk.what} printed more than {LARGEST >> 20} MiB, and was cut off"
+                self._host, f"{talk.what} printed more than {LARGEST >> 20} MiB, and was aborted"
             ) from None
         if status is None:
             raise self._timed_out(talk)
@@ -192,26 +192,31 @@ class SshTransport:
                     sender._send_user_message(message)  # noqa: SLF001 - as Paramiko's thread would have
 
     def _timed_out(self, talk: _Talk) -> TransportError:
-        did = ("stood still for" if talk.idle else "did not end within") if talk.out.begun else "did not begin within"
+        did = (
+            ("made no progress for" if talk.idle else "did not finish within")
+            if talk.out.begun
+            else "did not start within"
+        )
         return TransportError(
             self._host,
-            f"{talk.what} {did} {talk.seconds:g} s; how far it came is not known",
-            hint="look what the host is busy with; programs that a script leaves behind must not keep its output open",
+            f"{talk.what} {did} {talk.seconds:g} s; how far it got is unknown",
+            hint="check what the host is busy with; programs that a script leaves running must not keep its output "
+            "open",
         )
 
     def _lost(self, talk: _Talk, reason: str) -> TransportError:
         why = f" ({reason})" if reason else ""
         return TransportError(
             self._host,
-            f"the connection was lost before {talk.what} ended{why}; how far it came is not known",
-            hint="see that the host is up, then run the same command again: it looks at the host again",
+            f"the connection was lost before {talk.what} finished{why}; how far it got is unknown",
+            hint="check that the host is up, then run the same command again: it reads the host's state again",
         )
 
     def _refused(self, status: int, stdout: str, stderr: str) -> CommandFailed:
         if self._shell.startswith("sudo") and "must have a tty" in stderr:
-            hint = "sudo wants a terminal: `Defaults:USER !requiretty` in /etc/sudoers.d, for the login user"
+            hint = "sudo requires a terminal: set `Defaults:USER !requiretty` in /etc/sudoers.d for the login user"
         elif self._shell.startswith("sudo") and "sudo" in stderr:
-            hint = "the login user needs root without a password: `USER ALL=(ALL) NOPASSWD: ALL` in /etc/sudoers.d"
+            hint = "the login user needs passwordless sudo: set `USER ALL=(ALL) NOPASSWD: ALL` in /etc/sudoers.d"
         else:
-            hint = "the login shell of the user must run commands: see /etc/passwd, and ForceCommand of sshd"
+            hint = "the user's login shell must run commands: check /etc/passwd, and ForceCommand of sshd"
         return CommandFailed(self._host, self._shell, status, stdout, stderr, hint=hint)

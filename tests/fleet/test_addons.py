@@ -90,7 +90,7 @@ spec:
       - {{name: bin, hostPath: {{path: /opt/cni/bin, type: DirectoryOrCreate}}}}
       - {{name: conf, hostPath: {{path: /etc/cni/net.d, type: DirectoryOrCreate}}}}
 """
-NO_CHANGES = "No changes: every host is what the inventory says.\n"
+NO_CHANGES = "No changes: every host matches the inventory.\n"
 
 
 def wanted(cluster: Cluster, dns: str) -> str:

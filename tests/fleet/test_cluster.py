@@ -54,7 +54,7 @@ def test_one_command_bootstraps_a_cluster_that_is_proven_with_pods(cluster: Clus
 def test_a_second_run_changes_nothing_and_no_process_is_new(cluster: Cluster) -> None:
     before = cluster.processes()
     done = cluster.run("apply", "--yes")
-    assert (done.returncode, done.stdout) == (0, "No changes: every host is what the inventory says.\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "No changes: every host matches the inventory.\n"), done.stderr
     assert cluster.processes() == before
     assert cluster.run("plan").returncode == 0
 
@@ -186,7 +186,7 @@ def test_a_stopped_service_is_started_again(cluster: Cluster) -> None:
 
 def test_a_user_with_sudo_does_as_well_as_root(cluster: Cluster) -> None:
     done = cluster.run("apply", "--yes", text=edited(cluster, "user: root", "user: ops"))
-    assert (done.returncode, done.stdout) == (0, "No changes: every host is what the inventory says.\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "No changes: every host matches the inventory.\n"), done.stderr
 
 
 # What makes the scheduler prefer n1 by more than one pod: n2 has less to give.

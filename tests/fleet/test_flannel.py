@@ -118,7 +118,7 @@ def test_the_key_of_a_node_opens_flannels_etcd_and_not_the_clusters(cluster: Clu
 def test_a_second_run_changes_nothing(cluster: Cluster) -> None:
     before = cluster.processes()
     done = cluster.run("apply", "--yes", "--no-verify")
-    assert (done.returncode, done.stdout) == (0, "No changes: every host is what the inventory says.\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "No changes: every host matches the inventory.\n"), done.stderr
     assert cluster.processes() == before
     status = cluster.run("status")
     assert status.returncode == 0, status.stdout

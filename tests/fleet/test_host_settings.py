@@ -109,7 +109,7 @@ def test_a_key_of_daemon_json_that_is_a_flag_too_is_found_before_docker_refuses_
 def test_a_second_run_changes_nothing(single: Cluster) -> None:
     before = single.processes()
     done = single.run("apply", "--yes", "--no-verify")
-    assert (done.returncode, done.stdout) == (0, "No changes: every host is what the inventory says.\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "No changes: every host matches the inventory.\n"), done.stderr
     assert single.processes() == before
 
 

@@ -45,7 +45,7 @@ def test_a_second_clone_is_refused_and_gets_its_keys_from_the_hosts(cluster: Clu
         if path.suffix in {".crt", ".key", ".pub"}:
             assert path.read_bytes() == (own / path.relative_to(pki)).read_bytes(), path
     planned = clone.run("plan")
-    assert (planned.returncode, planned.stdout) == (0, "No changes: every host is what the inventory says.\n"), (
+    assert (planned.returncode, planned.stdout) == (0, "No changes: every host matches the inventory.\n"), (
         planned.stderr
     )
 

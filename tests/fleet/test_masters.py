@@ -102,7 +102,7 @@ def test_a_value_that_ends_the_apiserver_rolls_the_first_back_and_touches_no_oth
     assert "update /etc/kubernetes/kubelet" in done.stdout
     assert files_of(masters, "n1") == files
     assert "loading audit policy file: failed to read" in done.stderr
-    assert "m1 is back to what it was" in done.stderr
+    assert "m1 was rolled back" in done.stderr
     after = masters.processes()
     assert {name for name in before if before[name] != after[name]} <= {
         f"m1 {unit}" for unit in ("kube-apiserver", "kube-controller-manager", "kube-scheduler")

@@ -100,7 +100,7 @@ def test_docker_and_the_kubelet_run_with_the_cgroup_driver_of_the_inventory(clus
 def test_a_second_run_changes_nothing_and_does_not_open_the_tarball(cluster: Cluster) -> None:
     before = cluster.processes()
     done = cluster.run("apply", "--yes", "--no-verify")
-    assert (done.returncode, done.stdout) == (0, "No changes: every host is what the inventory says.\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "No changes: every host matches the inventory.\n"), done.stderr
     assert cluster.processes() == before
 
 

@@ -60,7 +60,7 @@ def test_what_comes_after_a_failure_is_skipped_with_the_cause_and_the_rest_goes_
     assert states[DROP_IN] is State.DONE
     assert states["kubelet"] is State.SKIPPED
     assert "start kubelet" not in fleet["n1"].log
-    assert {event.detail for event in done.skipped} == {"it comes after m1: unit kube-apiserver, which failed"}
+    assert {event.detail for event in done.skipped} == {"it depends on m1: unit kube-apiserver, which failed"}
 
 
 def test_independent_changes_of_a_failed_script_are_tried_again_without_it() -> None:
@@ -145,7 +145,7 @@ def test_a_fault_of_the_program_is_raised_not_swallowed() -> None:
 
 def test_a_plan_that_cannot_go_on_is_a_fault_of_ours_and_does_not_hang() -> None:
     plan = planned(desired(), hosts())
-    with pytest.raises(AssertionError, match=r"nothing can begin, and this waits: \[0, 1"):
+    with pytest.raises(AssertionError, match=r"nothing can start, and these are waiting: \[0, 1"):
         run(replace(plan, after=((0,), *((0,) for _ in plan.changes[1:]))), hosts())
 
 
@@ -170,7 +170,7 @@ def test_what_a_running_script_holds_is_skipped_when_it_comes_back() -> None:
     assert scheduler.next_jobs() == []
     assert not scheduler.unfinished()
     assert [event.detail for event in scheduler.events if event.state is State.SKIPPED] == [
-        "it comes after m1: file /a, which failed"
+        "it depends on m1: file /a, which failed"
     ]
 
 

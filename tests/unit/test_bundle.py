@@ -847,7 +847,7 @@ def test_the_commands_make_a_bundle_show_it_and_take_programs_from_it(
     asked = flow.BundleRequest(path, None, place.file, (place.repository,), None, assumed, place.registry)
     shown = report.lines(place.file, flow.create(asked, Terminal(path))).plain
     assert "2, " in shown  # etcd and docker come by yum in both cases
-    assert "for which yum will not ask: 1" in shown
+    assert "unsigned, not checked by yum: 1" in shown
     assert "programs  " in shown
     assert report.data(place.file, flow.verify(place.file, path, None, Terminal(path)))["cluster"] == "lab"
     (place.folder / "server.tar.gz").unlink()

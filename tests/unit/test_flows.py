@@ -150,7 +150,7 @@ def test_a_verb_is_a_change_of_what_is_wanted_and_a_question(cluster: Fleet) -> 
     assert cluster.n1.contents == {"/etc/motd": b"hello\n"}
     assert cluster.recorder.heard == [
         "locked",
-        "working looking at 0 hosts",
+        "working reading 0 hosts",
         "plan create n1: file /etc/motd",
         "ask Which cluster? ",
         "running n1: file /etc/motd",
@@ -208,11 +208,11 @@ def test_an_error_of_a_locked_session_names_the_trace(cluster: Fleet) -> None:
         apply(Options(cluster.inputs), cluster.recorder, change)
     assert cluster.recorder.heard == ["locked"]
     (trace,) = (cluster.inputs.inventory.parent / ".k8s-installer/lab/journal").glob("*.trace")
-    assert caught.value.hint == f"look elsewhere\nthe whole trace: {trace}"
+    assert caught.value.hint == f"look elsewhere\nfull trace: {trace}"
 
 
 def test_a_plan_takes_no_lock_and_leaves_no_trace(cluster: Fleet) -> None:
     found = plan(cluster.inputs, cluster.recorder, QUARTER, replace_keys=False)
     assert not found.plan
-    assert cluster.recorder.heard == ["working looking at 0 hosts"]
+    assert cluster.recorder.heard == ["working reading 0 hosts"]
     assert not (cluster.inputs.inventory.parent / ".k8s-installer/lab/journal").exists()

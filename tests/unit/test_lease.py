@@ -398,7 +398,9 @@ def test_a_run_whose_lock_is_broken_hears_of_it_and_of_a_rival_that_keeps_it(fol
             assert not lost.heard.acquire(timeout=0.3)  # once, and once more
             assert "bob@desk" in (folder / "lock").read_text()
         first, second = lost.errors
-        assert first.message.startswith("m1: our lock was broken: bob@desk (pid 12) holds the lock since ")
+        assert first.message.startswith(
+            "m1: the lock of this run was taken over: bob@desk (pid 12) holds the lock since "
+        )
         assert "run `apply` again" in first.hint
         assert (first.rival, second.rival) == (False, True)
         assert lost.back.acquire(timeout=5)  # bob has ended
@@ -413,7 +415,9 @@ def test_a_lock_that_was_removed_is_lost_and_taken_again(folder: Path) -> None:
         assert "alice@laptop" in (folder / "lock").read_text()
         (folder / "lock").unlink()
         assert lost.heard.acquire(timeout=5)
-    assert [error.message for error in lost.errors] == ["m1: our lock was broken: nobody holds it now"] * 2
+    assert [error.message for error in lost.errors] == [
+        "m1: the lock of this run was taken over: nobody holds it any more"
+    ] * 2
     assert not any(error.rival for error in lost.errors)
 
 
@@ -472,7 +476,10 @@ def test_who_looks_after_a_suspension_knows_at_once_that_the_lease_has_ended(
         look()
         look()
     (error,) = lost.errors
-    assert error.message == "m1: the lock could not be renewed for 55 s: this machine was asleep, or had no time for it"
+    assert (
+        error.message
+        == "m1: the lock could not be renewed for 55 s: this machine was suspended, or too busy to renew it"
+    )
     assert "run `apply` again" in error.hint
 
 
@@ -483,8 +490,8 @@ def test_the_message_says_who_since_when_until_when_and_what_to_do() -> None:
         "m1: alice@laptop (pid 4711) holds the lock since 12:03:10 UTC (2 min ago), until 12:05:40 unless it is renewed"
     )
     assert error.hint == (
-        "wait for that run. If it is dead, its lock ends by itself at 12:05:40; "
-        "to take it at once, with nothing else running: --break-lock"
+        "wait for that run. If it is dead, its lock expires at 12:05:40; "
+        "to take it over now, if nothing else is running: --break-lock"
     )
 
 
@@ -504,7 +511,7 @@ def test_times_are_told_as_people_read_them(since: int, words: str) -> None:
 
 def test_an_unreadable_lock_is_somebodys() -> None:
     error = LockHeld("m1", LockReply("held", 100, 90, 150, 0, ""))
-    assert str(error).startswith("m1: somebody (the lock's file cannot be read) holds the lock since 00:01:30 UTC")
+    assert str(error).startswith("m1: another run (the lock file is unreadable) holds the lock since 00:01:30 UTC")
 
 
 def test_the_lock_of_our_own_run_that_died_is_taken_at_once(tmp_path: Path) -> None:

@@ -90,17 +90,17 @@ def test_two_masters_of_which_one_is_down_say_that_it_is_about_the_lock(hosts: H
     with pytest.raises(LockOutOfReach) as refused, hosts.locked("m1", "m2"):
         raise AssertionError("half of the masters are not enough")
     assert refused.value.message == (
-        "the cluster's lock cannot be taken: any run, also one of other hosts, needs it on more than half of the "
-        "masters, and 1 of 2 answers\nm2: no answer"
+        "the cluster's lock cannot be taken: every run needs it on more than half of the "
+        "masters, but 1 of 2 answers\nm2: no answer"
     )
     assert refused.value.hint == (
-        "nothing was changed. Bring back m2 or the network to it, then try again. If it stays away, and nobody else "
-        "changes this cluster: --break-lock takes the lock without m2"
+        "nothing was changed. Bring m2 back, or fix the network, then try again. If that is not possible, and nobody "
+        "else is changing this cluster: --break-lock takes the lock without m2"
     )
     with hosts.locked("m1", "m2", force=True) as lost:
         assert not lost.is_set()
         hosts.away = {"m1", "m2"}
-        assert hosts.hears() == "m1: the lock could not be renewed for 0.5 s: m1: no answer: nothing new begins"
+        assert hosts.hears() == "m1: the lock could not be renewed for 0.5 s: m1: no answer: no new steps are started"
         assert lost.is_set()
     with pytest.raises(LockOutOfReach, match="none of 2 answer") as refused, hosts.locked("m1", "m2", force=True):
         raise AssertionError("there is no lock at all")
@@ -115,11 +115,11 @@ def test_a_run_outlives_the_loss_of_fewer_than_half_of_its_leases(hosts: Hosts) 
         with pytest.raises(LockHeld), hosts.locked("m1", "m2", "m3"):
             raise AssertionError("two runs at once")
         hosts.away = set()
-        assert hosts.hears() == "m2: the lock is ours again"
+        assert hosts.hears() == "m2: this run holds the lock again"
         assert not lost.is_set()
         hosts.away = {"m1", "m3"}
         assert "the run continues with 2 of 3 masters" in hosts.hears()
-        assert "nothing new begins" in hosts.hears()
+        assert "no new steps are started" in hosts.hears()
         assert lost.is_set()
         hosts.away = set()  # what has begun is finished, and the lock keeps others out until then
     assert hosts.said.empty()
@@ -129,7 +129,7 @@ def test_a_master_that_was_away_at_the_start_counts_as_lost(hosts: Hosts) -> Non
     hosts.away = {"m1"}
     with hosts.locked("m1", "m2", "m3") as lost:
         hosts.away = {"m1", "m3"}
-        assert hosts.hears().endswith("nothing new begins")
+        assert hosts.hears().endswith("no new steps are started")
         assert lost.is_set()
 
 
@@ -144,24 +144,27 @@ def test_after_a_suspension_nothing_begins_before_the_leases_are_known_to_have_e
         assert not lost.is_set()
         asleep = 60.0
         assert lost.is_set()
-        words = "the lock could not be renewed for 55 s: this machine was asleep, or had no time for it"
+        words = "the lock could not be renewed for 55 s: this machine was suspended, or too busy to renew it"
         assert hosts.hears() == f"m1: {words}: the run continues with 2 of 3 masters"
-        assert hosts.hears() == f"m2: {words}: nothing new begins"
+        assert hosts.hears() == f"m2: {words}: no new steps are started"
     assert hosts.said.empty()
 
 
 def test_a_lease_that_is_gone_is_taken_again(hosts: Hosts) -> None:
     with hosts.locked("m1", "m2", "m3") as lost:
         (hosts.folder / "m3/lock").unlink()
-        assert hosts.hears() == "m3: our lock was broken: nobody holds it now: the run continues with 2 of 3 masters"
-        assert hosts.hears() == "m3: the lock is ours again"
+        assert (
+            hosts.hears()
+            == "m3: the lock of this run was taken over: nobody holds it any more: the run continues with 2 of 3 masters"
+        )
+        assert hosts.hears() == "m3: this run holds the lock again"
         assert not lost.is_set()
 
 
 def test_a_run_whose_lock_is_broken_stops_and_says_so_once(hosts: Hosts) -> None:
     with hosts.locked("m1", "m2", "m3") as lost, hosts.locked("m1", "m2", "m3", force=True) as other:
         assert "the run continues" in hosts.hears()
-        assert "nothing new begins" in hosts.hears()
+        assert "no new steps are started" in hosts.hears()
         asked = len(hosts.asked)
         while len(hosts.asked) < asked + 18:  # three renewals of each, by both
             assert not other.wait(0.02)
@@ -175,8 +178,8 @@ def test_a_run_stops_for_another_that_broke_the_lock_of_a_master_that_they_share
         with hosts.locked("m3", "m9", force=True):
             assert "the run continues" in hosts.hears()
             words = hosts.hears()
-            assert words.startswith("m3: our lock was broken: ")
-            assert words.endswith("nothing new begins")
+            assert words.startswith("m3: the lock of this run was taken over: ")
+            assert words.endswith("no new steps are started")
         assert lost.is_set()
 
 

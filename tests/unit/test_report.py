@@ -118,7 +118,7 @@ def test_attributes_are_named() -> None:
 
 
 def test_no_changes_says_so() -> None:
-    assert text.totals(Plan((), ())) == "No changes: every host is what the inventory says."
+    assert text.totals(Plan((), ())) == "No changes: every host matches the inventory."
 
 
 def test_json_has_before_and_wanted_of_every_kind() -> None:
@@ -150,8 +150,8 @@ def test_time_is_told_by_phase_and_by_whose_it_was() -> None:
         ending.applied(plan, replace(run, sent={"n1": 1_500_000, "m1": 2_000_000}), around, 8.0, Path("c.yaml"))
     )
     assert "Sent 3.5 MB of files: m1 2.0, n1 1.5" in went
-    assert "Done in 8.0 s: 7.0 s in which some host was at yum" in shown
-    assert "1.0 s of our own." in shown
+    assert "Done in 8.0 s: 7.0 s waiting for hosts (yum," in shown
+    assert "1.0 s in this tool." in shown
     phases = [line.split()[0] for line in shown.splitlines()[1:-2]]
     assert (phases[0], phases[-1]) == ("preflight", "verify")
     nothing = printed(ending.applied(plan, run, dict.fromkeys(around, 0.0), total=8.0, inventory=Path("c.yaml")))
@@ -176,17 +176,17 @@ def test_a_failure_shows_the_evidence_the_diff_and_the_next_command() -> None:
     plan = edited()
     run = Run(
         (Event(0, State.DONE, 1.0), Event(1, State.FAILED, 2.0, "Job failed\n--- journal\nunknown flag"),
-         Event(2, State.SKIPPED, 3.0, "it comes after m1")),
+         Event(2, State.SKIPPED, 3.0, "it depends on m1")),
         interrupted=True,
     )  # fmt: skip
     went = printed(ending.failed(plan, replace(run, sent={"n1": 1_500_000}), [], Path("c.yaml"), Path("t.trace")))
-    assert "Sent 1.5 MB of files: n1 1.5; what has come is not sent again." in went
+    assert "Sent 1.5 MB of files: n1 1.5; finished parts are not sent again." in went
     shown = printed(ending.failed(plan, run, [], Path("c.yaml"), Path("t.trace")))
     assert "m1: could not restart kube-apiserver" in shown
     assert "  unknown flag" in shown
     assert '  -KUBE_PROXY_ARGS="--v=0 --conntrack-max-per-core=0"' in shown
-    assert "Stopped as asked" in shown
-    assert "1 changes were not begun because of this." in shown
+    assert "Stopped on request" in shown
+    assert "1 changes were not started because of this." in shown
     assert "k8s-installer apply -i c.yaml" in shown
 
 
@@ -212,11 +212,11 @@ def failed_and_undone(*, well: bool) -> str:
 
 
 def test_the_way_back_is_told_with_both_failures_if_it_fails_too() -> None:
-    assert "is back to what it was: 3 changes undone, healthy again." in failed_and_undone(well=True)
+    assert "was rolled back: 3 changes undone, healthy again." in failed_and_undone(well=True)
     shown = failed_and_undone(well=False)
     assert "m1: could not restart kube-apiserver" in shown
-    assert "m1: the way back failed, too: could not restart kube-apiserver" in shown
-    assert "The whole trace: run.trace" in shown
+    assert "m1: the rollback also failed: could not restart kube-apiserver" in shown
+    assert "Full trace: run.trace" in shown
 
 
 def run_shown(console: Console) -> Run:

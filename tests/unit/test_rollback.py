@@ -293,9 +293,9 @@ def test_a_file_that_does_not_come_back_keeps_only_who_reads_it_from_restarting(
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(ending.failed(plan, run, [(back, way)], Path("c.yaml"), Path("t")))
     shown = console.export_text()
-    assert "the way back failed, too: could not restore /etc/other" in shown
-    assert "m1 is not back to what it was: 3 of 6 changes undone." in shown
-    assert "not begun: restart api" in shown
+    assert "the rollback also failed: could not restore /etc/other" in shown
+    assert "m1 was not fully rolled back: 3 of 6 changes undone." in shown
+    assert "not started: restart api" in shown
 
 
 def test_of_a_rewrite_that_goes_back_no_process_needs_to_hear() -> None:

@@ -134,7 +134,7 @@ def test_an_unchanged_cluster_differs_in_nothing() -> None:
     assert row(status, "m1", "kube-apiserver") == ["1.20.2", "running 1970-01-01 00:16:44", "-", "-", "-"]
     assert row(status, "m1", CONFIG) == ["-", "-", "1/1", "-", "-"]
     assert row(status, "n1", "node n1 is ready") == ["-", "-", "-", "-", "ok"]
-    assert lines[-1] == "Every host is what the inventory says, and healthy."
+    assert lines[-1] == "Every host matches the inventory and is healthy."
     assert "\x1b[1;31m" not in styled(status)
     assert "\x1b[33m" not in styled(status)
 
@@ -165,7 +165,7 @@ def test_a_hand_edit_shows_when_and_by_whom() -> None:
 
 def test_a_file_with_an_older_time_than_its_inode_was_put_in_place() -> None:
     status = judged(desired(), edited(), touched={CONFIG: (5000.0, 9000.0)})
-    assert "renamed, or its mode or owner set, at 1970-01-01 02:30:00 UTC" in shown(status)
+    assert "renamed, or its mode or owner changed, at 1970-01-01 02:30:00 UTC" in shown(status)
 
 
 def test_what_no_plan_would_replace_is_shown_and_hides_nothing_else() -> None:
@@ -187,7 +187,7 @@ def test_a_mode_set_by_hand_is_dated_by_its_inode() -> None:
     status = judged(desired(), fleet, touched={KEY: (1000.0, 9000.0)}, sessions=somebody)
     assert differences(status) == [f"m1: file {KEY}: 0644 kube:kube instead of 0600 kube:kube"]
     text = shown(status)
-    assert "mode or owner set, at 1970-01-01 02:30:00 UTC" in text
+    assert "mode or owner changed, at 1970-01-01 02:30:00 UTC" in text
     assert "alice was logged in then" in text
     assert "modified at" not in text
 
@@ -198,7 +198,7 @@ def test_of_a_file_that_is_gone_its_folder_tells(touched: dict[str, tuple[float,
     del fleet["m1"].files[CONFIG]
     status = judged(desired(), fleet, touched=touched)
     assert differences(status) == [f"m1: file {CONFIG}: not there"]
-    assert ("something in its folder was made or removed at 1970-01-01 01:56:40 UTC" in shown(status)) is told
+    assert ("something in its folder was created or removed at 1970-01-01 01:56:40 UTC" in shown(status)) is told
 
 
 def test_a_process_older_than_its_file_is_stale() -> None:
@@ -316,7 +316,7 @@ def test_a_host_that_was_not_reached_is_unknown_and_never_absent() -> None:
     assert of(status, "n1", DROP_IN).out_of_line == ()
     assert of(status, "n1", DROP_IN).not_known == (DROP_IN,)
     text = shown(status)
-    assert text.count("not reached") == 1
+    assert text.count("unreachable") == 1
     assert "n1: no answer within 10 s" in text
     assert "Next: see that the host is up" in text
     assert "not there" not in text
@@ -367,8 +367,8 @@ def test_a_gate_without_an_answer_on_a_host_that_answered_is_said() -> None:
     ("days", "differs", "cell", "words"),
     [
         (400.0, False, "400 d", ""),
-        (29.5, False, "29 d", f"m1: {CONFIG}: it ends at 2026-03-31 00:00:00 UTC"),
-        (-0.5, True, "expired", f"m1: {CONFIG}: it ended at 2026-03-01 00:00:00 UTC"),
+        (29.5, False, "29 d", f"m1: {CONFIG}: it expires at 2026-03-31 00:00:00 UTC"),
+        (-0.5, True, "expired", f"m1: {CONFIG}: it expired at 2026-03-01 00:00:00 UTC"),
     ],
 )
 def test_certificates_are_told_by_the_days_they_have_left(days: float, cell: str, words: str, *, differs: bool) -> None:

@@ -137,7 +137,7 @@ def test_a_master_that_fails_leaves_the_nodes_as_they_are_to_the_last_file() -> 
     run = done(plan, hosts)
     assert {host for host, obeying in hosts.items() if obeying.scripts} == {"m1"}
     assert {(event.detail, plan.changes[event.index].ref.host) for event in run.skipped} >= {
-        ("it comes after m1: unit kube-apiserver, which failed", host) for host in ("m2", "m3", "n1", "n2")
+        ("it depends on m1: unit kube-apiserver, which failed", host) for host in ("m2", "m3", "n1", "n2")
     }
 
 
