@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from k8s_installer.host import families, observe
+from k8s_installer.host.family import REPLACE, Family
 from k8s_installer.host.observe import parse
 from k8s_installer.host.perform import evidence, script
 from k8s_installer.model.desired import DesiredResource
@@ -534,6 +535,23 @@ def test_what_differs_is_said_in_words(name: str, found: str | None, wanted: str
 def test_settings_of_one_family_share_what_sets_them() -> None:
     text = families.setters(["swap", *PORTS])
     assert text.count("set_firewalld_port()") == text.count("set_swap()") == 1
+
+
+def test_a_new_family_is_one_value_in_the_list(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What docs/host-settings.md says of adding one: its two scripts, and its name in the list."""
+    greeting = Family(
+        "login-text",
+        ask=('ask_login_text() { read -r now <"$root/etc/issue"; echo "setting $now $now login-text"; }\n',),
+        set=(REPLACE, 'set_login_text() { printf "%s\\n" "$1" | replace "$root/etc/issue"; }\n'),
+    )
+    monkeypatch.setattr(families, "FAMILIES", {**families.FAMILIES, greeting.name: greeting})
+    issue = put(host, "etc/issue", "welcome\n")
+    assert seen(host, "login-text", "swap") == [SeenSetting("welcome"), SeenSetting("on")]
+    assert families.differs("login-text", "welcome", "private") == "welcome instead of private"
+    assert marks(done(host, "login-text", "private").stdout) == ["begin 0", "done 0"]
+    assert seen(host, "login-text") == [SeenSetting("private")]
+    done(host, "login-text", str(families.original("login-text", "welcome")))
+    assert issue.read_text() == "welcome\n"
 
 
 def test_yums_proxy_is_one_line_of_its_configuration(host: Path) -> None:
