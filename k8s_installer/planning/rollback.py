@@ -57,17 +57,20 @@ def reversible(change: Change) -> bool:
 def failed_turns(plan: Plan, run: Run) -> tuple[Turn, ...]:
     """The turns in which a service or a gate failed, or anything once they were open, in the order in which they did.
 
-    A setting that closes a turn is none: all of the turn is done then, and the next plan closes it.
+    A setting that closes a turn is none: all of the turn is done then, and the next plan closes it. Where the run was
+    stopped, turns that are open count as failed.
     """
     opened = _opened(plan, run)
     failed = (plan.changes[event.index] for event in run.failures)
-    return tuple(
-        dict.fromkeys(
-            change.turn
-            for change in failed
-            if isinstance(change.after, Unit | Gate) or (change.turn in opened and change.place is not Place.CLOSES)
-        )
-    )
+    turns = [
+        change.turn
+        for change in failed
+        if isinstance(change.after, Unit | Gate) or (change.turn in opened and change.place is not Place.CLOSES)
+    ]
+    if run.interrupted:
+        skipped = (plan.changes[event.index] for event in run.skipped)
+        turns += [change.turn for change in skipped if change.place is Place.CLOSES and change.turn in opened]
+    return tuple(dict.fromkeys(turns))
 
 
 def _opened(plan: Plan, run: Run) -> frozenset[Turn]:
@@ -85,12 +88,16 @@ def undo(plan: Plan, run: Run, turn: Turn) -> Plan:
     is done; if something is not, it stays open. The plan is empty where nothing ran before: a first start that fails
     has nothing to go back to, and its files are the evidence. Packages stay, and so do users.
     """
-    begun = {event.index for event in run.events if event.state is State.RUNNING}
+    last = {event.index: event.state for event in run.events}
     mine = {index: change for index, change in enumerate(plan.changes) if change.turn == turn}
     within = {index: change for index, change in mine.items() if change.place is Place.WITHIN}
-    back = _back(plan, run, within)
-    restarted = any(index in begun and isinstance(change.after, Unit) for index, change in within.items())
-    if turn in _opened(plan, run) and (back or not restarted):
+    whole = all(last.get(index) is State.DONE for index in within) and State.FAILED not in map(last.get, mine)
+    back = [] if whole else _back(plan, run, within)
+    touched = any(
+        isinstance(change.after, Unit) and last.get(index, State.SKIPPED) is not State.SKIPPED
+        for index, change in within.items()
+    )
+    if turn in _opened(plan, run) and (whole or back or not touched):
         closing = (change for change in mine.values() if change.place is Place.CLOSES)
         back += [_again(change, change.action, "its turn is over") for change in closing]
     return _in_order(back)

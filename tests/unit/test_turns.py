@@ -38,7 +38,7 @@ from k8s_installer.model.resources import (
     Setting,
     Unit,
 )
-from k8s_installer.model.run import Run, State
+from k8s_installer.model.run import Event, Run, State
 from k8s_installer.planning.make import make_plan
 from k8s_installer.planning.rollback import before as before_run
 from k8s_installer.planning.rollback import failed_turns, undo
@@ -404,6 +404,30 @@ def test_a_closing_that_fails_undoes_nothing_and_the_next_member_does_not_begin(
     plan, run = failed(hosts)
     assert failed_turns(plan, run) == ()
     assert hosts["n1"].contents[PATH] == b"A=2\n"
+
+
+@pytest.mark.parametrize(
+    ("stopped_at", "undone"),
+    [
+        (f"n1 update {PATH}", [f"n1 restore {PATH}", "n1 restart kubelet", "n1 wait kubelet"]),
+        (f"m1 set {opening('n1').name}", []),
+        ("n1 wait kubelet", []),  # all is done
+    ],
+)
+def test_a_turn_that_is_open_when_the_run_is_stopped_is_closed(stopped_at: str, undone: list[str]) -> None:
+    hosts = running(["n1", "n2"])
+    plan, stop = planned(drained(["n1", "n2"], b"A=2\n"), hosts), threading.Event()
+
+    def press(event_: Event) -> None:
+        if words(plan)[event_.index] == stopped_at:
+            stop.set()
+
+    run = apply(plan, hosts, press, stop)
+    assert (run.failures, run.interrupted) == ((), True)
+    (turn,) = failed_turns(plan, run)
+    back = undo(plan, run, turn)
+    assert begun(back, done(back, hosts)) == [*undone, f"m1 set {closing('n1').name}", "m1 wait pods on n1"]
+    assert hosts["n1"].contents[PATH] == (b"A=2\n" if stopped_at == "n1 wait kubelet" else b"A=1\n")
 
 
 def test_what_opens_a_turn_is_no_part_of_a_healthy_cluster() -> None:
