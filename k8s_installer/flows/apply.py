@@ -78,7 +78,7 @@ def apply(options: Options, reporter: Reporter, change: Choice = everything, con
     def choose(whole: Resolved) -> Resolved:
         return part(change(whole), options.limit, options.only)
 
-    with opened(options.inputs, reporter, limit=options.limit) as session:
+    with opened(options.inputs, reporter, limit=options.limit, locks=True) as session:
         whole = session.resolve()
         say_left_out(reporter, whole, options.limit, options.only)
         with session.locked(force=options.break_lock) as run:

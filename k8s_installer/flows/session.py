@@ -30,7 +30,7 @@ from k8s_installer.profiles import Profile
 from k8s_installer.report import data
 from k8s_installer.runs import cache, journal
 from k8s_installer.runs.trace import Trace, open_trace, traced
-from k8s_installer.transport import Transport
+from k8s_installer.transport import Line, Transport
 
 T = TypeVar("T")
 Choice = Callable[[Resolved], Resolved]
@@ -43,13 +43,17 @@ def everything(whole: Resolved) -> Resolved:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A cluster, as its inventory says, and whom to ask about it."""
+    """A cluster, as its inventory says, and whom to ask about it.
+
+    `masters` are ways that nothing but the lock uses: a long script must not hold a renewal up.
+    """
 
     inputs: Inputs
     cluster: Cluster
     profile: Profile
     connections: Connections
     reporter: Reporter
+    masters: Mapping[str, Line]
 
     def resolve(self, kept: Allocations | None = None) -> Resolved:
         """All that the inventory wants, while hosts are being logged in to: neither waits for the other.
@@ -102,7 +106,7 @@ class Session:
 
     @contextmanager
     def locked(self, *, force: bool) -> Iterator[LockedSession]:
-        """Hold the cluster's lock, by connections of its own; an error that ends the run names its trace.
+        """Hold the lock of a cluster that was opened with `locks`; an error that ends the run names its trace.
 
         It is taken before anything is looked at: nobody else's run can come between a plan and its changes.
 
@@ -111,12 +115,12 @@ class Session:
         """
         with open_trace(resolve.state_folder(self.cluster) / "journal") as trace:
             try:
-                with fleet.connecting(self.cluster.having(Role.MASTER)) as made:
-                    ways = {name: traced(line, trace) for name, line in made.lines.items()}
-                    with lock.hold(ways, this_process(), force=force, say=self.reporter.alarm) as lost:
-                        yield LockedSession(
-                            self.inputs, self.cluster, self.profile, self.connections, self.reporter, trace, lost
-                        )
+                ways = {name: traced(line, trace) for name, line in self.masters.items()}
+                with lock.hold(ways, this_process(), force=force, say=self.reporter.alarm) as lost:
+                    yield LockedSession(
+                        self.inputs, self.cluster, self.profile, self.connections, self.reporter, self.masters,
+                        trace, lost,
+                    )  # fmt: skip
             except InstallerError as error:
                 error.hint = "\n".join(filter(None, (error.hint, f"full trace: {trace.path}")))
                 raise
@@ -183,7 +187,13 @@ class LockedSession(Session):
 
 @contextmanager
 def opened(
-    inputs: Inputs, reporter: Reporter, *, limit: str = "", download: bool = True, opens: bool = True
+    inputs: Inputs,
+    reporter: Reporter,
+    *,
+    limit: str = "",
+    download: bool = True,
+    opens: bool = True,
+    locks: bool = False,
 ) -> Iterator[Session]:
     """A session: the inventory is read and checked, and its hosts are being logged in to.
 
@@ -193,10 +203,15 @@ def opened(
         limit: names of hosts, divided by commas, if the command is about a part.
         download: see `inputs.read`.
         opens: see `inputs.read`.
+        locks: whether the cluster will be locked; masters are logged in to for that at the same time.
 
     Raises:
         InputError: anything is wrong with what the user wrote; no host was asked.
     """
     cluster, profile = files.read(inputs, reporter, download=download, opens=opens)
-    with fleet.connecting(cluster.hosts, first_asked(cluster, limit)) as connections:
-        yield Session(inputs, cluster, profile, connections, reporter)
+    first = first_asked(cluster, limit)
+    with (
+        fleet.connecting(cluster.having(Role.MASTER) if locks else ()) as masters,
+        fleet.connecting(cluster.hosts, first) as connections,
+    ):
+        yield Session(inputs, cluster, profile, connections, reporter, masters.lines)

@@ -86,7 +86,7 @@ def look(
 
 
 def session(path: Path, hosts: Hosts, wanted: Resolved) -> Session:
-    return Session(Inputs(path), wanted.inventory, wanted.profile, hosts.connections(wanted), Terminal(path))
+    return Session(Inputs(path), wanted.inventory, wanted.profile, hosts.connections(wanted), Terminal(path), {})
 
 
 def files(wanted: Resolved, host: str) -> set[str]:

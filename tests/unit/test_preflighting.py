@@ -83,7 +83,9 @@ def asked(wanted: Resolved, on: set[str], more: str = "", output: Output = Outpu
     lines: dict[str, Line] = dict(ways)  # type: ignore[arg-type]
     with ThreadPoolExecutor() as pool:
         terminal = Terminal(Path("c.yaml"), output)
-        session = Session(Inputs(Path("c.yaml")), wanted.cluster, wanted.profile, Connections(pool, lines), terminal)
+        session = Session(
+            Inputs(Path("c.yaml")), wanted.cluster, wanted.profile, Connections(pool, lines), terminal, {}
+        )
         fits, seconds = before_install(session, wanted, Plan(changes, ()))
     assert (seconds > 0) is bool(on)
     return fits, {name: len(way.scripts) for name, way in ways.items() if way.scripts}
