@@ -8,13 +8,13 @@ from itertools import chain
 from typing import cast
 
 from k8s_installer.desired.agreements import broken
+from k8s_installer.desired.certificates import leaves
 from k8s_installer.desired.context import Context, of_cluster, of_host
 from k8s_installer.desired.flags import rendered
 from k8s_installer.desired.keys import wrong_keys
 from k8s_installer.desired.values import FORMS, FREE, Wrong, as_text, wrong
 from k8s_installer.errors import Finding, InputError, did_you_mean
 from k8s_installer.inventory import ArgValue, Cluster, Host
-from k8s_installer.pki import with_components
 from k8s_installer.profiles import Component, Profile, Style, has_own, images
 from k8s_installer.profiles.schema import FlagValue
 from k8s_installer.render import Renderer
@@ -43,7 +43,7 @@ def _own_profile(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
                 hint = did_you_mean(spec.type, [*FORMS, *FREE]) or "string takes any value"
                 yield Finding(str(cluster.folder / "profiles"), 0, message, hint)
     try:
-        with_components(cluster, profile)
+        leaves(cluster, profile)
     except InputError as error:
         yield Finding(str(cluster.folder / "components"), 0, error.message)
     for name, component in profile.components.items():

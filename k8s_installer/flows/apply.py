@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from k8s_installer import pki
+from k8s_installer.desired.certificates import leaves
 from k8s_installer.engine import fleet
 from k8s_installer.engine import scheduler as engine
 from k8s_installer.flows.carry_out import carried_out
@@ -150,7 +151,7 @@ def _with_keys(session: LockedSession, found: Planned, batch: Batch) -> Planned:
         return found
 
     def keys(cluster: Cluster, profile: Profile) -> pki.Pki:
-        return pki.ensure(pki_folder(cluster), pki.with_components(cluster, profile), session.reporter.passphrase)
+        return pki.ensure(pki_folder(cluster), leaves(cluster, profile), session.reporter.passphrase)
 
     wanted, templates = found.wanted, session.inputs.templates
     whole = desire(wanted.inventory, wanted.profile, templates, keys, wanted.given.allocations)

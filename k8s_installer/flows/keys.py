@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from k8s_installer import pki
+from k8s_installer.desired.certificates import leaves
 from k8s_installer.errors import CommandFailed, InputError, InstallerError
 from k8s_installer.flows import inputs as files
 from k8s_installer.flows import resolve
@@ -24,7 +25,7 @@ def recover(inventory: Path, reporter: Reporter) -> Outcome:
     """Ask every host for its keys, and keep those that fit together. Nothing of this is traced: it is all secret."""
     with opened(Inputs(inventory), reporter, download=False, opens=False) as session:
         cluster, profile = session.cluster, session.profile
-        needed = pki.with_components(cluster, profile)
+        needed = leaves(cluster, profile)
         if not needed:
             raise InputError(
                 "this cluster has no keys, because security is insecure", hint="see cluster.security in the inventory"
@@ -79,7 +80,7 @@ def request(inventory: Path, reporter: Reporter) -> Outcome:
     """Write a key and a request for each certificate that somebody else must sign."""
     cluster, profile = files.read(Inputs(inventory), reporter, download=False, opens=False)
     own, folder = resolve.pki_folder(cluster), resolve.state_folder(cluster) / "requests"
-    needed = pki.unsigned(own, pki.with_components(cluster, profile))
+    needed = pki.unsigned(own, leaves(cluster, profile))
     try:
         for name, leaf in needed.items():
             pem = store.read(folder, f"{name}.key")  # of an earlier request, whose certificate may be on its way

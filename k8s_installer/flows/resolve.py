@@ -11,6 +11,7 @@ from pathlib import Path
 
 from k8s_installer import desired, inventory, pki, profiles, render
 from k8s_installer.desired.bundled import bundled
+from k8s_installer.desired.certificates import leaves
 from k8s_installer.desired.context import of_cluster
 from k8s_installer.desired.record import evidence, found
 from k8s_installer.errors import InputError, InventoryError
@@ -149,7 +150,7 @@ def desire(
     renderer = render.Renderer([own] if own.is_dir() else [], sandboxed=profiles.has_own(cluster))
     programs = tarball.programs(cluster, profile) if keys else desired.PLACEHOLDERS
     kept = recorded(cluster) if kept is None else kept
-    present = keys(cluster, profile) if keys else pki.placeholder(cluster, profile)
+    present = keys(cluster, profile) if keys else pki.placeholder(leaves(cluster, profile))
     wanted = desired.desire(cluster, profile, present, renderer, programs, kept)
     if cluster.bundle:
         from k8s_installer import bundle  # most have none, and its metadata and checks take long to load
@@ -208,17 +209,17 @@ def with_keys(wanted: Resolved, whole: Resolved) -> Resolved:
 
 def present_keys(cluster: Cluster, profile: profiles.Profile) -> pki.Pki:
     """The cluster's keys as its local folder has them; placeholders for what `apply` would make. Writes nothing."""
-    return pki.look(pki_folder(cluster), pki.with_components(cluster, profile))
+    return pki.look(pki_folder(cluster), leaves(cluster, profile))
 
 
 def real_keys(cluster: Cluster, profile: profiles.Profile) -> pki.Pki:
     """The cluster's keys from its local folder, made there where they do not exist yet."""
-    return pki.ensure(pki_folder(cluster), pki.with_components(cluster, profile))
+    return pki.ensure(pki_folder(cluster), leaves(cluster, profile))
 
 
 def note_use(cluster: Cluster, profile: profiles.Profile, files: Collection[str]) -> None:
     """Record here that hosts have or are given these files: other roots in their place will be refused."""
-    pki.note_use(pki_folder(cluster), pki.with_components(cluster, profile), files)
+    pki.note_use(pki_folder(cluster), leaves(cluster, profile), files)
 
 
 def pki_folder(cluster: Cluster) -> Path:

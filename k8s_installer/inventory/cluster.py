@@ -245,6 +245,11 @@ class Cluster:
         return f"{(host if is_master else first_master).address}:{port}"
 
     @property
+    def service_address(self) -> str:
+        """The address of the Service `kubernetes`, the first of the Services' network."""
+        return str(self.service_cidr[1])
+
+    @property
     def dns_address(self) -> str:
         """The address of the cluster's DNS, the tenth of the Services' network; empty without one."""
         return "" if self.dns == "none" else str(self.service_cidr[10])

@@ -12,19 +12,7 @@ the traditional PEM form (PKCS#1, SEC 1): that NSS reads no PKCS#8, and Go has a
 says what people may put there.
 """
 
-from k8s_installer.pki.leaves import ROOTS, Leaf, Pki, leaves, placeholder, with_components
+from k8s_installer.pki.leaves import ROOTS, Leaf, Pki, placeholder
 from k8s_installer.pki.store import ensure, fill, look, note_use, unsigned
 
-__all__ = [
-    "ROOTS",
-    "Leaf",
-    "Pki",
-    "ensure",
-    "fill",
-    "leaves",
-    "look",
-    "note_use",
-    "placeholder",
-    "unsigned",
-    "with_components",
-]
+__all__ = ["ROOTS", "Leaf", "Pki", "ensure", "fill", "look", "note_use", "placeholder", "unsigned"]

@@ -163,9 +163,10 @@ class FlagSets(_Model):
 class CertificateSpec(_Model):
     """A certificate of the local PKI: issued by the CA `ca` to `user` (CN) in `group` (O).
 
-    A `client` shows it to servers. A server has `names` (SANs). With `each_host` every host of the component has its
-    own, HOST/NAME.crt, whose names are also the host's own; without, all share NAME.crt. `rsa` is for programs that
-    read no other keys, as curl on CentOS 7.
+    A `client` shows it to servers. A server has `names` (SANs); empty ones are left out. With `each_host` every host
+    of the component has its own, HOST/NAME.crt, whose names are also the host's own; without, all share NAME.crt.
+    Templates in `user` and `names` know `cluster`, and `host` if each has its own. `rsa` is for programs that read no
+    other keys, as curl on CentOS 7.
     """
 
     ca: Literal["ca", "etcd-ca", "etcd-peer-ca", "front-proxy-ca", "flannel-ca"] = "ca"
@@ -192,7 +193,7 @@ class Component(_Model):
     which bring all of that otherwise. A component without `programs` has its `packages` in both cases.
     An inventory can only change a component that is `tunable`. Others may come `after` a component that the cluster
     does not have. `before` are components of the same host that come after this one, though their own files do not
-    say so. `certificates` are made by the local PKI for this component alone; its `files` name them by `pki`.
+    say so. `certificates` are issued by the local PKI; `files` of any component name them by `pki`.
     `data` says where it keeps its write-ahead log: flags in the order in which they count, each with the path below it.
     `added_later` says that clusters may have its clients from before there was this component. `shown_by` are the
     components that were never started where it was not, besides those that come right after its gates.
@@ -279,8 +280,7 @@ class Profile(_Model):
     `dns` are the programs that can be the cluster's DNS, by the word of the inventory. `addons` are applied early, in
     this order and before those of the inventory, by the name that each file has on the first master.
     `programs` says where the server programs can come from; the first is the default. `tarball` is where upstream
-    has its tarball. `groups` are the groups (O) of certificates that differ from version to version, by the
-    certificate's name in the PKI.
+    has its tarball.
     """
 
     version: str
@@ -292,7 +292,6 @@ class Profile(_Model):
     restricted_labels: bool = False
     dns: Mapping[str, DnsSpec] = {}
     addons: Mapping[str, AddonSpec] = {}
-    groups: Mapping[str, str] = {}
     components: Mapping[str, Component]
     other_flags: tuple[str, ...] = ()
     known_flags: Mapping[str, Mapping[str, Flag]]

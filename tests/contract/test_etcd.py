@@ -30,6 +30,7 @@ from k8s_installer.planning.etcd.facts import further
 from k8s_installer.planning.etcd.members import require_members
 from k8s_installer.planning.select import of_components, on_members
 from k8s_installer.render import Renderer
+from tests.unit.clusters import leaves
 
 CONF = "/etc/etcd/etcd.conf"
 NET = f"127.77.{os.getpid() % 250}"  # two runs on one machine have addresses of their own
@@ -70,7 +71,7 @@ class Members:
             f'cluster: {{name: c, version: "1.20.2"}}\nhosts:\n{hosts}  n1: {{address: 127.0.77.99, roles: [node]}}\n'
         )
         cluster = inventory.parse(text, self.folder / "cluster.yaml")
-        keys = pki.ensure(self.folder / "pki", pki.leaves(cluster))
+        keys = pki.ensure(self.folder / "pki", leaves(cluster))
         wanted = desire(cluster, profiles.profile_of(cluster), keys, Renderer())
         for name in names:
             (self.folder / name / "pki").mkdir(parents=True, exist_ok=True)

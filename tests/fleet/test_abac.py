@@ -17,7 +17,7 @@ from k8s_installer.lab import programs, rpms, state
 from k8s_installer.pki import Pki
 from tests.contract.sshd import free_port
 from tests.fleet.conftest import PROGRAMS
-from tests.unit.clusters import cluster
+from tests.unit.clusters import cluster, leaves
 from tests.unit.test_abac import REQUESTS, policy
 
 pytestmark = pytest.mark.fleet
@@ -37,7 +37,7 @@ CACHE = state.default_cache()
 def apiserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]:
     """Where the PKI lies and on which port of the loopback an apiserver answers that goes by the policy."""
     folder = tmp_path_factory.mktemp("abac")
-    keys: Pki = pki.ensure(folder, pki.leaves(LAB))
+    keys: Pki = pki.ensure(folder, leaves(LAB))
     assert keys["m1/apiserver.crt"]
     (folder / "abac.jsonl").write_bytes(policy())
     made, _ = programs.programs(CACHE, programs.BUILT_VERSION, Path(PROGRAMS) if PROGRAMS else None, lambda _: None)

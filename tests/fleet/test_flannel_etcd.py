@@ -19,7 +19,7 @@ from k8s_installer.lab import rpms, state
 from k8s_installer.model.resources import File, Kind, Ref
 from k8s_installer.render import Renderer
 from tests.contract.sshd import free_port
-from tests.unit.clusters import cluster
+from tests.unit.clusters import cluster, leaves
 
 pytestmark = pytest.mark.fleet
 
@@ -93,7 +93,7 @@ def etcd(folder: Path, name: str, authority: str) -> Iterator[int]:
 
 @pytest.fixture
 def etcds(tmp_path: Path) -> Iterator[Etcds]:
-    made = pki.ensure(tmp_path / "pki", pki.leaves(LAB))
+    made = pki.ensure(tmp_path / "pki", leaves(LAB))
     wanted = desire(LAB, profiles.profile_of(LAB), made, Renderer())
     for ref, item in wanted.items():
         if ref.host == "m1" and isinstance(item.resource, File) and ref.name.startswith("/etc/etcd/pki/"):

@@ -11,13 +11,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from k8s_installer import pki, profiles
+from k8s_installer import profiles
 from k8s_installer.desired import Desired, DesiredResource, desire
 from k8s_installer.desired.bundled import Archive, Media, Repository, bundled
 from k8s_installer.desired.context import of_cluster
 from k8s_installer.model.resources import Absent, Data, File, Gate, Package, Setting, Unit, UploadedFile
 from k8s_installer.render import Renderer
-from tests.unit.clusters import MODES, cluster
+from tests.unit.clusters import MODES, cluster, placeholder
 
 FOLDER = Path(__file__).parent / "cases"
 # What an inventory can ask of the hosts themselves besides the defaults; the rest of this case is another one's.
@@ -86,7 +86,7 @@ def _wanted(version: str, security: str, programs: str, topology: str, network: 
     hosts = f"{name}-nodes" if dns else name
     lab = cluster(version, security, hosts, network=network, more=more, programs=programs)
     lab = replace(lab, dns=dns or "none")
-    wanted = desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer())
+    wanted = desire(lab, profiles.profile_of(lab), placeholder(lab), Renderer())
     if more:
         return {ref: item for ref, item in wanted.items() if item.component in ("host", "docker")}
     if dns:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from k8s_installer import inventory
+from k8s_installer import inventory, pki, profiles
+from k8s_installer.desired import certificates
 from k8s_installer.inventory import Cluster
+from k8s_installer.pki import Leaf, Pki
 
 TOPOLOGIES = {
     "one-master-two-nodes": """
@@ -50,3 +52,13 @@ def cluster(
         options += f", tarball: {tarball}"
     text = f"cluster: {{{options}}}\nhosts:{TOPOLOGIES.get(topology, topology)}{more}"
     return inventory.parse(text, Path("/srv/lab/inventory.yaml"))
+
+
+def leaves(lab: Cluster) -> dict[str, Leaf]:
+    """The certificates of a cluster, by the profile of its version."""
+    return certificates.leaves(lab, profiles.profile_of(lab))
+
+
+def placeholder(lab: Cluster) -> Pki:
+    """What stands for its keys and certificates."""
+    return pki.placeholder(leaves(lab))

@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from k8s_installer import pki, profiles
+from k8s_installer import profiles
 from k8s_installer.desired import desire
 from k8s_installer.model.resources import File, Kind, Ref
 from k8s_installer.render import Renderer
-from tests.unit.clusters import cluster
+from tests.unit.clusters import cluster, placeholder
 
 REQUESTS: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("abac-1.5.2.yaml").read_text())
 READS = ("get", "list", "watch")
@@ -29,7 +29,7 @@ VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DEL
 def policy() -> bytes:
     """The policy file of a cluster of 1.5.2."""
     lab = cluster("1.5.2")
-    wanted = desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer())
+    wanted = desire(lab, profiles.profile_of(lab), placeholder(lab), Renderer())
     file = wanted[Ref("m1", Kind.FILE, "/etc/kubernetes/abac.jsonl")].resource
     assert isinstance(file, File)
     return file.content

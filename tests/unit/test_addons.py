@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer import inventory, pki, profiles
+from k8s_installer import inventory, profiles
 from k8s_installer.bundle.images import images
 from k8s_installer.cli.terminal import Terminal
 from k8s_installer.desired import Desired, check, desire
@@ -27,7 +27,7 @@ from k8s_installer.planning.make import make_plan
 from k8s_installer.planning.rollback import reversible
 from k8s_installer.render import Renderer
 from k8s_installer.report.text import change_words
-from tests.unit.clusters import MODES, TOPOLOGIES, cluster
+from tests.unit.clusters import MODES, TOPOLOGIES, cluster, placeholder
 from tests.unit.test_host_settings import done, put, seen, want
 from tests.unit.test_inventory import GOOD as A_CLUSTER
 from tests.unit.test_perform import marks, program
@@ -57,7 +57,7 @@ MASTERS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 def wanted(lab: Cluster) -> Desired:
     """What is wanted without the profile's own addons."""
     profile = profiles.profile_of(lab).model_copy(update={"addons": {}})
-    return desire(lab, profile, pki.placeholder(lab), Renderer())
+    return desire(lab, profile, placeholder(lab), Renderer())
 
 
 def of_addons(lab: Cluster) -> Desired:
@@ -228,7 +228,7 @@ def test_early_addons_come_after_the_first_master_and_before_any_kubelet(
 ) -> None:
     own = (Addon("cni.yaml", MAP.encode(), early=True), Addon("b.yaml", b"x"))
     lab = replace(cluster(version, security, topology), addons=own)
-    desired = desire(lab, with_packaged(lab), pki.placeholder(lab), Renderer())
+    desired = desire(lab, with_packaged(lab), placeholder(lab), Renderer())
     master = lab.having(Role.MASTER)[0].name
 
     def setting(name: str) -> Ref:

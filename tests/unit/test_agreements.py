@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer import pki, profiles
+from k8s_installer import profiles
 from k8s_installer.desired import Desired, check, desire
 from k8s_installer.desired.agreements import AGREEMENTS
 from k8s_installer.desired.ports import read_range
@@ -18,7 +18,7 @@ from k8s_installer.model.resources import File, Kind, Package, Ref, Unit
 from k8s_installer.preflight import assess, needs, script
 from k8s_installer.preflight.model import Disk
 from k8s_installer.render import Renderer
-from tests.unit.clusters import cluster
+from tests.unit.clusters import cluster, placeholder
 from tests.unit.test_preflight import fit
 
 DOCS = Path(__file__).parents[2] / "docs" / "agreements.md"
@@ -41,7 +41,7 @@ def complaints(made: Cluster) -> list[str]:
 
 
 def wanted(made: Cluster) -> Desired:
-    return desire(made, profiles.profile_of(made), pki.placeholder(made), Renderer())
+    return desire(made, profiles.profile_of(made), placeholder(made), Renderer())
 
 
 def settings(made: Cluster, family: str) -> set[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.pure import answers
-from k8s_installer import inventory, pki, profiles
+from k8s_installer import inventory, profiles
 from k8s_installer.desired import Desired, desire
 from k8s_installer.desired.host import RECORD
 from k8s_installer.errors import InputError, InstallerError, InventoryError
@@ -24,6 +24,7 @@ from k8s_installer.model.plan import Action, Plan
 from k8s_installer.model.resources import File, Kind, Missing, Ref, Seen, SeenFile
 from k8s_installer.planning.make import make_plan
 from k8s_installer.render import Renderer
+from tests.unit.clusters import placeholder
 
 MASTERS = {"m1": "10.0.0.11, roles: [etcd, master]"}
 BEFORE = {**MASTERS, **{f"n{number}": f"10.0.0.2{number}, roles: [node]" for number in (1, 2, 3)}}
@@ -36,7 +37,7 @@ def cluster(hosts: Mapping[str, str], head: str = "") -> Cluster:
 
 
 def wanted(made: Cluster, kept: Allocations = NONE) -> Desired:
-    return desire(made, profiles.profile_of(made), pki.placeholder(made), Renderer(), kept=kept)
+    return desire(made, profiles.profile_of(made), placeholder(made), Renderer(), kept=kept)
 
 
 def kept_by(made: Cluster, kept: Allocations = NONE) -> Allocations:

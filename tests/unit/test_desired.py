@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.pure import answers
-from k8s_installer import inventory, pki, profiles
+from k8s_installer import inventory, profiles
 from k8s_installer.desired import Desired, desire
 from k8s_installer.desired.host import RECORD
 from k8s_installer.errors import InventoryError, TemplateError
@@ -31,10 +31,9 @@ from k8s_installer.model.resources import (
     UploadedFile,
 )
 from k8s_installer.pki import Pki, issuing
-from k8s_installer.pki.leaves import leaves
 from k8s_installer.planning.make import make_plan
 from k8s_installer.render import Renderer
-from tests.unit.clusters import MODES, TOPOLOGIES, cluster
+from tests.unit.clusters import MODES, TOPOLOGIES, cluster, leaves, placeholder
 
 every_cluster = pytest.mark.parametrize(
     "lab",
@@ -50,7 +49,7 @@ every_cluster = pytest.mark.parametrize(
 
 
 def desired(lab: Cluster, *folders: Path) -> Desired:
-    return desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer(folders))
+    return desire(lab, profiles.profile_of(lab), placeholder(lab), Renderer(folders))
 
 
 def order(wanted: Desired) -> list[Ref]:
@@ -267,7 +266,7 @@ def test_a_program_that_changes_restarts_its_own_unit_alone(program: str, tmp_pa
     new = {**old, program: UploadedFile(tmp_path, f"new {program}", 1, 0o755)}
 
     def with_programs(programs: dict[str, UploadedFile]) -> Desired:
-        return desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer(), programs)
+        return desire(lab, profiles.profile_of(lab), placeholder(lab), Renderer(), programs)
 
     plan = make_plan(with_programs(new), answers(with_programs(old)))
     hosts = [host.name for host in lab.hosts if f"/usr/bin/{program}" in
@@ -298,8 +297,8 @@ def test_keys_are_secret_and_certificates_are_not() -> None:
 
 def test_only_the_encryption_file_holds_a_key() -> None:
     lab = cluster(topology="all-in-one")
-    secret = Pki({name: f"SECRET {name}".encode() for name in pki.placeholder(lab).files if name.endswith(".key")})
-    filled = Pki({**pki.placeholder(lab).files, **secret.files})
+    secret = Pki({name: f"SECRET {name}".encode() for name in placeholder(lab).files if name.endswith(".key")})
+    filled = Pki({**placeholder(lab).files, **secret.files})
     for ref, item in desire(lab, profiles.profile_of(lab), filled, Renderer()).items():
         if isinstance(item.resource, File) and b"SECRET" in item.resource.content:
             assert item.resource.secret, ref
@@ -471,7 +470,7 @@ def test_a_secret_template_may_look_at_every_key_and_is_made_of_those_that_it_ta
     text = "{{ pki | length }} {{ pki | list | first }} {{ pki['sa.key'] }}{{ pki['encryption.key'] }}"
     (tmp_path / "kubernetes" / "encryption.yaml.j2").write_text(text, encoding="utf-8")
     lab = cluster()
-    keys = replace(pki.placeholder(lab), pending={"encryption.key": "made at the first apply"})
+    keys = replace(placeholder(lab), pending={"encryption.key": "made at the first apply"})
     wanted = desire(lab, profiles.profile_of(lab), keys, Renderer([tmp_path]))
     file = wanted[Ref("m1", Kind.FILE, "/etc/kubernetes/pki/encryption.yaml")].resource
     assert isinstance(file, File)
@@ -482,7 +481,7 @@ def test_a_secret_template_may_look_at_every_key_and_is_made_of_those_that_it_ta
 @pytest.mark.parametrize("version", ["1.9.4", "1.20.2"])
 def test_masters_sign_nothing_where_the_ca_s_key_is_elsewhere_or_its_file_has_a_chain(version: str) -> None:
     lab = cluster(version)
-    whole = pki.placeholder(lab)
+    whole = placeholder(lab)
     files = {name: content for name, content in whole.files.items() if name != "ca.key"}
     without = desire(lab, profiles.profile_of(lab), Pki(files, absent=frozenset({"ca.key"})), Renderer())
     with_it = desire(lab, profiles.profile_of(lab), whole, Renderer())
@@ -755,7 +754,7 @@ def test_a_profile_without_flannel_says_so() -> None:
     whole = profiles.profile_of(lab)
     own = whole.model_copy(update={"components": {k: v for k, v in whole.components.items() if k != "flannel"}})
     with pytest.raises(InventoryError, match=r"the profile of Kubernetes 1\.20\.2 has no flannel"):
-        desire(lab, own, pki.placeholder(lab), Renderer())
+        desire(lab, own, placeholder(lab), Renderer())
 
 
 def test_nodes_reach_the_api_by_its_endpoint_and_masters_by_their_own() -> None:

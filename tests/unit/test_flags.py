@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from k8s_installer import pki, profiles
+from k8s_installer import profiles
 from k8s_installer.desired import Desired, check, desire
 from k8s_installer.desired.flags import config, effective, variables
 from k8s_installer.inventory import Cluster, Tuning
@@ -15,7 +15,7 @@ from k8s_installer.model.resources import File, Kind, Ref
 from k8s_installer.profiles import Component, Style
 from k8s_installer.profiles.schema import FlagSets, FlagValue
 from k8s_installer.render import Renderer
-from tests.unit.clusters import MODES, SUM, TOPOLOGIES, cluster
+from tests.unit.clusters import MODES, SUM, TOPOLOGIES, cluster, placeholder
 
 # The ExecStart lines of the packaged units, and the files that they read before their own.
 UNITS = {
@@ -47,7 +47,7 @@ def environment(file: object) -> dict[str, str]:
 
 
 def desired(lab: Cluster) -> Desired:
-    return desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer())
+    return desire(lab, profiles.profile_of(lab), placeholder(lab), Renderer())
 
 
 def command(wanted: Desired, host: str, program: str) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer import inventory, pki, profiles
+from k8s_installer import inventory, profiles
 from k8s_installer.bundle.images import images as bundled
 from k8s_installer.desired import check, desire
 from k8s_installer.errors import InventoryError
@@ -18,7 +18,7 @@ from k8s_installer.lab.images import COREDNS
 from k8s_installer.model.resources import File, Kind, Ref
 from k8s_installer.profiles import images
 from k8s_installer.render import Renderer
-from tests.unit.clusters import MODES, TOPOLOGIES, cluster
+from tests.unit.clusters import MODES, TOPOLOGIES, cluster, placeholder
 
 DNS = [
     ("1.5.2", "kube-dns"),
@@ -41,7 +41,7 @@ def of(made: Cluster) -> tuple[str, ...]:
 
 
 def manifest(made: Cluster) -> str:
-    desired = desire(made, profiles.profile_of(made), pki.placeholder(made), Renderer())
+    desired = desire(made, profiles.profile_of(made), placeholder(made), Renderer())
     file = desired[Ref("m1", Kind.FILE, "/etc/kubernetes/addons/cluster-dns.yaml")].resource
     assert isinstance(file, File)
     return file.content.decode()
@@ -57,7 +57,7 @@ def test_what_no_inventory_names_is_in_upstreams_registry_that_is_kept_or_in_a_m
     made = lab("{registry: 'r.example.com:5000/k8s'}", version, dns)
     assert of(made) == tuple(image.replace("registry.k8s.io", "r.example.com:5000/k8s") for image in usual)
     assert all(f"image: {image}" in manifest(made) for image in of(made)[1:])
-    desired = desire(made, profiles.profile_of(made), pki.placeholder(made), Renderer())
+    desired = desire(made, profiles.profile_of(made), placeholder(made), Renderer())
     files = [item.resource.content for item in desired.values() if isinstance(item.resource, File)]
     assert not [content for content in files if b"k8s.io/pause" in content or b"gcr.io" in content]
     assert [content for content in files if of(made)[0].encode() in content]

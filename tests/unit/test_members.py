@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.pure import answers
-from k8s_installer import inventory, pki, profiles
+from k8s_installer import inventory, profiles
 from k8s_installer.desired import Desired, desire
 from k8s_installer.errors import InstallerError, InventoryError
 from k8s_installer.model.resources import Absent, Backup, File, Gate, Kind, Missing, Ref, Seen, SeenFile, SeenUnit, Unit
@@ -16,7 +16,7 @@ from k8s_installer.planning.etcd.facts import evidence, further
 from k8s_installer.planning.etcd.members import require_members
 from k8s_installer.planning.select import narrowed, of_components, on_members
 from k8s_installer.render import Renderer
-from tests.unit.clusters import cluster
+from tests.unit.clusters import cluster, placeholder
 
 CONF = "/etc/etcd/etcd.conf"
 LOG = "/var/lib/etcd/default.etcd/member/wal"
@@ -28,7 +28,7 @@ IDLE = SeenUnit("loaded", "inactive", "dead", enabled=False, pid=0, started_at=0
 def wanted(hosts: str, version: str = "1.20.2", security: str = "tls", name: str = "lab", more: str = "") -> Desired:
     text = f'cluster: {{name: {name}, version: "{version}", security: {security}, network: none}}\n{more}\nhosts:{hosts}\n  n1: {{address: 10.0.0.99, roles: [node]}}\n'
     lab = inventory.parse(text, Path("/srv/inventory.yaml"))
-    return desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer())
+    return desire(lab, profiles.profile_of(lab), placeholder(lab), Renderer())
 
 
 def conf(desired: Desired, host: str) -> bytes:
@@ -251,7 +251,7 @@ VERSIONS = ("1.5.2", "1.9.4", "1.20.2")
 
 def flannel(hosts: str, version: str = "1.20.2", network: str = "flannel") -> Desired:
     lab = cluster(version, topology=f"{hosts}\n  n1: {{address: 10.0.0.99, roles: [node]}}\n", network=network)
-    return desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer())
+    return desire(lab, profiles.profile_of(lab), placeholder(lab), Renderer())
 
 
 def before_flannels_etcd(desired: Desired) -> dict[Ref, Seen]:

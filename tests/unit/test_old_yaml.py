@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from k8s_installer import inventory, pki, profiles
+from k8s_installer import inventory, profiles
 from k8s_installer.desired import desire
 from k8s_installer.model.resources import File
 from k8s_installer.render import Renderer
 from tests.golden.cases import FOLDER
-from tests.unit.clusters import MODES, cluster
+from tests.unit.clusters import MODES, cluster, placeholder
 from tests.unit.old_yaml import findings
 
 KINDS = ("*.yaml", "*.kubeconfig", "root/.kube/config")
@@ -89,7 +89,7 @@ def test_no_name_of_an_inventory_is_read_as_something_else(version: str, securit
     lab = replace(lab, dns="kube-dns" if version == "1.5.2" else "coredns")
     if version == "1.9.4":
         lab = replace(lab, tarball=cluster(version, security).tarball)
-    desired = desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer())
+    desired = desire(lab, profiles.profile_of(lab), placeholder(lab), Renderer())
     read = {
         ref.name: item.resource.content.decode() for ref, item in desired.items() if isinstance(item.resource, File)
     }

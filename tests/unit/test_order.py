@@ -8,18 +8,17 @@ import pytest
 import yaml
 
 from benchmarks.pure import answers
-from k8s_installer import pki, profiles
+from k8s_installer import profiles
 from k8s_installer.desired import Desired, desire
 from k8s_installer.errors import InstallerError
 from k8s_installer.inventory import Cluster
 from k8s_installer.model.plan import Action, Plan
 from k8s_installer.model.resources import File, Kind, Missing, Ref, Seen, SeenFile, SeenSetting, SeenUnit, Setting
-from k8s_installer.pki.leaves import leaves
 from k8s_installer.planning.make import make_plan
 from k8s_installer.planning.order import evidence, require_ahead
 from k8s_installer.planning.select import of_components, on_members
 from k8s_installer.render import Renderer
-from tests.unit.clusters import cluster
+from tests.unit.clusters import cluster, leaves, placeholder
 
 ADDON = "kubelet-api-admin.yaml"
 CERTIFICATE = "/etc/kubernetes/pki/apiserver-kubelet-client.crt"
@@ -28,7 +27,7 @@ RBAC = ("1.9.4", "1.20.2")
 
 
 def wanted(lab: Cluster) -> Desired:
-    return desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer())
+    return desire(lab, profiles.profile_of(lab), placeholder(lab), Renderer())
 
 
 def before_the_binding(desired: Desired) -> dict[Ref, Seen]:
@@ -60,8 +59,7 @@ def waits_for(plan: Plan, later: tuple[str, Action, str], earlier: tuple[str, Ac
 @pytest.mark.parametrize("version", RBAC)
 def test_the_certificate_is_in_no_group_and_the_binding_names_its_user(version: str) -> None:
     lab = cluster(version)
-    profile = profiles.profile_of(lab)
-    leaf = leaves(lab, profile.groups)["apiserver-kubelet-client"]
+    leaf = leaves(lab)["apiserver-kubelet-client"]
     assert (leaf.user, leaf.group) == ("kube-apiserver-kubelet-client", "")
     file = wanted(lab)[MANIFEST].resource
     assert isinstance(file, File)
@@ -72,8 +70,7 @@ def test_the_certificate_is_in_no_group_and_the_binding_names_its_user(version: 
 
 def test_where_a_file_of_rules_decides_the_certificate_keeps_its_group() -> None:
     lab = cluster("1.5.2")
-    profile = profiles.profile_of(lab)
-    assert leaves(lab, profile.groups)["apiserver-kubelet-client"].group == "system:masters"
+    assert leaves(lab)["apiserver-kubelet-client"].group == "system:masters"
     assert SETTING not in wanted(lab)
 
 

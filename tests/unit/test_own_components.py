@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer import pki
+from k8s_installer.desired.certificates import leaves
 from k8s_installer.errors import InputError, InventoryError, TemplateError
 from k8s_installer.flows import resolve
 from k8s_installer.flows.resolve import Resolved
 from k8s_installer.model.resources import File, Kind, Ref, Setting
+from k8s_installer.pki import Leaf
 from k8s_installer.planning.select import of_components
 from k8s_installer.profiles import files
 
@@ -93,8 +94,8 @@ def test_each_host_has_a_certificate_of_its_own(tmp_path: Path) -> None:
     assert {name for name in wanted.keys.files if "exporter" in name} == {
         "m1/exporter.crt", "m1/exporter.key", "n1/exporter.crt", "n1/exporter.key",
     }  # fmt: skip
-    leaf = pki.with_components(wanted.cluster, wanted.profile)["n1/exporter"]
-    assert leaf == pki.Leaf(
+    leaf = leaves(wanted.cluster, wanted.profile)["n1/exporter"]
+    assert leaf == Leaf(
         "etcd-ca",
         "exporter",
         "numbers",

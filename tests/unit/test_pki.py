@@ -17,8 +17,8 @@ from k8s_installer import pki
 from k8s_installer.errors import InputError
 from k8s_installer.inventory import Cluster
 from k8s_installer.pki import certificates, issuing, store
-from k8s_installer.pki.leaves import Leaf, leaves, names
-from tests.unit.clusters import cluster
+from k8s_installer.pki.leaves import Leaf, names
+from tests.unit.clusters import cluster, leaves, placeholder
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_folders_are_0700_and_files_0600(made: tuple[Path, Cluster, pki.Pki]) ->
 
 def test_the_placeholder_has_the_same_names_and_no_key(made: tuple[Path, Cluster, pki.Pki]) -> None:
     _, lab, real = made
-    shown = pki.placeholder(lab)
+    shown = placeholder(lab)
     assert set(shown.files) == set(real.files) == set(names(leaves(lab)))
     assert shown["ca.key"] == b"<ca.key>\n"
     assert "BEGIN" not in repr(real)
@@ -63,7 +63,7 @@ def test_a_look_at_a_whole_folder_gives_its_bytes_and_one_at_none_says_what_is_t
     folder, lab, real = made
     assert pki.look(folder, leaves(lab)) == real
     nothing = pki.look(tmp_path / "none", leaves(lab))
-    assert nothing.files == pki.placeholder(lab).files
+    assert nothing.files == placeholder(lab).files
     assert set(nothing.pending) == set(names(leaves(lab)))
     assert list(tmp_path.iterdir()) == []
 
@@ -71,7 +71,7 @@ def test_a_look_at_a_whole_folder_gives_its_bytes_and_one_at_none_says_what_is_t
 def test_an_insecure_cluster_has_no_pki_and_no_folder(tmp_path: Path) -> None:
     bare = cluster("1.5.2", "insecure")
     assert pki.ensure(tmp_path / "pki", leaves(bare)).files == pki.look(tmp_path, leaves(bare)).files == {}
-    assert pki.placeholder(bare).files == {}
+    assert placeholder(bare).files == {}
     assert not (tmp_path / "pki").exists()
 
 

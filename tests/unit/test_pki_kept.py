@@ -22,8 +22,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from k8s_installer import pki
 from k8s_installer.errors import InputError
 from k8s_installer.pki import certificates, issuing, record, store
-from k8s_installer.pki.leaves import AUTHORITIES, ROOTS, Leaf, leaves, names
-from tests.unit.clusters import cluster
+from k8s_installer.pki.leaves import AUTHORITIES, ROOTS, Leaf, names
+from tests.unit.clusters import cluster, leaves
 
 LEAVES = leaves(cluster())
 CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
@@ -457,7 +457,7 @@ def test_a_ca_in_the_place_of_ours_is_shown_to_be_another(whole: Path, tmp_path:
 def test_a_root_that_this_version_adds_is_made_beside_those_that_are_there(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    more = {**pki.leaves(cluster()), "new": Leaf("new-ca", "x", client=True)}
+    more = {**leaves(cluster()), "new": Leaf("new-ca", "x", client=True)}
     monkeypatch.setitem(AUTHORITIES, "new-ca", "new-ca")
     monkeypatch.setattr(sys.modules[names.__module__], "ROOTS", (*ROOTS, "new-ca.crt", "new-ca.key"))
     shown = pki.look(folder, more)

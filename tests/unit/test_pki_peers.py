@@ -12,8 +12,8 @@ from k8s_installer import inventory, pki
 from k8s_installer.errors import InputError
 from k8s_installer.inventory import Cluster
 from k8s_installer.pki import record
-from k8s_installer.pki.leaves import Leaf, leaves
-from tests.unit.clusters import cluster
+from k8s_installer.pki.leaves import Leaf
+from tests.unit.clusters import cluster, leaves
 
 LAB = cluster(topology="etcd-apart")
 LEAVES = leaves(LAB)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from k8s_installer import desired, pki, profiles, render
+from k8s_installer import desired, profiles, render
 from k8s_installer.errors import HostError, TransportError
 from k8s_installer.host import paths
 from k8s_installer.inventory import Cluster
@@ -33,7 +33,7 @@ from k8s_installer.preflight import (
 )
 from k8s_installer.preflight.model import Disk, Link, Listener, Yum
 from k8s_installer.report import preflight as report
-from tests.unit.clusters import cluster
+from tests.unit.clusters import cluster, placeholder
 
 DOCS = Path(__file__).parents[2] / "docs/preflight.md"
 GIB = 1024
@@ -43,7 +43,7 @@ PATHS = ("/usr", "/var", "/var/lib/docker", "/var/lib/etcd", "/tmp")
 
 def wanted(made: Cluster) -> dict[str, Needs]:
     profile = profiles.load(made.version)
-    return needs(made, profile, desired.desire(made, profile, pki.placeholder(made), render.Renderer([])))
+    return needs(made, profile, desired.desire(made, profile, placeholder(made), render.Renderer([])))
 
 
 THREE = cluster()

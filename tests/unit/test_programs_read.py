@@ -25,7 +25,7 @@ from k8s_installer.inventory import Cluster, Role
 from k8s_installer.model.resources import File, Gate, Kind, Ref, Unit
 from k8s_installer.pki.certificates import read_key
 from k8s_installer.render import Renderer
-from tests.unit.clusters import MODES, TOPOLOGIES, cluster
+from tests.unit.clusters import MODES, TOPOLOGIES, cluster, leaves, placeholder
 from tests.unit.test_flags import UNITS, command, environment
 
 PACKAGED = Path(profiles.__file__).parents[1] / "lab" / "data" / "rpms"
@@ -70,7 +70,7 @@ class Fleet:
 
     @classmethod
     def of(cls, lab: Cluster, keys: pki.Pki | None = None) -> Fleet:
-        keys = keys or pki.placeholder(lab)
+        keys = keys or placeholder(lab)
         return cls(lab, desire(lab, profiles.profile_of(lab), keys, Renderer()), keys)
 
     def programs(self) -> list[tuple[str, str]]:
@@ -182,7 +182,7 @@ def test_every_key_and_certificate_on_a_host_is_used_there(version: str, securit
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Fleet]:
     """The fleets of all versions with real certificates; three etcd members, two masters, a node."""
     folder = tmp_path_factory.mktemp("pki")
-    keys = pki.ensure(folder, pki.leaves(cluster(TLS[0], topology="etcd-apart")))
+    keys = pki.ensure(folder, leaves(cluster(TLS[0], topology="etcd-apart")))
     return {version: Fleet.of(cluster(version, topology="etcd-apart"), keys) for version in TLS}
 
 

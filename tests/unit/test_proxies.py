@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from k8s_installer import pki, profiles
+from k8s_installer import profiles
 from k8s_installer.desired import desire
 from k8s_installer.desired.proxies import lies_in
 from k8s_installer.host.paths import CENTOS_REPOS as REPOS
 from k8s_installer.inventory import Cluster, Proxy
 from k8s_installer.model.resources import File, Kind, Ref
 from k8s_installer.render import Renderer
-from tests.unit.clusters import cluster
+from tests.unit.clusters import cluster, placeholder
 
 PROXY = 'proxy: {{http: "http://proxy.example.com:3128", no_proxy: [{}]}}'
 
 
 def text(lab: Cluster, host: str, path: str) -> str:
-    wanted = desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer())
+    wanted = desire(lab, profiles.profile_of(lab), placeholder(lab), Renderer())
     file = wanted[Ref(host, Kind.FILE, path)].resource
     assert isinstance(file, File)
     return file.content.decode()

@@ -22,14 +22,14 @@ from k8s_installer.flows.outcome import Outcome
 from k8s_installer.model.resources import File
 from k8s_installer.pki import certificates, issuing, recovery
 from k8s_installer.pki.certificates import Pair, private_pem, public_pem, read_key
-from k8s_installer.pki.leaves import Leaf, leaves, names
+from k8s_installer.pki.leaves import Leaf, names
 from k8s_installer.render import Renderer
-from tests.unit.clusters import TOPOLOGIES, cluster
+from tests.unit.clusters import TOPOLOGIES, cluster, leaves, placeholder
 from tests.unit.test_pki_kept import DAY, NOW, ODD, Ca, pkcs8, signed
 
 LAB = cluster(topology="etcd-apart")
 LEAVES = leaves(LAB)
-PLACES = recovery.places(desire(LAB, profiles.profile_of(LAB), pki.placeholder(LAB), Renderer()))
+PLACES = recovery.places(desire(LAB, profiles.profile_of(LAB), placeholder(LAB), Renderer()))
 NOT_ON_HOSTS = {"etcd-ca.key", "etcd-peer-ca.key", "front-proxy-ca.key"}
 Answers = dict[str, dict[str, bytes]]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from k8s_installer import pki, profiles
+from k8s_installer import profiles
 from k8s_installer.desired import desire
 from k8s_installer.errors import TemplateError
 from k8s_installer.render import Renderer
-from tests.unit.clusters import MODES
+from tests.unit.clusters import MODES, placeholder
 from tests.unit.clusters import cluster as a_cluster
 
 CLUSTER = a_cluster()
@@ -172,7 +172,7 @@ def test_lists_for_thousands_of_hosts_are_made_as_templates_make_them() -> None:
 def test_every_file_of_ours_is_the_same_in_the_sandbox(version: str, security: str, network: str) -> None:
     made = a_cluster(version, security, "etcd-apart", network=network)
     plain, bounded = (
-        desire(made, profiles.profile_of(made), pki.placeholder(made), Renderer(sandboxed=sandboxed))
+        desire(made, profiles.profile_of(made), placeholder(made), Renderer(sandboxed=sandboxed))
         for sandboxed in (False, True)
     )
     assert plain == bounded

@@ -18,7 +18,7 @@ from k8s_installer.runs.folder import private_file, prune, run_id
 from k8s_installer.runs.redaction import redact
 from k8s_installer.runs.trace import Trace, open_trace, readable, traced
 from k8s_installer.transport import OnLine, OnSent, Result
-from tests.unit.clusters import cluster
+from tests.unit.clusters import cluster, leaves
 
 # No real key: random bytes in the form of one, whose last line is short.
 KEY_LINES = base64.encodebytes(hashlib.shake_256(b"a private key").digest(500)).decode().splitlines()
@@ -217,7 +217,7 @@ def test_a_key_without_its_head_is_redacted_to_its_last_short_line() -> None:
 
 
 def test_no_key_of_a_cluster_reaches_the_trace_by_a_script_or_an_answer(tmp_path: Path) -> None:
-    keys = pki.ensure(tmp_path / "pki", pki.leaves(cluster()))
+    keys = pki.ensure(tmp_path / "pki", leaves(cluster()))
     secret = [content for name, content in keys.files.items() if not name.endswith((".crt", ".pub"))]
     assert len(secret) > 5
     changes = [

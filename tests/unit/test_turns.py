@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.pure import answers
-from k8s_installer import pki, profiles
+from k8s_installer import profiles
 from k8s_installer.desired import Desired, desire
 from k8s_installer.engine.remote import OnReport, Outcome
 from k8s_installer.engine.scheduler import apply
@@ -46,7 +46,7 @@ from k8s_installer.planning.select import of_components
 from k8s_installer.planning.turns import Batch
 from k8s_installer.render import Renderer
 from tests.fakes import IDLE, FakeHost
-from tests.unit.clusters import cluster
+from tests.unit.clusters import cluster, placeholder
 from tests.unit.test_plan import planned, words
 from tests.unit.test_plan import seen as observed
 
@@ -81,7 +81,7 @@ class Obeying(FakeHost):
 
 def wanted(topology: str) -> Desired:
     lab = cluster(topology=topology)
-    return desire(lab, profiles.profile_of(lab), pki.placeholder(lab), Renderer())
+    return desire(lab, profiles.profile_of(lab), placeholder(lab), Renderer())
 
 
 def edited(desired: Desired, path: str = SHARED, hosts: Collection[str] = ()) -> dict[Ref, Seen]:
