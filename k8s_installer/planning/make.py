@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
@@ -35,7 +34,7 @@ from k8s_installer.model.resources import (
 from k8s_installer.planning import equivalence, evr
 from k8s_installer.planning.evr import Evr
 from k8s_installer.planning.order import edges as edges_of
-from k8s_installer.planning.turns import QUARTER, Batch, owners, serialize
+from k8s_installer.planning.turns import QUARTER, Batch, owners, serialize, widths
 
 _IN_THE_WAY = "nothing is changed that could not be put back as it was: move each out of the way, then plan again"
 _TOO_FAR_BACK = (
@@ -77,7 +76,7 @@ def make_plan(
     if restarting:
         turns = owners(before, turns, groups)
     places = {ref: desired[ref].place for ref in steps if desired[ref].place is not Place.WITHIN}
-    before = serialize(before, turns, places, restarting, _widths(desired, batch, groups), groups)
+    before = serialize(before, turns, places, restarting, widths(desired, batch, groups), groups)
     steps = _with_readers(steps, desired)
     return _numbered({ref: steps[ref] for ref in ordered(steps, before)}, before, turns)
 
@@ -98,12 +97,6 @@ def _enclosed(
             action = Action.WAIT if isinstance(wanted.resource, Gate) else Action.SET
             found[ref] = [_change(wanted, seen.get(ref, Missing.ABSENT), action, words[wanted.place])]
     return {ref: found[ref] for ref in order if ref in found}
-
-
-def _widths(desired: Desired, batch: Batch, groups: Mapping[str, Group]) -> dict[str, int]:
-    """How many members of each group may have their turn at once; those that do not change count as members."""
-    sizes = Counter(turn.group for turn in {item.turn for item in desired.values()})
-    return {name: group.at_once or batch.of(sizes[name]) for name, group in groups.items()}
 
 
 def obstacle(ref: Ref, found: Seen | None) -> str:

@@ -165,11 +165,11 @@ def before(desired: Desired, past: Collection[PastFile | PastSetting]) -> Desire
     def stays(wanted: DesiredResource) -> bool:
         return isinstance(wanted.resource, Unit | Gate) or wanted.place is not Place.WITHIN
 
+    def was(wanted: DesiredResource) -> DesiredResource:
+        return replace(wanted, resource=items[wanted.ref], because="It was so before the last run.")
+
     part = narrowed(desired, lambda wanted: wanted.ref in items or stays(wanted))
-    return {
-        ref: replace(wanted, resource=items[ref], because="It was so before the last run.") if ref in items else wanted
-        for ref, wanted in part.items()
-    }
+    return {ref: wanted if stays(wanted) else was(wanted) for ref, wanted in part.items()}
 
 
 def _wanted(past: PastFile | PastSetting) -> Backup | Absent | Setting:

@@ -9,11 +9,12 @@ A plan in which nothing restarts takes no turns.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from k8s_installer.errors import InputError
-from k8s_installer.model.desired import Place, Turn
+from k8s_installer.model.desired import Desired, Place, Turn
 from k8s_installer.model.groups import GROUPS, Group, earlier
 from k8s_installer.model.resources import Kind, Ref
 
@@ -48,6 +49,12 @@ class Batch:
 
 
 QUARTER = Batch()
+
+
+def widths(desired: Desired, batch: Batch, groups: Mapping[str, Group]) -> dict[str, int]:
+    """How many members of each group may have their turn at once; those that do not change count as members."""
+    sizes = Counter(turn.group for turn in {item.turn for item in desired.values()})
+    return {name: group.at_once or batch.of(sizes[name]) for name, group in groups.items()}
 
 
 def owners(
@@ -89,7 +96,7 @@ def serialize(
         turns: whose turn each change lies in (`owners`).
         places: of the changes that open or close a turn, which of the two.
         restarting: the changes that end a process that runs.
-        widths: how many members of each group may have their turn at once.
+        widths: how many members of each group may have their turn at once (`widths`).
         groups: the table of groups.
 
     Returns:
