@@ -247,8 +247,8 @@ class Machine:
         self.folder = folder
         self.database = folder / "Packages"
         self.database.write_bytes(b"1")
-        monkeypatch.setattr(observe, "_RPM_DATABASE", (str(self.database),))
-        monkeypatch.setattr(observe, "_RPM_LOG", f"{self.database}-wal")
+        monkeypatch.setattr(observe, "RPM_DATABASES", (str(self.database),))
+        monkeypatch.setattr(observe, "RPM_LOG", f"{self.database}-wal")
         monkeypatch.setattr(observe, "_RACY_SECONDS", -60.0)  # files of this moment count
         (folder / "bin").mkdir()
         for name, body in (
