@@ -1,4 +1,4 @@
-"""Commands that change hosts: options for a flow, which asks, tells and proves, and how it ended."""
+"""Commands that change hosts: their options become a flow's, and its outcome an exit code."""
 
 from __future__ import annotations
 

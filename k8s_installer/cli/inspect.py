@@ -1,4 +1,4 @@
-"""Commands that change no host. Each asks its flow what there is, shows it, and says by its exit code what it means."""
+"""Commands that change no host: each shows what its flow found, and exits with what that means."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The Reporter of the command line: flows' words and values in colour on stderr, results on stdout.
+"""The Reporter of the command line: results on stdout, everything else in colour on stderr.
 
-What shows a value is loaded when there is one: most commands show few of them.
+Each part of `report/` is imported when it is needed: most commands need few.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from k8s_installer.cli.console import Output, ask_passphrase, print_error, print
 from k8s_installer.errors import InstallerError
 
 if TYPE_CHECKING:
-    from k8s_installer.flows.reporter import RunEnd, Say
+    from k8s_installer.flows.reporter import RunResult, Say
     from k8s_installer.flows.resolve import Resolved
     from k8s_installer.model.plan import Plan
     from k8s_installer.model.run import OnEvent
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class Terminal:
-    """Shows what a command does, for people and for pipes.
+    """Shows what a flow reports, to people and to pipes.
 
     Args:
-        inventory: named in what to type next.
+        inventory: named in the next command to type.
         output: what stdout gets.
         full: whether a plan also says what each thing is for, and shows the content of new files.
     """
@@ -117,7 +117,7 @@ class Terminal:
 
         stderr().print(verify.lines(result), soft_wrap=True)
 
-    def ended(self, end: RunEnd) -> None:
+    def ended(self, end: RunResult) -> None:
         """Data on stdout; the last words on stderr."""
         from k8s_installer.report import data, ending, verify
 
@@ -127,8 +127,8 @@ class Terminal:
         if end.broken:
             lines = ending.failed(end.plan, end.run, end.undone, self._inventory, end.trace)
         elif end.changed:
-            around = {"preflight": end.asking, "verify": end.proof.seconds if end.proof else 0.0}
-            lines = ending.applied(end.plan, end.run, around, end.seconds, self._inventory)
+            around = {"preflight": end.preflight_seconds, "verify": end.proof.seconds if end.proof else 0.0}
+            lines = ending.applied(end.plan, end.run, around, end.total_seconds, self._inventory)
         else:
             return
         stderr().print(lines, soft_wrap=True)

@@ -1,5 +1,5 @@
-"""What each command does, from the inventory to its result, in one module a verb.
+"""What each command does, from the inventory to its result: one module per command.
 
-A flow takes what the user asked for and a `Reporter`, and knows of no terminal, colour, option or exit code. One that
-only looks returns what it found; one that changes hosts says what happens as it goes and returns an `Outcome`.
+A flow takes the user's request and a `Reporter`. It knows nothing of terminals, colours, options or exit codes. A flow
+that only reads returns what it found; one that changes hosts reports as it goes and returns an `Outcome`.
 """

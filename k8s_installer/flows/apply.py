@@ -1,6 +1,6 @@
-"""`apply`, which every command that changes hosts is made of: lock, observe, plan, ask, carry out, prove.
+"""`apply`, which every command that changes hosts goes through: lock, observe, plan, ask, carry out, verify.
 
-Such a command gives `apply` a `change` of what is wanted, and what to ask a person: `rollback.py` is one.
+Such a command passes a `change` of what is wanted, and a question to ask: `rollback.py` is an example.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from k8s_installer.flows.narrow import part, reached, say_left_out, warn_of_unre
 from k8s_installer.flows.outcome import Outcome
 from k8s_installer.flows.plan import Planned, planned, require_same
 from k8s_installer.flows.preflight import before_install
-from k8s_installer.flows.reporter import Reporter, RunEnd
+from k8s_installer.flows.reporter import Reporter, RunResult
 from k8s_installer.flows.resolve import Resolved, desire, keep, note_use, pki_folder, with_keys
 from k8s_installer.flows.session import Choice, LockedSession, everything, opened
 from k8s_installer.flows.verify import prove
@@ -69,10 +69,11 @@ def apply(options: Options, reporter: Reporter, change: Choice = everything, con
     """Make the fleet what the inventory says, or what `change` makes of that.
 
     Args:
-        options: what the user asked for.
-        reporter: whom to tell.
-        change: from all that the inventory wants to what is wanted of hosts.
-        consent: asks a person, once the plan was shown; it is not asked with `--yes` or a saved plan.
+        options: the user's request.
+        reporter: receives notes, the plan, progress and the result.
+        change: turns all that the inventory wants into what hosts are to have; called again if hosts know of other
+            allocations than this machine.
+        consent: asks a person once the plan is shown; skipped with `--yes` or a saved plan.
     """
     began = time.monotonic()
 
@@ -91,9 +92,9 @@ def apply(options: Options, reporter: Reporter, change: Choice = everything, con
                 keep(wanted.cluster, wanted.given.allocations)
                 _note_use(found)
                 return _undone(run, found, options) if wanted.undoes else _unchanged(run, found)
-            asking = 0.0
+            preflight_seconds = 0.0
             if options.preflight:
-                fits, asking = before_install(run, wanted, found.plan)
+                fits, preflight_seconds = before_install(run, wanted, found.plan)
                 if not fits:
                     return Outcome.FAILED
             asked = time.monotonic()
@@ -103,18 +104,20 @@ def apply(options: Options, reporter: Reporter, change: Choice = everything, con
                 reporter.say("nothing was changed")
                 return Outcome.FAILED
             began += time.monotonic() - asked  # a person's time is not the run's
-            return _change(run, found, options, began, asking)
+            return _change(run, found, options, began, preflight_seconds)
 
 
-def _change(session: LockedSession, found: Planned, options: Options, began: float, asking: float) -> Outcome:
-    """Carry out what was agreed to, prove it, and say what came of it.
+def _change(
+    session: LockedSession, found: Planned, options: Options, began: float, preflight_seconds: float
+) -> Outcome:
+    """Carry out the plan, verify the cluster, and report the result.
 
     Args:
-        session: of the run.
+        session: the locked session.
         found: the plan.
-        options: what the user asked for.
-        began: when the command began, later by a person's time; monotonic seconds.
-        asking: how long preflight took, in seconds.
+        options: the user's request.
+        began: when the command began, plus the time that a person took to answer; monotonic seconds.
+        preflight_seconds: how long preflight took.
     """
     reporter = session.reporter
     # before any host has it: a run that dies gives nothing out twice
@@ -131,7 +134,9 @@ def _change(session: LockedSession, found: Planned, options: Options, began: flo
         book.write("sent", bytes=dict(run.sent))
         book.close(history.DONE if well else "failed")
     seconds = time.monotonic() - began
-    reporter.ended(RunEnd(found.plan, run, session.trace.path, tuple(undone), proof, asking, seconds, changed=True))
+    reporter.ended(
+        RunResult(found.plan, run, session.trace.path, tuple(undone), proof, preflight_seconds, seconds, changed=True)
+    )
     warn_of_unreached(reporter, found.seen)
     return Outcome.DONE if well else Outcome.FAILED
 
@@ -176,7 +181,7 @@ def _unchanged(session: LockedSession, found: Planned) -> Outcome:
     if sick:
         with stop_on_ctrl_c(session.lost, reporter.say) as stop, reporter.progress(sick) as show:
             run = engine.apply(sick, seen.remotes, show, stop)
-    end = RunEnd(sick, run, session.trace.path)
+    end = RunResult(sick, run, session.trace.path)
     reporter.ended(end)
     warn_of_unreached(reporter, seen)
     return Outcome.DONE if not (end.broken or seen.unreachable) else Outcome.FAILED

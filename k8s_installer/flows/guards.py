@@ -1,4 +1,4 @@
-"""What stops a plan: hosts that rest on other keys, and an etcd whose data or members would be lost."""
+"""Checks that stop a plan: hosts that run with other keys, and an etcd whose data or members would be lost."""
 
 from __future__ import annotations
 

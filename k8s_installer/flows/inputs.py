@@ -30,11 +30,11 @@ def read(
 ) -> tuple[Cluster, profiles.Profile]:
     """A checked inventory whose programs are on this machine: no host is asked for anything before that.
 
-    People hear it where the profile is that of another patch version.
+    A profile of another patch version is reported as a warning.
 
     Args:
         inputs: the files. A bundle is verified, and taken apart into the user's cache.
-        reporter: whom to tell.
+        reporter: receives notes and progress.
         download: whether a tarball that is not here is fetched; it is left for later otherwise.
         opens: whether the bundle is looked at; it need not be there otherwise.
 

@@ -1,4 +1,4 @@
-"""How a flow ends; the command line makes an exit code of it."""
+"""How a flow ends; the command line turns it into an exit code."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def render(inputs: Inputs, folder: Path | None, hosts: Sequence[str], reporter: 
         inputs: the inventory and the templates.
         folder: where files are written, one folder a host; they are the command's result where this is None.
         hosts: whose files; all where there are none.
-        reporter: whom to tell.
+        reporter: receives the files, or how many were written.
     """
     wanted = resolve.resolve(inputs.inventory, inputs.templates, None)
     note = profiles.note(wanted.cluster.version, wanted.profile)

@@ -1,4 +1,4 @@
-"""What flows say while they work. How it looks, and on which stream, is the Reporter's."""
+"""What flows report to. How it looks, and on which stream it goes, is up to the Reporter."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from k8s_installer.errors import InstallerError
 from k8s_installer.model.plan import Plan
 from k8s_installer.model.run import OnEvent, Run
 
-if TYPE_CHECKING:  # types alone: `--help` loads none of them, and most commands neither of the last two
+if TYPE_CHECKING:  # only types: `--help` needs none of these modules
     from k8s_installer.flows.resolve import Resolved
     from k8s_installer.preflight import Preflight
     from k8s_installer.verify import CheckResult, Proof
@@ -21,11 +21,11 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class RunEnd:
-    """What came of the changes of a run, or of the wait for health where nothing was to change (`changed` is false).
+class RunResult:
+    """How a plan was carried out, or the wait for health if there was nothing to change (`changed` is false).
 
-    `undone` are the plans that undid failed turns, each with what became of it. `asking` are the seconds of preflight,
-    `seconds` those of the whole command without a person's time. The trace is the file that has everything.
+    `undone` has the plan that undid each failed turn, with its run. `total_seconds` is for the whole command, without
+    the time that a person took to answer. `trace` is the file with everything that hosts were sent and answered.
     """
 
     plan: Plan
@@ -33,8 +33,8 @@ class RunEnd:
     trace: Path
     undone: tuple[tuple[Plan, Run], ...] = ()
     proof: Proof | None = None
-    asking: float = 0.0
-    seconds: float = 0.0
+    preflight_seconds: float = 0.0
+    total_seconds: float = 0.0
     changed: bool = False
 
     @property
@@ -44,43 +44,43 @@ class RunEnd:
 
 
 class Reporter(Protocol):
-    """Whom a flow tells what happens. Words are plain text, mostly one line."""
+    """Receives what a flow has to report. Text is plain, and mostly one line."""
 
     def say(self, words: str) -> None:
-        """Something that is good to know."""
+        """Report a fact or a next step."""
 
     def warn(self, words: str) -> None:
-        """Something that a person should look at."""
+        """Report something that needs attention."""
 
     def alarm(self, words: str) -> None:
-        """Something that went wrong beside the work, as the loss of a lock. May be called from any thread."""
+        """Report trouble outside the current step, such as a lost lease. May be called from any thread."""
 
     def result(self, line: str) -> None:
-        """A line of what the command gives: data, which a pipe reads."""
+        """Give one line of the command's own output: data, for a pipe to read."""
 
     def error(self, error: InstallerError) -> None:
-        """An error that does not end the command."""
+        """Report an error that does not end the command."""
 
     def working(self, words: str) -> AbstractContextManager[Say]:
-        """Show inside the `with` that something takes its time; what this gives replaces the words."""
+        """Show that something takes time, inside the `with`; call the yielded function to replace the words."""
 
     def ask(self, question: str) -> str:
-        """A person's answer to a question."""
+        """Return a person's answer to a question."""
 
     def passphrase(self, path: str) -> bytes:
-        """The passphrase of a key. Raises InputError if there is nobody to ask."""
+        """Return the passphrase of a key. Raises InputError if there is nobody to ask."""
 
     def preflight(self, found: Preflight) -> None:
-        """What preflight found on the hosts that packages would be installed on."""
+        """Show what preflight found on the hosts that get packages."""
 
     def plan(self, wanted: Resolved, plan: Plan) -> None:
-        """What is about to be changed; a plan without changes says that nothing is."""
+        """Show a plan, also one without changes."""
 
     def progress(self, plan: Plan) -> AbstractContextManager[OnEvent]:
-        """Show inside the `with` how far a plan is; what this gives takes each event, from any thread."""
+        """Show how far a plan is, inside the `with`; the yielded function takes each event, from any thread."""
 
     def check(self, result: CheckResult) -> None:
-        """One check of the cluster, when its result is known."""
+        """Show one check of the cluster, as soon as its result is known."""
 
-    def ended(self, end: RunEnd) -> None:
-        """A run is over."""
+    def ended(self, end: RunResult) -> None:
+        """Show how a run ended."""

@@ -1,7 +1,7 @@
-"""One command's work with one cluster: its inventory, ways to its hosts, and for changes the lock, trace and journal.
+"""A command's session with a cluster: inventory, connections to its hosts and, for changes, lock, trace and journal.
 
-Commands that only look open a session and ask. Those that change hosts hold its lock besides, and work with what
-`locked` gives: all that hosts are asked and answer from there on is in the run's trace.
+A command that only reads opens a session and asks. One that changes hosts also takes the lock, and works with the
+session that `locked` yields: from there on, everything that hosts are sent and answer is in the run's trace.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def everything(whole: Resolved) -> Resolved:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A cluster, as its inventory says, and whom to ask about it.
+    """A cluster as its inventory describes it, and connections to its hosts.
 
-    `masters` are ways that nothing but the lock uses: a long script must not hold a renewal up.
+    `masters` are connections for the lock alone: a long script must not delay a renewal.
     """
 
     inputs: Inputs
@@ -91,7 +91,7 @@ class Session:
             return fleet.observe(connections, asked, tick, self.through, memories, self.run)
 
     def ask(self, names: Collection[str], question: Callable[[Transport], T]) -> dict[str, T | HostError]:
-        """Ask hosts something at once; an error stands for the answer of a host that gave none."""
+        """Ask hosts in parallel; a host that gives no answer has its error instead."""
         with self._looking(len(names)) as tick:
             return fleet.asked(names, lambda name: question(self.through(self.connections.lines[name])), tick)
 
@@ -101,7 +101,7 @@ class Session:
         return "0"
 
     def through(self, way: Transport) -> Transport:
-        """A way to a host as this session takes it."""
+        """A connection as this session uses it."""
         return way
 
     @contextmanager
@@ -149,18 +149,18 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class LockedSession(Session):
-    """The same for a run that changes hosts: its trace, and what is set when the cluster's lock is lost."""
+    """The session of a run that changes hosts: with its trace, and `lost`, which is set when the lock is lost."""
 
     trace: Trace
     lost: threading.Event
 
     @property
     def run(self) -> str:
-        """The run's name: of its trace and its journal, and of what hosts keep for a rollback."""
+        """The run's name, which its trace, its journal and the hosts' backups have."""
         return self.trace.run
 
     def through(self, way: Transport) -> Transport:
-        """A way to a host, with all that is asked and answered in the trace."""
+        """A connection that writes everything sent and answered to the trace."""
         return traced(way, self.trace)
 
     def journal(self, wanted: Resolved, made: Plan, after_line: journal.OnLine = journal.nothing) -> journal.Journal:
@@ -199,7 +199,7 @@ def opened(
 
     Args:
         inputs: the files that the command is about.
-        reporter: whom to tell.
+        reporter: receives notes and progress.
         limit: names of hosts, divided by commas, if the command is about a part.
         download: see `inputs.read`.
         opens: see `inputs.read`.

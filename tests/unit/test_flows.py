@@ -19,7 +19,7 @@ from k8s_installer.flows.apply import Options, apply
 from k8s_installer.flows.inputs import Inputs
 from k8s_installer.flows.outcome import Outcome
 from k8s_installer.flows.plan import plan
-from k8s_installer.flows.reporter import Reporter, RunEnd, Say
+from k8s_installer.flows.reporter import Reporter, RunResult, Say
 from k8s_installer.flows.resolve import Resolved
 from k8s_installer.model.desired import Desired, DesiredResource, by_host
 from k8s_installer.model.plan import Plan
@@ -46,7 +46,7 @@ class Recorder:
 
     reply: str = "y"
     heard: list[str] = field(default_factory=list)
-    end: RunEnd | None = None
+    end: RunResult | None = None
 
     def say(self, words: str) -> None:
         self.heard.append(f"say {words}")
@@ -91,7 +91,7 @@ class Recorder:
     def check(self, result: CheckResult) -> None:
         raise AssertionError(result)
 
-    def ended(self, end: RunEnd) -> None:
+    def ended(self, end: RunResult) -> None:
         self.end = end
         self.heard.append("ended")
 
