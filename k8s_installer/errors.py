@@ -93,7 +93,7 @@ class MalformedAnswer(HostError):  # noqa: N818 - the host's answer, not a fault
         super().__init__(
             host,
             f"its answer cannot be read: {words}",
-            hint=f"log in to {host} and see what its commands print; it may be broken, or not the host you expect",
+            hint=f"log in to {host} and check what its commands print; it may be broken, or not the host you expect",
         )
 
 

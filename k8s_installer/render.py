@@ -125,7 +125,7 @@ class Renderer:
     def _error(self, error: Exception, template: str, host: str) -> TemplateError:
         name, line = template, 0
         if isinstance(error, jinja2.TemplateNotFound):
-            return TemplateError(f"there is no template {error.name}, needed for {host}")
+            return TemplateError(f"template {error.name} is missing, needed for {host}")
         if isinstance(error, jinja2.TemplateSyntaxError):
             name, line = error.name or template, error.lineno
         else:

@@ -126,7 +126,7 @@ def _addons(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
     for addon in cluster.addons:
         if addon.name in profile.addons:
             message = f"{addon.name} is a manifest of Kubernetes {profile.version} itself"
-            yield Finding(str(cluster.folder / "addons"), 0, message, "give the file another name")
+            yield Finding(str(cluster.folder / "addons"), 0, message, "rename the file")
 
 
 def _tuning(cluster: Cluster, profile: Profile) -> Iterator[Finding]:

@@ -70,9 +70,9 @@ def _in_order(manifests: Iterable[_Manifest]) -> tuple[Addon, ...]:
 def _read(path: Path, seen: dict[_Key, str], findings: list[Finding], *, early: bool) -> Iterator[_Manifest]:
     file = str(path)
     if not _NAME.fullmatch(path.name):
-        findings.append(Finding(file, 0, "an addon's name has letters, digits, '.', '-' and '_' alone"))
+        findings.append(Finding(file, 0, "an addon's name may have only letters, digits, '.', '-' and '_'"))
     if path.name == DNS:
-        findings.append(Finding(file, 0, f"{DNS} is the cluster's own DNS", "give the file another name"))
+        findings.append(Finding(file, 0, f"{DNS} is the cluster's own DNS", "rename the file"))
     try:
         content = userfile.content(path)
         text = content.decode()
@@ -88,11 +88,11 @@ def _read(path: Path, seen: dict[_Key, str], findings: list[Finding], *, early: 
         return
     objects = [found for data, lines in documents for found in _objects(data, lines, file, findings)]
     if not objects and not any(finding.file == file for finding in findings):
-        findings.append(Finding(file, 0, "holds no object"))
+        findings.append(Finding(file, 0, "contains no object"))
     for item, line in objects:
         key = _key(item)
         if key in seen:
-            findings.append(Finding(file, line, f"{item['kind']} {key[-1]} stands twice", f"first in {seen[key]}"))
+            findings.append(Finding(file, line, f"{item['kind']} {key[-1]} appears twice", f"first in {seen[key]}"))
         seen.setdefault(key, f"{path.name}:{line}")
     images = dict.fromkeys(image for data, _ in documents for image in _images(data))
     secret = any(item["kind"] == "Secret" for item, _ in objects)
@@ -107,7 +107,9 @@ def _said(text: str, file: str, findings: list[Finding], *, early: bool) -> str 
         words = f"# k8s-installer: {said}"
         findings.append(Finding(file, 1, f"{words}: an addon is {moment.EARLY} or {moment.LATE}"))
     if early and said == moment.LATE:
-        findings.append(Finding(file, 1, "its comment says late, and its folder early", "move the file, or the word"))
+        findings.append(
+            Finding(file, 1, "its comment says late, but its folder is early", "move the file, or change the comment")
+        )
     return moment.EARLY if early else said
 
 

@@ -30,10 +30,12 @@ def registry(value: str) -> str:
 
 
 def mirror(value: str) -> str:
-    """The address of a registry's mirror, without a path: docker takes no other."""
+    """The address of a registry's mirror, without a path: docker accepts no other."""
     scheme, sign, host = value.rstrip("/").partition("://")
     if scheme not in ("http", "https") or not sign or not _is_host(host):
-        raise ValueError("must be an address such as https://mirror.example.com, without a path: docker takes no other")
+        raise ValueError(
+            "must be an address such as https://mirror.example.com, without a path: docker accepts no other"
+        )
     return value.rstrip("/")
 
 
@@ -57,7 +59,7 @@ def image(value: str) -> str:
     """An image by its name, as docker takes it; an empty text is none."""
     found = _IMAGE.fullmatch(value)
     if value and (not found or int(found["port"] or 0) > _PORTS):
-        raise ValueError("must be an image such as registry.example.com:5000/pause:3.2: its path is in lower case")
+        raise ValueError("must be an image such as registry.example.com:5000/pause:3.2, with a lowercase path")
     return value
 
 

@@ -184,8 +184,8 @@ def _taken(cluster: Cluster, given: Mapping[str, IPv4Network], claimed: Mapping[
             other = pair[0] if name == pair[1] else pair[1]
             yield cluster.origin.finding(
                 ("hosts", name, "pod_subnet"),
-                f"host {name}: pod_subnet {given[name]} overlaps {given[other]}, which {other} has",
-                f"choose another, or give {other} a pod_subnet of its own: its pods get other addresses then",
+                f"host {name}: pod_subnet {given[name]} overlaps {given[other]}, which belongs to {other}",
+                f"choose another one, or give {other} a pod_subnet of its own, which changes its pods' addresses",
             )
 
 
@@ -205,7 +205,11 @@ def _no_room(
         path,
         f"pod_cidr {pods} has no /{length} left for {len(left)} of {len(cluster.having(Role.NODE))} nodes: {names}",
         f"widen it to a /{wide}, or give nodes smaller subnets with pod_subnet"
-        + (f"; if a host is gone for good, give its subnet to another by pod_subnet: {reserved}" if reserved else ""),
+        + (
+            f"; if a host is gone for good, give its subnet to another host with pod_subnet: {reserved}"
+            if reserved
+            else ""
+        ),
     )
 
 

@@ -184,7 +184,7 @@ def _said_twice(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
         named = place.components["docker"].args if "docker" in place.components else {}
         for flag in place.host_settings.docker.flags:
             if flag in named:
-                message = f"host_settings.docker and components.docker.args both say {flag}"
+                message = f"host_settings.docker and components.docker.args both set {flag}"
                 yield origin.finding((*path, "host_settings", "docker"), message, "keep one of them")
 
 
@@ -255,10 +255,12 @@ def _missing_files(model: InventoryModel, folder: Path, origin: Origin) -> Itera
         for option, text in (("key", ssh.key), ("known_hosts", ssh.known_hosts)):
             resolved = _path(text, folder)
             if resolved is not None and not userfile.is_file(Path(resolved)):
-                yield origin.finding((*path, option), f"ssh.{option}: there is no file {resolved}")
+                yield origin.finding((*path, option), f"ssh.{option}: file {resolved} does not exist")
     tarball = _tarball(model.cluster.tarball, folder)
     if tarball is not None and tarball.path is not None and not userfile.is_file(Path(tarball.path)):
-        yield origin.finding(("cluster", "tarball", "path"), f"cluster.tarball.path: there is no file {tarball.path}")
+        yield origin.finding(
+            ("cluster", "tarball", "path"), f"cluster.tarball.path: file {tarball.path} does not exist"
+        )
 
 
 def _finding(detail: ErrorDetails, origin: Origin) -> Finding:

@@ -35,40 +35,41 @@ _DOMAIN_LENGTH = 200  # of 253, so that names of Services fit in front of it
 
 def _label(value: str) -> str:
     if not _LABEL.fullmatch(value):
-        raise ValueError("must be a DNS label: lower-case letters, digits and '-', at most 63")
+        raise ValueError("must be a DNS label: at most 63 lowercase letters, digits and '-'")
     return value
 
 
 def _domain(value: str) -> str:
     if len(value) > _DOMAIN_LENGTH or not all(_LABEL.fullmatch(label) for label in value.split(".")):
         raise ValueError(
-            f"must be DNS labels (lower-case letters, digits, '-') with dots between, at most {_DOMAIN_LENGTH}"
+            f"must be DNS labels (lowercase letters, digits, '-') separated by dots, at most {_DOMAIN_LENGTH} "
+            "characters"
         )
     return value
 
 
 def _flag(value: str) -> str:
     if not _FLAG.fullmatch(value):
-        raise ValueError("is no name of a flag: letters, digits, '-' and '_', without the leading dashes")
+        raise ValueError("is not a flag name: use letters, digits, '-' and '_', without leading dashes")
     return value
 
 
 def _sum(value: object) -> object:
     text = str(value).lower()
     if not _SHA256.fullmatch(text):
-        raise ValueError("is no SHA-256: 64 hexadecimal digits, as sha256sum prints them")
+        raise ValueError("is not a SHA-256: use 64 hexadecimal digits, as sha256sum prints them")
     return text
 
 
 def _url(value: str) -> str:
     if not _URL.fullmatch(value):
-        raise ValueError("must be an address of a file that starts with https:// or http://")
+        raise ValueError("must be the URL of a file, starting with https:// or http://")
     return value
 
 
 def _quoted(value: object) -> object:
     if isinstance(value, int | float):
-        raise ValueError(f'must be quoted: write "{value}" with the quotes, or YAML reads a number')  # noqa: TRY004
+        raise ValueError(f'must be quoted: write "{value}" with the quotes, or YAML reads it as a number')  # noqa: TRY004
     return value
 
 
@@ -83,9 +84,9 @@ def _word(value: object) -> object:
         if isinstance(item, dict):
             shown = {key: str(inner).lower() if isinstance(inner, bool) else inner for key, inner in item.items()}
             pairs = ", ".join(f"{key}={inner}" for key, inner in shown.items())
-            raise ValueError(f"must not be a mapping: write a list of words, [{pairs}]")  # noqa: TRY004 - pydantic's way
+            raise ValueError(f"must not be a mapping: use a list, [{pairs}]")  # noqa: TRY004 - pydantic's way
         if isinstance(item, list) or (item is None and isinstance(value, list)):
-            raise ValueError("must be a word, a number, true, false, a list of those, or null to drop the flag")
+            raise ValueError("must be a string, a number, true, false, a list of those, or null to remove the flag")
         if isinstance(item, str):
             _fit(item)
     return value
@@ -96,17 +97,17 @@ def _fit(text: str) -> None:
     if len(text) > _LONGEST:
         raise ValueError(f"is longer than {_LONGEST} characters")
     if _CONTROL.search(text):
-        raise ValueError("has a line break or another control character, which a command line of systemd cannot have")
+        raise ValueError("has a line break or another control character, which a systemd command line cannot contain")
     if re.search(r"\s", text):
-        raise ValueError("has a blank, where systemd would split it into two words; several values are a list: [a, b]")
+        raise ValueError("has a space, where systemd would split it in two; for several values use a list: [a, b]")
     special = _SPECIAL.search(text)
     if special:
-        raise ValueError(f"has a {special[0]} in it, which systemd or a shell would not leave as it is")
+        raise ValueError(f"has a {special[0]} in it, which systemd or a shell would interpret")
 
 
 def _user(value: str) -> str:
     if not _USER.fullmatch(value):
-        raise ValueError("is no name of a user: no blanks, and no control characters")
+        raise ValueError("is not a user name: no spaces or control characters")
     return value
 
 
@@ -120,7 +121,7 @@ def _image_registry(value: str) -> str:
     place = value.rstrip("/")
     found = _IMAGES_AT.fullmatch(place)
     if value and (not found or int((found[1] or ":0")[1:]) > _PORTS):
-        raise ValueError("must be where images are, as registry.example.com:5000 or registry.example.com/mirror")
+        raise ValueError("must be a registry such as registry.example.com:5000 or registry.example.com/mirror")
     return place
 
 
@@ -188,7 +189,7 @@ class TarballModel(_Model):
     @model_validator(mode="after")
     def _one_place(self) -> TarballModel:
         if self.path is not None and self.url is not None:
-            raise ValueError("has a path and a url: keep one of them")
+            raise ValueError("has both path and url: keep one of them")
         return self
 
 

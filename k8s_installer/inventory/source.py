@@ -37,7 +37,7 @@ def read(text: str, file: str) -> tuple[object, Lines]:
     """
     nodes = _composed(text, file)
     if len(nodes) > 1:
-        raise InventoryError([Finding(file, nodes[1].start_mark.line + 1, "a second document: there must be one")])
+        raise InventoryError([Finding(file, nodes[1].start_mark.line + 1, "a second document: there must be only one")])
     return _read(nodes[0] if nodes else None, file)
 
 
@@ -103,12 +103,12 @@ class _Measure:
             return known
         line = node.start_mark.line + 1
         if id(node) in self._around:
-            raise InventoryError([Finding(self._file, line, "an alias of what it is itself a part of")])
+            raise InventoryError([Finding(self._file, line, "an alias that contains itself")])
         self._around.add(id(node))
         total = 1 + sum(self.size(child) for child in _children(node))
         self._around.remove(id(node))
         if total > _MOST_NODES:
-            words = f"stands for more than {_MOST_NODES:,} values, aliases written out"
+            words = f"expands to more than {_MOST_NODES:,} values through aliases"
             raise InventoryError([Finding(self._file, line, words)])
         self._sizes[id(node)] = total
         return total
@@ -146,7 +146,7 @@ def _mapping(
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
         if not isinstance(key_node, yaml.ScalarNode):
-            findings.append(Finding(file, line, "a key must be a plain word"))
+            findings.append(Finding(file, line, "a key must be a plain string"))
             continue
         key = str(key_node.value)
         inner = (*path, key)

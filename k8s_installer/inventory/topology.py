@@ -12,7 +12,7 @@ from k8s_installer.inventory.schema import HostModel, InventoryModel
 
 SMALLEST = 28  # of a network: the first addresses of each have uses of their own
 LARGEST_SERVICES = 12  # the apiserver refuses a wider service_cidr
-TAKEN_NAMES = {"kubernetes": "the API server, in pods and certificates", "localhost": "whoever looks it up"}
+TAKEN_NAMES = {"kubernetes": "the API server in pods and certificates", "localhost": "every host that looks it up"}
 _THIS_NETWORK, _BROADCAST = IPv4Network("0.0.0.0/8"), IPv4Address("255.255.255.255")
 NODE_NAME = 52  # a node's certificate is for system:node:NAME, and X.509 has room for 64 characters
 FLANNEL_PREFIX = 22  # flannel wants room for four subnets
@@ -37,22 +37,22 @@ def _roles(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
     if not count[Role.MASTER]:
         yield origin.finding(("hosts",), "no master: give at least one host `roles: [etcd, master]`")
     if not count[Role.ETCD]:
-        yield origin.finding(("hosts",), "no etcd member: give one, three or five hosts the role `etcd`")
+        yield origin.finding(("hosts",), "no etcd member: give the role `etcd` to one, three or five hosts")
     elif count[Role.ETCD] not in (1, 3, 5):
         yield origin.finding(
             ("hosts",),
-            f"{count[Role.ETCD]} etcd members: a quorum wants 1, 3 or 5 hosts with the role `etcd`",
+            f"{count[Role.ETCD]} etcd members: use 1, 3 or 5 hosts with the role `etcd`",
         )
     if not count[Role.NODE]:
         yield origin.finding(("hosts",), "no node: give at least one host the role `node`")
     for name, host in model.hosts.items():
         if name in TAKEN_NAMES:
-            message = f"host {name}: this name stands for {TAKEN_NAMES[name]}"
-            yield origin.finding(("hosts", name), message, "give the host another name")
+            message = f"host {name}: this name means {TAKEN_NAMES[name]}"
+            yield origin.finding(("hosts", name), message, "rename the host")
         if len(set(host.roles)) != len(host.roles):
-            yield origin.finding(("hosts", name, "roles"), f"host {name}: a role stands twice")
+            yield origin.finding(("hosts", name, "roles"), f"host {name}: a role appears twice")
         if Role.NODE in host.roles and len(name) > NODE_NAME:
-            yield origin.finding(("hosts", name), f"host {name}: the name of a node has at most {NODE_NAME} characters")
+            yield origin.finding(("hosts", name), f"host {name}: a node's name may have at most {NODE_NAME} characters")
 
 
 def _addresses(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
@@ -66,13 +66,15 @@ def _addresses(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
             path = ("hosts", name, "address")
             yield origin.finding(path, f"host {name}: other hosts cannot reach {address}: it is {kind}")
         if address in seen:
-            yield origin.finding(("hosts", name, "address"), f"duplicate address {address}: {seen[address]} has it too")
+            yield origin.finding(
+                ("hosts", name, "address"), f"duplicate address {address}: {seen[address]} has it as well"
+            )
         seen.setdefault(address, name)
         for key, cidr in (("pod_cidr", model.cluster.pod_cidr), ("service_cidr", model.cluster.service_cidr)):
             if host.address in cidr:
                 yield origin.finding(
                     ("hosts", name, "address"),
-                    f"host {name}: {address} lies inside {key} {cidr}, which is for the cluster",
+                    f"host {name}: {address} is inside {key} {cidr}, which the cluster uses",
                 )
 
 
@@ -94,7 +96,7 @@ def _networks(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
     for key, cidr in (("pod_cidr", pods), ("service_cidr", services)):
         kind = _unusable(cidr.network_address)
         if kind:
-            yield origin.finding(("cluster", key), f"{key} {cidr} cannot be used: it begins with {kind}")
+            yield origin.finding(("cluster", key), f"{key} {cidr} cannot be used: it starts with {kind}")
         yield from _too_small(("cluster", key), f"{key} {cidr}", cidr, origin)
     if services.prefixlen < LARGEST_SERVICES:
         path = ("cluster", "service_cidr")
@@ -116,7 +118,7 @@ def _subnets(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
         path = ("hosts", name, "pod_subnet")
         if Role.NODE not in host.roles:
             if subnet is not None:
-                yield origin.finding(path, f"host {name} has a pod_subnet but is no node")
+                yield origin.finding(path, f"host {name} has a pod_subnet but is not a node")
         elif subnet is not None:
             yield from _too_small(path, f"host {name}: pod_subnet {subnet}", subnet, origin)
             if not subnet.subnet_of(pods):
@@ -132,7 +134,7 @@ def _flannel(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
     if model.cluster.network != "flannel":
         if model.cluster.flannel is not None:
             message = f"cluster.flannel: the network is {model.cluster.network}"
-            yield origin.finding(("cluster", "flannel"), message, "say network: flannel, or leave it out")
+            yield origin.finding(("cluster", "flannel"), message, "set network: flannel, or leave it out")
         return
     pods = model.cluster.pod_cidr
     takers = sum(bool({Role.MASTER, Role.NODE} & {*host.roles}) for host in model.hosts.values())
@@ -140,11 +142,11 @@ def _flannel(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
     if room < takers:
         yield origin.finding(
             ("cluster", "pod_cidr"),
-            f"pod_cidr {pods} is too small: flannel gives each of {takers} masters and nodes a /{NODE_PREFIX}, and the"
-            " first is nobody's",
+            f"pod_cidr {pods} is too small: flannel gives each of {takers} masters and nodes a /{NODE_PREFIX}, and"
+            " does not use the first",
             f"give it a /{min(FLANNEL_PREFIX, NODE_PREFIX - takers.bit_length())}",
         )
     for name, host in model.hosts.items():
         if host.pod_subnet is not None:
-            message = f"host {name}: flannel chooses the subnets itself"
+            message = f"host {name}: flannel chooses the subnets"
             yield origin.finding(("hosts", name, "pod_subnet"), message, "leave pod_subnet out")

@@ -64,7 +64,7 @@ class Package:
 class File:
     """A file with these bytes, mode and owner. What is secret is never printed, diffed or saved in a plan.
 
-    `made_of` names the keys and certificates of the PKI that are in it. Where one of these is not made yet `pending`
+    `made_of` names the keys and certificates of the PKI that are in it. Where one of these is not created yet `pending`
     says why it will be, and the content is a placeholder: such a file is planned, and never sent.
     """
 

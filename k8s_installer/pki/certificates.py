@@ -71,11 +71,11 @@ def read_certificates(pem: bytes) -> list[x509.Certificate]:
     if not pem.strip():
         raise Flaw("is empty")
     if _BEGIN_CERTIFICATE not in pem:
-        raise Flaw("has no PEM certificate in it")
+        raise Flaw("contains no PEM certificate")
     try:
         found = x509.load_pem_x509_certificates(pem)
     except _UNREADABLE:
-        raise Flaw("has a certificate that cannot be read: it is damaged or cut off") from None
+        raise Flaw("has an unreadable certificate: it is damaged or truncated") from None
     for one in found:
         _require_readable(one)
     return found
@@ -96,7 +96,7 @@ def _require_readable(certificate: x509.Certificate) -> None:
     except x509.UnsupportedGeneralNameType:
         raise Flaw("has a certificate with a subject alternative name of an unsupported kind") from None
     except _UNREADABLE:
-        raise Flaw("has a certificate that cannot be read: a field of it is malformed") from None
+        raise Flaw("has an unreadable certificate: a field is malformed") from None
 
 
 def read_key(pem: bytes, passphrase: bytes | None = None) -> PrivateKey:
@@ -115,8 +115,8 @@ def read_key(pem: bytes, passphrase: bytes | None = None) -> PrivateKey:
         raise Locked("has a passphrase") from None
     except (ValueError, UnsupportedAlgorithm):
         if passphrase is not None:
-            raise Locked("has another passphrase") from None
-        raise Flaw("is not a private key in PEM: it is damaged or cut off") from None
+            raise Locked("has a different passphrase") from None
+        raise Flaw("is not a PEM private key, or is damaged or truncated") from None
     return _strong(key)
 
 
@@ -234,11 +234,11 @@ def require_usable(pair: Pair, leaf: Leaf, authority: Authority) -> None:
     _require_valid(certificate)
     constraints = _extension(certificate, x509.BasicConstraints)
     if constraints is not None and constraints.ca:
-        raise Flaw("is the certificate of a CA (CA:TRUE), not one of a program")
+        raise Flaw("is a CA certificate (CA:TRUE), not a program's")
     if not issued_under(pair.certificate, authority):
-        raise Flaw(f"was issued by {_words(certificate.issuer)}, which {leaf.issuer}.crt does not have")
+        raise Flaw(f"was issued by {_words(certificate.issuer)}, which is not in {leaf.issuer}.crt")
     if leaf.rsa and not isinstance(key, rsa.RSAPrivateKey):
-        raise Flaw("needs an RSA key: curl on CentOS 7 takes no other")
+        raise Flaw("needs an RSA key: curl on CentOS 7 accepts no other")
     if leaf.client:
         _require_identity(certificate, leaf)
     uses = _purposes_of(certificate)

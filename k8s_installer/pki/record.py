@@ -88,7 +88,7 @@ def load(text: bytes) -> Record:
     try:
         data = json.loads(text)
         if data["format"] != _FORMAT:
-            raise Flaw(f"is of format {data['format']}; this program reads {_FORMAT}")
+            raise Flaw(f"has format {data['format']}; this version reads {_FORMAT}")
         made = {str(name): tuple(map(str, sums)) for name, sums in data["made"].items()}
         writing, without = (frozenset(map(str, data[key])) for key in ("writing", "without"))
         used = {str(name): str(digest) for name, digest in data.get("used", {}).items()}  # older records have none
@@ -96,7 +96,7 @@ def load(text: bytes) -> Record:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, Flaw):
             raise
-        raise Flaw("cannot be read: it is damaged or cut off") from None
+        raise Flaw("cannot be read: it is damaged or truncated") from None
 
 
 def adopted(files: Mapping[str, bytes]) -> Record:

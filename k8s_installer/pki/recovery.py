@@ -56,7 +56,7 @@ _ROTATION = (
     "Secrets that were written with another one need that key: plan and apply refuse to replace the configuration "
     "until the rotation is finished (docs/keys.md)"
 )
-_DISAGREE = "find out which hosts belong to this cluster, and leave the others out of the inventory meanwhile"
+_DISAGREE = "find out which hosts belong to this cluster, and take the others out of the inventory meanwhile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,7 @@ def _of_secrets(config: bytes) -> bytes:
     except (InputError, LookupError, TypeError, ValueError):
         secret = None
     if not isinstance(secret, str):
-        raise Flaw("is not in its configuration, or that cannot be read")
+        raise Flaw("is missing from its configuration, or the configuration cannot be read")
     key = f"{secret}\n".encode(errors="replace")
     words = encryption_flaw(key)
     if words:
@@ -213,23 +213,23 @@ def _root(
         notes.append(f"{name} is left out: hosts disagree about it: {words}. {_DISAGREE.capitalize()}")
         return None
     others = [_named(_hosts_of(group)) for group in groups if group not in chosen]
-    notes += (f"{name} of {names} is left out: it differs from that of the masters" for names in others)
+    notes += (f"{name} of {names} is left out: it differs from the masters'" for names in others)
     if not chosen:
         return None
     content = _preferred(name, chosen[0], masters)
     if len(chosen[0]) > 1:
         words = "; ".join(_sum(*version) for version in chosen[0].items())
         taken = _named(chosen[0][content])
-        notes.append(f"{name} has one key, and not the same bytes everywhere: {words}. That of {taken} is taken")
+        notes.append(f"{name} has the same key but different bytes on hosts: {words}. The one of {taken} is used")
     return content, chosen[0][content]
 
 
 def _no_ca(groups: list[_Versions], masters: Collection[str]) -> InstallerError:
     if not groups:
-        return InstallerError("no host has keys of this cluster: there is nothing to recover")
+        return InstallerError("no host has keys of this cluster, so there is nothing to recover")
     return InstallerError(
         f"no master that answered has a usable {CA}: nothing was written",
-        hint=f"masters have the keys on which everything rests; try again when one answers: {', '.join(masters)}",
+        hint=f"masters have the keys that everything depends on; try again when one answers: {', '.join(masters)}",
     )
 
 
@@ -343,5 +343,5 @@ def _judged(pair: Pair, leaf: Leaf, files: Mapping[str, bytes]) -> tuple[int, st
         require_usable(pair, leaf, authority)
     except Flaw as flaw:
         own = reason if made_here(pair.certificate) else f"it {flaw}"
-        return _OUTDATED, f"is taken, and does not fit the inventory: {own}"
+        return _OUTDATED, f"is recovered, but does not match the inventory: {own}"
     return _OWN, ""

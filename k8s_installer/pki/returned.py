@@ -57,7 +57,7 @@ def missing(
         pair = {name: found[name] for name in (f"{leaf}.crt", f"{leaf}.key") if name in found}
         kept = [name for name in pair if name in here and here[name] != pair[name]]
         if kept:
-            notes.append(f"{kept[0]} is here already and differs from that of the hosts: the one here stays")
+            notes.append(f"{kept[0]} already exists here and differs from the hosts' file: the local one stays")
         else:
             new |= {name: content for name, content in pair.items() if name not in here}
     return new, tuple(notes)

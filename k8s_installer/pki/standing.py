@@ -18,9 +18,9 @@ from k8s_installer.pki.record import Record, digest
 KEY_BYTES = 32
 LOST = (
     "get them from the cluster's hosts: k8s-installer keys recover -i INVENTORY\n"
-    "or restore the files from a backup. Nothing is made in their place: running hosts trust the ones that are gone"
+    "or restore the files from a backup. They are never replaced by new ones: running hosts trust the lost ones"
 )
-_NEW = "made at the first apply"
+_NEW = "created by the first apply"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class _Judge:
             if gone:
                 self.lost += gone
             elif key in self.files and key not in self.record.writing:
-                self.flaws.append(f"{self.folder / key} is there, and its certificate {certificate} is not")
+                self.flaws.append(f"{self.folder / key} exists, but its certificate {certificate} does not")
             else:  # never made; a run that was cut off may have left its key, which is as good as a new one
                 self.pending |= dict.fromkeys((certificate, key), _NEW)
             return
@@ -229,7 +229,7 @@ class _Judge:
         if authority is None and f"{leaf.issuer}.crt" not in self.pending:
             return  # its CA is lost or cannot be used, and that is said
         try:
-            reason = self._why_not(certificate, key, leaf, authority) if there else "not made yet"
+            reason = self._why_not(certificate, key, leaf, authority) if there else "not created yet"
             if not reason or (not own and self._usable(certificate, key, leaf, authority)):
                 self._keep(certificate, key)
                 return
@@ -246,11 +246,11 @@ class _Judge:
 
     def _why_not(self, certificate: str, key: str, leaf: Leaf, authority: Authority | None) -> str:
         if certificate not in self.files:
-            raise Flaw("is not there, and its key is")
+            raise Flaw("is missing, but its key exists")
         if key not in self.files:
             raise Flaw("has no key beside it")
         if authority is None:
-            return "its CA is made at the first apply"
+            return "its CA is created by the first apply"
         pair = Pair(self.files[certificate], self.files[key])
         reason = certificates.mismatch(pair, leaf, authority)
         if not reason and not self.made(certificate):
@@ -259,7 +259,7 @@ class _Judge:
 
     def _usable(self, certificate: str, key: str, leaf: Leaf, authority: Authority | None) -> bool:
         if authority is None:
-            raise Flaw(f"is there, and its CA {leaf.issuer}.crt is not")
+            raise Flaw(f"exists, but its CA {leaf.issuer}.crt does not")
         certificates.require_usable(Pair(self.files[certificate], self.files[key]), leaf, authority)
         return True
 
@@ -274,11 +274,11 @@ class _Judge:
         """What must be done something about first, each with the hint that says what."""
         if self.lost:
             files = ", ".join(str(self.folder / name) for name in self.lost)
-            yield f"keys of the cluster are gone from this machine: {files}", LOST
+            yield f"keys of the cluster are missing on this machine: {files}", LOST
         if self.flaws:
             hint = (
-                "restore these files from a backup, or put right ones there. A certificate of a program that this "
-                "program should make: remove its .crt and .key"
+                "restore these files from a backup, or fix them. To let the installer create a program's certificate "
+                "again, remove its .crt and .key"
             )
             yield "\n".join(self.flaws), hint
         if self.unsigned:
@@ -288,6 +288,6 @@ class _Judge:
             ]
             hint = (
                 f"put each certificate and its key into {self.folder}, or the CA's key beside its certificate. "
-                "k8s-installer keys request -i INVENTORY makes the keys, and requests for the CA to sign"
+                "k8s-installer keys request -i INVENTORY writes the keys, and requests for the CA to sign"
             )
-            yield "\n".join(["certificates are needed whose CA has no key on this machine:", *lines]), hint
+            yield "\n".join(["these certificates are needed, but their CA's key is not on this machine:", *lines]), hint

@@ -119,7 +119,7 @@ def fill(folder: Path, wanted: Mapping[str, Leaf], found: Mapping[str, bytes]) -
         if other:
             hint = "move the folder away to recover all of it, or remove the files that are not this cluster's"
             names = ", ".join(str(folder / name) for name in other)
-            raise InputError(f"here already, and other than what the hosts have: {names}", hint=hint)
+            raise InputError(f"these files exist here and differ from the hosts': {names}", hint=hint)
         new, notes = returned.missing(here, found, wanted)
         whole = {**here, **new}
         lacking = [f"{ca}.key" for ca in AUTHORITIES if f"{ca}.crt" in whole and f"{ca}.key" not in whole]
@@ -203,7 +203,7 @@ def _unlocked(folder: Path, name: str, ask: Passphrase) -> Authority:
     try:
         return certificates.read_authority(certificate, key, ask(str(path)))
     except Locked:
-        raise InputError(f"that is not the passphrase of {path}", hint="nothing was made or changed") from None
+        raise InputError(f"that is not the passphrase of {path}", hint="nothing was created or changed") from None
     except Flaw as flaw:
         raise InputError(f"{path.with_suffix('.crt')} {flaw}") from None
 
@@ -221,7 +221,7 @@ def _told(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(f"the PKI folder {folder} cannot be used: {error.strerror}: {error.filename}") from error
+        raise InputError(f"cannot use the PKI folder {folder}: {error.strerror}: {error.filename}") from error
 
 
 @contextmanager
@@ -280,7 +280,7 @@ def read(folder: Path, name: str) -> bytes | None:
         if not isinstance(error.__cause__, FileNotFoundError):
             raise OSError(errno.EINVAL, str(error), str(path)) from None
         if path.is_symlink():
-            raise OSError(errno.ENOENT, "a link to what is not there", str(path)) from None
+            raise OSError(errno.ENOENT, "a dangling link", str(path)) from None
         return None
 
 

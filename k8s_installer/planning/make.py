@@ -223,7 +223,7 @@ def _file(wanted: DesiredResource, file: File | UploadedFile | Backup, found: Se
 
 
 def _why(file: File | UploadedFile | Backup) -> str:
-    """Why a file has keys that are not made yet."""
+    """Why a file has keys that are not created yet."""
     return f"new key: {file.pending}" if isinstance(file, File) and file.pending else ""
 
 

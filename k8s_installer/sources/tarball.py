@@ -93,7 +93,7 @@ def programs(
     except _WrongError as error:
         raise InventoryError([_finding(cluster, f"{where} {error}")]) from None
     except OSError as error:
-        raise InputError(f"cannot keep programs below {place.parent}: {error.strerror}") from None
+        raise InputError(f"cannot store programs below {place.parent}: {error.strerror}") from None
     return {name: UploadedFile(place / name, *record.programs[name], _MODE) for name in wanted}
 
 
@@ -131,7 +131,7 @@ def _taken(tarball: Tarball, where: str, wanted: Collection[str], place: Path, s
         archive = Path(tarball.path) if tarball.path else Path(work) / "archive"
         came = _read(archive, say) if tarball.path else _downloaded(where, archive, say)
         if came != tarball.sha256:
-            raise _WrongError(f"is another file: its SHA-256 is {came}, not {tarball.sha256}")
+            raise _WrongError(f"is a different file: its SHA-256 is {came}, not {tarball.sha256}")
         folder = Path(work) / "programs"
         folder.mkdir()
         record = _extracted(archive, frozenset(wanted), folder, say)
@@ -185,12 +185,12 @@ def _extracted(archive: Path, wanted: Collection[str], folder: Path, say: Say) -
                 if stream is None:
                     continue
                 if name in wanted:
-                    say(f"taking {name} out of {archive.name}")
+                    say(f"unpacking {name} from {archive.name}")
                     programs[name] = _copied(stream, folder / name)
                 elif name.removesuffix(_TAG) in wanted:
                     tags[name.removesuffix(_TAG)] = stream.read(_CHUNK).decode(errors="replace").strip()
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise _WrongError(f"is no tarball that can be read: {error}") from None
+        raise _WrongError(f"is not a readable tarball: {error}") from None
     return _Record(programs, tags)
 
 
@@ -206,7 +206,7 @@ def _copied(source: IO[bytes], target: Path) -> tuple[str, int]:
 def _require(record: _Record, wanted: Collection[str], version: str) -> None:
     missing = [name for name in wanted if name not in record.programs]
     if missing:
-        raise _WrongError(f"has no {', '.join(missing)} in {FOLDER}: it is not the server's tarball")
+        raise _WrongError(f"has no {', '.join(missing)} in {FOLDER}: it is not the server tarball")
     others = sorted({tag for tag in record.tags.values() if tag != f"v{version}"})
     if others:
         raise _WrongError(f"is of Kubernetes {others[0]}, not v{version}")

@@ -105,7 +105,7 @@ class _Look:
         if words := obstacle(ref, self._found(ref)):
             yield Difference(ref, wanted.component, Action.UPDATE, words)
         if self._found(ref) is Missing.UNKNOWN:
-            yield Difference(ref, wanted.component, None, "not known: the host did not answer for it")
+            yield Difference(ref, wanted.component, None, "unknown: the host did not answer this question")
         for change in self.changes.get(ref, ()):
             reason = change.reason
             if change.action is Action.RESTART:
@@ -146,7 +146,7 @@ class _Look:
         host = self.reached.get(ref.host)
         answer = host.answers.get(ref) if host else None
         if answer is None:
-            return Health(ref.name, ref.host, gate.unit, None, f"{ref.host} could not be asked")
+            return Health(ref.name, ref.host, gate.unit, None, f"{ref.host} could not be reached")
         return Health(ref.name, ref.host, gate.unit, answer.holds, answer.words)
 
 

@@ -36,7 +36,7 @@ class Meter:
         """
         self._left -= steps
         if self._left < 0:
-            raise SecurityError(f"more than {MOST_STEPS:,} steps: a loop, or an include, without end")
+            raise SecurityError(f"more than {MOST_STEPS:,} steps: an endless loop or include")
 
     def copied(self, value: object) -> None:
         """Count a text or list that was made of others."""

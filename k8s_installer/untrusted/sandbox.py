@@ -127,7 +127,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if operator == "*" and not numbers and repeated > LONGEST:
             raise SecurityError(f"more than {LONGEST:,} characters or items")
         if operator == "%" and isinstance(left, str):
-            raise SecurityError("the operator % of texts; the operator ~ joins them")
+            raise SecurityError("the operator % on strings; use ~ to join them")
         result = super().call_binop(context, operator, left, right)
         if isinstance(result, int) and abs(result) > _LARGEST_NUMBER:
             raise SecurityError("a number that is too large")
@@ -240,7 +240,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             size = self._meter.size(value, shown=shown) if isinstance(value, CONTAINERS) else _size(value)
             product *= max(size, 1)
         if product > MOST_STEPS:
-            raise SecurityError("a text that would be too long")
+            raise SecurityError("a string that would be too long")
         self._meter.spend(product)
 
     def _text(self, value: object) -> object:

@@ -92,7 +92,7 @@ class Api:
 
 def script(access: ApiAccess, requests: Sequence[Request]) -> str:
     """The script that makes the requests and prints one line for each: its answer in base64."""
-    return "command -v curl >/dev/null || { echo 'there is no curl' >&2; exit 127; }\n" + "".join(
+    return "command -v curl >/dev/null || { echo 'curl is missing' >&2; exit 127; }\n" + "".join(
         f"{_curl(access, request)}\n" for request in requests
     )
 

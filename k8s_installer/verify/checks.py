@@ -86,6 +86,6 @@ class Series:
         for need in needs:
             before = self.results[need]
             if before.status is Status.FAILED:
-                raise Skip(f"because this failed: {need}")
+                raise Skip(f"because this check failed: {need}")
             if before.status is Status.SKIPPED:
                 raise Skip(before.detail)

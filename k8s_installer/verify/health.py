@@ -43,7 +43,7 @@ def judge(expected: Sequence[str], seen: Sequence[Node], version: str) -> tuple[
         CheckResult(
             Status.FAILED,
             f"node {node.name}",
-            "is in the cluster, but not a node of the inventory",
+            "is in the cluster, but not in the inventory",
             evidence=(f"if it is gone for good: kubectl delete node {node.name}",),
         )
         for node in seen
@@ -61,5 +61,5 @@ def _judge_node(name: str, node: Node | None, version: str) -> CheckResult:
         look = f"on {name}: journalctl -u kubelet -u docker -n 50"
         return CheckResult(Status.FAILED, check, node.state, evidence=(look,))
     if node.version.removeprefix("v").split("-")[0].split("+")[0] != version:
-        return CheckResult(Status.FAILED, check, f"runs kubelet {node.version}, the inventory says {version}")
+        return CheckResult(Status.FAILED, check, f"runs kubelet {node.version}, but the inventory has {version}")
     return CheckResult(Status.PASSED, check, f"Ready, kubelet {node.version}")

@@ -31,17 +31,17 @@ _MOST_PODS = 8  # two times what is asked for: one may be on its way in while an
 
 MAKE = "a namespace with its service account"
 SERVICE = "a Service gets its address"
-CONTROLLER = "a ReplicationController is taken up"
-LABEL = "an object is found by a changed label"
+CONTROLLER = "a ReplicationController is processed"
+LABEL = "an object is found by its changed label"
 RUN = "the pods run"
 SPREAD = "the pods run on different nodes"
 REACH = "every pod answers through the Service on every node"
-NODE_PORT = "every pod answers on a port of every node"
+NODE_PORT = "every pod answers on a NodePort of every node"
 ACROSS = "pods reach pods on other nodes"
 PROXY = "every pod answers through the API server"
 HEAL = "a deleted pod is replaced"
 DROP = "a pod that loses its label leaves the Service"
-REMOVE = "what was made is removed"
+REMOVE = "the test objects are removed"
 
 
 def workload(
@@ -100,7 +100,7 @@ class _Workload:
         if not seen.ok:
             # Pods are refused until it is there.
             look = ("on the masters: journalctl -u kube-controller-manager -n 50",)
-            raise Failure(f"the controller-manager made no ServiceAccount: {seen.words}", look)
+            raise Failure(f"the controller-manager created no ServiceAccount: {seen.words}", look)
         return self.namespace
 
     def make_service(self) -> str:
@@ -115,7 +115,7 @@ class _Workload:
         seen = until(_OBJECT_SECONDS, partial(self._get, path), _is_observed)
         if not _is_observed(seen):
             look = ("on the masters: journalctl -u kube-controller-manager -n 50",)
-            raise Failure("the controller-manager does not look at it", look)
+            raise Failure("the controller-manager has not processed it", look)
         return "the controller-manager has seen it"
 
     def change_label(self) -> str:
@@ -128,11 +128,11 @@ class _Workload:
 
     def await_pods(self) -> str:
         if not self.cluster.images.verify:
-            raise Skip("the inventory has no images.verify to run")
+            raise Skip("the inventory has no images.verify")
         nodes = until(_SETTLE_SECONDS, self._nodes, lambda seen: not any(node.settling for node in seen))
         self.takers.extend(node.name for node in nodes if node.schedulable)
         if not self.takers:
-            raise Skip("no node takes pods")
+            raise Skip("no node accepts pods")
         count, path = objects.replicas_for(len(self.takers)), self._path(f"replicationcontrollers/{NAME}")
         self._patch(path, objects.scaled(count, apart=len(self.takers) > 1))
         pods = self._await(count, _START_SECONDS)
@@ -141,11 +141,11 @@ class _Workload:
 
     def see_spread(self) -> str:
         if len(self.takers) == 1:
-            raise Skip(f"only {self.takers[0]} takes pods")
+            raise Skip(f"only {self.takers[0]} accepts pods")
         where = objects.spread(self._pods())
         said = "; ".join(f"{node}: {', '.join(names)}" for node, names in where.items())
         if len(where) < 2:  # noqa: PLR2004
-            raise Failure(f"{', '.join(self.takers)} take pods, but all are on {said}", self._events())
+            raise Failure(f"{', '.join(self.takers)} accept pods, but all are on {said}", self._events())
         return said
 
     def reach_from_nodes(self) -> str:
@@ -172,7 +172,7 @@ class _Workload:
         pods = tuple(here.values())
         foreign = [pod.name for pod in pods if not _DOCKER.fullmatch(pod.container)]
         if foreign:
-            raise Skip(f"{foreign[0]} is no container of docker's")
+            raise Skip(f"{foreign[0]} is not a docker container")
         following = dict(zip(here, (*pods[1:], pods[0]), strict=True))
 
         def ask(host: Transport) -> str:
@@ -219,8 +219,8 @@ class _Workload:
             raise Failure(f"{gone.name} is still among the endpoints: {', '.join(objects.endpoints(left.json))}")
         self._everywhere(lambda host: reach.dropped(host, self._url(), gone.name, stay, Deadline(_ROUTE_SECONDS)))
         if gone.uid not in {pod.uid for pod in self._pods() if pod.ready}:
-            raise Failure(f"{gone.name} does not run any more, but should only have left the Service")
-        return f"{gone.name} runs on without requests"
+            raise Failure(f"{gone.name} no longer runs, but should only have left the Service")
+        return f"{gone.name} keeps running without requests"
 
     def remove(self) -> str:
         self._stop_pods()
@@ -228,7 +228,7 @@ class _Workload:
         # Again and again, because what failed before may have been an API server that just restarts.
         asked = until(_OBJECT_SECONDS, lambda: self.api.ask(Request(path, "DELETE"))[0], lambda seen: seen.code != 0)
         if not asked.ok and not _is_gone(asked):
-            raise Failure(f"namespace {self.namespace} stays: {asked.words}", (self._by_hand,))
+            raise Failure(f"namespace {self.namespace} was not deleted: {asked.words}", (self._by_hand,))
         left = until(_REMOVE_SECONDS, partial(self._get, path), _is_gone)
         if not _is_gone(left):
             phase = text(at(left.json, "status").get("phase"))

@@ -92,7 +92,7 @@ def from_everywhere(hosts: Sequence[str], transports: Mapping[str, Transport], a
 
     def one(host: str) -> str:
         if host not in transports:
-            return "there is no connection to the host"
+            return "no connection to the host"
         try:
             return ask(transports[host])
         except HostError as error:

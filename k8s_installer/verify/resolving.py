@@ -50,9 +50,9 @@ class _Resolving:
         status, log = self._log()
         heard, wrong = names.parse(log), names.why_not(status)
         if not heard.able or any(words in wrong for words in ("executable file not found", "no such file")):
-            raise Skip(f"{self.cluster.images.verify} has no sh and nslookup to ask with")
+            raise Skip(f"{self.cluster.images.verify} has no sh and nslookup")
         if status.get("phase") != "Succeeded":
-            words = f"the pod that asks has not ended well: {status.get('phase')} {wrong}"
+            words = f"the pod that resolves names failed: {status.get('phase')} {wrong}"
             raise Failure(words.rstrip(), objects.event_evidence(self._get(self._path("events")).json))
         self.heard.append(heard)
         address, search = self.cluster.dns_address, f"{self.namespace}.svc.{self.cluster.dns_domain}"
@@ -71,10 +71,10 @@ class _Resolving:
     def outside(self) -> str:
         name, heard = self.cluster.outside_name, self.heard[0]
         if not name:
-            raise Skip("the inventory has no cluster.outside_name to ask for")
+            raise Skip("the inventory has no cluster.outside_name")
         found = heard.addresses.get(name)
         if not found:
-            look = "it asks the servers of the /etc/resolv.conf of its host"
+            look = "it uses the servers in its host's /etc/resolv.conf"
             raise Failure(f"{name}: {heard.words.get(name, 'no answer')}", (*self._logs(), look))
         return f"{name} is {', '.join(found)}"
 

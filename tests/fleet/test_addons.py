@@ -281,7 +281,7 @@ def test_what_the_api_refuses_fails_in_its_words_and_the_next_run_goes_on(cluste
     path = put(cluster, "40-late.yaml", COLOUR)
     done = cluster.run("apply", "--yes", "--no-verify")
     assert done.returncode == 2
-    assert f"{path}:1: ConfigMap colour stands twice (first in 20-colour.yml:1)" in done.stderr
+    assert f"{path}:1: ConfigMap colour appears twice (first in 20-colour.yml:1)" in done.stderr
     path.write_text(COLOUR.replace("colour", "late").replace("{name: shape}", "{name: Not_A_Name}"))
     before = cluster.processes()
     done = cluster.run("apply", "--yes", "--no-verify")

@@ -57,7 +57,7 @@ def test_a_second_clone_is_refused_and_gets_its_keys_from_the_hosts(cluster: Clu
     finally:
         cluster.on("n1", f"mv /root/kept {file}")
     assert done.returncode == 0, done.stderr
-    assert "n1/kubelet.crt of n1 is left out: it has no PEM certificate in it" in done.stderr
+    assert "n1/kubelet.crt of n1 is left out: it contains no PEM certificate" in done.stderr
     assert (pki / "n2/kubelet.crt").exists()
     assert clone.run("keys recover").stdout.split() == ["n1/kubelet.crt", "from", "n1", "n1/kubelet.key", "from", "n1"]
     assert clone.run("plan").returncode == 0
@@ -65,7 +65,7 @@ def test_a_second_clone_is_refused_and_gets_its_keys_from_the_hosts(cluster: Clu
     (pki / "encryption.key").unlink()
     lost = clone.run("plan")
     assert lost.returncode == 2
-    assert "keys of the cluster are gone from this machine" in lost.stderr
+    assert "keys of the cluster are missing on this machine" in lost.stderr
     assert clone.run("keys recover").returncode == 0
     assert clone.run("plan").returncode == 0
     shutil.rmtree(tmp_path / ".k8s-installer")

@@ -126,4 +126,4 @@ def test_what_is_wrong_with_a_tarball_is_said_before_any_host_is_asked(cluster: 
     text = re.sub("sha256: [0-9a-f]+", f"sha256: {'0f' * 32}", cluster.text)
     done = cluster.run("plan", text=text.replace(cluster.addresses["m1"], "192.0.2.1"))
     assert done.returncode == 2
-    assert f"{path} is another file: its SHA-256 is" in done.stderr
+    assert f"{path} is a different file: its SHA-256 is" in done.stderr

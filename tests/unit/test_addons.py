@@ -85,11 +85,11 @@ MAP_OBJECT = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one
     ("text", "said"),
     [
         ("kind: [\n", "a.yaml:2: while parsing a flow node did not find expected node content"),
-        ("# nothing\n", "a.yaml: holds no object"),
+        ("# nothing\n", "a.yaml: contains no object"),
         ("- 1\n", "a.yaml:1: an object is a mapping with apiVersion, kind and metadata"),
         (f"{MAP}---\nkind: Pod\n", "a.yaml:5: an object without apiVersion, metadata.name"),
         (f"{MAP}---\napiVersion: v1\nkind: Pod\nmetadata: 3\n", "a.yaml:5: an object without metadata.name"),
-        (f"{MAP}---\n{MAP}", "a.yaml:5: ConfigMap one stands twice (first in a.yaml:1)"),
+        (f"{MAP}---\n{MAP}", "a.yaml:5: ConfigMap one appears twice (first in a.yaml:1)"),
         (f"{MAP}kind: Pod\n", "a.yaml:4: duplicate key kind (first on line 2)"),
     ],
 )
@@ -100,8 +100,8 @@ def test_a_manifest_that_cannot_be_applied_is_a_finding_with_its_line(tmp_path: 
 def test_names_that_no_addon_can_have(tmp_path: Path) -> None:
     files = {"a b__yaml": MAP, "cluster-dns__yaml": MAP.replace("one", "two")}
     assert wrong(tmp_path, **files) == [
-        "a b.yaml: an addon's name has letters, digits, '.', '-' and '_' alone",
-        "cluster-dns.yaml: cluster-dns.yaml is the cluster's own DNS (give the file another name)",
+        "a b.yaml: an addon's name may have only letters, digits, '.', '-' and '_'",
+        "cluster-dns.yaml: cluster-dns.yaml is the cluster's own DNS (rename the file)",
     ]
 
 
@@ -210,7 +210,7 @@ def test_what_nobody_can_follow_is_a_finding(tmp_path: Path) -> None:
     assert [str(finding).removeprefix(f"{tmp_path}/addons/") for finding in caught.value.findings] == [
         "a.yaml: another addon has this name: addons/early/a.yaml",
         "a.yaml:1: # k8s-installer: eary: an addon is early or late",
-        "early/a.yaml:1: its comment says late, and its folder early (move the file, or the word)",
+        "early/a.yaml:1: its comment says late, but its folder is early (move the file, or change the comment)",
     ]
 
 
@@ -259,12 +259,12 @@ def test_early_addons_come_after_the_first_master_and_before_any_kubelet(
 def test_a_file_with_the_name_of_a_manifest_of_the_profile_is_a_finding() -> None:
     lab = replace(cluster(), addons=(Addon("kubelet-clients.yaml", b"x"),))
     assert [str(finding) for finding in check(lab, with_packaged(lab))] == [
-        f"{lab.folder}/addons: kubelet-clients.yaml is a manifest of Kubernetes 1.20.2 itself (give the file another name)"
+        f"{lab.folder}/addons: kubelet-clients.yaml is a manifest of Kubernetes 1.20.2 itself (rename the file)"
     ]
 
 
 def test_an_inventory_is_one_document() -> None:
-    with pytest.raises(InventoryError, match=r"^i.yaml:\d+: a second document: there must be one$"):
+    with pytest.raises(InventoryError, match=r"^i.yaml:\d+: a second document: there must be only one$"):
         inventory.parse(f"{INVENTORY}---\na: 1\n", Path("i.yaml"))
     with pytest.raises(InventoryError, match="an inventory is a mapping"):
         inventory.parse("", Path("i.yaml"))
@@ -510,7 +510,7 @@ def test_a_typed_list_holds_objects(tmp_path: Path) -> None:
     text = f"apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleList\nitems:\n- {role}\n"
     assert [addon.name for addon in read(tmp_path, roles__yaml=text)] == ["roles.yaml"]
     (tmp_path / "twice").mkdir()
-    with pytest.raises(InventoryError, match="Role a stands twice"):
+    with pytest.raises(InventoryError, match="Role a appears twice"):
         read(tmp_path / "twice", roles__yaml=text, more__yaml=text)
 
 

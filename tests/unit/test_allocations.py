@@ -160,9 +160,9 @@ def test_two_that_claim_the_same_are_refused_in_words() -> None:
     kept = kept_by(cluster(BEFORE))
     taken = BEFORE | {"n3": "10.0.0.23, roles: [node], pod_subnet: 10.244.0.0/23"}
     assert complaints(cluster(taken), kept)[:1] == [
-        "/srv/cluster.yaml:6: host n3: pod_subnet 10.244.0.0/23 overlaps 10.244.0.0/24, which n1 has (choose another, or give n1 a pod_subnet of its own: its pods get other addresses then)"
+        "/srv/cluster.yaml:6: host n3: pod_subnet 10.244.0.0/23 overlaps 10.244.0.0/24, which belongs to n1 (choose another one, or give n1 a pod_subnet of its own, which changes its pods' addresses)"
     ]
-    with pytest.raises(InventoryError, match="which n1 has"):
+    with pytest.raises(InventoryError, match="which belongs to n1"):
         wanted(cluster(taken), kept)
     both = Allocations("m1", dict.fromkeys(("n1", "n2"), IPv4Network("10.244.5.0/24")))
     assert complaints(cluster(BEFORE), both) == [
@@ -187,7 +187,7 @@ def test_where_only_those_that_left_have_subnets_it_says_whose_they_are() -> Non
     (words,) = complaints(cluster(left, ", pod_cidr: 10.244.0.0/23"), kept)
     assert "no /24 left for 1 of 2 nodes: n2 (widen it to a /22," in words
     assert words.endswith(
-        "if a host is gone for good, give its subnet to another by pod_subnet: 10.244.0.0/24 was gone's)"
+        "if a host is gone for good, give its subnet to another host with pod_subnet: 10.244.0.0/24 was gone's)"
     )
     no_line = cluster(
         left | {"n3": BEFORE["n3"]} | {f"x{number}": f"10.9.0.{number}, roles: [node]" for number in range(1, 255)}

@@ -470,12 +470,12 @@ def test_a_secret_template_may_look_at_every_key_and_is_made_of_those_that_it_ta
     text = "{{ pki | length }} {{ pki | list | first }} {{ pki['sa.key'] }}{{ pki['encryption.key'] }}"
     (tmp_path / "kubernetes" / "encryption.yaml.j2").write_text(text, encoding="utf-8")
     lab = cluster()
-    keys = replace(placeholder(lab), pending={"encryption.key": "made at the first apply"})
+    keys = replace(placeholder(lab), pending={"encryption.key": "created by the first apply"})
     wanted = desire(lab, profiles.profile_of(lab), keys, Renderer([tmp_path]))
     file = wanted[Ref("m1", Kind.FILE, "/etc/kubernetes/pki/encryption.yaml")].resource
     assert isinstance(file, File)
     assert file.content == f"{len(keys.files)} ca.crt <sa.key>\n<encryption.key>\n".encode()
-    assert (file.made_of, file.pending) == (("sa.key", "encryption.key"), "made at the first apply")
+    assert (file.made_of, file.pending) == (("sa.key", "encryption.key"), "created by the first apply")
 
 
 @pytest.mark.parametrize("version", ["1.9.4", "1.20.2"])

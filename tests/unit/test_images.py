@@ -100,7 +100,7 @@ def test_a_registry_that_is_none_is_a_finding(said: str) -> None:
     text = (
         f'cluster: {{name: lab, version: "1.20.2"}}\nhosts:{TOPOLOGIES["all-in-one"]}images: {{registry: "{said}"}}\n'
     )
-    with pytest.raises(InventoryError, match=r"images\.registry: .* must be where images are"):
+    with pytest.raises(InventoryError, match=r"images\.registry: .* must be a registry such as"):
         inventory.parse(text, Path("i.yaml"))
 
 

@@ -71,7 +71,7 @@ def test_what_only_looks_writes_nothing(path: Path) -> None:
         for ref, item in wanted.desired.items()
         if isinstance(item.resource, File) and item.resource.pending
     }
-    assert set(pending.values()) == {"made at the first apply", "not made yet"}
+    assert set(pending.values()) == {"created by the first apply", "not created yet"}
     assert {"/etc/kubernetes/pki/ca.crt", "/etc/kubernetes/pki/encryption.yaml"} <= pending.keys()
     assert "/etc/kubernetes/scheduler" not in pending
 

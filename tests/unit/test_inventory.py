@@ -84,49 +84,49 @@ def test_a_host_has_the_pod_subnet_that_the_inventory_names_and_no_other() -> No
         ("network: routes", "netwrk: routes", "cluster.yaml:4: unknown key cluster.netwrk (did you mean network?)"),
         ("network: routes", "zzz: routes", "cluster.yaml:4: unknown key cluster.zzz"),
         ("ssh: {port: 2222}", "ssh: {prot: 1}", "cluster.yaml:8: unknown key hosts.n2.ssh.prot (did you mean port?)"),
-        ("10.77.0.21", "10.77.0.11", "cluster.yaml:7: duplicate address 10.77.0.11: m1 has it too"),
+        ("10.77.0.21", "10.77.0.11", "cluster.yaml:7: duplicate address 10.77.0.11: m1 has it as well"),
         ("[etcd, master]", "[etcd]", "cluster.yaml:5: no master: give at least one host `roles: [etcd, master]`"),
-        ("[etcd, master]", "[master]", "cluster.yaml:5: no etcd member: give one, three or five hosts the role `etcd`"),
-        ("[node]}", "[etcd]}", "cluster.yaml:5: 2 etcd members: a quorum wants 1, 3 or 5 hosts with the role `etcd`"),
-        ("[etcd, master]", "[etcd, etcd, master]", "cluster.yaml:6: host m1: a role stands twice"),
+        ("[etcd, master]", "[master]", "cluster.yaml:5: no etcd member: give the role `etcd` to one, three or five hosts"),
+        ("[node]}", "[etcd]}", "cluster.yaml:5: 2 etcd members: use 1, 3 or 5 hosts with the role `etcd`"),
+        ("[etcd, master]", "[etcd, etcd, master]", "cluster.yaml:6: host m1: a role appears twice"),
         ("roles: [node]}", "roles: [nod]}", "cluster.yaml:7: hosts.n1.roles.0: 'nod' should be 'etcd', 'master' or 'node' (did you mean node?)"),
         ("network: routes", "network: flanel", "cluster.yaml:4: cluster.network: 'flanel' should be 'routes', 'flannel' or 'none' (did you mean flannel?)"),
         ("network: routes", "network: flannel\n  flannel: {backend: udp}", "cluster.yaml:5: cluster.flannel.backend: 'udp' should be 'vxlan' or 'host-gw'"),
-        ("network: routes", "network: none\n  flannel: {backend: vxlan}", "cluster.yaml:5: cluster.flannel: the network is none (say network: flannel, or leave it out)"),
-        ("network: routes", "network: flannel\n  pod_cidr: 10.244.0.0/23", "cluster.yaml:5: pod_cidr 10.244.0.0/23 is too small: flannel gives each of 3 masters and nodes a /24, and the first is nobody's (give it a /22)"),
+        ("network: routes", "network: none\n  flannel: {backend: vxlan}", "cluster.yaml:5: cluster.flannel: the network is none (set network: flannel, or leave it out)"),
+        ("network: routes", "network: flannel\n  pod_cidr: 10.244.0.0/23", "cluster.yaml:5: pod_cidr 10.244.0.0/23 is too small: flannel gives each of 3 masters and nodes a /24, and does not use the first (give it a /22)"),
         ("network: routes", "pod_cidr: 10.254.0.0/20", "cluster.yaml:4: pod_cidr 10.254.0.0/20 and service_cidr 10.254.0.0/16 overlap"),
         ("network: routes", "service_cidr: 10.244.0.0/16", "cluster.yaml:4: pod_cidr 10.244.0.0/16 and service_cidr 10.244.0.0/16 overlap"),
-        ("network: routes", "service_cidr: 10.77.0.0/28", "cluster.yaml:6: host m1: 10.77.0.11 lies inside service_cidr 10.77.0.0/28, which is for the cluster"),
+        ("network: routes", "service_cidr: 10.77.0.0/28", "cluster.yaml:6: host m1: 10.77.0.11 is inside service_cidr 10.77.0.0/28, which the cluster uses"),
         ("n2: {", "n2: {pod_subnet: 10.1.0.0/24, ", "cluster.yaml:8: host n2: pod_subnet 10.1.0.0/24 is not inside pod_cidr 10.244.0.0/16"),
         ("network: routes", "service_cidr: 10.9.0.0/32", "cluster.yaml:4: service_cidr 10.9.0.0/32 is too small: give it at least a /28"),
         ("network: routes", "service_cidr: 10.9.0.0/29", "cluster.yaml:4: service_cidr 10.9.0.0/29 is too small: give it at least a /28"),
         ("network: routes", "service_cidr: 16.0.0.0/11", "cluster.yaml:4: service_cidr 16.0.0.0/11 is too large: give it at most a /12"),
         ("network: routes", "network: none\n  pod_cidr: 10.244.0.0/31", "cluster.yaml:5: pod_cidr 10.244.0.0/31 is too small: give it at least a /28"),
         ("n2: {", "n2: {pod_subnet: 10.244.3.0/32, ", "cluster.yaml:8: host n2: pod_subnet 10.244.3.0/32 is too small: give it at least a /28"),
-        ("network: routes", "dns_domain: 'ä b'", "cluster.yaml:4: cluster.dns_domain: 'ä b' must be DNS labels (lower-case letters, digits, '-') with dots between, at most 200"),
-        ("network: routes", "dns_domain: a..b", "cluster.yaml:4: cluster.dns_domain: 'a..b' must be DNS labels (lower-case letters, digits, '-') with dots between, at most 200"),
-        ("n1: {", "n" * 53 + ": {", f"cluster.yaml:7: host {'n' * 53}: the name of a node has at most 52 characters"),
-        ("components:\n", "images: {pause: 'a b\" $X'}\ncomponents:\n", "cluster.yaml:9: images.pause: 'a b\" $X' has a blank, where systemd would split it into two words; several values are a list: [a, b]"),
-        ("components:\n", "components:\n  docker: {args: {'x y\" z': 1}}\n", "cluster.yaml:10: components.docker.args.x y\" z: 'x y\" z' is no name of a flag: letters, digits, '-' and '_', without the leading dashes"),
-        ("components:\n", "components:\n  etcd: {args: {--debug: true}}\n", "cluster.yaml:10: components.etcd.args.--debug: '--debug' is no name of a flag: letters, digits, '-' and '_', without the leading dashes"),
-        ("max-pods: 50", 'max-pods: "\\0"', "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: '\\x00' has a line break or another control character, which a command line of systemd cannot have"),
-        ("m1: {", "m1: {pod_subnet: 10.244.9.0/24, ", "cluster.yaml:6: host m1 has a pod_subnet but is no node"),
-        ('"1.5.2"', "1.20", 'cluster.yaml:3: cluster.version: 1.2 must be quoted: write "1.2" with the quotes, or YAML reads a number'),
-        ("m1: {address", "M_1: {address", "cluster.yaml:6: hosts.M_1: 'M_1' must be a DNS label: lower-case letters, digits and '-', at most 63"),
+        ("network: routes", "dns_domain: 'ä b'", "cluster.yaml:4: cluster.dns_domain: 'ä b' must be DNS labels (lowercase letters, digits, '-') separated by dots, at most 200 characters"),
+        ("network: routes", "dns_domain: a..b", "cluster.yaml:4: cluster.dns_domain: 'a..b' must be DNS labels (lowercase letters, digits, '-') separated by dots, at most 200 characters"),
+        ("n1: {", "n" * 53 + ": {", f"cluster.yaml:7: host {'n' * 53}: a node's name may have at most 52 characters"),
+        ("components:\n", "images: {pause: 'a b\" $X'}\ncomponents:\n", "cluster.yaml:9: images.pause: 'a b\" $X' has a space, where systemd would split it in two; for several values use a list: [a, b]"),
+        ("components:\n", "components:\n  docker: {args: {'x y\" z': 1}}\n", "cluster.yaml:10: components.docker.args.x y\" z: 'x y\" z' is not a flag name: use letters, digits, '-' and '_', without leading dashes"),
+        ("components:\n", "components:\n  etcd: {args: {--debug: true}}\n", "cluster.yaml:10: components.etcd.args.--debug: '--debug' is not a flag name: use letters, digits, '-' and '_', without leading dashes"),
+        ("max-pods: 50", 'max-pods: "\\0"', "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: '\\x00' has a line break or another control character, which a systemd command line cannot contain"),
+        ("m1: {", "m1: {pod_subnet: 10.244.9.0/24, ", "cluster.yaml:6: host m1 has a pod_subnet but is not a node"),
+        ('"1.5.2"', "1.20", 'cluster.yaml:3: cluster.version: 1.2 must be quoted: write "1.2" with the quotes, or YAML reads it as a number'),
+        ("m1: {address", "M_1: {address", "cluster.yaml:6: hosts.M_1: 'M_1' must be a DNS label: at most 63 lowercase letters, digits and '-'"),
         ("address: 10.77.0.21, ", "", "cluster.yaml:7: missing key hosts.n1.address"),
         ("n1: {", "m1: {", "cluster.yaml:7: duplicate key hosts.m1 (first on line 6)"),
-        ("{max-pods: 50}", "{max-pods: {api/all: true, b: c}}", "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: must not be a mapping: write a list of words, [api/all=true, b=c]"),
-        ("{max-pods: 50}", "{max-pods: {a: 1}}", "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: must not be a mapping: write a list of words, [a=1]"),
-        ("max-pods: 50", "max-pods: [1, null]", "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: must be a word, a number, true, false, a list of those, or null to drop the flag"),
+        ("{max-pods: 50}", "{max-pods: {api/all: true, b: c}}", "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: must not be a mapping: use a list, [api/all=true, b=c]"),
+        ("{max-pods: 50}", "{max-pods: {a: 1}}", "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: must not be a mapping: use a list, [a=1]"),
+        ("max-pods: 50", "max-pods: [1, null]", "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: must be a string, a number, true, false, a list of those, or null to remove the flag"),
         ("max-pods: 50", f"max-pods: '{'9' * 5000}'", f"cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: '{'9' * 5000}' is longer than 4096 characters"),
-        ("max-pods: 50", "max-pods: a$b", "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: 'a$b' has a $ in it, which systemd or a shell would not leave as it is"),
-        ("max-pods: 50", "max-pods: a b", "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: 'a b' has a blank, where systemd would split it into two words; several values are a list: [a, b]"),
-        ("ssh: {port: 2222}", "ssh: {key: no/such/key}", f"cluster.yaml:8: ssh.key: there is no file {Path.cwd()}/no/such/key"),
+        ("max-pods: 50", "max-pods: a$b", "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: 'a$b' has a $ in it, which systemd or a shell would interpret"),
+        ("max-pods: 50", "max-pods: a b", "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: 'a b' has a space, where systemd would split it in two; for several values use a list: [a, b]"),
+        ("ssh: {port: 2222}", "ssh: {key: no/such/key}", f"cluster.yaml:8: ssh.key: file {Path.cwd()}/no/such/key does not exist"),
         ("{port: 2222}", "5", "cluster.yaml:8: hosts.n2.ssh: 5 must be a mapping"),
-        ("network: routes", f"tarball: {{path: no/such, sha256: {SUM}}}", f"cluster.yaml:4: cluster.tarball.path: there is no file {Path.cwd()}/no/such"),
-        ("network: routes", f"tarball: {{path: a, url: 'https://b/c', sha256: {SUM}}}", "cluster.yaml:4: cluster.tarball: has a path and a url: keep one of them"),
-        ("network: routes", f"tarball: {{url: 'ftp://b/c', sha256: {SUM}}}", "cluster.yaml:4: cluster.tarball.url: 'ftp://b/c' must be an address of a file that starts with https:// or http://"),
-        ("network: routes", "tarball: {path: a, sha256: 0f}", "cluster.yaml:4: cluster.tarball.sha256: '0f' is no SHA-256: 64 hexadecimal digits, as sha256sum prints them"),
+        ("network: routes", f"tarball: {{path: no/such, sha256: {SUM}}}", f"cluster.yaml:4: cluster.tarball.path: file {Path.cwd()}/no/such does not exist"),
+        ("network: routes", f"tarball: {{path: a, url: 'https://b/c', sha256: {SUM}}}", "cluster.yaml:4: cluster.tarball: has both path and url: keep one of them"),
+        ("network: routes", f"tarball: {{url: 'ftp://b/c', sha256: {SUM}}}", "cluster.yaml:4: cluster.tarball.url: 'ftp://b/c' must be the URL of a file, starting with https:// or http://"),
+        ("network: routes", "tarball: {path: a, sha256: 0f}", "cluster.yaml:4: cluster.tarball.sha256: '0f' is not a SHA-256: use 64 hexadecimal digits, as sha256sum prints them"),
         ("network: routes", "tarball: {path: a}", "cluster.yaml:4: missing key cluster.tarball.sha256"),
         ("network: routes", f"tarball: {{pat: a, sha256: {SUM}}}", "cluster.yaml:4: unknown key cluster.tarball.pat (did you mean path?)"),
         ("network: routes", "api_endpoint: 10.0.0.10", "cluster.yaml:4: cluster.api_endpoint: '10.0.0.10' must be HOST:PORT such as 10.0.0.10:6443 or api.example.com:6443"),
@@ -215,7 +215,7 @@ def test_every_finding_is_told_at_once_in_the_order_of_the_file() -> None:
         ("a: [", "cluster.yaml:2: while parsing a flow node did not find expected node content"),
         ("- a", "cluster.yaml: an inventory is a mapping with `cluster:` and `hosts:`"),
         ("", "cluster.yaml: an inventory is a mapping with `cluster:` and `hosts:`"),
-        ("? [a]\n: b", "cluster.yaml:1: a key must be a plain word"),
+        ("? [a]\n: b", "cluster.yaml:1: a key must be a plain string"),
         ("\x00", "cluster.yaml: not YAML: "),
     ],
 )
@@ -287,7 +287,7 @@ def test_dockers_registries_and_logs_are_flags_of_docker() -> None:
         ("images: {pause: 'reg:5000/Pause:3.2'}", "must be an image such as"),
         ("images: {verify: 'busybox:'}", "must be an image such as"),
         ("images: {verify: 'reg:99999/busybox'}", "must be an image such as"),
-        ("images: {registry: 'reg:99999'}", "must be where images are"),
+        ("images: {registry: 'reg:99999'}", "must be a registry such as"),
     ],
 )
 def test_addresses_that_nothing_can_read_are_findings(wrong: str, words: str) -> None:
@@ -328,7 +328,7 @@ def test_what_docker_would_refuse_or_what_is_said_twice_is_a_finding() -> None:
         "components: {docker: {args: {insecure-registry: [a]}}}\nhost_settings: {docker: {insecure_registries: [a]}}\n"
     )
     hosts = GOOD.split("\ncomponents:", 1)[0] + "\n"
-    assert "host_settings.docker and components.docker.args both say insecure-registry" in complaint(hosts + twice)
+    assert "host_settings.docker and components.docker.args both set insecure-registry" in complaint(hosts + twice)
 
 
 def test_a_limit_of_open_files_is_a_number_that_programs_can_live_with() -> None:
@@ -397,7 +397,7 @@ def test_flannel_chooses_the_subnets_itself() -> None:
   m1: {address: 10.77.0.11, roles: [etcd, master]}
   n1: {address: 10.77.0.21, roles: [node], pod_subnet: 10.244.9.0/24}
 """
-    with pytest.raises(InventoryError, match="flannel chooses the subnets itself"):
+    with pytest.raises(InventoryError, match="flannel chooses the subnets"):
         cluster(topology=hosts, network="flannel")
 
 

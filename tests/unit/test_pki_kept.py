@@ -150,7 +150,7 @@ def test_a_lost_root_is_named_with_the_way_to_get_it_back(folder: Path, gone: tu
     for name in gone:
         (folder / name).unlink()
     lost = [str(folder / name) for name in gone if name != "sa.pub"]
-    error = refused(folder, "keys of the cluster are gone from this machine", *lost)
+    error = refused(folder, "keys of the cluster are missing on this machine", *lost)
     assert "k8s-installer keys recover" in error.hint
     assert "backup" in error.hint
 
@@ -167,14 +167,14 @@ def test_all_that_is_lost_or_wrong_is_in_one_message(folder: Path) -> None:
     [
         ("ca.key", b"", "ca.key is empty"),
         ("ca.crt", b"", "ca.crt is empty"),
-        ("ca.crt", b"rubbish", "ca.crt has no PEM certificate in it"),
-        ("ca.crt", b"-----BEGIN CERTIFICATE-----\nAAAA\n", "ca.crt has a certificate that cannot be read"),
-        ("ca.key", b"-----BEGIN EC PRIVATE KEY-----\nAAAA", "ca.key is not a private key in PEM: it is damaged or cut off"),
+        ("ca.crt", b"rubbish", "ca.crt contains no PEM certificate"),
+        ("ca.crt", b"-----BEGIN CERTIFICATE-----\nAAAA\n", "ca.crt has an unreadable certificate"),
+        ("ca.key", b"-----BEGIN EC PRIVATE KEY-----\nAAAA", "ca.key is not a PEM private key, or is damaged or truncated"),
         ("etcd-ca.key", pkcs8(RSA), "etcd-ca.crt does not belong to the key beside it"),
         ("ca.key", pkcs8(ed25519.Ed25519PrivateKey.generate()), "ca.key is a key of an unsupported kind: use RSA of 2048"),
         ("ca.key", pkcs8(SHORT), "ca.key is an RSA key of 1024 bits: use RSA of 2048"),
         ("ca.key", pkcs8(ec.generate_private_key(ec.SECP256K1())), "ca.key is an EC key on curve secp256k1: use"),
-        ("sa.key", b"rubbish", "sa.key is not a private key in PEM"),
+        ("sa.key", b"rubbish", "sa.key is not a PEM private key"),
         ("sa.pub", b"rubbish", "sa.pub does not belong to the key beside it"),
         ("encryption.key", b"rubbish!", "encryption.key is not 32 bytes in base64"),
         ("encryption.key", b"AAAA\n", "encryption.key is not 32 bytes in base64"),
@@ -216,10 +216,10 @@ def test_a_ca_of_a_weak_or_unsupported_kind_is_refused_where_its_key_is_elsewher
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("proxy.crt", None, "proxy.crt is not there, and its key is"),
+        ("proxy.crt", None, "proxy.crt is missing, but its key exists"),
         ("proxy.key", None, "proxy.crt has no key beside it"),
         ("proxy.crt", b"", "proxy.crt is empty"),
-        ("proxy.key", b"rubbish", "proxy.crt has a key beside it that is not a private key in PEM"),
+        ("proxy.key", b"rubbish", "proxy.crt has a key beside it that is not a PEM private key"),
         ("proxy.key", pkcs8(ec_key()), "proxy.crt does not belong to the key beside it"),
         ("proxy.key", pkcs8(ec_key(), b"x"), "proxy.crt has a key beside it that has a passphrase"),
     ],
@@ -291,10 +291,10 @@ def other_ca() -> Ca:
         (lambda folder, key: client(folder, key, ends=NOW - DAY / 2), "has expired: CN=system:kube-proxy was valid until"),
         (lambda folder, key: client(folder, key, uses=(CLIENT,), ends=NOW - DAY / 2), "has expired"),
         (lambda folder, key: client(folder, key, uses=(SERVER,)), "lacks the extended key usage clientAuth"),
-        (lambda folder, key: client(folder, key, ca=True), "is the certificate of a CA (CA:TRUE), not one of a program"),
+        (lambda folder, key: client(folder, key, ca=True), "is a CA certificate (CA:TRUE), not a program's"),
         (
             lambda folder, key: signed("system:kube-proxy", key, other_ca(), uses=(CLIENT,)),
-            "was issued by CN=other, which ca.crt does not have",
+            "was issued by CN=other, which is not in ca.crt",
         ),
         (
             lambda folder, key: signed("kube-proxy", key, Ca.of(folder)),
@@ -319,7 +319,7 @@ def test_a_server_s_names_a_group_and_an_rsa_key_are_required_of_others_too(fold
         folder,
         "m1/apiserver.crt lacks the subject alternative names DNS:kubernetes, DNS:kubernetes.default,",
         "n1/kubelet.crt is for CN=system:node:n1; Kubernetes and etcd need CN=system:node:n1,O=system:nodes",
-        "admin.crt needs an RSA key: curl on CentOS 7 takes no other",
+        "admin.crt needs an RSA key: curl on CentOS 7 accepts no other",
     )
 
 
@@ -398,7 +398,7 @@ def test_a_ca_whose_key_is_elsewhere_says_which_certificates_it_must_sign(tmp_pa
     (tmp_path / "ca.crt").write_bytes(ca.pem)
     error = refused(
         tmp_path,
-        "certificates are needed whose CA has no key on this machine:",
+        "these certificates are needed, but their CA's key is not on this machine:",
         "admin.crt and admin.key: subject CN=kubernetes-admin,O=system:masters; EKU clientAuth; key RSA 2048; signed by ca.crt",
         "n1/kubelet.crt and n1/kubelet.key: subject CN=system:node:n1,O=system:nodes; EKU serverAuth, clientAuth; "
         "SAN DNS:n1, IP:10.77.0.21, DNS:localhost, IP:127.0.0.1; key EC P-256; signed by ca.crt",
@@ -433,9 +433,9 @@ def test_a_file_whose_other_half_or_ca_never_was_is_not_made_up_for(tmp_path: Pa
     if name == "proxy.crt":
         (tmp_path / "ca.key").unlink()
         put(tmp_path, "proxy", signed("system:kube-proxy", key, other_ca()), key)
-        refused(tmp_path, "proxy.crt is there, and its CA ca.crt is not")
+        refused(tmp_path, "proxy.crt exists, but its CA ca.crt does not")
     else:
-        refused(tmp_path, "ca.key is there, and its certificate ca.crt is not")
+        refused(tmp_path, "ca.key exists, but its certificate ca.crt does not")
 
 
 def test_a_public_key_without_its_private_half_is_a_loss(tmp_path: Path) -> None:
@@ -465,7 +465,7 @@ def test_a_root_that_this_version_adds_is_made_beside_those_that_are_there(
     first = pki.ensure(folder, more)
     assert pki.look(folder, more) == first
     (folder / "new-ca.key").unlink()
-    with pytest.raises(InputError, match=r"gone from this machine: .*new-ca\.key"):
+    with pytest.raises(InputError, match=r"missing on this machine: .*new-ca\.key"):
         pki.look(folder, more)
 
 
@@ -476,7 +476,7 @@ def test_a_fifo_is_no_key_and_nobody_waits_for_its_writer(whole: Path, tmp_path:
     (folder / name).unlink()
     os.mkfifo(folder / name)
     for use in (pki.look, pki.ensure):
-        with pytest.raises(InputError, match=f"cannot be used: is a FIFO, not a file: .*{name}"):
+        with pytest.raises(InputError, match=f"cannot use the PKI folder .*: is a FIFO, not a file: .*{name}"):
             use(folder, LEAVES)
 
 
@@ -484,7 +484,7 @@ def test_a_file_without_end_is_no_key(whole: Path, tmp_path: Path) -> None:
     folder = tmp_path / "pki"
     shutil.copytree(whole, folder)
     (folder / "ca.crt").write_bytes(b" " * ((1 << 20) + 1))
-    with pytest.raises(InputError, match=r"cannot be used: has more than 1 MiB: .*ca\.crt"):
+    with pytest.raises(InputError, match=r"cannot use the PKI folder .*: has more than 1 MiB: .*ca\.crt"):
         pki.look(folder, LEAVES)
 
 
@@ -505,7 +505,7 @@ def test_a_ca_of_somebody_s_own_has_its_key_elsewhere_whatever_became_of_the_rec
     (tmp_path / record.FILE).unlink()
     assert pki.look(tmp_path, LEAVES).files == made.files
     (tmp_path / "etcd-ca.key").unlink()  # and ours was made
-    refused(tmp_path, "are gone from this machine", "etcd-ca.key")
+    refused(tmp_path, "are missing on this machine", "etcd-ca.key")
 
 
 def test_a_ca_that_another_cluster_made_is_no_sign_of_keys_that_are_lost(whole: Path, tmp_path: Path) -> None:
@@ -531,7 +531,7 @@ def test_what_hosts_were_given_is_known_after_that(whole: Path, tmp_path: Path) 
     (folder / "sa.key").write_bytes(pkcs8(certificates.read_key((folder / "sa.key").read_bytes())))
     assert pki.look(folder, LEAVES).strange == {"encryption.key"}
     (folder / "encryption.key").unlink()
-    refused(folder, "are gone from this machine", "encryption.key")
+    refused(folder, "are missing on this machine", "encryption.key")
 
 
 def test_a_key_that_is_here_in_another_form_or_locked_is_the_hosts_own(whole: Path, tmp_path: Path) -> None:
@@ -557,7 +557,7 @@ def test_a_key_that_is_here_in_another_form_or_locked_is_the_hosts_own(whole: Pa
         kept = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(content)
         without = {other: text for other, text in found.items() if other != "etcd-ca.key"}
-        with pytest.raises(InputError, match=f"here already, and other than what the hosts have: .*{name}$"):
+        with pytest.raises(InputError, match=f"these files exist here and differ from the hosts': .*{name}$"):
             pki.fill(tmp_path, LEAVES, without)
         (tmp_path / name).write_bytes(kept)
 
@@ -573,11 +573,11 @@ def test_a_certificate_that_is_here_stays_and_a_half_of_it_is_completed(whole: P
     filled = pki.fill(tmp_path, LEAVES, found)
     assert "scheduler.key" in filled.written
     assert filled.notes == (
-        "proxy.crt is here already and differs from that of the hosts: the one here stays",
-        "n1/kubelet.key is here already and differs from that of the hosts: the one here stays",
+        "proxy.crt already exists here and differs from the hosts' file: the local one stays",
+        "n1/kubelet.key already exists here and differs from the hosts' file: the local one stays",
     )
     assert bytes_of(tmp_path) | before == bytes_of(tmp_path)
-    assert "n1/kubelet.crt is not there, and its key is" in "".join(filled.problems)
+    assert "n1/kubelet.crt is missing, but its key exists" in "".join(filled.problems)
 
 
 def test_a_recovery_that_was_cut_off_does_not_make_what_somebody_supplied_ours(
@@ -605,11 +605,11 @@ def test_a_recovery_that_was_cut_off_does_not_make_what_somebody_supplied_ours(
 
 def test_a_link_to_nothing_and_a_folder_in_a_file_s_place_are_said(whole: Path, tmp_path: Path) -> None:
     (tmp_path / "ca.key").symlink_to(tmp_path / "usb" / "ca.key")
-    with pytest.raises(InputError, match=r"cannot be used: a link to what is not there: .*ca\.key"):
+    with pytest.raises(InputError, match=r"cannot use the PKI folder .*: a dangling link: .*ca\.key"):
         pki.look(tmp_path, LEAVES)
     (tmp_path / "ca.key").unlink()
     (tmp_path / "ca.crt").mkdir()
-    with pytest.raises(InputError, match=r"cannot be used: is a directory, not a file: .*ca\.crt"):
+    with pytest.raises(InputError, match=r"cannot use the PKI folder .*: is a directory, not a file: .*ca\.crt"):
         pki.look(tmp_path, LEAVES)
 
 
@@ -625,10 +625,10 @@ P256, SAN, EKU = bytes.fromhex("2a8648ce3d030107"), bytes.fromhex("0603551d11"),
 ODD = {
     "a curve that nobody knows": (odd(P256, P256[:-1] + b"\x70"), "has a certificate with a key of an unsupported kind: use RSA"),
     "an X.400 address": (odd(b"\x82\x08abcdefgh", b"\xa3\x08\x04\x06cdefgh"), "has a certificate with a subject alternative name of an unsupported kind"),
-    "an extension twice": (odd(EKU, SAN), "has a certificate that cannot be read: a field of it is malformed"),
-    "an address of 8 bytes": (odd(b"\x82\x08abcdefgh", b"\x87\x08abcdefgh"), "has a certificate that cannot be read: a field of it is malformed"),
-    "version 4": (odd(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x03"), "has a certificate that cannot be read: it is damaged or cut off"),
-    "a month 13": (odd(f"{NOW - DAY:%y%m%d%H%M}".encode(), f"{NOW - DAY:%y}13{NOW - DAY:%d%H%M}".encode()), "has a certificate that cannot be read"),
+    "an extension twice": (odd(EKU, SAN), "has an unreadable certificate: a field is malformed"),
+    "an address of 8 bytes": (odd(b"\x82\x08abcdefgh", b"\x87\x08abcdefgh"), "has an unreadable certificate: a field is malformed"),
+    "version 4": (odd(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x03"), "has an unreadable certificate: it is damaged or truncated"),
+    "a month 13": (odd(f"{NOW - DAY:%y%m%d%H%M}".encode(), f"{NOW - DAY:%y}13{NOW - DAY:%d%H%M}".encode()), "has an unreadable certificate"),
 }  # fmt: skip
 
 
@@ -711,7 +711,7 @@ def test_what_hosts_gave_back_fills_the_gaps_and_replaces_nothing(whole: Path, t
     assert pki.fill(folder, LEAVES, on_hosts) == store.Filled((), (), ())
     (folder / "sa.key").write_bytes(pkcs8(RSA))
     before = bytes_of(folder)
-    with pytest.raises(InputError, match=r"here already, and other than what the hosts have: .*sa\.key$"):
+    with pytest.raises(InputError, match=r"these files exist here and differ from the hosts': .*sa\.key$"):
         pki.fill(folder, LEAVES, on_hosts)
     assert bytes_of(folder) == before
 
@@ -720,7 +720,7 @@ def test_what_is_not_whole_is_saved_all_the_same_and_what_lacks_is_named(whole: 
     kept = {name: content for name, content in bytes_of(whole).items() if name in names(LEAVES) and name != "sa.key"}
     filled = pki.fill(tmp_path / "pki", LEAVES, kept)
     assert set(filled.written) == kept.keys()
-    assert filled.problems == (f"keys of the cluster are gone from this machine: {tmp_path / 'pki' / 'sa.key'}",)
+    assert filled.problems == (f"keys of the cluster are missing on this machine: {tmp_path / 'pki' / 'sa.key'}",)
 
 
 def test_certificates_that_must_be_signed_elsewhere_are_listed(tmp_path: Path) -> None:
@@ -749,7 +749,7 @@ def unrecorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("name", ["ca.key", "etcd-ca.key"])
 def test_a_key_that_a_cut_off_run_wrote_and_that_is_gone_is_lost(unrecorded: Path, name: str) -> None:
     (unrecorded / name).unlink()
-    refused(unrecorded, "are gone from this machine", name)
+    refused(unrecorded, "are missing on this machine", name)
 
 
 def test_a_certificate_put_where_a_cut_off_run_wrote_one_is_kept(unrecorded: Path) -> None:
@@ -769,7 +769,7 @@ def test_the_next_run_completes_the_record(
     use(unrecorded, LEAVES)
     assert not store.read_record(unrecorded, {}).writing
     (unrecorded / name).unlink()
-    refused(unrecorded, "are gone from this machine", name)
+    refused(unrecorded, "are missing on this machine", name)
 
 
 def test_a_record_that_still_cannot_be_written_stops_nothing(unrecorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,7 +114,7 @@ def test_the_peers_ca_of_a_new_cluster_is_lost_when_it_is_gone(tmp_path: Path) -
     pki.ensure(tmp_path, LEAVES)
     for ending in ("crt", "key"):
         (tmp_path / f"etcd-peer-ca.{ending}").unlink()
-    with pytest.raises(InputError, match=r"gone from this machine: .*etcd-peer-ca\.crt"):
+    with pytest.raises(InputError, match=r"missing on this machine: .*etcd-peer-ca\.crt"):
         pki.look(tmp_path, LEAVES)
 
 

@@ -161,7 +161,7 @@ def test_a_node_with_a_ca_of_another_cluster_costs_itself_alone(hosts: Answers) 
     assert fitted(hosts).files.keys() - found.files.keys() == {"n1/kubelet.crt", "n1/kubelet.key"}
     assert found.files["ca.crt"] == hosts["m1"]["ca.crt"]
     assert found.notes == (
-        "ca.crt of n1 is left out: it differs from that of the masters",
+        "ca.crt of n1 is left out: it differs from the masters'",
         "n1/kubelet.crt of n1 is left out: ca.crt did not issue it",
     )
 
@@ -191,8 +191,8 @@ def test_what_does_not_belong_together_is_left_out(hosts: Answers) -> None:
         ),
         (
             on_masters(hosts, sa_key=b"rubbish"), {"sa.key"},
-            "sa.key of m1 is left out: it is not a private key in PEM: it is damaged or cut off",
-            "sa.key of m2 is left out: it is not a private key in PEM: it is damaged or cut off",
+            "sa.key of m1 is left out: it is not a PEM private key, or is damaged or truncated",
+            "sa.key of m2 is left out: it is not a PEM private key, or is damaged or truncated",
             "no host that answered has a usable sa.key",
         ),
         (on_masters(hosts, sa_pub=None), {"sa.pub"}, "no host that answered has a usable sa.pub"),
@@ -213,15 +213,15 @@ DEEP, WIDE = (
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        (b"kind: EncryptionConfiguration\n", "is not in its configuration, or that cannot be read"),
-        (b"resources: []\n", "is not in its configuration, or that cannot be read"),
-        (b"resources: [{providers: [{identity: {}}]}]\n", "is not in its configuration, or that cannot be read"),
-        (b"resources: {a: b}\n", "is not in its configuration, or that cannot be read"),
-        (b"{", "is not in its configuration, or that cannot be read"),
-        (b"\xff", "is not in its configuration, or that cannot be read"),
-        (DEEP, "is not in its configuration, or that cannot be read"),
-        (WIDE, "is not in its configuration, or that cannot be read"),
-        (encryption("[1, 2]"), "is not in its configuration, or that cannot be read"),
+        (b"kind: EncryptionConfiguration\n", "is missing from its configuration, or the configuration cannot be read"),
+        (b"resources: []\n", "is missing from its configuration, or the configuration cannot be read"),
+        (b"resources: [{providers: [{identity: {}}]}]\n", "is missing from its configuration, or the configuration cannot be read"),
+        (b"resources: {a: b}\n", "is missing from its configuration, or the configuration cannot be read"),
+        (b"{", "is missing from its configuration, or the configuration cannot be read"),
+        (b"\xff", "is missing from its configuration, or the configuration cannot be read"),
+        (DEEP, "is missing from its configuration, or the configuration cannot be read"),
+        (WIDE, "is missing from its configuration, or the configuration cannot be read"),
+        (encryption("[1, 2]"), "is missing from its configuration, or the configuration cannot be read"),
         (encryption("AAAA"), "is not 32 bytes in base64"),
         (encryption("'schlüssel'"), "is not 32 bytes in base64"),
         (encryption("''"), "is empty"),
@@ -241,7 +241,7 @@ def test_a_certificate_for_another_address_is_taken_with_a_word(hosts: Answers) 
     assert found.files["n1/kubelet.crt"] == hosts["n1"]["n1/kubelet.crt"]
     (note,) = found.notes
     assert note == (
-        "n1/kubelet.crt of n1 is taken, and does not fit the inventory: its names differ: IP:10.77.0.99 instead of "
+        "n1/kubelet.crt of n1 is recovered, but does not match the inventory: its names differ: IP:10.77.0.99 instead of "
         "DNS:localhost, IP:10.77.0.21, IP:127.0.0.1"
     )
 
@@ -293,7 +293,9 @@ def test_a_certificate_of_somebody_s_own_is_recovered_as_such(real: pki.Pki, hos
 def test_one_that_has_expired_is_taken_and_named(real: pki.Pki, hosts: Answers, tmp_path: Path) -> None:
     own = supplied(real, LEAVES["n1/kubelet"], ends=NOW - DAY / 2)
     found = fitted(with_pair(hosts, "n1", "n1/kubelet", own))
-    assert found.notes[0].startswith("n1/kubelet.crt of n1 is taken, and does not fit the inventory: it has expired: ")
+    assert found.notes[0].startswith(
+        "n1/kubelet.crt of n1 is recovered, but does not match the inventory: it has expired: "
+    )
     filled = pki.fill(tmp_path, LEAVES, found.files)
     assert (tmp_path / "n1/kubelet.key").read_bytes() == own.key
     assert any("n1/kubelet.crt has expired" in words for words in filled.problems)
@@ -303,7 +305,7 @@ def test_the_one_that_fits_is_taken_of_several(real: pki.Pki, hosts: Answers) ->
     own = supplied(real, LEAVES["proxy"])
     stale = supplied(real, replace(LEAVES["proxy"], user="other"))
     both = with_pair(with_pair(hosts, "m1", "admin", stale), "m2", "admin", stale)
-    assert "admin.crt of m1 is taken, and does not fit the inventory: it needs an RSA key" in "".join(
+    assert "admin.crt of m1 is recovered, but does not match the inventory: it needs an RSA key" in "".join(
         fitted(both).notes
     )
     answers = {**hosts, "n0": {"proxy.crt": stale.certificate, "proxy.key": stale.key}}
@@ -319,7 +321,7 @@ def test_ours_keep_their_record_and_a_loss_after_that_is_one(hosts: Answers, tmp
     for name in ("ca.key", "sa.key", "encryption.key"):
         kept = (tmp_path / name).read_bytes()
         (tmp_path / name).unlink()
-        with pytest.raises(InstallerError, match=f"gone from this machine: .*{name}"):
+        with pytest.raises(InstallerError, match=f"missing on this machine: .*{name}"):
             pki.look(tmp_path, LEAVES)
         (tmp_path / name).write_bytes(kept)
 
@@ -411,7 +413,7 @@ def test_many_hosts_are_counted(hosts: Answers) -> None:
     other = issuing.new_authority("kubernetes-ca").certificate
     answers = {**hosts, **{f"x{number}": {"ca.crt": other} for number in range(9)}}
     assert fitted(answers).notes == (
-        "ca.crt of x0, x1, x2, x3, x4 and 4 more is left out: it differs from that of the masters",
+        "ca.crt of x0, x1, x2, x3, x4 and 4 more is left out: it differs from the masters'",
     )
 
 
@@ -435,8 +437,8 @@ def test_a_ca_that_masters_have_in_different_forms_is_recovered(hosts: Answers, 
     assert found.files.keys() == fitted(hosts).files.keys()
     assert found.files["ca.crt"] == (longer if more == ROOT else real["ca.crt"])
     assert len(found.notes) == 1
-    assert found.notes[0].startswith("ca.crt has one key, and not the same bytes everywhere: sha256 ")
-    assert found.notes[0].endswith("That of m2 is taken" if more == ROOT else "That of m1, n1 is taken")
+    assert found.notes[0].startswith("ca.crt has the same key but different bytes on hosts: sha256 ")
+    assert found.notes[0].endswith("The one of m2 is used" if more == ROOT else "The one of m1, n1 is used")
 
 
 def test_of_different_forms_that_of_most_masters_counts(hosts: Answers, real: pki.Pki) -> None:

@@ -53,7 +53,7 @@ def test_an_error_in_an_included_template_names_that_one(tmp_path: Path) -> None
 
 
 def test_a_missing_template_is_named() -> None:
-    with pytest.raises(TemplateError, match=r"^there is no template gone\.j2, needed for m1$"):
+    with pytest.raises(TemplateError, match=r"^template gone\.j2 is missing, needed for m1$"):
         Renderer().file("gone.j2", {}, "m1")
 
 

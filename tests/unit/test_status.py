@@ -339,7 +339,7 @@ def test_a_host_that_nobody_asked_is_unknown_too() -> None:
     wanted = desired()
     assert assess(wanted, {}).differs
     text = shown(judged(wanted, {"m1": converged()["m1"]}))
-    assert f"n1: file {DROP_IN}: not known" in text
+    assert f"n1: file {DROP_IN}: unknown" in text
     assert row(judged(wanted, {"m1": converged()["m1"]}), "n1", "kubelet") == ["unknown", "unknown", "-", "-", "-"]
     assert "0/1" in text
 
@@ -360,7 +360,7 @@ def test_a_gate_without_an_answer_on_a_host_that_answered_is_said() -> None:
     wanted, fleet = desired(), converged()
     status = assess(wanted, {name: asked(wanted, host, answers={}) for name, host in fleet.items()})
     assert status.differs
-    assert "m1: kube-apiserver is ready: unknown: m1 could not be asked" in shown(status)
+    assert "m1: kube-apiserver is ready: unknown: m1 could not be reached" in shown(status)
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_packages_need_no_tarball(tmp_path: Path) -> None:
 def test_another_file_is_refused_with_both_sums(tmp_path: Path) -> None:
     came = packed(tmp_path / "server.tar.gz", GOOD)
     words = refused(named(f"path: {tmp_path}/server.tar.gz", SUM), tmp_path)
-    assert words == f"{tmp_path}/server.tar.gz is another file: its SHA-256 is {came}, not {SUM}"
+    assert words == f"{tmp_path}/server.tar.gz is a different file: its SHA-256 is {came}, not {SUM}"
 
 
 def test_a_tarball_without_a_program_is_refused(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_tarball_without_a_program_is_refused(tmp_path: Path) -> None:
     files = {name: content for name, content in GOOD.items() if not name.endswith(("/kubelet", "/kube-proxy"))}
     lab = packaged(tmp_path, {**files, "../kubelet": b"x", "kubernetes/server/bin/../kube-proxy": b"x"}, link)
     assert refused(lab, tmp_path) == (
-        f"{tmp_path}/server.tar.gz has no kubelet, kube-proxy in kubernetes/server/bin/: it is not the server's tarball"
+        f"{tmp_path}/server.tar.gz has no kubelet, kube-proxy in kubernetes/server/bin/: it is not the server tarball"
     )
 
 
@@ -143,7 +143,7 @@ def test_what_is_no_tarball_is_refused(tmp_path: Path, content: bytes, why: str)
     path = tmp_path / "server.tar.gz"
     path.write_bytes(content)
     lab = named(f"path: {path}", hashlib.sha256(content).hexdigest())
-    assert refused(lab, tmp_path).startswith(f"{path} is no tarball that can be read: {why}")
+    assert refused(lab, tmp_path).startswith(f"{path} is not a readable tarball: {why}")
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_where_nothing_can_be_kept_the_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "cache").touch()
-    with pytest.raises(InputError, match=f"cannot keep programs below {tmp_path}/cache/programs: Not a directory"):
+    with pytest.raises(InputError, match=f"cannot store programs below {tmp_path}/cache/programs: Not a directory"):
         taken(packaged(tmp_path, GOOD), tmp_path)
 
 
@@ -186,7 +186,7 @@ def test_an_address_is_downloaded_once(tmp_path: Path, server: ThreadingHTTPServ
     first = tarball.programs(lab, PROFILE, said.append, tmp_path / "cache")
     assert first["kubelet"].source.read_bytes() == b"the program kubelet"
     assert said[0] == "downloading server.tar.gz: 0 of 0 MB"
-    assert "taking kubelet out of archive" in said
+    assert "unpacking kubelet from archive" in said
     assert tarball.programs(lab, PROFILE, cache=tmp_path / "cache") == first
     assert server.asked == ["/server.tar.gz"]  # type: ignore[attr-defined]
     assert {path.name for path in (tmp_path / "cache").iterdir()} == {sha256, ".lock"}

@@ -227,7 +227,7 @@ def node(name: str, *, ready: bool = True, version: str = "v1.20.2") -> Node:
         ([node("n1")], Status.PASSED, "Ready, kubelet v1.20.2"),
         ([node("n1", version="v1.20.2-0.7.git269f928.el7")], Status.PASSED, "kubelet v1.20.2-"),
         ([node("n1", version="v1.20.2+abc")], Status.PASSED, "kubelet"),
-        ([node("n1", version="v1.20.20")], Status.FAILED, "runs kubelet v1.20.20, the inventory says 1.20.2"),
+        ([node("n1", version="v1.20.20")], Status.FAILED, "runs kubelet v1.20.20, but the inventory has 1.20.2"),
         ([node("n1", ready=False)], Status.FAILED, "KubeletNotReady: cni"),
         ([], Status.FAILED, "has not registered"),
     ],
@@ -322,7 +322,7 @@ def test_a_series_skips_what_needs_something_that_did_not_pass() -> None:
     assert [(result.name, result.status, result.detail, result.evidence) for result in told] == [
         ("a", Status.PASSED, "fine", ()),
         ("b", Status.FAILED, "no", ("look",)),
-        ("c", Status.SKIPPED, "because this failed: b", ()),
+        ("c", Status.SKIPPED, "because this check failed: b", ()),
         ("d", Status.SKIPPED, "no image", ()),
         ("e", Status.SKIPPED, "no image", ()),
         ("f", Status.FAILED, "n1: gone", ("again",)),

@@ -101,7 +101,7 @@ def test_a_cluster_whose_pods_resolve_names_passes_everything() -> None:
 def test_without_a_name_outside_that_check_alone_is_skipped() -> None:
     results = proven(Named(), with_dns(""))
     assert skipped(results) == [OUTSIDE]
-    assert results[OUTSIDE].detail == "the inventory has no cluster.outside_name to ask for"
+    assert results[OUTSIDE].detail == "the inventory has no cluster.outside_name"
 
 
 def test_names_that_do_not_resolve_fail_in_the_words_of_the_answer() -> None:
@@ -128,13 +128,13 @@ def test_a_pod_that_has_another_nameserver_fails() -> None:
 @pytest.mark.parametrize(
     ("world", "words"),
     [
-        (Named(status='{"status": {"phase": "Running"}}'), "the pod that asks has not ended well: Running"),
-        (Named(status="{}"), "the pod that asks has not ended well: None"),
+        (Named(status='{"status": {"phase": "Running"}}'), "the pod that resolves names failed: Running"),
+        (Named(status="{}"), "the pod that resolves names failed: None"),
         (
             Named(
                 status='{"status": {"phase": "Pending", "containerStatuses": [{"state": {"waiting": {"reason": "ErrImagePull"}}}]}}'
             ),
-            "the pod that asks has not ended well: Pending ErrImagePull",
+            "the pod that resolves names failed: Pending ErrImagePull",
         ),
         (Named(broken=frozenset({"quota"})), "not found (status 404)"),
     ],
@@ -151,7 +151,7 @@ def test_an_image_that_cannot_ask_proves_nothing() -> None:
     for world in (Named(status=status), Named(log="lacks nslookup\n")):
         results = proven(world)
         assert skipped(results) == [DNS, OWN, OTHER, OUTSIDE]
-        assert results[DNS].detail == "web:1 has no sh and nslookup to ask with"
+        assert results[DNS].detail == "web:1 has no sh and nslookup"
 
 
 def test_without_running_pods_no_names_are_asked_for() -> None:

@@ -292,14 +292,14 @@ def test_a_cluster_that_works_passes_everything_and_keeps_nothing() -> None:
 def test_without_an_image_what_needs_pods_is_skipped_and_the_rest_is_proven() -> None:
     results = prove(World(), cluster())
     assert skipped(results) == [RUN, SPREAD, REACH, NODE_PORT, ACROSS, PROXY, HEAL, DROP]
-    assert {results[name].detail for name in skipped(results)} == {"the inventory has no images.verify to run"}
+    assert {results[name].detail for name in skipped(results)} == {"the inventory has no images.verify"}
     assert not failed(results)
 
 
 def test_one_node_cannot_show_different_nodes() -> None:
     results = prove(World(nodes=("n1",)))
     assert skipped(results) == [SPREAD, ACROSS]
-    assert results[SPREAD].detail == "only n1 takes pods"
+    assert results[SPREAD].detail == "only n1 accepts pods"
     assert not failed(results)
 
 
@@ -324,7 +324,7 @@ def test_a_node_that_takes_pods_in_a_moment_is_waited_for() -> None:
     assert {result.status for result in results.values()} == {Status.PASSED}
     never = prove(World(settling=10**9))
     assert skipped(never) == [SPREAD, ACROSS]
-    assert never[SPREAD].detail == "only n2 takes pods"
+    assert never[SPREAD].detail == "only n2 accepts pods"
 
 
 def test_a_pod_of_another_engine_is_not_entered() -> None:
@@ -336,7 +336,7 @@ def test_a_pod_of_another_engine_is_not_entered() -> None:
 def test_no_node_at_all() -> None:
     results = prove(World(nodes=()))
     assert skipped(results) == [RUN, SPREAD, REACH, NODE_PORT, ACROSS, PROXY, HEAL, DROP]
-    assert results[DROP].detail == "no node takes pods"
+    assert results[DROP].detail == "no node accepts pods"
 
 
 @pytest.mark.parametrize(
@@ -344,11 +344,11 @@ def test_no_node_at_all() -> None:
     [
         ("forbidden", MAKE, "POST /api/v1/namespaces: forbidden (status 403)"),
         ("accounts", MAKE, "no ServiceAccount: not found"),
-        ("controller", "a ReplicationController is taken up", "does not look at it"),
+        ("controller", "a ReplicationController is processed", "has not processed it"),
         ("selector", LABEL, "does not find the object"),
         ("nodes", RUN, "GET /api/v1/nodes: no (status 500)"),
         ("pods", RUN, "0 of 2 pods are ready"),
-        ("spread", SPREAD, "n1, n2 take pods, but all are on n1: web-00001, web-00002"),
+        ("spread", SPREAD, "n1, n2 accept pods, but all are on n1: web-00001, web-00002"),
         ("routes n2", REACH, "n2: no answer from web-00001, web-00002: curl: (28) timed out"),
         ("lost n2", REACH, "n2: n2: the connection was lost"),
         ("silent", REACH, "n1: no answer from web-00001, web-00002; n2"),
@@ -358,9 +358,9 @@ def test_no_node_at_all() -> None:
         ("heal", HEAL, "web-00001 was deleted 0.01 s ago and is still there"),
         ("label", DROP, "is still among the endpoints"),
         ("endpoints", DROP, "is still among the endpoints"),
-        ("evicted", DROP, "does not run any more"),
+        ("evicted", DROP, "no longer runs"),
         ("sticky", REMOVE, "is still "),
-        ("undeletable", REMOVE, "stays: no (status 500)"),
+        ("undeletable", REMOVE, "was not deleted: no (status 500)"),
     ],
 )
 def test_what_is_broken_is_what_fails_and_everything_is_removed(broken: str, check: str, words: str) -> None:
@@ -375,13 +375,13 @@ def test_what_is_broken_is_what_fails_and_everything_is_removed(broken: str, che
 def test_what_could_not_be_proven_after_a_failure_is_skipped() -> None:
     results = prove(World(broken=frozenset({"pods"})))
     assert skipped(results) == [SPREAD, REACH, NODE_PORT, ACROSS, PROXY, HEAL, DROP]
-    assert results[DROP].detail == f"because this failed: {REACH}" or RUN in results[DROP].detail
+    assert results[DROP].detail == f"because this check failed: {REACH}" or RUN in results[DROP].detail
     assert any("pod web-00001 on n2 is Pending" in line for line in results[RUN].evidence)
 
 
 def test_a_node_without_a_connection_fails_by_name() -> None:
     results = prove(World(), machines=("n1",))
-    assert "n2: there is no connection to the host" in results[REACH].detail
+    assert "n2: no connection to the host" in results[REACH].detail
 
 
 def test_a_route_that_still_leads_to_the_relabelled_pod_fails(monkeypatch: pytest.MonkeyPatch) -> None:
