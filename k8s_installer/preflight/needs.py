@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from k8s_installer.desired.ports import kubelet_port
 from k8s_installer.host.families import yum_proxy
 from k8s_installer.host.paths import CENTOS_REPOS, DOCKER_OPTIONS, ETCD_DATA
-from k8s_installer.inventory import Cluster, Host, Role
+from k8s_installer.inventory import Cluster, Host
 from k8s_installer.model.desired import Desired, DesiredResource, by_host
 from k8s_installer.model.resources import File, Gate, Kind, Package, Setting, Unit
-from k8s_installer.preflight.model import Link, Needs
-from k8s_installer.preflight.tables import PORT_FLAGS, PORTS, Port
+from k8s_installer.preflight.model import Needs
+from k8s_installer.preflight.services import Service, links, services
+from k8s_installer.preflight.tables import PORT_FLAGS
 from k8s_installer.profiles import Component, Profile
-from k8s_installer.profiles.when import holds
 
 _FAIL_SWAP_ON = "fail-swap-on"  # the kubelet's flag; in its configuration file failSwapOn
 
 
 def needs(cluster: Cluster, profile: Profile, desired: Desired) -> dict[str, Needs]:
     """What is wanted of each host of the cluster."""
-    of_host = by_host(desired)
-    return {host.name: _of_host(cluster, profile, host, of_host[host.name]) for host in cluster.hosts}
+    of_host, fitting, found = by_host(desired), profile.fitting(cluster), services(cluster, profile)
+    return {host.name: _of_host(cluster, fitting, host, of_host[host.name], found) for host in cluster.hosts}
 
 
-def _of_host(cluster: Cluster, profile: Profile, host: Host, wanted: list[DesiredResource]) -> Needs:
-    ports: dict[int, str] = {}
+def _of_host(
+    cluster: Cluster, profile: Profile, host: Host, wanted: list[DesiredResource], found: Sequence[Service]
+) -> Needs:
+    ports = {one.places[host.name][1]: one.unit for one in reversed(found) if host.name in one.places}
     for number, unit in _ports(cluster, profile, host, wanted):
         ports.setdefault(number, unit)
     repos_sum, proxy = _yum(wanted)
@@ -36,7 +37,7 @@ def _of_host(cluster: Cluster, profile: Profile, host: Host, wanted: list[Desire
         packages={item.ref.name: item.resource.version for item in wanted if isinstance(item.resource, Package)},
         units={item.ref.name: item.resource.runs for item in wanted if isinstance(item.resource, Unit)},
         ports=ports,
-        links=tuple(dict.fromkeys(_links(cluster, host))),
+        links=tuple(links(found, host)),
         own_files=frozenset(item.ref.name for item in wanted if item.ref.kind is Kind.FILE),
         docker_flags=frozenset(flag for flag, _ in _docker_flags(wanted)),
         storage_driver=dict(_docker_flags(wanted)).get("storage-driver", ""),
@@ -49,14 +50,9 @@ def _of_host(cluster: Cluster, profile: Profile, host: Host, wanted: list[Desire
 
 
 def _ports(cluster: Cluster, profile: Profile, host: Host, wanted: list[DesiredResource]) -> Iterator[tuple[int, str]]:
-    """Ports and who listens there; where two lay claim to one, the first is right."""
-    for port in PORTS:
-        if port.on in host.roles and port.holds(cluster):
-            yield _number(port, host), port.unit
-    facts = profile.facts(cluster)
-    there = {name: one for name, one in profile.on(host.roles).items() if holds(one.when, facts)}
-    for name, component in there.items():
-        for number in (*_own_ports(component), *_port_flags(cluster, host, name, component)):
+    """Further ports, and who listens there; where two lay claim to one, the first is right."""
+    for name, component in profile.on(host.roles).items():
+        for number in _port_flags(cluster, host, name, component):
             yield number, component.unit
     # A gate asks its own component, or the apiserver, whose own gates come first.
     for item in wanted:
@@ -64,14 +60,6 @@ def _ports(cluster: Cluster, profile: Profile, host: Host, wanted: list[DesiredR
         port_asked = urlsplit(gate.url).port if isinstance(gate, Gate) and not gate.unit_host else None
         if isinstance(gate, Gate) and port_asked:
             yield port_asked, gate.unit
-
-
-def _own_ports(component: Component) -> Iterator[int]:
-    """The TCP ports of a component, where they are the same on every host."""
-    for text in component.ports:
-        number, _, protocol = text.partition("/")
-        if protocol == "tcp" and number.isdecimal():
-            yield int(number)
 
 
 def _port_flags(cluster: Cluster, host: Host, name: str, component: Component) -> Iterator[int]:
@@ -101,23 +89,6 @@ def _etcd_folders(host: Host) -> tuple[str, str]:
     tuning = host.tuning.get("etcd")
     data = str((tuning and tuning.args.get("data-dir")) or ETCD_DATA).rstrip("/")
     return data, str((tuning and tuning.args.get("wal-dir")) or data).rstrip("/")
-
-
-def _links(cluster: Cluster, host: Host) -> Iterator[Link]:
-    for port in PORTS:
-        if port.asked_by not in host.roles or not port.holds(cluster):
-            continue
-        # A node that is a master, too, asks its own apiserver.
-        if port.asked_by is Role.NODE and port.on in host.roles:
-            continue
-        for other in cluster.having(port.on):
-            if other is not host:
-                yield Link(other.name, other.address, _number(port, other), port.unit)
-
-
-def _number(port: Port, host: Host) -> int:
-    """A port of the tables, as it is on this host."""
-    return kubelet_port(host) if port.unit == "kubelet" else port.number
 
 
 def _swap_stops(profile: Profile, host: Host) -> bool:

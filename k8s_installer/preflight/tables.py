@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from k8s_installer.host.paths import DOCKER_DATA, ETCD_DATA, KUBELET_DATA
-from k8s_installer.inventory import Cluster, Role
+from k8s_installer.inventory import Role
 
 _ALL = frozenset(Role)
 _ETCD, _MASTER, _NODE = frozenset({Role.ETCD}), frozenset({Role.MASTER}), frozenset({Role.NODE})
@@ -161,38 +161,7 @@ SYNC_WARNING_MS, SYNC_ERROR_MS = 10.0, 100.0
 SYNC_WRITES, SYNC_BYTES, SYNC_SECONDS = 40, 2300, 5  # as etcd's log writes; the seconds are 125 ms for each
 
 
-@dataclass(frozen=True, slots=True)
-class Port:
-    """A port that hosts with one role reach on hosts with another.
-
-    `security` and `network` are conditions; empty is always.
-    """
-
-    number: int
-    unit: str
-    on: Role
-    asked_by: Role
-    security: str
-    why: str
-    network: str = ""
-
-    def holds(self, cluster: Cluster) -> bool:
-        """Whether a cluster has it."""
-        return self.security in ("", cluster.security) and self.network in ("", cluster.network)
-
-
-# Only what passes between hosts; on which ports a host's own programs listen, its profile and its gates say.
-PORTS = (
-    Port(2379, "etcd", Role.ETCD, Role.MASTER, "", "the apiservers' reads and writes"),
-    Port(2380, "etcd", Role.ETCD, Role.ETCD, "", "the members agree here"),
-    Port(2389, "flannel-etcd", Role.ETCD, Role.MASTER, "tls", "flanneld gets the host's pod subnet here", "flannel"),
-    Port(2389, "flannel-etcd", Role.ETCD, Role.NODE, "tls", "flanneld gets the host's pod subnet here", "flannel"),
-    Port(2390, "flannel-etcd", Role.ETCD, Role.ETCD, "tls", "the members agree here", "flannel"),
-    Port(6443, "kube-apiserver", Role.MASTER, Role.NODE, "tls", "kubelets, kube-proxies, pods (Service kubernetes)"),
-    Port(8080, "kube-apiserver", Role.MASTER, Role.NODE, "insecure", "the same without TLS"),
-    Port(10250, "kubelet", Role.NODE, Role.MASTER, "", "kubectl logs, exec, port-forward"),
-)
-# Without it a cluster comes up and pods run; only people do not see into them.
+# Units that others may fail to reach: the cluster comes up and pods run; only `kubectl logs` and `exec` do not work.
 OPTIONAL = frozenset({"kubelet"})
 PORT_FLAGS = frozenset({"port", "secure-port", "insecure-port", "healthz-port", "healthzPort"})
 LINK_SECONDS = 2  # TCP sends a second SYN after one

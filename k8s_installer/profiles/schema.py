@@ -186,7 +186,7 @@ class Component(_Model):
     read: each must know the flag. `fixed` are the flags (or keys of the configuration file) that gates, kubeconfigs
     and other programs depend on: an inventory cannot change them. `reads` are files of other components that the
     process reads too. `config_schema` names the file in `schemas/` that says what keys `config` may have. `ports` are
-    those that other hosts reach it on, as PORT/tcp or FIRST-LAST/udp.
+    those that other hosts reach it on, as PORT/tcp or FIRST-LAST/udp, each with the roles whose programs connect.
 
     `programs` are the names of its server programs in upstream's tarball. Where they come from there, they are put
     into /usr/bin, `needs` and `users` (system users of the same name as their group) take the place of `packages`,
@@ -223,7 +223,7 @@ class Component(_Model):
     data: Mapping[str, str] = {}
     added_later: bool = False
     shown_by: tuple[str, ...] = ()
-    ports: tuple[str, ...] = ()
+    ports: Mapping[str, frozenset[Role]] = {}
     gates: Annotated[tuple[GateSpec, ...], BeforeValidator(_with_names)] = ()
 
 

@@ -13,6 +13,7 @@ from k8s_installer.flows.resolve import Resolved
 from k8s_installer.model.resources import File, Kind, Ref, Setting
 from k8s_installer.pki import Leaf
 from k8s_installer.planning.select import of_components
+from k8s_installer.preflight.needs import needs
 from k8s_installer.profiles import files
 
 EXPORTER = """
@@ -28,7 +29,7 @@ certificates: {exporter: {user: exporter, group: numbers, ca: etcd-ca, names: [n
 files:
   /etc/exporter: {why: Its flags., template: exporter.j2}
   /etc/exporter.crt: {why: Who it is., pki: "{{ host.name }}/exporter.crt"}
-ports: [9100/tcp]
+ports: {9100/tcp: [master]}
 after: {here: [tools]}
 """
 TOOLS = "why: What the exporter calls.\nroles: [etcd, node]\npackages: {tools: ''}\n"
@@ -163,3 +164,12 @@ def test_a_value_that_its_program_does_not_take_names_its_file(tmp_path: Path) -
         f"{tmp_path}/components/kube-proxy.yaml: components.kube-proxy of 1.20.2: proxy-mode: "
         'there is no "iptable" here (did you mean iptables?)'
     )
+
+
+def test_preflight_asks_for_its_ports_on_its_host_and_from_those_that_connect(tmp_path: Path) -> None:
+    wanted = resolved(tmp_path)
+    needed = needs(wanted.cluster, wanted.profile, wanted.desired)
+    assert needed["n1"].ports[9100] == "exporter"
+    links = [(link.host, link.unit) for link in needed["m1"].links if link.port == 9100]
+    assert links == [("n1", "exporter")]
+    assert not [link for link in needed["n1"].links if link.port == 9100]
