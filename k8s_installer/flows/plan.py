@@ -9,7 +9,7 @@ from k8s_installer.engine.fleet import ObservedFleet
 from k8s_installer.errors import InputError, InstallerError
 from k8s_installer.flows.guards import require_members, require_own_keys
 from k8s_installer.flows.inputs import Inputs
-from k8s_installer.flows.render import write
+from k8s_installer.flows.output import write
 from k8s_installer.flows.reporter import Reporter
 from k8s_installer.flows.resolve import Resolved
 from k8s_installer.flows.session import Session, opened

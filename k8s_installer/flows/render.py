@@ -1,8 +1,7 @@
-"""`render`: every file of every host, without SSH; and how any command writes a file of the user's."""
+"""`render`: every file of every host, without SSH."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,11 +10,10 @@ from k8s_installer.errors import InputError
 from k8s_installer.flows import resolve
 from k8s_installer.flows.inputs import Inputs
 from k8s_installer.flows.outcome import Outcome
+from k8s_installer.flows.output import PRIVATE, PUBLIC, write
 from k8s_installer.flows.reporter import Reporter
 from k8s_installer.host.paths import ADDONS
 from k8s_installer.model.resources import File, Ref
-
-_PUBLIC, _PRIVATE = 0o644, 0o600
 
 
 def render(inputs: Inputs, folder: Path | None, hosts: Sequence[str], reporter: Reporter) -> Outcome:
@@ -45,7 +43,7 @@ def render(inputs: Inputs, folder: Path | None, hosts: Sequence[str], reporter: 
             reporter.result(f"==> {ref.host}:{ref.name} <==")
             reporter.result(_shown(ref, file).decode(errors="replace"))
         else:
-            mode = _PRIVATE if file.secret else _PUBLIC
+            mode = PRIVATE if file.secret else PUBLIC
             write(folder / ref.host / ref.name.lstrip("/"), _shown(ref, file), mode)
     if folder is not None:
         reporter.say(f"{len(files)} files of {len(hosts or names)} hosts written to {folder}")
@@ -57,20 +55,3 @@ def _shown(ref: Ref, file: File) -> bytes:
     if not (file.secret and ref.name.startswith(f"{ADDONS}/")):
         return file.content
     return f"# a manifest with a Secret: {len(file.content)} bytes, SHA-256 {file.sha256}\n".encode()
-
-
-def write(path: Path, content: bytes, mode: int = _PUBLIC) -> None:
-    """Write a file of the user's, with its folders.
-
-    Raises:
-        InputError: it cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-        with os.fdopen(handle, "wb") as target:
-            if mode == _PRIVATE:
-                os.fchmod(handle, mode)  # a file that was there kept its mode
-            target.write(content)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from None
