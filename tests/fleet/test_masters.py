@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 
 from tests.fleet.conftest import Cluster, made_cluster, running_lab
+from tests.unit.guide import write
 
 pytestmark = pytest.mark.fleet
 
@@ -146,3 +147,20 @@ def test_a_lost_member_is_not_begun_again_whatever_part_of_the_cluster_is_applie
     done = masters.run("apply", "--yes", "--limit", "m3", "--only", "etcd")
     assert done.returncode == 0, done.stderr
     assert masters.run("apply", "--yes").returncode == 0
+
+
+def test_a_node_goes_on_without_the_first_masters_api_by_a_component_of_the_users(masters: Cluster) -> None:
+    """The load balancer of docs/adding-a-component.md, as it stands there."""
+    write("adding-a-component.md", masters.folder, below=("components/", "templates/"))
+    text = masters.text.replace("cluster:\n", 'cluster:\n  api_endpoint: "127.0.0.1:6444"\n', 1)
+    done = masters.run("apply", "--yes", "--no-verify", text=text)
+    assert done.returncode == 0, done.stderr
+    assert masters.run("plan", text=text).returncode == 0
+    assert "https://127.0.0.1:6444" in masters.on("n1", "cat /etc/kubernetes/kubelet.kubeconfig")
+    renewed = "kubectl -n kube-node-lease get lease n1 -o jsonpath={.spec.renewTime}"
+    masters.on("m1", "systemctl stop kube-apiserver")
+    try:
+        before = masters.on("m2", renewed)
+        masters.on("m2", f"for i in $(seq 60); do [ $({renewed}) = {before} ] || exit 0; sleep 1; done; exit 1")
+    finally:
+        masters.on("m1", "systemctl start kube-apiserver")

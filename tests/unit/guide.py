@@ -20,10 +20,20 @@ def follow(guide: str, folder: Path) -> str:
             case "diff":
                 _apply(text, folder)
             case _:
-                path = folder / (name or "cluster.yaml")
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text, encoding="utf-8")
+                _write(folder / (name or "cluster.yaml"), text)
     return said
+
+
+def write(guide: str, folder: Path, *, below: tuple[str, ...]) -> None:
+    """Write the files of a guide that lie in these folders, and do nothing else of it."""
+    for _, name, text in _blocks(guide):
+        if name.startswith(below):
+            _write(folder / name, text)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
 
 
 def _blocks(guide: str) -> list[tuple[str, str, str]]:

@@ -12,15 +12,17 @@ from k8s_installer.model.desired import Desired
 from k8s_installer.model.resources import File, Gate, Kind, Package, Ref, Unit
 from tests.unit.guide import follow
 
-CONFIG, HEALTH = "/etc/haproxy/haproxy.cfg", "/etc/haproxy/pki/health.pem"
+NAME, FLAGS = "api-gateway", "/etc/sysconfig/api-gateway"
+UNIT, KEY = "/etc/systemd/system/api-gateway.service", "/etc/api-gateway/health.key"
 
 
 def test_a_component_is_added_by_the_steps_of_the_guide(tmp_path: Path) -> None:
     said = follow("adding-a-component.md", tmp_path)
+    flags = "--listen-addr=127.0.0.1:6444 --endpoints=10.77.0.11:6443,10.77.0.12:6443,10.77.0.13:6443 --retry-delay"
     assert said.splitlines() == [
         "cluster.yaml: valid: Kubernetes 1.20.2 on 5 hosts (profile 1.20.2)",
-        f"rendered/n1{CONFIG}:    maxconn 2000",
-        f"rendered/n2{CONFIG}:    maxconn 500",
+        f'rendered/n1{FLAGS}:GATEWAY_ARGS="{flags}=10s"',
+        f'rendered/n2{FLAGS}:GATEWAY_ARGS="{flags}=5s"',
         "rendered/n1/etc/kubernetes/kubelet.kubeconfig:    server: https://127.0.0.1:6444",
         "rendered/n2/etc/kubernetes/kubelet.kubeconfig:    server: https://127.0.0.1:6444",
         "rendered/m1/etc/kubernetes/scheduler.kubeconfig:    server: https://10.77.0.11:6443",
@@ -34,24 +36,25 @@ def test_a_component_is_added_by_the_steps_of_the_guide(tmp_path: Path) -> None:
 
 def assert_complete(wanted: Desired) -> None:
     """Every part of it is there on nodes, in its order, and none of it on masters."""
-    mine = {ref: item for ref, item in wanted.items() if item.component == "haproxy"}
+    mine = {ref: item for ref, item in wanted.items() if item.component == NAME}
     assert {ref.host for ref in mine} == {"n1", "n2"}
-    unit, gate = Ref("n1", Kind.UNIT, "haproxy"), Ref("n1", Kind.GATE, "haproxy has a master")
-    assert mine[Ref("n1", Kind.PACKAGE, "haproxy")].resource == Package("haproxy")
-    assert mine[unit].resource == Unit("haproxy", (), (CONFIG, HEALTH, "/etc/kubernetes/pki/ca.crt"), ("haproxy",))
+    unit, gate = Ref("n1", Kind.UNIT, NAME), Ref("n1", Kind.GATE, "the API answers through the gateway")
+    assert mine[Ref("n1", Kind.PACKAGE, "etcd")].resource == Package("etcd")
+    assert mine[unit].resource == Unit(NAME, (UNIT,), (FLAGS,), ("etcd",))
     assert {Ref(master, Kind.GATE, "kube-apiserver is ready") for master in ("m1", "m2", "m3")} < {*mine[unit].after}
     assert isinstance(asked := mine[gate].resource, Gate)
-    assert asked.url == "http://127.0.0.1:6445/healthz"
+    assert (asked.url, asked.key) == ("https://127.0.0.1:6444/healthz", KEY)
+    assert {Ref("n1", Kind.FILE, KEY), unit} < {*mine[gate].after}
     assert gate in wanted[Ref("n1", Kind.UNIT, "kubelet")].after
     assert mine[unit].turn == wanted[Ref("n1", Kind.UNIT, "kubelet")].turn
 
 
 def assert_certified(keys: pki.Pki, wanted: Desired) -> None:
-    """Its certificate is one that the masters know, and only its owner reads its key."""
-    file = wanted[Ref("n1", Kind.FILE, HEALTH)].resource
+    """Its certificate is one that the masters know, and only root reads its key."""
+    file = wanted[Ref("n1", Kind.FILE, KEY)].resource
     assert isinstance(file, File)
-    assert (file.mode, file.secret, file.made_of) == (0o600, True, ("haproxy.crt", "haproxy.key"))
-    certificate = x509.load_pem_x509_certificate(keys["haproxy.crt"])
-    assert certificate.subject.rfc4514_string() == "CN=haproxy"
+    assert (file.mode, file.owner, file.secret) == (0o600, "root", True)
+    assert file.content == keys["api-gateway.key"]
+    certificate = x509.load_pem_x509_certificate(keys["api-gateway.crt"])
+    assert certificate.subject.rfc4514_string() == "CN=api-gateway"
     certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(keys["ca.crt"]))
-    assert file.content.endswith(keys["haproxy.crt"] + keys["haproxy.key"] + b"\n")
