@@ -51,6 +51,8 @@ def parts(said: object, profile: Path, folders: Sequence[Path]) -> Parts:
     Raises:
         InputError: a component has no file, or what is said of it does not fit it.
     """
+    if not isinstance(said, Mapping):
+        raise InputError(f"{profile}: components: must be a mapping", hint="NAME: {} takes a component as it is")
     own = [name for folder in folders for name in names(folder)]
     known = [*own, *names(files.COMPONENTS)]
     for folder in folders:
@@ -59,18 +61,17 @@ def parts(said: object, profile: Path, folders: Sequence[Path]) -> Parts:
                 raise InputError(
                     f"{path}: a component's file is NAME.yaml, its name lower-case letters, digits and '-'"
                 )
-    over: Mapping[str, object] = said if isinstance(said, Mapping) else {}
     data: dict[str, object] = {}
     paths: dict[str, Path] = {}
-    for name in dict.fromkeys([*over, *own]):
+    for name in dict.fromkeys([*said, *own]):
         if name not in known:
             message = f"{profile}: components.{name}: there is no file {name}.yaml in {_listed(folders)}"
             raise InputError(message, hint=did_you_mean(name, known))
         paths[name] = files.first([*folders, files.COMPONENTS], f"{name}.yaml")
         data[name] = _overridden(
-            files.parsed(paths[name], files.as_yaml), over.get(name, {}), f"{profile}: components.{name}"
+            files.parsed(paths[name], files.as_yaml), said.get(name, {}), f"{profile}: components.{name}"
         )
-    return Parts(profile, data, paths, over)
+    return Parts(profile, data, paths, said)
 
 
 def _overridden(base: Mapping[str, object], over: object, where: str) -> dict[str, object]:

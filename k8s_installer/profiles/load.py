@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from k8s_installer.errors import InputError, InventoryError, did_you_mean
 from k8s_installer.inventory import Cluster
+from k8s_installer.model.graph import GraphError, ordered
 from k8s_installer.profiles.components import parts
 from k8s_installer.profiles.files import PROFILES, as_yaml, first, parsed
 from k8s_installer.profiles.flags import Flag, merged
@@ -101,12 +102,23 @@ def _read(version: str, folders: Sequence[Path], components: Sequence[Path]) -> 
     wrong = [f"{made.place(key)}: {message}" for key, message in _wrong(profile, version)]
     if wrong:
         raise InputError("\n".join(wrong))
+    profile = profile.linked()
+    _require_order(profile, path)
     schemas = {
         name: _schema(f"schemas/{component.config_schema}", profile.known_flags.get(name, {}), folders)
         for name, component in profile.components.items()
         if component.config_schema
     }
-    return profile.linked().model_copy(update={"config_schemas": schemas})
+    return profile.model_copy(update={"config_schemas": schemas})
+
+
+def _require_order(profile: Profile, path: Path) -> None:
+    """Raise InputError where components come after each other in a circle."""
+    after = {name: (*one.after.here, *one.after.everywhere) for name, one in profile.components.items()}
+    try:
+        ordered(after, after)
+    except GraphError as error:
+        raise InputError(f"{path}: components: no order is possible: {error}") from None
 
 
 def _validated(model: type[_M], data: Mapping[str, object], place: Callable[[Sequence[object]], str]) -> _M:

@@ -90,6 +90,13 @@ def test_what_is_wrong_in_a_component_names_its_file(tmp_path: Path, text: str, 
     assert caught.value.message == message.format(path=tmp_path / "own.yaml")
 
 
+def test_components_that_come_after_each_other_are_named(tmp_path: Path) -> None:
+    folder = written(tmp_path, own=f"{OWN}after: {{here: [kubelet]}}\nbefore: [docker]\n")
+    with pytest.raises(InputError, match=r"1\.20\.2\.yaml: components: no order is possible: a cycle: ") as caught:
+        profiles.load("1.20.2", components=[folder])
+    assert {*caught.value.message.rpartition(": ")[2].split(" after ")} == {"docker", "kubelet", "own"}
+
+
 @pytest.mark.parametrize(
     ("said", "message", "hint"),
     [
@@ -112,6 +119,15 @@ def test_what_a_profile_says_wrongly_of_a_component_names_the_profile(
         profiles.load("1.20.2", [tmp_path])
     assert caught.value.message.startswith(f"{path}: {message}")
     assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize("said", ["", "components: [kubelet]\n"])
+def test_a_profile_names_its_components(tmp_path: Path, said: str) -> None:
+    packaged = Path(profiles.__file__).parent / "1.20.2.yaml"
+    text = packaged.read_text(encoding="utf-8").partition("\ncomponents:")[0]
+    (tmp_path / "1.20.2.yaml").write_text(f"{text}\n{said}", encoding="utf-8")
+    with pytest.raises(InputError, match=r"1\.20\.2\.yaml: components: must be a mapping$"):
+        profiles.load("1.20.2", [tmp_path])
 
 
 def test_a_file_of_the_pki_is_only_where_there_is_one(tmp_path: Path) -> None:
