@@ -19,6 +19,7 @@ from k8s_installer.inventory.addons import DNS
 from k8s_installer.model.desired import Ahead, DesiredResource, Turn
 from k8s_installer.model.resources import Check, File, Gate, Kind, Ref, Setting
 from k8s_installer.profiles import DnsSpec, images
+from k8s_installer.profiles.schema import endpoint
 
 COMPONENT = "addons"
 GATE = "cluster DNS is ready"
@@ -129,7 +130,7 @@ def _dns(source: Source, spec: DnsSpec) -> tuple[bytes, str]:
 
 
 def _gate(source: Source, spec: DnsSpec, revision: str) -> Gate:
-    asked = spec.insecure if source.cluster.security == "insecure" and spec.insecure is not None else spec.tls
+    asked = endpoint(spec, source.cluster)
     names = {**source.context, "revision": revision}
     url = source.renderer.text(asked.url, names, source.cluster.name, where="the gate of cluster.dns")
     return Gate(url, Check.POD_READY, _EVIDENCE, ca=asked.ca, cert=asked.cert, key=asked.key, deadline=spec.deadline)

@@ -20,6 +20,7 @@ from k8s_installer.model.groups import GROUPS
 from k8s_installer.model.resources import Absent, Data, Gate, Kind, Package, Ref, Setting, Unit, UploadedFile
 from k8s_installer.pki import Pki
 from k8s_installer.profiles import Component, GateSpec, Profile
+from k8s_installer.profiles.schema import endpoint
 from k8s_installer.profiles.when import elsewhere
 from k8s_installer.render import Renderer
 
@@ -228,7 +229,7 @@ def _gate(
     def text(template: str) -> str:
         return source.text(template, context, host.name, where=f"{name} {source.profile.version}: gate")
 
-    asked = spec.insecure if source.cluster.security == "insecure" and spec.insecure is not None else spec.tls
+    asked = endpoint(spec, source.cluster)
     tuned = host.tuning.get(name)
     gate = Gate(
         url=text(asked.url),

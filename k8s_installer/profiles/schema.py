@@ -259,6 +259,11 @@ class DnsSpec(_Model):
     insecure: Endpoint | None = None
 
 
+def endpoint(spec: GateSpec | DnsSpec, cluster: Cluster) -> Endpoint:
+    """What is asked in a cluster; without one of its own for `insecure` it is the same in both modes."""
+    return spec.insecure if cluster.security == "insecure" and spec.insecure is not None else spec.tls
+
+
 class AddonSpec(_Model):
     """A manifest that a version's own programs need in the cluster, applied before the nodes start.
 
