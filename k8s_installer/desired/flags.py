@@ -94,7 +94,7 @@ def rendered(value: FlagValue, name: str, render: Render) -> FlagValue:
 def _words(style: Style, flag: str, value: FlagValue, known: Mapping[str, Flag]) -> list[str]:
     items = value if isinstance(value, tuple) else (value,)
     texts = [as_text(item) for item in items]
-    if style is Style.DOCKER or (flag in known and known[flag].given == "repeated"):
+    if style is Style.REPEATED or (flag in known and known[flag].given == "repeated"):
         return [f"--{flag}={text}" for text in texts]
     joined = ",".join(texts)
     if style is Style.ETCD:

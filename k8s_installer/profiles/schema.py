@@ -54,7 +54,7 @@ class Style(StrEnum):
     """How the flags of a component become the lines of its files."""
 
     KUBERNETES = "kubernetes"  # --flag=value, a list joined by commas
-    DOCKER = "docker"  # --flag=value, repeated for each item of a list
+    REPEATED = "repeated"  # --flag=value, again for each item of a list
     ETCD = "etcd"  # ETCD_FLAG="value", a list joined by commas
 
 

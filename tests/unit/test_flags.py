@@ -177,7 +177,7 @@ def test_flags_of_the_security_mode_and_of_the_network_come_after_those_of_alway
     ("style", "one", "rest"),
     [
         (Style.KUBERNETES, ["--a=true"], ["--b-c=x,1", "--d=0.5"]),
-        (Style.DOCKER, ["--a=true"], ["--b-c=x", "--b-c=1", "--d=0.5"]),
+        (Style.REPEATED, ["--a=true"], ["--b-c=x", "--b-c=1", "--d=0.5"]),
         (Style.ETCD, ['ETCD_A="true"'], ['ETCD_B_C="x,1"', 'ETCD_D="0.5"']),
     ],
 )

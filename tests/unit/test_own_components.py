@@ -21,7 +21,7 @@ why: Shows numbers.
 roles: [etcd, node]
 unit: exporter
 packages: {exporter: "1.2"}
-style: docker
+style: repeated
 variables: {LISTEN: [listen], OPTIONS: ["*"]}
 flags: {always: {listen: "{{ host.address }}:9100", collect: [cpu, disk]}, tls: {certificate: /etc/exporter.crt}}
 fixed: [certificate]
