@@ -82,7 +82,7 @@ def _opened(plan: Plan, run: Run) -> frozenset[Turn]:
 def undo(plan: Plan, run: Run, turn: Turn) -> Plan:
     """The plan that brings a failed turn back to what ran before it.
 
-    Files get their old bytes and settings their old values, the test objects are removed, and what was restarted is
+    Files get their old bytes and settings their old values, what was made is removed, and what was restarted is
     restarted and waited for. What fails on the way back keeps nothing else from it but what needs it: a service whose
     own files are back restarts, whatever came of the one before it. A turn that was opened is closed once all of this
     is done; if something is not, it stays open. The plan is empty where nothing ran before: a first start that fails
