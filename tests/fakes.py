@@ -119,7 +119,7 @@ class FakeHost:
     def _upload(self, index: int, file: UploadedFile, on_report: OnReport) -> str:
         content = file.source.read_bytes()
         if hashlib.sha256(content).hexdigest() != file.sha256 or len(content) != file.size:
-            return f"{file.source} is not what is wanted"
+            return f"{file.source} is a different file"
         if file.sha256 not in self.incoming.keys() | self.kept.keys():
             on_report(perform.Report("sent", index, 0))
             on_report(perform.Report("sent", index, file.size))

@@ -53,7 +53,7 @@ def addons(source: Source, master: Host, ready: Iterable[Ref], healthy: Iterable
     early, late = _early(source), [(addon, _OWN_WHY) for addon in cluster.addons if not addon.early]
     everything = [*early, *((Addon(DNS, content), _DNS_WHY) for content, _ in dns), *late]
     names = Ref(master.name, Kind.SETTING, "addons")
-    because = "What was applied and is no longer wanted is taken out of the cluster."
+    because = "Removes from the cluster what was applied and is no longer wanted."
     value = Setting(",".join(addon.name for addon, _ in everything) or "none")
     yield DesiredResource(names, value, COMPONENT, tuple(ready), because, turn)
     after: tuple[Ref, ...] = (names,)
@@ -67,7 +67,7 @@ def addons(source: Source, master: Host, ready: Iterable[Ref], healthy: Iterable
         addon = Addon(DNS, dns[0][0])
         yield from _applied(addon, _DNS_WHY, master, after)
         gate = Ref(master.name, Kind.GATE, GATE)
-        because = "Addons that follow may need names, and so does every pod."
+        because = "Later addons may need names, and every pod does."
         yield DesiredResource(
             gate, _gate(source, spec, dns[0][1]), COMPONENT, (_setting(master, addon),), because, turn
         )
@@ -107,7 +107,7 @@ def _applied(
     file = File(addon.content, 0o600 if addon.secret else 0o644, secret=addon.secret)
     path = Ref(master.name, Kind.FILE, f"{ADDONS}/{addon.name}")
     yield DesiredResource(path, file, COMPONENT, after, because, turn)
-    because = "Its objects are in the cluster as the manifest says; by its sum they are known."
+    because = "Keeps the cluster's objects as in the manifest; they carry its checksum."
     yield DesiredResource(_setting(master, addon), Setting(file.sha256), COMPONENT, (path,), because, turn, ahead=ahead)
 
 

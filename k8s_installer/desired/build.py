@@ -146,13 +146,13 @@ def _host(source: Source, fleet: Topology, host: Host) -> Iterator[DesiredResour
         turn = _turn(host, component.roles, component.unit)
         yield from _requisites(source, named, name, component, own.repos, turn)
         for path, program in layout.programs[name].items():
-            because = f"The program of {name}." if component.unit else f"{program} is for people on the host."
+            because = f"The program of {name}." if component.unit else f"{program} is for administrators on the host."
             yield DesiredResource(named.files[path], source.programs[program], name, named.after[path], because, turn)
         specs = layout.files[name]
         for path, file in files(source, name, specs, host, context).items():
             yield DesiredResource(named.files[path], file, name, named.after[path], specs[path].why, turn)
         for path in layout.gone[name]:
-            because = f"It is for another network than {source.cluster.network}."
+            because = f"It belongs to a network other than {source.cluster.network}."
             yield DesiredResource(named.files[path], Absent(), name, (), because, turn)
         if component.unit:
             yield _unit(fleet, host, name, named, own.ready, turn)
@@ -181,9 +181,9 @@ def _requisites(
     for package, text in component.packages.items():
         where = f"{name} {source.profile.version}: package {package}"
         version = source.text(text, source.context, turn.member, where=where)
-        because = f"Brings the program, the unit and the user of {name}." if component.unit else component.why
+        because = f"Contains the program, unit and user of {name}." if component.unit else component.why
         if component.programs:
-            because = f"Brings what the program of {name} calls."
+            because = f"Contains programs that {name} calls."
         yield DesiredResource(
             named.requisites[Kind.PACKAGE, package], Package(package, version), name, repos, because, turn
         )
@@ -215,7 +215,7 @@ def _data(source: Source, host: Host, name: str, context: Context, turn: Turn) -
     folders = [f"{str(said[flag]).rstrip('/')}{below}" for flag, below in component.data.items() if said.get(flag)]
     if folders:
         config = next(path for path, spec in component.files.items() if spec.used_by == "process")
-        because = f"Whether {name} has data here decides how it may be started; it is looked at and never changed."
+        because = f"Whether {name} has data here decides how it may be started; the data is only read."
         data = Data(component.unit, config, component.added_later, component.shown_by)
         yield DesiredResource(Ref(host.name, Kind.DATA, folders[0]), data, name, (), because, turn)
 

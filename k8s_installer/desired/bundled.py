@@ -95,15 +95,13 @@ def _repositories(
         names = {**context, "repositories": content.repositories}
         files[key] = File(renderer.file(TEMPLATE, names, host))
     yield wanted(
-        BUNDLE_REPOS, files[key], "Tells yum of the bundle's packages; it is used when we say so, and else off."
+        BUNDLE_REPOS, files[key], "Tells yum about the bundle's packages; disabled except when the installer uses it."
     )
     for repository in content.repositories:
         for name, package in sorted(repository.packages.items()):
-            yield wanted(
-                f"{repository.folder}/{name}", package, "A package of the bundle, which stays for a reinstall."
-            )
+            yield wanted(f"{repository.folder}/{name}", package, "A package of the bundle, kept for a reinstall.")
         for name, data in repository.metadata.items():
-            yield wanted(f"{repository.folder}/{name}", File(data), "What yum reads of the bundle's packages.")
+            yield wanted(f"{repository.folder}/{name}", File(data), "Repository metadata of the bundle's packages.")
 
 
 def _images(host: str, content: Media, own: list[DesiredResource]) -> dict[Ref, DesiredResource]:
@@ -115,9 +113,9 @@ def _images(host: str, content: Media, own: list[DesiredResource]) -> dict[Ref, 
     for image in content.images:
         path = Ref(host, Kind.FILE, f"{ARCHIVES}/{image.id.removeprefix('sha256:')}.tar")
         name = Ref(host, Kind.SETTING, f"image {image.reference}")
-        because = "The image as docker loads it; it stays, for docker may clear its own away."
+        because = "The image in the form that docker loads; kept because docker may garbage-collect its own copy."
         result[path] = DesiredResource(path, image.file, docker.component, (), because, docker.turn)
-        because = "Pods find it on the node: there may be no registry that the node reaches."
+        because = "Pods use the node's copy: the node may reach no registry."
         result[name] = DesiredResource(
             name, Setting(image.id), docker.component, (docker.ref, path), because, docker.turn
         )

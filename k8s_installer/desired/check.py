@@ -40,7 +40,7 @@ def _own_profile(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
         for flag, spec in flags.items():
             if spec.type not in FORMS and spec.type not in FREE:
                 message = f"flags of {program} {profile.version}: {flag}: the type {spec.type} is unknown"
-                hint = did_you_mean(spec.type, [*FORMS, *FREE]) or "string takes any value"
+                hint = did_you_mean(spec.type, [*FORMS, *FREE]) or "string accepts any value"
                 yield Finding(str(cluster.folder / "profiles"), 0, message, hint)
     try:
         leaves(cluster, profile)
@@ -99,12 +99,12 @@ def _programs(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
         message = f"programs: there is no {source} of Kubernetes {profile.version}: use {known}"
         yield cluster.origin.finding(("cluster", "programs"), message)
     elif source == "tarball" and cluster.tarball is None:
-        message = "programs come from a tarball, and none is named"
+        message = "programs come from a tarball, but none is set"
         suggestion = "tarball: {path: FILE, sha256: SUM}, or {sha256: SUM} alone to download upstream's"
         yield cluster.origin.finding(("cluster", "programs"), message, suggestion)
     elif source == "packages" and cluster.tarball is not None:
-        message = "a tarball is named, and programs come from packages"
-        yield cluster.origin.finding(("cluster", "tarball"), message, "say programs: tarball, or leave it out")
+        message = "a tarball is set, but programs come from packages"
+        yield cluster.origin.finding(("cluster", "tarball"), message, "set programs: tarball, or leave it out")
 
 
 def _dns(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
@@ -117,8 +117,8 @@ def _dns(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
         name = spec.versioned
         image = images.of_dns(cluster, spec)[name]
         known = min(spec.variants, key=images.numbers)
-        message = f"images.dns.{name}: {image} does not say its version, or one before {known}"
-        suggestion = f'{name}: {{image: "{image}", version: "1.8.7"}} says it, if that is what it has'
+        message = f"images.dns.{name}: {image} has no version in its tag, or one older than {known}"
+        suggestion = f'{name}: {{image: "{image}", version: "1.8.7"}} sets it, if that is its version'
         yield cluster.origin.finding(("images", "dns", name), message, suggestion)
 
 
@@ -141,7 +141,7 @@ def _tuning(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
             case ("components", name, *more) | ("hosts", _, "components", name, *more) if name not in tunable:
                 found = [] if more else [_unknown(path, tunable)]
             case ("components", name) | ("hosts", _, "components", name) if name in absent:
-                found = [Wrong((), f"there is no {name} where the network is {cluster.network}")]
+                found = [Wrong((), f"there is no {name} with network: {cluster.network}")]
             case ("components", name, kind, key) | ("hosts", _, "components", name, kind, key):
                 value, whose = cluster.origin.at(path), hosts.get(path[1] if path[0] == "hosts" else "")
                 if not _fixed(profile.components[name], key):

@@ -54,7 +54,7 @@ def host_baseline(
     repos = [_repos(source, host, turn)] if source.cluster.repos else []
     if host.settings.proxy is not None:
         name, value = Ref(host.name, Kind.SETTING, "yum-proxy"), Setting(host.settings.proxy.http)
-        repos.append(DesiredResource(name, value, COMPONENT, (), "By this yum reaches its repositories.", turn))
+        repos.append(DesiredResource(name, value, COMPONENT, (), "yum reaches its repositories through it.", turn))
     refs = tuple(item.ref for item in repos)
     keys = tuple(_keys(source, host, others, turn))
     settings = [
@@ -70,7 +70,9 @@ def host_baseline(
 
 def _keys(source: Source, host: Host, others: Sequence[Component], turn: Turn) -> Iterator[DesiredResource]:
     """Removal of the keys of other networks' components: each opens what it always did for as long as it exists."""
-    because = f"It is for another network than {source.cluster.network}, and opens what this host no longer needs."
+    because = (
+        f"It belongs to a network other than {source.cluster.network}, and opens ports that this host no longer needs."
+    )
     for path in (path for other in others for path in _of_pki(source, other)):
         yield DesiredResource(Ref(host.name, Kind.FILE, path), Absent(), COMPONENT, (), because, turn)
 
@@ -81,7 +83,7 @@ def _stopped(
     """The units of other networks, as `_settings` and what each comes after: a way back needs keys before it starts."""
     for other in others:
         keys = tuple(Ref(host.name, Kind.FILE, path) for path in _of_pki(source, other))
-        yield f"unit {other.unit}", "off", f"It is for another network than {source.cluster.network}.", keys
+        yield f"unit {other.unit}", "off", f"It belongs to a network other than {source.cluster.network}.", keys
 
 
 def _of_pki(source: Source, component: Component) -> list[str]:
@@ -92,14 +94,14 @@ def _of_pki(source: Source, component: Component) -> list[str]:
 def _ipvs(host: Host, repos: tuple[Ref, ...], turn: Turn) -> Iterator[DesiredResource]:
     """Beside the kernel's modules, kube-proxy's mode ipvs calls this program; without it it falls back to iptables."""
     if host.ipvs:
-        because = "kube-proxy's mode ipvs keeps its lists of addresses with it."
+        because = "kube-proxy's ipvs mode keeps its address lists with it."
         yield DesiredResource(Ref(host.name, Kind.PACKAGE, "ipset"), Package("ipset"), COMPONENT, repos, because, turn)
 
 
 def _record(source: Source, host: Host, turn: Turn) -> Iterator[DesiredResource]:
     """On the host before anything starts with what is allocated."""
     if Role.MASTER in host.roles:
-        because = "Nodes keep the subnets that they were allocated: everyone who works on the cluster reads them here."
+        because = "Nodes keep their allocated subnets: every machine that manages the cluster reads them here."
         yield DesiredResource(Ref(host.name, Kind.FILE, RECORD), source.record, COMPONENT, (), because, turn)
 
 
@@ -111,7 +113,7 @@ def _repos(source: Source, host: Host, turn: Turn) -> DesiredResource:
         whom = f"every host of {source.cluster.name}"
         names = {**source.context, "header": header(TEMPLATE, whom, source.profile.version), "direct": direct}
         source.shared[key] = File(source.renderer.file(TEMPLATE, names, host.name))
-    because = "Says where CentOS 7's packages are, since its mirrors are gone."
+    because = "Sets where CentOS 7's packages come from, because its mirrors are gone."
     return DesiredResource(Ref(host.name, Kind.FILE, CENTOS_REPOS), source.shared[key], COMPONENT, (), because, turn)
 
 
@@ -119,32 +121,32 @@ def _settings(source: Source, host: Host, ports: Iterable[str]) -> Iterator[tupl
     """Names, values and reasons."""
     wanted = host.settings
     if wanted.selinux != "ignore":
-        yield "selinux", wanted.selinux, "An enforcing SELinux keeps containers from the volumes of their pods."
+        yield "selinux", wanted.selinux, "An enforcing SELinux keeps containers from using their pods' volumes."
     if wanted.swap != "ignore":
-        yield "swap", wanted.swap, "Memory that is swapped out is not counted: pods go slow instead of being moved."
+        yield "swap", wanted.swap, "Swapped memory does not count: pods become slow instead of being moved."
     if wanted.hosts_file == "manage":
         yield (
             "hosts-file",
             source.names,
-            "Programs and people on a host find the others by name, without a name server.",
+            "Programs and people on a host can reach the others by name, without a name server.",
         )
     if wanted.journald == "persistent":
-        yield "journal", wanted.journald, "Keeps what services logged before a boot."
+        yield "journal", wanted.journald, "Keeps logs across reboots."
     if wanted.firewall == "disable":
         yield "unit firewalld", "off", "The inventory asks for no firewall on this host."
     if wanted.firewall == "manage":
         for port in dict.fromkeys(ports):
-            yield f"firewalld-port {port}", "open", "Other hosts reach a component here, if firewalld lets them."
+            yield f"firewalld-port {port}", "open", "Other hosts reach a component on this port, where firewalld runs."
         if Role.NODE in host.roles:
             name = f"firewalld-source {source.cluster.pod_cidr}"
-            yield name, "trusted", "Packets from and to pods pass, if firewalld runs."
+            yield name, "trusted", "Lets packets from and to pods pass, where firewalld runs."
 
 
 def _clock(host: Host, repos: tuple[Ref, ...], turn: Turn) -> Sequence[DesiredResource]:
     if host.settings.time != "chrony":
         return ()
     package, unit = Ref(host.name, Kind.PACKAGE, "chrony"), Ref(host.name, Kind.UNIT, "chronyd")
-    because = "Keeps the clock right: a certificate that is not valid yet opens nothing."
+    because = "Keeps the clock right: certificates that are not valid yet are rejected."
     return (
         DesiredResource(package, Package("chrony"), COMPONENT, repos, because, turn),
         DesiredResource(unit, Unit("chronyd", runs=("chrony",)), COMPONENT, (package,), because, turn),

@@ -16,7 +16,7 @@ _REAL = frozenset({"float32", "float64"})
 def wrong_keys(schema: ConfigSchema, key: str, value: object) -> Iterator[Wrong]:
     """Everything that keeps a program from taking one key of its file; a value of None removes the key and is right."""
     if key not in schema.keys:
-        yield Wrong((), "there is no such key", did_you_mean(key, schema.keys))
+        yield Wrong((), "unknown key", did_you_mean(key, schema.keys))
     elif value is not None:
         yield from _wrong(schema, (key,), schema.keys[key], value)
 
@@ -33,7 +33,7 @@ def _wrong(schema: ConfigSchema, path: tuple[str, ...], shape: Shape, value: obj
         for name, inner in value.items():
             below = (*path, name)
             if name not in shape and EVERY not in shape:
-                yield Wrong(below[1:], f"{'.'.join(below)}: there is no such key", did_you_mean(name, shape))
+                yield Wrong(below[1:], f"{'.'.join(below)}: unknown key", did_you_mean(name, shape))
             elif inner is not None:
                 yield from _wrong(schema, below, shape.get(name, shape.get(EVERY, "")), inner)
 
@@ -72,7 +72,7 @@ def _mistyped(kind: str, value: object) -> tuple[str, str] | None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind == "duration":
         return f"must be a duration, not {shown}", f"{value}s for seconds" if number else "such as 10s"
-    return f"must be text, not {shown}", f'write "{as_text(value)}"' if isinstance(value, int | float) else ""
+    return f"must be a string, not {shown}", f'write "{as_text(value)}"' if isinstance(value, int | float) else ""
 
 
 def _misvalued(schema: ConfigSchema, path: tuple[str, ...], kind: str, value: str | float) -> tuple[str, str] | None:

@@ -50,14 +50,14 @@ def ports_taken(config: HostConfig) -> Iterator[Breach]:
     for one in listeners:
         owner = owners.setdefault(one.port, one.component) if one not in said else one.component
         if not one.flag and owner != one.component:
-            message = f"{one.component} takes port {one.port}, on which {owner} listens"
+            message = f"{one.component} uses port {one.port}, on which {owner} listens"
             yield Breach(("hosts", config.host.name), message)
     for one in listeners:
         if one not in said:
             continue
         for other in listeners:
             if other.port == one.port and _differ(one, other):
-                mine = f"{one.component}: {config.name(one.component, one.flag)} takes port {one.port}"
+                mine = f"{one.component}: {config.name(one.component, one.flag)} uses port {one.port}"
                 theirs = f"on which {other.component} listens"
                 if other.component == one.component and other.flag:
                     theirs = f"as does {config.name(other.component, other.flag)}"

@@ -97,8 +97,9 @@ class _Text:
             return _NOTHING
         host = wanted.ref.host
         raise InstallerError(
-            f"{host}: {RECORD} could not be read: the allocations of pod subnets are unknown",
-            hint=f"look at it: ls -l {RECORD}; a broken record may be removed, the hosts' routes hold the same",
+            f"{host}: {RECORD} cannot be read: the pod subnet allocations are unknown",
+            hint=f"check it: ls -l {RECORD}; a broken record may be removed, "
+            "because the hosts' routes have the same information",
         )
 
 
@@ -148,7 +149,7 @@ def _agreed(
             listed = ", ".join(f"{subnet} on {master}" for subnet, master in masters.items())
             raise InstallerError(
                 f"masters disagree about the pod subnet of {name}: {listed}",
-                hint=f"set the right one: hosts.{name}.pod_subnet in the inventory",
+                hint=f"set the right one in hosts.{name}.pod_subnet of the inventory",
             )
         agreed[name] = own[0]
     return agreed

@@ -19,7 +19,7 @@ def required(config: HostConfig) -> Iterator[Breach]:
     """Flags without which a program does not start."""
     for component, flag, spec in _related(config):
         if spec.required and config.effective(component, flag) is None and config.sets(component, flag):
-            yield Breach(config.path_of(component, flag), f"{component}: {flag} cannot be left out")
+            yield Breach(config.path_of(component, flag), f"{component}: {flag} must be set")
 
 
 def needed(config: HostConfig) -> Iterator[Breach]:
@@ -40,7 +40,7 @@ def _keys_in(config: HostConfig, component: str, flag: str, spec: Flag) -> Itera
         key = item.partition(spec.sign)[0]
         if key not in there:
             name, beside = config.name(component, flag), config.name(component, spec.keys_in)
-            message = f"{component}: {name} has {key}, and {beside} has not"
+            message = f"{component}: {name} has {key}, but {beside} does not"
             yield Breach(config.path_of(component, flag, spec.keys_in), message, f"add {key} to {beside}")
 
 
@@ -111,7 +111,7 @@ def _wanted(config: HostConfig, component: str, need: str) -> tuple[str, str]:
     first, *more = (value.removesuffix(f"={_ANY}") for value in values.split("|"))
     beside = config.name(component, other)
     if need.startswith(_NOT):
-        return f"{beside} without {first}", f"take {first} out of {beside}"
+        return f"{beside} without {first}", f"remove {first} from {beside}"
     if first:
         return f"{beside} {_OR.join([first, *more])}", f"set {beside}: {first}"
     return (f"{beside} to be empty", f"empty {beside}") if sign else (beside, f"set {beside}")

@@ -288,7 +288,7 @@ def wrong(flag: Flag, value: ArgValue) -> Iterator[Wrong]:
     if isinstance(value, tuple):
         yield from _list(flag, value)
     elif isinstance(value, float) and flag.type in ("string", "stringSlice", "stringArray") and not flag.one_of:
-        yield Wrong((), f"{value} was read as a number, which may not be what you wrote", "write it in quotes")
+        yield Wrong((), f"{value} was read as a number, which may differ from what you wrote", "write it in quotes")
     elif value is not None:
         text = as_text(value)
         for part in text.split(",") if flag.given == "split" and text else [text]:
@@ -314,7 +314,7 @@ def number(flag: Flag, text: str) -> float | None:
 
 def _list(flag: Flag, values: tuple[str | int | float | bool, ...]) -> Iterator[Wrong]:
     if not values:
-        yield Wrong((), "an empty list means nothing here", "null drops the flag")
+        yield Wrong((), "an empty list has no meaning here", "null removes the flag")
     elif flag.given == "once":
         yield Wrong((), "takes one value, not a list", f"one value, such as {as_text(values[0])}")
     else:
@@ -348,7 +348,7 @@ def wrong_item(flag: Flag, text: str) -> tuple[str, str] | None:
 
 def _right(form: Form, text: str) -> str:
     if not text:
-        return "null drops the flag"
+        return "null removes the flag"
     if form.read is _duration and _DECIMAL.fullmatch(text):
         return f"{text}s for seconds, {text}ms for milliseconds"
     if form.what == _BOOLEAN and text in ("yes", "on", "no", "off"):

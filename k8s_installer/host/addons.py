@@ -6,8 +6,8 @@ again by somebody, is noticed. A value is the sum, `none`, or why it is neither:
 
 | value | means |
 |---|---|
-| incomplete | objects of it are missing |
-| other | objects of it are not as they were applied, or a run died over it |
+| incomplete | some of its objects are missing |
+| other | some of its objects differ from what was applied, or a run died over it |
 | unanswered | the API server does not answer: nothing is known, and applying once more does no harm |
 
 While an addon is applied the copy holds the manifest of before, too: whatever cuts the run off, nothing is forgotten.
@@ -30,9 +30,9 @@ INCOMPLETE, OTHER, UNANSWERED = "incomplete", "other", "unanswered"
 _SUM = re.compile(r"[0-9a-f]{64}")
 _REASONS = {
     NONE: "it is not applied yet",
-    INCOMPLETE: "objects of it are missing",
-    OTHER: "objects of it are not as they were applied",
-    UNANSWERED: "the API server does not answer for it",
+    INCOMPLETE: "some of its objects are missing",
+    OTHER: "some of its objects differ from what was applied",
+    UNANSWERED: "the API server did not answer for it",
 }
 
 # kubectl of 1.5 has no --request-timeout. Without certificates the API server's port on the host is open to root.
@@ -160,11 +160,11 @@ def _differs(_subject: str, seen: str | None, wanted: str) -> str:
     """Why an addon must be applied or taken out, in words, or nothing; only a sum and `none` can be wanted."""
     if seen is None or seen == wanted or not (wanted == NONE or _SUM.fullmatch(wanted)):
         return ""
-    return "it was not applied then" if wanted == NONE else _REASONS.get(seen, "another version of it is applied")
+    return "it was not applied before" if wanted == NONE else _REASONS.get(seen, "a different version is applied")
 
 
 def _words(subject: str, wanted: str) -> str:
-    return f"{'take out' if wanted == NONE else 'apply'} addon {subject}"
+    return f"{'remove' if wanted == NONE else 'apply'} addon {subject}"
 
 
 def _original(_before: str | None) -> str:
@@ -175,7 +175,7 @@ FAMILIES = (
     # one way: the manifest of an addon that is gone is the user's
     Family(
         ADDONS, ask=(_ASK_NAMES,), set=(_KUBE, _WITHDRAW, _SET_NAMES), differs=_beyond, original=_original,
-        words=lambda _subject, _wanted: "take out addons", one_way=True,
+        words=lambda _subject, _wanted: "remove addons", one_way=True,
     ),
     Family(
         ADDON, ask=(_KUBE, _ASK), set=(_KUBE, _WITHDRAW, _SET), differs=_differs, original=_original, words=_words

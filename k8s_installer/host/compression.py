@@ -87,7 +87,7 @@ def _opened(file: UploadedFile) -> Iterator[BufferedReader]:
         with file.source.open("rb") as source:
             size = os.fstat(source.fileno()).st_size
             if size != file.size:
-                raise InstallerError(f"{file.source} has {size} bytes, {file.size} are wanted", hint=_HINT)
+                raise InstallerError(f"{file.source} has {size} bytes, not {file.size}", hint=_HINT)
             yield source
     except OSError as error:
         raise InstallerError(f"cannot read {file.source}: {error.strerror}", hint=_HINT) from None
@@ -121,13 +121,13 @@ def _compress(file: UploadedFile, source: BufferedReader, target: Path) -> None:
         Path(name).unlink(missing_ok=True)
 
 
-_HINT = "give this program the file again; it must be the one that the plan was made with"
+_HINT = "provide the file again; it must be the one that the plan was made with"
 
 
 def _require(file: UploadedFile, sha256: str) -> None:
     if sha256 != file.sha256:
         raise InstallerError(
-            f"{file.source} is not what is wanted: its SHA-256 is {sha256[:16]}, not {file.sha256[:16]}", hint=_HINT
+            f"{file.source} is a different file: its SHA-256 is {sha256[:16]}, not {file.sha256[:16]}", hint=_HINT
         )
 
 

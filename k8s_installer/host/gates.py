@@ -247,7 +247,7 @@ def _strangers(gate: Gate, body: str) -> str:
     expected = set(gate.expects)
     clusters = sorted({str(found["header"].get("cluster_id")) for found in lists})
     said = [
-        f"not a member here: {', '.join(sorted(expected - listed))}" if expected - listed else "",
+        f"not in its member list: {', '.join(sorted(expected - listed))}" if expected - listed else "",
         f"a member, but not in the inventory: {', '.join(sorted(listed - expected))}" if listed - expected else "",
         f"{len(clusters)} separate clusters: {', '.join(clusters)}" if len(clusters) > 1 else "",
     ]

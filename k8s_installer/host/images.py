@@ -57,8 +57,8 @@ def _differs(_subject: str, seen: str | None, wanted: str) -> str:
     if has == wanted:
         return ""
     if wanted == ABSENT:
-        return "nothing needs it any more"
-    return "it is not there" if has == ABSENT else f"{has} instead of {wanted}"
+        return "it is no longer needed"
+    return "it is missing" if has == ABSENT else f"{has} instead of {wanted}"
 
 
 def _words(subject: str, wanted: str) -> str:

@@ -313,9 +313,7 @@ def files(by_word: Mapping[str, Sequence[str]]) -> dict[str, SeenFile]:
     contents = {
         path: answers.from_base64(text, f"the content of {path}") for path, text in _pairs(by_word.get("content", ()))
     }
-    kept = {
-        path: answers.from_base64(text, f"what was kept of {path}") for path, text in _pairs(by_word.get("kept", ()))
-    }
+    kept = {path: answers.from_base64(text, f"the backup of {path}") for path, text in _pairs(by_word.get("kept", ()))}
     obstacles = dict(_pairs(by_word.get("obstacle", ())))
     sealed: dict[str, set[str]] = {}
     for path, digest in _pairs(by_word.get("sealed", ())):
@@ -346,7 +344,7 @@ def _obstacle(mode: int, size: int, digest: str) -> str:
     """Why a file of this type, size and sum cannot be changed so that it could be put back; empty if it can."""
     if stat.S_ISREG(mode):
         if size > statedir.LARGEST_UPLOAD:
-            return f"has {size >> 20} MB, more than is kept for a rollback"
+            return f"has {size >> 20} MB, more than a rollback can keep"
         return "" if digest else "cannot be read"
     return f"is {_TYPES.get(stat.S_IFMT(mode), 'a device')}"
 

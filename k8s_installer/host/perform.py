@@ -301,7 +301,7 @@ class Account:
         word, index = answers.words(rest, 2, "a report of changes")
         report = Report(word, answers.whole(index, "a report of changes"))
         if report.index not in (self._waiting if word == "begin" else self._begun):
-            raise Malformed("a report of a change that was not asked for", line)
+            raise Malformed("a report of an unknown change", line)
         if word == "begin":
             self._waiting.remove(report.index)
             self._begun.add(report.index)

@@ -136,7 +136,7 @@ def _ended(container: Mapping[str, Any]) -> Iterator[str]:
     last = _part(_part(container, "lastState"), "terminated")
     if last:
         code, times = last.get("exitCode"), _number(container, "restartCount")
-        yield f"it ended with code {code}, and was restarted {times} time{'s' * (times != 1)}"
+        yield f"it exited with code {code}, and was restarted {times} time{'s' * (times != 1)}"
 
 
 def _containers(pod: Pod) -> list[Mapping[str, Any]]:

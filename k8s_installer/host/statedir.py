@@ -26,7 +26,7 @@ INCOMING = f"{STATE}/incoming"
 # A rollback undoes one run after the other, and keeps what it replaces itself: five steps back.
 RUNS_KEPT = 10
 MOST_KEPT = 2 << 30  # bytes
-NOT_KEPT = "cannot be put back: the host no longer keeps what it was"
+NOT_KEPT = "cannot be restored: the host no longer keeps the old content"
 LARGEST_UPLOAD = 2 << 30  # bytes: what is replaced is kept whole, so what is larger is not replaced
 # What was begun and never resumed, and what was staged and never placed, goes after so many days.
 STALE_DAYS = 7
@@ -60,7 +60,7 @@ SETTLED = (
 waited=0
 while occupied; do
   [ "$waited" -lt {SETTLE_SECONDS * 5} ] || {{
-    echo "a script of an earlier run still changes this host (process $other): try again when it has ended" >&2
+    echo "a script of an earlier run is still changing this host (process $other): try again when it is done" >&2
     exit 1
   }}
   sleep 0.2
@@ -77,7 +77,7 @@ alone() {{ # index: one script at a time changes a host, also if the run of the 
   waited=0
   while occupied; do
     [ "$waited" -lt {ALONE_SECONDS} ] ||
-      failed "$1" "a script of an earlier run still changes this host (process $other): try again when it has ended"
+      failed "$1" "a script of an earlier run is still changing this host (process $other): try again when it is done"
     sleep 1
     waited=$((waited + 1))
   done

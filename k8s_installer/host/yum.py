@@ -41,7 +41,7 @@ TROUBLES = (
         "disk",
         r"No space left on device|Insufficient space in download directory|Failed writing received data|curl#23|"
         r"needs \d+\s?[KMG]B on the \S+ filesystem|At least \d+\s?[KMG]B more space needed",
-        "make room on the host: `df -h`, and `yum clean all` empties yum's own cache in /var/cache/yum",
+        "free space on the host: check `df -h`; `yum clean all` empties yum's own cache in /var/cache/yum",
     ),
     _trouble(
         "signature",
@@ -59,7 +59,7 @@ TROUBLES = (
     _trouble(
         "name",
         r"Could not resolve host|Couldn't resolve host|Name or service not known|Temporary failure in name resolution",
-        "the name of a repository is not known on the host: fix its /etc/resolv.conf, or name a proxy "
+        "the host cannot resolve a repository's name: fix its /etc/resolv.conf, or set a proxy "
         "(`host_settings.proxy` in the inventory)",
     ),
     _trouble(
@@ -78,13 +78,13 @@ TROUBLES = (
     _trouble(
         "damaged",
         r"checksum doesn't match|does not match checksum|does not match metalink|does not match intended download",
-        "what came is not what the repository promised: a full disk (`df -h`), a proxy that keeps old files, or a "
-        "mirror in the middle of an update; `yum clean all` on the host, then try again",
+        "the download does not match the repository's metadata: a full disk (`df -h`), a proxy that serves old "
+        "files, or a mirror in the middle of an update; `yum clean all` on the host, then try again",
     ),
     _trouble(
         "unread",
         r"(?s)\A(?!.*\b404\b).*Failed to download metadata for repo",
-        "a repository does not answer this host: `yum makecache` on it says why (dnf keeps that to itself with -q)",
+        "a repository does not answer this host: `yum makecache` there shows why (dnf -q hides the reason)",
     ),
     _trouble(
         "none",
@@ -102,18 +102,18 @@ TROUBLES = (
     _trouble(
         "package",
         r"No package \S+ available|Nothing to do|Unable to find a match|No packages marked for",
-        "no repository of the host has this package in this version: `yum list --showduplicates NAME` says what there "
-        "is; etcd, docker and Kubernetes 1.5.2 are in CentOS 7's extras",
+        "no repository of the host has this package in this version: `yum list --showduplicates NAME` lists what "
+        "exists; etcd, docker and Kubernetes 1.5.2 are in CentOS 7's extras",
     ),
     _trouble(
         "conflict",
         r"Transaction [Cc]heck [Ee]rror|conflicts (?:between|with)|Requires: |Protected multilib versions",
-        "another package on the host is in the way: remove it, or the repository that it came from",
+        "another package on the host conflicts: remove it, or the repository that it came from",
     ),
 )
 
 
-OTHERWISE = "`yum repolist -v` on the host says more"  # what to do about words that no trouble has
+OTHERWISE = "`yum repolist -v` on the host shows more"  # what to do about words that no trouble has
 
 
 def hint(output: str) -> str:

@@ -36,9 +36,9 @@ from k8s_installer.planning.evr import Evr
 from k8s_installer.planning.order import edges as edges_of
 from k8s_installer.planning.turns import QUARTER, Batch, owners, serialize, widths
 
-_IN_THE_WAY = "nothing is changed that could not be put back as it was: move each out of the way, then plan again"
+_IN_THE_WAY = "only what can be restored is changed: move each of these out of the way, then plan again"
 _TOO_FAR_BACK = (
-    f"a host keeps what its last {RUNS_KEPT} runs replaced, up to {MOST_KEPT >> 30} GB, and this is further back: "
+    f"a host keeps what its last {RUNS_KEPT} runs replaced, up to {MOST_KEPT >> 30} GB, and this is older: "
     "set what you want in the inventory or in templates/, then run k8s-installer apply"
 )
 
@@ -137,7 +137,7 @@ def _with_readers(steps: Mapping[Ref, list[Change]], desired: Desired) -> dict[R
 
 def waits(desired: Desired, gates: Iterable[Ref]) -> Plan:
     """A plan that changes nothing and waits for these gates, each for itself."""
-    changes = tuple(_change(desired[ref], Missing.ABSENT, Action.WAIT, "it does not hold yet") for ref in gates)
+    changes = tuple(_change(desired[ref], Missing.ABSENT, Action.WAIT, "it has not passed yet") for ref in gates)
     return Plan(changes, ((),) * len(changes))
 
 
@@ -162,11 +162,11 @@ def _changes(wanted: DesiredResource, seen: Mapping[Ref, Seen], steps: Mapping[R
     ref, resource = wanted.ref, wanted.resource
     if isinstance(resource, Gate):
         if any(before in steps for before in wanted.after):
-            yield _change(wanted, Missing.ABSENT, Action.WAIT, "the step before it changes")
+            yield _change(wanted, Missing.ABSENT, Action.WAIT, "a step before it changes")
         return
     found = seen.get(ref, Missing.UNKNOWN)
     if found is Missing.UNKNOWN:
-        raise InstallerError(f"{ref} is not known: there is no plan over what could not be asked")
+        raise InstallerError(f"{ref} is unknown: cannot plan before the host has answered for it")
     if isinstance(resource, Data):
         return  # never changed: `members` says what it means
     if isinstance(resource, Package):
@@ -175,7 +175,7 @@ def _changes(wanted: DesiredResource, seen: Mapping[Ref, Seen], steps: Mapping[R
         yield from _file(wanted, resource, found)
     elif isinstance(resource, Absent):
         if found is not Missing.ABSENT:
-            yield _change(wanted, found, Action.REMOVE, "nothing should be there")
+            yield _change(wanted, found, Action.REMOVE, "it should not exist")
     elif isinstance(resource, Setting):
         yield from _setting(wanted, resource, found)
     else:
@@ -194,7 +194,7 @@ def _package(wanted: DesiredResource, package: Package, found: Seen) -> Iterator
         yield _change(wanted, found, Action.INSTALL, "not installed")
     elif package.version:
         order = evr.compare(_installed(found, package), Evr.parse(package.version))
-        reason = f"version {found.version} is installed, {package.version} is wanted"
+        reason = f"version {found.version} is installed, should be {package.version}"
         if order:
             yield _change(wanted, found, Action.DOWNGRADE if order > 0 else Action.UPGRADE, reason)
 
@@ -207,13 +207,13 @@ def _installed(found: SeenPackage, package: Package) -> Evr:
 def _file(wanted: DesiredResource, file: File | UploadedFile | Backup, found: Seen) -> Iterator[Change]:
     kept = isinstance(file, Backup)
     if not isinstance(found, SeenFile):
-        yield _change(wanted, found, Action.RESTORE if kept else Action.CREATE, _why(file) or "not there")
+        yield _change(wanted, found, Action.RESTORE if kept else Action.CREATE, _why(file) or "missing")
     elif found.sha256 != file.sha256:
         new = file.content if isinstance(file, File) else found.kept
         if found.content is not None and new is not None and equivalence.same(wanted.ref.name, found.content, new):
             yield _change(wanted, found, Action.REWRITE, "no restart: the settings are the same")
         elif kept:
-            yield _change(wanted, found, Action.RESTORE, "the run before changed it")
+            yield _change(wanted, found, Action.RESTORE, "changed by that run")
         else:
             yield _change(wanted, found, Action.UPDATE, _why(file) or "the content differs")
     elif (found.mode, found.owner, found.group) != (file.mode, file.owner, file.group):
@@ -247,7 +247,7 @@ def _unit(
     if reason:
         yield _change(wanted, found, Action.RESTART, reason)
     elif not state.enabled:
-        yield _change(wanted, found, Action.ENABLE, "it would not come back after a reboot")
+        yield _change(wanted, found, Action.ENABLE, "it would not start after a reboot")
 
 
 def _idle(state: SeenUnit) -> str:
@@ -289,7 +289,7 @@ def stale(wanted: DesiredResource, seen: Mapping[Ref, Seen]) -> str:
     newer = [ref.name for ref in inputs(wanted) if _changed_at(seen.get(ref)) > state.started_at]
     if newer:
         return f"{_some(newer)} changed after it started"
-    return "a run that was cut off did not restart it" if state.due_at > state.started_at else ""
+    return "an interrupted run did not restart it" if state.due_at > state.started_at else ""
 
 
 def _changed_at(found: Seen | None) -> float:

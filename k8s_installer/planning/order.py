@@ -57,7 +57,7 @@ def require_ahead(whole: Desired, seen: Mapping[Ref, Seen], part: Desired) -> No
                 ),
                 hint=f"{whole[ahead.manifest].because}\n"
                 f"let --limit include {addon.host} and --only include {whole[addon].component}, or leave both out: "
-                "the addon is applied first then",
+                "then the addon is applied first",
             )
 
 

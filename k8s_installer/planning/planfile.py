@@ -74,7 +74,7 @@ def load(text: str, file: str) -> Saved:
     try:
         data = json.loads(text)
         if data["format"] != FORMAT:
-            raise InputError(f"{file}: a plan of format {data['format']}; this program reads {FORMAT}")
+            raise InputError(f"{file}: a plan of format {data['format']}; this version reads {FORMAT}")
         return Saved(str(data["cluster"]), str(data["digest"]), tuple(map(str, data["lines"])))
     except (ValueError, KeyError, TypeError, RecursionError):
         raise InputError(f"{file}: not a saved plan", hint="`plan -o FILE.json` saves one") from None
@@ -83,12 +83,12 @@ def load(text: str, file: str) -> Saved:
 def differences(old: Saved, new: Saved) -> list[str]:
     """Why a saved plan no longer holds, in words; empty where it still does."""
     if old.cluster != new.cluster:
-        return [f"it was made for cluster {old.cluster}, the inventory is of {new.cluster}"]
+        return [f"it was made for cluster {old.cluster}, but the inventory is for {new.cluster}"]
     before, now = frozenset(old.lines), frozenset(new.lines)
     moved = [f"no longer:  {line}" for line in old.lines if line not in now]
     moved += [f"now also:   {line}" for line in new.lines if line not in before]
     if not moved and old.lines != new.lines:
-        return ["its changes come in a different order"]
+        return ["its changes have a different order"]
     if not moved and old.digest != new.digest:
         return ["the inventory, a template or a key has changed since it was made"]
     return moved

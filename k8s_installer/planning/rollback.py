@@ -122,7 +122,7 @@ def _back(plan: Plan, run: Run, within: Mapping[int, Change]) -> list[Change]:
     restarted = [change for index, change in within.items() if change.action is Action.RESTART and index in begun]
     reloaded = [change for change in within.values() if change.action is Action.RELOAD]
     gates = [change for change in within.values() if isinstance(change.after, Gate)]
-    reloads = [_again(change, Action.RELOAD, "its files are back") for change in reloaded]
+    reloads = [_again(change, Action.RELOAD, "its files were restored") for change in reloaded]
     return [*written, *reloads, *_restarts(restarted, gates)]
 
 
@@ -166,7 +166,7 @@ def before(desired: Desired, past: Collection[PastFile | PastSetting]) -> Desire
         return isinstance(wanted.resource, Unit | Gate) or wanted.place is not Place.WITHIN
 
     def was(wanted: DesiredResource) -> DesiredResource:
-        return replace(wanted, resource=items[wanted.ref], because="It was so before the last run.")
+        return replace(wanted, resource=items[wanted.ref], because="As it was before the last run.")
 
     part = narrowed(desired, lambda wanted: wanted.ref in items or stays(wanted))
     return {ref: wanted if stays(wanted) else was(wanted) for ref, wanted in part.items()}
@@ -180,10 +180,10 @@ def _wanted(past: PastFile | PastSetting) -> Backup | Absent | Setting:
 
 def _restarts(restarted: Iterable[Change], gates: Collection[Change]) -> Iterator[Change]:
     for change in restarted:
-        yield _again(change, Action.RESTART, "its files are back")
+        yield _again(change, Action.RESTART, "its files were restored")
         for gate in gates:
             if isinstance(gate.after, Gate) and gate.after.unit == change.ref.name:
-                yield _again(gate, Action.WAIT, "the step before it changes")
+                yield _again(gate, Action.WAIT, "a step before it changes")
 
 
 def _again(change: Change, action: Action, reason: str) -> Change:
@@ -196,7 +196,7 @@ def _inverse(change: Change, wanted: File | UploadedFile | Absent | Setting, rea
         return replace(_file_back(change, wanted), readers=() if change.action in NO_RESTART else read_by)
     old = change.before.value if isinstance(change.before, SeenSetting) else wanted.value
     now = SeenSetting(wanted.value)
-    return Change(change.ref, Action.SET, change.component, now, Setting(old), "back to what it was", change.turn)
+    return Change(change.ref, Action.SET, change.component, now, Setting(old), "the previous value", change.turn)
 
 
 def _file_back(change: Change, file: File | UploadedFile | Absent) -> Change:
@@ -206,11 +206,11 @@ def _file_back(change: Change, file: File | UploadedFile | Absent) -> Change:
     now = SeenFile(file.sha256, file.mode, file.owner, file.group, 0.0)
     if not isinstance(before, SeenFile):
         return Change(
-            change.ref, Action.REMOVE, change.component, now, Absent(), "it was made by this run", change.turn
+            change.ref, Action.REMOVE, change.component, now, Absent(), "it was created by this run", change.turn
         )
     old = Backup(before.sha256, before.mode, before.owner, before.group, file.secret)
     action = Action.ATTRIBUTES if change.action is Action.ATTRIBUTES else Action.RESTORE
-    return Change(change.ref, action, change.component, now, old, "back to what was there", change.turn)
+    return Change(change.ref, action, change.component, now, old, "the previous content", change.turn)
 
 
 def _returned(change: Change) -> Change:
@@ -218,5 +218,5 @@ def _returned(change: Change) -> Change:
     assert isinstance(change.before, SeenFile)  # noqa: S101 - what was not there is not removed
     old = change.before
     kept = Backup(old.sha256, old.mode, old.owner, old.group, secret=True)
-    reason = "back to what was there"
+    reason = "the previous content"
     return Change(change.ref, Action.RESTORE, change.component, Missing.ABSENT, kept, reason, change.turn)

@@ -38,7 +38,7 @@ def chosen(option: str, text: str, known: Iterable[str]) -> frozenset[str]:
     for name in names:
         if name not in available:
             hint = did_you_mean(name, available) or f"there are {', '.join(available)}"
-            raise InputError(f"{option}: there is no {name} here", hint=hint)
+            raise InputError(f"{option}: there is no {name}", hint=hint)
     if not names:
         raise InputError(f"{option}: no name given", hint=f"there are {', '.join(available)}")
     return frozenset(names)

@@ -16,8 +16,8 @@ from k8s_installer.pki.certificates import Flaw, accepts, read_any_authority, sh
 from k8s_installer.pki.leaves import ENCRYPTION, ROOTS, Pki, root_of
 
 _ROTATION = (
-    "an encryption.yaml of the hosts has a key, a name of a key or a provider that the one from here lacks, and "
-    "Secrets may be written with it: docs/keys.md says how to finish a rotation"
+    "an encryption.yaml of the hosts has a key, key name or provider that the local one lacks, and "
+    "Secrets may be written with it: see docs/keys.md for how to finish a rotation"
 )
 _SHOWN = 5  # hosts in a line; a large cluster has the same file on every host
 REPLACE = (
@@ -103,7 +103,7 @@ def require_witness(roots: Desired, seen: Mapping[Ref, Seen], keys: Pki) -> None
     what = "are not on this machine" if any(name in keys.pending for name in doubtful) else "were replaced here"
     raise InstallerError(
         f"keys of the cluster {what} ({', '.join(doubtful)}), no master that answered has any, and "
-        f"{', '.join(silent)} did not answer: it may run with others",
+        f"{', '.join(silent)} did not answer: it may run with different ones",
         hint=f"try again when {' or '.join(silent)} answers, or remove it from the inventory if it is lost\n{REPLACE}",
     )
 
@@ -145,12 +145,12 @@ def refuse(found: list[Foreign], keys: Pki, renamed_from: str) -> None:
     if not found:
         return
     missing = any(item.name in keys.pending for item in found)
-    words = "keys that are not on this machine" if missing else "other keys than this machine has"
+    words = "keys that are not on this machine" if missing else "keys that differ from this machine's"
     lines = _lines(found)
     if renamed_from:
         first = (
-            f"they are those of cluster {renamed_from}, whose folder is beside this one's: name this one "
-            f"{renamed_from} again. A running cluster cannot be renamed, etcd's members know it by its name"
+            f"they are those of cluster {renamed_from}, whose folder is beside this one: change the name back to "
+            f"{renamed_from}. A running cluster cannot be renamed: etcd's members identify it by its name"
         )
     else:
         first = (
@@ -161,7 +161,7 @@ def refuse(found: list[Foreign], keys: Pki, renamed_from: str) -> None:
             replaced = ", ".join(dict.fromkeys(item.name for item in found))
             first = (
                 f"move the folder pki away first if it is another cluster's, or {replaced} alone if somebody replaced "
-                f"that; then {first}"
+                f"it; then {first}"
             )
     overlapping = dict.fromkeys(item.name for item in found if item.overlapping)
     if overlapping and not missing and not renamed_from:
@@ -176,8 +176,8 @@ def refuse(found: list[Foreign], keys: Pki, renamed_from: str) -> None:
 def _in_two_steps(certificates: Iterable[str]) -> str:
     keys = ", ".join(f"{root_of(name)}.key" for name in certificates)
     return (
-        f"{', '.join(certificates)} here has the hosts' CA beside the one that signs, which they do not trust yet. "
-        f"Go in two steps: put the old {keys} back and apply that to all hosts; then replace {keys}, and apply again"
+        f"{', '.join(certificates)} here has the hosts' CA beside the signing one, which they do not trust yet. "
+        f"Use two steps: put the old {keys} back and apply that to all hosts; then replace {keys}, and apply again"
     )
 
 

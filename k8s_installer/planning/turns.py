@@ -40,7 +40,7 @@ class Batch:
         """
         number = text.removesuffix("%")
         if not number.isdigit() or int(number) < 1 or (text.endswith("%") and int(number) > 100):  # noqa: PLR2004 - per cent
-            raise InputError(f"--batch {text}: give a number of nodes, or a share such as 25%")
+            raise InputError(f"--batch {text}: use a number of nodes, or a percentage such as 25%")
         return cls(percent=int(number)) if text.endswith("%") else cls(count=int(number))
 
     def of(self, members: int) -> int:

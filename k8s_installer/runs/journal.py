@@ -266,7 +266,7 @@ def past(folder: Path) -> Iterator[Past]:
         if not isinstance(head.get("header", {}), dict) or any("word" not in line for line in lines):
             raise InstallerError(f"the journal {path} is damaged: a line has no type")
         if head.get("format") != FORMAT:
-            raise InstallerError(f"{path}: a journal of format {head.get('format')}; this program reads {FORMAT}")
+            raise InstallerError(f"{path}: a journal of format {head.get('format')}; this version reads {FORMAT}")
         yield Past(path.stem, head.get("header", {}), lines[1:])
 
 

@@ -190,7 +190,7 @@ def large(remote: Remote, folder: str, user: str, source: Path) -> None:
     source.write_bytes(source.read_bytes()[::-1])
     outcome, reports = carried_out(remote, plan)
     assert (outcome.done, outcome.failed) == (frozenset(), 0)
-    assert "is not what is wanted" in outcome.evidence
+    assert "is a different file" in outcome.evidence
     assert [report.word for report in reports] == ["failed"]
     assert not planned(remote, second)
 

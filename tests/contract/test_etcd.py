@@ -251,7 +251,7 @@ def test_members_in_two_clusters_are_healthy_and_their_gates_do_not_hold(members
     assert [members.value(name) for name in ("m1", "m2", "m3")] == ["cnVubmluZw==", "", ""]
     words = {name: members.gate(three, name, Check.ETCD_MEMBERS) for name in ("m1", "m2", "m3")}
     assert not any(answer.holds for answer in words.values())
-    assert f"not a member here: m2=https://{NET}.2:2380, m3=https://{NET}.3:2380" in words["m1"].words
+    assert f"not in its member list: m2=https://{NET}.2:2380, m3=https://{NET}.3:2380" in words["m1"].words
     assert all("2 separate clusters" in answer.words for answer in words.values())
 
 
@@ -290,7 +290,7 @@ def test_members_are_added_by_hand_and_a_lost_one_is_replaced_as_the_guide_says(
 
     members.stop("m3")
     shutil.rmtree(members.folder / "m3/data")
-    assert "it has lost its own" in refused(members, three)
+    assert "this member has lost its data" in refused(members, three)
     listed = members.ask("m1", "cluster/member/list", {})["members"]
     assert isinstance(listed, list)
     (lost,) = [member["ID"] for member in listed if member["name"] == "m3"]

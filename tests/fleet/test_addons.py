@@ -257,7 +257,7 @@ def test_a_dns_that_does_not_take_its_file_is_given_up_on_in_its_own_words(clust
         done = cluster.run("apply", "--yes", "--no-verify")
     assert done.returncode == 0, done.stderr
     assert seconds < 120
-    assert "it ended with code 1" in said[0], said
+    assert "it exited with code 1" in said[0], said
     assert any("Unknown directive 'bogus'" in line for line in said[1:]), said
     assert len(said) <= 25
 
@@ -266,12 +266,12 @@ def test_what_somebody_deleted_is_seen_and_made_again(cluster: Cluster) -> None:
     cluster.on("m1", "kubectl delete configmap colour")
     status = cluster.run("status")
     assert status.returncode == 3
-    assert "objects of it are missing" in status.stdout
+    assert "some of its objects are missing" in status.stdout
     assert changes(cluster) == [("m1", "set", "addon 20-colour.yml")]
     cluster.on("m1", "kubectl delete secret word && kubectl create secret generic word --from-literal=word=other")
     done = cluster.run("apply", "--yes", "--no-verify")
     assert done.returncode == 0, done.stderr
-    assert "objects of it are not as they were applied" in done.stdout
+    assert "some of its objects differ from what was applied" in done.stdout
     assert "xyzzy" not in done.stdout + done.stderr
     assert "colour" in names(cluster, "configmap")
     assert cluster.on("m1", "kubectl get secret word -o jsonpath='{.data.word}' | base64 -d") == "xyzzy"
@@ -299,7 +299,7 @@ def test_a_file_that_leaves_the_folder_leaves_the_cluster(cluster: Cluster) -> N
     (cluster.folder / "addons/40-late.yaml").unlink()
     done = cluster.run("apply", "--yes", "--no-verify")
     assert done.returncode == 0, done.stderr
-    assert "take out addons  (20-colour.yml, 40-late.yaml: no longer wanted)" in done.stdout
+    assert "remove addons  (20-colour.yml, 40-late.yaml: no longer wanted)" in done.stdout
     assert "Plan: 1 setting to change.\n" in done.stdout
     assert not {"colour", "early"} & set(names(cluster, "configmap"))
     assert "site" in names(cluster, "daemonset")

@@ -75,7 +75,7 @@ def test_a_renamed_cluster_is_told_where_its_keys_are(cluster: Cluster) -> None:
     (name,) = re.findall(r'^  name: "(.+)"$', cluster.text, re.MULTILINE)
     done = cluster.run("plan", text=cluster.text.replace(f'name: "{name}"', f'name: "{name}-2"'))
     assert done.returncode == 1, done.stderr
-    assert f"those of cluster {name}, whose folder is beside this one's: name this one {name} again" in done.stderr
+    assert f"those of cluster {name}, whose folder is beside this one: change the name back to {name}" in done.stderr
 
 
 def test_the_apiserver_may_ask_kubelets_and_nothing_else(cluster: Cluster) -> None:

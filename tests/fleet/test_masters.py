@@ -140,7 +140,7 @@ def test_a_lost_member_is_not_begun_again_whatever_part_of_the_cluster_is_applie
     for part in (["--limit", "m3"], ["--only", "etcd"], ["--limit", "m3", "--only", "etcd"]):
         done = masters.run("apply", "--yes", *part)
         assert done.returncode == 1
-        words = "m1, m2 have data of a cluster that is in use: it has lost its own"
+        words = "m1, m2 have data of a cluster that is in use: this member has lost its data"
         assert words in " ".join(done.stderr.split()), done.stderr
     assert masters.on("m3", "ls /var/lib/etcd; systemctl is-active etcd || true").split() == ["away", "inactive"]
     masters.on("m3", f"mv /var/lib/etcd/away {data}")

@@ -142,5 +142,5 @@ def test_apply_says_what_to_do_and_puts_no_file_where_its_package_is_missing(hos
     done = host.run("apply", "--yes", "--no-preflight")
     assert done.returncode == 1
     assert "Error: Failed to download metadata for repo 'lab'" in done.stderr
-    assert "`yum makecache` on it says why" in " ".join(done.stderr.split())
+    assert "`yum makecache` there shows why" in " ".join(done.stderr.split())
     assert host.on("m1", "rpm -qa 'etcd*' 'kubernetes*'; ls /etc/kubernetes | grep -v network; true") == ""

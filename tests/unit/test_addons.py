@@ -341,8 +341,8 @@ def test_what_setting_an_addon_does_is_said_in_words_and_what_is_taken_out_does_
     removal = change("addons", "none", SeenSetting("a.yaml"))
     assert [change_words(item) for item in (apply, undo, removal)] == [
         "apply addon a.yaml",
-        "take out addon a.yaml",
-        "take out addons",
+        "remove addon a.yaml",
+        "remove addons",
     ]
     assert [reversible(item) for item in (apply, undo, removal)] == [True, True, False]
 
@@ -356,11 +356,11 @@ def test_what_setting_an_addon_does_is_said_in_words_and_what_is_taken_out_does_
         ("addons", "a.yaml", "none", "a.yaml: no longer wanted"),
         ("addon a.yaml", SUM, SUM, ""),
         ("addon a.yaml", "none", SUM, "it is not applied yet"),
-        ("addon a.yaml", "incomplete", SUM, "objects of it are missing"),
-        ("addon a.yaml", "other", SUM, "objects of it are not as they were applied"),
-        ("addon a.yaml", "unanswered", SUM, "the API server does not answer for it"),
-        ("addon a.yaml", "ab" * 32, SUM, "another version of it is applied"),
-        ("addon a.yaml", SUM, "none", "it was not applied then"),
+        ("addon a.yaml", "incomplete", SUM, "some of its objects are missing"),
+        ("addon a.yaml", "other", SUM, "some of its objects differ from what was applied"),
+        ("addon a.yaml", "unanswered", SUM, "the API server did not answer for it"),
+        ("addon a.yaml", "ab" * 32, SUM, "a different version is applied"),
+        ("addon a.yaml", SUM, "none", "it was not applied before"),
         ("addon a.yaml", SUM, "incomplete", ""),  # what a rollback may find before a run, and cannot want
     ],
 )

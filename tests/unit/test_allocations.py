@@ -328,7 +328,7 @@ def test_masters_that_disagree_are_decided_by_the_node_or_by_the_inventory(tmp_p
     has = with_file(has, "n1", DOCKER, "DOCKER_NETWORK_OPTIONS=\n")
     with pytest.raises(InstallerError, match=r"10\.244\.0\.0/24 on m1, 10\.244\.5\.0/24 on m2") as error:
         Folder(tmp_path, hosts).planned(has)
-    assert error.value.hint == "set the right one: hosts.n1.pod_subnet in the inventory"
+    assert error.value.hint == "set the right one in hosts.n1.pod_subnet of the inventory"
     hosts["n1"] += ", pod_subnet: 10.244.5.0/24"
     made, _ = Folder(tmp_path, hosts).planned(has)
     assert given(made) == {"n1": "10.244.5.0/24"}
@@ -346,7 +346,7 @@ def test_a_record_that_cannot_be_read_stops_the_plan(tmp_path: Path) -> None:
     seen = seen_as(wanted(cluster(BEFORE)), here.desired)
     ref = Ref("m1", Kind.FILE, RECORD)
     unread = SeenFile("", 0o644, "root", "root", 0.0)
-    with pytest.raises(InstallerError, match="m1: /var/lib/k8s-installer/allocations could not be read"):
+    with pytest.raises(InstallerError, match="m1: /var/lib/k8s-installer/allocations cannot be read"):
         resolve.corrected(here, {**seen, ref: unread})
     routes = Ref("m1", Kind.FILE, ROUTES)
     assert resolve.corrected(here, {**seen, routes: unread}) is None

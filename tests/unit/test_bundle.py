@@ -315,7 +315,7 @@ def test_a_bundle_is_the_one_that_is_pinned(place: Place) -> None:
             look(place.file, pinned="0" * 64)
     text = f"repos: {{bundle: lab.bundle, sha256: {sum_of_it}}}\n{INVENTORY}"
     assert inventory.parse(text, place.folder / "cluster.yaml").bundle_sha256 == sum_of_it
-    with refused("is no SHA-256"):
+    with refused("is not a SHA-256"):
         inventory.parse(text.replace(sum_of_it, "abc"), place.folder / "cluster.yaml")
 
 

@@ -240,7 +240,7 @@ components:
 
 def test_flannel_is_tuned_where_it_is_the_network() -> None:
     more = "components:\n  flannel: {args: {iface: eth1}}\n"
-    assert findings(cluster(more=more)) == ["7: there is no flannel where the network is routes"]
+    assert findings(cluster(more=more)) == ["7: there is no flannel with network: routes"]
     assert findings(cluster(network="flannel", more=more)) == []
     fixed = more.replace("iface: eth1", "etcd-prefix: /x")
     assert len(findings(cluster(network="flannel", more=fixed))) == 1
@@ -349,13 +349,13 @@ def test_a_security_mode_that_the_version_does_not_have_is_a_finding() -> None:
         (
             cluster(programs="tarball", tarball=""),
             (
-                "1: programs come from a tarball, and none is named "
+                "1: programs come from a tarball, but none is set "
                 "(tarball: {path: FILE, sha256: SUM}, or {sha256: SUM} alone to download upstream's)"
             ),
         ),
         (
             cluster(tarball="{url: 'https://host/a.tar.gz', sha256: " + SUM + "}"),
-            "1: a tarball is named, and programs come from packages (say programs: tarball, or leave it out)",
+            "1: a tarball is set, but programs come from packages (set programs: tarball, or leave it out)",
         ),
     ],
 )

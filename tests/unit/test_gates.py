@@ -279,13 +279,13 @@ def test_etcd_has_the_members_of_the_inventory_and_all_are_in_one_cluster() -> N
 @pytest.mark.parametrize(
     ("answers", "words"),
     [
-        ([members(MEMBERS[0])], f"not a member here: {MEMBERS[1]}"),
+        ([members(MEMBERS[0])], f"not in its member list: {MEMBERS[1]}"),
         ([members(*MEMBERS, "m9=http://10.0.0.9:2380")], "a member, but not in the inventory: m9=http://10.0.0.9:2380"),
-        ([members(MEMBERS[0], "=https://10.0.0.2:2380")], f"not a member here: {MEMBERS[1]}; a member, but not"),
+        ([members(MEMBERS[0], "=https://10.0.0.2:2380")], f"not in its member list: {MEMBERS[1]}; a member, but not"),
         ([members(*MEMBERS, cluster="7"), members(*MEMBERS)], "2 separate clusters: 14841639068965178418, 7"),
         ([json.dumps({"error": "not found", "code": 5})], "etcd does not list its members"),
-        (['{"header": {}}'], f"not a member here: {MEMBERS[0]}, {MEMBERS[1]}"),
-        (['{"header": {}, "members": [{}, 3]}'], "not a member here"),
+        (['{"header": {}}'], f"not in its member list: {MEMBERS[0]}, {MEMBERS[1]}"),
+        (['{"header": {}, "members": [{}, 3]}'], "not in its member list"),
         (["no JSON"], "no JSON"),
     ],
 )

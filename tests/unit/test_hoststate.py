@@ -322,7 +322,7 @@ def test_a_script_waits_for_one_of_a_run_that_died_and_gives_up_with_its_number(
     text = script([(0, edit(target, b"new"))])
     result = shell(text, tmp_path)
     assert marks(result.stdout) == ["begin 0", "failed 0"]
-    assert f"still changes this host (process {os.getpid()})" in evidence(result.stdout)
+    assert f"still changing this host (process {os.getpid()})" in evidence(result.stdout)
     assert (tmp_path / "calls").read_text().split() == ["slept"] * statedir.ALONE_SECONDS
     looked = shell(f"{statedir.SETTLED}echo looked\n", tmp_path)
     assert (looked.returncode, looked.stdout) == (1, "")

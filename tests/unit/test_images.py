@@ -150,8 +150,8 @@ def test_an_image_that_does_not_say_its_version_is_a_finding(image: str) -> None
     made = lab(f"{{dns: {{coredns: '{image}'}}}}")
     assert [(finding.message, finding.suggestion) for finding in check(made, profiles.profile_of(made))] == [
         (
-            f"images.dns.coredns: {image} does not say its version, or one before 1.0",
-            f'coredns: {{image: "{image}", version: "1.8.7"}} says it, if that is what it has',
+            f"images.dns.coredns: {image} has no version in its tag, or one older than 1.0",
+            f'coredns: {{image: "{image}", version: "1.8.7"}} sets it, if that is its version',
         )
     ]
     assert check(replace(made, dns="kube-dns"), profiles.profile_of(made)) == []

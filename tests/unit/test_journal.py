@@ -287,7 +287,7 @@ def test_a_journal_is_for_its_owner_alone(tmp_path: Path) -> None:
 
 def test_a_journal_of_another_format_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "1.jsonl").write_text('{"line": 1, "word": "begin", "format": 2}\n')
-    with pytest.raises(InstallerError, match=r"1\.jsonl: a journal of format 2; this program reads 1"):
+    with pytest.raises(InstallerError, match=r"1\.jsonl: a journal of format 2; this version reads 1"):
         last(tmp_path)
 
 

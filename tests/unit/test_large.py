@@ -70,7 +70,7 @@ def test_a_source_that_is_another_file_fails_before_anything_begins(tmp_path: Pa
     (tmp_path / "kubelet").write_bytes(b"another")
     run, _ = carried_out(plan, fleet)
     assert [event.index for event in run.failures] == [0]
-    assert "is not what is wanted" in run.failures[0].detail
+    assert "is a different file" in run.failures[0].detail
     assert len(run.skipped) == len(plan.changes) - 1
 
 

@@ -61,7 +61,7 @@ def refusal(desired: Desired, found: Mapping[Ref, Seen]) -> tuple[list[str], str
     with pytest.raises(InstallerError) as caught:
         require_members(desired, found)
     first, *lines = caught.value.message.splitlines()
-    assert first == "etcd cannot be started like this; nothing was changed:"
+    assert first == "etcd must not be started like this; nothing was changed:"
     return [line.strip() for line in lines], caught.value.hint
 
 
@@ -78,8 +78,8 @@ def test_an_edit_that_adds_members_is_refused_with_what_to_do() -> None:
     adds = "m2=https://10.0.0.2:2380, m3=https://10.0.0.3:2380"
     assert lines == [
         f"m1 has etcd's data and was started with m1=https://10.0.0.1:2380; the inventory adds {adds}",
-        f"m2 has no data of etcd in {LOG}: started now, it would make a second, empty cluster; m1 has data",
-        f"m3 has no data of etcd in {LOG}: started now, it would make a second, empty cluster; m1 has data",
+        f"m2 has no data of etcd in {LOG}: if started, it would form a second, empty cluster; m1 has data",
+        f"m3 has no data of etcd in {LOG}: if started, it would form a second, empty cluster; m1 has data",
     ]
     assert hint.startswith("revert the members in the inventory")
     assert "docs/etcd.md" in hint
@@ -139,7 +139,7 @@ def test_a_member_that_lost_its_data_is_not_started_as_new() -> None:
     found = seen(three, {name: conf(three, name) for name in ("m1", "m2")})
     lines, hint = refusal(three, found)
     assert lines == [
-        f"m3 has no data of etcd in {LOG}, and m1, m2 have data of a cluster that is in use: it has lost its own"
+        f"m3 has no data of etcd in {LOG}, and m1, m2 have data of a cluster that is in use: this member has lost its data"
     ]
     assert hint.startswith("mount its disk")
     # neither is one whose host was installed again, and has nothing at all
@@ -179,7 +179,7 @@ def test_a_cluster_in_use_whose_data_is_nowhere_is_not_begun_again() -> None:
     three = wanted(THREE)
     lines, hint = refusal(three, seen(three, {}))
     assert lines[0] == (
-        f"m1 has no data of etcd in {LOG}, and no other member has, but m1: unit kube-apiserver was started before"
+        f"m1 has no data of etcd in {LOG}, and neither has any other member, but m1: unit kube-apiserver was started before"
     )
     assert "stop and disable kube-apiserver, kube-proxy, kubelet on all hosts first" in hint
 
@@ -200,8 +200,8 @@ def test_a_part_of_the_cluster_is_judged_by_all_of_it(part: Mapping[str, str]) -
             require_members(three, evidence_of(three, narrow, found), narrow)
         return caught.value.message
 
-    assert "no other member has, but m1: unit kube-apiserver was started before" in told(seen(three, {}))
-    assert "it has lost its own" in told(seen(three, {name: conf(three, name) for name in ("m1", "m3")}))
+    assert "neither has any other member, but m1: unit kube-apiserver was started before" in told(seen(three, {}))
+    assert "has lost its data" in told(seen(three, {name: conf(three, name) for name in ("m1", "m3")}))
     assert "a second, empty cluster; m1 has data" in told(seen(three, {"m1": conf(one, "m1")}))
     for some in ([], ["m1"], ["m1", "m3"]):  # a first start that was cut off
         found = seen(three, {name: conf(three, name) for name in some}, used=False)
@@ -235,7 +235,7 @@ def test_hosts_that_did_not_answer_may_have_the_data() -> None:
 
     nothing = f"m2 has no data of etcd in {LOG}"
     hint = "make these hosts reachable, then run the same command again"
-    assert told(seen(three, {}, used=False), "m1") == (f"{nothing}, and m1 may have, and did not answer", hint)
+    assert told(seen(three, {}, used=False), "m1") == (f"{nothing}, and m1, which may have it, did not answer", hint)
     some = seen(three, {"m3": conf(three, "m3")}, used=False)
     assert told(some, "m1") == (f"{nothing}, and m1 did not answer whether the cluster is in use", hint)
     # a member that has its data needs nobody's answer
@@ -279,7 +279,7 @@ def test_flannels_etcd_is_judged_by_its_own_members(version: str) -> None:
             if ref.host == name and ref.name in ("flannel-etcd", FLANNEL_CONF, FLANNEL_LOG):
                 grown[ref] = Missing.ABSENT
     adds = "m2=https://10.0.0.2:2390, m3=https://10.0.0.3:2390"
-    empty = f"has no data of flannel-etcd in {FLANNEL_LOG}: started now, it would make a second, empty cluster"
+    empty = f"has no data of flannel-etcd in {FLANNEL_LOG}: if started, it would form a second, empty cluster"
     assert refusal(three, grown)[0] == [
         f"m1 has flannel-etcd's data and was started with m1=https://10.0.0.1:2390; the inventory adds {adds}",
         f"m2 {empty}; m1 has data",
@@ -291,7 +291,7 @@ def test_flannels_etcd_is_judged_by_its_own_members(version: str) -> None:
     }
     (line,), _ = refusal(three, lost)
     assert line.startswith("m3 has no data of flannel-etcd")
-    assert line.endswith("m1, m2 have data of a cluster that is in use: it has lost its own")
+    assert line.endswith("m1, m2 have data of a cluster that is in use: this member has lost its data")
 
 
 def test_a_host_that_joins_the_clusters_etcd_joins_flannels() -> None:
@@ -320,11 +320,11 @@ def test_the_first_start_of_flannels_etcd_in_a_cluster_from_before_it_begins_and
     for name in ("flannel-network", "flanneld"):
         running = {ref: answers(three)[ref] if ref.name == name else state for ref, state in begun.items()}
         lines, _ = refusal(three, running)
-        assert all("it has lost its own" in line for line in lines)
+        assert all("has lost its data" in line for line in lines)
         assert len(lines) == 2
     part = on_members(three, {"m2"})
     require_members(three, evidence_of(three, part, begun), part)
-    with pytest.raises(InstallerError, match="it has lost its own"):
+    with pytest.raises(InstallerError, match="has lost its data"):
         require_members(three, evidence_of(three, part, running), part)
 
 
@@ -356,7 +356,7 @@ def test_a_rollback_is_judged_by_the_members_that_it_would_start() -> None:
         three, evidence_of(three, back, seen(three, {"m1": conf(one, "m1")}, runs=frozenset({"m2", "m3"}))), back
     )
     lost = seen(three, {name: conf(three, name) for name in ("m1", "m2")})
-    with pytest.raises(InstallerError, match=r"m3 has no data .* it has lost its own"):
+    with pytest.raises(InstallerError, match=r"m3 has no data .* this member has lost its data"):
         require_members(three, evidence_of(three, back, lost), back)
     older = {**back, Ref("m1", Kind.FILE, CONF): replace(three[Ref("m1", Kind.FILE, CONF)], resource=Absent())}
     whole = seen(three, {name: conf(three, name) for name in ("m1", "m2", "m3")})
@@ -496,7 +496,7 @@ def test_a_member_that_joined_before_and_lost_its_data_is_not_let_in_by_what_is_
     lost = stopped(answers(joining), "m3") | {Ref("m3", Kind.DATA, LOG): Missing.ABSENT}
     lines, hint = refusal(joining, lost)
     before = "was started with initial-cluster-state existing before"
-    assert lines == [f"m3 has no data of etcd in {LOG}, and {before}: it has lost its own"]
+    assert lines == [f"m3 has no data of etcd in {LOG}, but {before}: it has lost its data"]
     assert "remove the member and add it again, then systemctl disable etcd on m3" in hint
     # that was done; or a run was cut off before its first start; or the host was installed again
     require_members(joining, lost | {Ref("m3", Kind.UNIT, "etcd"): IDLE})
@@ -517,7 +517,7 @@ def test_nodes_show_that_a_cluster_is_in_use_where_all_its_masters_are_new() -> 
     new = {ref: Missing.ABSENT if ref.host == "m1" else state for ref, state in answers(one).items()}
     lines, _ = refusal(one, new)
     assert lines == [
-        f"m1 has no data of etcd in {LOG}, and no other member has, but n1: unit kubelet was started before"
+        f"m1 has no data of etcd in {LOG}, and neither has any other member, but n1: unit kubelet was started before"
     ]
     # docker may be older than the cluster
     for ref in one:
@@ -555,4 +555,4 @@ def test_another_edit_of_flannel_does_not_make_its_lost_etcd_a_first_start(versi
             found = {**found, ref: replace(state, modified_at=3000.0)}
     lines, _ = refusal(after, found)
     assert [line.split()[0] for line in lines] == lost
-    assert all("flanneld was started before" in line or "it has lost its own" in line for line in lines)
+    assert all("flanneld was started before" in line or "has lost its data" in line for line in lines)

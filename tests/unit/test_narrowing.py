@@ -148,7 +148,7 @@ def test_nodes_are_asked_only_where_a_part_would_begin_an_empty_etcd(
     require_members(session(path, hosts, wanted), wanted, seen)
     assert hosts.asked == [{"m1", "m2", "m3"}]
     new = replace(seen, seen=dict.fromkeys(seen.seen, Missing.ABSENT))
-    with pytest.raises(InstallerError, match="no other member has, but n2: unit kubelet was started before"):
+    with pytest.raises(InstallerError, match="neither has any other member, but n2: unit kubelet was started before"):
         require_members(session(path, hosts, wanted), wanted, new)
     assert hosts.asked[1:] == [{"n1", "n2"}]
 

@@ -210,10 +210,10 @@ def test_what_could_not_be_put_back_says_why(tmp_path: Path) -> None:
         "pipe": "is a named pipe",
         "device": "is a device",
         "socket": "is a socket",
-        "huge": "has 2048 MB, more than is kept for a rollback",
+        "huge": "has 2048 MB, more than a rollback can keep",
         "it": f"is below {tmp_path}/file, which is not a folder",
         "old": "",
-        "new": "cannot be put back: the host no longer keeps what it was",
+        "new": "cannot be restored: the host no longer keeps the old content",
     }
     assert found["away"] is Missing.ABSENT
     old = found["old"]

@@ -134,7 +134,7 @@ def test_what_an_inventory_says_of_it_is_checked(tmp_path: Path, more: str, mess
 
 
 def test_two_that_listen_on_one_port_are_a_finding(tmp_path: Path) -> None:
-    with pytest.raises(InventoryError, match=r"exporter takes port 10250, on which kubelet listens"):
+    with pytest.raises(InventoryError, match=r"exporter uses port 10250, on which kubelet listens"):
         resolved(tmp_path, exporter=EXPORTER.replace("9100/tcp", "10250/tcp"))
 
 

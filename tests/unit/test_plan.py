@@ -112,7 +112,7 @@ def test_another_version_is_an_upgrade_that_cannot_be_rolled_back() -> None:
     plan = planned(desired(master=Package("kubernetes-master", "1.20.3")), converged())
     assert words(plan)[:2] == ["m1 upgrade kubernetes-master", "m1 restart kube-apiserver"]
     assert [reversible(change) for change in plan.changes[:2]] == [False, True]
-    assert plan.changes[0].reason == "version 1.20.2 is installed, 1.20.3 is wanted"
+    assert plan.changes[0].reason == "version 1.20.2 is installed, should be 1.20.3"
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_there_is_no_plan_over_what_could_not_be_asked() -> None:
     wanted = desired()
     found = seen(wanted, converged())
     found[Ref("m1", Kind.FILE, CONFIG)] = Missing.UNKNOWN
-    with pytest.raises(InstallerError, match="m1: file /etc/kubernetes/config is not known"):
+    with pytest.raises(InstallerError, match="m1: file /etc/kubernetes/config is unknown"):
         make_plan(wanted, found)
 
 
@@ -210,7 +210,7 @@ def test_what_could_not_be_put_back_is_not_changed_and_all_of_it_is_said_at_once
     with pytest.raises(InstallerError) as refused:
         planned(desired(), fleet)
     assert refused.value.message == f"m1: {CONFIG} is a folder\nn1: {DROP_IN} is a symbolic link to /dev/null"
-    assert refused.value.hint.startswith("nothing is changed that could not be put back")
+    assert refused.value.hint.startswith("only what can be restored is changed")
     apart = {ref: wanted for ref, wanted in desired().items() if ref.host == "n1" and ref.kind is Kind.UNIT}
     alone = {ref: dataclasses.replace(wanted, after=()) for ref, wanted in apart.items()}
     assert not planned(alone, fleet)  # what nobody asks for is in nobody's way
@@ -224,8 +224,8 @@ def test_what_a_host_no_longer_keeps_is_not_in_the_way_of_anything(others: dict[
     with pytest.raises(InstallerError) as refused:
         planned(desired(), fleet)
     first, *rest = refused.value.hint.splitlines()
-    assert first.startswith("a host keeps what its last 10 runs replaced, up to 2 GB, and this is further back: ")
-    assert ["move each out of the way" in line for line in rest] == [True] * len(others)
+    assert first.startswith("a host keeps what its last 10 runs replaced, up to 2 GB, and this is older: ")
+    assert ["move each of these out of the way" in line for line in rest] == [True] * len(others)
 
 
 def test_a_removal_names_who_has_read_the_file_and_a_run_that_died_over_it_is_finished() -> None:
@@ -241,6 +241,6 @@ def test_a_removal_names_who_has_read_the_file_and_a_run_that_died_over_it_is_fi
         some = {ref: dataclasses.replace(i, after=tuple(b for b in i.after if b in again)) for ref, i in again.items()}
         left = planned(some, fleet)
         assert words(left) == ["n1 restart kubelet", "m1 wait node n1 is ready"]
-        assert left.changes[0].reason == "a run that was cut off did not restart it"
+        assert left.changes[0].reason == "an interrupted run did not restart it"
     assert not apply(left, fleet, lambda event: None, threading.Event()).failures
     assert not planned(wanted, fleet)

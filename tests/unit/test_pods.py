@@ -85,7 +85,7 @@ def test_the_labs_pods_without_an_image_wait_in_vain() -> None:
 
 def test_a_pod_says_what_it_waits_for_and_how_it_ended() -> None:
     assert pods.words(pod(container(WAITING, 1, ENDED))) == (
-        "pod a b is Running: CrashLoopBackOff: back-off 10s; it ended with code 1, and was restarted 1 time"
+        "pod a b is Running: CrashLoopBackOff: back-off 10s; it exited with code 1, and was restarted 1 time"
     )
     unscheduled = pod(conditions=[{"type": "PodScheduled", "status": "False", "message": "no nodes"}], phase="Pending")
     assert pods.words({**unscheduled, "spec": {"nodeName": "n1"}}) == "pod a b on n1 is Pending: no nodes"

@@ -423,7 +423,7 @@ YUM = {
         ('http://repo.example.com/7/repodata/repomd.xml: [Errno 14] curl#6 - "Could not resolve host: repo.example.com; Unknown error"\n'
         "Trying other mirror.\n"),
         'http://repo.example.com/7/repodata/repomd.xml: [Errno 14] curl#6 - "Could not resolve host: repo.example.com; Unknown error"',
-        "the name of a repository is not known",
+        "the host cannot resolve a repository's name",
     ),
     "address": (
         "http://10.0.0.9/7/repodata/repomd.xml: [Errno 14] HTTP Error 404 - Not Found\nTrying other mirror.\n",

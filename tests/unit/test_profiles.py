@@ -147,7 +147,7 @@ def said_of(tmp_path: Path, old: str, new: str, *, of: str = "1.20.2.yaml") -> l
         ),
         (
             KUBELET, f"{KUBELET}    config: {{readOnlyPort: null, readOnlyPrt: 0}}\n",
-            "profiles: components.kubelet of 1.20.2: readOnlyPrt: there is no such key (did you mean readOnlyPort?)",
+            "profiles: components.kubelet of 1.20.2: readOnlyPrt: unknown key (did you mean readOnlyPort?)",
         ),
     ],
 )  # fmt: skip
@@ -161,7 +161,7 @@ def test_a_type_that_nothing_is_known_of_is_an_error_of_the_profile(tmp_path: Pa
     found = said_of(tmp_path, old, old.replace("int32", "int23"), of="flags/1.20.2.json")
     assert found == ["profiles: flags of kubelet 1.20.2: max-pods: the type int23 is unknown (did you mean int32?)"]
     found = said_of(tmp_path, old, old.replace("int32", "odd"), of="flags/1.20.2.json")
-    assert found == ["profiles: flags of kubelet 1.20.2: max-pods: the type odd is unknown (string takes any value)"]
+    assert found == ["profiles: flags of kubelet 1.20.2: max-pods: the type odd is unknown (string accepts any value)"]
 
 
 def test_a_file_may_have_a_schema_where_the_flags_of_its_program_are_unknown(tmp_path: Path) -> None:

@@ -42,14 +42,14 @@ def judged(whole: Desired, found: dict[Ref, Seen], limit: Collection[str] = ()) 
     try:
         require_quorum(whole, found, make_plan(part, found))
     except InstallerError as error:
-        return error.message.removeprefix("a restart would take etcd's quorum; nothing was changed:\n  ")
+        return error.message.removeprefix("a restart would cost etcd its quorum; nothing was changed:\n  ")
     return ""
 
 
 def test_a_part_does_not_restart_the_members_that_hold_the_quorum() -> None:
     whole, found = edited(3, down={"m1"})
     assert judged(whole, found, {"m2"}) == (
-        "etcd is down on m1 (failed), and the 2 other members are just a majority of 3: none may restart, and the plan "
+        "etcd is down on m1 (failed), and the 2 other members are only just a majority of 3: none may restart, but the plan "
         "restarts it on m2"
     )
     # the whole starts what is down first, and so does a part that has it

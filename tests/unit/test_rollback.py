@@ -154,7 +154,7 @@ def test_a_kept_file_that_is_gone_by_now_comes_back() -> None:
     gone = fleet["m1"].files.pop(CONFIG)
     fleet["m1"].kept[gone.sha256] = fleet["m1"].contents.pop(CONFIG)
     back = planned(before(desired(), files), fleet)
-    assert back.changes[0].reason == "not there"
+    assert back.changes[0].reason == "missing"
     assert words(back)[0] == f"m1 restore {CONFIG}"
 
 

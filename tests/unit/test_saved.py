@@ -60,11 +60,9 @@ def test_an_inventory_that_changed_is_told_even_if_the_changes_are_the_same() ->
 def test_another_order_or_cluster_is_another_plan() -> None:
     plan = planned(EDIT, converged())
     turned = Plan(plan.changes[::-1], plan.after)
-    assert differences(saved("lab", EDIT, plan), saved("lab", EDIT, turned)) == [
-        "its changes come in a different order"
-    ]
+    assert differences(saved("lab", EDIT, plan), saved("lab", EDIT, turned)) == ["its changes have a different order"]
     assert differences(saved("lab", EDIT, plan), saved("b", EDIT, plan)) == [
-        "it was made for cluster lab, the inventory is of b"
+        "it was made for cluster lab, but the inventory is for b"
     ]
 
 
@@ -75,5 +73,5 @@ def test_what_is_no_plan_is_told(text: str) -> None:
 
 
 def test_a_plan_of_another_format_is_told() -> None:
-    with pytest.raises(InputError, match="a plan of format 2; this program reads 1"):
+    with pytest.raises(InputError, match="a plan of format 2; this version reads 1"):
         load('{"format": 2}', "x.json")

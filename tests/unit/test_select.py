@@ -20,7 +20,7 @@ def test_a_host_or_a_component_is_a_part() -> None:
 
 def test_names_must_be_known() -> None:
     assert chosen("--limit", "n1, m1", ["m1", "n1"]) == {"n1", "m1"}
-    with pytest.raises(InputError, match="--only: there is no kubelte here") as caught:
+    with pytest.raises(InputError, match="--only: there is no kubelte") as caught:
         chosen("--only", "kubelte", ["kubelet", "docker"])
     assert caught.value.hint == "did you mean kubelet?"
     with pytest.raises(InputError) as caught:

@@ -197,7 +197,7 @@ def test_of_a_file_that_is_gone_its_folder_tells(touched: dict[str, tuple[float,
     fleet = converged()
     del fleet["m1"].files[CONFIG]
     status = judged(desired(), fleet, touched=touched)
-    assert differences(status) == [f"m1: file {CONFIG}: not there"]
+    assert differences(status) == [f"m1: file {CONFIG}: missing"]
     assert ("something in its folder was created or removed at 1970-01-01 01:56:40 UTC" in shown(status)) is told
 
 
@@ -269,7 +269,7 @@ def test_what_opens_a_turn_is_no_state_and_a_turn_left_open_is_shown() -> None:
     [
         ({"active": "failed", "sub": "failed"}, "failed (failed), last start 1970-01-01 00:16:44", "it is failed (failed)"),
         ({"active": "inactive", "sub": "dead", "started_at": 0.0}, "inactive (dead), last start never", "it is inactive (dead)"),
-        ({"enabled": False}, "running 1970-01-01 00:16:44, not enabled", "it would not come back after a reboot"),
+        ({"enabled": False}, "running 1970-01-01 00:16:44, not enabled", "it would not start after a reboot"),
         ({"needs_reload": True}, "running 1970-01-01 00:16:44", "the unit's definition changes"),
     ],
 )  # fmt: skip
@@ -302,7 +302,7 @@ def test_a_bare_host_lacks_everything_and_the_rest_is_counted() -> None:
 def test_another_version_is_one_difference_and_shows_where_it_runs() -> None:
     wanted = desired(master=Package("kubernetes-master", "1.20.3"))
     status = judged(wanted, converged())
-    assert differences(status) == ["m1: package kubernetes-master: version 1.20.2 is installed, 1.20.3 is wanted"]
+    assert differences(status) == ["m1: package kubernetes-master: version 1.20.2 is installed, should be 1.20.3"]
     assert shown(status).count("1.20.2, not 1.20.3") == 2
 
 
@@ -319,7 +319,7 @@ def test_a_host_that_was_not_reached_is_unknown_and_never_absent() -> None:
     assert text.count("unreachable") == 1
     assert "n1: no answer within 10 s" in text
     assert "Next: see that the host is up" in text
-    assert "not there" not in text
+    assert "missing" not in text
     assert "k8s-installer plan" not in text
     assert '"absent"' not in json.dumps(report.data(status))
 

@@ -111,7 +111,7 @@ def test_a_clone_that_made_keys_of_its_own_is_refused(tmp_path: Path, applied: R
     clone = resolve.resolve(inventory(tmp_path), None, resolve.real_keys)
     found = looked(clone, seen, applied)
     error = message(clone, found)
-    assert "other keys than this machine has" in error.message
+    assert "keys that differ from this machine's" in error.message
     assert "move the folder pki away first" in error.hint
     # what can be told from public halves: not the private keys beside them, nor a file of other settings
     assert {item.name for item in foreign(clone.desired, found, clone.keys)} == {
@@ -128,7 +128,7 @@ def test_a_renamed_cluster_is_told_where_its_keys_are(applied: Resolved, seen: d
     other = resolve.renamed_from(wanted.cluster, {item.sha256 for item in found})
     assert other == "lab"
     assert (
-        "those of cluster lab, whose folder is beside this one's: name this one lab again"
+        "those of cluster lab, whose folder is beside this one: change the name back to lab"
         in message(wanted, seen, other).hint
     )
 
@@ -271,7 +271,7 @@ def test_a_key_of_secrets_that_was_rotated_by_hand_is_not_overwritten(
     edit = rotations(applied.keys["encryption.key"].strip())[case]
     error = message(applied, with_config(applied, seen, edit))
     assert "encryption.key, as /etc/kubernetes/pki/encryption.yaml (sha256 0000000000000000), on m1" in error.message
-    assert "docs/keys.md says how to finish a rotation" in error.hint
+    assert "see docs/keys.md for how to finish a rotation" in error.hint
 
 
 def test_a_configuration_with_the_same_keys_or_fewer_is_drift(applied: Resolved, seen: dict[Ref, Seen]) -> None:
@@ -396,9 +396,7 @@ def test_a_ca_with_another_key_beside_the_hosts_ca_is_sent_before_it_signs(maste
     wanted, found = with_bundle(masters, signs="new")
     error = message(wanted, found)
     assert "ca.crt, as /etc/kubernetes/pki/ca.crt (sha256 " in error.message
-    assert error.hint.startswith(
-        "ca.crt here has the hosts' CA beside the one that signs, which they do not trust yet."
-    )
+    assert error.hint.startswith("ca.crt here has the hosts' CA beside the signing one, which they do not trust yet.")
     assert "put the old ca.key back" in error.hint
     node = part(wanted, "n1", "")
     with pytest.raises(InstallerError, match=r"ca\.crt.* on m1, m2, n1"):

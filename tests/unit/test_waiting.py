@@ -193,7 +193,9 @@ def test_a_container_that_comes_and_goes_is_not_waited_for_and_its_own_last_word
     m1.answers = lambda at: listed(pod("CrashLoopBackOff", int(at // 5)))
     first, *rest = wait(PODS, m1, m1).splitlines()
     assert first.startswith("given up after 1")
-    assert "pod dns-1 on n1 is Pending: CrashLoopBackOff: why; it ended with code 1, and was restarted 2 times" in first
+    assert (
+        "pod dns-1 on n1 is Pending: CrashLoopBackOff: why; it exited with code 1, and was restarted 2 times" in first
+    )
     assert rest == ["plugin/errors", "[FATAL] Unknown directive 'proxy'"]
 
 

@@ -56,7 +56,7 @@ def _differs(_subject: str, seen: str | None, wanted: str) -> str:
         ("with", [entry for entry in old if entry not in new]),
     )
     parts = [f"{word} {_some(entries)}" for word, entries in differences if entries]
-    return f"it is {', '.join(parts)}" if parts else "its names stand in another order"
+    return f"it is {', '.join(parts)}" if parts else "its names are in a different order"
 
 
 def _some(entries: Sequence[str]) -> str:

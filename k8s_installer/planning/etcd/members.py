@@ -38,7 +38,7 @@ _JOINED = (
     "mount its disk; if the data is lost, remove the member and add it again, then systemctl disable {} on {}: " + GUIDE
 )
 _ALL_LOST = (
-    f"mount the disks, set data-dir and wal-dir back, or restore a backup: {GUIDE}; to begin with an empty cluster, "
+    f"mount the disks, set data-dir and wal-dir back, or restore a backup: {GUIDE}; to start with an empty cluster, "
     "stop and disable {} on all hosts first"
 )
 _MOVE = (
@@ -73,7 +73,7 @@ def require_members(whole: Desired, seen: Mapping[Ref, Seen], part: Desired | No
         words = [f"  {words}" for words, _ in findings]
         hints = dict.fromkeys(hint for _, hint in findings)
         raise InstallerError(
-            "\n".join(["etcd cannot be started like this; nothing was changed:", *words]), hint="\n".join(hints)
+            "\n".join(["etcd must not be started like this; nothing was changed:", *words]), hint="\n".join(hints)
         )
 
 
@@ -138,7 +138,9 @@ def _joined_before(etcd: Etcd, member: Member) -> _Finding | None:
     """It was started to join before: that it is to join is left from then, and lets nobody in."""
     if member.found is None or not member.found.joins or not member.enabled:
         return None
-    words = f"{_nothing(etcd, member)}, and was started with initial-cluster-state existing before: it has lost its own"
+    words = (
+        f"{_nothing(etcd, member)}, but was started with initial-cluster-state existing before: it has lost its data"
+    )
     return words, _JOINED.format(etcd.unit, member.host)
 
 
@@ -146,7 +148,7 @@ def _second_cluster(etcd: Etcd, member: Member) -> _Finding | None:
     """Another member has data of a cluster that was made otherwise."""
     if not any(_apart(member, elder) for elder in etcd.elders):
         return None
-    words = f"{_nothing(etcd, member)}: started now, it would make a second, empty cluster; {_others(etcd)} data"
+    words = f"{_nothing(etcd, member)}: if started, it would form a second, empty cluster; {_others(etcd)} data"
     return words, _CHANGE
 
 
@@ -154,7 +156,7 @@ def _lost_own(etcd: Etcd, member: Member) -> _Finding | None:
     """Another member has data of a cluster that is in use."""
     if not (etcd.elders and etcd.used):
         return None
-    words = f"{_others(etcd)} data of a cluster that is in use: it has lost its own"
+    words = f"{_others(etcd)} data of a cluster that is in use: this member has lost its data"
     return f"{_nothing(etcd, member)}, and {words}", _LOST
 
 
@@ -162,7 +164,7 @@ def _unsure(etcd: Etcd, member: Member) -> _Finding | None:
     """Who did not answer leaves open whether this is a first start."""
     silent = [other.host for other in etcd.members if other.has_data is None]
     if silent and not etcd.elders:
-        return f"{_nothing(etcd, member)}, and {_listed(silent)} may have, and did not answer", _ASK
+        return f"{_nothing(etcd, member)}, and {_listed(silent)}, which may have it, did not answer", _ASK
     clients = {ref.host for ref in etcd.unknown}
     words = f"{_listed(clients)} did not answer whether the cluster is in use"
     return (f"{_nothing(etcd, member)}, and {words}", _ASK) if clients else None
@@ -172,7 +174,7 @@ def _all_lost(etcd: Etcd, member: Member) -> _Finding | None:
     """No member has data, and the cluster was in use."""
     if not etcd.used or etcd.elders:
         return None
-    words = f"no other member has, but {etcd.used[0]} was started before"
+    words = f"neither has any other member, but {etcd.used[0]} was started before"
     return f"{_nothing(etcd, member)}, and {words}", _ALL_LOST.format(_listed({ref.name for ref in etcd.used}))
 
 

@@ -29,8 +29,8 @@ def require_quorum(whole: Desired, seen: Mapping[Ref, Seen], made: Plan) -> None
     findings = [words for unit, hosts in etcds.items() for words in _lost(unit, hosts, seen, made)]
     if findings:
         raise InstallerError(
-            "\n".join(["a restart would take etcd's quorum; nothing was changed:", *findings]),
-            hint="start etcd on these hosts first, or let --limit include them: what is down is started first then",
+            "\n".join(["a restart would cost etcd its quorum; nothing was changed:", *findings]),
+            hint="start etcd on these hosts first, or let --limit include them: then they are started first",
         )
 
 
@@ -45,8 +45,8 @@ def _lost(unit: str, hosts: list[str], seen: Mapping[Ref, Seen], made: Plan) -> 
         said = ", ".join(f"{host} ({_state(host, unit, seen)})" for host in down)
         restarted = ", ".join(done[Action.RESTART])
         yield (
-            f"  {unit} is down on {said}, and the {up} other members are just a majority of {len(hosts)}: "
-            f"none may restart, and the plan restarts it on {restarted}"
+            f"  {unit} is down on {said}, and the {up} other members are only just a majority of {len(hosts)}: "
+            f"none may restart, but the plan restarts it on {restarted}"
         )
 
 
