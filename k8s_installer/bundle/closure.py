@@ -98,5 +98,5 @@ def _is_assumed(name: str, assumed: Sequence[str]) -> bool:
 
 def _no_package(package: Package, offers: Offers) -> str:
     others = sorted({rpm.evr.version for rpm in offers.by_name.get(package.name, ())})
-    there = f" (there is {', '.join(others)})" if others else ""
+    there = f" (available: {', '.join(others)})" if others else ""
     return f"no package {package.name} {package.version}".rstrip() + there

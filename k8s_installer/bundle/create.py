@@ -74,12 +74,13 @@ def create(
     """
     folder = target.absolute().parent
     if not folder.is_dir():
-        raise InputError(f"there is no folder {folder} to write the bundle to")
+        raise InputError(f"cannot write the bundle: folder {folder} does not exist")
     try:
         return _made(cluster, profile, desired, sources, target, say, store)
     except OSError as error:
         raise InstallerError(
-            f"the bundle cannot be written: {error.strerror or error}", hint="make room, or write it elsewhere: -o FILE"
+            f"the bundle cannot be written: {error.strerror or error}",
+            hint="free space, or write it elsewhere: -o FILE",
         ) from None
 
 
@@ -117,8 +118,8 @@ def _made(
 
 def _hint(sources: Sources) -> str:
     if sources.folder is not None:
-        return f"put what is missing into {sources.folder}; what the hosts have already: --assume NAME"
-    return "another --repo URL that has it; what the hosts have already: --assume NAME"
+        return f"put what is missing into {sources.folder}, or use --assume NAME for what the hosts already have"
+    return "add a --repo URL that has it, or use --assume NAME for what the hosts already have"
 
 
 def packages_of(desired: Desired) -> dict[str, list[Package]]:
@@ -153,8 +154,8 @@ def _addresses(cluster: Cluster, sources: Sources, stack: ExitStack) -> list[str
         found = [f"{cluster.repos}/{name}/x86_64" for name in _FOLDERS]
     if not found:
         raise InputError(
-            "nothing says where packages come from: the inventory names no repository that this machine could read",
-            hint="--repo URL (again for each repository), --from DIR with RPMs, or `repos: vault` in the inventory",
+            "no package source: the inventory has no repository that this machine can read",
+            hint="use --repo URL (repeatable), --from DIR with RPMs, or `repos: vault` in the inventory",
         )
     return found
 

@@ -25,7 +25,7 @@ def folder_repository(folder: Path) -> Iterator[str]:
     program = shutil.which("createrepo_c") or shutil.which("createrepo")
     if program is None:
         raise InputError(
-            f"{folder} has RPMs and no repodata/, and there is no createrepo_c here to make it",
+            f"{folder} has RPMs but no repodata/, and createrepo_c is not installed",
             hint="install createrepo_c (Debian: createrepo-c), or run it in that folder on another machine",
         )
     with TemporaryDirectory() as work:

@@ -76,7 +76,7 @@ def full(reference: str) -> str:
         BadImageError: it names a digest, which docker cannot be given under a name.
     """
     if "@" in reference:
-        raise BadImageError(f"{reference} names a digest: a bundle needs a name with a tag")
+        raise BadImageError(f"{reference} has a digest: a bundle needs a name with a tag")
     name = reference.rpartition("/")[2]
     return reference if ":" in name else f"{reference}:latest"
 
@@ -111,7 +111,7 @@ def archive(path: Path) -> Iterator[Mapping[str, Image]]:
         with userfile.opened(path) as file, tarfile.open(fileobj=file, mode="r:*") as tar:
             members = {member.name.removeprefix("./"): member for member in tar}
             if "manifest.json" not in members:
-                raise BadImageError("it has no manifest.json: it is not from docker save")
+                raise BadImageError("it has no manifest.json, so it is not from docker save")
             described = json.loads(_content(tar, members, "manifest.json"))
             found: dict[str, Image] = {}
             for item in described:
@@ -129,7 +129,7 @@ def archive(path: Path) -> Iterator[Mapping[str, Image]]:
 def _content(tar: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], name: str) -> bytes:
     stream = tar.extractfile(members[name])
     if stream is None:
-        raise BadImageError(f"{name} is no file")
+        raise BadImageError(f"{name} is not a file")
     if members[name].size > userfile.LARGEST:
         raise BadImageError(f"{name} has more than {userfile.LARGEST >> 20} MiB")
     return stream.read()
@@ -144,7 +144,7 @@ def _layer(tar: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], name: s
     def opened() -> IO[bytes]:
         stream = tar.extractfile(member)
         if stream is None:
-            raise BadImageError(f"{name} is no file")
+            raise BadImageError(f"{name} is not a file")
         return stream
 
     return Layer(name, member.size, opened)
@@ -168,7 +168,7 @@ def _check(image: Image) -> None:
         raise BadImageError(f"it is for {machine}: the hosts are linux/amd64")
     wanted = config["rootfs"]["diff_ids"]
     if len(wanted) != len(image.layers):
-        raise BadImageError(f"it has {len(image.layers)} layers, and its configuration names {len(wanted)}")
+        raise BadImageError(f"it has {len(image.layers)} layers, but its configuration lists {len(wanted)}")
     for layer, diff in zip(image.layers, wanted, strict=True):
         with layer.open() as stream:
             came = _diff_id(stream)
@@ -181,7 +181,7 @@ def _diff_id(stream: IO[bytes]) -> str:
     stream.seek(0)
     packed = next((name for magic, name in _PACKED if start.startswith(magic)), "")
     if packed == "zstd":
-        raise BadImageError("its layers are compressed by zstd, which docker of these hosts cannot read")
+        raise BadImageError("its layers are compressed with zstd, which the hosts' docker cannot read")
     source: IO[bytes] = gzip.GzipFile(fileobj=stream) if packed else stream  # type: ignore[assignment]
     total = hashlib.sha256()
     while piece := source.read(_CHUNK):

@@ -30,7 +30,7 @@ _LARGEST_MANIFEST = 64 << 20
 _LARGEST_HEADER = 1 << 16  # bytes of a member's long name or attributes
 _TYPES = (*tarfile.SUPPORTED_TYPES, tarfile.XHDTYPE, tarfile.XGLTYPE)
 _MOST_ENTRIES = 20_000
-_AGAIN = "copy it again, or create it again: k8s-installer bundle create"
+_AGAIN = "copy it again, or create it again with k8s-installer bundle create"
 
 
 class _Whole:
@@ -47,7 +47,7 @@ class _Whole:
 
 
 class _Member(tarfile.TarInfo):
-    """A plain file of an archive: what says more of itself than it has, or is a file with holes, is none of ours.
+    """A plain file of an archive: what says more of itself than it has, or is a sparse file, is none of ours.
 
     A header may announce names of gigabytes, which tarfile would read into memory, and a map of holes that makes
     terabytes of nothing.
@@ -55,12 +55,12 @@ class _Member(tarfile.TarInfo):
 
     def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
         if self.type == tarfile.GNUTYPE_SPARSE:
-            raise tarfile.ReadError(f"{self.name} is a file with holes")
+            raise tarfile.ReadError(f"{self.name} is a sparse file")
         if self.type not in _TYPES or (not self.isreg() and self.size > _LARGEST_HEADER):
-            raise tarfile.ReadError(f"{self.name} is no plain file")
+            raise tarfile.ReadError(f"{self.name} is not a plain file")
         made: tarfile.TarInfo = super()._proc_member(tar)  # type: ignore[misc]
         if made.issparse():
-            raise tarfile.ReadError(f"{made.name} is a file with holes")
+            raise tarfile.ReadError(f"{made.name} is a sparse file")
         return made
 
 
@@ -93,9 +93,9 @@ def _walked(path: Path, store: Store | None, say: Say, pinned: str) -> tuple[Man
                 source = tar.extractfile(member) if member.isreg() else None
                 entry = left.pop(member.name, None)
                 if entry is None or source is None:
-                    raise InputError(f"{path} is damaged: it has a {member.name} that it should not have", hint=_AGAIN)
+                    raise InputError(f"{path} is damaged: {member.name} does not belong in it", hint=_AGAIN)
                 if member.size != entry.size:
-                    raise InputError(f"{path} is damaged: {entry.name} has another size than it says", hint=_AGAIN)
+                    raise InputError(f"{path} is damaged: {entry.name} has the wrong size", hint=_AGAIN)
                 say(f"verifying {path.name}: {done / 1e6:.0f} of {made.size / 1e6:.0f} MB")
                 whole = _Whole(source)
                 if store is None or store.has(("sha256", entry.sha256), entry.size):
@@ -104,12 +104,10 @@ def _walked(path: Path, store: Store | None, say: Say, pinned: str) -> tuple[Man
                 else:
                     store.take(whole)
                 if (whole.total.hexdigest(), whole.size) != (entry.sha256, entry.size):
-                    raise InputError(
-                        f"{path} is damaged: {entry.name} has other bytes than it was made with", hint=_AGAIN
-                    )
+                    raise InputError(f"{path} is damaged: the content of {entry.name} was changed", hint=_AGAIN)
                 done += entry.size
             if left:
-                raise InputError(f"{path} is damaged: {next(iter(left))} is not there, or cut off", hint=_AGAIN)
+                raise InputError(f"{path} is damaged: {next(iter(left))} is missing or truncated", hint=_AGAIN)
             return made, digest
     except (
         tarfile.TarError,
@@ -117,7 +115,7 @@ def _walked(path: Path, store: Store | None, say: Say, pinned: str) -> tuple[Man
         OverflowError,
         EOFError,
     ) as error:  # tarfile's words for numbers that are none
-        raise InputError(f"{path} is no bundle, or is damaged: {error}", hint=_AGAIN) from None
+        raise InputError(f"{path} is not a bundle, or is damaged: {error}", hint=_AGAIN) from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}", hint="k8s-installer bundle create -o FILE") from None
 
@@ -129,20 +127,20 @@ def _head(tar: tarfile.TarFile, path: Path) -> tuple[Manifest, str]:
         member = tar.next()
         stream = tar.extractfile(member) if member is not None and member.name == name and member.isreg() else None
         if stream is None:
-            raise InputError(f"{path} is no bundle: it does not begin with {name}", hint=_AGAIN)
+            raise InputError(f"{path} is not a bundle: it does not start with {name}", hint=_AGAIN)
         texts.append(stream.read(_LARGEST_MANIFEST))
     digest = hashlib.sha256(texts[0]).hexdigest()
     if texts[1].decode(errors="replace") != f"{digest}  {manifest.NAME}\n":
-        raise InputError(f"{path} is damaged: {manifest.NAME} has other bytes than it was made with", hint=_AGAIN)
+        raise InputError(f"{path} is damaged: {manifest.NAME} was changed", hint=_AGAIN)
     return manifest.loaded(texts[0], str(path)), digest
 
 
 def _require_pinned(path: Path, digest: str, pinned: str) -> None:
     if pinned and digest != pinned:
         raise InputError(
-            f"{path} is not the bundle that the inventory names: the SHA-256 of its manifest is {digest}, and "
+            f"{path} is not the bundle of the inventory: the SHA-256 of its manifest is {digest}, but "
             f"repos.sha256 is {pinned}",
-            hint="somebody changed one of the two: get the bundle again from where you trust it",
+            hint="one of the two was changed: get the bundle again from a source that you trust",
         )
 
 
@@ -150,9 +148,9 @@ def _require_moderate(path: Path, made: Manifest, size: int, store: Store | None
     """Refuse what cannot be in a file of this size, or would fill this machine's disk, before any of it is written."""
     entries = list(made.entries())
     if len(entries) > _MOST_ENTRIES or len({entry.name for entry in entries}) < len(entries):
-        raise InputError(f"{path} is damaged: its manifest names a file twice, or more than {_MOST_ENTRIES:,}")
+        raise InputError(f"{path} is damaged: its manifest lists a file twice, or more than {_MOST_ENTRIES:,}")
     if made.size > size:
-        words = f"its files would have {made.size / 1e6:,.0f} MB, and it has {size / 1e6:,.0f}"
+        words = f"its files would have {made.size / 1e6:,.0f} MB, but it has {size / 1e6:,.0f}"
         raise InputError(f"{path} is damaged: {words}", hint=_AGAIN)
     if store is None:
         return
@@ -160,8 +158,9 @@ def _require_moderate(path: Path, made: Manifest, size: int, store: Store | None
     free = shutil.disk_usage(store.folder).free
     if new > free:
         raise InputError(
-            f"no room for {path} in {store.folder}: its files need {new / 1e6:,.0f} MB, and {free / 1e6:,.0f} are free",
-            hint="make room, or set XDG_CACHE_HOME to a folder on a larger disk",
+            f"no space for {path} in {store.folder}: its files need {new / 1e6:,.0f} MB, but {free / 1e6:,.0f} are "
+            "free",
+            hint="free space, or set XDG_CACHE_HOME to a folder on a larger disk",
         )
 
 
@@ -215,7 +214,7 @@ def _stamp(path: Path) -> list[int]:
         hint = "k8s-installer bundle create -i INVENTORY -o FILE makes one"
         raise InputError(f"cannot read the bundle {path}: {error.strerror}", hint=hint) from None
     if not stat.S_ISREG(seen.st_mode):
-        raise InputError(f"cannot read the bundle {path}: it is no file")
+        raise InputError(f"cannot read the bundle {path}: it is not a file")
     return [seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns]
 
 
@@ -230,7 +229,7 @@ def media(bundle: Bundle, cluster: Cluster, profile: Profile, desired: Desired) 
     offers = Offers.of(rpms, _paths(bundle, rpms))
     archives = list(_archives(bundle, cluster, profile, lacking))
     if cluster.tarball is not None and profile.source(cluster) == "tarball" and bundle.tarball(cluster) is None:
-        lacking[f"it has not the server tarball {cluster.tarball.sha256[:16]}... of the inventory"] = None
+        lacking[f"it lacks the inventory's server tarball {cluster.tarball.sha256[:16]}..."] = None
     made: dict[frozenset[tuple[str, str]], tuple[Repository, ...]] = {}
     result: dict[str, Media] = {}
     for host, packages in packages_of(desired).items():
@@ -255,7 +254,7 @@ def _nodes(cluster: Cluster) -> frozenset[str]:
 def _member(bundle: Bundle, name: str) -> bytes:
     entry = next((entry for entry in bundle.manifest.repodata if entry.name == name), None)
     if entry is None:
-        raise InputError(f"{bundle.path} is no bundle of this format: it has no {name}", hint=_AGAIN)
+        raise InputError(f"{bundle.path} is not a bundle of this format: it has no {name}", hint=_AGAIN)
     return bundle.file(entry).source.read_bytes()
 
 

@@ -49,7 +49,7 @@ class Repositories:
             self.rpms += repodata.primary(self._metadata(base, named["primary"]), base)
             self._lists.append(self._metadata(base, named["filelists"]))
         except BadMetadataError as error:
-            raise InstallerError(f"{base} is no yum repository that can be read: {error}") from None
+            raise InstallerError(f"{base} is not a readable yum repository: {error}") from None
 
     def closures(self, wanted: Iterable[Iterable[Package]], assumed: Sequence[str]) -> list[Closure]:
         """What each host's packages take; the packages have their lists of files."""
@@ -95,7 +95,7 @@ def fetched(rpms: Sequence[Rpm], store: Store, say: Say) -> list[Had]:
             try:
                 signed = rpmfile.is_signed(stream.read(rpmfile.ENOUGH))
             except rpmfile.NoRpmError as error:
-                raise InstallerError(f"{rpm.base}/{rpm.location} is no RPM: {error}") from None
+                raise InstallerError(f"{rpm.base}/{rpm.location} is not an RPM: {error}") from None
             stream.seek(0)
             sha256 = rpm.sum[1] if rpm.sum[0] == "sha256" else store.take(stream)[0]
         with lock:

@@ -57,11 +57,11 @@ class Registry:
                 == ("linux", "amd64")
             ]
             if not fitting:
-                raise InstallerError(f"{reference} is not there for linux/amd64", hint="name another image or tag")
+                raise InstallerError(f"{reference} does not exist for linux/amd64", hint="use another image or tag")
             manifest = self._manifest(host, name, fitting[0])
         if "config" not in manifest or "layers" not in manifest:
             raise InstallerError(
-                f"{reference}: the registry has it in the format of docker before 1.10 alone",
+                f"{reference}: the registry has it only in the format from before docker 1.10",
                 hint="pull it with docker, docker save it, and give the file with --from",
             )
         layers = [self._blob(host, name, layer, on_bytes) for layer in manifest["layers"]]
@@ -75,8 +75,9 @@ class Registry:
             return first, rest, tag
         if not self.default:
             raise InputError(
-                f"{reference} does not say in which registry it is",
-                hint="--registry HOST for names without one, or the image as a file: docker save, and --from DIR",
+                f"{reference} has no registry in its name",
+                hint="use --registry HOST for names without one, or save the image to a file (docker save) "
+                "and use --from DIR",
             )
         return self.default.removeprefix("http://").removeprefix("https://").rstrip("/"), path, tag
 
@@ -90,13 +91,13 @@ class Registry:
         try:
             found: dict[str, Any] = json.loads(data)
         except ValueError:
-            raise InstallerError(f"{host}/{name}:{reference}: what came is no manifest", hint=HINT) from None
+            raise InstallerError(f"{host}/{name}:{reference}: the answer is not a manifest", hint=HINT) from None
         return found
 
     def _blob(self, host: str, name: str, described: dict[str, Any], on_bytes: OnBytes) -> Layer:
         algorithm, _, digest = described["digest"].partition(":")
         if algorithm != "sha256":
-            raise InstallerError(f"{host}/{name}: a blob is named by {algorithm}: only sha256 is known here")
+            raise InstallerError(f"{host}/{name}: a blob has a {algorithm} digest: only sha256 is supported")
         path = self.store.fetch(
             self._url(host, name, f"blobs/{described['digest']}"),
             (algorithm, digest),
@@ -121,21 +122,21 @@ class Registry:
             return self._get(host, name, what)
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
-            raise InstallerError(f"{host} cannot be asked for {name}: {reason}", hint=HINT) from None
+            raise InstallerError(f"cannot ask {host} for {name}: {reason}", hint=HINT) from None
 
     def _token(self, host: str, name: str, challenge: str) -> str:
         """A token that lets anybody pull, from where the registry says."""
         scheme, _, rest = challenge.partition(" ")
         said = dict(_PARAMETER.findall(rest))
         if scheme.lower() != "bearer" or not said.get("realm", "").startswith(("https://", "http://")):
-            raise InstallerError(f"{host} wants a password for {name}", hint=_HINT)
+            raise InstallerError(f"{host} requires a password for {name}", hint=_HINT)
         query = {"service": said.get("service", ""), "scope": said.get("scope") or f"repository:{name}:pull"}
         try:
             with opened(f"{said['realm']}?{urllib.parse.urlencode(query)}", {}) as answer:
                 data = json.loads(answer.read(_LARGEST))
             return str(data.get("token") or data["access_token"])
         except (ValueError, KeyError, urllib.error.HTTPError):
-            raise InstallerError(f"{host} gives nobody a token for {name}", hint=_HINT) from None
+            raise InstallerError(f"{host} gives no anonymous token for {name}", hint=_HINT) from None
 
     def _headers(self, host: str, name: str) -> dict[str, str]:
         token = self._tokens.get(f"{host}/{name}")
@@ -146,8 +147,8 @@ class Registry:
         return f"{'http' if plain else 'https'}://{host}/v2/{name}/{what}"
 
 
-_HINT = "is the name right? An image that needs a password: pull it with docker, docker save it, and give --from DIR"
+_HINT = "check the name. If the image needs a password, pull it with docker, docker save it, and use --from DIR"
 
 
 def _refused(host: str, name: str, what: str, code: int) -> str:
-    return f"{host} has no {name} {what.removeprefix('manifests/')} for anybody: it answers {code}"
+    return f"{host} has no {name} {what.removeprefix('manifests/')} for anonymous users: it answers {code}"

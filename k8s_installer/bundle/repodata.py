@@ -181,14 +181,14 @@ def _parsed(data: bytes) -> ET.Element:
     try:
         return ET.fromstring(data)  # noqa: S314 - expat of today expands no entities without bound
     except ET.ParseError as error:
-        raise BadMetadataError(f"it is no XML: {error}") from None
+        raise BadMetadataError(f"it is not XML: {error}") from None
 
 
 def _opened(data: bytes) -> IO[bytes]:
     if data[:2] == b"\x1f\x8b":
         return io.BufferedReader(gzip.GzipFile(fileobj=io.BytesIO(data)))
     if data.lstrip()[:1] != b"<":
-        raise BadMetadataError("it is neither XML nor in gzip's format: createrepo_c --general-compress-type=gz")
+        raise BadMetadataError("it is neither XML nor gzip: use createrepo_c --general-compress-type=gz")
     return io.BytesIO(data)
 
 
@@ -224,7 +224,7 @@ def _rpm(element: ET.Element, base: str) -> Rpm:
             xml=_text(element),
         )
     except (KeyError, ValueError) as error:
-        raise BadMetadataError(f"a package of it is not described whole: {error}") from None
+        raise BadMetadataError(f"a package's description is incomplete: {error}") from None
 
 
 def _one(element: ET.Element, name: str) -> ET.Element:

@@ -27,10 +27,10 @@ def is_signed(start: bytes) -> bool:
         NoRpmError: it is none.
     """
     if start[:4] != _LEAD_MAGIC or len(start) < LEAD + _INTRO.size:
-        raise NoRpmError("it does not begin as an RPM does")
+        raise NoRpmError("it does not start like an RPM")
     magic, entries, _ = _INTRO.unpack_from(start, LEAD)
     first = LEAD + _INTRO.size
     if magic != _HEADER_MAGIC or len(start) < first + entries * _ENTRY.size:
-        raise NoRpmError("it has no header of signatures")
+        raise NoRpmError("it has no signature header")
     tags = {_ENTRY.unpack_from(start, first + number * _ENTRY.size)[0] for number in range(entries)}
     return bool(tags & _SIGNATURES)

@@ -28,7 +28,7 @@ _SECONDS = 30.0  # in which a server must say something
 _TRIES = 4  # a download that breaks off is resumed
 _UNUSED_SECONDS = 30 * 86400.0
 _PARTIAL, _NOT_SATISFIABLE = 206, 416
-HINT = "run it again: what was downloaded is kept, and the rest is resumed"
+HINT = "run it again: finished downloads are kept, others resume"
 
 
 def nothing(_: object) -> None:
@@ -124,8 +124,9 @@ class Store:
         if came != digest[1]:
             part.unlink()
             raise InstallerError(
-                f"{url} is not what its source says: its {digest[0].upper()} is {came[:16]}, not {digest[1][:16]}",
-                hint="something on the way, or a mirror that is being written: run it again, or use another mirror",
+                f"{url} does not match its source: its {digest[0].upper()} is {came[:16]}, not {digest[1][:16]}",
+                hint="something in between changed it, or the mirror is being updated: run it again, or use "
+                "another mirror",
             )
         part.replace(path)
         return path
@@ -176,7 +177,7 @@ def _download(url: str, part: Path, headers: Mapping[str, str], on_bytes: OnByte
 def _failed(url: str, error: Exception) -> InstallerError:
     reason = getattr(error, "reason", None) or error
     said = f"{error.code} {reason}" if isinstance(error, urllib.error.HTTPError) else reason
-    return InstallerError(f"{url} cannot be had: {said}", hint=HINT)
+    return InstallerError(f"cannot download {url}: {said}", hint=HINT)
 
 
 def counted(say: Say, what: str) -> OnBytes:

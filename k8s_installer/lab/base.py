@@ -32,7 +32,7 @@ def base(cache: Path, say: Say) -> Path:
     host, spec = data_folder() / "host", data_folder() / "rpms" / "lab-base.spec"
 
     def make(out: Path) -> None:
-        say("making the hosts' root file system")
+        say("creating the hosts' root file system")
         run(["cp", "-a", "--reflink=auto", f"{plain}/.", out])
         _add_tools(out, host)
         _divert(out)

@@ -44,7 +44,7 @@ def make(lab: str, host: str) -> list[Path]:
                 folder.mkdir(exist_ok=True)
                 _inherit_cpuset(folder)
             except OSError as error:
-                raise LabError(f"cannot make the control group {folder}: {error.strerror}") from error
+                raise LabError(f"cannot create the control group {folder}: {error.strerror}") from error
         joins.append(group / host / "cgroup.procs")
     return joins
 
@@ -74,7 +74,7 @@ def stop(lab: str, seconds: float = 20.0) -> None:
     while left := processes(lab):
         if time.monotonic() > deadline:
             names = ", ".join(str(process.pid) for process in left)
-            raise LabError(f"processes of lab {lab} do not end: {names}")
+            raise LabError(f"processes of lab {lab} do not exit: {names}")
         kill(left)
         time.sleep(0.05)
 

@@ -51,7 +51,7 @@ def run(
     except FileNotFoundError as error:
         raise LabError(f"{words[0]} is not installed on this machine") from error
     except subprocess.TimeoutExpired as error:
-        raise LabError(f"{_short(words)}: no end after {timeout:.0f} s") from error
+        raise LabError(f"{_short(words)}: not finished after {timeout:.0f} s") from error
     if done.returncode:
         tail = "\n".join((done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-_KEPT_LINES:])
         raise LabError(f"{_short(words)}: exit {done.returncode}:\n{tail}")

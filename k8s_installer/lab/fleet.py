@@ -80,11 +80,11 @@ def up(name: str, shape: Shape, say: Say, cache: Path | None = None) -> Status:
             return found
         if found.lab is None and cgroups.processes(name):
             raise LabError(
-                f"a lab {name} runs that this cache folder knows nothing of",
-                hint=f"another --name; or k8s-installer lab down --name {name}, which stops it",
+                f"a lab {name} is running that this cache folder does not know",
+                hint=f"use another --name, or stop it with k8s-installer lab down --name {name}",
             )
         if remains(name, place):
-            say(f"clearing what is left of an earlier lab {name}")
+            say(f"removing what is left of an earlier lab {name}")
             _clear(name, place)
         made = _make_artifacts(place, shape, say)
         _start(name, shape, made, place, say)
@@ -100,14 +100,14 @@ def _goes_on(found: Status, shape: Shape, say: Say) -> bool:
         return False
     if found.lab.shape != shape:
         raise LabError(
-            f"lab {found.name} is there in another shape: {describe(found.lab.shape)}",
+            f"lab {found.name} exists in a different shape: {describe(found.lab.shape)}",
             hint=f"k8s-installer lab down --name {found.name}",
         )
     if found.condition == "running":
         say(f"lab {found.name} already runs: nothing to do")
         return True
     stopped = [host.name for host in found.lab.hosts if host.name not in found.running]
-    say(f"of lab {found.name} {', '.join(stopped) or 'the web server'} no longer runs: all of it starts again")
+    say(f"of lab {found.name} {', '.join(stopped) or 'the web server'} no longer runs: starting everything again")
     return False
 
 
@@ -160,7 +160,7 @@ def purge(say: Say, cache: Path | None = None) -> None:
     place = cache or state.default_cache()
     labs = [lab.name for lab in state.load_all(place)]
     if labs:
-        raise LabError(f"what was built stays while there are labs: {', '.join(labs)}", hint="lab down --name NAME")
+        raise LabError(f"what was built is kept while labs exist: {', '.join(labs)}", hint="lab down --name NAME")
     for name in ("artifacts", "work"):
         say(f"removing {place / name}")
         shutil.rmtree(place / name, ignore_errors=True)
@@ -177,7 +177,7 @@ def _check_machine() -> None:
     if lacks:
         raise LabError(
             f"this machine cannot run a lab of containers; it lacks: {'; '.join(lacks)}",
-            hint="with Vagrant the same hosts run as virtual machines: lab up --driver vagrant",
+            hint="run the same hosts as virtual machines with Vagrant: lab up --driver vagrant",
         )
 
 
@@ -254,7 +254,7 @@ def _run_hosts(lab: Lab, made: Made, cache: Path, say: Say) -> None:
     if inventory.write_inventory(folder / inventory.INVENTORY, text, lab.inventory_digest):
         state.save(cache, replace(lab, inventory_digest=inventory.digest(text)))
     else:
-        say(f"kept {folder / inventory.INVENTORY} as you edited it")
+        say(f"kept your edited {folder / inventory.INVENTORY}")
 
 
 def _start_server(lab: Lab, made: Made, folder: Path) -> Process:

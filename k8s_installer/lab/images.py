@@ -41,7 +41,7 @@ def images(cache: Path, say: Say) -> Path:
     built = gomodules.coredns(cache, say)
 
     def make(out: Path) -> None:
-        say("making the images")
+        say("creating the images")
         program = out / "pause"
         run(["gcc", "-static", "-O2", "-s", "-o", program, source / "pause.c"])
         add_image(out, PAUSE, _layer({"pause": program.read_bytes()}), {"Entrypoint": ["/pause"]})

@@ -53,7 +53,8 @@ def missing(machine: Machine) -> list[str]:
     if absent:
         lacks.append(
             f"cgroup version 1 controllers {', '.join(absent)}"
-            " (kernel command line: systemd.unified_cgroup_hierarchy=0; Kubernetes before 1.19 knows no version 2)"
+            " (kernel command line: systemd.unified_cgroup_hierarchy=0; Kubernetes before 1.19 does not support "
+            "version 2)"
         )
     if not machine.overlay:
         lacks.append("the overlay file system (modprobe overlay)")

@@ -58,7 +58,7 @@ def detach(argv: Sequence[str], *, log: Path, join: Sequence[Path], env: Mapping
     process = identify(int(started))
     if process is None:
         said = log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:]
-        raise LabError("\n".join([f"{argv[0]} ended at once", *said]))
+        raise LabError("\n".join([f"{argv[0]} exited at once", *said]))
     return process
 
 

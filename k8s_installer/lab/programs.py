@@ -51,7 +51,7 @@ def programs(cache: Path, version: str, folder: Path | None, say: Say) -> tuple[
         if version != BUILT_VERSION:
             raise InputError(
                 f"only Kubernetes {BUILT_VERSION} can be built here, not {version}",
-                hint=f"--programs DIR packs the {version} programs that DIR holds",
+                hint=f"--programs DIR packs the {version} programs in DIR",
             )
         made = build(cache, PROGRAMS, say)
         return {name: made / name for name in PROGRAMS}, [made.name]
@@ -70,7 +70,7 @@ def _given(folder: Path, version: str) -> dict[str, Path]:
     found = version_of(folder / "kubelet")
     if found not in {version, _NO_VERSION}:  # a build without version flags says 0.0.0
         raise InputError(
-            f"{folder}/kubelet says it is {found or 'no Kubernetes program'}, not {version}",
+            f"{folder}/kubelet is {found or 'no Kubernetes program'}, not {version}",
             hint=f"--version {found}" if found else "",
         )
     return {name: (folder / name).resolve() for name in PROGRAMS if os.access(folder / name, os.X_OK)}

@@ -91,7 +91,7 @@ def check(name: str, shape: Shape) -> None:
     wrong: list[str] = []
     if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
         wrong.append(
-            f"--name {name!r}: at most {_LONGEST_NAME} small letters, digits and inner dashes (it names a bridge)"
+            f"--name {name!r}: at most {_LONGEST_NAME} lowercase letters, digits and inner dashes (it names a bridge)"
         )
     if not 1 <= shape.masters <= MOST_MASTERS:
         wrong.append(f"--masters {shape.masters}: from 1 to {MOST_MASTERS}")
@@ -102,7 +102,7 @@ def check(name: str, shape: Shape) -> None:
     if shape.driver not in DRIVERS:
         wrong.append(f"--driver {shape.driver!r}: {' or '.join(DRIVERS)}")
     if shape.offline and shape.driver != "nspawn":
-        wrong.append("--offline: for containers alone")
+        wrong.append("--offline: only for containers")
     if wrong:
         raise InputError("; ".join(wrong))
 

@@ -31,7 +31,7 @@ def up(name: str, shape: Shape, say: Say, cache: Path | None = None) -> Status:
         raise InputError("--programs packs programs for containers; virtual machines install from repositories")
     if shape.version != _VERSION_OF_EXTRAS and not os.environ.get(REPOSITORY_VARIABLE):
         raise InputError(
-            f"CentOS 7 has Kubernetes {_VERSION_OF_EXTRAS} only",
+            f"CentOS 7 has only Kubernetes {_VERSION_OF_EXTRAS}",
             hint=f"--version {_VERSION_OF_EXTRAS}, or set {REPOSITORY_VARIABLE} to a repository with {shape.version}",
         )
     if shutil.which("vagrant") is None:
@@ -41,7 +41,7 @@ def up(name: str, shape: Shape, say: Say, cache: Path | None = None) -> Status:
         before = state.load(place, name)
         if before is not None and before.shape != shape:
             raise LabError(
-                f"lab {name} is there in another shape: {describe(before.shape)}",
+                f"lab {name} exists in a different shape: {describe(before.shape)}",
                 hint=f"k8s-installer lab down --name {name}",
             )
         lab = before or state.save(place, _new_lab(name, shape, place))

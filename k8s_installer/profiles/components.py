@@ -52,20 +52,20 @@ def parts(said: object, profile: Path, folders: Sequence[Path]) -> Parts:
         InputError: a component has no file, or what is said of it does not fit it.
     """
     if not isinstance(said, Mapping):
-        raise InputError(f"{profile}: components: must be a mapping", hint="NAME: {} takes a component as it is")
+        raise InputError(f"{profile}: components: must be a mapping", hint="NAME: {} uses a component unchanged")
     own = [name for folder in folders for name in names(folder)]
     known = [*own, *names(files.COMPONENTS)]
     for folder in folders:
         for path in folder.glob("*.y*ml"):
             if path.suffix != ".yaml" or not _NAME.fullmatch(path.stem):
                 raise InputError(
-                    f"{path}: a component's file is NAME.yaml, its name lower-case letters, digits and '-'"
+                    f"{path}: a component's file is NAME.yaml, with lowercase letters, digits and '-' in the name"
                 )
     data: dict[str, object] = {}
     paths: dict[str, Path] = {}
     for name in dict.fromkeys([*said, *own]):
         if name not in known:
-            message = f"{profile}: components.{name}: there is no file {name}.yaml in {_listed(folders)}"
+            message = f"{profile}: components.{name}: no file {name}.yaml in {_listed(folders)}"
             raise InputError(message, hint=did_you_mean(name, known))
         paths[name] = files.first([*folders, files.COMPONENTS], f"{name}.yaml")
         data[name] = _overridden(
@@ -76,7 +76,7 @@ def parts(said: object, profile: Path, folders: Sequence[Path]) -> Parts:
 
 def _overridden(base: Mapping[str, object], over: object, where: str) -> dict[str, object]:
     if not isinstance(over, Mapping):
-        raise InputError(f"{where}: must be a mapping", hint="{} takes the component as it is")
+        raise InputError(f"{where}: must be a mapping", hint="{} uses the component unchanged")
     try:
         return overridden(base, over)
     except ValueError as error:

@@ -33,7 +33,7 @@ def available(folders: Sequence[Path] = ()) -> tuple[str, ...]:
     found = [path for folder in (*folders, PROFILES) for path in folder.glob("*.yaml")]
     for path in found:
         if not _VERSION.fullmatch(path.stem):
-            raise InputError(f"{path}: a profile's name is its version with three numbers, as 1.20.2.yaml")
+            raise InputError(f"{path}: a profile is named after its version with three numbers, such as 1.20.2.yaml")
     return tuple(sorted({path.stem for path in found}, key=_numbers))
 
 
@@ -147,7 +147,7 @@ def _schema(name: str, known: Mapping[str, Flag], folders: Sequence[Path]) -> Co
 def _wrong(profile: Profile, version: str) -> Iterator[tuple[tuple[str, ...], str]]:
     """What the shape of a profile does not say, by its key: that names are those of others, and flags known ones."""
     if profile.version != version:
-        yield ("version",), f"is {profile.version}, and the file's name says {version}"
+        yield ("version",), f"is {profile.version}, but the file is named {version}"
     yield from _wrong_dns(profile)
     for name, component in profile.components.items():
         here = ("components", name)
@@ -162,13 +162,13 @@ def _wrong(profile: Profile, version: str) -> Iterator[tuple[tuple[str, ...], st
             if known is not None and flag not in known:
                 yield (*here, "flags"), f"{name} has no flag {flag} in Kubernetes {version}"
         if component.gates and not component.unit:
-            yield (*here, "gates"), "there is no unit whose health they could ask for"
+            yield (*here, "gates"), "gates need a unit whose health they check"
 
 
 def _wrong_dns(profile: Profile) -> Iterator[tuple[tuple[str, ...], str]]:
     for name, spec in profile.dns.items():
         if spec.variants and version_of(spec.images.get(spec.versioned, "")) is None:
-            yield ("dns", name), f"the tag of its image {spec.versioned} must say a version, for its variants"
+            yield ("dns", name), f"the tag of its image {spec.versioned} must have a version, for its variants"
 
 
 def _others(component: Component) -> Iterator[tuple[str, str]]:
@@ -204,4 +204,4 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _unknown(version: str, there: Sequence[str]) -> str:
-    return f"unknown Kubernetes version {version}: there are profiles for {', '.join(there)}"
+    return f"unknown Kubernetes version {version}: profiles exist for {', '.join(there)}"

@@ -26,7 +26,7 @@ REST = "*"  # in a list of flags: every flag that no other variable names
 
 def _octal(value: object) -> int:
     if not isinstance(value, str):
-        raise ValueError('a mode is quoted, "0640": YAML would read another number')  # noqa: TRY004 - pydantic's way
+        raise ValueError('a mode must be quoted, as in "0640": YAML would read a different number')  # noqa: TRY004 - pydantic's way
     return int(value, 8)
 
 
@@ -39,7 +39,7 @@ def _with_names(value: object) -> object:
 
 def _of_cluster(when: When) -> When:
     if when.setting is not None or when.roles != frozenset(Role):
-        raise ValueError("depends on the cluster alone: network, security and programs")
+        raise ValueError("may depend only on the cluster: network, security and programs")
     return when
 
 

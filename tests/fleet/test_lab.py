@@ -134,7 +134,7 @@ def test_a_second_up_has_nothing_to_do(lab: Status) -> None:
 
 
 def test_another_shape_is_refused_while_it_runs(lab: Status) -> None:
-    with pytest.raises(LabError, match="another shape") as caught:
+    with pytest.raises(LabError, match="a different shape") as caught:
         fleet.up(NAME, Shape(1, 5, SHAPE.version, SHAPE.programs), say)
     assert f"lab down --name {NAME}" in caught.value.hint
     assert fleet.status(NAME) == lab
@@ -268,9 +268,9 @@ def test_a_lab_whose_processes_are_gone_is_cleared_and_starts_anew() -> None:
         assert again.condition == "running"
         assert again.lab
         assert again.lab.number == found.lab.number
-        assert f"clearing what is left of an earlier lab {name}" in lines
+        assert f"removing what is left of an earlier lab {name}" in lines
         assert path.read_text().endswith("# edited\n")
-        assert any("as you edited it" in line for line in lines)
+        assert any("your edited" in line for line in lines)
     finally:
         fleet.down(name, say)
     assert traces(name) == NOTHING

@@ -123,7 +123,7 @@ def test_a_damaged_bundle_is_refused_before_any_host_is_asked(offline: Offline) 
         offline.cluster.run("apply", "--yes", "--bundle", str(damaged), text=unreachable),
     ):
         assert done.returncode == 2
-        assert "has other bytes than it was made with" in done.stderr
+        assert "is damaged: the content of " in done.stderr
     damaged.unlink()
 
 
@@ -132,7 +132,7 @@ def test_a_bundle_that_lacks_something_is_refused_before_any_host_is_asked(offli
     text = text.replace('version: "1.20.2"', 'version: "1.20.15"').replace("lab/web:1", "lab/web:2")
     done = offline.cluster.run("plan", "--bundle", str(offline.bundle), text=text)
     assert done.returncode == 2
-    assert "no package kubernetes-master 1.20.15 (there is 1.20.2)" in done.stderr
+    assert "no package kubernetes-master 1.20.15 (available: 1.20.2)" in done.stderr
     assert "no image lab/web:2" in done.stderr
     done = offline.cluster.run("plan", text=text)
     assert done.returncode == 2

@@ -221,12 +221,12 @@ def test_whatever_is_wrong_with_a_bundle_is_said_and_nothing_of_it_used(place: P
     newer = data.replace(b'"format": 1', b'"format": 2').replace(b'"format":1', b'"format":2')
     assert newer != data
     cases: list[tuple[Mapping[str, bytes | None], tuple[str, bytes] | None, str]] = [
-        ({name: b"x" * made.rpms[0].size}, None, f"{name} has other bytes"),
-        ({name: b"other"}, None, f"{name} has another size than it says"),
-        ({name: None}, None, f"{name} is not there, or cut off"),
-        ({}, ("more", b""), "it has a more that it should not have"),
-        ({manifest.NAME: data + b" "}, None, "manifest.json has other bytes"),
-        ({manifest.NAME: None}, None, "it does not begin with manifest.json"),
+        ({name: b"x" * made.rpms[0].size}, None, f"the content of {name} was changed"),
+        ({name: b"other"}, None, f"{name} has the wrong size"),
+        ({name: None}, None, f"{name} is missing or truncated"),
+        ({}, ("more", b""), "more does not belong in it"),
+        ({manifest.NAME: data + b" "}, None, "manifest.json was changed"),
+        ({manifest.NAME: None}, None, "it does not start with manifest.json"),
         ({manifest.NAME: newer, manifest.SUM: summed(newer)}, None, "cannot be read: format"),
     ]
     for change, more, words in cases:
@@ -239,7 +239,7 @@ def test_whatever_is_wrong_with_a_bundle_is_said_and_nothing_of_it_used(place: P
     with refused("damaged"):
         bundle.verify(place.file)
     place.file.write_bytes(b"no archive" * 100)
-    with refused("no bundle, or is damaged"):
+    with refused("not a bundle, or is damaged"):
         bundle.verify(place.file)
     place.file.unlink()
     with refused("cannot read"):
@@ -264,7 +264,7 @@ def test_a_bundle_that_is_huge_or_has_holes_is_refused_before_anything_is_writte
         bundle.opened(place.file, store=store)
     place.file.write_bytes(whole)
     rewritten(place, made.model_copy(update={"rpms": (first, *made.rpms)}))
-    with refused("names a file twice"):
+    with refused("lists a file twice"):
         bundle.opened(place.file, store=store)
     for name in ("../../etc/passwd", "/etc/passwd", "rpms/../x", "rpms/\n", "a" * 300):
         place.file.write_bytes(whole)
@@ -276,21 +276,21 @@ def test_a_bundle_that_is_huge_or_has_holes_is_refused_before_anything_is_writte
             member = tarfile.TarInfo(manifest.NAME)
             member.pax_headers = headers
             tar.addfile(member)
-    with refused("is no bundle, or is damaged"):
+    with refused("is not a bundle, or is damaged"):
         bundle.opened(place.file, store=store)
     for kind in (tarfile.GNUTYPE_SPARSE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, b"?"):
         with tarfile.open(place.file, "w") as tar:
             member = tarfile.TarInfo(manifest.NAME)
             member.type = kind
             tar.addfile(member)
-        with refused("is no bundle"):
+        with refused("is not a bundle"):
             bundle.opened(place.file, store=store)
     assert not [path for path in store.folder.iterdir() if not path.name.startswith("opened-")]
     with refused("cannot read /proc/self/mem"):  # a file whose first byte cannot be had
         bundle.verify(Path("/proc/self/mem"))
     place.file.unlink()
     os.mkfifo(place.file)
-    with refused("it is no file"):
+    with refused("it is not a file"):
         bundle.opened(place.file, store=store)
 
 
@@ -300,7 +300,7 @@ def test_without_room_for_its_files_nothing_of_a_bundle_is_written(
     place.create()
     store = bundle.Store(place.folder / "another")
     monkeypatch.setattr("shutil.disk_usage", lambda _folder: shutil._ntuple_diskusage(10, 10, 0))
-    with refused("no room for"):
+    with refused("no space for"):
         bundle.opened(place.file, store=store)
     assert not list(store.folder.iterdir())
 
@@ -311,7 +311,7 @@ def test_a_bundle_is_the_one_that_is_pinned(place: Place) -> None:
     assert bundle.opened(place.file, pinned=sum_of_it).manifest == made
     assert bundle.verify(place.file, pinned=sum_of_it) == made
     for look in (bundle.verify, bundle.opened):
-        with refused(f"is not the bundle that the inventory names: the SHA-256 of its manifest is {sum_of_it}"):
+        with refused(f"is not the bundle of the inventory: the SHA-256 of its manifest is {sum_of_it}"):
             look(place.file, pinned="0" * 64)
     text = f"repos: {{bundle: lab.bundle, sha256: {sum_of_it}}}\n{INVENTORY}"
     assert inventory.parse(text, place.folder / "cluster.yaml").bundle_sha256 == sum_of_it
@@ -344,11 +344,11 @@ def test_all_that_a_bundle_lacks_for_an_inventory_is_said_at_once(place: Place) 
     assert [line.partition("lab.bundle: ")[2] for line in lines] == [
         "it has no image lab/pause:2",
         "it has no image lab/web@sha256:00",
-        "it has not the server tarball 0123456789abcdef... of the inventory",
+        "it lacks the inventory's server tarball 0123456789abcdef...",
         "no package conntrack-tools",
         "no package socat",
     ]
-    with refused("no package kubernetes-client 1.20.15 (there is 1.20.2)"):
+    with refused("no package kubernetes-client 1.20.15 (available: 1.20.2)"):
         place.wanted(replace(place.cluster, version="1.20.15"))
 
 
@@ -359,21 +359,21 @@ def test_all_that_the_sources_lack_is_said_at_once_and_nothing_is_written(place:
         )
     assert caught.value.message.splitlines() == [
         "nothing provides systemd, which kubernetes-master-1.20.2-1.el7.x86_64 requires",
-        "a@sha256:0 names a digest: a bundle needs a name with a tag",
+        "a@sha256:0 has a digest: a bundle needs a name with a tag",
     ]
     assert "--assume NAME" in caught.value.hint
     assert not place.file.exists()
-    with refused("nothing says where packages come from"):
+    with refused("no package source"):
         place.create(repositories=())
-    with refused("cannot be had: 404", InstallerError):
+    with refused("404", InstallerError):
         place.create(replace(place.cluster, repos=place.repository), repositories=())
-    with refused("there is no folder"):
+    with refused("does not exist"):
         Place(place.folder / "none", "", "", place.store, place.cluster).create()
 
 
 def test_what_is_no_repository_is_said(place: Place) -> None:
     (place.folder / "packages/repodata/repomd.xml").write_text("<html>")
-    with refused("is no yum repository that can be read", InstallerError):
+    with refused("is not a readable yum repository", InstallerError):
         place.create()
 
 
@@ -512,7 +512,7 @@ def test_an_archive_is_read_as_it_was_written(tmp_path: Path) -> None:
     ("image", "words"),
     [
         (Image(config(b"one"), [layer(b"two")]), "its layer layer is sha256:"),
-        (Image(config(b"one"), []), "it has 0 layers, and its configuration names 1"),
+        (Image(config(b"one"), []), "it has 0 layers, but its configuration lists 1"),
         (Image(config(architecture="arm64"), []), "it is for linux/arm64"),
         (Image(config(b"x"), [layer(b"\x28\xb5\x2f\xfd")]), "zstd"),
     ],
@@ -572,7 +572,7 @@ def test_a_layer_that_is_there_twice_is_a_link_in_old_archives(tmp_path: Path) -
         ({"manifest.json": b" " * ((16 << 20) + 1)}, "manifest.json has more than 16 MiB"),
         ({"manifest.json": b"{"}, "it cannot be read"),
         ({"manifest.json": described()}, "it cannot be read"),
-        ({"manifest.json": described(), "c.json": ""}, "c.json is no file"),
+        ({"manifest.json": described(), "c.json": ""}, "c.json is not a file"),
     ],
 )
 def test_what_is_no_archive_of_images_is_said(members: Mapping[str, bytes | str], words: str, tmp_path: Path) -> None:
@@ -585,7 +585,7 @@ def test_a_layer_that_is_no_file_is_said(tmp_path: Path) -> None:
     with images.archive(path) as found:
         assert found == {}
     path = saved(tmp_path / "a.tar", {"manifest.json": described(), "c.json": b"{}", "b/layer.tar": ""})
-    with images.archive(path) as found, pytest.raises(BadImageError, match="is no file"):
+    with images.archive(path) as found, pytest.raises(BadImageError, match="is not a file"):
         found["a:1"].layers[0].open()
 
 
@@ -674,12 +674,12 @@ def test_an_image_is_pulled_with_a_token_for_this_machine_alone(guarded: tuple[R
 @pytest.mark.parametrize(
     ("answers", "words"),
     [
-        ({"/token": (404, {}, b"")}, "gives nobody a token for a/b"),
-        ({"/token": (200, {}, b"{}")}, "gives nobody a token for a/b"),
-        ({"/v2/a/b/manifests/1": (404, {}, b"")}, "has no a/b 1 for anybody: it answers 404"),
-        ({"/v2/a/b/manifests/1": (200, {}, b"<html>")}, "what came is no manifest"),
-        ({"/v2/a/b/manifests/1": (200, {}, b'{"manifests": []}')}, "a/b:1 is not there for linux/amd64"),
-        ({"/v2/a/b/manifests/1": (200, {}, b'{"schemaVersion": 1}')}, "in the format of docker before 1.10"),
+        ({"/token": (404, {}, b"")}, "gives no anonymous token for a/b"),
+        ({"/token": (200, {}, b"{}")}, "gives no anonymous token for a/b"),
+        ({"/v2/a/b/manifests/1": (404, {}, b"")}, "has no a/b 1 for anonymous users: it answers 404"),
+        ({"/v2/a/b/manifests/1": (200, {}, b"<html>")}, "the answer is not a manifest"),
+        ({"/v2/a/b/manifests/1": (200, {}, b'{"manifests": []}')}, "a/b:1 does not exist for linux/amd64"),
+        ({"/v2/a/b/manifests/1": (200, {}, b'{"schemaVersion": 1}')}, "only in the format from before docker 1.10"),
     ],
 )
 def test_what_a_registry_refuses_is_said(
@@ -697,25 +697,25 @@ def test_other_bytes_than_a_digest_says_are_refused(guarded: tuple[Registry, typ
     listed(handler)
     blob = f"/v2/a/b/blobs/{digest(b'layer')}"
     handler.answers[blob] = (200, {}, b"LAYER")
-    with refused("is not what its source says", InstallerError):
+    with refused("does not match its source", InstallerError):
         registry.pull("a/b:1")
     (name,) = [path for path in handler.answers if "manifests/sha256" in path]
     handler.answers[name] = (200, {}, b"{}")
     with refused("is another", InstallerError):
         registry.pull("a/b:1")
     listed(handler, layers=[{"digest": "sha512:00", "size": 1}])
-    with refused("named by sha512", InstallerError):
+    with refused("a sha512 digest", InstallerError):
         registry.pull("a/b:1")
 
 
 def test_a_registry_that_wants_a_password_or_does_not_answer_is_said(guarded: tuple[Registry, type[Guarded]]) -> None:
     registry, handler = guarded
     handler.answers["/v2/a/b/manifests/1"] = (401, {"WWW-Authenticate": 'Basic realm="x"'}, b"")
-    with refused("wants a password for a/b", InstallerError):
+    with refused("requires a password for a/b", InstallerError):
         registry.pull("a/b:1")
-    with refused("127.0.0.1:1 cannot be asked for a", InstallerError):
+    with refused("cannot ask 127.0.0.1:1 for a", InstallerError):
         registry.pull("127.0.0.1:1/a:1")
-    with refused("a:1 does not say in which registry it is"):
+    with refused("a:1 has no registry in its name"):
         Registry(registry.store).pull("a:1")
     assert registry._url("h:1", "a", "x") == "https://h:1/v2/a/x"
 
@@ -771,7 +771,7 @@ def test_what_a_server_does_not_go_on_with_is_refused_in_the_end(
 ) -> None:
     url, handler = broken
     handler.honours = False
-    with refused("is not what its source says", InstallerError):
+    with refused("does not match its source", InstallerError):
         fetch(Store(tmp_path), url)
     assert len(handler.ranges) == 4
     assert list(tmp_path.iterdir()) == []
@@ -779,7 +779,7 @@ def test_what_a_server_does_not_go_on_with_is_refused_in_the_end(
 
 def test_an_address_where_nothing_is_is_said(tmp_path: Path) -> None:
     folder = repository(tmp_path / "repo", [Built("a")])
-    with served(folder, folder) as (address, _), refused("cannot be had: 404 File not found", InstallerError):
+    with served(folder, folder) as (address, _), refused("404 File not found", InstallerError):
         fetch(Store(tmp_path / "store"), f"{address}/none")
 
 
@@ -871,7 +871,7 @@ def test_a_bundle_that_is_not_named_or_not_enough_is_said_with_what_to_do(place:
     assert checked(inventory_file(place, base + "bundle"), opens=False)[0].bundle == ""
     assert checked(inventory_file(place, base + "{bundle: lab.bundle}"))[0].bundle == str(place.file)
     assert checked(inventory_file(place, base + "as-is"))[0].bundle is None
-    with refused("no package kubernetes-client 1.20.15 (there is 1.20.2)"):
+    with refused("no package kubernetes-client 1.20.15 (available: 1.20.2)"):
         checked(inventory_file(place, base.replace("20.2", "20.15") + "bundle"), place.file)
     path = inventory_file(place, base + "bundle")
     with refused("--repo ftp://x: must begin with https://, http:// or file://"):

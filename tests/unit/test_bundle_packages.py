@@ -101,7 +101,7 @@ def test_all_that_is_lacking_is_said_at_once_but_for_what_hosts_have() -> None:
     done = found([Package("app"), Package("etcd"), Package("libfoo", "3"), Package("socat")], built, "system*", "socat")
     assert done.lacking == (
         "no package etcd",
-        "no package libfoo 3 (there is 1.0)",
+        "no package libfoo 3 (available: 1.0)",
         "nothing provides libfoo >= 2, which app-1.0-1.el7.x86_64 requires",
     )
 
@@ -151,8 +151,11 @@ def test_a_package_that_the_lists_do_not_name_has_no_files() -> None:
         (b"\x28\xb5\x2f\xfd", "createrepo_c --general-compress-type=gz"),
         (b"<metadata><package>", "cannot be read"),
         (b"\x1f\x8b\x08", "cannot be read"),
-        (primary_xml([Built("a")]).replace("<location", "<elsewhere").encode(), "not described whole: 'location'"),
-        (primary_xml([Built("a")]).replace('size package="', 'size package="x').encode(), "not described whole"),
+        (
+            primary_xml([Built("a")]).replace("<location", "<elsewhere").encode(),
+            "description is incomplete: 'location'",
+        ),
+        (primary_xml([Built("a")]).replace('size package="', 'size package="x').encode(), "description is incomplete"),
     ],
 )
 def test_what_is_no_metadata_is_said(data: bytes, words: str) -> None:
@@ -161,7 +164,7 @@ def test_what_is_no_metadata_is_said(data: bytes, words: str) -> None:
 
 
 def test_a_repomd_that_is_none_is_said() -> None:
-    with pytest.raises(BadMetadataError, match="no XML"):
+    with pytest.raises(BadMetadataError, match="not XML"):
         repodata.repomd(b"<html>")
     with pytest.raises(BadMetadataError, match="names no primary and no filelists"):
         repodata.repomd(b'<r xmlns="http://linux.duke.edu/metadata/repo"><data type="primary"/></r>')
@@ -190,7 +193,7 @@ def test_packages_are_fetched_and_compared_with_the_sums_of_their_repository(tmp
     shutil.rmtree(store.folder)
     store.folder.mkdir()
     (folder / built[1].file).write_bytes(b"x" * len(built[1].content))
-    with pytest.raises(InstallerError, match="is not what its source says"):
+    with pytest.raises(InstallerError, match="does not match its source"):
         fetched(read.rpms, store, nothing)
 
 
@@ -198,7 +201,7 @@ def test_what_a_repository_calls_an_rpm_and_is_none_is_refused(tmp_path: Path, m
     monkeypatch.setattr("tests.unit.repositories.rpm_file", lambda **_: b"<html>")
     read = Repositories(Store(tmp_path / "store"))
     read.add(repository(tmp_path / "repo", [Built("a")]).as_uri())
-    with pytest.raises(InstallerError, match="is no RPM"):
+    with pytest.raises(InstallerError, match="is not an RPM"):
         fetched(read.rpms, read.store, nothing)
 
 
@@ -231,7 +234,7 @@ def test_a_folder_with_metadata_is_a_repository_and_one_without_needs_createrepo
         assert address == folder.as_uri()
     shutil.rmtree(folder / "repodata")
     monkeypatch.setenv("PATH", "/nonexistent")
-    with pytest.raises(InputError, match="there is no createrepo_c here"), folder_repository(folder):
+    with pytest.raises(InputError, match="createrepo_c is not installed"), folder_repository(folder):
         pass
 
 

@@ -75,7 +75,7 @@ def test_a_component_of_the_user_s_takes_the_place_of_the_packaged_one(tmp_path:
         (f"{OWN}before: [kublet]\n", "{path}: before: there is no component kublet"),
         (f"{OWN}after: {{everywhere: [etc]}}\n", "{path}: after: there is no component etc"),
         ("why: It is an example.\nroles: [node]\ngates: {it is there: {why: So., check: ok, tls: {url: 'http://127.0.0.1:1/'}}}\n",
-         "{path}: gates: there is no unit whose health they could ask for"),
+         "{path}: gates: gates need a unit whose health they check"),
         (f"{OWN}gates: [5]\n", "{path}: gates.0: Input should be a valid dictionary or instance of GateSpec"),
         (f"{OWN}gates: {{it is there: 5}}\n", "{path}: gates.0: Input should be a valid dictionary or instance of GateSpec"),
         (f"{OWN}files: {{/etc/own: 5}}\n", "{path}: files./etc/own: Input should be a valid dictionary or instance of FileSpec"),
@@ -100,9 +100,9 @@ def test_components_that_come_after_each_other_are_named(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("said", "message", "hint"),
     [
-        ("kublet: {}", "components.kublet: there is no file kublet.yaml in ", "did you mean kubelet?"),
-        ("../kubelet: {}", "components.../kubelet: there is no file ../kubelet.yaml in ", "did you mean kubelet?"),
-        ("kubelet: null", "components.kubelet: must be a mapping", "{} takes the component as it is"),
+        ("kublet: {}", "components.kublet: no file kublet.yaml in ", "did you mean kubelet?"),
+        ("../kubelet: {}", "components.../kubelet: no file ../kubelet.yaml in ", "did you mean kubelet?"),
+        ("kubelet: null", "components.kubelet: must be a mapping", "{} uses the component unchanged"),
         ("kubelet: {unt: null}", "components.kubelet.unt: null removes a key, but there is none", ""),
         ("kubelet: {unit: [5]}", "components.kubelet.unit: Input should be a valid string", ""),
         ("kubelet: {roles: [5]}", "components.kubelet.roles.0: Input should be 'etcd', 'master' or 'node'", ""),

@@ -39,7 +39,7 @@ def test_an_unknown_version_of_an_inventory_names_its_line() -> None:
     with pytest.raises(InventoryError) as caught:
         profiles.profile_of(cluster("9"))
     assert str(caught.value) == (
-        "/srv/lab/inventory.yaml:1: unknown Kubernetes version 9: there are profiles for 1.5.2, 1.9.4, 1.20.2"
+        "/srv/lab/inventory.yaml:1: unknown Kubernetes version 9: profiles exist for 1.5.2, 1.9.4, 1.20.2"
     )
 
 
@@ -99,7 +99,7 @@ KUBELET = "    config_schema: kubelet-1.20.2\n"  # all that 1.20.2 says of its k
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('version: "1.99.0"', 'version: "1.99.1"', "{path}: version: is 1.99.1, and the file's name says 1.99.0"),
+        ('version: "1.99.0"', 'version: "1.99.1"', "{path}: version: is 1.99.1, but the file is named 1.99.0"),
         ("cgroup_driver: systemd", "cgroup-driver: systemd", "{path}: cgroup-driver: Extra inputs are not permitted"),
         (KUBELET, f"{KUBELET}    after: {{here: [dokker]}}\n", "{path}: components.kubelet.after: there is no component dokker"),
         (
@@ -108,7 +108,7 @@ KUBELET = "    config_schema: kubelet-1.20.2\n"  # all that 1.20.2 says of its k
         ),
         (
             'coredns: "registry.k8s.io/coredns:1.7.0"', 'coredns: "registry.k8s.io/coredns"',
-            "{path}: dns.coredns: the tag of its image coredns must say a version, for its variants",
+            "{path}: dns.coredns: the tag of its image coredns must have a version, for its variants",
         ),
         ("components:", "components: [", ": while parsing a flow sequence"),
     ],
@@ -204,7 +204,7 @@ def test_a_profile_without_flags_and_one_that_is_named_for_no_version_are_told(t
     with pytest.raises(InputError, match=rf"^cannot read {flags}: No such file or directory$"):
         profiles.load("1.99.0", [tmp_path])
     (tmp_path / "1.99.yaml").write_text("", encoding="utf-8")
-    with pytest.raises(InputError, match=r"/1\.99\.yaml: a profile's name is its version with three numbers"):
+    with pytest.raises(InputError, match=r"/1\.99\.yaml: a profile is named after its version with three numbers"):
         profiles.available([tmp_path])
 
 
@@ -369,5 +369,5 @@ def test_every_reason_is_a_sentence(profile: Profile) -> None:
 
 def test_a_mode_is_octal_and_quoted() -> None:
     assert FileSpec.model_validate({"why": "x", "mode": "0640"}).mode == 0o640
-    with pytest.raises(ValidationError, match="a mode is quoted"):
+    with pytest.raises(ValidationError, match="a mode must be quoted"):
         FileSpec.model_validate({"why": "x", "mode": 640})

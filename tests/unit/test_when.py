@@ -41,5 +41,5 @@ def test_facts_without_a_host_are_those_of_one_that_has_every_role_and_setting()
 
 @pytest.mark.parametrize("condition", [{"setting": "ipvs"}, {"roles": ["node"]}])
 def test_a_component_depends_on_the_cluster_alone(condition: dict[str, object]) -> None:
-    with pytest.raises(ValidationError, match="depends on the cluster alone: network, security and programs"):
+    with pytest.raises(ValidationError, match="may depend only on the cluster: network, security and programs"):
         Component.model_validate({"why": "It is an example.", "roles": ["node"], "when": condition})

@@ -48,7 +48,7 @@ def test_a_name_that_no_interface_can_bear_is_refused(name: str) -> None:
         (Shape(1, -1, "1.20.2"), "--nodes -1"),
         (Shape(1, 201, "1.20.2"), "--nodes 201"),
         (Shape(1, 2, "latest"), "--version 'latest'"),
-        (Shape(1, 2, "1.20.2", driver="vagrant", offline=True), "--offline: for containers alone"),
+        (Shape(1, 2, "1.20.2", driver="vagrant", offline=True), "--offline: only for containers"),
     ],
 )
 def test_a_shape_that_makes_no_sense_is_refused(shape: Shape, word: str) -> None:

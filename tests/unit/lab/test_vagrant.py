@@ -40,7 +40,7 @@ def test_a_version_that_centos_7_does_not_have_wants_a_repository(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(vagrant.REPOSITORY_VARIABLE, raising=False)
-    with pytest.raises(InputError, match=r"1\.5\.2 only"):
+    with pytest.raises(InputError, match=r"only Kubernetes 1\.5\.2"):
         vagrant.up("demo", Shape(1, 1, "1.20.2", driver="vagrant"), say, tmp_path)
 
 
