@@ -54,17 +54,20 @@ class Media:
     images: tuple[Archive, ...]
 
 
-def bundled(desired: Desired, media: Mapping[str, Media], renderer: Renderer, context: Context) -> Desired:
+def bundled(
+    desired: Desired, media: Mapping[str, Media], renderer: Renderer, context: Context, runtime: str
+) -> Desired:
     """What is wanted, with packages and images from a bundle instead of from servers.
 
     Packages come after their repository, and yum asks no other; a host's own repositories stay as they are. Images are
-    loaded when docker runs, and before the kubelet starts.
+    loaded when the runtime runs, and before the kubelet starts.
 
     Args:
         desired: what the inventory asks for.
         media: what each host gets.
         renderer: makes the file that tells yum of the repositories.
         context: the names that its template may use; `repositories` are added.
+        runtime: the unit that runs the containers.
     """
     result = dict(desired)
     files: dict[str, File] = {}
@@ -80,7 +83,7 @@ def bundled(desired: Desired, media: Mapping[str, Media], renderer: Renderer, co
             for wanted, package in packages:
                 resource = replace(package, repo=ONLY)
                 result[wanted.ref] = replace(wanted, resource=resource, after=(*wanted.after, *first))
-        result |= _images(host, content, own)
+        result |= _images(host, content, own, runtime)
     return result
 
 
@@ -104,9 +107,9 @@ def _repositories(
             yield wanted(f"{repository.folder}/{name}", File(data), "Repository metadata of the bundle's packages.")
 
 
-def _images(host: str, content: Media, own: list[DesiredResource]) -> dict[Ref, DesiredResource]:
-    docker = next((wanted for wanted in own if wanted.ref == Ref(host, Kind.UNIT, "docker")), None)
-    if docker is None or not content.images:
+def _images(host: str, content: Media, own: list[DesiredResource], runtime: str) -> dict[Ref, DesiredResource]:
+    unit = next((wanted for wanted in own if wanted.ref == Ref(host, Kind.UNIT, runtime)), None)
+    if unit is None or not content.images:
         return {}
     result: dict[Ref, DesiredResource] = {}
     loaded = []
@@ -114,11 +117,9 @@ def _images(host: str, content: Media, own: list[DesiredResource]) -> dict[Ref, 
         path = Ref(host, Kind.FILE, f"{ARCHIVES}/{image.id.removeprefix('sha256:')}.tar")
         name = Ref(host, Kind.SETTING, f"image {image.reference}")
         because = "The image in the form that docker loads; kept because docker may garbage-collect its own copy."
-        result[path] = DesiredResource(path, image.file, docker.component, (), because, docker.turn)
+        result[path] = DesiredResource(path, image.file, unit.component, (), because, unit.turn)
         because = "Pods use the node's copy: the node may reach no registry."
-        result[name] = DesiredResource(
-            name, Setting(image.id), docker.component, (docker.ref, path), because, docker.turn
-        )
+        result[name] = DesiredResource(name, Setting(image.id), unit.component, (unit.ref, path), because, unit.turn)
         loaded.append(name)
     kubelet = next((wanted for wanted in own if wanted.ref == Ref(host, Kind.UNIT, "kubelet")), None)
     if kubelet is not None:

@@ -158,7 +158,7 @@ def desire(
         media = bundle.media(
             bundle.opened(Path(cluster.bundle), pinned=cluster.bundle_sha256), cluster, profile, wanted
         )
-        wanted = bundled(wanted, media, renderer, of_cluster(cluster, profile))
+        wanted = bundled(wanted, media, renderer, of_cluster(cluster, profile), profile.runtime)
     settled = inventory.settle(cluster, kept)
     return Resolved(
         cluster=settled.cluster,

@@ -1,25 +1,24 @@
-"""Container images that docker has by a name: docker's id of it, or absent. How docker is asked, and gets one. Pure.
+"""Container images that the runtime has by a name: its id of it, or absent. How it is asked, and gets one. Pure.
 
 An image comes from an archive on the host, called as its id. Scripts run by POSIX sh on CentOS 7.
 """
 
 from __future__ import annotations
 
-from k8s_installer.host import paths
 from k8s_installer.host.family import ABSENT, Family
+from k8s_installer.host.runtimes import DOCKER as RUNTIME
 from k8s_installer.host.statedir import STATE
 
 NAME = "image"
 ARCHIVES = f"{STATE}/bundle/images"
 
-_ID = "timeout 20 docker image inspect --format '{{.Id}}'"
-# One process where all are there, as they mostly are. A docker that does not run has none: they are loaded when it
+# One process where all are there, as they mostly are. A runtime that does not run has none: they are loaded when it
 # does, and loading one that is there changes nothing. One that hangs is not asked for each again.
 _ASK = f"""\
 ask_image() {{ # references
   each=
-  if [ -S "$root{paths.DOCKER_SOCKET}" ]; then
-    if found=$({_ID} "$@" 2>/dev/null); then
+  if [ -S "$root{RUNTIME.socket}" ]; then
+    if found=$({RUNTIME.image_id} "$@" 2>/dev/null); then
       for name do
         set -- $found
         echo "setting $1 $1 {NAME} $name"
@@ -33,7 +32,7 @@ ask_image() {{ # references
   fi
   for name do
     id=
-    [ -z "$each" ] || id=$({_ID} "$name" 2>/dev/null)
+    [ -z "$each" ] || id=$({RUNTIME.image_id} "$name" 2>/dev/null)
     echo "setting ${{id:-{ABSENT}}} ${{id:-{ABSENT}}} {NAME} $name"
   done
 }}
@@ -43,11 +42,11 @@ ask_image() {{ # references
 _SET = f"""\
 set_image() {{ # reference id
   if [ "$2" = {ABSENT} ]; then
-    [ ! -S "$root{paths.DOCKER_SOCKET}" ] || docker rmi -f "$1"
+    [ ! -S "$root{RUNTIME.socket}" ] || {RUNTIME.remove} "$1"
     return
   fi
-  {_ID} "$2" >/dev/null 2>&1 || docker load -i "$root{ARCHIVES}/${{2#sha256:}}.tar" || return 1
-  docker tag "$2" "$1"
+  {RUNTIME.image_id} "$2" >/dev/null 2>&1 || {RUNTIME.load} "$root{ARCHIVES}/${{2#sha256:}}.tar" || return 1
+  {RUNTIME.tag} "$2" "$1"
 }}
 """
 

@@ -194,6 +194,7 @@ class Component(_Model):
     An inventory can only change a component that is `tunable`. Others may come `after` a component that the cluster
     does not have. `before` are components of the same host that come after this one, though their own files do not
     say so. `certificates` are issued by the local PKI; `files` of any component name them by `pki`.
+    `runtime` is for what runs the containers: which of `host/runtimes.py` it is.
     `data` says where it keeps its write-ahead log: flags in the order in which they count, each with the path below it.
     `added_later` says that clusters may have its clients from before there was this component. `shown_by` are the
     components that were never started where it was not, besides those that come right after its gates.
@@ -222,6 +223,7 @@ class Component(_Model):
     reads: tuple[str, ...] = ()
     data: Mapping[str, str] = {}
     added_later: bool = False
+    runtime: Literal["docker"] | None = None
     shown_by: tuple[str, ...] = ()
     ports: Mapping[str, frozenset[Role]] = {}
     gates: Annotated[tuple[GateSpec, ...], BeforeValidator(_with_names)] = ()
@@ -301,6 +303,11 @@ class Profile(_Model):
     other_flags: tuple[str, ...] = ()
     known_flags: Mapping[str, Mapping[str, Flag]]
     config_schemas: Mapping[str, ConfigSchema] = {}
+
+    @property
+    def runtime(self) -> str:
+        """The unit that runs the containers."""
+        return next((one.unit for one in self.components.values() if one.runtime), "")
 
     @cached_property
     def related(self) -> Mapping[str, Mapping[str, Flag]]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 from k8s_installer.errors import InstallerError
+from k8s_installer.host.runtimes import RUNTIMES
 from k8s_installer.inventory.cluster import Cluster, Role
 from k8s_installer.verify.api import Api, Request
 from k8s_installer.verify.checks import CheckResult, Status
@@ -58,7 +59,7 @@ def _judge_node(name: str, node: Node | None, version: str) -> CheckResult:
         look = f"on {name}: journalctl -u kubelet -n 50"
         return CheckResult(Status.FAILED, check, "has not registered with the API server", evidence=(look,))
     if not node.ready:
-        look = f"on {name}: journalctl -u kubelet -u docker -n 50"
+        look = f"on {name}: journalctl -u kubelet {' '.join(f'-u {name}' for name in RUNTIMES)} -n 50"
         return CheckResult(Status.FAILED, check, node.state, evidence=(look,))
     if node.version.removeprefix("v").split("-")[0].split("+")[0] != version:
         return CheckResult(Status.FAILED, check, f"runs kubelet {node.version}, but the inventory has {version}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
 from k8s_installer.errors import InstallerError
+from k8s_installer.host import runtimes
 from k8s_installer.inventory.cluster import Cluster, Role
 from k8s_installer.transport import Transport
 from k8s_installer.untrusted.answers import at, text
@@ -26,7 +26,6 @@ _HEAL_SECONDS = 60.0
 _STOP_SECONDS = 60.0
 _REMOVE_SECONDS = 90.0
 _HTTP_NOT_FOUND = 404
-_DOCKER = re.compile(r"docker://[A-Za-z0-9][-A-Za-z0-9_.]{0,127}")
 _MOST_PODS = 8  # two times what is asked for: one may be on its way in while another is on its way out
 
 MAKE = "a namespace with its service account"
@@ -170,15 +169,18 @@ class _Workload:
         """A pod of every node that has one asks a pod of the next."""
         here = {pod.node: pod for pod in self._pods()}
         pods = tuple(here.values())
-        foreign = [pod.name for pod in pods if not _DOCKER.fullmatch(pod.container)]
-        if foreign:
-            raise Skip(f"{foreign[0]} is not a docker container")
+        processes = {}
+        for pod in pods:
+            found = runtimes.of_container(pod.container)
+            if found is None:
+                raise Skip(f"{pod.name} is not a container of {' or '.join(runtimes.RUNTIMES)}")
+            processes[pod.node] = found[0].process(found[1])
         following = dict(zip(here, (*pods[1:], pods[0]), strict=True))
 
         def ask(host: Transport) -> str:
-            other, container = following[host.host], here[host.host].container.rpartition("/")[2]
+            other, process = following[host.host], processes[host.host]
             url = f"http://{other.ip}:{objects.PORT}/"
-            return reach.all_heard(host, url, [other.name], Deadline(_ROUTE_SECONDS), container=container)
+            return reach.all_heard(host, url, [other.name], Deadline(_ROUTE_SECONDS), process=process)
 
         wrong = reach.from_everywhere(list(here), self.transports, ask)
         if wrong:

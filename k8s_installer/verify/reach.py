@@ -26,16 +26,15 @@ class Heard:
     failure: str = ""
 
 
-def script(url: str, times: int, container: str = "") -> str:
+def script(url: str, times: int, process: str = "") -> str:
     """Ask a URL `times` times, each on a connection of its own; one line for each answer, until one fails.
 
-    With `container`, one of docker's on this host, it is asked from there: in its network, with the host's curl, for an
-    image need not have one.
+    With `process`, a command that prints one of a container on this host, it is asked from there: in its network, with
+    the host's curl, for an image need not have one.
     """
     ask, enter = shlex.join(curl.command(url, seconds=_CURL_SECONDS)), ""
-    if container:
-        inspect = shlex.join(["docker", "inspect", "-f", "{{.State.Pid}}", container])
-        enter = f'pid=$({inspect} 2>&1) || {{ echo failure "$pid"; exit 0; }}\n'
+    if process:
+        enter = f'pid=$({process} 2>&1) || {{ echo failure "$pid"; exit 0; }}\n'
         ask = f'nsenter -t "$pid" -n {ask}'
     return (
         f"{enter}i=0; while [ $i -lt {times} ]; do i=$((i+1))\n"
@@ -58,11 +57,11 @@ def parse(output: str, names: Sequence[str]) -> Heard:
     return Heard(frozenset(heard), failure)
 
 
-def all_heard(transport: Transport, url: str, names: Sequence[str], deadline: Deadline, *, container: str = "") -> str:
-    """Ask from one host, or a container there, until every pod answered; what was wrong at the deadline, or nothing."""
+def all_heard(transport: Transport, url: str, names: Sequence[str], deadline: Deadline, *, process: str = "") -> str:
+    """Ask from a host, or a process's network there, until every pod answered; what was wrong, or nothing."""
     heard: set[str] = set()
     while True:
-        now = _ask(transport, url, names, container)
+        now = _ask(transport, url, names, process)
         heard |= now.pods
         missing = sorted(set(names) - heard)
         if not missing or not deadline.pause():
@@ -82,9 +81,9 @@ def dropped(transport: Transport, url: str, gone: str, names: Sequence[str], dea
             return now.failure or (f"{gone} still answers" if gone in now.pods else "no pod answers")
 
 
-def _ask(transport: Transport, url: str, names: Sequence[str], container: str = "") -> Heard:
+def _ask(transport: Transport, url: str, names: Sequence[str], process: str = "") -> Heard:
     times = 6 * len(names)  # each pod is missed once in some 400 rounds, and there are many
-    return parse(transport.run(script(url, times, container), timeout=10 + _CURL_SECONDS * times).stdout, names)
+    return parse(transport.run(script(url, times, process), timeout=10 + _CURL_SECONDS * times).stdout, names)
 
 
 def from_everywhere(hosts: Sequence[str], transports: Mapping[str, Transport], ask: Ask) -> dict[str, str]:

@@ -102,7 +102,8 @@ def _bundled(version: str, security: str, topology: str, network: str, wanted: D
     repository = Repository("signed", True, {"a-package.rpm": package}, {"repodata/repomd.xml": b"<the metadata>"})
     content = Media((repository,), (Archive("an/image:1", f"sha256:{'c' * 64}", image),))
     media = {host.name: content for host in lab.hosts}
-    return bundled(wanted, media, Renderer(), of_cluster(lab, profiles.profile_of(lab)))
+    profile = profiles.profile_of(lab)
+    return bundled(wanted, media, Renderer(), of_cluster(lab, profile), profile.runtime)
 
 
 def _files(case: str, wanted: Desired) -> dict[str, bytes]:

@@ -165,7 +165,7 @@ def test_what_a_host_runs_is_all_that_is_added_to(place: Place) -> None:
     media = bundle.media(bundle.opened(place.file), place.cluster, profiles.profile_of(place.cluster), wanted)
     for kept in ({Kind.FILE}, {Kind.PACKAGE}, {Kind.UNIT}):
         some = {ref: item for ref, item in wanted.items() if ref.kind in kept and ref.name != "kubelet"}
-        added = bundled(some, media, Renderer(), {}).keys() - some.keys()
+        added = bundled(some, media, Renderer(), {}, "docker").keys() - some.keys()
         assert any(ref.name == BUNDLE_REPOS for ref in added) is (kept == {Kind.PACKAGE})
         assert any(ref.kind is Kind.SETTING for ref in added) is (kept == {Kind.UNIT})
 

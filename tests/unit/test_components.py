@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from k8s_installer import profiles
 from k8s_installer.errors import InputError
+from k8s_installer.host.runtimes import RUNTIMES, of_container
 from k8s_installer.profiles.overriding import overridden
+from k8s_installer.profiles.schema import Component
 
 BASE = {"a": 1, "b": {"c": [1, 2], "d": None}, "e": "x"}
 
@@ -135,3 +138,31 @@ def test_a_file_of_the_pki_is_only_where_there_is_one(tmp_path: Path) -> None:
     component = profiles.load("1.20.2", components=[written(tmp_path, own=OWN + files)]).components["own"]
     when = component.files["/etc/own.crt"].when
     assert (when.security, when.network) == ("tls", "none")
+
+
+@pytest.mark.parametrize("version", profiles.available())
+def test_what_runs_the_containers_is_said_by_one_component(version: str) -> None:
+    profile = profiles.load(version)
+    assert [one.runtime for one in profile.components.values() if one.runtime] == ["docker"]
+    assert profile.runtime == "docker"
+    assert profile.model_copy(update={"components": {}}).runtime == ""
+
+
+def test_a_component_can_be_every_runtime_that_hosts_can_be_asked_about() -> None:
+    choices = get_args(Component.model_fields["runtime"].annotation)
+    assert set(get_args(choices[0])) == set(RUNTIMES)
+
+
+@pytest.mark.parametrize(
+    ("identifier", "process"),
+    [
+        ("docker://4f1c.a-b", "docker inspect -f '{{.State.Pid}}' 4f1c.a-b"),
+        ("containerd://4f1c", None),
+        ("docker://$(reboot)", None),
+        ("docker://", None),
+        ("4f1c", None),
+    ],
+)
+def test_a_container_is_asked_for_by_the_runtime_that_its_id_names(identifier: str, process: str | None) -> None:
+    found = of_container(identifier)
+    assert (found[0].process(found[1]) if found else None) == process

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from k8s_installer.errors import CommandFailed, TransportError
+from k8s_installer.host.runtimes import DOCKER
 from k8s_installer.transport import OnLine, Result
 from k8s_installer.verify import Api, ApiAccess, CheckResult, HttpReply, Request, Status, api, health, objects, reach
 from k8s_installer.verify.checks import Failure, Series, Skip
@@ -333,7 +334,7 @@ def test_a_series_skips_what_needs_something_that_did_not_pass() -> None:
 
 def test_what_is_asked_from_a_pod_is_asked_in_its_network(tmp_path: Path) -> None:
     """With a docker and an nsenter that say what they were given; the curl is the host's."""
-    script = reach.script("http://10.0.0.1:80/", 1, "c1")
+    script = reach.script("http://10.0.0.1:80/", 1, DOCKER.process("c1"))
     assert 'nsenter -t "$pid" -n curl ' in script
     (tmp_path / "docker").write_text('#!/bin/sh\n[ "$*" = "inspect -f {{.State.Pid}} c1" ] && echo 4711\n')
     (tmp_path / "nsenter").write_text('#!/bin/sh\n[ "$1 $2 $3" = "-t 4711 -n" ] && shift 3 && exec "$@"\n')
