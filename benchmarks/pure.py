@@ -18,12 +18,16 @@ from k8s_installer.model.resources import (
     Data,
     File,
     Gate,
+    Kind,
     Missing,
     Package,
+    Placed,
+    Record,
     Ref,
     Seen,
     SeenFile,
     SeenPackage,
+    SeenRecord,
     SeenSetting,
     SeenUnit,
     Setting,
@@ -66,11 +70,34 @@ def answers(desired: Desired) -> dict[Ref, Seen]:
                 seen[ref] = SeenSetting(setting.value)
             case Absent():
                 seen[ref] = Missing.ABSENT
+            case Record():
+                seen[ref] = SeenRecord(recorded(desired, ref.host))
             case Gate():
                 pass
             case other:
                 raise TypeError(f"{ref}: no answer is made up yet for a {type(other).__name__}")
     return seen
+
+
+def recorded(desired: Desired, host: str) -> tuple[Placed, ...]:
+    """The record of a host on which all this was placed."""
+    readers: dict[str, tuple[str, ...]] = {}
+    for ref, wanted in desired.items():
+        if ref.host == host and isinstance(wanted.resource, Unit):
+            for path in (*wanted.resource.defined_by, *wanted.resource.reads):
+                readers[path] = (*readers.get(path, ()), ref.name)
+    return tuple(
+        Placed(
+            ref.kind,
+            ref.name,
+            wanted.component,
+            wanted.turn.group,
+            units=readers.get(ref.name, ()),
+            sha256=getattr(wanted.resource, "sha256", ""),
+        )
+        for ref, wanted in desired.items()
+        if ref.host == host and ref.kind in (Kind.FILE, Kind.PACKAGE, Kind.UNIT)
+    )
 
 
 if __name__ == "__main__":

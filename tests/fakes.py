@@ -16,19 +16,24 @@ from k8s_installer.host.gates import GateAnswer, UnitState
 from k8s_installer.model.desired import DesiredResource
 from k8s_installer.model.plan import NO_RESTART, Action, Change
 from k8s_installer.model.resources import (
-    Absent,
     Backup,
     Data,
     File,
     Gate,
     Kind,
     Missing,
+    NoLeftovers,
+    NoPackage,
+    Original,
     Package,
+    Placed,
     Ref,
     Resource,
     Seen,
     SeenFile,
+    SeenLeftovers,
     SeenPackage,
+    SeenRecord,
     SeenSetting,
     SeenUnit,
     Setting,
@@ -67,6 +72,9 @@ class FakeHost:
     units: dict[str, SeenUnit] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)  # by name; a host has no others
     refuses: dict[str, str] = field(default_factory=dict)  # name of a resource -> the words it fails with
+    record: dict[tuple[Kind, str], Placed] = field(default_factory=dict)  # of what was placed
+    originals: dict[str, tuple[SeenFile, bytes]] = field(default_factory=dict)  # what was there before, by path
+    leftovers: dict[str, tuple[str, ...]] = field(default_factory=dict)  # what programs have left, by name
     unhealthy: set[str] = field(default_factory=set)  # units whose gates do not hold, although they run
     cut_at: str = ""  # the name of the resource before which the connection is lost
     log: list[str] = field(default_factory=list)
@@ -77,16 +85,39 @@ class FakeHost:
 
     def _seen(self, item: DesiredResource) -> Seen:
         name = item.ref.name
-        if item.ref.kind is Kind.PACKAGE:
-            return self.packages.get(name, Missing.ABSENT)
-        if item.ref.kind is Kind.UNIT:
-            return self.units.get(name, Missing.ABSENT)
-        if item.ref.kind is Kind.SETTING:
-            return SeenSetting(self.settings[name]) if name in self.settings else Missing.ABSENT
+        found: Seen | None = None
+        match item.ref.kind:
+            case Kind.PACKAGE:
+                found = self.packages.get(name)
+            case Kind.UNIT:
+                found = self.units.get(name)
+            case Kind.SETTING:
+                found = SeenSetting(self.settings[name]) if name in self.settings else None
+            case Kind.RECORD:
+                found = SeenRecord(tuple(self.record.values())) if self.record else None
+            case Kind.LEFTOVERS:
+                found = SeenLeftovers(self.leftovers.get(name, ()))
+            case _:
+                found = self._file(item)
+        return Missing.ABSENT if found is None else found
+
+    def _file(self, item: DesiredResource) -> Seen:
+        name = item.ref.name
+        if isinstance(item.resource, Original):
+            return self._before_us(name, item.resource)
         if isinstance(item.resource, Data):
             unit = self.units.get(item.resource.unit, IDLE)
             return SeenFile("", 0o600, "etcd", "etcd", unit.started_at) if unit.started_at else Missing.ABSENT
         return self._shown(name, item.resource) if name in self.files else Missing.ABSENT
+
+    def _before_us(self, name: str, wanted: Original) -> Seen:
+        """A file that is to be as it was before, with its content and that of the original."""
+        kept, content = self.originals.get(name, (None, b""))
+        if name not in self.files:
+            return SeenFile("", 0, "", "", 0.0, kept=content, original=kept.sha256) if kept else Missing.ABSENT
+        shown = None if wanted.secret else self.contents[name]
+        back = content if kept and not wanted.secret else None
+        return dataclasses.replace(self.files[name], content=shown, kept=back, original=kept.sha256 if kept else "")
 
     def _shown(self, name: str, wanted: Resource) -> SeenFile:
         """A file that differs, with its content; of a secret one nothing but sums of the keys of Secrets in it."""
@@ -136,6 +167,7 @@ class FakeHost:
         for index, change in some:
             assert change.ref.host == self.name, f"{change.ref} was sent to {self.name}"
             self.clock += 1
+            self._note(change)
             words = self.refuses.get(change.ref.name) or self._do(change)
             if words:
                 on_report(perform.Report("failed", index))
@@ -145,23 +177,45 @@ class FakeHost:
             on_report(perform.Report("done", index))
         return None
 
+    def _note(self, change: Change) -> None:
+        """Keep the record: before a change what it places, and after it what has left."""
+        for entry in change.records:
+            if entry.kind is Kind.FILE and change.action is not Action.ADOPT and entry.name in self.files:
+                self.originals.setdefault(entry.name, (self.files[entry.name], self.contents[entry.name]))
+            self.record[entry.kind, entry.name] = entry
+        if change.forgets:
+            self.record.pop((change.ref.kind, change.ref.name), None)
+
     def _do(self, change: Change) -> str:
+        words = ""
         match change.after:
             case Package() as package:
-                return self._install(package)
-            case File() | UploadedFile() | Backup() as file:
-                return self._moved(change) or self._mark(change) or self._write(change, file)
-            case Absent():
-                return self._moved(change) or self._mark(change) or self._remove(change.ref.name)
+                words = self._install(package)
+            case NoPackage():
+                del self.packages[change.ref.name]
+            case NoLeftovers():
+                del self.leftovers[change.ref.name]
             case Unit():
-                return self._service(change)
+                words = self._service(change)
             case Setting() as setting:
                 assert change.before is not Missing.ABSENT or change.ref.name.startswith("user ")
                 self.settings[change.ref.name] = setting.value
                 self.owners.add(change.ref.name.removeprefix("user "))
-                return ""
             case Gate() | Data():
                 raise AssertionError("a host does nothing for it")
+            case _:
+                words = "" if change.action is Action.ADOPT else self._change_file(change)
+        return words
+
+    def _change_file(self, change: Change) -> str:
+        words = self._moved(change) or self._mark(change)
+        match change.after:
+            case File() | UploadedFile() | Backup() as file:
+                return words or self._write(change, file)
+            case Original():
+                return words or self._leave(change.ref.name)
+            case _:
+                return words or self._remove(change.ref.name)
 
     def _install(self, package: Package) -> str:
         self.packages[package.name] = SeenPackage(package.version or "1.0", "1.el7", self.clock)
@@ -198,6 +252,12 @@ class FakeHost:
         if path in self.files:
             file = self.files.pop(path)
             self._keep(path, file, self.contents.pop(path))
+        return ""
+
+    def _leave(self, path: str) -> str:
+        self._remove(path)
+        if path in self.originals:
+            self.files[path], self.contents[path] = self.originals.pop(path)
         return ""
 
     def _keep(self, path: str, file: SeenFile, content: bytes) -> None:
@@ -243,6 +303,11 @@ class FakeHost:
         assert not state.needs_reload, f"{change.action} of {name} without a daemon-reload"
         if change.action is Action.ENABLE:
             self.units[name] = dataclasses.replace(state, enabled=True)
+            return ""
+        if change.action in (Action.STOP, Action.DISABLE):
+            assert isinstance(change.after, Unit)
+            now = dataclasses.replace(IDLE, enabled=change.after.enabled, started_at=state.started_at)
+            self.units[name] = now if change.action is Action.STOP else dataclasses.replace(state, enabled=False)
             return ""
         assert (change.action is Action.RESTART) == (state.active == "active"), f"{change.action} of {state.active}"
         self.units[name] = SeenUnit("loaded", "active", "running", True, state.pid + 1, self.clock, False)

@@ -80,6 +80,36 @@ def rollback(
     raise stop(roll_back(options, Terminal(inventory, output)))
 
 
+@app.command(
+    epilog="Examples: `k8s-installer reset -i cluster.yaml --host n3`; without a terminal "
+    "`k8s-installer reset -i cluster.yaml --yes --name lab`"
+)
+def reset(
+    inventory: Inventory,
+    host: Annotated[str, typer.Option(metavar="HOST,...", help="Only these hosts.")] = "",
+    data: Annotated[bool, typer.Option("--data", help="Remove etcd's data too, and the cluster's keys here.")] = False,
+    yes: Yes = False,
+    name: Annotated[str, typer.Option(metavar="CLUSTER", help="The cluster's name; --yes needs it.")] = "",
+    break_lock: BreakLock = False,
+    output: Format = Output.TEXT,
+) -> None:
+    """Remove everything that was placed on the hosts, and nothing else: what was there before comes back.
+
+    etcd's data and the cluster's keys stay, unless you give --data.
+    """
+    from k8s_installer.flows.apply import Options
+    from k8s_installer.flows.inputs import Inputs
+    from k8s_installer.flows.reset import reset
+
+    _require_consent(yes)
+    if yes and not name:
+        raise InputError("--yes needs --name", hint="give the cluster's name, as the inventory has it: --name CLUSTER")
+    options = Options(
+        Inputs(inventory, None), yes=yes, verify=False, roll_back=False, preflight=False, break_lock=break_lock
+    )
+    raise stop(reset(options, Terminal(inventory, output), host=host, name=name, data=data))
+
+
 def _require_consent(given: bool) -> None:
     if not given and not sys.stdin.isatty():
         raise InputError("there is no terminal to ask on", hint="use --yes to run without a prompt")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from k8s_installer.desired.addons import addons, before_nodes
 from k8s_installer.desired.check import check
 from k8s_installer.desired.context import Context, by_address, of_host
-from k8s_installer.desired.files import PLACEHOLDERS, Source, files, flags
+from k8s_installer.desired.files import PLACEHOLDERS, Source, files, flags, leaves
 from k8s_installer.desired.host import host_baseline
 from k8s_installer.desired.layout import Layout, Named, Shape, shape, user
 from k8s_installer.desired.proxies import inside
@@ -17,11 +17,10 @@ from k8s_installer.inventory import Allocations, Cluster, Host, Role, settle
 from k8s_installer.inventory.allocations import NONE
 from k8s_installer.model.desired import Desired, DesiredResource, Turn
 from k8s_installer.model.groups import GROUPS
-from k8s_installer.model.resources import Absent, Data, Gate, Kind, Package, Ref, Setting, Unit, UploadedFile
+from k8s_installer.model.resources import Data, Gate, Kind, Package, Ref, Setting, Unit, UploadedFile
 from k8s_installer.pki import Pki
 from k8s_installer.profiles import Component, GateSpec, Profile
 from k8s_installer.profiles.schema import endpoint
-from k8s_installer.profiles.when import elsewhere
 from k8s_installer.render import Renderer
 
 _BY_ROLE = {Role.ETCD: "etcd", Role.MASTER: "masters", Role.NODE: "nodes"}  # groups of `model.groups`, in their order
@@ -59,7 +58,7 @@ def desire(
     cluster = settled.cluster
     fitting = profile.fitting(cluster).without_keys(pki.absent)
     source = Source.of(settled, fitting, pki, renderer, programs)
-    fleet = Topology.of(source, profile.components)
+    fleet = Topology.of(source)
     result: dict[Ref, DesiredResource] = {}
     for host in cluster.hosts:
         # Components of one host may name the same package: the first one's reason stands.
@@ -87,13 +86,11 @@ class Topology:
     """What is known of all hosts before any is looked at; it keeps the work linear in their number.
 
     `units`, `installed` and `final` are, by component: its units on every host, what must be there before they can
-    start (for components that others wait for in this way), and what says that it works on every host. `others` are
-    the components of other networks that hosts with these roles would have. What needs the early addons comes after
-    `early_addons`. `inside` are the places that are reached without a proxy.
+    start (for components that others wait for in this way), and what says that it works on every host. What needs the
+    early addons comes after `early_addons`. `inside` are the places that are reached without a proxy.
     """
 
     layouts: Mapping[Shape, Layout]
-    others: Mapping[frozenset[Role], tuple[Component, ...]]
     first_master: Host
     units: Mapping[str, tuple[Ref, ...]]
     installed: Mapping[str, tuple[Ref, ...]]
@@ -102,8 +99,8 @@ class Topology:
     inside: tuple[str, ...]
 
     @classmethod
-    def of(cls, source: Source, known: Mapping[str, Component]) -> Topology:
-        """The fleet of a cluster under what fits it of a profile, whose components are `known`."""
+    def of(cls, source: Source) -> Topology:
+        """The fleet of a cluster under what fits it of a profile."""
         cluster, profile = source.cluster, source.profile
         components, first_master = profile.components, cluster.first_master
         hosts = {
@@ -112,10 +109,8 @@ class Topology:
         }
         layouts = {kind: Layout.of(cluster, profile, kind) for kind in {shape(host) for host in cluster.hosts}}
         awaited = {other for component in components.values() for other in component.after.installed}
-        other = [item for item in known.values() if elsewhere(item.when, profile.facts(cluster))]
         return cls(
             layouts=layouts,
-            others={roles: tuple(item for item in other if item.roles & roles) for roles, _ in layouts},
             first_master=first_master,
             units={name: tuple(_unit_ref(components[name], host) for host in hosts[name]) for name in components},
             installed={
@@ -139,8 +134,8 @@ def _host(source: Source, fleet: Topology, host: Host) -> Iterator[DesiredResour
     layout = fleet.layouts[shape(host)]
     named = layout.named(host.name)
     context = {**source.context, **of_host(host, source.cluster, fleet.first_master, source.profile, fleet.inside)}
-    ports, others = _ports(source, layout, host, context), fleet.others[host.roles]
-    own = host_baseline(source, host, ports, others, _turn(host, host.roles))
+    ports = _ports(source, layout, host, context)
+    own = host_baseline(source, host, ports, _turn(host, host.roles))
     yield from own.wanted
     for name, component in layout.components.items():
         turn = _turn(host, component.roles, component.unit)
@@ -151,11 +146,8 @@ def _host(source: Source, fleet: Topology, host: Host) -> Iterator[DesiredResour
         specs = layout.files[name]
         for path, file in files(source, name, specs, host, context).items():
             yield DesiredResource(named.files[path], file, name, named.after[path], specs[path].why, turn)
-        for path in layout.gone[name]:
-            because = f"It belongs to a network other than {source.cluster.network}."
-            yield DesiredResource(named.files[path], Absent(), name, (), because, turn)
         if component.unit:
-            yield _unit(fleet, host, name, named, own.ready, turn)
+            yield _unit(source, fleet, host, name, named, own.ready, turn)
         yield from _data(source, host, name, context, turn)
         previous: tuple[Ref, ...] = ()
         for spec in component.gates:
@@ -178,6 +170,7 @@ def _requisites(
     source: Source, named: Named, name: str, component: Component, repos: tuple[Ref, ...], turn: Turn
 ) -> Iterator[DesiredResource]:
     """Packages and users: what comes before the files."""
+    left = leaves(source, name, component.leaves)
     for package, text in component.packages.items():
         where = f"{name} {source.profile.version}: package {package}"
         version = source.text(text, source.context, turn.member, where=where)
@@ -185,18 +178,27 @@ def _requisites(
         if component.programs:
             because = f"Contains programs that {name} calls."
         yield DesiredResource(
-            named.requisites[Kind.PACKAGE, package], Package(package, version), name, repos, because, turn
+            named.requisites[Kind.PACKAGE, package],
+            Package(package, version, leaves=left),
+            name,
+            repos,
+            because,
+            turn,
         )
     for name_of_user in component.users:
         ref = named.requisites[Kind.SETTING, user(name_of_user)]
         yield DesiredResource(ref, Setting("system"), name, (), f"{name} runs as this user.", turn)
 
 
-def _unit(fleet: Topology, host: Host, name: str, named: Named, ready: tuple[Ref, ...], turn: Turn) -> DesiredResource:
+def _unit(
+    source: Source, fleet: Topology, host: Host, name: str, named: Named, ready: tuple[Ref, ...], turn: Turn
+) -> DesiredResource:
     layout = fleet.layouts[shape(host)]
     component = layout.components[name]
     runs = () if component.programs else tuple(component.packages)
-    unit = Unit(component.unit, layout.defined_by[name], layout.reads[name], runs)
+    unit = Unit(
+        component.unit, layout.defined_by[name], layout.reads[name], runs, leaves=leaves(source, name, component.leaves)
+    )
     after = [
         *layout.inputs(name, named),
         *(() if component.after.here else ready),  # the others of a host come after these

@@ -10,10 +10,10 @@ from k8s_installer.desired.context import OF_HOST, Context, by_address, header, 
 from k8s_installer.desired.flags import Render, config, effective, variables
 from k8s_installer.inventory import Cluster, Host, Tuning
 from k8s_installer.inventory.allocations import Settled
-from k8s_installer.model.resources import File, UploadedFile
+from k8s_installer.model.resources import File, Leaves, UploadedFile
 from k8s_installer.pki import Pki
 from k8s_installer.profiles import FileSpec, Profile
-from k8s_installer.profiles.schema import FlagValue
+from k8s_installer.profiles.schema import FlagValue, LeavesSpec
 from k8s_installer.render import Renderer
 
 _UNTUNED = Tuning({}, {})
@@ -95,11 +95,11 @@ def files(source: Source, name: str, specs: Mapping[str, FileSpec], host: Host, 
     result: dict[str, File] = {}
     for path, spec in specs.items():
         if not spec.shared:
-            result[path] = _file(source, spec, own, host.name, host.name)
+            result[path] = _file(source, path, spec, own, host.name, host.name)
             continue
         if path not in source.shared:
             everyone = f"every host of {source.cluster.name}"
-            source.shared[path] = _file(source, spec, source.context, everyone, host.name)
+            source.shared[path] = _file(source, path, spec, source.context, everyone, host.name)
         result[path] = source.shared[path]
     return result
 
@@ -127,7 +127,7 @@ def _renders(source: Source, name: str, host: Host, context: Context) -> Render:
     return render
 
 
-def _file(source: Source, spec: FileSpec, context: Context, whom: str, host: str) -> File:
+def _file(source: Source, path: str, spec: FileSpec, context: Context, whom: str, host: str) -> File:
     used = _Used(source.pki)
     if spec.pki:
         content = used.bytes(source.text(spec.pki, context, host, where=f"pki {spec.pki}"))
@@ -142,7 +142,26 @@ def _file(source: Source, spec: FileSpec, context: Context, whom: str, host: str
         content = source.renderer.file(spec.template, names, host)
     secret = spec.secret or spec.pki.endswith(".key")
     pending = next((source.pki.pending[name] for name in used.names if name in source.pki.pending), "")
-    return File(content, spec.mode, spec.owner, spec.owner, secret, made_of=tuple(used.names), pending=pending)
+    return File(
+        content,
+        spec.mode,
+        spec.owner,
+        spec.owner,
+        secret,
+        tuple(used.names),
+        pending,
+        leaves(source, path, spec.leaves),
+    )
+
+
+def leaves(source: Source, name: str, spec: LeavesSpec | None) -> Leaves | None:
+    """What programs leave, by the name of what brings it; its texts know what is the same for all hosts."""
+    if spec is None:
+        return None
+    where = f"{name} {source.profile.version}: leaves"
+    rules = tuple(source.text(rule, source.context, source.cluster.name, where=where) for rule in spec.rules)
+    folders = (*spec.folders, *spec.data)
+    return Leaves(name, folders, spec.data, spec.links, rules, spec.routes, spec.units)
 
 
 class _Used(Mapping[str, str]):

@@ -12,9 +12,7 @@ from k8s_installer.host.paths import CENTOS_REPOS
 from k8s_installer.host.statedir import STATE
 from k8s_installer.inventory import Host, Role
 from k8s_installer.model.desired import DesiredResource, Turn
-from k8s_installer.model.resources import Absent, File, Kind, Package, Ref, Setting, Unit
-from k8s_installer.profiles import Component
-from k8s_installer.profiles.when import holds
+from k8s_installer.model.resources import File, Kind, Package, Ref, Setting, Unit
 
 COMPONENT = "host"
 RECORD = f"{STATE}/allocations"
@@ -33,22 +31,17 @@ class HostBaseline:
 
     @property
     def ready(self) -> tuple[Ref, ...]:
-        """Everything but what packages wait for anyway, and keys that go."""
-        return tuple(
-            item.ref for item in self.wanted if item.ref not in self.repos and not isinstance(item.resource, Absent)
-        )
+        """Everything but what packages wait for anyway."""
+        return tuple(item.ref for item in self.wanted if item.ref not in self.repos)
 
 
-def host_baseline(
-    source: Source, host: Host, ports: Iterable[str], others: Sequence[Component], turn: Turn
-) -> HostBaseline:
+def host_baseline(source: Source, host: Host, ports: Iterable[str], turn: Turn) -> HostBaseline:
     """The settings, the clock and the repositories of a host.
 
     Args:
         source: what files are made from.
         host: the host.
         ports: on which other hosts reach what it runs.
-        others: components of other networks than the cluster's: they must not run, and their keys go.
         turn: whose turn all this belongs to.
     """
     repos = [_repos(source, host, turn)] if source.cluster.repos else []
@@ -56,39 +49,18 @@ def host_baseline(
         name, value = Ref(host.name, Kind.SETTING, "yum-proxy"), Setting(host.settings.proxy.http)
         repos.append(DesiredResource(name, value, COMPONENT, (), "yum reaches its repositories through it.", turn))
     refs = tuple(item.ref for item in repos)
-    keys = tuple(_keys(source, host, others, turn))
     settings = [
-        DesiredResource(Ref(host.name, Kind.SETTING, name), Setting(value), COMPONENT, after, because, turn)
-        for name, value, because, after in (
-            *_stopped(source, host, others),
-            *((*setting, ()) for setting in _settings(source, host, ports)),
-        )
+        DesiredResource(Ref(host.name, Kind.SETTING, name), Setting(value), COMPONENT, (), because, turn)
+        for name, value, because in _settings(source, host, ports)
     ]
+    if host.settings.firewall == "disable":
+        because, off = (
+            "The inventory asks for no firewall on this host.",
+            Unit("firewalld", active=False, enabled=False),
+        )
+        settings.append(DesiredResource(Ref(host.name, Kind.UNIT, "firewalld"), off, COMPONENT, (), because, turn))
     more = (*_record(source, host, turn), *_ipvs(host, refs, turn), *_clock(host, refs, turn))
-    return HostBaseline((*repos, *keys, *settings, *more), refs)
-
-
-def _keys(source: Source, host: Host, others: Sequence[Component], turn: Turn) -> Iterator[DesiredResource]:
-    """Removal of the keys of other networks' components: each opens what it always did for as long as it exists."""
-    because = (
-        f"It belongs to a network other than {source.cluster.network}, and opens ports that this host no longer needs."
-    )
-    for path in (path for other in others for path in _of_pki(source, other)):
-        yield DesiredResource(Ref(host.name, Kind.FILE, path), Absent(), COMPONENT, (), because, turn)
-
-
-def _stopped(
-    source: Source, host: Host, others: Iterable[Component]
-) -> Iterator[tuple[str, str, str, tuple[Ref, ...]]]:
-    """The units of other networks, as `_settings` and what each comes after: a way back needs keys before it starts."""
-    for other in others:
-        keys = tuple(Ref(host.name, Kind.FILE, path) for path in _of_pki(source, other))
-        yield f"unit {other.unit}", "off", f"It belongs to a network other than {source.cluster.network}.", keys
-
-
-def _of_pki(source: Source, component: Component) -> list[str]:
-    facts = source.profile.facts(source.cluster)
-    return [path for path, spec in component.files.items() if spec.pki and holds(spec.when, facts)]
+    return HostBaseline((*repos, *settings, *more), refs)
 
 
 def _ipvs(host: Host, repos: tuple[Ref, ...], turn: Turn) -> Iterator[DesiredResource]:
@@ -132,8 +104,6 @@ def _settings(source: Source, host: Host, ports: Iterable[str]) -> Iterator[tupl
         )
     if wanted.journald == "persistent":
         yield "journal", wanted.journald, "Keeps logs across reboots."
-    if wanted.firewall == "disable":
-        yield "unit firewalld", "off", "The inventory asks for no firewall on this host."
     if wanted.firewall == "manage":
         for port in dict.fromkeys(ports):
             yield f"firewalld-port {port}", "open", "Other hosts reach a component on this port, where firewalld runs."

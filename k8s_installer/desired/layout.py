@@ -9,7 +9,7 @@ from k8s_installer.host.paths import BINARIES
 from k8s_installer.inventory import Cluster, Host, Role
 from k8s_installer.model.resources import Kind, Ref
 from k8s_installer.profiles import Component, FileSpec, Profile
-from k8s_installer.profiles.when import elsewhere, holds
+from k8s_installer.profiles.when import holds
 
 Shape = tuple[frozenset[Role], frozenset[str]]  # what a layout goes by: roles, and settings that bring files
 Requisite = tuple[Kind, str]  # what brings a file's owner, or a first version of it: a package, a user
@@ -19,15 +19,13 @@ Requisite = tuple[Kind, str]  # what brings a file's owner, or a first version o
 class Layout:
     """What a host of a certain shape has.
 
-    `files` are those of each component whose conditions hold, `gone` those of other networks, which must not be there,
-    `programs` its programs by path. `defined_by` are its unit file and drop-ins, `reads` the paths that its process
-    reads, its own and others' (of these two, what is gone counts, too: without it the unit is another), and
-    `requisites` what must be there before a path is written.
+    `files` are those of each component whose conditions hold, `programs` its programs by path. `defined_by` are its
+    unit file and drop-ins, `reads` the paths that its process reads, its own and others', and `requisites` what must be
+    there before a path is written.
     """
 
     components: Mapping[str, Component]
     files: Mapping[str, Mapping[str, FileSpec]]
-    gone: Mapping[str, tuple[str, ...]]
     programs: Mapping[str, Mapping[str, str]]
     defined_by: Mapping[str, tuple[str, ...]]
     reads: Mapping[str, tuple[str, ...]]
@@ -39,40 +37,31 @@ class Layout:
         roles, settings = shape
         facts = replace(profile.facts(cluster), roles=roles, settings=settings)
         components = profile.on(roles)
-        fitting = {
-            name: {
-                path: spec
-                for path, spec in component.files.items()
-                if holds(spec.when, facts) or elsewhere(spec.when, facts)
-            }
+        files = {
+            name: {path: spec for path, spec in component.files.items() if holds(spec.when, facts)}
             for name, component in components.items()
         }
-        files = {
-            name: {path: spec for path, spec in specs.items() if holds(spec.when, facts)}
-            for name, specs in fitting.items()
-        }
-        gone = {name: tuple(path for path in specs if path not in files[name]) for name, specs in fitting.items()}
         programs = {
             name: {f"{BINARIES}/{program}": program for program in component.programs}
             for name, component in components.items()
         }
-        there = frozenset[str]().union(*fitting.values(), *programs.values())
+        there = frozenset[str]().union(*files.values(), *programs.values())
         defined_by = {
             name: tuple(path for path, spec in specs.items() if spec.used_by == "systemd")
-            for name, specs in fitting.items()
+            for name, specs in files.items()
         }
         reads = {
             name: tuple(programs[name])
-            + tuple(path for path, spec in fitting[name].items() if spec.used_by == "process")
+            + tuple(path for path, spec in files[name].items() if spec.used_by == "process")
             + tuple(path for path in component.reads if path in there)
             for name, component in components.items()
         }
         requisites: dict[str, dict[Requisite, None]] = {path: {} for path in there}
         for name, component in components.items():
-            for path in (*fitting[name], *reads[name]):
+            for path in (*files[name], *reads[name]):
                 requisites[path].update(dict.fromkeys(_requisites(component)))
         before = {path: tuple(names) for path, names in requisites.items()}
-        return cls(components, files, gone, programs, defined_by, reads, before)
+        return cls(components, files, programs, defined_by, reads, before)
 
     def named(self, host: str) -> Named:
         """The names of all that a host of this layout has."""

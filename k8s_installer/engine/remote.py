@@ -111,8 +111,8 @@ class SshRemote:
         last = answers.lines(result.stdout)[-1:]
         if last != [observe.END]:
             raise MalformedAnswer(self.name, f"it ends with {ascii(last[0][-80:]) if last else 'nothing'}")
-        seen = understood(self.name, lambda: observe.parse(result.stdout, wanted))
-        self.memory = understood(self.name, lambda: observe.remember(result.stdout))
+        seen = understood(self.name, lambda: observe.parse(result.stdout, wanted, self.memory))
+        self.memory = understood(self.name, lambda: observe.remember(result.stdout, self.memory))
         return seen
 
     def perform(self, changes: Sequence[tuple[int, Change]], on_report: OnReport) -> Outcome:

@@ -19,17 +19,18 @@ from k8s_installer.flows.inputs import Inputs
 from k8s_installer.flows.interrupt import stop_on_ctrl_c
 from k8s_installer.flows.narrow import part, reached, say_left_out, warn_of_unreached
 from k8s_installer.flows.outcome import Outcome
-from k8s_installer.flows.plan import Planned, planned, require_same
+from k8s_installer.flows.plan import Planned, made_of, planned, require_same
 from k8s_installer.flows.preflight import before_install
 from k8s_installer.flows.reporter import Reporter, RunResult
 from k8s_installer.flows.resolve import Resolved, desire, keep, note_use, pki_folder, with_keys
 from k8s_installer.flows.session import Choice, LockedSession, everything, opened
 from k8s_installer.flows.verify import prove
+from k8s_installer.host.placed import SWEEP
 from k8s_installer.inventory import Cluster
-from k8s_installer.model.resources import File
+from k8s_installer.model.resources import File, SeenRecord
 from k8s_installer.model.run import Run
-from k8s_installer.planning import trust
-from k8s_installer.planning.make import make_plan, waits
+from k8s_installer.planning import placed, trust
+from k8s_installer.planning.make import waits
 from k8s_installer.planning.turns import QUARTER, Batch
 from k8s_installer.profiles import Profile
 from k8s_installer.runs import history, journal
@@ -75,7 +76,6 @@ def apply(options: Options, reporter: Reporter, change: Choice = everything, con
             allocations than this machine.
         consent: asks a person once the plan is shown; skipped with `--yes` or a saved plan.
     """
-    began = time.monotonic()
 
     def choose(whole: Resolved) -> Resolved:
         return part(change(whole), options.limit, options.only)
@@ -84,27 +84,45 @@ def apply(options: Options, reporter: Reporter, change: Choice = everything, con
         whole = session.resolve()
         say_left_out(reporter, whole, options.limit, options.only)
         with session.locked(force=options.break_lock) as run:
-            wanted, seen = reached(*run.observe(whole, choose))
-            found = planned(run, wanted, seen, options.batch, replace_keys=options.replace_keys)
-            if options.saved_plan is not None:
-                require_same(options.saved_plan, found)
-            if not found.plan:
-                keep(wanted.cluster, wanted.given.allocations)
-                _note_use(found)
-                return _undone(run, found, options) if wanted.undoes else _unchanged(run, found)
-            preflight_seconds = 0.0
-            if options.preflight:
-                fits, preflight_seconds = before_install(run, wanted, found.plan)
-                if not fits:
-                    return Outcome.FAILED
-            asked = time.monotonic()
-            reporter.plan(wanted, found.plan)
-            warn_of_unreached(reporter, seen)
-            if not (options.yes or options.saved_plan is not None or consent(reporter, wanted)):
-                reporter.say("nothing was changed")
-                return Outcome.FAILED
-            began += time.monotonic() - asked  # a person's time is not the run's
-            return _change(run, found, options, began, preflight_seconds)
+            left, outcome = _applied(run, whole, choose, options, consent)
+        if left and outcome is Outcome.DONE:  # the lock is in the folder that goes
+            session.ask(left, lambda way: way.run(SWEEP))
+        return outcome
+
+
+def _applied(
+    session: LockedSession, whole: Resolved, choose: Choice, options: Options, consent: Consent
+) -> tuple[list[str], Outcome]:
+    """Look, plan, ask and carry out; the hosts that have nothing of the cluster then, and what came of it."""
+    began, reporter = time.monotonic(), session.reporter
+    wanted, seen = reached(*session.observe(whole, choose))
+    found = planned(session, wanted, seen, options.batch, replace_keys=options.replace_keys)
+    left = [host.name for host in wanted.cluster.everyone if _is_left(host.name, found)]
+    if options.saved_plan is not None:
+        require_same(options.saved_plan, found)
+    if not found.plan:
+        keep(wanted.cluster, wanted.given.allocations)
+        _note_use(found)
+        return left, _undone(session, found, options) if wanted.undoes else _unchanged(session, found)
+    preflight_seconds = 0.0
+    if options.preflight:
+        fits, preflight_seconds = before_install(session, wanted, found.plan)
+        if not fits:
+            return left, Outcome.FAILED
+    asked = time.monotonic()
+    reporter.plan(wanted, found.plan)
+    warn_of_unreached(reporter, seen)
+    if not (options.yes or options.saved_plan is not None or consent(reporter, wanted)):
+        reporter.say("nothing was changed")
+        return left, Outcome.FAILED
+    began += time.monotonic() - asked  # a person's time is not the run's
+    return left, _change(session, found, options, began, preflight_seconds)
+
+
+def _is_left(host: str, found: Planned) -> bool:
+    """Whether a host has a record, and nothing is wanted of it."""
+    recorded = isinstance(found.seen.seen.get(placed.question(host).ref), SeenRecord)
+    return recorded and not found.wanted.undoes and all(ref.host != host for ref in found.wanted.whole)
 
 
 def _change(
@@ -161,7 +179,7 @@ def _with_keys(session: LockedSession, found: Planned, batch: Batch) -> Planned:
     wanted, templates = found.wanted, session.inputs.templates
     whole = desire(wanted.inventory, wanted.profile, templates, keys, wanted.given.allocations)
     wanted = with_keys(wanted, whole)
-    return Planned(wanted, found.seen, make_plan(wanted.desired, found.seen.seen, batch))
+    return Planned(wanted, found.seen, made_of(wanted, found.seen, batch))
 
 
 def _undone(session: LockedSession, found: Planned, options: Options) -> Outcome:

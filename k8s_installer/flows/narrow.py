@@ -32,7 +32,8 @@ def part(wanted: Resolved, limit: str, only: str) -> Resolved:
     if limit:
         desired = on_members(desired, chosen("--limit", limit, _hosts(wanted.inventory)))
     if only:
-        desired = of_components(desired, chosen("--only", only, _components(desired)))
+        named = chosen("--only", only, _components(desired))
+        desired, wanted = of_components(desired, named), replace(wanted, only=named)
     if desired is not wanted.whole:
         beside = {**facts.evidence(wanted.whole, desired), **order.evidence(wanted.whole, desired)}
         wanted = replace(wanted, desired=desired, beside=beside)
@@ -54,7 +55,11 @@ def _limited(wanted: Resolved, limit: str) -> Resolved:
     knowing = named | set(_hosts(wanted.inventory, Role.MASTER))
     return replace(
         wanted,
-        cluster=replace(wanted.cluster, hosts=tuple(host for host in wanted.cluster.hosts if host.name in named)),
+        cluster=replace(
+            wanted.cluster,
+            hosts=tuple(host for host in wanted.cluster.hosts if host.name in named),
+            leaving=tuple(host for host in wanted.cluster.leaving if host.name in named),
+        ),
         evidence={ref: item for ref, item in wanted.evidence.items() if ref.host in knowing},
         roots={ref: item for ref, item in wanted.roots.items() if ref.host in knowing},
     )
@@ -95,7 +100,7 @@ def reached(wanted: Resolved, seen: ObservedFleet) -> tuple[Resolved, ObservedFl
         raise HostsError([seen.unreachable[host.name] for host in needed])
     if not names - silent:
         seen.require_all()
-    there = {host.name for host in wanted.inventory.hosts} - silent
+    there = {host.name for host in wanted.inventory.everyone} - silent
     return (replace(wanted, desired=on_members(wanted.desired, there)) if silent else wanted), seen
 
 
@@ -111,7 +116,7 @@ def _is_needed(host: Host) -> bool:
 
 
 def _hosts(cluster: Cluster, role: Role | None = None) -> list[str]:
-    return [host.name for host in (cluster.hosts if role is None else cluster.having(role))]
+    return [host.name for host in (cluster.everyone if role is None else cluster.having(role))]
 
 
 def _components(desired: Desired) -> list[str]:

@@ -18,6 +18,7 @@ from k8s_installer.planning import planfile
 from k8s_installer.planning.etcd.quorum import require_quorum
 from k8s_installer.planning.make import make_plan
 from k8s_installer.planning.order import require_ahead
+from k8s_installer.planning.placed import recording
 from k8s_installer.planning.turns import Batch
 from k8s_installer.report.data import plan_data
 from k8s_installer.untrusted import userfile
@@ -53,9 +54,14 @@ def planned(session: Session, wanted: Resolved, seen: ObservedFleet, batch: Batc
         require_own_keys(wanted, seen.seen)
     require_members(session, wanted, seen)
     require_ahead(wanted.whole, seen.seen, wanted.desired)
-    made = make_plan(wanted.desired, seen.seen, batch)
+    made = made_of(wanted, seen, batch)
     require_quorum(wanted.whole, seen.seen, made)
     return Planned(wanted, seen, made)
+
+
+def made_of(wanted: Resolved, seen: ObservedFleet, batch: Batch) -> Plan:
+    """The plan for what is wanted, with what hosts record of it."""
+    return recording(make_plan(wanted.desired, seen.seen, batch), wanted.desired, seen.seen)
 
 
 def save(path: Path, found: Planned) -> None:

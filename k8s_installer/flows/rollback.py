@@ -37,7 +37,7 @@ def _before_last_run(wanted: Resolved, reporter: Reporter) -> Resolved:
     for run in undone:
         _require_something_before(run)
     for change in (change for run in undone for change in run.touched()):
-        if change.action in (Action.INSTALL, *REPLACED) or (
+        if change.action in (Action.INSTALL, Action.CLEAN, *REPLACED) or (
             change.action is Action.SET and (change.before is Missing.ABSENT or families.one_way(change.ref.name))
         ):
             reporter.warn(f"cannot be undone, so it stays: {change.action} of {change.ref}")
@@ -45,7 +45,10 @@ def _before_last_run(wanted: Resolved, reporter: Reporter) -> Resolved:
         reporter.say(f"resuming rollback {runs[0].run}, which did not finish")
     past = history.before(undone)
     files = sum(item.ref.kind is Kind.FILE for item in past)
-    counts = f"{files} files, {len(past) - files} settings"
+    settings = sum(item.ref.kind is Kind.SETTING for item in past)
+    counts = f"{files} files, {settings} settings"
+    if files + settings < len(past):
+        counts += f", {len(past) - files - settings} services and packages"
     reporter.say(f"going back to the state before run {undone[-1].run}: {counts}")
     names = tuple(run.run for run in undone)
     return replace(wanted, desired=rollback.before(wanted.desired, past), undoes=names)

@@ -26,6 +26,7 @@ from k8s_installer.host.observe import HostCache
 from k8s_installer.inventory import Allocations, Cluster, Role
 from k8s_installer.model.desired import Desired
 from k8s_installer.model.plan import Plan
+from k8s_installer.planning import placed
 from k8s_installer.profiles import Profile
 from k8s_installer.report import data
 from k8s_installer.runs import cache, journal
@@ -76,10 +77,32 @@ class Session:
         wanted = choose(whole)
         seen = self._seen(wanted)
         kept = corrected(wanted, seen.seen)
-        if kept is None:
-            return wanted, seen
-        wanted = choose(self.resolve(kept))
-        return wanted, self._seen(wanted)
+        if kept is not None:
+            wanted = choose(self.resolve(kept))
+            seen = self._seen(wanted)
+        return (wanted, seen) if wanted.undoes else self._with_placed(wanted, seen)
+
+    def _with_placed(self, wanted: Resolved, seen: ObservedFleet) -> tuple[Resolved, ObservedFleet]:
+        """The same, with what hosts have placed and is no longer wanted, and with what is missing in their records."""
+        seen = self._without_gone(wanted, seen)
+        hosts = [host.name for host in wanted.cluster.everyone if host.name not in seen.unreachable]
+        master = wanted.cluster.first_master.name if wanted.whole else ""
+        desired = placed.leaving(
+            wanted.whole, wanted.desired, seen.seen, hosts, wanted.only, master=master, data=wanted.data
+        )
+        going = {ref: item for ref, item in desired.items() if item.leaving}
+        if going:
+            more = self.look(going, {ref.host for ref in going})
+            more.require_all()
+            seen = replace(seen, seen={**seen.seen, **more.seen})
+        return replace(wanted, desired=placed.adopting(desired, seen.seen)), seen
+
+    def _without_gone(self, wanted: Resolved, seen: ObservedFleet) -> ObservedFleet:
+        """The same without hosts that are absent and do not answer: there may be no machine any more."""
+        gone = [host.name for host in wanted.cluster.leaving if host.name in seen.unreachable]
+        for name in gone:
+            self.reporter.warn(f"{name} is absent in the inventory and cannot be reached: what was placed there stays")
+        return replace(seen, unreachable={name: why for name, why in seen.unreachable.items() if name not in gone})
 
     def look(
         self, asked: Desired, names: Collection[str], memories: Mapping[str, HostCache] | None = None
@@ -129,7 +152,9 @@ class Session:
         path = resolve.state_folder(wanted.cluster) / "seen.json"
         # the evidence as the inventory has it, whatever is wanted of it
         asked = {**wanted.roots, **wanted.beside, **wanted.desired, **wanted.evidence}
-        names = {ref.host for ref in asked} | {host.name for host in wanted.cluster.hosts}
+        names = {ref.host for ref in asked} | {host.name for host in wanted.cluster.everyone}
+        records = (placed.question(name) for name in names)
+        asked |= {item.ref: item for item in records}
         seen = self.look(asked, names, cache.load(path))
         cache.save(path, seen.memories)
         return seen
@@ -212,6 +237,6 @@ def opened(
     first = first_asked(cluster, limit)
     with (
         fleet.connecting(cluster.having(Role.MASTER) if locks else ()) as masters,
-        fleet.connecting(cluster.hosts, first) as connections,
+        fleet.connecting(cluster.everyone, first) as connections,
     ):
         yield Session(inputs, cluster, profile, connections, reporter, masters.lines)

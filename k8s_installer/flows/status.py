@@ -36,7 +36,7 @@ def look(inputs: Inputs, reporter: Reporter) -> Status:
 
 def _statuses(session: Session, wanted: Resolved) -> dict[str, HostStatus | HostError]:
     of_host = by_host(wanted.desired)
-    return session.ask(session.connections.lines.keys(), lambda transport: _status(transport, of_host[transport.host]))
+    return session.ask(of_host.keys(), lambda transport: _status(transport, of_host[transport.host]))
 
 
 def _seen(statuses: Mapping[str, HostStatus | HostError]) -> dict[Ref, Seen]:

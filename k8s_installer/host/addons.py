@@ -36,7 +36,7 @@ _REASONS = {
 }
 
 # kubectl of 1.5 has no --request-timeout. Without certificates the API server's port on the host is open to root.
-_KUBE = f"""\
+KUBE = f"""\
 kube() {{ # seconds words...
   limit=$1
   shift
@@ -174,10 +174,10 @@ def _original(_before: str | None) -> str:
 FAMILIES = (
     # one way: the manifest of an addon that is gone is the user's
     Family(
-        ADDONS, ask=(_ASK_NAMES,), set=(_KUBE, _WITHDRAW, _SET_NAMES), differs=_beyond, original=_original,
+        ADDONS, ask=(_ASK_NAMES,), set=(KUBE, _WITHDRAW, _SET_NAMES), differs=_beyond, original=_original,
         words=lambda _subject, _wanted: "remove addons", one_way=True,
     ),
     Family(
-        ADDON, ask=(_KUBE, _ASK), set=(_KUBE, _WITHDRAW, _SET), differs=_differs, original=_original, words=_words
+        ADDON, ask=(KUBE, _ASK), set=(KUBE, _WITHDRAW, _SET), differs=_differs, original=_original, words=_words
     ),
 )  # fmt: skip

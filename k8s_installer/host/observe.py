@@ -18,7 +18,7 @@ import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from k8s_installer.host import families, statedir
+from k8s_installer.host import families, leftovers, placed, statedir
 from k8s_installer.host.paths import RPM_DATABASES, RPM_LOG
 from k8s_installer.model.desired import DesiredResource
 from k8s_installer.model.resources import (
@@ -27,11 +27,16 @@ from k8s_installer.model.resources import (
     Data,
     File,
     Kind,
+    Leaves,
     Missing,
+    NoLeftovers,
+    Original,
+    Record,
     Ref,
     Seen,
     SeenFile,
     SeenPackage,
+    SeenRecord,
     SeenSetting,
     SeenUnit,
     UploadedFile,
@@ -98,6 +103,15 @@ for entry in {wanted}; do
   fi
   case $entry in
     [=%]*) [ -f "$kept/$sum" ] || echo "obstacle $path {not_kept}" ;;
+    [:,]*)
+      original=$(original_of "$path")
+      if [ -f "$original" ]; then
+        sum=$(sha256sum <"$original")
+        echo "original $path ${{sum%% *}}"
+        case $entry in :*) ! shown "$original" || printf 'kept %s %s\n' "$path" "$(base64 -w0 "$original")" ;; esac
+      fi
+      case $entry in ,*) continue ;; esac
+      ;;
   esac
   case $entry in
     @*) ! shown "$path" || sealed "$path"; continue ;;
@@ -127,13 +141,24 @@ esac
 """
 ROOT = "root=${K8S_INSTALLER_ROOT-}\n"  # of a test's files; a host's own are at /
 _SETTINGS = "ask_settings() {{\n{questions}}}\nsettings=$(ask_settings)\n"
+_RECORD = '"$state/placed"'
+_ASK_RECORD = """\
+case $looked in
+  *" "{stamp}" $state/placed"*) placed="record same $state/placed" ;;
+  *" $state/placed"*) placed="record new $state/placed
+$(cat "$state/placed")" ;;
+esac
+"""
 _UNITS = "units=$(systemctl show {properties} {names} 2>&1)\n"
 # The uptime is cut to hundredths, so a process seems to have started up to 10 ms late, never early: a file
 # written just before its unit's start is never taken for newer than the process.
-_CLOCK = (
-    'looked= large= sums= packages= settings= units=\nread -r up idle </proc/uptime; clock="clock $(date +%s.%N) $up"\n'
+_CLOCK = """\
+looked= large= sums= packages= placed= settings= units=
+read -r up idle </proc/uptime; clock="clock $(date +%s.%N) $up"
+"""
+_SAY = (
+    f"""printf '%s\\n' "$clock" "$looked" "$large" "$sums" "$packages" "$placed" "$settings" {UNITS} "$units" {END}\n"""
 )
-_SAY = f"""printf '%s\\n' "$clock" "$looked" "$large" "$sums" "$packages" "$settings" {UNITS} "$units" {END}\n"""
 
 
 _FILE = re.compile(
@@ -147,12 +172,15 @@ class HostCache:
     """What a host answered the last time: sums by path, each with the file's stamp, and rpm's answer.
 
     A stamp is `device:inode:size:ctime`. `database` are the lines of stat for rpm's database, and `packages` are rpm's
-    own lines; both are empty where nothing is remembered.
+    own lines; both are empty where nothing is remembered. `record` are the lines of the record of what was placed, of
+    the stamp `record_stamp`.
     """
 
     sums: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     database: str = ""
     packages: tuple[str, ...] = ()
+    record_stamp: str = ""
+    record: tuple[str, ...] = ()
 
 
 def script(wanted: Sequence[DesiredResource], memory: HostCache | None = None) -> str:
@@ -161,34 +189,41 @@ def script(wanted: Sequence[DesiredResource], memory: HostCache | None = None) -
     files = [
         (item.ref.name, item.resource)
         for item in wanted
-        if isinstance(item.resource, File | UploadedFile | Backup | Absent)
+        if isinstance(item.resource, File | UploadedFile | Backup | Absent | Original)
     ]
     packages = [item.ref.name for item in wanted if item.ref.kind is Kind.PACKAGE]
     settings = [item.ref.name for item in wanted if item.ref.kind is Kind.SETTING]
     units = [item.ref.name for item in wanted if item.ref.kind is Kind.UNIT]
-    units += [unit for unit in families.units(settings) if unit not in units]
     paths = [path for path, _ in files]
     # by a pattern of the shell's, which costs no process: an empty folder has no log
     logs = [f"{shlex.quote(item.ref.name)}/{_SEGMENT}" for item in wanted if isinstance(item.resource, Data)]
     due = [f'"$state"/{mark}/{shlex.quote(unit)}' for unit in units for mark in ("due", "reload")]
     parts = [statedir.FOLDERS, _CLOCK]
-    if files or packages or logs or due:
+    records = any(isinstance(item.resource, Record) for item in wanted)
+    if files or packages or logs or due or records:
         # rpm's database stands last: what is remembered of it is compared with the end of what stat says
-        quoted = [shlex.join(paths), *logs, *due, shlex.join(RPM_DATABASES if packages else ())]
+        quoted = [
+            shlex.join(paths),
+            *logs,
+            *due,
+            _RECORD if records else "",
+            shlex.join(RPM_DATABASES if packages else ()),
+        ]
         parts.append(_STAT.format(paths=" ".join(filter(None, quoted))))
     if files:
         # a file that differs from what is wanted is read again: its content is wanted too
         known = [
             f"{memory.sums[path][0]} {file.sha256}  {path}"
             for path, file in files
-            if path in memory.sums and not isinstance(file, Absent) and memory.sums[path][1] == file.sha256
+            if path in memory.sums and not isinstance(file, Absent | Original) and memory.sums[path][1] == file.sha256
         ]
         remembered = {entry.rpartition("  ")[2] for entry in known}
-        entries = [f"{_mark(file)}{getattr(file, 'sha256', 'absent')}  {path}" for path, file in files]
+        entries = [f"{_mark(file)}{_sum(file)}  {path}" for path, file in files]
         large = [path for path, file in files if isinstance(file, UploadedFile) and path not in remembered]
         new = [path for path in paths if path not in remembered and path not in large]
         parts.append(_LARGE.format(paths=shlex.join(large)) if large else "")
         parts.append(encryption.SHELL if any(map(_is_sealed, dict(files).values())) else "")
+        parts.append(placed.ORIGINAL if any(isinstance(file, Original) for _, file in files) else "")
         parts.append(
             _SUMS.format(
                 not_kept=statedir.NOT_KEPT,
@@ -207,7 +242,9 @@ def script(wanted: Sequence[DesiredResource], memory: HostCache | None = None) -
                 log=RPM_LOG, database=shlex.quote(memory.database), answer=answer, ask=ask.rstrip("\n")
             )
         parts.append(ask)
-    questions = families.questions(settings)
+    if records:
+        parts.append(_ASK_RECORD.format(stamp=shlex.quote(memory.record_stamp or "none")))
+    questions = families.questions(settings) + leftovers.questions(_leaves(wanted))
     if questions:
         parts.append(ROOT + _SETTINGS.format(questions=questions))
     if units:
@@ -216,25 +253,43 @@ def script(wanted: Sequence[DesiredResource], memory: HostCache | None = None) -
     return "".join(parts) + _SAY
 
 
-def _mark(file: File | UploadedFile | Backup | Absent) -> str:
+def _mark(file: File | UploadedFile | Backup | Absent | Original) -> str:
     """Whether the content is asked for where it differs (+), or not (-); and the same of what a host must have kept.
 
     That is = where the content of both is asked for, and % where it is secret. Of a configuration with keys of Secrets
-    their sums are (@).
+    their sums are (@). With : and , (where it is secret) the file from before this program is asked for.
     """
     if _is_sealed(file):
         return "@"
+    if isinstance(file, Original):
+        return "," if file.secret else ":"
     if isinstance(file, Backup):
         return "%" if file.secret else "="
     return "+" if isinstance(file, File) and not file.secret else "-"
 
 
-def _is_sealed(file: File | UploadedFile | Backup | Absent) -> bool:
+def _sum(file: File | UploadedFile | Backup | Absent | Original) -> str:
+    """The sum that is as wanted; a word that is no sum where there is none."""
+    if isinstance(file, Original):
+        return "original"
+    return "absent" if isinstance(file, Absent) else file.sha256
+
+
+def _is_sealed(file: File | UploadedFile | Backup | Absent | Original) -> bool:
     return isinstance(file, File) and file.secret and ENCRYPTION in file.made_of
 
 
-def parse(output: str, wanted: Sequence[DesiredResource]) -> dict[Ref, Seen]:
+def _leaves(wanted: Sequence[DesiredResource]) -> list[Leaves]:
+    return [item.resource.leaves for item in wanted if isinstance(item.resource, NoLeftovers)]
+
+
+def parse(output: str, wanted: Sequence[DesiredResource], memory: HostCache | None = None) -> dict[Ref, Seen]:
     """Read the answers; what was wanted and got no answer is UNKNOWN, and so is all if the script was cut off.
+
+    Args:
+        output: what the script printed.
+        wanted: what was asked for.
+        memory: what the script was made with.
 
     Raises:
         Malformed: a line is not what its question prints.
@@ -244,6 +299,7 @@ def parse(output: str, wanted: Sequence[DesiredResource]) -> dict[Ref, Seen]:
     if not lines or lines[-1] != END:
         return dict.fromkeys(refs, Missing.UNKNOWN)
     split = lines.index(UNITS) if UNITS in lines else len(lines)
+    record = _record(lines[:split], memory or HostCache())
     by_word: dict[str, list[str]] = {}
     for line in lines[:split]:
         word, _, rest = line.partition(" ")
@@ -256,15 +312,27 @@ def parse(output: str, wanted: Sequence[DesiredResource]) -> dict[Ref, Seen]:
         **{(Kind.FILE, path): file for path, file in there.items()},
         **{(Kind.PACKAGE, name): package for name, package in packages(by_word).items()},
         **{(Kind.UNIT, name): unit for name, unit in by_unit.items()},
-        **{(Kind.SETTING, name): setting for name, setting in settings(by_word, by_unit).items()},
+        **{(Kind.SETTING, name): setting for name, setting in settings(by_word).items()},
+        **{
+            (Kind.LEFTOVERS, name): left
+            for name, left in leftovers.parse(by_word.get(leftovers.WORD, ()), _leaves(wanted)).items()
+        },
+        (Kind.RECORD, placed.NAME): SeenRecord(placed.parse(record)) if "record" in by_word else Missing.ABSENT,
     }
     # stat names every file that is there; anything else must be answered for by name
     absent = {Kind.FILE: Missing.ABSENT, Kind.DATA: Missing.ABSENT}
     return {ref: found.get((ref.kind, ref.name), absent.get(ref.kind, Missing.UNKNOWN)) for ref in refs}
 
 
-def remember(output: str) -> HostCache:
-    """What can be relied on the next time; nothing of a script that was cut off.
+def _record(lines: Sequence[str], memory: HostCache) -> Sequence[str]:
+    """The lines of the host's record, from the answer or from memory."""
+    if any(line.startswith("record same ") for line in lines):
+        return memory.record
+    return [line for line in lines if line.startswith(("+\t", "-\t"))]
+
+
+def remember(output: str, memory: HostCache | None = None) -> HostCache:
+    """What can be relied on the next time; nothing of a script that was cut off. `memory` is from the time before.
 
     Raises:
         Malformed: a line is not what its question prints.
@@ -283,10 +351,13 @@ def remember(output: str) -> HostCache:
     database = [line for line in looked if line.endswith(RPM_DATABASES)]
     packages = tuple(line for line in lines if line.startswith(("rpm ", "package ")))
     whole = bool(database) and all(line.rpartition(" ")[2] in settled for line in database)
+    record = next((settled.get(line.split(" ", 2)[2], "") for line in lines if line.startswith("record ")), "")
     return HostCache(
         {path: (settled[path], digest) for path, digest in sums.items() if path in settled},
         "\n".join(database) if whole else "",
         packages if whole else (),
+        record,
+        tuple(_record(lines, memory or HostCache())) if record else (),
     )
 
 
@@ -314,7 +385,7 @@ def files(by_word: Mapping[str, Sequence[str]]) -> dict[str, SeenFile]:
         path: answers.from_base64(text, f"the content of {path}") for path, text in _pairs(by_word.get("content", ()))
     }
     kept = {path: answers.from_base64(text, f"the backup of {path}") for path, text in _pairs(by_word.get("kept", ()))}
-    obstacles = dict(_pairs(by_word.get("obstacle", ())))
+    obstacles, originals = (dict(_pairs(by_word.get(word, ()))) for word in ("obstacle", "original"))
     sealed: dict[str, set[str]] = {}
     for path, digest in _pairs(by_word.get("sealed", ())):
         sealed.setdefault(path, set()).add(digest)
@@ -332,11 +403,17 @@ def files(by_word: Mapping[str, Sequence[str]]) -> dict[str, SeenFile]:
             modified_at=modified if modified <= now else 0.0,
             content=contents.get(path),
             kept=kept.get(path),
+            original=originals.get(path, ""),
             sealed=frozenset(sealed.get(path, ())),
             obstacle=obstacles.get(path, "") or _obstacle(mode, answers.whole(stamp.split(":")[2], "a size"), digest),
         )
-    # what is not there, and cannot be made
-    missing = {path: SeenFile("", 0, "", "", 0.0, obstacle=words) for path, words in obstacles.items()}
+    # what is not there, and cannot be made or is to come back
+    missing = {
+        path: SeenFile(
+            "", 0, "", "", 0.0, obstacle=obstacles.get(path, ""), kept=kept.get(path), original=originals.get(path, "")
+        )
+        for path in (*obstacles, *originals)
+    }
     return {**missing, **result}
 
 
@@ -398,19 +475,12 @@ def units(lines: Iterable[str], boot: float) -> dict[str, Seen]:
     return result
 
 
-def settings(by_word: Mapping[str, Sequence[str]], by_unit: dict[str, Seen]) -> dict[str, Seen]:
-    """From the lines of `families.questions`, and for units that are settings from what systemctl says of them."""
-    result: dict[str, Seen] = {
+def settings(by_word: Mapping[str, Sequence[str]]) -> dict[str, Seen]:
+    """From the lines of `families.questions`."""
+    return {
         name: Missing.ABSENT if value is None else SeenSetting(value)
         for name, value in families.answers(by_word.get("setting", ()))
     }
-    return result | {f"{families.unit.NAME} {name}": _on_or_off(unit) for name, unit in by_unit.items()}
-
-
-def _on_or_off(unit: Seen) -> Seen:
-    if not isinstance(unit, SeenUnit):
-        return unit
-    return SeenSetting(families.unit.value(runs=unit.active not in ("inactive", "failed"), enabled=unit.enabled))
 
 
 def _unit(block: dict[str, str], boot: float) -> Seen:

@@ -12,10 +12,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from k8s_installer.host import families, paths, statedir
+from k8s_installer.host import families, leftovers, paths, placed, statedir
 from k8s_installer.host.evidence import END, ERRORS
 from k8s_installer.model.plan import Action, Change
-from k8s_installer.model.resources import Absent, Backup, File, Kind, Package, SeenFile, SeenUnit, Setting, UploadedFile
+from k8s_installer.model.resources import (
+    Absent,
+    Backup,
+    File,
+    Kind,
+    NoLeftovers,
+    NoPackage,
+    Original,
+    Package,
+    Record,
+    SeenFile,
+    SeenUnit,
+    Setting,
+    Unit,
+    UploadedFile,
+)
 from k8s_installer.untrusted import answers
 from k8s_installer.untrusted.answers import Malformed
 
@@ -72,6 +87,7 @@ unlocked() {{ # index: wait while another yum runs; it writes its number without
 packaged() {{ # whether a file is as its package brought it: what a plan saw as absent before yum ran
   rpm -qf --qf '[%{{FILENAMES}} %{{FILEDIGESTS}}\\n]' "$1" 2>/dev/null | grep -qxF "$1 $(sum_of "$1")"
 }}
+{placed.FUNCTIONS}\
 bytes() {{ printf '%s\\n' "$1" | base64 -d; }}
 flushed() {{ dd if=/dev/null of="$1" conv=notrunc,fsync status=none; }}
 written() {{ dd of="$1" conv=fsync status=none && printf '%s  %s\\n' "$2" "$1" | sha256sum -c --status; }}
@@ -86,7 +102,7 @@ returned() {{ # new sha256 path: what was kept, with the time and all that it ha
 }}
 place() {{ # path mode owner group sha256 [time [mv|cp|kept]]: its bytes come on stdin, were uploaded, or kept
   folder=${{1%/*}}
-  [ -d "$folder" ] || (umask 022; mkdir -p "$folder") || return 1
+  [ -d "$folder" ] || {{ made "$folder" && (umask 022; mkdir -p "$folder"); }} || return 1
   for new in "$folder"/.k8s-installer.??????; do # of a script that was killed
     [ ! -f "$new" ] || rm -f "$new"
   done
@@ -121,16 +137,34 @@ def script(numbered: Sequence[tuple[int, Change]], run: str = "0") -> str:
     """The script that carries these changes of one host out, in this order; `run` is the name of who does."""
     settings = [change.ref.name for _, change in numbered if change.ref.kind is Kind.SETTING]
     parts = [_PRELUDE, f"run={shlex.quote(run)}\n", families.setters(settings)]
+    if any(entry.kind is Kind.FILE for _, change in numbered for entry in change.records):
+        parts.append(placed.KNOWN)
     last = {file.sha256: index for index, file in _uploaded(numbered)}
     for action, group in groupby(numbered, key=lambda item: batch(item[1])):
         changes = list(group)
         if action == "packages":
             parts.append(_packages(changes))
+        elif action == "uninstall":
+            parts.append(_uninstall(changes))
         elif action == "reload":
             parts.append(_reload(changes))
         else:
             parts.extend(_single(index, change, last) for index, change in changes)
+    if _undefines(numbered):
+        parts.append("systemctl daemon-reload && loaded\n")
+    if any(change.records or change.forgets for _, change in numbered):
+        parts.append("compact\n")
     return "".join([*parts, "prune all\n" if last else "prune\n"])
+
+
+def _undefines(numbered: Sequence[tuple[int, Change]]) -> bool:
+    """Whether a unit file or drop-in leaves after the last daemon-reload: no unit that stays asks for one then."""
+    for _, change in reversed(numbered):
+        if change.action is Action.RELOAD:
+            return False
+        if isinstance(change.after, Original) and "/systemd/system/" in change.ref.name:
+            return True
+    return False
 
 
 def uploads(numbered: Sequence[tuple[int, Change]]) -> Iterator[tuple[int, UploadedFile]]:
@@ -149,6 +183,8 @@ def batch(change: Change) -> str:
     """What neighbours have in common that one command carries out: a yum transaction, a daemon-reload, or nothing."""
     if isinstance(change.after, Package):
         return "packages"
+    if isinstance(change.after, NoPackage):
+        return "uninstall"
     return "reload" if change.action is Action.RELOAD else ""
 
 
@@ -169,18 +205,52 @@ def _transaction(verb: str, changes: Sequence[tuple[int, Change]]) -> str:
     repo = next((package.repo for package in packages if package.repo), "")  # a host's packages have all the same
     words = ["yum", "-y", "-q", *(["--disablerepo=*", f"--enablerepo={repo}"] if repo else []), verb, *wanted]
     indices = [index for index, _ in changes]
+    records = [entry for _, change in changes for entry in change.records]
+    names = [package.name for package in packages]
+    ask, note = "", ""
+    if records:
+        ask = f"found_before=$(packages_and_users)\nout=$({placed.noted(records)} 2>&1) || " + _failed(indices[0])
+        note = f"noted=$({placed.arrived(records[0], names)} 2>&1) || out=$out$noted\n"
     # yum 3.4 exits 0 although a package was not available, as long as it could install another one
     return (
         _each("begin", indices)
         + f"unlocked {indices[0]}\n"
-        + f"out=$({shlex.join(words)} 2>&1 </dev/null) || "
-        + f'failed {indices[0]} "$out"\n'
+        + ask
+        + f"status=0\nout=$({shlex.join(words)} 2>&1 </dev/null) || status=$?\n"
+        + note
+        + f"[ $status -eq 0 ] || {_failed(indices[0])}"
         + "".join(
             f'rpm -q {shlex.quote(name)} >/dev/null || failed {index} "$out"\n'
             for (index, _), name in zip(changes, wanted, strict=True)
         )
         + _each("done", indices)
     )
+
+
+def _failed(index: int) -> str:
+    return f'failed {index} "$out"\n'
+
+
+def _uninstall(changes: Sequence[tuple[int, Change]]) -> str:
+    """One transaction of rpm's for packages that nobody needs any more, and one for those whose units stay."""
+    parts = []
+    for how in ("--noscripts", ""):
+        some = [(index, change.ref.name) for index, change in changes if _in_use(change) == bool(how)]
+        if some:
+            indices = [index for index, _ in some]
+            names = [name for _, name in some]
+            forget = " && ".join(placed.forgotten(Kind.PACKAGE, name) for name in names)
+            parts.append(
+                _each("begin", indices)
+                + f"unlocked {indices[0]}\n"
+                + f"out=$(uninstall '{how}' {shlex.join(names)} 2>&1 && {forget} 2>&1) || {_failed(indices[0])}"
+                + _each("done", indices)
+            )
+    return "".join(parts)
+
+
+def _in_use(change: Change) -> bool:
+    return isinstance(change.after, NoPackage) and change.after.in_use
 
 
 def _named(package: Package) -> str:
@@ -200,52 +270,59 @@ def _reload(changes: list[tuple[int, Change]]) -> str:
 
 def _single(index: int, change: Change, last: Mapping[str, int]) -> str:
     wanted = change.after
-    if isinstance(wanted, File | UploadedFile | Backup | Absent):
+    stop = _failed(index)
+    note = f"out=$({placed.noted(change.records)} 2>&1) || {stop}" if change.records else ""
+    if isinstance(wanted, File | UploadedFile | Backup | Absent | Original):
         # another change of this script may place the same bytes
         take = "cp" if isinstance(wanted, UploadedFile) and last.get(wanted.sha256) != index else "mv"
-        body = _file(index, change, wanted, take)
+        body = _unmoved(index, change, wanted) + note + _file(index, change, wanted, take)
     elif isinstance(wanted, Setting):
-        body = f'out=$({families.setter(change.ref.name, wanted.value)} 2>&1) || failed {index} "$out"\n'
+        body = f"{note}out=$({families.setter(change.ref.name, wanted.value)} 2>&1) || {stop}"
+    elif isinstance(wanted, NoLeftovers):
+        body = leftovers.CLEAN + f"out=$({leftovers.cleaner(wanted.leaves)} 2>&1) || {stop}"
+    elif isinstance(wanted, Record):
+        body = f"out=$({placed.adopted(change.records)} 2>&1) || {stop}"
     else:
-        body = _unit(index, change)
-    return _each("begin", [index]) + body + _each("done", [index])
+        body = note + _unit(index, change)
+    forget = f"out=$({placed.forgotten(change.ref.kind, change.ref.name)} 2>&1) || {stop}" if change.forgets else ""
+    return _each("begin", [index]) + body + forget + _each("done", [index])
 
 
-def _file(index: int, change: Change, file: File | UploadedFile | Backup | Absent, take: str) -> str:
+def _file(index: int, change: Change, file: File | UploadedFile | Backup | Absent | Original, take: str) -> str:
     path = shlex.quote(change.ref.name)
-    stop = f'failed {index} "$out"\n'
-    unmoved = _unmoved(index, change, file)
+    stop = _failed(index)
     readers = shlex.join(change.readers)
-    if isinstance(file, Absent):
+    if isinstance(file, Absent | Original):
         marked = f"mark {path} {readers} 2>&1 && " if readers else ""
-        return f"{unmoved}out=$(keep {path} 2>&1 && {marked}rm -f {path} 2>&1) || {stop}"
+        gone = f"rm -f {path}" if isinstance(file, Absent) else f"leave {path}"
+        return f"out=$(keep {path} 2>&1 && {marked}{gone} 2>&1) || {stop}"
     owner = shlex.quote(f"{file.owner}:{file.group}")
     attributes = f"chown {owner} {path} 2>&1 && chmod {file.mode:o} {path} 2>&1"
     if change.action is Action.ATTRIBUTES:
-        return f"{unmoved}out=$({attributes}) || {stop}"
+        return f"out=$({attributes}) || {stop}"
     place = f"place {path} {file.mode:o} {shlex.quote(file.owner)} {shlex.quote(file.group)} {file.sha256}"
     time = path if change.action is Action.REWRITE else "''"
     if isinstance(file, Backup):
         # with its old time: what has not restarted since is not out of date, and what has is marked
         back = f"{{ readers={shlex.quote(readers)}; {place} {time} kept 2>&1; }}"
         there = f'[ "$(sum_of {path})" = {file.sha256} ]'
-        return f"{unmoved}out=$(if {there}; then {attributes}; else {back}; fi) || {stop}"
+        return f"out=$(if {there}; then {attributes}; else {back}; fi) || {stop}"
     if isinstance(file, UploadedFile):
-        return f"{unmoved}out=$({place} '' {take} 2>&1) || {stop}"
-    return f"{unmoved}out=$({_bytes(file.content)} | {place} {time} 2>&1) || {stop}"
+        return f"out=$({place} '' {take} 2>&1) || {stop}"
+    return f"out=$({_bytes(file.content)} | {place} {time} 2>&1) || {stop}"
 
 
-def _unmoved(index: int, change: Change, file: File | UploadedFile | Backup | Absent) -> str:
+def _unmoved(index: int, change: Change, file: File | UploadedFile | Backup | Absent | Original) -> str:
     """Stop where the host's file is neither what the plan saw nor what it wants; the difference is the evidence."""
     before = change.before
     path = shlex.quote(change.ref.name)
     expected = (before.sha256 or "unreadable") if isinstance(before, SeenFile) else "absent"
-    wanted = "absent" if isinstance(file, Absent) else file.sha256
+    wanted = "absent" if isinstance(file, Absent | Original) else file.sha256
     words = f"the plan is stale: {change.ref.name} has changed on the host since it was made"
     shown = ""
     if isinstance(before, SeenFile) and before.content is not None and len(before.content) <= LARGEST_DIFF:
         shown = f' "$({_bytes(before.content)} | diff -u - {path})"'
-    arrived = f"packaged {path} || " if expected == "absent" else ""
+    arrived = f"packaged {path} || " if expected == "absent" or isinstance(file, Original) else ""
     return (
         f"case $(sum_of {path}) in {expected}|{wanted}) ;; *) "
         f'{arrived}failed {index} {shlex.quote(words)} "now: $(sum_of {path})"{shown} ;; esac\n'
@@ -262,6 +339,8 @@ def _unit(index: int, change: Change) -> str:
     unit = shlex.quote(change.ref.name)
     fail = f'failed {index} "$out" "$(evidence {unit})"\n'
     enable = f"out=$(systemctl enable {unit} 2>&1) || {fail}"
+    if change.action in (Action.STOP, Action.DISABLE):
+        return _stopped(unit, change, fail)
     if change.action is Action.ENABLE:
         return enable
     # restart starts a stopped unit, too; start would join the job of a process that comes up with old settings
@@ -270,6 +349,14 @@ def _unit(index: int, change: Change) -> str:
         return restart  # the rule, and each systemctl less is some milliseconds on each host, or a reload of systemd
     # a unit that failed too often refuses to start until its counter is cleared
     return f"{enable}systemctl reset-failed {unit} 2>/dev/null\n{restart}"
+
+
+def _stopped(unit: str, change: Change, fail: str) -> str:
+    stop = f"out=$(systemctl stop {unit} 2>&1) || {fail}" if change.action is Action.STOP else ""
+    stays = isinstance(change.after, Unit) and change.after.enabled
+    disable = "" if stays else f"out=$(systemctl disable {unit} 2>&1) || {fail}"
+    # a unit that had failed would stand in systemd's list although it is gone
+    return f"{stop}{disable}systemctl reset-failed {unit} 2>/dev/null\n"
 
 
 def _each(word: str, indices: Iterable[int]) -> str:

@@ -202,6 +202,7 @@ class Cluster:
     empty where each command names it, None if there is none.
     `programs` says where Kubernetes' own programs come from, packages or a tarball; None leaves it to the profile.
     `flannel` is there where the network is flannel's.
+    `leaving` are hosts that are no longer of the cluster (`state: absent`), and may still have what was placed there.
     `leader` names the first master once that is settled (`allocations.settle`).
     `load_balancer` is the HOST:PORT where nodes reach the masters' API; empty where they use the first master's.
     `outside_name` is a name outside the cluster that pods must be able to resolve; empty where nobody named one.
@@ -229,6 +230,12 @@ class Cluster:
     load_balancer: str = ""
     addons: tuple[Addon, ...] = ()
     leader: str = ""
+    leaving: tuple[Host, ...] = ()
+
+    @property
+    def everyone(self) -> tuple[Host, ...]:
+        """The hosts, and those that are leaving."""
+        return (*self.hosts, *self.leaving)
 
     @property
     def first_master(self) -> Host:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args
@@ -77,6 +78,9 @@ def parse(text: str, path: Path) -> Cluster:
     except ValidationError as error:
         details = error.errors(include_url=False)
         raise InventoryError(sorted({_finding(detail, origin) for detail in details})) from None
+    there = {name: host for name, host in model.hosts.items() if host.state == "present"}
+    leaving = {name: host for name, host in model.hosts.items() if name not in there}
+    model = model.model_copy(update={"hosts": there})
     folder = path.absolute().parent
     manifests, wrong = addons(folder)
     findings = [
@@ -87,12 +91,12 @@ def parse(text: str, path: Path) -> Cluster:
     ]
     if findings:
         raise InventoryError(sorted(findings))
-    return _cluster(model, folder, origin, manifests)
+    cluster, base = _cluster(model, folder, origin, manifests), _base(model)
+    return replace(cluster, leaving=tuple(_host(name, host, model, base, folder) for name, host in leaving.items()))
 
 
 def _cluster(model: InventoryModel, folder: Path, origin: Origin, manifests: tuple[Addon, ...]) -> Cluster:
-    base: dict[str, Tuning] = {name: _tuning(component) for name, component in model.components.items()}
-    base = _with_docker(base, model.host_settings)
+    base = _base(model)
     return Cluster(
         name=model.cluster.name,
         version=model.cluster.version,
@@ -116,6 +120,12 @@ def _cluster(model: InventoryModel, folder: Path, origin: Origin, manifests: tup
         addons=manifests,
         flannel=_flannel(model),
     )
+
+
+def _base(model: InventoryModel) -> dict[str, Tuning]:
+    """How components are tuned on all hosts."""
+    base = {name: _tuning(component) for name, component in model.components.items()}
+    return _with_docker(base, model.host_settings)
 
 
 def _host(

@@ -335,6 +335,7 @@ class HostModel(_Model):
     host_settings: HostSettingsModel = HostSettingsModel()
     components: dict[str, ComponentModel] = {}
     pod_subnet: Network | None = None
+    state: Literal["present", "absent"] = "present"
 
 
 class InventoryModel(_Model):

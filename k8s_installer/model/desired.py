@@ -53,7 +53,8 @@ class DesiredResource:
 
     `because` says in one sentence why the resource exists; it is for people, and no code branches on it.
     `turn` says with which others it may not be down at the same time, `place` where it stands in that. `note` is what a
-    change of it must tell people. `ahead` turns edges around; see there.
+    change of it must tell people. `ahead` turns edges around; see there. What is `leaving` was placed on the host
+    before, and is no longer wanted.
     """
 
     ref: Ref
@@ -65,6 +66,7 @@ class DesiredResource:
     place: Place = Place.WITHIN
     note: str = ""
     ahead: Ahead | None = None
+    leaving: bool = False
 
 
 Desired = Mapping[Ref, DesiredResource]

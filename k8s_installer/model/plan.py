@@ -6,11 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from k8s_installer.model.desired import NO_TURN, Place, Turn
-from k8s_installer.model.resources import (
-    Ref,
-    Resource,
-    Seen,
-)
+from k8s_installer.model.resources import Placed, Ref, Resource, Seen
 
 
 class Action(StrEnum):
@@ -30,6 +26,11 @@ class Action(StrEnum):
     START = "start"
     RESTART = "restart"
     ENABLE = "enable"
+    STOP = "stop"
+    DISABLE = "disable"
+    UNINSTALL = "uninstall"
+    CLEAN = "clean up"
+    ADOPT = "adopt"
     WAIT = "wait"
 
 
@@ -52,6 +53,8 @@ class Change:
     `before` is what the host had when the plan was made. `reason` is for people; code never branches on it.
     `turn` is whose turn it lies in, `place` where in that: a rollback undoes a whole turn. `readers` are the units that
     read a file which is removed or gets its old time back, so that its time does not say that they have to restart.
+    `records` are the lines that the host's record gets before it; with `forgets` what it is about is taken out of the
+    record after it.
     """
 
     ref: Ref
@@ -63,6 +66,8 @@ class Change:
     turn: Turn = NO_TURN
     readers: tuple[str, ...] = ()
     place: Place = Place.WITHIN
+    records: tuple[Placed, ...] = ()
+    forgets: bool = False
 
 
 @dataclass(frozen=True, slots=True)

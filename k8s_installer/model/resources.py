@@ -24,6 +24,8 @@ class Kind(StrEnum):
     SETTING = "setting"
     DATA = "data"
     GATE = "gate"
+    LEFTOVERS = "leftovers"
+    RECORD = "record"
 
 
 class Ref(NamedTuple):
@@ -48,16 +50,46 @@ class Missing(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Leaves:
+    """What programs make on a host besides what was placed there, and leave when they end.
+
+    `name` is that of the component, or the path of the file, that brings it. `folders` (and files) go with all that is
+    in them, and what is mounted below them is unmounted first; those that were there before are somebody else's. `data`
+    are the folders among these whose content cannot be made again. `links` are network interfaces, `rules` pieces of
+    the lines of iptables-save, `routes` the protocols of routes, `units` what systemd runs for them.
+    """
+
+    name: str
+    folders: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Package:
     """An installed RPM; an empty version means that any version will do.
 
     A version is `[EPOCH:]VERSION[-RELEASE]`; what it does not say may be any. `repo` is the pattern of the only
-    repositories that it may come from; where it is empty, the host's own decide.
+    repositories that it may come from; where it is empty, the host's own decide. `leaves` is what its programs leave.
     """
 
     name: str
     version: str = ""
     repo: str = ""
+    leaves: Leaves | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NoPackage:
+    """An RPM that should not be installed. Where it is `in_use`, units go on with other programs under the same names.
+
+    Its scripts, which would stop these units, are not run then.
+    """
+
+    in_use: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +97,8 @@ class File:
     """A file with these bytes, mode and owner. What is secret is never printed, diffed or saved in a plan.
 
     `made_of` names the keys and certificates of the PKI that are in it. Where one of these is not created yet `pending`
-    says why it will be, and the content is a placeholder: such a file is planned, and never sent.
+    says why it will be, and the content is a placeholder: such a file is planned, and never sent. `leaves` is what its
+    readers make on the host because of it.
     """
 
     content: bytes = field(repr=False)
@@ -75,6 +108,7 @@ class File:
     secret: bool = False
     made_of: tuple[str, ...] = field(default=(), repr=False, compare=False)
     pending: str = field(default="", repr=False, compare=False)
+    leaves: Leaves | None = field(default=None, repr=False, compare=False)
     sha256: str = field(init=False, repr=False, compare=False)  # of the content, in hexadecimal
 
     def __post_init__(self) -> None:
@@ -115,18 +149,32 @@ class Absent:
 
 
 @dataclass(frozen=True, slots=True)
+class Original:
+    """A path as it was before this program first wrote there: the host keeps those bytes; nothing if there were none.
+
+    Where a package has brought a file of its own since, that stays. What is `secret` is never shown.
+    """
+
+    secret: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
-    """A systemd service, enabled and active, that has read the files and runs the packages as they now are.
+    """A systemd service that has read the files and runs the packages as they now are; or one that does not run.
 
     `defined_by` are paths of unit files and drop-ins (a change needs a daemon-reload), `reads` are paths of
     other files that the process reads at its start, `runs` are packages whose programs it runs. A change of
-    any of the three is what makes a restart.
+    any of the three is what makes a restart. One that is not wanted `active` is stopped, and one that is not wanted
+    `enabled` does not start at a boot; a unit that the host does not have is both. `leaves` is what its program leaves.
     """
 
     name: str
     defined_by: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
+    active: bool = True
+    enabled: bool = True
+    leaves: Leaves | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +201,43 @@ class Data:
     config: str
     added_later: bool = False
     shown_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One thing that this program placed on a host, as the host's record has it.
+
+    `component` is what it belongs to, and `group` whose turn it is in. Of a file `units` are those that read it or are
+    defined by it, `sha256` is that of its bytes, and a `secret` one is never shown. `before` is what a setting was
+    before it was first set, or how a unit was ("active enabled"; empty if there was none). What yum brought besides
+    what it was asked for `came_with` those packages: dependencies, users. `leaves` is what a
+    component's programs leave: only folders that were not there before.
+    """
+
+    kind: Kind
+    name: str
+    component: str
+    group: str = ""
+    units: tuple[str, ...] = ()
+    before: str = ""
+    sha256: str = ""
+    secret: bool = False
+    came_with: tuple[str, ...] = ()
+    leaves: Leaves | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The host's record of what was placed there has these entries, too: they were placed before there was a record."""
+
+    entries: tuple[Placed, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NoLeftovers:
+    """Nothing is left of what programs made."""
+
+    leaves: Leaves
 
 
 class Check(StrEnum):
@@ -201,7 +286,8 @@ class SeenPackage:
 class SeenFile:
     """A file as found. `content` is there only when it differs from what was asked for and is not secret.
 
-    So is `kept`, where the file is to come back: the bytes that the host kept of it.
+    So is `kept`, where the file is to come back: the bytes that the host kept of it. `original` is the sum of what was
+    there before this program, where the host keeps that; there may be nothing at the path now (an empty sum).
     `obstacle` says why a change of it could not be undone ("is a symbolic link to ..."); it is empty if it could.
     An owner or group without a name is its number. `sealed` are sums of what a configuration of the encryption of
     Secrets has (`pki.encryption`), where it differs from what was asked for.
@@ -215,6 +301,7 @@ class SeenFile:
     content: bytes | None = field(default=None, repr=False)
     obstacle: str = ""
     kept: bytes | None = field(default=None, repr=False)
+    original: str = ""
     sealed: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
 
 
@@ -248,5 +335,33 @@ class SeenSetting:
     value: str
 
 
-Resource = Package | File | UploadedFile | Backup | Absent | Unit | Setting | Data | Gate
-Seen = SeenPackage | SeenFile | SeenUnit | SeenSetting | Missing
+@dataclass(frozen=True, slots=True)
+class SeenRecord:
+    """What the host's record has."""
+
+    entries: tuple[Placed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SeenLeftovers:
+    """What there is of what a component's programs leave: paths, interfaces, chains."""
+
+    names: tuple[str, ...]
+
+
+Resource = (
+    Package
+    | NoPackage
+    | File
+    | UploadedFile
+    | Backup
+    | Absent
+    | Original
+    | Unit
+    | Setting
+    | Data
+    | Gate
+    | NoLeftovers
+    | Record
+)
+Seen = SeenPackage | SeenFile | SeenUnit | SeenSetting | SeenRecord | SeenLeftovers | Missing

@@ -20,10 +20,15 @@ from k8s_installer.model.resources import (
     Gate,
     Kind,
     Missing,
+    NoLeftovers,
+    NoPackage,
+    Original,
     Package,
+    Record,
     Ref,
     Seen,
     SeenFile,
+    SeenLeftovers,
     SeenPackage,
     SeenSetting,
     SeenUnit,
@@ -173,9 +178,8 @@ def _changes(wanted: DesiredResource, seen: Mapping[Ref, Seen], steps: Mapping[R
         yield from _package(wanted, resource, found)
     elif isinstance(resource, File | UploadedFile | Backup):
         yield from _file(wanted, resource, found)
-    elif isinstance(resource, Absent):
-        if found is not Missing.ABSENT:
-            yield _change(wanted, found, Action.REMOVE, "it should not exist")
+    elif isinstance(resource, Absent | NoPackage | Original | NoLeftovers | Record):
+        yield from _leaving(wanted, resource, found)
     elif isinstance(resource, Setting):
         yield from _setting(wanted, resource, found)
     else:
@@ -222,6 +226,23 @@ def _file(wanted: DesiredResource, file: File | UploadedFile | Backup, found: Se
         yield _change(wanted, found, Action.ATTRIBUTES, reason)
 
 
+def _leaving(
+    wanted: DesiredResource, resource: Absent | NoPackage | Original | NoLeftovers | Record, found: Seen
+) -> Iterator[Change]:
+    """What was placed on the host and is no longer wanted, or is to be recorded as placed."""
+    if isinstance(resource, Absent):
+        if found is not Missing.ABSENT:
+            yield _change(wanted, found, Action.REMOVE, "it should not exist")
+    elif isinstance(resource, Record):
+        yield replace(_change(wanted, found, Action.ADOPT, wanted.because), records=resource.entries)
+    elif isinstance(resource, NoPackage) and isinstance(found, SeenPackage):
+        yield _change(wanted, found, Action.UNINSTALL, wanted.because)
+    elif isinstance(resource, NoLeftovers) and isinstance(found, SeenLeftovers) and found.names:
+        yield _change(wanted, found, Action.CLEAN, wanted.because)
+    elif isinstance(resource, Original) and isinstance(found, SeenFile) and found.original != found.sha256:
+        yield _change(wanted, found, Action.RESTORE if found.original else Action.REMOVE, wanted.because)
+
+
 def _why(file: File | UploadedFile | Backup) -> str:
     """Why a file has keys that are not created yet."""
     return f"new key: {file.pending}" if isinstance(file, File) and file.pending else ""
@@ -240,6 +261,9 @@ def _unit(
     state = found if isinstance(found, SeenUnit) else None
     if (state is not None and state.needs_reload) or _rewritten(wanted, unit.defined_by, steps):
         yield _change(wanted, found, Action.RELOAD, "the unit's definition changes")
+    if not (unit.active and unit.enabled):
+        yield from _stopped(wanted, unit, found)
+        return
     if state is None or not state.is_active:
         yield _change(wanted, found, Action.START, "no such unit yet" if state is None else _idle(state))
         return
@@ -248,6 +272,14 @@ def _unit(
         yield _change(wanted, found, Action.RESTART, reason)
     elif not state.enabled:
         yield _change(wanted, found, Action.ENABLE, "it would not start after a reboot")
+
+
+def _stopped(wanted: DesiredResource, unit: Unit, found: Seen) -> Iterator[Change]:
+    """A unit that should not run, or not start at a boot; one that the host does not have does neither."""
+    if isinstance(found, SeenUnit) and not unit.active and found.active not in ("inactive", "failed"):
+        yield _change(wanted, found, Action.STOP, wanted.because)
+    elif isinstance(found, SeenUnit) and not unit.enabled and found.enabled:
+        yield _change(wanted, found, Action.DISABLE, wanted.because)
 
 
 def _idle(state: SeenUnit) -> str:

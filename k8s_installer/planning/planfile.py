@@ -14,9 +14,15 @@ from k8s_installer.model.resources import (
     Absent,
     Backup,
     File,
+    NoLeftovers,
+    NoPackage,
+    Original,
     Package,
+    Record,
     SeenFile,
+    SeenLeftovers,
     SeenPackage,
+    SeenRecord,
     SeenSetting,
     SeenUnit,
     Setting,
@@ -97,14 +103,19 @@ def differences(old: Saved, new: Saved) -> list[str]:
 def _state(value: object) -> str:
     match value:
         case SeenFile() | File() | UploadedFile() | Backup():
-            return f"{value.sha256[:16]} {value.mode:04o} {value.owner}:{value.group}"
+            words = f"{value.sha256[:16]} {value.mode:04o} {value.owner}:{value.group}"
         case SeenPackage() | Package():
-            return value.version or "any version"
+            words = value.version or "any version"
         case SeenUnit():
-            return f"{value.active} {'enabled' if value.enabled else 'disabled'}"
+            words = f"{value.active} {'enabled' if value.enabled else 'disabled'}"
         case SeenSetting() | Setting():
-            return value.value
-        case Absent():
-            return "absent"
+            words = value.value
+        case SeenLeftovers():
+            words = " ".join(value.names)
+        case Record() | SeenRecord():
+            words = f"{len(value.entries)} entries"
+        case Absent() | Original() | NoPackage() | NoLeftovers():
+            words = "absent"
         case _:
-            return getattr(value, "value", "wanted")
+            words = str(getattr(value, "value", "wanted"))
+    return words

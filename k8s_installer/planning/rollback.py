@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from k8s_installer.host import families
-from k8s_installer.model.desired import Desired, DesiredResource, Place, Turn
+from k8s_installer.model.desired import NO_TURN, Desired, DesiredResource, Place, Turn
 from k8s_installer.model.plan import NO_RESTART, REPLACED, Action, Change, Plan
 from k8s_installer.model.resources import (
     Absent,
@@ -15,7 +16,11 @@ from k8s_installer.model.resources import (
     Gate,
     Kind,
     Missing,
+    Original,
+    Package,
+    Placed,
     Ref,
+    Seen,
     SeenFile,
     SeenSetting,
     Setting,
@@ -29,10 +34,15 @@ from k8s_installer.planning.select import narrowed
 
 @dataclass(frozen=True, slots=True)
 class PastFile:
-    """A file that a past run changed: what its host keeps from before, or None where there was none."""
+    """A file that a past run changed: what its host keeps from before, or None where there was none.
+
+    `left` says that the run removed it, since the inventory no longer asked for it.
+    """
 
     ref: Ref
     kept: Backup | None
+    component: str = field(default="", compare=False)
+    left: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +53,37 @@ class PastSetting:
     value: str
 
 
+@dataclass(frozen=True, slots=True)
+class PastUnit:
+    """A unit that a past run stopped or disabled: how it was before."""
+
+    ref: Ref
+    active: bool
+    enabled: bool
+    component: str
+
+
+@dataclass(frozen=True, slots=True)
+class PastPackage:
+    """A package that a past run uninstalled: the version that there was."""
+
+    ref: Ref
+    version: str
+    component: str
+
+
+PastItem = PastFile | PastSetting | PastUnit | PastPackage
+
+
 def reversible(change: Change) -> bool:
     """Whether a rollback can bring back what was there.
 
     A package stays in its new version, and a user that was made stays: files are its own by then. An addon that
-    was taken out is applied again when its manifest is back.
+    was taken out is applied again when its manifest is back. What was cleaned up is gone.
     """
     if change.action is Action.SET:
         return change.before is not Missing.ABSENT and not families.one_way(change.ref.name)
-    return change.action not in REPLACED
+    return change.action not in (*REPLACED, Action.CLEAN)
 
 
 def failed_turns(plan: Plan, run: Run) -> tuple[Turn, ...]:
@@ -112,7 +144,7 @@ def _back(plan: Plan, run: Run, within: Mapping[int, Change]) -> list[Change]:
     written = [
         _inverse(change, change.after, read.get(change.ref, ()))
         for index, change in within.items()
-        if isinstance(change.after, File | UploadedFile | Absent | Setting)
+        if isinstance(change.after, File | UploadedFile | Absent | Original | Setting)
         and reversible(change)
         and (last.get(index) is State.DONE or (index in begun and last[index] is not State.FAILED))
     ]
@@ -120,10 +152,11 @@ def _back(plan: Plan, run: Run, within: Mapping[int, Change]) -> list[Change]:
         return []
     # what was never begun still runs with what is brought back
     restarted = [change for index, change in within.items() if change.action is Action.RESTART and index in begun]
+    stopped = [change for index, change in within.items() if change.action is Action.STOP and index in begun]
     reloaded = [change for change in within.values() if change.action is Action.RELOAD]
     gates = [change for change in within.values() if isinstance(change.after, Gate)]
     reloads = [_again(change, Action.RELOAD, "its files were restored") for change in reloaded]
-    return [*written, *reloads, *_restarts(restarted, gates)]
+    return [*written, *reloads, *map(_started, stopped), *_restarts(restarted, gates)]
 
 
 def _in_order(changes: Sequence[Change]) -> Plan:
@@ -153,29 +186,79 @@ def _readers(plan: Plan) -> Mapping[Ref, tuple[str, ...]]:
     return readers(units.items(), {change.ref for change in plan.changes if change.ref.kind is Kind.FILE})
 
 
-def before(desired: Desired, past: Collection[PastFile | PastSetting]) -> Desired:
+def before(desired: Desired, past: Collection[PastItem]) -> Desired:
     """What a cluster wanted before past runs, where they changed files: the kept bytes, or nothing at all.
 
-    Settings that they changed are wanted as they were. Units and gates stay as they are wanted now, with what opens and
-    closes turns, and nothing else is wanted: what those runs did not change is no part of going back. What is no longer
-    in the inventory is left alone.
+    Settings that they changed are wanted as they were, and so is what they removed. Units and gates stay as they are
+    wanted now, with what opens and closes turns, and nothing else is wanted: what those runs did not change is no part
+    of going back. What else is no longer in the inventory is left alone.
     """
-    items = {item.ref: _wanted(item) for item in past}
+    items = {item.ref: item for item in past}
 
     def stays(wanted: DesiredResource) -> bool:
         return isinstance(wanted.resource, Unit | Gate) or wanted.place is not Place.WITHIN
 
     def was(wanted: DesiredResource) -> DesiredResource:
-        return replace(wanted, resource=items[wanted.ref], because="As it was before the last run.")
+        return replace(wanted, resource=_wanted(items[wanted.ref]), because=_BEFORE)
 
     part = narrowed(desired, lambda wanted: wanted.ref in items or stays(wanted))
-    return {ref: wanted if stays(wanted) else was(wanted) for ref, wanted in part.items()}
+    here = {
+        ref: was(wanted) if ref in items and wanted.place is Place.WITHIN else wanted for ref, wanted in part.items()
+    }
+    left = [item for ref, item in items.items() if ref not in desired and _has_left(item)]
+    turns = {(wanted.ref.host, wanted.component): wanted.turn for wanted in reversed(list(desired.values()))}
+    turns |= {(wanted.ref.host, ""): wanted.turn for wanted in desired.values()}
+    return _defined(here | dict(_returning(left, turns)), left)
 
 
-def _wanted(past: PastFile | PastSetting) -> Backup | Absent | Setting:
-    if isinstance(past, PastSetting):
-        return Setting(past.value)
-    return past.kept if past.kept is not None else Absent()
+_BEFORE = "As it was before the last run."
+
+
+def _has_left(item: PastItem) -> bool:
+    return isinstance(item, PastUnit | PastPackage) or (isinstance(item, PastFile) and item.left)
+
+
+def _returning(
+    left: Collection[PastItem], turns: Mapping[tuple[str, str], Turn]
+) -> Iterator[tuple[Ref, DesiredResource]]:
+    """What runs removed: packages, then files, then the units that have them."""
+    for item in left:
+        host, component = item.ref.host, getattr(item, "component", "")
+        own = [other.ref for other in left if other.ref.host == host and other.ref != item.ref]
+        files = tuple(ref for ref in own if ref.kind is Kind.FILE)
+        after = tuple(ref for ref in own if ref.kind is Kind.PACKAGE) if item.ref.kind is not Kind.PACKAGE else ()
+        resource = _wanted(item)
+        if isinstance(resource, Unit):
+            after += files
+        turn = turns.get((host, component), turns.get((host, ""), NO_TURN))
+        yield item.ref, DesiredResource(item.ref, resource, component, after, _BEFORE, turn)
+
+
+def _defined(desired: dict[Ref, DesiredResource], left: Collection[PastItem]) -> Desired:
+    """The same, where units are defined by the unit files and drop-ins that return."""
+    for item in left:
+        unit = _DEFINES.search(item.ref.name) if item.ref.kind is Kind.FILE else None
+        ref = Ref(item.ref.host, Kind.UNIT, unit[1]) if unit else item.ref
+        wanted = desired.get(ref)
+        if wanted is not None and isinstance(wanted.resource, Unit):
+            defined = replace(wanted.resource, defined_by=(*wanted.resource.defined_by, item.ref.name))
+            desired[ref] = replace(wanted, resource=defined, after=(*wanted.after, item.ref))
+    return desired
+
+
+_DEFINES = re.compile(r"/systemd/system/([^/]+)\.service(?:\.d/|$)")
+
+
+def _wanted(past: PastItem) -> Backup | Absent | Setting | Unit | Package:
+    match past:
+        case PastUnit():
+            return Unit(past.ref.name, active=past.active, enabled=past.enabled)
+        case PastPackage():
+            return Package(past.ref.name, past.version)
+        case PastSetting():
+            return Setting(past.value)
+        case _:
+            return past.kept if past.kept is not None else Absent()
 
 
 def _restarts(restarted: Iterable[Change], gates: Collection[Change]) -> Iterator[Change]:
@@ -186,37 +269,54 @@ def _restarts(restarted: Iterable[Change], gates: Collection[Change]) -> Iterato
                 yield _again(gate, Action.WAIT, "a step before it changes")
 
 
+def _started(change: Change) -> Change:
+    """What starts a unit again that was stopped because it was to leave."""
+    assert isinstance(change.after, Unit)  # noqa: S101 - nothing else is stopped
+    unit = replace(change.after, active=True, enabled=True)
+    return replace(
+        change, action=Action.START, after=unit, reason="it ran before", forgets=False, before=Missing.ABSENT
+    )
+
+
 def _again(change: Change, action: Action, reason: str) -> Change:
     return replace(change, action=action, reason=reason)
 
 
-def _inverse(change: Change, wanted: File | UploadedFile | Absent | Setting, read_by: tuple[str, ...]) -> Change:
+def _inverse(
+    change: Change, wanted: File | UploadedFile | Absent | Original | Setting, read_by: tuple[str, ...]
+) -> Change:
     if not isinstance(wanted, Setting):
         # of other bytes that say the same no process needs to hear
-        return replace(_file_back(change, wanted), readers=() if change.action in NO_RESTART else read_by)
+        return replace(_file_back(change, wanted, read_by), readers=() if change.action in NO_RESTART else read_by)
     old = change.before.value if isinstance(change.before, SeenSetting) else wanted.value
     now = SeenSetting(wanted.value)
     return Change(change.ref, Action.SET, change.component, now, Setting(old), "the previous value", change.turn)
 
 
-def _file_back(change: Change, file: File | UploadedFile | Absent) -> Change:
+def _file_back(change: Change, file: File | UploadedFile | Absent | Original, read_by: tuple[str, ...]) -> Change:
     before = change.before
-    if isinstance(file, Absent):
-        return _returned(change)
+    if isinstance(file, Absent | Original):
+        return _returned(change, read_by)
     now = SeenFile(file.sha256, file.mode, file.owner, file.group, 0.0)
     if not isinstance(before, SeenFile):
-        return Change(
-            change.ref, Action.REMOVE, change.component, now, Absent(), "it was created by this run", change.turn
-        )
+        reason, forgets = "it was created by this run", bool(change.records)
+        return Change(change.ref, Action.REMOVE, change.component, now, Absent(), reason, change.turn, forgets=forgets)
     old = Backup(before.sha256, before.mode, before.owner, before.group, file.secret)
     action = Action.ATTRIBUTES if change.action is Action.ATTRIBUTES else Action.RESTORE
     return Change(change.ref, action, change.component, now, old, "the previous content", change.turn)
 
 
-def _returned(change: Change) -> Change:
-    """What brings a removed file back; nobody remembers whether it was secret, so it is."""
+def _returned(change: Change, read_by: tuple[str, ...]) -> Change:
+    """What brings a file back that was removed, or left; nobody remembers whether it was secret, so it is."""
     assert isinstance(change.before, SeenFile)  # noqa: S101 - what was not there is not removed
     old = change.before
     kept = Backup(old.sha256, old.mode, old.owner, old.group, secret=True)
-    reason = "the previous content"
-    return Change(change.ref, Action.RESTORE, change.component, Missing.ABSENT, kept, reason, change.turn)
+    reason, name = "the previous content", change.ref.name
+    entry = Placed(Kind.FILE, name, change.component, change.turn.group, read_by, sha256=old.sha256, secret=True)
+    found: Seen = Missing.ABSENT
+    if old.original:  # this is there by now, if the file had left
+        found = SeenFile(old.original, old.mode, old.owner, old.group, 0.0)
+    return Change(
+        change.ref, Action.RESTORE, change.component, found, kept, reason, change.turn,
+        records=(entry,) if change.forgets else (),
+    )  # fmt: skip

@@ -65,12 +65,24 @@ def _of_pki(data: object) -> object:
     return data
 
 
+class LeavesSpec(_Model):
+    """What programs leave on a host when they end, and nobody else takes away; see `resources.Leaves`."""
+
+    folders: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+
+
 class FileSpec(_Model):
     """One file: from a template or from the local PKI (and so only with `security: tls`), for whom, and where.
 
     `shared` files have the same bytes on every host: they are rendered once, and their templates do not know
     a host. `used_by` decides what a change causes: the process reads it at its start (a restart), it defines
-    the unit (a daemon-reload and a restart), or only people and gates use it (nothing).
+    the unit (a daemon-reload and a restart), or only people and gates use it (nothing). `leaves` is what is there
+    because of it, and stays when it goes.
     """
 
     why: str
@@ -83,6 +95,7 @@ class FileSpec(_Model):
     used_by: Literal["process", "systemd", "gate"] = "process"
     shared: bool = False
     when: When = When()
+    leaves: LeavesSpec | None = None
 
     _only_with_tls = model_validator(mode="before")(_of_pki)
 
@@ -197,7 +210,8 @@ class Component(_Model):
     `runtime` is for what runs the containers: which of `host/runtimes.py` it is.
     `data` says where it keeps its write-ahead log: flags in the order in which they count, each with the path below it.
     `added_later` says that clusters may have its clients from before there was this component. `shown_by` are the
-    components that were never started where it was not, besides those that come right after its gates.
+    components that were never started where it was not, besides those that come right after its gates. `leaves` is what
+    its programs make on a host, and leave there.
     """
 
     why: str
@@ -227,6 +241,7 @@ class Component(_Model):
     shown_by: tuple[str, ...] = ()
     ports: Mapping[str, frozenset[Role]] = {}
     gates: Annotated[tuple[GateSpec, ...], BeforeValidator(_with_names)] = ()
+    leaves: LeavesSpec | None = None
 
 
 class ConfigSchema(_Model):

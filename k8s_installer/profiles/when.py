@@ -51,8 +51,3 @@ def holds(when: When, facts: Facts) -> bool:
         and bool(when.roles & facts.roles)
         and (when.setting is None or when.setting in facts.settings)
     )
-
-
-def elsewhere(when: When, facts: Facts) -> bool:
-    """Whether a condition holds under another network alone: what has it must not be on the host."""
-    return not holds(when, facts) and holds(when.model_copy(update={"network": None}), facts)

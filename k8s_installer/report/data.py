@@ -11,6 +11,7 @@ from k8s_installer.model.resources import (
     File,
     Gate,
     SeenFile,
+    SeenLeftovers,
     SeenPackage,
     SeenSetting,
     SeenUnit,
@@ -82,6 +83,8 @@ def _before(change: Change) -> dict[str, object] | None:
         return {"active": seen.active, "sub": seen.sub, "enabled": seen.enabled, "pid": seen.pid}
     if isinstance(seen, SeenSetting):
         return {"value": seen.value}
+    if isinstance(seen, SeenLeftovers):
+        return {"names": list(seen.names)}
     return None
 
 

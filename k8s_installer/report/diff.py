@@ -10,7 +10,7 @@ from functools import lru_cache
 from k8s_installer.host import families
 from k8s_installer.host.family import NONE
 from k8s_installer.model.plan import Action, Change
-from k8s_installer.model.resources import File, SeenFile, SeenSetting, Setting
+from k8s_installer.model.resources import File, Original, SeenFile, SeenSetting, Setting
 
 _VARIABLE = re.compile(r'([A-Z_]+)="?(.*?)"?\s*')
 
@@ -23,6 +23,8 @@ def unified(change: Change) -> list[str]:
     file, before = change.after, change.before
     if isinstance(file, Setting):
         return _of_setting(change, file)
+    if isinstance(file, Original) and isinstance(before, SeenFile):
+        return _back(change, before)
     if not isinstance(file, File) or change.action not in (Action.CREATE, Action.UPDATE, Action.REWRITE):
         return []
     old = before if isinstance(before, SeenFile) else None
@@ -35,6 +37,15 @@ def unified(change: Change) -> list[str]:
     place = f"{change.ref.host}:{change.ref.name}"
     hunks = _hunks(old.content if old and old.content else b"", file.content)
     return [f"--- {place if old else '/dev/null'}", f"+++ {place}", *hunks] if hunks else []
+
+
+def _back(change: Change, before: SeenFile) -> list[str]:
+    """What leaves a path; its bytes where the host showed them, which are no secret then."""
+    if before.content is None:
+        return [f"-sha256 {before.sha256[:16]}", *([f"+sha256 {before.original[:16]}"] if before.original else [])]
+    place = f"{change.ref.host}:{change.ref.name}"
+    heads = [f"--- {place}", f"+++ {place if before.original else '/dev/null'}"]
+    return [*heads, *_hunks(before.content, before.kept or b"")]
 
 
 def _of_setting(change: Change, setting: Setting) -> list[str]:

@@ -11,7 +11,7 @@ from k8s_installer.host import families
 from k8s_installer.inventory import Cluster
 from k8s_installer.model.desired import Desired
 from k8s_installer.model.plan import Action, Change, Plan
-from k8s_installer.model.resources import File, Kind, Package, Setting, UploadedFile
+from k8s_installer.model.resources import File, Kind, Package, SeenLeftovers, Setting, UploadedFile
 from k8s_installer.planning.rollback import reversible
 from k8s_installer.report.diff import flags, unified
 
@@ -31,6 +31,11 @@ _STYLE = {
     Action.RESTART: ("↻", "magenta"),
     Action.ENABLE: ("▸", "cyan"),
     Action.WAIT: ("…", "dim"),
+    Action.STOP: ("■", "red"),
+    Action.DISABLE: ("■", "red"),
+    Action.UNINSTALL: ("-", "red"),
+    Action.CLEAN: ("-", "red"),
+    Action.ADOPT: ("+", "cyan"),
 }
 _PLURAL = {
     Action.INSTALL: "package to install|packages to install",
@@ -47,7 +52,23 @@ _PLURAL = {
     Action.START: "service to start|services to start",
     Action.RESTART: "restart|restarts",
     Action.ENABLE: "service to enable|services to enable",
+    Action.STOP: "service to stop|services to stop",
+    Action.DISABLE: "service to disable|services to disable",
+    Action.UNINSTALL: "package to uninstall|packages to uninstall",
+    Action.CLEAN: "component to clean up after|components to clean up after",
+    Action.ADOPT: "host to adopt|hosts to adopt",
     Action.WAIT: "health gate|health gates",
+}
+
+
+_EDITS = (Action.UPDATE, Action.REWRITE, Action.SET)
+_WHOLE_FILES = (Action.CREATE, Action.REMOVE, Action.RESTORE)
+_WORDS = {
+    Action.RELOAD: "daemon-reload for {}",
+    Action.ATTRIBUTES: "set mode and owner of {}",
+    Action.UNINSTALL: "uninstall package {}",
+    Action.CLEAN: "clean up after {}",
+    Action.ADOPT: "adopt the host: record what was placed on it",
 }
 
 
@@ -81,15 +102,13 @@ def change_words(change: Change) -> str:
     """What a change does, in words: `restart kube-proxy`, `create /etc/etcd/etcd.conf`, `load image lab/pause:1`."""
     if change.ref.kind is Kind.GATE:
         return f"wait until {change.ref.name}"
+    if change.action in _WORDS:
+        return _WORDS[change.action].format(change.ref.name)
     if isinstance(change.after, Package):
         version = f" {change.after.version}" if change.after.version else ""
         return f"{change.action} package {change.ref.name}{version}"
     if isinstance(change.after, Setting):
         return families.words(change.ref.name, change.after.value)
-    if change.action is Action.RELOAD:
-        return f"daemon-reload for {change.ref.name}"
-    if change.action is Action.ATTRIBUTES:
-        return f"set mode and owner of {change.ref.name}"
     return f"{change.action} {change.ref.name}"
 
 
@@ -104,6 +123,8 @@ def _line(change: Change, width: int) -> Text:
         line.append(f"  {change.after.mode:04o} {change.after.owner}:{change.after.group}, {size}", "dim")
     elif isinstance(change.after, UploadedFile) and change.action is not Action.ATTRIBUTES:
         line.append(f"  ({change.reason}; {change.after.size / 1e6:.1f} MB to send)", "dim")
+    elif isinstance(change.before, SeenLeftovers):
+        line.append(f"  ({change.reason}: {', '.join(change.before.names)})", "dim")
     elif change.action is not Action.WAIT:
         line.append(f"  ({change.reason})", "dim")
     if not reversible(change):
@@ -112,9 +133,7 @@ def _line(change: Change, width: int) -> Text:
 
 
 def _diff(change: Change, *, full: bool) -> Iterator[Text]:
-    if change.action not in (Action.UPDATE, Action.REWRITE, Action.SET) and not (
-        full and change.action is Action.CREATE
-    ):
+    if change.action not in _EDITS and not (full and change.action in _WHOLE_FILES):
         return
     lines = unified(change)
     for line in lines:

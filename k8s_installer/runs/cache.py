@@ -37,7 +37,9 @@ def load(path: Path) -> dict[str, HostCache]:
 def _memory(kept: Mapping[str, Any]) -> HostCache:
     """The memory of a host from JSON; raises TypeError where a value is no text."""
     sums = {name: (_text(stamp), _text(digest)) for name, (stamp, digest) in kept["sums"].items()}
-    return HostCache(sums, _text(kept["database"]), tuple(map(_text, kept["packages"])))
+    record = tuple(map(_text, kept.get("record", ())))
+    packages = tuple(map(_text, kept["packages"]))
+    return HostCache(sums, _text(kept["database"]), packages, _text(kept.get("record_stamp", "")), record)
 
 
 def _text(value: object) -> str:

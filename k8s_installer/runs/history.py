@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from k8s_installer.model.plan import Action
-from k8s_installer.model.resources import Backup, Kind, Ref, SeenFile, SeenSetting, SeenUnit
-from k8s_installer.planning.rollback import PastFile, PastSetting
+from k8s_installer.model.resources import Backup, Kind, Ref, SeenFile, SeenPackage, SeenSetting, SeenUnit
+from k8s_installer.planning.rollback import PastFile, PastItem, PastPackage, PastSetting, PastUnit
 from k8s_installer.runs.journal import Past, PastChange
 
 DONE = "done"  # how a run ends that did all that it was to do
@@ -49,16 +49,29 @@ def first_starts(run: Past) -> Iterator[Ref]:
             yield change.ref
 
 
-def before(runs: Sequence[Past]) -> tuple[PastFile | PastSetting, ...]:
-    """What files and settings were before these runs (the newest first): what the oldest that touched them saw."""
-    found: dict[object, PastFile | PastSetting] = {}
+def before(runs: Sequence[Past]) -> tuple[PastItem, ...]:
+    """What was before these runs (the newest first), where they changed or removed it: what the oldest of them saw."""
+    found: dict[object, PastItem] = {}
     for run in runs:
         for change in run.touched():
-            if change.ref.kind is Kind.FILE:
-                found[change.ref] = PastFile(change.ref, _kept(change))
-            elif isinstance(change.before, SeenSetting):
-                found[change.ref] = PastSetting(change.ref, change.before.value)
+            item = _item(change)
+            if item is not None:
+                found[change.ref] = item
     return tuple(found.values())
+
+
+def _item(change: PastChange) -> PastItem | None:
+    seen, ref = change.before, change.ref
+    if ref.kind is Kind.FILE:
+        kept = _kept(change)
+        return PastFile(ref, kept, change.component, left=change.after is None and kept is not None)
+    if isinstance(seen, SeenSetting):
+        return PastSetting(ref, seen.value)
+    if change.action in (Action.STOP, Action.DISABLE) and isinstance(seen, SeenUnit):
+        return PastUnit(ref, seen.is_active, seen.enabled, change.component)
+    if change.action is Action.UNINSTALL and isinstance(seen, SeenPackage):
+        return PastPackage(ref, f"{seen.version}-{seen.release}", change.component)
+    return None
 
 
 def _kept(change: PastChange) -> Backup | None:

@@ -28,7 +28,9 @@ from k8s_installer.model.resources import (
     Ref,
     Seen,
     SeenFile,
+    SeenLeftovers,
     SeenPackage,
+    SeenRecord,
     SeenSetting,
     SeenUnit,
     Setting,
@@ -317,6 +319,8 @@ def _facts(index: int, change: Change) -> dict[str, object]:
 def _before(seen: Seen) -> object:
     if isinstance(seen, Missing):
         return seen.value
+    if isinstance(seen, SeenRecord):
+        return {}
     return {**_sum(seen), "modified_at": seen.modified_at} if isinstance(seen, SeenFile) else asdict(seen)
 
 
@@ -324,11 +328,18 @@ def _sum(file: File | UploadedFile | Backup | SeenFile) -> dict[str, object]:
     return {"sha256": file.sha256, "mode": f"{file.mode:04o}", "owner": file.owner, "group": file.group}
 
 
-_SEEN: Mapping[Kind, type[Any]] = {
+def _record() -> SeenRecord:
+    """A record as the plan saw it; what was in it is nothing that anybody goes back to."""
+    return SeenRecord(())
+
+
+_SEEN: Mapping[Kind, Callable[..., Seen]] = {
     Kind.PACKAGE: SeenPackage,
     Kind.FILE: SeenFile,
     Kind.UNIT: SeenUnit,
     Kind.SETTING: SeenSetting,
+    Kind.LEFTOVERS: SeenLeftovers,
+    Kind.RECORD: _record,
 }
 
 

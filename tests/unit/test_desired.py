@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.pure import answers
+from benchmarks.pure import answers, recorded
 from k8s_installer import inventory, profiles
 from k8s_installer.desired import Desired, desire
 from k8s_installer.desired.host import RECORD
 from k8s_installer.errors import InventoryError, TemplateError
 from k8s_installer.inventory import Cluster, Role
 from k8s_installer.model.graph import ordered
-from k8s_installer.model.plan import Action
+from k8s_installer.model.plan import Action, Plan
 from k8s_installer.model.resources import (
     Absent,
     Check,
@@ -25,12 +25,13 @@ from k8s_installer.model.resources import (
     Package,
     Ref,
     SeenFile,
-    SeenSetting,
+    SeenRecord,
     Setting,
     Unit,
     UploadedFile,
 )
 from k8s_installer.pki import Pki, issuing
+from k8s_installer.planning import placed
 from k8s_installer.planning.make import make_plan
 from k8s_installer.render import Renderer
 from tests.unit.clusters import MODES, TOPOLOGIES, cluster, leaves, placeholder
@@ -107,7 +108,7 @@ def test_packages_and_users_wait_for_nothing_and_files_for_those_of_their_own_ho
     for ref, item in desired(lab).items():
         if item.component == "addons":
             continue  # they wait for everything
-        if isinstance(item.resource, Package | Setting) and not ref.name.startswith("unit "):
+        if isinstance(item.resource, Package | Setting):
             assert item.after == ()
         if isinstance(item.resource, File | UploadedFile):
             assert all(before.host == ref.host and before.kind in (Kind.PACKAGE, Kind.SETTING) for before in item.after)
@@ -314,8 +315,7 @@ def test_the_list_of_routes_names_every_node_and_is_absent_without_routes() -> N
     lines = file(desired(cluster()), "m1", "/etc/kubernetes/network/routes").content.decode().splitlines()
     assert lines[2:] == ["10.244.0.0/24 10.77.0.21 n1", "10.244.1.0/24 10.77.0.22 n2"]
     without = desired(cluster(network="none"))
-    of_routes = [item for ref, item in without.items() if "route" in ref.name or "masquerade" in ref.name]
-    assert {item.resource for item in of_routes} == {Absent()}  # what an edit leaves behind goes
+    assert not [ref for ref in without if "route" in ref.name or "masquerade" in ref.name]
     assert file(without, "n1", "/etc/sysconfig/docker-network").content.endswith(b'DOCKER_NETWORK_OPTIONS=""\n')
 
 
@@ -562,7 +562,7 @@ def test_what_a_host_has_of_its_own_can_be_left_alone() -> None:
     more = "host_settings: {selinux: ignore, swap: ignore, firewall: ignore}\n"
     assert settings_of(cluster(more=more), "n1") == {}
     lab = cluster(more="host_settings: {firewall: disable, selinux: enforcing, swap: ignore}\n")
-    assert settings_of(lab, "n1") == {"unit firewalld": "off", "selinux": "enforcing"}
+    assert settings_of(lab, "n1") == {"selinux": "enforcing"}
 
 
 def test_names_and_the_journal_are_left_alone_unless_they_are_asked_for() -> None:
@@ -659,13 +659,11 @@ def test_keys_of_flannel_go_when_the_network_is_another(network: str) -> None:
         if isinstance(item.resource, File) and item.resource.content.startswith((b"<flannel-", b"<m1/flannel-"))
     }
     assert {host for host, _ in keys} == {"m1", "n1", "n2"}
-    on = {ref: SeenSetting("on") for ref in after if "unit flannel" in ref.name}
-    plan = make_plan(after, {**answers(before), **on})
+    plan = switched(before, after)
     places = {(change.ref.host, change.ref.name): place for place, change in enumerate(plan.changes)}
     removed = {(change.ref.host, change.ref.name) for change in plan.changes if change.action is Action.REMOVE}
     assert keys <= removed
-    # the way back takes the same order, and a unit that starts needs its keys
-    assert all(places[host, name] < places[host, "unit flanneld"] for host, name in keys if "/flannel/" in name)
+    assert all(places[host, "flanneld"] < places[host, name] for host, name in keys if "/flannel/" in name)
 
 
 def test_members_of_flannels_etcd_start_together_while_those_of_the_clusters_take_turns() -> None:
@@ -733,20 +731,23 @@ def test_another_backend_restarts_flanneld_and_docker_with_it() -> None:
 
 def test_what_one_network_has_goes_when_another_takes_its_place() -> None:
     routes, flannel = desired(cluster()), desired(cluster(network="flannel"))
-    seen = {**answers(routes), **{ref: Missing.ABSENT for ref in flannel if ref not in routes}}
-    plan = make_plan(flannel, {**seen, **{ref: Missing.ABSENT for ref in flannel if "flannel" in ref.name}})
+    plan = switched(routes, flannel)
     removed = {change.ref.name for change in plan.changes if change.action is Action.REMOVE and change.ref.host == "n1"}
     assert removed == {ref.name for ref in routes if ref.host == "n1" and ("route" in ref.name or "masq" in ref.name)}
-    back = make_plan(
-        routes, {**answers(flannel), **{ref: SeenSetting("on") for ref in routes if "unit flannel" in ref.name}}
-    )
-    first = [change for change in back.changes if change.ref.host == "n1"][:4]
-    assert {change.action for change in first[:3]} == {Action.REMOVE}
-    assert all(change.ref.name.startswith("/etc/flannel/pki/") for change in first[:3])
-    assert (first[3].action, first[3].ref.name) == (Action.SET, "unit flanneld")
+    back = switched(flannel, routes)
+    steps = [(change.action, change.ref.name) for change in back.changes if change.ref.host == "n1"]
+    assert steps.index((Action.STOP, "flanneld")) < steps.index((Action.RESTART, "kubernetes-network"))
     assert ("n1", "docker") in {
         (item.ref.host, item.ref.name) for item in back.changes if item.action is Action.RESTART
     }
+
+
+def switched(old: Desired, new: Desired) -> Plan:
+    """The plan of an edit on hosts that have recorded all that is as the old inventory wanted it."""
+    hosts = sorted({ref.host for ref in old})
+    records = {Ref(host, Kind.RECORD, "placed"): SeenRecord(recorded(old, host)) for host in hosts}
+    seen = {**dict.fromkeys(new, Missing.ABSENT), **answers(old), **records}
+    return make_plan(placed.leaving(new, new, seen, hosts, None), seen)
 
 
 def test_a_profile_without_flannel_says_so() -> None:

@@ -23,7 +23,7 @@ from k8s_installer.flows.reporter import Reporter, RunResult, Say
 from k8s_installer.flows.resolve import Resolved
 from k8s_installer.model.desired import Desired, DesiredResource, by_host
 from k8s_installer.model.plan import Plan
-from k8s_installer.model.resources import File, Kind, Ref, Seen
+from k8s_installer.model.resources import File, Kind, Ref, Seen, SeenRecord
 from k8s_installer.model.run import Event, OnEvent
 from k8s_installer.planning.turns import QUARTER
 from k8s_installer.preflight import Preflight
@@ -38,6 +38,7 @@ hosts:
   n1: {address: 10.0.0.21, roles: [node]}
 """
 MOTD = Ref("n1", Kind.FILE, "/etc/motd")
+RECORD = Ref("n1", Kind.RECORD, "placed")
 
 
 @dataclass
@@ -117,6 +118,9 @@ class Fleet:
 
     def observe(self, _connections: Connections, asked: Desired, *_: object) -> ObservedFleet:
         seen: Mapping[Ref, Seen] = answers({ref: item for ref, item in asked.items() if ref != MOTD})
+        record = seen.get(RECORD)
+        if isinstance(record, SeenRecord):
+            seen = {**seen, RECORD: SeenRecord((*record.entries, *self.n1.record.values()))}
         motd = self.n1.observe([item for item in by_host(asked).get("n1", []) if item.ref == MOTD])
         remotes = {"m1": FakeHost("m1"), "n1": self.n1}
         return ObservedFleet({}, remotes, {**seen, **motd}, {}, {})

@@ -81,7 +81,7 @@ def enclosed(desired: Desired) -> Desired:
     found = dict(desired)
     for node in dict.fromkeys(ref.host for ref in desired if ref.host.startswith("n")):
         for place in (Place.OPENS, Place.CLOSES):
-            ref = Ref("m1", Kind.SETTING, f"unit {place.value}-{node}")
+            ref = Ref("m1", Kind.SETTING, f"firewalld-source {place.value}-{node}")
             found[ref] = DesiredResource(ref, Setting("on"), "drain", (), "a test", Turn("nodes", node), place)
     return found
 

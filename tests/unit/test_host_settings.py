@@ -216,25 +216,6 @@ def test_swap_of_a_host_without_any_and_of_a_container(host: Path) -> None:
     assert seen(host, "swap") == [Missing.ABSENT]
 
 
-def test_units_that_are_settings_are_asked_for_with_all_others(host: Path) -> None:
-    block = "Id={}.service\nLoadState={}\nActiveState={}\nSubState=x\nUnitFileState={}\nMainPID=0\nExecMainStartTimestampMonotonic=0\nNeedDaemonReload=no\n"
-    states = [("a", "loaded", "active", "enabled"), ("b", "loaded", "inactive", "enabled")]
-    states += [("c", "not-found", "inactive", ""), ("d", "masked", "failed", "masked")]
-    (host / "shown").write_text("\n".join(block.format(*state) for state in states))
-    program(host / "bin", "systemctl", f'echo "$*" >>{host}/calls; [ "$1" != show ] || cat {host}/shown')
-    assert seen(host, "unit a", "unit b", "unit c", "unit d") == [
-        SeenSetting("on"), SeenSetting("off now, on at boot"), Missing.ABSENT, SeenSetting("off"),
-    ]  # fmt: skip
-    assert (host / "calls").read_text().splitlines()[0].endswith("a.service b.service c.service d.service")
-    (host / "calls").unlink()
-    done(host, "unit a", "off")
-    done(host, "unit a", "off now, on at boot")
-    done(host, "unit a", "on")
-    assert (host / "calls").read_text().split("\n") == [
-        "disable a", "stop a", "enable a", "stop a", "enable a", "start a", "",
-    ]  # fmt: skip
-
-
 FIREWALL = """\
 case " $* " in *' --permanent '*) kept=boot ;; *) kept=now ;; esac
 file={0}/$kept
@@ -498,7 +479,6 @@ def test_names_are_shown_by_their_number_and_as_lines() -> None:
         ("swap", "on", "off", "on instead of off"),
         ("swap", "off now, on at boot", "off", "off now, on at boot instead of off"),
         ("swap", None, "off", ""),
-        ("unit firewalld", None, "off", ""),
         ("firewalld-port 6443/tcp", None, "open", ""),
         ("hosts-file", NAMES, NAMES, ""),
         ("hosts-file", "none", NAMES, "it is without 10.77.0.11 m1, 10.77.0.21 n1"),

@@ -240,11 +240,11 @@ def test_the_table_names_only_groups_further_up() -> None:
 
 
 def opening(node: str) -> Ref:
-    return Ref("m1", Kind.SETTING, f"unit drained-{node}")
+    return Ref("m1", Kind.SETTING, f"firewalld-source drained-{node}")
 
 
 def closing(node: str) -> Ref:
-    return Ref("m1", Kind.SETTING, f"unit schedulable-{node}")
+    return Ref("m1", Kind.SETTING, f"firewalld-source schedulable-{node}")
 
 
 def drained(nodes: Sequence[str], content: bytes = b"A=1\n") -> Desired:
@@ -509,10 +509,12 @@ def rollouts(draw: st.DrawFn) -> Rollout:
             want(Kind.GATE, f"{name} {host}", Gate("u", Check.OK, name), *(units if together else [unit]))
             if draw(st.booleans()):
                 helper = draw(st.sampled_from(HOSTS))
-                opens = want(Kind.SETTING, f"unit o-{name}-{host}", Setting("on"), at=helper, place=Place.OPENS)
+                opens = want(
+                    Kind.SETTING, f"firewalld-source o-{name}-{host}", Setting("on"), at=helper, place=Place.OPENS
+                )
                 if draw(st.booleans()):
                     want(Kind.GATE, f"o {name} {host}", Gate("u", Check.OK, name), opens, place=Place.OPENS)
-                want(Kind.SETTING, f"unit c-{name}-{host}", Setting("on"), at=helper, place=Place.CLOSES)
+                want(Kind.SETTING, f"firewalld-source c-{name}-{host}", Setting("on"), at=helper, place=Place.CLOSES)
             seen |= {ref: draw(answered(item.resource)) for ref, item in found.items() if ref not in seen}
     return Rollout(found, seen, groups)
 

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from k8s_installer.inventory import Role
 from k8s_installer.profiles.schema import Component
-from k8s_installer.profiles.when import Facts, When, elsewhere, holds
+from k8s_installer.profiles.when import Facts, When, holds
 
 FACTS = Facts("routes", "tls", "packages", frozenset({Role.NODE}), frozenset({"ipvs"}))
 
@@ -26,12 +26,6 @@ FACTS = Facts("routes", "tls", "packages", frozenset({Role.NODE}), frozenset({"i
 )
 def test_a_condition_holds_if_all_that_it_names_does(condition: dict[str, object], *, held: bool) -> None:
     assert holds(When.model_validate(condition), FACTS) is held
-
-
-def test_what_would_hold_under_another_network_and_does_not_here_is_elsewhere() -> None:
-    assert elsewhere(When(network="flannel"), FACTS)
-    assert not elsewhere(When(network="routes"), FACTS)
-    assert not elsewhere(When(network="flannel", security="insecure"), FACTS)
 
 
 def test_facts_without_a_host_are_those_of_one_that_has_every_role_and_setting() -> None:

@@ -4,7 +4,6 @@
 |---|---|---|---|
 | `selinux` | | enforcing, permissive (disabled is as good), disabled | no SELinux: as wanted |
 | `swap` | | on, off | a container, whose swap is its machine's: as wanted |
-| `unit` | a systemd service | on, off | no such unit: as wanted |
 | `firewalld-port` | 6443/tcp, 30000-32767/udp | open, closed | firewalld does not run: as wanted |
 | `firewalld-source` | 10.244.0.0/16 | trusted, other | firewalld does not run: as wanted |
 | `yum-proxy` | | http://10.0.0.9:3128, none | no yum.conf: as wanted |
@@ -12,41 +11,37 @@
 | `journal` | | persistent, volatile, default (without our drop-in) | |
 | `user` | a user and its group | system, absent | it is made |
 | `image` | a container image | docker's id of it, absent | it is loaded |
+| `node` | a Node object, asked for on a master | present, absent | it is absent |
 | `addons` | | a,b: those that were applied | one more than is wanted is taken out of the cluster |
 | `addon` | a manifest's name | its sum, none (see `host/addons.py`) | |
 
-The first nine are properties of the host itself; images are docker's, and addons the cluster's. Scripts run by POSIX
-sh on CentOS 7; `$root` is empty but for tests.
+The first eight are properties of the host itself; images are docker's, Nodes and addons the cluster's. Scripts run by
+POSIX sh on CentOS 7; `$root` is empty but for tests.
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
-from k8s_installer.host import addons, images
-from k8s_installer.host.families import firewalld, hosts_file, journal, selinux, swap, unit, user, yum_proxy
+from k8s_installer.host import addons, images, nodes
+from k8s_installer.host.families import firewalld, hosts_file, journal, selinux, swap, user, yum_proxy
 from k8s_installer.host.family import ABSENT, Family, Value
 from k8s_installer.untrusted.answers import words as split
 
 _ALL = (
-    selinux.FAMILY, swap.FAMILY, unit.FAMILY, *firewalld.FAMILIES, yum_proxy.FAMILY, hosts_file.FAMILY,
-    journal.FAMILY, user.FAMILY, images.FAMILY, *addons.FAMILIES,
+    selinux.FAMILY, swap.FAMILY, *firewalld.FAMILIES, yum_proxy.FAMILY, hosts_file.FAMILY,
+    journal.FAMILY, user.FAMILY, images.FAMILY, nodes.FAMILY, *addons.FAMILIES,
 )  # fmt: skip
 FAMILIES: Mapping[str, Family] = {family.name: family for family in _ALL}
 
 
 def questions(names: Iterable[str]) -> str:
-    """The part of the one read-only script that asks for these settings; units are asked for with all others."""
+    """The part of the one read-only script that asks for these settings."""
     asked = {FAMILIES[name]: subjects for name, subjects in _by_family(names).items() if FAMILIES[name].ask}
     functions = dict.fromkeys(piece for family in asked for piece in family.ask)
     calls = (shlex.join([f"ask_{family.function}", *filter(None, names)]) + "\n" for family, names in asked.items())
     return "".join((*functions, *calls))
-
-
-def units(names: Iterable[str]) -> Sequence[str]:
-    """The units that settings are about."""
-    return _by_family(names).get(unit.NAME, [])
 
 
 def answers(lines: Iterable[str]) -> Iterator[tuple[str, str | None]]:

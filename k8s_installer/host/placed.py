@@ -1,0 +1,249 @@
+"""The record of what this program placed on a host: `/var/lib/k8s-installer/placed`, and the shell that keeps it. Pure.
+
+What is recorded and no longer wanted is removed, and what is not recorded was somebody else's and stays. A line is
+
+    + KIND NAME DETAILS        placed; the details are JSON
+    - KIND NAME                no longer there
+
+with tabs between, and the last line about a name counts. A line is written before the thing that it is about, in the
+same script: a run that is cut off leaves a line too many, never one too few. `originals/` has the files that were there
+before the first one of ours, each under the SHA-256 of its path.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from k8s_installer.host.statedir import FOLDERS, STATE
+from k8s_installer.model.resources import Kind, Leaves, Placed
+from k8s_installer.untrusted.answers import Malformed
+
+PATH = f"{STATE}/placed"
+NAME = "placed"  # of the record, as a resource
+_LISTS = ("folders", "data", "links", "rules", "routes", "left_units")  # of what a component's programs leave
+FOLDER = "folder"  # lines of folders that were made for files: they go when they are empty, and no plan shows them
+
+ORIGINAL = r"""\
+original_of() { # path: where the file is that was there before ours
+  sum=$(printf %s "$1" | sha256sum) && echo "$state/originals/${sum%% *}"
+}
+"""
+FUNCTIONS = (
+    ORIGINAL
+    + r"""\
+record() { # kind name details
+  printf '\n+\t%s\t%s\t%s\n' "$1" "$2" "$3" >>"$state/placed"
+}
+forget() { # kind name
+  printf '\n-\t%s\t%s\n' "$1" "$2" >>"$state/placed"
+}
+recorded() { # kind: the names of what was placed, the first to come first
+  [ ! -f "$state/placed" ] || awk -F '\t' -v kind="$1" '
+    $2 == kind && !($3 in last) { names[++count] = $3 }
+    $2 == kind { last[$3] = $1 }
+    END { for (i = 1; i <= count; i++) if (last[names[i]] == "+") print names[i] }' "$state/placed"
+}
+first() { # path: what is there stays as the original, unless it is ours
+  [ -f "$1" ] && [ ! -L "$1" ] || return 0
+  case "
+$known
+" in *"
+$1
+"*) return 0 ;; esac
+  original=$(original_of "$1") || return 1
+  [ ! -e "$original" ] || return 0
+  (umask 077; mkdir -p "$state/originals") && cp -a "$1" "$state/originals/new.$$" &&
+    flushed "$state/originals/new.$$" && mv -T "$state/originals/new.$$" "$original"
+}
+leave() { # path: it becomes what it was before the first file of ours; what a package has brought since stays
+  original=$(original_of "$1") || return 1
+  if [ -f "$original" ]; then
+    new=$(umask 077; mktemp "${1%/*}/.k8s-installer.XXXXXX") && cp -a "$original" "$new" && flushed "$new" &&
+      mv -T "$new" "$1" && rm -f "$original" || return 1
+    [ ! -x /usr/sbin/restorecon ] || restorecon "$1"
+  elif ! packaged "$1"; then
+    rm -f "$1"
+  fi
+}
+made() { # folder: those that are about to be made for it
+  missing=$1
+  until [ -d "${missing:-/}" ]; do
+    record folder "$missing" '' || return 1
+    missing=${missing%/*}
+  done
+}
+claim() { # component details folder...: only what is not there yet is the component's
+  component=$1 details=$2 own=
+  shift 2
+  for path; do [ -e "$path" ] || own="$own${own:+,}\"$path\""; done
+  record leftovers "$component" "${details%\}},\"folders\":[$own]}"
+}
+packages_and_users() {
+  rpm -qa --qf 'package %{NAME}\n'
+  cut -d : -f 1 /etc/passwd /etc/group | sed 's/^/user /'
+}
+arrived() { # details of a package, details of a user, package...: what else has come with these
+  of_package=$1 of_user=$2
+  shift 2
+  packages_and_users | grep -vxF "$found_before" | sort -u | while read -r kind name; do
+    case $kind:" $* " in
+      package:*" $name "*) ;;
+      package:*) record package "$name" "$of_package" ;;
+      user:*) record setting "user $name" "$of_user" ;;
+    esac || exit 1
+  done
+}
+uninstall() { # '' or --noscripts, package...: those that no other package needs; files of ours that stay are put aside
+  how=$1
+  shift
+  until [ $# -eq 0 ] || said=$(LC_ALL=C rpm -e --test "$@" 2>&1); do
+    needed=$(printf '%s\n' "$said" | sed -n 's/^[[:space:]]*\(.*\) is needed by (installed) .*/\1/p' | head -n 1)
+    stays=$(rpm -q --qf '%{NAME}\n' --whatprovides "${needed%% *}" 2>/dev/null | head -n 1)
+    left=$(for name; do [ "$name" = "$stays" ] || echo "$name"; done)
+    [ -n "$needed" ] && [ "$(echo $left)" != "$*" ] || { printf '%s\n' "$said"; return 1; }
+    set -- $left
+  done
+  [ $# -gt 0 ] || return 0
+  compact || return 1 # folders of ours do not keep those of packages
+  brought=$(rpm -ql "$@") aside=
+  for path in $(recorded file | grep -xF "$brought"); do
+    [ -f "$path" ] || continue
+    new=$(umask 077; mktemp "${path%/*}/.k8s-installer.XXXXXX") && cp -a "$path" "$new" || return 1
+    aside="$aside $new:$path"
+  done
+  rpm -e $how "$@"
+  status=$?
+  # folders that no package owns: rpm made them for a file
+  printf '%s\n' "$brought" | sed 's#/[^/]*$##' | sort -ru | while read -r folder; do
+    until [ ! -d "$folder" ] || [ -n "$(ls -A "$folder")" ] || rpm -qf "$folder" >/dev/null 2>&1; do
+      rmdir "$folder" || break
+      folder=${folder%/*}
+    done
+  done
+  for pair in $aside; do mv -T "${pair%%:*}" "${pair#*:}" && rm -f "${pair#*:}.rpmsave" || status=1; done
+  return $status
+}
+compact() { # folders that are empty now, and files that are gone, are no longer ours; one line for each name
+  for path in $(recorded file); do
+    [ -e "$path" ] || [ -L "$path" ] || [ -e "$(original_of "$path")" ] || forget file "$path"
+  done
+  for path in $(recorded folder | sort -r); do
+    if [ ! -d "$path" ]; then forget folder "$path"
+    elif rmdir "$path" 2>/dev/null; then forget folder "$path"
+    fi
+  done
+  awk -F '\t' '
+    NF > 2 { name = $2 FS $3 }
+    NF > 2 && !(name in last) { names[++count] = name }
+    NF > 2 { last[name] = $0 }
+    END { for (i = 1; i <= count; i++) if (last[names[i]] ~ /^[+]/) print last[names[i]] }' "$state/placed" |
+    (umask 077; dd of="$state/placed.new" conv=fsync status=none) && mv -T "$state/placed.new" "$state/placed"
+}
+"""
+)
+
+
+def line(entry: Placed) -> str:
+    """The line of the record that says that this was placed."""
+    return f"+\t{entry.kind}\t{entry.name}\t{_details(entry)}"
+
+
+def _details(entry: Placed) -> str:
+    """What else there is to say, as JSON without blanks; what is empty is left out."""
+    said = asdict(entry)
+    leaves = said.pop("leaves") or {}
+    leaves = {"left_units" if key == "units" else key: value for key, value in leaves.items() if key != "name"}
+    del said["kind"], said["name"]
+    return json.dumps({key: value for key, value in {**said, **leaves}.items() if value}, separators=(",", ":"))
+
+
+def noted(entries: Iterable[Placed]) -> str:
+    """The commands that write these lines, joined by `&&`; of what programs leave, what is not there yet is claimed."""
+    return " && ".join(_noted(entry) for entry in entries)
+
+
+def adopted(entries: Iterable[Placed]) -> str:
+    """The commands that write lines of what is there already, joined by `&&`."""
+    return " && ".join(_written(entry) for entry in entries)
+
+
+def forgotten(kind: Kind, name: str) -> str:
+    """The command that takes it out of the record."""
+    return shlex.join(["forget", str(kind), name])
+
+
+# Before the first of `noted`: one process for all files.
+KNOWN = "known=$(recorded file)\n"
+
+
+def arrived(entry: Placed, asked: Iterable[str]) -> str:
+    """The command that records the other packages and the users that a transaction of yum's has brought."""
+    came_with = tuple(asked)
+    package = Placed(Kind.PACKAGE, "", entry.component, entry.group, came_with=came_with)
+    user = Placed(Kind.SETTING, "", entry.component, entry.group, before="absent", came_with=came_with)
+    return shlex.join(["arrived", _details(package), _details(user), *came_with])
+
+
+def _written(entry: Placed) -> str:
+    return shlex.join(["record", str(entry.kind), entry.name, _details(entry)])
+
+
+def _noted(entry: Placed) -> str:
+    if entry.leaves is not None:
+        rest = replace(entry, leaves=replace(entry.leaves, folders=()))
+        return shlex.join(["claim", entry.name, _details(rest), *entry.leaves.folders])
+    write = _written(entry)
+    return f"first {shlex.quote(entry.name)} && {write}" if entry.kind is Kind.FILE else write
+
+
+def parse(lines: Iterable[str]) -> tuple[Placed, ...]:
+    """The record's entries, in the order in which they were first written.
+
+    Raises:
+        Malformed: a line is none of a record; one that was cut off by a full disk is passed over.
+    """
+    found: dict[tuple[str, str], Placed] = {}
+    for text in lines:
+        match text.split("\t"):
+            case ["-", kind, name, *_]:
+                found.pop((kind, name), None)
+            case ["+", kind, name, details] if kind != FOLDER:
+                entry = _entry(kind, name, details)
+                if entry is not None:
+                    found[kind, name] = entry
+    return tuple(found.values())
+
+
+def _entry(kind: str, name: str, details: str) -> Placed | None:
+    try:
+        said: Mapping[str, Any] = json.loads(details)
+    except (ValueError, RecursionError):
+        return None  # cut off
+    try:
+        lists = {key: tuple(map(_text, said.get(key, ()))) for key in ("units", "came_with", *_LISTS)}
+        leaves = Leaves(name, *(lists[key] for key in _LISTS)) if kind == Kind.LEFTOVERS else None
+        texts = {key: _text(said.get(key, "")) for key in ("component", "group", "before", "sha256")}
+        units, came_with, secret = lists["units"], lists["came_with"], bool(said.get("secret"))
+        return Placed(Kind(kind), name, **texts, units=units, came_with=came_with, secret=secret, leaves=leaves)
+    except (ValueError, TypeError, AttributeError):
+        raise Malformed("the record of what was placed", f"{kind} {name} {details}") from None
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+# After a host was reset, and nothing holds its lock: our own folder goes, but for the record of data that stays.
+SWEEP = f"""\
+{FOLDERS}{FUNCTIONS}
+if [ -z "$(recorded leftovers)" ]; then rm -rf "$state"; exit; fi
+for path in "$state"/*; do [ "$path" = "$state/placed" ] || rm -rf "$path" || exit 1; done
+compact && grep '^.[[:space:]]leftovers' "$state/placed" >"$state/placed.new" &&
+  mv -T "$state/placed.new" "$state/placed"
+"""

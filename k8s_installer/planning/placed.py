@@ -1,0 +1,329 @@
+"""What was placed on hosts and is no longer wanted, and what a plan adds to their records. Pure.
+
+A host's record (`host/placed.py`) names everything that this program placed there. What is recorded and not in what is
+wanted becomes part of what is wanted, as its opposite: a unit that does not run, a path as it was before, a package
+that is not installed, a setting with its old value. From there on it is planned, shown and carried out like all else.
+
+On one host the order is: units stop; what is wanted comes up; files leave, ahead of the restart of units that read
+them and stay; then what programs have left, packages, and settings. So a mistake in what is wanted shows before
+anything is gone that it may need.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from k8s_installer.host import families
+from k8s_installer.host.families.user import NAME as USER
+from k8s_installer.host.nodes import NAME as NODE
+from k8s_installer.host.placed import NAME
+from k8s_installer.model.desired import Desired, DesiredResource, Turn
+from k8s_installer.model.plan import Action, Change, Plan
+from k8s_installer.model.resources import (
+    File,
+    Gate,
+    Kind,
+    Leaves,
+    Missing,
+    NoLeftovers,
+    NoPackage,
+    Original,
+    Package,
+    Placed,
+    Record,
+    Ref,
+    Resource,
+    Seen,
+    SeenFile,
+    SeenPackage,
+    SeenRecord,
+    SeenSetting,
+    SeenUnit,
+    Setting,
+    Unit,
+    UploadedFile,
+)
+
+KUBELET = "kubelet"  # the unit that makes a host a node
+NONE = "absent"  # what a setting was that was not there
+# Of these nothing is taken back: applied objects are the cluster's, and loaded images go with docker's own folder.
+_STAY = ("addon", "addons", "image")
+_AFTER = {Kind.FILE: 0, Kind.LEFTOVERS: 1, Kind.PACKAGE: 2, Kind.SETTING: 3}  # the order of what leaves after units
+
+
+def question(host: str) -> DesiredResource:
+    """What asks a host for its record."""
+    return DesiredResource(Ref(host, Kind.RECORD, NAME), Record(), "host", (), "What was placed on the host.")
+
+
+def entries(seen: Mapping[Ref, Seen], host: str) -> tuple[Placed, ...]:
+    """The host's record as it was seen; empty where it has none, or was not asked for it."""
+    found = seen.get(Ref(host, Kind.RECORD, NAME))
+    return found.entries if isinstance(found, SeenRecord) else ()
+
+
+def leaving(
+    whole: Desired, part: Desired, seen: Mapping[Ref, Seen], hosts: Collection[str], only: Collection[str] | None,
+    *, master: str = "", data: bool = False,
+) -> Desired:  # fmt: skip
+    """What is wanted, with the opposite of what hosts have placed and `whole` does not want.
+
+    Args:
+        whole: all that the inventory wants.
+        part: what a plan is about.
+        seen: what hosts have, their records among it.
+        hosts: whose records count.
+        only: the components that the plan is about; None is all.
+        master: who deletes the Node objects of hosts that are nodes no more; nobody where this is empty.
+        data: whether data that cannot be made again goes, too.
+    """
+    result = dict(part)
+    names: dict[str, set[tuple[Kind, str]]] = defaultdict(set)
+    for ref in {**whole, **part}:
+        names[ref.host].add((ref.kind, ref.name))
+    for host in hosts:
+        runs = {wanted.component for ref, wanted in whole.items() if ref.host == host and ref.kind is Kind.UNIT}
+        gone = [
+            entry
+            for entry in entries(seen, host)
+            if (entry.kind, entry.name) not in names[host]
+            and _goes(entry, runs, names[host])
+            and (only is None or entry.component in only)
+        ]
+        if gone:
+            result = _without(result, host, gone, runs, data=data)
+            if master and any(entry.kind is Kind.UNIT and entry.name == KUBELET for entry in gone):
+                result |= _no_node(host, master, result[Ref(host, Kind.UNIT, KUBELET)])
+    return result
+
+
+def _no_node(host: str, master: str, kubelet: DesiredResource) -> dict[Ref, DesiredResource]:
+    ref = Ref(master, Kind.SETTING, f"{NODE} {host}")
+    because, after = f"{host} is no node any more.", (kubelet.ref,)
+    return {ref: DesiredResource(ref, Setting(NONE), kubelet.component, after, because, kubelet.turn, leaving=True)}
+
+
+def _goes(entry: Placed, runs: Collection[str], names: Collection[tuple[Kind, str]]) -> bool:
+    """Whether an entry that is not wanted itself leaves: nothing that stays may need it."""
+    if any((Kind.PACKAGE, package) in names for package in entry.came_with):
+        return False
+    if entry.kind is Kind.SETTING:
+        family = entry.name.partition(" ")[0]
+        # a user may have come to packages that are there now
+        used = family == USER and not entry.came_with and entry.component in runs
+        return family in families.FAMILIES and _original(entry) is not None and not used
+    return entry.kind is not Kind.LEFTOVERS or (entry.name not in runs and (Kind.FILE, entry.name) not in names)
+
+
+def _original(entry: Placed) -> str | None:
+    """The value that puts a setting back; None if there is no way back."""
+    return families.original(entry.name, None if entry.before == NONE else entry.before)
+
+
+def _without(
+    desired: dict[Ref, DesiredResource], host: str, gone: list[Placed], runs: Collection[str], *, data: bool
+) -> dict[Ref, DesiredResource]:
+    own = [wanted for ref, wanted in desired.items() if ref.host == host]
+    there = {wanted.ref.name for wanted in own if isinstance(wanted.resource, Unit)}
+    files: dict[str, list[str]] = defaultdict(list)
+    for entry in gone:
+        for unit in entry.units if entry.kind is Kind.FILE else ():
+            files[unit].append(entry.name)
+    result = dict(desired)
+    # the last to start is the first to stop
+    stops: list[Ref] = []
+    for entry in reversed([entry for entry in gone if entry.kind is Kind.UNIT]):
+        stopped = _unit(entry, tuple(files[entry.name]))
+        stops.append(_add(result, host, entry, stopped, tuple(stops[-1:]), there))
+    packages = tuple(wanted.ref for wanted in own if isinstance(wanted.resource, Package))
+    early = [entry for entry in gone if entry.kind is Kind.FILE and there.intersection(entry.units)]
+    for entry in early:
+        _add(result, host, entry, Original(entry.secret), (*packages, *stops[-1:]), there)
+    for wanted in own:
+        if isinstance(wanted.resource, Unit):
+            result[wanted.ref] = _reader(wanted, wanted.resource, files[wanted.ref.name], stops)
+    before = (*(wanted.ref for wanted in own if isinstance(wanted.resource, Unit | Gate)), *stops[-1:])
+    for entry in sorted((entry for entry in gone if entry.kind in _AFTER and entry not in early), key=_place):
+        resource = _opposite(entry, in_use=entry.component in runs, data=data)
+        before = (_add(result, host, entry, resource, before, there),)
+    return result
+
+
+def _place(entry: Placed) -> int:
+    return _AFTER[entry.kind]
+
+
+def _unit(entry: Placed, reads: tuple[str, ...]) -> Unit:
+    words = entry.before.split()
+    return Unit(entry.name, reads=reads, active="active" in words, enabled="enabled" in words)
+
+
+def _opposite(entry: Placed, *, in_use: bool, data: bool) -> Resource:
+    if entry.kind is Kind.FILE:
+        return Original(entry.secret)
+    if entry.kind is Kind.PACKAGE:
+        return NoPackage(in_use)
+    if entry.leaves is None:
+        return Setting(_original(entry) or "")
+    return NoLeftovers(entry.leaves if data else _without_data(entry.leaves))
+
+
+def _without_data(leaves: Leaves) -> Leaves:
+    return replace(leaves, folders=tuple(path for path in leaves.folders if path not in leaves.data))
+
+
+def _add(
+    result: dict[Ref, DesiredResource],
+    host: str,
+    entry: Placed,
+    resource: Resource,
+    after: tuple[Ref, ...],
+    there: Collection[str],
+) -> Ref:
+    ref = Ref(host, entry.kind, entry.name)
+    because = f"{entry.component} no longer has it" if there else f"{host} has no {entry.component} any more"
+    turn = Turn(entry.group, host)
+    result[ref] = DesiredResource(ref, resource, entry.component, after, because, turn, leaving=True)
+    return ref
+
+
+def _reader(wanted: DesiredResource, unit: Unit, paths: list[str], stops: list[Ref]) -> DesiredResource:
+    """A unit that stays: it restarts without the files that leave, and starts when those that stop have stopped."""
+    if not paths and not stops:
+        return wanted
+    host = wanted.ref.host
+    defines = tuple(path for path in paths if "/systemd/system/" in path)
+    reads = tuple(path for path in paths if path not in defines)
+    unit = replace(unit, defined_by=(*unit.defined_by, *defines), reads=(*unit.reads, *reads))
+    after = (*wanted.after, *(Ref(host, Kind.FILE, path) for path in paths), *stops[-1:])
+    return replace(wanted, resource=unit, after=after)
+
+
+def adopting(part: Desired, seen: Mapping[Ref, Seen]) -> Desired:
+    """What is wanted, with an entry in the record for all that is there as wanted and was never recorded.
+
+    A host that was installed before there was a record has none; a file can also miss in one (a power cut). A fresh
+    host has nothing yet that is as wanted, so what is found there stays its own.
+    """
+    result = dict(part)
+    by_host: dict[str, list[DesiredResource]] = defaultdict(list)
+    for wanted in part.values():
+        by_host[wanted.ref.host].append(wanted)
+    for host, items in by_host.items():
+        ref = Ref(host, Kind.RECORD, NAME)
+        if ref not in seen:
+            continue  # nobody asked
+        known = {(entry.kind, entry.name) for entry in entries(seen, host)}
+        files = [item for item in items if _as_wanted(item, seen.get(item.ref))]
+        more = files if seen[ref] is not Missing.ABSENT or not files else [*files, *_services(items, seen, files)]
+        new = tuple(
+            entry
+            for item in more
+            for entry in _entries(item, seen.get(item.ref), _readers(items))
+            if (entry.kind, entry.name) not in known
+        )
+        if new:
+            because = f"{_counted(new)} placed before they were recorded"
+            result[ref] = DesiredResource(ref, Record(new), "host", (), because, items[0].turn)
+    return result
+
+
+def _as_wanted(item: DesiredResource, found: Seen | None) -> bool:
+    wanted = item.resource
+    return isinstance(wanted, File | UploadedFile) and isinstance(found, SeenFile) and found.sha256 == wanted.sha256
+
+
+def _services(
+    items: Iterable[DesiredResource], seen: Mapping[Ref, Seen], files: Iterable[DesiredResource]
+) -> Iterator[DesiredResource]:
+    """Packages and units of components that have files of ours on a host without a record."""
+    ours = {item.component for item in files}
+    for item in items:
+        found = seen.get(item.ref)
+        if item.component in ours and (
+            isinstance(found, SeenPackage) or (isinstance(found, SeenUnit) and found.enabled)
+        ):
+            yield item
+
+
+def _counted(new: Collection[Placed]) -> str:
+    counts = {kind: sum(entry.kind is kind for entry in new) for kind in (Kind.FILE, Kind.PACKAGE, Kind.UNIT)}
+    return ", ".join(f"{count} {kind}{'s' * (count != 1)}" for kind, count in counts.items() if count)
+
+
+def recording(plan: Plan, desired: Desired, seen: Mapping[Ref, Seen]) -> Plan:
+    """The plan, whose changes write the records of their hosts: what is placed for the first time, and what leaves."""
+    readers: dict[str, Mapping[str, tuple[str, ...]]] = {}
+    by_host: dict[str, list[DesiredResource]] = defaultdict(list)
+    for wanted in desired.values():
+        by_host[wanted.ref.host].append(wanted)
+    known = {
+        host: {(entry.kind, entry.name): entry for entry in entries(seen, host)}
+        for host in {change.ref.host for change in plan.changes}
+        if Ref(host, Kind.RECORD, NAME) in seen
+    }
+    changes: list[Change] = []
+    for change in plan.changes:
+        host = change.ref.host
+        if host not in known or change.ref.kind in (Kind.GATE, Kind.RECORD):
+            changes.append(change)
+            continue
+        if host not in readers:
+            readers[host] = _readers(by_host[host])
+        leaves = desired[change.ref].leaving or change.action is Action.REMOVE
+        new: tuple[Placed, ...] = ()
+        if not leaves and change.action in _PLACES:
+            item = replace(desired[change.ref], resource=change.after)
+            new = tuple(entry for entry in _entries(item, change.before, readers[host]) if _is_new(entry, known[host]))
+            known[host].update({(entry.kind, entry.name): entry for entry in new})
+        changes.append(replace(change, records=new, forgets=leaves) if new or leaves else change)
+    return replace(plan, changes=tuple(changes))
+
+
+_PLACES = frozenset(
+    {
+        Action.INSTALL, Action.CREATE, Action.UPDATE, Action.REWRITE, Action.RESTORE, Action.SET, Action.START,
+        Action.ENABLE, Action.STOP, Action.DISABLE,
+    }
+)  # fmt: skip
+
+
+def _is_new(entry: Placed, known: Mapping[tuple[Kind, str], Placed]) -> bool:
+    """Whether an entry says more than the record; of what was there before only the first one knows."""
+    old = known.get((entry.kind, entry.name))
+    return old is None or (entry.kind is Kind.FILE and old.sha256 != entry.sha256)
+
+
+def _readers(items: Iterable[DesiredResource]) -> Mapping[str, tuple[str, ...]]:
+    """The units that read each path, or are defined by it."""
+    found: dict[str, tuple[str, ...]] = {}
+    for item in items:
+        if isinstance(item.resource, Unit):
+            for path in (*item.resource.defined_by, *item.resource.reads):
+                found[path] = (*found.get(path, ()), item.resource.name)
+    return found
+
+
+def _entries(item: DesiredResource, before: Seen | None, readers: Mapping[str, tuple[str, ...]]) -> Iterator[Placed]:
+    """What is recorded of a resource that is placed, or was; `before` is how it was seen."""
+    wanted, ref = item.resource, item.ref
+    entry = Placed(ref.kind, ref.name, item.component, item.turn.group)
+    if ref.kind is Kind.FILE:
+        digest, secret = getattr(wanted, "sha256", ""), bool(getattr(wanted, "secret", False))
+        yield replace(entry, units=readers.get(ref.name, ()), sha256=digest, secret=secret)
+    elif isinstance(wanted, Package | Unit):
+        yield replace(entry, before=_was(before) if isinstance(wanted, Unit) else "")
+    elif isinstance(wanted, Setting) and ref.name.partition(" ")[0] not in _STAY:
+        yield replace(entry, before=before.value if isinstance(before, SeenSetting) else NONE)
+    leaves = wanted.leaves if isinstance(wanted, Package | Unit | File) else None
+    if leaves is not None:
+        yield replace(entry, kind=Kind.LEFTOVERS, name=leaves.name, leaves=leaves)
+
+
+def _was(found: Seen | None) -> str:
+    if not isinstance(found, SeenUnit):
+        return ""
+    words = {"active": found.is_active, "enabled": found.enabled}
+    return " ".join(word for word, so in words.items() if so)
