@@ -51,6 +51,9 @@ UNIT_FOLDERS = ("/etc/systemd/system/", "/usr/lib/systemd/system/")
 class NoUploads:
     """The part of a `Transport` that who only asks does not need."""
 
+    def prepare(self) -> None:
+        """There is nothing to open."""
+
     def upload(self, script: str, source: Path, *, idle: float = 60.0, on_sent: OnSent | None = None) -> Result:
         raise AssertionError(f"{source} was uploaded")
 

@@ -35,6 +35,11 @@ class ObservedFleet:
     unreachable: Mapping[str, HostError]
     memories: Mapping[str, HostCache]
 
+    def prepare(self, hosts: Iterable[str]) -> None:
+        """Open a shell for the next script of each of these hosts; nobody waits for it."""
+        for host in self.transports.keys() & set(hosts):
+            self.transports[host].prepare()
+
     def require_all(self) -> None:
         """Raise HostsError unless every host answered."""
         if self.unreachable:

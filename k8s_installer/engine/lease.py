@@ -258,6 +258,7 @@ def hold(
         answer = _ask(transport, "taking the lock over", take_script(claim, answer.token), ASK_SECONDS)
     if answer.word == "held":
         raise LockHeld(transport.host, answer)
+    transport.prepare()  # for the release
     ended = threading.Event()
     heart = _Heart(transport, claim, terms, on_lost, on_back, asked)
     thread = threading.Thread(target=heart.beat, args=(ended,), name="lock", daemon=True)

@@ -129,6 +129,7 @@ class SshRemote:
             if report is not None:
                 on_report(report)
 
+        self._transport.prepare()  # for the gate that mostly follows
         result = self._transport.run(perform.script(changes, self._run), timeout=PERFORM_SECONDS, on_line=read)
         if account.failed is not None:
             return Outcome(frozenset(account.done), account.failed, perform.evidence(result.stdout))

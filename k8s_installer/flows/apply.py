@@ -142,6 +142,7 @@ def _change(
     keep(found.wanted.cluster, found.wanted.given.allocations)
     found = _with_keys(session, found, options.batch)
     _note_use(found)
+    found.seen.prepare(change.ref.host for change in found.plan.changes)
     with session.journal(found.wanted, found.plan, options.after_line) as book:
         run, undone = carried_out(
             found.plan, found.seen.remotes, book, session.lost, reporter, roll_back=options.roll_back

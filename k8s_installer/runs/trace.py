@@ -184,6 +184,9 @@ class _Traced:
     def upload(self, script: str, source: Path, *, idle: float = 60.0, on_sent: OnSent | None = None) -> Result:
         return self._noted(script, [], lambda: self._inner.upload(script, source, idle=idle, on_sent=on_sent))
 
+    def prepare(self) -> None:
+        self._inner.prepare()
+
     def close(self) -> None:
         self._inner.close()
 

@@ -80,6 +80,12 @@ class Line:
         with self._lent() as transport:
             return transport.upload(script, source, idle=idle, on_sent=on_sent)
 
+    def prepare(self) -> None:
+        """See `Transport.prepare`; a connection that is made later has a shell by itself."""
+        transport = self._transport
+        if transport is not None:
+            transport.prepare()
+
     def close(self) -> None:
         """See `Transport.close`; a connection that is being made is closed when it is there."""
         self._closed = True
@@ -125,4 +131,6 @@ class Line:
             self._transport = transport
             if self._closed:
                 transport.close()
+            else:
+                transport.prepare()  # it was dialled for a script
         return self._transport

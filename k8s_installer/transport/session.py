@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import BoundedSemaphore
+from threading import BoundedSemaphore, Thread
 from typing import Any, Protocol
 
 import paramiko
@@ -29,6 +31,8 @@ from k8s_installer.transport.limits import own_limit
 
 # Scripts at once on one connection: sshd's MaxSessions is 10, and one that has just ended may count beside the next.
 CHANNELS = 5
+# What is opened ahead of its script may take so long; one that comes later opens its own.
+_AHEAD_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,12 @@ class Transport(Protocol):
             CommandFailed, MalformedAnswer: as `run`.
         """
 
+    def prepare(self) -> None:
+        """Open the shell of one more script; nobody waits for it, and what fails is opened again by that script.
+
+        A script whose shell is open takes one round trip instead of three.
+        """
+
     def close(self) -> None:
         """Let go of the connection; a script that runs in another thread ends with TransportError."""
 
@@ -94,6 +104,27 @@ def wrap(script: str, marker: str, stdin: str = "</dev/null") -> str:
         "LC_ALL=C PATH=${PATH:-/usr/bin:/bin}:/usr/sbin:/sbin; export LC_ALL PATH\n"
         f"{{ printf '%s\\n' {marker}; printf '%s\\n' {marker} >&2; k8s_installer_script {stdin}; exit; }}\n"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Shell:
+    """A channel on which a shell waits for its script, and what must be sent when it is let go (see `hold_close`)."""
+
+    channel: paramiko.Channel
+    held: list[paramiko.Message]
+
+    @property
+    def waits(self) -> bool:
+        """Whether it can still take a script; a login shell that runs nothing has ended by itself."""
+        return not (self.channel.eof_received or self.channel.closed)
+
+    def close(self) -> None:
+        """Let it go; nothing is sent to it after that."""
+        sender: Any = self.channel.transport  # what sends a message has no types
+        with suppress(OSError, EOFError, paramiko.SSHException):
+            self.channel.close()
+            for message in self.held:
+                sender._send_user_message(message)  # noqa: SLF001 - as Paramiko's thread would have
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +145,7 @@ class SshTransport:
     def __init__(self, host: str, client: paramiko.SSHClient, shell: str, close: Callable[[], None]) -> None:
         self._host, self._client, self._shell, self._close = host, client, shell, close
         self._channels = BoundedSemaphore(CHANNELS)
+        self._ahead: deque[Future[_Shell]] = deque()
 
     @property
     def host(self) -> str:
@@ -123,6 +155,19 @@ class SshTransport:
     def close(self) -> None:
         """Close the connection, and the gateway's."""
         self._close()
+
+    def prepare(self) -> None:
+        """See `Transport.prepare`."""
+        ahead: Future[_Shell] = Future()
+        self._ahead.append(ahead)
+
+        def open_it() -> None:
+            try:
+                ahead.set_result(self._open(_AHEAD_SECONDS))
+            except Exception as error:  # noqa: BLE001 - whatever it is, who takes it opens another one
+                ahead.set_exception(error)
+
+        Thread(target=open_it, name="prepare", daemon=True).start()
 
     def run(self, script: str, *, timeout: float = 60.0, on_line: OnLine | None = None) -> Result:
         """See `Transport.run`."""
@@ -175,21 +220,36 @@ class SshTransport:
 
     def _execute(self, talk: _Talk, deadline: Deadline) -> int | None:
         """The exit status, NO_STATUS where there is none to come, None where the time is over."""
+        shell = self._prepared(deadline) or self._open(deadline.left)
+        try:
+            ended = exchange(shell.channel, talk.feed, deadline, talk.out, talk.err, idle=talk.idle)
+            return shell.channel.recv_exit_status() if ended else None
+        finally:
+            shell.close()
+
+    def _prepared(self, deadline: Deadline) -> _Shell | None:
+        """The shell that was opened ahead, if there is one and it waits for a script."""
+        try:
+            shell = self._ahead.popleft().result(max(deadline.left, 0))
+        except Exception:  # noqa: BLE001 - none, or it was not opened: opening another one says why
+            return None
+        if shell.waits:
+            return shell
+        shell.close()
+        return None
+
+    def _open(self, seconds: float) -> _Shell:
         transport = self._client.get_transport()
         if transport is None:
             raise EOFError("the connection is closed")
-        channel = transport.open_session(timeout=max(deadline.left, 0.001))
-        sender: Any = transport  # what sends a message has no types
-        held = hold_close(channel)
+        channel = transport.open_session(timeout=max(seconds, 0.001))
+        shell = _Shell(channel, hold_close(channel))
         try:
             channel.exec_command(self._shell)
-            ended = exchange(channel, talk.feed, deadline, talk.out, talk.err, idle=talk.idle)
-            return channel.recv_exit_status() if ended else None
-        finally:
-            with suppress(OSError, EOFError, paramiko.SSHException):
-                channel.close()
-                for message in held:
-                    sender._send_user_message(message)  # noqa: SLF001 - as Paramiko's thread would have
+        except BaseException:
+            shell.close()
+            raise
+        return shell
 
     def _timed_out(self, talk: _Talk) -> TransportError:
         did = (

@@ -155,6 +155,9 @@ class Said:
     def upload(self, script: str, source: Path, *, idle: float = 60.0, on_sent: OnSent | None = None) -> Result:
         return self._inner.upload(script, source, idle=idle, on_sent=on_sent)
 
+    def prepare(self) -> None:
+        self._inner.prepare()
+
     def close(self) -> None:
         self._inner.close()
 

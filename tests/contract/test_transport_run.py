@@ -20,7 +20,7 @@ from paramiko.common import cMSG_CHANNEL_EOF
 
 from k8s_installer.errors import CommandFailed, TransportError
 from k8s_installer.transport import Result, Transport, connect, connection
-from k8s_installer.transport.session import wrap
+from k8s_installer.transport.session import SshTransport, wrap
 from tests.contract.proxy import cut_after
 from tests.contract.sshd import Sshd, serve
 
@@ -330,3 +330,43 @@ def test_more_threads_than_sshd_has_sessions_wait_for_each_other(host: Transport
     with ThreadPoolExecutor(16) as pool:
         results = list(pool.map(lambda number: host.run(f"sleep 0.2; echo {number}"), range(16)))
     assert [result.stdout for result in results] == [f"{number}\n" for number in range(16)]
+
+
+def test_a_script_takes_the_shell_that_was_opened_ahead(host: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[paramiko.Channel] = []
+    open_session = paramiko.Transport.open_session
+
+    def counted(transport: paramiko.Transport, *args: Any, **kwargs: Any) -> paramiko.Channel:  # noqa: ANN401
+        opened.append(open_session(transport, *args, **kwargs))
+        return opened[-1]
+
+    monkeypatch.setattr(paramiko.Transport, "open_session", counted)
+    for _ in range(2):
+        host.prepare()
+    assert [host.run("echo it").stdout for _ in range(2)] == ["it\n"] * 2
+    assert len(opened) == 2
+    assert host.run("echo it").stdout == "it\n"
+    assert len(opened) == 3
+
+
+def test_a_shell_that_ended_while_it_waited_is_opened_again(tmp_path: Path) -> None:
+    once = tmp_path / "once"
+    once.write_text(f'#!/bin/sh\nmkdir {tmp_path}/flag 2>/dev/null && exit 1\neval "$SSH_ORIGINAL_COMMAND"\n')
+    once.chmod(0o755)
+    with serve(tmp_path / "sshd", f"ForceCommand {once}") as server:
+        transport = connect(server.host())
+        assert isinstance(transport, SshTransport)
+        transport.prepare()
+        while transport._ahead[0].result(10).waits:
+            time.sleep(0.01)
+        assert transport.run("echo it") == Result(0, "it\n", "")
+        transport.close()
+
+
+def test_a_shell_that_is_refused_ahead_is_opened_when_it_is_needed(tmp_path: Path) -> None:
+    with serve(tmp_path / "sshd", "MaxSessions 2") as server:
+        transport = connect(server.host())
+        for _ in range(3):
+            transport.prepare()
+        assert [transport.run(f"echo {number}").stdout for number in range(4)] == ["0\n", "1\n", "2\n", "3\n"]
+        transport.close()

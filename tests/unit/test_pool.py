@@ -20,6 +20,7 @@ class Phone:
 
     open: list[str] = field(default_factory=list)
     dialled: list[str] = field(default_factory=list)
+    prepared: list[str] = field(default_factory=list)
     most: int = 0
     unreachable: frozenset[str] = frozenset()
     holds: threading.Event | None = None  # a script runs until it is set
@@ -50,6 +51,9 @@ class Call:
     def upload(self, script: str, source: Path, *, idle: float = 60.0, on_sent: OnSent | None = None) -> Result:
         del source, idle, on_sent
         return self.run(script)
+
+    def prepare(self) -> None:
+        self.phone.prepared.append(self.host)
 
     def close(self) -> None:
         self.phone.open.remove(self.host)
@@ -108,6 +112,18 @@ def test_a_host_that_was_not_reached_is_not_dialled_again() -> None:
         with pytest.raises(TransportError, match="no answer"):
             line.run("a")
     assert phone.dialled == [first.name]
+
+
+def test_each_connection_has_a_shell_for_the_script_that_it_was_dialled_for() -> None:
+    phone = Phone()
+    line = Pool(1, phone.dial).line(hosts(1)[0])
+    line.prepare()  # it is not dialled for that
+    assert phone.dialled == phone.prepared == []
+    line.run("a")
+    line.run("b")
+    assert phone.prepared == [line.host]
+    line.prepare()
+    assert phone.prepared == [line.host] * 2
 
 
 def test_a_closed_line_stays_closed() -> None:

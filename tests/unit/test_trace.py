@@ -33,6 +33,7 @@ class Host:
 
     def __init__(self, answer: Result | BaseException, lines: tuple[str, ...] = ()) -> None:
         self.answer, self.lines, self.closed = answer, lines, False
+        self.prepared = False
         self.scripts: list[tuple[str, float]] = []
 
     def run(self, script: str, *, timeout: float = 60.0, on_line: OnLine | None = None) -> Result:
@@ -46,6 +47,9 @@ class Host:
 
     def upload(self, script: str, source: Path, *, idle: float = 60.0, on_sent: OnSent | None = None) -> Result:
         return self.run(script, timeout=idle)
+
+    def prepare(self) -> None:
+        self.prepared = True
 
     def close(self) -> None:
         self.closed = True
@@ -102,10 +106,12 @@ def test_the_wrapped_transport_does_what_the_bare_one_does(tmp_path: Path) -> No
     with open_trace(tmp_path) as trace:
         transport = traced(host, trace)
         assert transport.host == "m1"
+        transport.prepare()
         assert transport.run("true", timeout=7.0, on_line=heard.append) == host.answer
         transport.close()
     assert heard == ["a", "b"]
     assert host.scripts == [("true", 7.0)]
+    assert host.prepared
     assert host.closed
 
 
