@@ -27,7 +27,7 @@ _ROWS = {
 _WHOLE = ("floor", "lab up", "bootstrap")  # of which the floor is no part
 _MARKED = re.compile(r"(?<=<!-- benchmarks -->\n).*?(?=<!-- /benchmarks -->)", re.DOTALL)
 _MARKED_MANY = re.compile(r"(?<=<!-- many -->\n).*?(?=<!-- /many -->)", re.DOTALL)
-_EXACT = 10  # from so many seconds, or times, on nothing behind the point matters
+_EXACT = 10  # from so many seconds, or times, on nothing after the point matters
 
 
 def table(data: Mapping[str, Any]) -> str:

@@ -59,7 +59,7 @@ class Manifest(_Model):
     programs: Entry | None = None
 
     def entries(self) -> Iterator[Entry]:
-        """Every file behind the manifest, in the order of the archive."""
+        """Every file after the manifest, in the order of the archive."""
         yield from self.repodata
         yield from self.rpms
         yield from self.images

@@ -240,7 +240,7 @@ def hold(
     Args:
         transport: a connection to a master that nothing else uses: a long script must not hold a renewal up.
         owner: what others will read.
-        force: take the lock from whoever has it at first; who takes it at the same time keeps it.
+        force: take the lock from whoever has it at first; one who takes it at the same time keeps it.
         on_lost: called when the lock was taken away or cannot be renewed in time, and once more where it turns out
             that a rival keeps it; from the renewing thread, or from one that looks.
         on_back: called from there with the master's name when it is ours again.

@@ -55,7 +55,7 @@ def hold(ways: Mapping[str, Transport], owner: Owner, *, force: bool, say: Say) 
     Args:
         ways: a connection to each master, by its name, that nothing else uses.
         owner: what others will read.
-        force: take the leases from whoever has them, and do without masters that do not answer.
+        force: take the leases from whoever has them, and skip masters that do not answer.
         say: called, also from other threads, with what becomes of a lease.
 
     Raises:

@@ -86,5 +86,5 @@ class Family:
 
     @property
     def function(self) -> str:
-        """The name in the shell, behind `ask_` and `set_`."""
+        """The name in the shell, after `ask_` and `set_`."""
         return self.name.replace("-", "_")

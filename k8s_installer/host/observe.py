@@ -1,7 +1,7 @@
 """What a host has, asked by ONE read-only script: the questions, and the pure parsers of the answers.
 
 Every question is a command of CentOS 7 (coreutils 8.22, rpm 4.11, systemd 219). Every answer is a line with a word
-in front (a sum is its own), so that a missing one is noticed; systemctl's stand last, behind a line that says so.
+in front (a sum is its own), so that a missing one is noticed; systemctl's come last, after a line that says so.
 
 A file that is as it was when it was last summed, by its inode, size and ctime (which nobody can set), is not read
 again, and rpm is not asked while its database is the same: as git knows a work tree. The host compares, and gives the

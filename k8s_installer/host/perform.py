@@ -1,7 +1,7 @@
 """Changes as ONE script for one host, and the pure parser of what it reports.
 
 The script says on stdout when each change begins and ends, so that whatever cuts it off, what was done is
-known. It stops at the first failure, and what it prints behind `failed` is the evidence.
+known. It stops at the first failure, and what it prints after `failed` is the evidence.
 """
 
 from __future__ import annotations
@@ -403,7 +403,7 @@ class Account:
 
 
 def evidence(output: str) -> str:
-    """What a failed script printed behind the mark of the failure; of very much, its beginning and its end."""
+    """What a failed script printed after the mark of the failure; of very much, its beginning and its end."""
     _, failed, said = f"\n{output}".partition(f"\n{MARK} failed ")
     text = (said.partition("\n")[2] if failed else output).strip()
     half = LARGEST_EVIDENCE // 2

@@ -194,7 +194,7 @@ def _make_artifacts(cache: Path, shape: Shape, say: Say) -> Made:
         root = pool.submit(base.base, cache, say)
         pictures = pool.submit(images.images, cache, say)
         files, contents = compiled.result()
-        # behind the long one: each compiler alone has work for all processors
+        # after the long one: each compiler alone has work for all processors
         overlay = gomodules.flannel(cache, say)
         packages = rpms.repository(cache, shape.version, files, contents, third_party.result(), overlay, say)
         return Made(root.result(), packages, pictures.result())

@@ -14,7 +14,7 @@ class GraphError(ValueError):
 
 
 def ordered(nodes: Iterable[Node], after: Mapping[Node, Collection[Node]]) -> list[Node]:
-    """Sort `nodes` so that each stands behind all that `after` names for it, and else as given.
+    """Sort `nodes` so that each comes after everything that `after` names for it, and otherwise in the given order.
 
     Raises:
         GraphError: an edge names a node that is not there, or edges form a cycle (which is named).

@@ -190,7 +190,7 @@ class PastChange:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """A run as its journal tells it: `lines` are all that were written whole, behind the first."""
+    """A run as its journal tells it: `lines` are all that were written whole, after the first."""
 
     run: str
     header: Mapping[str, Any]
@@ -273,7 +273,7 @@ def past(folder: Path) -> Iterator[Past]:
 
 
 def _whole_lines(content: bytes) -> Iterator[Mapping[str, Any]]:
-    """The lines up to the first that is torn: nothing was written behind it."""
+    """The lines up to the first that is torn: nothing was written after it."""
     for line in content.split(b"\n")[:-1]:
         try:
             value = json.loads(line)

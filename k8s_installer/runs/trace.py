@@ -28,7 +28,7 @@ from k8s_installer.untrusted.visible import visible
 
 KEPT_TRACES = 50
 TITLE_CHARACTERS = 80
-# How a line ends behind which `perform` writes bytes, up to a line that begins with the closing quote.
+# How a line ends after which `perform` writes bytes, up to a line that begins with the closing quote.
 BYTES = "bytes '"
 
 _HEARD_LINES, _HEARD_CHARACTERS = 1000, 1000  # of an answer that broke off: its last lines, and of each so much
@@ -120,7 +120,7 @@ class Trace:
             self._write(f"{host} #{number} {words} after {seconds:.2f} s", _quoted("out|", out), _quoted("err|", err))
 
     def close(self) -> None:
-        """Close the file; what is written behind that is dropped."""
+        """Close the file; what is written after that is dropped."""
         with self._lock, suppress(OSError):
             self._file.close()
 
@@ -139,7 +139,7 @@ def _title(shown: str) -> str:
 
 
 def _quoted(mark: str, text: str) -> str:
-    """Lines behind a mark, so that no output can be taken for a record of ours."""
+    """Lines after a mark, so that no output can be taken for a record of ours."""
     return "".join(f"    {mark} {line}\n" for line in answers.lines(text))
 
 

@@ -33,7 +33,7 @@ _CUT_SECONDS = 2.0
 
 
 class Deadline:
-    """When we stop waiting; behind it `cut` is called, which ends whatever hangs in Paramiko.
+    """When we stop waiting; after it `cut` is called, which ends whatever hangs in Paramiko.
 
     Inside a `with` it watches. `extend` gives the other end the whole time again.
     """
@@ -80,7 +80,7 @@ class TooMuchError(Exception):
 class Feed:
     """What goes to a script's stdin: its own text and, for an upload, the part of a file that it then asks for.
 
-    A script asks with a line `send N`, where N is the offset; the stdin is closed behind the last byte. Never
+    A script asks with a line `send N`, where N is the offset; the stdin is closed after the last byte. Never
     more than one packet of the file is in memory.
     """
 
@@ -226,7 +226,7 @@ class Lines:
         self.begun = False
         self._marker, self._on_line = marker, on_line
         self._kept = bytearray()  # one piece: a host that prints 30 million lines must not cost an object for each
-        self._ended = 0  # offset behind the last line that was read
+        self._ended = 0  # offset after the last line that was read
         self._size, self._count = 0, 0
 
     @property

@@ -96,7 +96,7 @@ def wrap(script: str, marker: str, stdin: str = "</dev/null") -> str:
     """The text for `/bin/sh -s`: the script as a function, called by a last line that counts only when whole.
 
     The markers on both outputs say that the script began, and part its output from what login shells and sudo
-    have written before. With an empty `stdin` the script reads what is sent behind that line once it has asked:
+    have written before. With an empty `stdin` the script reads what is sent after that line once it has asked:
     before, dash would read it with the script.
     """
     return (

@@ -79,7 +79,7 @@ def parse(log: str) -> Heard:
 
 
 def _addresses(lines: Sequence[str]) -> list[str]:
-    """Those that stand behind a name; before it stands the server's."""
+    """Those that come after a name; before it stands the server's."""
     start = next((number for number, line in enumerate(lines) if line.startswith("Name:")), len(lines))
     return [found[1] for line in lines[start:] if (found := _ADDRESS.match(line))]
 

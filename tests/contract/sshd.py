@@ -76,7 +76,7 @@ def keygen(path: Path, kind: str = "ed25519", passphrase: str = "") -> None:
 def serve(
     folder: Path, *lines: str, env: Sequence[str] = (), host_keys: Sequence[str] = ("ed25519",)
 ) -> Iterator[Sshd]:
-    """Start sshd with its files in `folder` and more `lines` of configuration; stopped behind the `with`."""
+    """Start sshd with its files in `folder` and more `lines` of configuration; stopped after the `with`."""
     if not SSHD.exists():
         raise AssertionError(f"these tests need a real {SSHD}: apt-get install openssh-server")
     if os.getuid() == 0:

@@ -78,7 +78,7 @@ class Cluster:
 
 @contextmanager
 def running_lab(name: str, *shape: str) -> Iterator[dict[str, Any]]:
-    """A fresh lab of this name, as `lab status -o json` shows it; gone behind the `with`."""
+    """A fresh lab of this name, as `lab status -o json` shows it; gone after the `with`."""
     programs = ["--programs", PROGRAMS] if PROGRAMS else []
     installer("lab", "down", "--name", name)
     try:

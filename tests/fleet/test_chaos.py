@@ -23,7 +23,7 @@ from tests.fleet.conftest import EVERY, Cluster, installer, made_cluster, runnin
 
 pytestmark = pytest.mark.fleet
 
-# behind the journal's first line and its plan comes one line for each begin and each end of a change
+# after the journal's first line and its plan comes one line for each begin and each end of a change
 FIRST_EVENT = 3
 TOO_MANY = 400
 # What each change of nodes here does last: its gate cannot hold, so the node's turn is undone.
@@ -189,7 +189,7 @@ def test_a_rollback_that_is_killed_at_lines_of_its_journal_is_resumed_when_typed
 
 
 def test_a_network_that_drops_in_the_middle_is_told_and_the_next_run_finishes(bare: Cluster) -> None:
-    """The master's address goes for a while, as a pulled cable does: begun work is not known, and is looked at anew."""
+    """The master's address goes for a while, as a pulled cable does: the state of begun work is unknown, and is read again."""
     text = f"{bare.text}  kube-apiserver: {{args: {{v: 1}}}}\n"
     cut = "ip link set eth0 down; sleep 20; ip link set eth0 up; ip route add default via $gw"
     bare.on(

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.fleet
 MASTER = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 NODE = ("kubelet", "kube-proxy")
 CACHE = state.default_cache()  # the lab's own, whatever these tests set
-MORE = b"\0"  # behind the end of a program: other bytes that run the same
+MORE = b"\0"  # after the end of a program: other bytes that run the same
 
 
 def packed(path: Path, changed: str = "") -> str:

@@ -62,7 +62,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def host(bare: Cluster) -> Iterator[Cluster]:
-    """A host whose repositories, mounts and routes are as before behind the test."""
+    """A host whose repositories, mounts and routes are as before after the test."""
     bare.on("m1", "cp -a /etc/yum.repos.d /root/repos")
     yield bare
     bare.on(
