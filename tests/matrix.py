@@ -1,6 +1,6 @@
 """The README's table of versions, sources, networks and security modes, and how each combination is known to work.
 
-`python -m tests.matrix` writes it anew. *not supported* is what validation refuses, *golden* what has a golden case,
+`python -m tests.matrix` writes it again. *not supported* is what validation refuses, *golden* what has a golden case,
 *run on the lab* what a fleet test declares by `@pytest.mark.runs(...)`, which fails where its cluster is another one.
 """
 

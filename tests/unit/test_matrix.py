@@ -23,7 +23,7 @@ def words() -> dict[Combination, str]:
 
 def test_the_readme_has_the_table_that_the_facts_give(words: dict[Combination, str]) -> None:
     text = matrix.README.read_text()
-    assert matrix.table(words) in text, "python -m tests.matrix writes it anew"
+    assert matrix.table(words) in text, "python -m tests.matrix writes it again"
     assert matrix.replaced(text, matrix.table(words)) == text
 
 
