@@ -40,7 +40,7 @@ REPLACED = frozenset({Action.UPGRADE, Action.DOWNGRADE})  # packages of which th
 NO_RESTART = frozenset({Action.ATTRIBUTES, Action.REWRITE})  # changes of files that no process needs to hear of
 
 
-INTERRUPTING = frozenset({Action.RESTART})  # changes of units that end a process: their members take turns
+INTERRUPTING = frozenset({Action.RESTART, Action.STOP})  # what ends a process: members take turns with it
 
 
 UNDATED = frozenset({Action.RESTORE, Action.REMOVE})  # changes of files of which no time tells afterwards

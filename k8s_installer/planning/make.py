@@ -73,7 +73,7 @@ def make_plan(
             steps[ref] = changes
     if not steps:
         return Plan((), ())
-    restarting = {ref for ref, changes in steps.items() if any(c.action in INTERRUPTING for c in changes)}
+    restarting = _interrupting(steps, desired)
     if restarting:
         steps = _enclosed(steps, {desired[ref].turn for ref in restarting}, desired, order, seen)
     before = nearest(steps, order, edges)
@@ -84,6 +84,13 @@ def make_plan(
     before = serialize(before, turns, places, restarting, widths(desired, batch, groups), groups)
     steps = _with_readers(steps, desired)
     return _numbered({ref: steps[ref] for ref in ordered(steps, before)}, before, turns)
+
+
+def _interrupting(steps: Mapping[Ref, list[Change]], desired: Desired) -> set[Ref]:
+    """What ends a process; not in a group that all members leave, for nobody is left there to take turns with."""
+    found = {ref for ref, changes in steps.items() if any(change.action in INTERRUPTING for change in changes)}
+    staying = {wanted.turn.group for wanted in desired.values() if not wanted.leaving} if found else set()
+    return {ref for ref in found if desired[ref].turn.group in staying}
 
 
 def _enclosed(

@@ -107,7 +107,7 @@ def serialize(
     result = dict(before)
     members: dict[str, dict[str, list[Ref]]] = {name: {} for name in groups}
     for ref, turn in turns.items():
-        if turn.group:
+        if turn.group in groups:  # a host's record may name one that there is no longer
             members[turn.group].setdefault(turn.member, []).append(ref)
     rolling = {turns[ref] for ref in restarting}
     busy = {turn.group for turn in rolling}

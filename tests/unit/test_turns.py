@@ -218,6 +218,28 @@ def test_masters_that_are_nodes_take_a_new_version_in_the_masters_turns_first(to
     assert precedes(plan, in_group("masters"), in_group("nodes"))
 
 
+def stopped(group: str, *, all_of_them: bool) -> Plan:
+    """A service that leaves two hosts, and on a third stays unless all leave."""
+    desired: dict[Ref, DesiredResource] = {}
+    for number, host in enumerate(("n1", "n2", "n3")):
+        leaving = all_of_them or number < 2
+        unit = Unit("haproxy", active=not leaving, enabled=not leaving)
+        ref, turn = Ref(host, Kind.UNIT, "haproxy"), Turn(group, host)
+        desired[ref] = DesiredResource(ref, unit, "haproxy", (), "a test", turn, leaving=leaving)
+    plan = make_plan(desired, dict.fromkeys(desired, RUNNING), Batch.parse("1"))
+    assert {change.action for change in plan.changes} == {Action.STOP}
+    return plan
+
+
+def test_services_that_leave_some_members_stop_in_turns_and_those_that_leave_all_at_once() -> None:
+    assert stopped("nodes", all_of_them=False).after == ((), (0,))
+    assert stopped("nodes", all_of_them=True).after == ((), (), ())
+
+
+def test_a_group_that_a_hosts_record_names_and_nobody_knows_takes_no_turns() -> None:
+    assert stopped("lost", all_of_them=False).after == ((), ())
+
+
 def test_what_has_no_group_of_its_own_goes_with_the_first_of_the_hosts_roles() -> None:
     desired = wanted(MASTERS.replace("master]", "master, node]"))
     groups = {ref.name: item.turn.group for ref, item in desired.items() if ref.kind is Kind.UNIT}
