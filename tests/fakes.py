@@ -27,6 +27,7 @@ from k8s_installer.model.resources import (
     Original,
     Package,
     Placed,
+    Record,
     Ref,
     Resource,
     Seen,
@@ -175,19 +176,26 @@ class FakeHost:
             if words:
                 on_report(perform.Report("failed", index))
                 return index, words
+            if change.forgets:
+                self.record.pop((change.ref.kind, change.ref.name), None)
             self.log.append(f"{change.action} {change.ref.name}")
         for index, _ in some:
             on_report(perform.Report("done", index))
         return None
 
     def _note(self, change: Change) -> None:
-        """Keep the record: before a change what it places, and after it what has left."""
+        """Record what a change places, before it does."""
         for entry in change.records:
-            if entry.kind is Kind.FILE and change.action is not Action.ADOPT and entry.name in self.files:
+            ours = (
+                entry.kind is not Kind.FILE or change.action is Action.ADOPT or (entry.kind, entry.name) in self.record
+            )
+            if not ours and entry.name in self.files:
                 self.originals.setdefault(entry.name, (self.files[entry.name], self.contents[entry.name]))
             self.record[entry.kind, entry.name] = entry
-        if change.forgets:
-            self.record.pop((change.ref.kind, change.ref.name), None)
+        if isinstance(change.after, Record):
+            for gone in change.after.gone:
+                del self.record[gone]
+                self.originals.pop(gone[1], None)
 
     def _do(self, change: Change) -> str:
         words = ""
@@ -195,7 +203,7 @@ class FakeHost:
             case Package() as package:
                 words = self._install(package)
             case NoPackage():
-                del self.packages[change.ref.name]
+                self._uninstall(change.ref.name)
             case NoLeftovers():
                 del self.leftovers[change.ref.name]
             case Unit():
@@ -226,16 +234,30 @@ class FakeHost:
             self.owners.add(brought)
             self.units.setdefault(brought, IDLE)
         for path, content in self.carries.get(package.name, {}).items():
+            if path in self.files:
+                continue  # a configuration that is there stays
             self.contents[path] = content
             self.files[path] = SeenFile(File(content).sha256, 0o644, "root", "root", self.clock)
         return ""
+
+    def _uninstall(self, name: str) -> None:
+        del self.packages[name]
+        for path, content in self.carries.get(name, {}).items():
+            if self.contents.get(path) == content and (Kind.FILE, path) not in self.record:
+                del self.files[path], self.contents[path]
+            if self.originals.get(path, (None, None))[1] == content:
+                del self.originals[path]
+        for unit in self.brings.get(name, ()):
+            state = self.units.get(unit, IDLE)
+            # its scripts would stop it where something else does not go on under its name
+            assert not state.is_active or (Kind.UNIT, unit) in self.record, f"{unit} runs without its package {name}"
 
     def _moved(self, change: Change) -> str:
         path = change.ref.name
         now = self.files[path].sha256 if path in self.files else "absent"
         was = change.before.sha256 if isinstance(change.before, SeenFile) else "absent"
         wanted = change.after.sha256 if isinstance(change.after, File | Backup) else "absent"
-        packaged = was == "absent" and any(
+        packaged = (was == "absent" or isinstance(change.after, Original)) and any(
             files.get(path) == self.contents.get(path) for files in self.carries.values()
         )
         return (
@@ -259,8 +281,16 @@ class FakeHost:
 
     def _leave(self, path: str) -> str:
         self._remove(path)
+        for name, state in self.units.items():
+            if path.startswith(f"{UNIT_FOLDERS[0]}{name}.service") and state.is_active:
+                self.units[name] = dataclasses.replace(state, needs_reload=True)
         if path in self.originals:
             self.files[path], self.contents[path] = self.originals.pop(path)
+            return ""
+        for package in self.packages.keys() & self.carries.keys():
+            if path in self.carries[package]:  # as path.rpmnew, while ours was in its place
+                self.contents[path] = self.carries[package][path]
+                self.files[path] = SeenFile(File(self.contents[path]).sha256, 0o644, "root", "root", self.clock)
         return ""
 
     def _keep(self, path: str, file: SeenFile, content: bytes) -> None:

@@ -228,9 +228,13 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The host's record of what was placed there has these entries, too: they were placed before there was a record."""
+    """The host's record of what was placed there has these entries, too: they were placed before there was a record.
+
+    What is `gone` from the host without this program has no entry any more.
+    """
 
     entries: tuple[Placed, ...] = ()
+    gone: tuple[tuple[Kind, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

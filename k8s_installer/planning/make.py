@@ -269,7 +269,7 @@ def _unit(
     if (state is not None and state.needs_reload) or _rewritten(wanted, unit.defined_by, steps):
         yield _change(wanted, found, Action.RELOAD, "the unit's definition changes")
     if not (unit.active and unit.enabled):
-        yield from _stopped(wanted, unit, found)
+        yield from _stopped(wanted, unit, found, _outdated(wanted, seen, steps) if unit.active else "")
         return
     if state is None or not state.is_active:
         yield _change(wanted, found, Action.START, "no such unit yet" if state is None else _idle(state))
@@ -281,11 +281,14 @@ def _unit(
         yield _change(wanted, found, Action.ENABLE, "it would not start after a reboot")
 
 
-def _stopped(wanted: DesiredResource, unit: Unit, found: Seen) -> Iterator[Change]:
+def _stopped(wanted: DesiredResource, unit: Unit, found: Seen, outdated: str) -> Iterator[Change]:
     """A unit that should not run, or not start at a boot; one that the host does not have does neither."""
+    restarts = isinstance(found, SeenUnit) and found.is_active and bool(outdated)
+    if restarts:
+        yield _change(wanted, found, Action.RESTART, outdated)
     if isinstance(found, SeenUnit) and not unit.active and found.active not in ("inactive", "failed"):
         yield _change(wanted, found, Action.STOP, wanted.because)
-    elif isinstance(found, SeenUnit) and not unit.enabled and found.enabled:
+    elif isinstance(found, SeenUnit) and not unit.enabled and (found.enabled or restarts):
         yield _change(wanted, found, Action.DISABLE, wanted.because)
 
 

@@ -12,7 +12,7 @@ anything is gone that it may need.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from k8s_installer.host import families
@@ -20,6 +20,7 @@ from k8s_installer.host.families.user import NAME as USER
 from k8s_installer.host.nodes import NAME as NODE
 from k8s_installer.host.placed import NAME
 from k8s_installer.model.desired import Desired, DesiredResource, Turn
+from k8s_installer.model.groups import GROUPS
 from k8s_installer.model.plan import Action, Change, Plan
 from k8s_installer.model.resources import (
     File,
@@ -45,6 +46,7 @@ from k8s_installer.model.resources import (
     Unit,
     UploadedFile,
 )
+from k8s_installer.planning.make import make_plan
 
 KUBELET = "kubelet"  # the unit that makes a host a node
 NONE = "absent"  # what a setting was that was not there
@@ -127,6 +129,8 @@ def _without(
 ) -> dict[Ref, DesiredResource]:
     own = [wanted for ref, wanted in desired.items() if ref.host == host]
     there = {wanted.ref.name for wanted in own if isinstance(wanted.resource, Unit)}
+    units = [entry for entry in gone if entry.kind is Kind.UNIT]
+    back = [entry for entry in units if _ran(entry)]  # they run without our files again
     files: dict[str, list[str]] = defaultdict(list)
     for entry in gone:
         for unit in entry.units if entry.kind is Kind.FILE else ():
@@ -134,17 +138,20 @@ def _without(
     result = dict(desired)
     # the last to start is the first to stop
     stops: list[Ref] = []
-    for entry in reversed([entry for entry in gone if entry.kind is Kind.UNIT]):
+    for entry in reversed([entry for entry in units if not _ran(entry)]):
         stopped = _unit(entry, tuple(files[entry.name]))
         stops.append(_add(result, host, entry, stopped, tuple(stops[-1:]), there))
     packages = tuple(wanted.ref for wanted in own if isinstance(wanted.resource, Package))
-    early = [entry for entry in gone if entry.kind is Kind.FILE and there.intersection(entry.units)]
+    running = there.union(entry.name for entry in back)
+    early = [entry for entry in gone if entry.kind is Kind.FILE and running.intersection(entry.units)]
     for entry in early:
         _add(result, host, entry, Original(entry.secret), (*packages, *stops[-1:]), there)
-    for wanted in own:
+    returning = [result[_add(result, host, entry, _unit(entry, ()), (), there)] for entry in back]
+    for wanted in (*own, *returning):
         if isinstance(wanted.resource, Unit):
             result[wanted.ref] = _reader(wanted, wanted.resource, files[wanted.ref.name], stops)
-    before = (*(wanted.ref for wanted in own if isinstance(wanted.resource, Unit | Gate)), *stops[-1:])
+    up = (wanted.ref for wanted in (*own, *returning) if isinstance(wanted.resource, Unit | Gate))
+    before = (*up, *stops[-1:])
     for entry in sorted((entry for entry in gone if entry.kind in _AFTER and entry not in early), key=_place):
         resource = _opposite(entry, in_use=entry.component in runs, data=data)
         before = (_add(result, host, entry, resource, before, there),)
@@ -155,9 +162,13 @@ def _place(entry: Placed) -> int:
     return _AFTER[entry.kind]
 
 
+def _ran(entry: Placed) -> bool:
+    """Whether a unit ran before this program first touched it."""
+    return "active" in entry.before.split()
+
+
 def _unit(entry: Placed, reads: tuple[str, ...]) -> Unit:
-    words = entry.before.split()
-    return Unit(entry.name, reads=reads, active="active" in words, enabled="enabled" in words)
+    return Unit(entry.name, reads=reads, active=_ran(entry), enabled="enabled" in entry.before.split())
 
 
 def _opposite(entry: Placed, *, in_use: bool, data: bool) -> Resource:
@@ -184,7 +195,7 @@ def _add(
 ) -> Ref:
     ref = Ref(host, entry.kind, entry.name)
     because = f"{entry.component} no longer has it" if there else f"{host} has no {entry.component} any more"
-    turn = Turn(entry.group, host)
+    turn = Turn(entry.group if entry.group in GROUPS else "", host)  # a version that wrote the record had other ones
     result[ref] = DesiredResource(ref, resource, entry.component, after, because, turn, leaving=True)
     return ref
 
@@ -205,7 +216,8 @@ def adopting(part: Desired, seen: Mapping[Ref, Seen]) -> Desired:
     """What is wanted, with an entry in the record for all that is there as wanted and was never recorded.
 
     A host that was installed before there was a record has none; a file can also miss in one (a power cut). A fresh
-    host has nothing yet that is as wanted, so what is found there stays its own.
+    host has nothing yet that is as wanted, so what is found there stays its own. What should leave and has left by
+    other hands is taken out of the record: whoever places it again owns it.
     """
     result = dict(part)
     by_host: dict[str, list[DesiredResource]] = defaultdict(list)
@@ -215,19 +227,44 @@ def adopting(part: Desired, seen: Mapping[Ref, Seen]) -> Desired:
         ref = Ref(host, Kind.RECORD, NAME)
         if ref not in seen:
             continue  # nobody asked
-        known = {(entry.kind, entry.name) for entry in entries(seen, host)}
+        known = {(entry.kind, entry.name): entry for entry in entries(seen, host)}
+        left = _left(items, known, seen)
         files = [item for item in items if _as_wanted(item, seen.get(item.ref))]
         more = files if seen[ref] is not Missing.ABSENT or not files else [*files, *_services(items, seen, files)]
         new = tuple(
             entry
             for item in more
-            for entry in _entries(item, seen.get(item.ref), _readers(items))
+            for entry in _entries(item, None, _readers(items))
             if (entry.kind, entry.name) not in known
         )
-        if new:
-            because = f"{_counted(new)} placed before they were recorded"
-            result[ref] = DesiredResource(ref, Record(new), "host", (), because, items[0].turn)
+        # of data that is kept the record knows from then on whose it is
+        gone = tuple(
+            (item.ref.kind, item.ref.name)
+            for item in items
+            if item.ref in left and known[item.ref.kind, item.ref.name].leaves == getattr(item.resource, "leaves", None)
+        )
+        if new or gone:
+            because = ", and ".join(
+                [f"{_counted(new)} placed before they were recorded"] * bool(new)
+                + [f"{', '.join(name for _, name in gone)} left by other hands"] * bool(gone)
+            )
+            # first of all: a package that is uninstalled takes files along that are not ours
+            adopts = DesiredResource(ref, Record(new, gone), "host", (), because, items[0].turn)
+            result = {ref: adopts, **result}
     return result
+
+
+def _left(
+    items: Iterable[DesiredResource], known: Container[tuple[Kind, str]], seen: Mapping[Ref, Seen]
+) -> Collection[Ref]:
+    """What is recorded and should leave, and there is nothing to do for it."""
+    leaves = {item.ref: item for item in items if item.leaving and (item.ref.kind, item.ref.name) in known}
+    among = {
+        ref: replace(item, after=tuple(before for before in item.after if before in leaves))
+        for ref, item in leaves.items()
+    }
+    changing = {change.ref for change in make_plan(among, seen).changes}
+    return leaves.keys() - changing
 
 
 def _as_wanted(item: DesiredResource, found: Seen | None) -> bool:
@@ -264,6 +301,9 @@ def recording(plan: Plan, desired: Desired, seen: Mapping[Ref, Seen]) -> Plan:
         for host in {change.ref.host for change in plan.changes}
         if Ref(host, Kind.RECORD, NAME) in seen
     }
+    for change in plan.changes:
+        if isinstance(change.after, Record):
+            known[change.ref.host].update({(entry.kind, entry.name): entry for entry in change.after.entries})
     changes: list[Change] = []
     for change in plan.changes:
         host = change.ref.host
@@ -285,7 +325,7 @@ def recording(plan: Plan, desired: Desired, seen: Mapping[Ref, Seen]) -> Plan:
 _PLACES = frozenset(
     {
         Action.INSTALL, Action.CREATE, Action.UPDATE, Action.REWRITE, Action.RESTORE, Action.SET, Action.START,
-        Action.ENABLE, Action.STOP, Action.DISABLE,
+        Action.RESTART, Action.ENABLE, Action.STOP, Action.DISABLE,
     }
 )  # fmt: skip
 

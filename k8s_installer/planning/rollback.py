@@ -272,10 +272,13 @@ def _restarts(restarted: Iterable[Change], gates: Collection[Change]) -> Iterato
 def _started(change: Change) -> Change:
     """What starts a unit again that was stopped because it was to leave."""
     assert isinstance(change.after, Unit)  # noqa: S101 - nothing else is stopped
-    unit = replace(change.after, active=True, enabled=True)
+    was, unit = change.after, replace(change.after, active=True, enabled=True)
+    before = " ".join(word for word, so in {"active": was.active, "enabled": was.enabled}.items() if so)
+    entry = Placed(Kind.UNIT, change.ref.name, change.component, change.turn.group, before=before)
     return replace(
-        change, action=Action.START, after=unit, reason="it ran before", forgets=False, before=Missing.ABSENT
-    )
+        change, action=Action.START, after=unit, reason="it ran before", before=Missing.ABSENT,
+        records=(entry,) if change.forgets else (), forgets=False,
+    )  # fmt: skip
 
 
 def _again(change: Change, action: Action, reason: str) -> Change:

@@ -1,0 +1,573 @@
+"""What was placed and is no longer wanted leaves; what was there before comes back."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Collection, Mapping
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from k8s_installer.engine.scheduler import apply
+from k8s_installer.model.desired import Desired, DesiredResource, Turn
+from k8s_installer.model.plan import Action, Change, Plan
+from k8s_installer.model.resources import (
+    File,
+    Kind,
+    Leaves,
+    NoLeftovers,
+    NoPackage,
+    Original,
+    Package,
+    Placed,
+    Ref,
+    Resource,
+    Seen,
+    SeenFile,
+    SeenPackage,
+    SeenUnit,
+    Setting,
+    Unit,
+)
+from k8s_installer.planning import placed
+from k8s_installer.planning.make import make_plan
+from tests.fakes import IDLE, FakeHost
+
+DROP_IN = "/etc/systemd/system/kubelet.service.d/10-limits.conf"
+CONFIG = "/etc/kubernetes/kubelet"
+MOTD = "/etc/motd"
+RUNNING = SeenUnit("loaded", "active", "running", enabled=True, pid=7, started_at=500.0, needs_reload=False)
+LEAVES = Leaves(
+    "kubelet", ("/var/lib/kubelet", "/var/lib/kubelet/data"), data=("/var/lib/kubelet/data",), rules=("KUBE-",)
+)
+
+
+def want(
+    kind: Kind, name: str, resource: Resource, *after: Ref, component: str = "kubelet", host: str = "n1"
+) -> DesiredResource:
+    return DesiredResource(Ref(host, kind, name), resource, component, after, "a test", Turn("nodes", host))
+
+
+def wanted(*items: DesiredResource) -> Desired:
+    return {item.ref: item for item in items}
+
+
+PACKAGE = want(Kind.PACKAGE, "kubelet", Package("kubelet", leaves=LEAVES))
+FILES = (
+    want(Kind.FILE, CONFIG, File(b"config\n"), PACKAGE.ref),
+    want(Kind.FILE, DROP_IN, File(b"[Service]\nLimitNOFILE=9\n"), PACKAGE.ref),
+)
+UNIT = want(
+    Kind.UNIT, "kubelet", Unit("kubelet", (DROP_IN,), (CONFIG,), ("kubelet",)), PACKAGE.ref, *(f.ref for f in FILES)
+)
+NODE = wanted(PACKAGE, *FILES, UNIT)
+WITHOUT_DROP_IN = wanted(
+    PACKAGE,
+    FILES[0],
+    dataclasses.replace(UNIT, resource=Unit("kubelet", (), (CONFIG,), ("kubelet",)), after=(FILES[0].ref,)),
+)
+
+
+def node(name: str = "n1", **more: object) -> FakeHost:
+    return FakeHost(name, brings={"kubelet": ["kubelet"], "docker": ["docker"]}, **more)  # type: ignore[arg-type]
+
+
+def seen_by(fleet: Mapping[str, FakeHost], items: Collection[DesiredResource]) -> dict[Ref, Seen]:
+    return {
+        ref: found
+        for host in fleet.values()
+        for ref, found in host.observe([item for item in items if item.ref.host == host.name]).items()
+    }
+
+
+def planned(whole: Desired, fleet: Mapping[str, FakeHost], part: Desired | None = None, **how: object) -> Plan:
+    """As flows make it: look, find what leaves, look at that, adopt, plan, and record."""
+    part = whole if part is None else part
+    seen = seen_by(fleet, [*part.values(), *map(placed.question, fleet)])
+    only = how.pop("only", None)
+    desired = placed.leaving(whole, part, seen, fleet.keys(), only, **how)  # type: ignore[arg-type]
+    seen |= seen_by(fleet, [item for item in desired.values() if item.leaving])
+    desired = placed.adopting(desired, seen)
+    return placed.recording(make_plan(desired, seen), desired, seen)
+
+
+def carried_out(plan: Plan, fleet: Mapping[str, FakeHost]) -> None:
+    run = apply(plan, fleet, lambda event: None, threading.Event())
+    assert not run.failures, [event.detail for event in run.failures]
+
+
+def applied(whole: Desired, *hosts: FakeHost, **how: object) -> Plan:
+    fleet = {host.name: host for host in hosts}
+    plan = planned(whole, fleet, **how)  # type: ignore[arg-type]
+    carried_out(plan, fleet)
+    assert not planned(whole, fleet, **how)  # type: ignore[arg-type]
+    return plan
+
+
+def words(plan: Plan) -> list[str]:
+    return [f"{change.action} {change.ref.name}" for change in plan.changes]
+
+
+def change(plan: Plan, name: str) -> Change:
+    return next(change for change in plan.changes if change.ref.name == name)
+
+
+def test_a_drop_in_that_is_dropped_leaves_before_its_unit_restarts() -> None:
+    host = node()
+    applied(NODE, host)
+    plan = applied(WITHOUT_DROP_IN, host)
+    assert words(plan) == [f"remove {DROP_IN}", "daemon-reload kubelet", "restart kubelet"]
+    assert change(plan, DROP_IN).reason == "kubelet no longer has it"
+    assert change(plan, DROP_IN).readers == ("kubelet",)  # a run that is cut off here restarts it the next time
+    assert DROP_IN not in host.files
+    assert (Kind.FILE, DROP_IN) not in host.record
+
+
+def test_a_file_that_was_there_before_comes_back_when_ours_leaves() -> None:
+    host = node()
+    host.files[CONFIG], host.contents[CONFIG] = SeenFile(File(b"mine").sha256, 0o600, "me", "me", 1.0), b"mine"
+    applied(NODE, host)
+    assert host.contents[CONFIG] == b"config\n"
+    other = wanted(PACKAGE, FILES[1], dataclasses.replace(UNIT, resource=Unit("kubelet", (DROP_IN,)), after=()))
+    assert words(applied(other, host)) == [f"restore {CONFIG}", "restart kubelet"]
+    assert (host.contents[CONFIG], host.files[CONFIG].mode, host.files[CONFIG].owner) == (b"mine", 0o600, "me")
+    assert host.originals == {}
+
+
+def test_a_component_that_is_gone_stops_first_and_its_settings_leave_last() -> None:
+    user = want(Kind.SETTING, "user kube", Setting("system"))
+    host = node(settings={"swap": "on"})
+    swap = want(Kind.SETTING, "swap", Setting("off"), component="host")
+    applied({**wanted(user, swap), **NODE}, host)
+    host.leftovers["kubelet"] = ("/var/lib/kubelet",)
+    plan = applied(wanted(), host)
+    assert words(plan) == [
+        "stop kubelet", f"remove {CONFIG}", f"remove {DROP_IN}", "clean up kubelet", "uninstall kubelet",
+        "set user kube", "set swap",
+    ]  # fmt: skip
+    assert [found.after for found in plan.changes[3:]] == [
+        NoLeftovers(dataclasses.replace(LEAVES, folders=("/var/lib/kubelet",))),
+        NoPackage(in_use=False),
+        Setting("absent"),
+        Setting("on"),
+    ]
+    assert change(plan, "kubelet").reason == "n1 has no kubelet any more"
+    assert all(found.forgets for found in plan.changes)
+    assert host.record == {}
+    assert host.packages == {}
+
+
+def test_the_last_unit_to_start_is_the_first_to_stop_and_what_stays_comes_up_after_that() -> None:
+    host = node()
+    docker = want(Kind.UNIT, "docker", Unit("docker", runs=("docker",)), component="docker")
+    package = want(Kind.PACKAGE, "docker", Package("docker"), component="docker")
+    proxy = want(Kind.UNIT, "kube-proxy", Unit("kube-proxy"), UNIT.ref, component="kube-proxy")
+    host.units["kube-proxy"] = IDLE
+    applied({**wanted(package, dataclasses.replace(docker, after=(package.ref,))), **NODE, **wanted(proxy)}, host)
+    host.units["docker"] = IDLE
+    plan = applied(wanted(package, docker), host)
+    assert words(plan)[:3] == ["stop kube-proxy", "stop kubelet", "start docker"]
+
+
+def test_data_that_cannot_be_made_again_stays_unless_it_is_asked_for() -> None:
+    host = node()
+    applied(NODE, host)
+    host.leftovers["kubelet"] = ("/var/lib/kubelet",)
+    plan = planned(wanted(), {"n1": host}, data=True)
+    assert next(found.after for found in plan.changes if found.action is Action.CLEAN) == NoLeftovers(LEAVES)
+
+
+def test_the_record_remembers_whose_data_it_is_that_stays() -> None:
+    host = node()
+    applied(NODE, host)
+    applied(wanted(), host)  # nothing but data is there
+    assert [kind for kind, _ in host.record] == [Kind.LEFTOVERS]
+    host.leftovers["kubelet"] = ("/var/lib/kubelet/data",)
+    assert words(applied(wanted(), host, data=True)) == ["clean up kubelet"]
+    assert host.record == {}
+
+
+def test_programs_of_a_tarball_take_the_place_of_a_package_and_the_other_way_round() -> None:
+    program = want(Kind.FILE, "/usr/local/bin/kubelet", File(b"program", 0o755))
+    service = want(Kind.FILE, "/etc/systemd/system/kubelet.service", File(b"[Service]\n"))
+    unit = want(
+        Kind.UNIT, "kubelet", Unit("kubelet", (service.ref.name,), (program.ref.name,)), program.ref, service.ref
+    )
+    tarball = wanted(program, service, unit)
+    packaged = wanted(PACKAGE, want(Kind.UNIT, "kubelet", Unit("kubelet", runs=("kubelet",)), PACKAGE.ref))
+    host = node()
+    applied(packaged, host)
+    plan = applied(tarball, host)
+    assert words(plan)[-2:] == ["restart kubelet", "uninstall kubelet"]
+    assert plan.changes[-1].after == NoPackage(in_use=True)  # its scripts would stop what has just started
+    assert host.units["kubelet"].is_active
+    plan = applied(packaged, host)
+    assert words(plan) == [
+        "install kubelet", f"remove {program.ref.name}", f"remove {service.ref.name}", "daemon-reload kubelet",
+        "restart kubelet",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_came_with_a_package_stays_as_long_as_that(*, kept: bool) -> None:
+    host = node()
+    applied(NODE, host)
+    for entry in (
+        Placed(Kind.PACKAGE, "socat", "kubelet", came_with=("kubelet", "other")),
+        Placed(Kind.SETTING, "user kube", "kubelet", before="absent", came_with=("kubelet",)),
+    ):
+        host.record[entry.kind, entry.name] = entry
+    host.packages["socat"], host.settings["user kube"] = SeenPackage("1", "1", 1.0), "system"
+    plan = applied(WITHOUT_DROP_IN if kept else wanted(), host)
+    assert ("uninstall socat" not in words(plan), "set user kube" not in words(plan)) == (kept, kept)
+
+
+def test_a_user_stays_while_its_component_runs() -> None:
+    user = want(Kind.SETTING, "user kube", Setting("system"))
+    host = node()
+    applied({**wanted(user), **NODE}, host)
+    assert not planned(NODE, {"n1": host})
+    assert "set user kube" in words(applied(wanted(), host))
+
+
+def test_a_setting_without_a_way_back_stays() -> None:
+    host = node()
+    host.record[Kind.SETTING, "swap"] = Placed(Kind.SETTING, "swap", "host", before="absent")
+    host.record[Kind.SETTING, "colour"] = Placed(Kind.SETTING, "colour", "host", before="blue")  # of another version
+    assert not planned(wanted(), {"n1": host})
+
+
+def test_leftovers_of_a_file_go_with_it_and_those_of_a_component_with_its_unit() -> None:
+    host = node()
+    routes = want(Kind.FILE, "/etc/routes", File(b"", leaves=Leaves("/etc/routes", routes=("75",))))
+    applied({**NODE, **wanted(routes)}, host)
+    host.leftovers = {"/etc/routes": ("routes of 75",), "kubelet": ("/var/lib/kubelet",)}
+    assert words(applied(NODE, host)) == ["remove /etc/routes", "clean up /etc/routes"]
+
+
+def test_only_and_another_hosts_record_leave_the_rest_alone() -> None:
+    host, other = node(), node("n2")
+    motd = want(Kind.FILE, MOTD, File(b"hello"), component="host")
+    applied({**NODE, **wanted(motd)}, host)
+    fleet = {"n1": host, "n2": other}
+    assert words(planned(wanted(), fleet, only=("host",))) == [f"remove {MOTD}"]
+    seen = seen_by(fleet, [placed.question("n1")])
+    assert placed.leaving({}, {}, seen, ["n2"], None) == {}
+
+
+def test_the_first_master_deletes_the_node_of_a_kubelet_that_has_stopped() -> None:
+    host, master = node(), FakeHost("m1", settings={"node n1": "present"})
+    applied(NODE, host)
+    fleet = {"n1": host, "m1": master}
+    plan = planned(wanted(), fleet, master="m1")
+    deleted = next(index for index, found in enumerate(plan.changes) if found.ref.name == "node n1")
+    stopped = next(index for index, found in enumerate(plan.changes) if found.action is Action.STOP)
+    assert stopped in plan.after[deleted]
+    assert plan.changes[deleted].after == Setting("absent")
+    carried_out(plan, fleet)
+    assert master.settings["node n1"] == "absent"
+    assert not planned(wanted(), fleet, master="m1")
+
+
+def test_a_node_that_is_deleted_already_changes_no_record() -> None:
+    host, master = node(), FakeHost("m1")
+    applied(NODE, host)
+    plan = planned(wanted(), {"n1": host, "m1": master}, master="m1")
+    assert {found.ref.host for found in plan.changes} == {"n1"}
+
+
+def test_a_unit_that_ran_before_runs_again_without_our_files() -> None:
+    host = node(units={"kubelet": RUNNING}, packages={"kubelet": SeenPackage("1.0", "1", 1.0)})
+    applied(NODE, host)
+    assert host.record[Kind.UNIT, "kubelet"].before == "active enabled"
+    plan = applied(wanted(), host)
+    assert words(plan) == [f"remove {CONFIG}", f"remove {DROP_IN}", "daemon-reload kubelet", "restart kubelet"]
+    assert (host.units["kubelet"].active, host.units["kubelet"].enabled) == ("active", True)
+    assert "kubelet" in host.packages
+
+
+@pytest.mark.parametrize(
+    ("unit", "steps"),
+    [
+        (dataclasses.replace(RUNNING, enabled=False), [f"remove {CONFIG}", f"remove {DROP_IN}", "daemon-reload kubelet", "restart kubelet", "disable kubelet"]),
+        (dataclasses.replace(IDLE, enabled=True), ["stop kubelet", f"remove {CONFIG}", f"remove {DROP_IN}"]),
+        (IDLE, ["stop kubelet", f"remove {CONFIG}", f"remove {DROP_IN}"]),
+    ],
+)  # fmt: skip
+def test_a_unit_becomes_what_it_was(unit: SeenUnit, steps: list[str]) -> None:
+    host = node(units={"kubelet": unit}, packages={"kubelet": SeenPackage("1.0", "1", 1.0)})
+    applied(NODE, host)
+    assert words(applied(wanted(), host)) == steps
+    assert (host.units["kubelet"].is_active, host.units["kubelet"].enabled) == (unit.is_active, unit.enabled)
+
+
+def test_a_firewall_that_was_off_on_our_account_is_on_again() -> None:
+    firewalld = want(Kind.UNIT, "firewalld", Unit("firewalld", active=False, enabled=False), component="host")
+    host = node(units={"firewalld": RUNNING})
+    assert words(applied(wanted(firewalld), host)) == ["stop firewalld"]
+    assert words(applied(wanted(), host)) == ["start firewalld"]
+    assert host.record == {}
+
+
+def test_what_has_left_by_other_hands_is_forgotten_and_is_somebody_elses_from_then_on() -> None:
+    host = node()
+    applied({**NODE, **wanted(want(Kind.FILE, MOTD, File(b"hello")))}, host)
+    host.units["kubelet"] = IDLE
+    host.packages.clear()
+    host.files[MOTD], host.contents[MOTD] = SeenFile(File(b"mine").sha256, 0o644, "root", "root", 1.0), b"mine"
+    host.originals[MOTD] = (host.files[MOTD], b"mine")
+    plan = applied(wanted(), host)
+    assert plan.changes[0].action is Action.ADOPT
+    assert plan.changes[0].reason == f"kubelet, {MOTD}, kubelet left by other hands"
+    host.packages["kubelet"], host.units["kubelet"] = SeenPackage("1.0", "1", 1.0), RUNNING
+    assert not planned(wanted(), {"n1": host})
+    assert MOTD in host.files
+
+
+def without_record(host: FakeHost) -> FakeHost:
+    host.record.clear()
+    return host
+
+
+def test_a_host_from_before_there_was_a_record_is_adopted_and_can_be_left() -> None:
+    host = node()
+    applied(NODE, host)
+    record = dict(without_record(host).record)
+    plan = planned(NODE, {"n1": host})
+    assert words(plan) == ["adopt placed"]
+    assert plan.changes[0].reason == "2 files, 1 package, 1 unit placed before they were recorded"
+    carried_out(plan, {"n1": host})
+    assert not planned(NODE, {"n1": host})
+    assert host.record != record
+    host.leftovers["kubelet"] = ("/var/lib/kubelet",)
+    assert words(applied(wanted(), host)) == [
+        "stop kubelet", f"remove {CONFIG}", f"remove {DROP_IN}", "clean up kubelet", "uninstall kubelet",
+    ]  # fmt: skip
+
+
+def test_what_is_adopted_is_not_recorded_once_more_as_somebody_elses() -> None:
+    host = node()
+    applied(NODE, host)
+    without_record(host)
+    plan = planned(WITHOUT_DROP_IN, {"n1": host})
+    assert words(plan) == ["adopt placed"]
+    changed = dataclasses.replace(FILES[1], resource=File(b"[Service]\n"))
+    plan = planned({**NODE, changed.ref: changed}, {"n1": host})
+    assert words(plan) == ["adopt placed", f"update {DROP_IN}", "daemon-reload kubelet", "restart kubelet"]
+    carried_out(plan, {"n1": host})
+    assert host.record[Kind.UNIT, "kubelet"].before == ""
+
+
+def test_a_fresh_host_adopts_nothing() -> None:
+    host = node(units={"kubelet": RUNNING}, packages={"kubelet": SeenPackage("1.0", "1", 1.0)})
+    assert Action.ADOPT not in {found.action for found in planned(NODE, {"n1": host}).changes}
+
+
+def test_a_file_that_a_record_lacks_is_adopted_and_nothing_else() -> None:
+    host = node()
+    applied(NODE, host)
+    del host.record[Kind.FILE, CONFIG], host.record[Kind.UNIT, "kubelet"]
+    plan = applied(NODE, host)
+    assert words(plan) == ["adopt placed"]
+    assert plan.changes[0].reason == "1 file placed before they were recorded"
+
+
+def test_a_host_that_was_not_asked_records_nothing() -> None:
+    host = node()
+    seen = seen_by({"n1": host}, list(NODE.values()))
+    assert placed.adopting(NODE, seen) == NODE
+    plan = make_plan(NODE, seen)
+    assert placed.recording(plan, NODE, seen) == plan
+    assert placed.entries(seen, "n1") == ()
+
+
+def test_a_change_records_what_is_new_and_what_leaves_once_for_a_component() -> None:
+    host = node()
+    plan = applied(NODE, host)
+    assert [(entry.kind, entry.name) for found in plan.changes for entry in found.records] == [
+        (Kind.PACKAGE, "kubelet"), (Kind.LEFTOVERS, "kubelet"), (Kind.FILE, CONFIG), (Kind.FILE, DROP_IN),
+        (Kind.UNIT, "kubelet"),
+    ]  # fmt: skip
+    config = change(plan, CONFIG).records[0]
+    assert (config.units, config.sha256, config.group, config.component) == (
+        ("kubelet",), File(b"config\n").sha256, "nodes", "kubelet",
+    )  # fmt: skip
+    changed = dataclasses.replace(FILES[0], resource=File(b"other\n", secret=True))
+    plan = applied({**NODE, changed.ref: changed}, host)
+    assert [(entry.name, entry.sha256, entry.secret) for found in plan.changes for entry in found.records] == [
+        (CONFIG, File(b"other\n").sha256, True)
+    ]
+    touched = dataclasses.replace(FILES[0], resource=File(b"other\n", 0o600))
+    assert change(applied({**NODE, touched.ref: touched}, host), CONFIG).records == ()
+
+
+def test_of_a_setting_the_first_value_is_remembered() -> None:
+    host = node(settings={"selinux": "enforcing"})
+    for value in ("permissive", "disabled now, permissive at boot"):
+        applied(wanted(want(Kind.SETTING, "selinux", Setting(value), component="host")), host)
+    assert host.record[Kind.SETTING, "selinux"].before == "enforcing"
+    applied(wanted(), host)
+    assert host.settings == {"selinux": "enforcing"}
+
+
+def test_applied_objects_and_loaded_images_are_no_part_of_a_hosts_record() -> None:
+    host = node(settings={"addons": "", "addon dns": "none", "image a:1": "sha256:1"})
+    applied(
+        wanted(
+            want(Kind.SETTING, "addon dns", Setting("1" * 64)), want(Kind.SETTING, "image a:1", Setting("sha256:2"))
+        ),
+        host,
+    )
+    assert host.record == {}
+
+
+def test_a_group_that_this_version_does_not_have_takes_no_turns() -> None:
+    host = node()
+    applied(NODE, host)
+    host.record = {key: dataclasses.replace(entry, group="ones") for key, entry in host.record.items()}
+    assert change(applied(WITHOUT_DROP_IN, host), DROP_IN).turn == Turn("", "n1")
+    applied(wanted(), host)
+
+
+def test_a_secret_that_leaves_is_one_to_the_end() -> None:
+    host = node()
+    key = want(Kind.FILE, "/etc/kubernetes/key", File(b"key", 0o600, secret=True))
+    applied(wanted(key), host)
+    plan = applied(wanted(), host)
+    before = plan.changes[0].before
+    assert plan.changes[0].after == Original(secret=True)
+    assert isinstance(before, SeenFile)
+    assert before.content is None
+
+
+# Hosts, and edits of what is wanted of them ---------------------------------------------------------------------------
+
+NAMES = ("docker", "kubelet")
+SOURCES = st.fixed_dictionaries(
+    {
+        "source": st.sampled_from(["package", "tarball"]),
+        "config": st.sampled_from([b"", b"one\n", b"two\n", b"packaged\n"]),
+        "drop_in": st.sampled_from([b"", b"[Service]\nNice=1\n"]),
+        "user": st.booleans(),
+    }
+)
+WANTED = st.fixed_dictionaries({name: st.none() | SOURCES for name in NAMES})
+BEFORE = st.fixed_dictionaries(
+    {name: st.sampled_from(["nothing", "config", "installed", "enabled", "active", "runs"]) for name in NAMES}
+)
+
+
+def component(name: str, how: Mapping[str, object]) -> Desired:
+    config, drop_in = f"/etc/{name}/config", f"/etc/systemd/system/{name}.service.d/10-ours.conf"
+    items: list[DesiredResource] = []
+    if how["user"]:
+        items.append(want(Kind.SETTING, f"user {name}", Setting("system"), component=name))
+    runs: tuple[str, ...] = ()
+    reads, defines = [], []
+    if how["source"] == "package":
+        items.append(want(Kind.PACKAGE, name, Package(name), component=name))
+        runs = (name,)
+    else:
+        defines.append(want(Kind.FILE, f"/etc/systemd/system/{name}.service", File(b"[Service]\n"), component=name))
+        reads.append(want(Kind.FILE, f"/usr/local/bin/{name}", File(b"program", 0o755), component=name))
+    before = tuple(item.ref for item in items)
+    if isinstance(how["config"], bytes) and how["config"]:
+        reads.append(want(Kind.FILE, config, File(how["config"]), *before, component=name))
+    if isinstance(how["drop_in"], bytes) and how["drop_in"]:
+        defines.append(want(Kind.FILE, drop_in, File(how["drop_in"]), *before, component=name))
+    unit = Unit(name, tuple(item.ref.name for item in defines), tuple(item.ref.name for item in reads), runs)
+    items += [*defines, *reads]
+    return wanted(*items, want(Kind.UNIT, name, unit, *(item.ref for item in items), component=name))
+
+
+def whole(choice: Mapping[str, Mapping[str, object] | None]) -> Desired:
+    return {ref: item for name, how in choice.items() if how for ref, item in component(name, how).items()}
+
+
+def fresh(before: Mapping[str, str]) -> FakeHost:
+    host = FakeHost(
+        "n1",
+        brings={name: [name] for name in NAMES},
+        carries={name: {f"/etc/{name}/config": b"packaged\n"} for name in NAMES},
+    )
+    for name, had in before.items():
+        content = {"nothing": b"", "config": b"mine\n"}.get(had, b"packaged\n")
+        if content:
+            path = f"/etc/{name}/config"
+            host.files[path], host.contents[path] = SeenFile(File(content).sha256, 0o640, "me", "me", 5.0), content
+        if had not in ("nothing", "config"):
+            host.packages[name] = SeenPackage("1.0", "1.el7", 5.0)
+            host.units[name] = IDLE
+        if had in ("active", "runs"):
+            host.units[name] = dataclasses.replace(RUNNING, enabled=had == "runs")
+        elif had == "enabled":
+            host.units[name] = dataclasses.replace(IDLE, enabled=True)
+    return host
+
+
+def state(host: FakeHost) -> dict[str, object]:
+    """All of a host that somebody could miss, or find too much."""
+    return {
+        "files": {path: (host.contents[path], file.mode, file.owner) for path, file in host.files.items()},
+        "packages": set(host.packages),
+        "units": {
+            name: (unit.active, unit.enabled) for name, unit in host.units.items() if unit.is_active or unit.enabled
+        },
+        "users": {name for name, value in host.settings.items() if value != "absent"},
+    }
+
+
+@settings(deadline=None, max_examples=300)
+@given(BEFORE, WANTED, WANTED)
+def test_an_edit_leaves_what_the_new_inventory_wants_and_what_was_there_before_any(
+    before: Mapping[str, str],
+    old: Mapping[str, Mapping[str, object] | None],
+    new: Mapping[str, Mapping[str, object] | None],
+) -> None:
+    # a file that is as wanted before anything was placed is taken for ours: nothing tells the two apart
+    assume(
+        all(
+            had in ("nothing", "config") or b"packaged\n" not in (old[name] or {}).values()
+            for name, had in before.items()
+        )
+    )
+    assume(
+        all(
+            had in ("nothing", "config") or b"packaged\n" not in (new[name] or {}).values()
+            for name, had in before.items()
+        )
+    )
+    host, straight, untouched = fresh(before), fresh(before), fresh(before)
+    applied(whole(old), host)
+    applied(whole(new), host)
+    applied(whole(new), straight)
+    assert {**state(host), "users": set()} == {**state(straight), "users": set()}  # users stay with their components
+    applied(wanted(), host)
+    assert state(host) == state(untouched)
+    assert host.record == {}
+    assert host.originals == {}
+
+
+@settings(deadline=None, max_examples=200)
+@given(BEFORE, WANTED, WANTED, st.integers(0, 30), st.sampled_from(["fails", "is cut off"]))
+def test_a_run_that_breaks_off_is_resumed_by_the_next_one(
+    before: Mapping[str, str],
+    old: Mapping[str, Mapping[str, object] | None],
+    new: Mapping[str, Mapping[str, object] | None],
+    where: int,
+    how: str,
+) -> None:
+    assume(not any(one and one["config"] == b"packaged\n" for one in (*old.values(), *new.values())))
+    host, untouched = fresh(before), fresh(before)
+    applied(whole(old), host)
+    plan = planned(whole(new), {"n1": host})
+    name = plan.changes[where % len(plan.changes)].ref.name if plan else ""
+    host.cut_at, host.refuses = ("", {name: "no"}) if how == "fails" else (name, {})
+    apply(plan, {"n1": host}, lambda event: None, threading.Event())
+    host.cut_at, host.refuses = "", {}
+    applied(whole(new), host)
+    applied(wanted(), host)
+    assert state(host) == state(untouched)
+    assert host.record == {}
