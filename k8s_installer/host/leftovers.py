@@ -28,7 +28,8 @@ left() { # name folders links rules routes units
   [ -n "$4" ] && command -v iptables-save >/dev/null || return 0
   for tables in iptables ip6tables; do
     rules=$($tables-save 2>/dev/null) || continue
-    [ "$rules" = "$(printf '%s\n' "$rules" | without "$4")" ] || echo "left $1 rules of $tables"
+    others=$(printf '%s\n' "$rules" | without "$4") || continue
+    [ "$rules" = "$others" ] || echo "left $1 rules of $tables"
   done
 }
 """
@@ -38,7 +39,7 @@ CLEAN = (
 clean() { # folders links rules routes units
   for unit in $5; do systemctl stop "$unit" || return 1; done
   for folder in $1; do
-    for mount in $(awk -v below="$folder/" 'index($2 "/", below) == 1 { print $2 }' /proc/mounts | sort -r); do
+    for mount in $(awk -v below="$folder/" 'index($2 "/", below) == 1 { print $2 }' "$root/proc/mounts" | sort -r); do
       umount "$mount" || umount -l "$mount" || return 1
     done
     rm -rf --one-file-system "$folder" || return 1

@@ -84,8 +84,8 @@ unlocked() {{ # index: wait while another yum runs; it writes its number without
     waited=$((waited + 2))
   done 2>/dev/null
 }}
-packaged() {{ # whether a file is as its package brought it: what a plan saw as absent before yum ran
-  rpm -qf --qf '[%{{FILENAMES}} %{{FILEDIGESTS}}\\n]' "$1" 2>/dev/null | grep -qxF "$1 $(sum_of "$1")"
+packaged() {{ # path [copy]: whether it is as its package brought it: what a plan saw as absent before yum ran
+  rpm -qf --qf '[%{{FILENAMES}} %{{FILEDIGESTS}}\\n]' "$1" 2>/dev/null | grep -qxF "$1 $(sum_of "${{2-$1}}")"
 }}
 {placed.FUNCTIONS}\
 bytes() {{ printf '%s\\n' "$1" | base64 -d; }}
@@ -152,7 +152,7 @@ def script(numbered: Sequence[tuple[int, Change]], run: str = "0") -> str:
             parts.extend(_single(index, change, last) for index, change in changes)
     if _undefines(numbered):
         parts.append("systemctl daemon-reload && loaded\n")
-    if any(change.records or change.forgets for _, change in numbered):
+    if any(change.records or change.forgets or isinstance(change.after, Record) for _, change in numbered):
         parts.append("compact\n")
     return "".join([*parts, "prune all\n" if last else "prune\n"])
 
@@ -209,7 +209,9 @@ def _transaction(verb: str, changes: Sequence[tuple[int, Change]]) -> str:
     names = [package.name for package in packages]
     ask, note = "", ""
     if records:
-        ask = f"found_before=$(packages_and_users)\nout=$({placed.noted(records)} 2>&1) || " + _failed(indices[0])
+        failed = _failed(indices[0])
+        ask = f"out=$(packages_and_users 2>&1) || {failed}found_before=$out\n"
+        ask += f"out=$({placed.noted(records)} 2>&1) || {failed}"
         note = f"noted=$({placed.arrived(records[0], names)} 2>&1) || out=$out$noted\n"
     # yum 3.4 exits 0 although a package was not available, as long as it could install another one
     return (
@@ -281,7 +283,7 @@ def _single(index: int, change: Change, last: Mapping[str, int]) -> str:
     elif isinstance(wanted, NoLeftovers):
         body = leftovers.CLEAN + f"out=$({leftovers.cleaner(wanted.leaves)} 2>&1) || {stop}"
     elif isinstance(wanted, Record):
-        body = f"out=$({placed.adopted(change.records)} 2>&1) || {stop}"
+        body = f"out=$({placed.adopted(change.records, wanted.gone)} 2>&1) || {stop}"
     else:
         body = note + _unit(index, change)
     forget = f"out=$({placed.forgotten(change.ref.kind, change.ref.name)} 2>&1) || {stop}" if change.forgets else ""

@@ -65,6 +65,8 @@ leave() { # path: it becomes what it was before the first file of ours; what a p
     new=$(umask 077; mktemp "${1%/*}/.k8s-installer.XXXXXX") && cp -a "$original" "$new" && flushed "$new" &&
       mv -T "$new" "$1" && rm -f "$original" || return 1
     [ ! -x /usr/sbin/restorecon ] || restorecon "$1"
+  elif [ -f "$1.rpmnew" ] && packaged "$1" "$1.rpmnew"; then
+    mv -T "$1.rpmnew" "$1" # a package came while ours was in its place
   elif ! packaged "$1"; then
     rm -f "$1"
   fi
@@ -82,14 +84,16 @@ claim() { # component details folder...: only what is not there yet is the compo
   for path; do [ -e "$path" ] || own="$own${own:+,}\"$path\""; done
   record leftovers "$component" "${details%\}},\"folders\":[$own]}"
 }
-packages_and_users() {
-  rpm -qa --qf 'package %{NAME}\n'
+packages_and_users() { # nothing at all if rpm cannot say: what it leaves out would seem to have come
+  installed=$(rpm -qa --qf 'package %{NAME}\n') || return 1
+  echo "$installed"
   cut -d : -f 1 /etc/passwd /etc/group | sed 's/^/user /'
 }
 arrived() { # details of a package, details of a user, package...: what else has come with these
   of_package=$1 of_user=$2
   shift 2
-  packages_and_users | grep -vxF "$found_before" | sort -u | while read -r kind name; do
+  found_now=$(packages_and_users) || { printf '%s\n' "$found_now"; return 1; }
+  printf '%s\n' "$found_now" | grep -vxF "$found_before" | sort -u | while read -r kind name; do
     case $kind:" $* " in
       package:*" $name "*) ;;
       package:*) record package "$name" "$of_package" ;;
@@ -109,14 +113,17 @@ uninstall() { # '' or --noscripts, package...: those that no other package needs
   done
   [ $# -gt 0 ] || return 0
   compact || return 1 # folders of ours do not keep those of packages
-  brought=$(rpm -ql "$@") aside=
+  brought=$(rpm -ql "$@") aside= theirs=
   for path in $(recorded file | grep -xF "$brought"); do
     [ -f "$path" ] || continue
     new=$(umask 077; mktemp "${path%/*}/.k8s-installer.XXXXXX") && cp -a "$path" "$new" || return 1
     aside="$aside $new:$path"
+    original=$(original_of "$path") || return 1
+    ! packaged "$path" "$original" || theirs="$theirs $original" # it was never there before us
   done
   rpm -e $how "$@"
   status=$?
+  [ $status -ne 0 ] || rm -f $theirs
   # folders that no package owns: rpm made them for a file
   printf '%s\n' "$brought" | sed 's#/[^/]*$##' | sort -ru | while read -r folder; do
     until [ ! -d "$folder" ] || [ -n "$(ls -A "$folder")" ] || rpm -qf "$folder" >/dev/null 2>&1; do
@@ -124,14 +131,18 @@ uninstall() { # '' or --noscripts, package...: those that no other package needs
       folder=${folder%/*}
     done
   done
-  for pair in $aside; do mv -T "${pair%%:*}" "${pair#*:}" && rm -f "${pair#*:}.rpmsave" || status=1; done
+  for pair in $aside; do
+    path=${pair#*:} folder=${path%/*}
+    mv -T "${pair%%:*}" "$path" && rm -f "$path.rpmsave" || status=1
+    rpm -qf "$folder" >/dev/null 2>&1 || record folder "$folder" '' # it goes with our file
+  done
   return $status
 }
 compact() { # folders that are empty now, and files that are gone, are no longer ours; one line for each name
-  for path in $(recorded file); do
+  recorded file | while IFS= read -r path; do
     [ -e "$path" ] || [ -L "$path" ] || [ -e "$(original_of "$path")" ] || forget file "$path"
   done
-  for path in $(recorded folder | sort -r); do
+  recorded folder | sort -r | while IFS= read -r path; do
     if [ ! -d "$path" ]; then forget folder "$path"
     elif rmdir "$path" 2>/dev/null; then forget folder "$path"
     fi
@@ -166,9 +177,15 @@ def noted(entries: Iterable[Placed]) -> str:
     return " && ".join(_noted(entry) for entry in entries)
 
 
-def adopted(entries: Iterable[Placed]) -> str:
-    """The commands that write lines of what is there already, joined by `&&`."""
-    return " && ".join(_written(entry) for entry in entries)
+def adopted(entries: Iterable[Placed], gone: Iterable[tuple[Kind, str]]) -> str:
+    """The commands that write lines of what is there already, and of what has left by other hands, joined by `&&`."""
+    return " && ".join([*map(_written, entries), *(_gone(kind, name) for kind, name in gone)])
+
+
+def _gone(kind: Kind, name: str) -> str:
+    forget = forgotten(kind, name)
+    # its bytes are those from before this program; so are its mode and owner then, and nothing is left to keep
+    return f"{shlex.join(['leave', name])} && {forget}" if kind is Kind.FILE else forget
 
 
 def forgotten(kind: Kind, name: str) -> str:

@@ -1,0 +1,547 @@
+"""The shell that keeps a host's record and puts hosts back, run for real in a folder, with stand-ins for its programs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from k8s_installer.host import leftovers, observe, perform, placed, statedir
+from k8s_installer.host.perform import evidence, script
+from k8s_installer.model.desired import DesiredResource
+from k8s_installer.model.plan import Action, Change
+from k8s_installer.model.resources import (
+    File,
+    Kind,
+    Leaves,
+    Missing,
+    NoLeftovers,
+    NoPackage,
+    Original,
+    Package,
+    Placed,
+    Record,
+    Ref,
+    Resource,
+    Seen,
+    SeenFile,
+    SeenLeftovers,
+    SeenRecord,
+    SeenUnit,
+    Unit,
+)
+from k8s_installer.planning import placed as planning
+from k8s_installer.untrusted.answers import Malformed
+from tests.unit.test_perform import marks, program
+
+# rpm's database is a folder `rpms`: PACKAGE/files has paths with sums, PACKAGE/needs names of packages
+RPM = r"""
+db=$TEST/rpms
+owner() { grep -lxF -e "$1" -r "$db" --include=paths 2>/dev/null | sed 's#/paths$##; s#.*/##'; }
+case "$*" in
+  "-qa "*) [ ! -e "$TEST/locked" ] || { echo 'rpmdb is locked' >&2; exit 1; }
+    for one in "$db"/*/; do one=${one%/}; echo "package ${one##*/}"; done ;;
+  "-e --test "*) shift 2
+    for one; do
+      for needs in "$db"/*/needs; do
+        [ -f "$needs" ] && grep -qx "$one" "$needs" || continue
+        by=${needs%/needs} by=${by##*/}
+        case " $* " in *" $by "*) ;; *) echo "error: Failed dependencies:
+	$one is needed by (installed) $by-1.0-1.el7.x86_64"; bad=1 ;; esac
+      done
+    done
+    exit ${bad-0} ;;
+  "-e "*) shift; echo "$*" >>"$TEST/erased"; [ "$1" != --noscripts ] || shift
+    for one; do
+      while read -r path sum; do
+        if [ "$(sha256sum <"$path" | cut -c 1-64)" = "$sum" ]; then rm -f "$path"; else mv "$path" "$path.rpmsave"; fi
+      done <"$db/$one/files"
+      rm -r "$db/$one"
+    done ;;
+  "-q --qf "*--whatprovides*) shift 4; [ -d "$db/$1" ] && echo "$1" ;;
+  "-ql "*) shift; for one; do cat "$db/$one/paths"; done ;;
+  "-qf --qf "*) found=$(owner "$4"); [ -n "$found" ] && cat "$db/$found/files" ;;
+  "-qf "*) [ -n "$(owner "$2")" ] ;;
+  "-q "*) [ -d "$db/$2" ] ;;
+  *) echo "rpm $*" >&2; exit 9 ;;
+esac
+"""
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Path:
+    for name in ("bin", "state", "rpms", "root"):
+        (tmp_path / name).mkdir()
+    program(tmp_path / "bin", "rpm", RPM)
+    program(tmp_path / "bin", "systemctl", 'echo "$*" >>"$TEST/systemctl"')
+    return tmp_path
+
+
+def run(host: Path, text: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        "PATH": f"{host}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "LC_ALL": "C",
+        "TEST": str(host),
+        "K8S_INSTALLER_ROOT": f"{host}/root",
+        "K8S_INSTALLER_KEPT": f"{host}/state/kept",
+        "K8S_INSTALLER_INCOMING": f"{host}/state/incoming",
+    }
+    return subprocess.run(["/bin/sh", "-s"], input=text, env=environment, capture_output=True, text=True, check=False)
+
+
+def functions(host: Path, text: str) -> subprocess.CompletedProcess[str]:
+    """Commands with the functions of a script that changes a host."""
+    return run(host, script([]).removesuffix("prune\n") + text)
+
+
+def record(host: Path) -> tuple[Placed, ...]:
+    return placed.parse((host / "state/placed").read_text().splitlines())
+
+
+def change(action: Action, kind: Kind, name: str, after: Resource, **more: object) -> Change:
+    return Change(Ref("n1", kind, name), action, "kubelet", more.pop("before", Missing.ABSENT), after, "a test", **more)  # type: ignore[arg-type]
+
+
+def installed(host: Path, name: str, *paths: Path, needs: str = "", write: bool = True) -> None:
+    folder = host / "rpms" / name
+    folder.mkdir()
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if write:
+            path.write_text(f"of {name}")
+    digest = hashlib.sha256(f"of {name}".encode()).hexdigest()
+    (folder / "paths").write_text("".join(f"{path}\n" for path in paths))
+    (folder / "files").write_text("".join(f"{path} {digest}\n" for path in paths))
+    if needs:
+        (folder / "needs").write_text(f"{needs}\n")
+
+
+def create(path: Path, content: bytes = b"ours\n", **entry: str) -> Change:
+    user, group = Path.home().owner(), Path.home().group()
+    before: Seen = Missing.ABSENT
+    if path.exists():
+        before = SeenFile(hashlib.sha256(path.read_bytes()).hexdigest(), 0o644, user, group, 0.0)
+    entries = (Placed(Kind.FILE, str(path), "kubelet", **entry),)  # type: ignore[arg-type]
+    return change(
+        Action.CREATE, Kind.FILE, str(path), File(content, 0o640, user, group), records=entries, before=before
+    )
+
+
+def leave(path: Path) -> Change:
+    found = SeenFile(hashlib.sha256(path.read_bytes()).hexdigest(), 0o640, "me", "me", 0.0)
+    return change(Action.REMOVE, Kind.FILE, str(path), Original(), before=found, forgets=True)
+
+
+def done(host: Path, *changes: Change) -> None:
+    result = run(host, script(list(enumerate(changes))))
+    assert marks(result.stdout)[-1:] == [f"done {len(changes) - 1}"], result.stdout + result.stderr
+    assert result.stderr == ""
+
+
+# The record ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_last_line_about_a_name_counts_and_names_come_in_the_order_of_their_first(host: Path) -> None:
+    lines = "for name in c b a b; do record file $name '{}'; done; forget file c; record file c '{}'; forget file a\n"
+    assert functions(host, f"{lines}recorded file; recorded package").stdout.split() == ["c", "b"]
+    assert functions(host, "rm $state/placed; recorded file").stdout == ""
+
+
+def test_a_line_that_was_cut_off_spoils_no_other(host: Path) -> None:
+    (host / "state/placed").write_text('+\tfile\t/a\t{"component":"kubelet"}\n+\tfile\t/b\t{"compon')
+    functions(host, "record file /c '{}'; forget file /c; record file /d '{}'")
+    assert [entry.name for entry in record(host)] == ["/a", "/d"]
+
+
+def test_the_record_becomes_one_line_for_each_name_and_forgets_files_that_are_gone(host: Path) -> None:
+    there = host / "there"
+    there.touch()
+    (host / "empty/below").mkdir(parents=True)
+    (host / "used").mkdir()
+    (host / "used/by somebody").touch()
+    commands = f"""
+record file {there} '{{"sha256":"1"}}'; record file {there} '{{"sha256":"2"}}'; record file /gone '{{}}'
+record folder {host}/empty ''; record folder {host}/empty/below ''; record folder {host}/used ''; record folder /no ''
+compact
+"""
+    assert functions(host, commands).stderr == ""
+    lines = (host / "state/placed").read_text().splitlines()
+    assert lines == [f'+\tfile\t{there}\t{{"sha256":"2"}}', f"+\tfolder\t{host}/used\t"]
+    assert not (host / "empty").exists()
+    assert (host / "state/placed").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_full_disk_loses_nothing_of_the_record(host: Path) -> None:
+    functions(host, f"record file {host}/bin/rpm '{{}}'")
+    program(host / "bin", "dd", 'cat >/dev/null; echo "dd: No space left on device" >&2; exit 1')
+    functions(host, "compact")
+    assert [entry.name for entry in record(host)] == [f"{host}/bin/rpm"]
+
+
+ENTRIES = (
+    Placed(Kind.FILE, "/a b", "kubelet", "nodes", ("kubelet",), sha256="1" * 64, secret=True),
+    Placed(Kind.UNIT, "docker", "docker", before="active enabled"),
+    Placed(Kind.PACKAGE, "socat", "kubelet", came_with=("kubelet", "it's")),
+    Placed(Kind.SETTING, "user kube", "host", before="absent"),
+    Placed(Kind.LEFTOVERS, "kubelet", "kubelet", leaves=Leaves("kubelet", ("/f",), ("/f",), ("l",), ("-A x",), ("75",), ("u",))),
+)  # fmt: skip
+
+
+def a_minute_later(output: str) -> str:
+    line = next(line for line in output.splitlines() if line.startswith("clock "))
+    return output.replace(line, f"clock {float(line.split()[1]) + 60:.9f} {line.split()[2]}")
+
+
+def test_what_is_written_is_read_back_and_the_second_look_takes_it_from_memory(host: Path) -> None:
+    adopts = change(Action.ADOPT, Kind.RECORD, placed.NAME, Record(ENTRIES), records=ENTRIES)
+    (host / "state/placed").write_text("".join(f"{placed.line(entry)}\n" for entry in ENTRIES[1:]))
+    done(host, adopts)
+    assert {entry.name: entry for entry in record(host)} == {entry.name: entry for entry in ENTRIES[1:]}
+    os.utime(host / "state/placed", (1, 1))
+    item = planning.question("n1")
+    now = run(host, observe.script([item])).stdout
+    assert observe.parse(now, [item])[item.ref] == SeenRecord(record(host))
+    # nobody can set a ctime: the file settles by itself
+    memory = observe.remember(a_minute_later(now))
+    again = run(host, observe.script([item], memory)).stdout
+    assert "record same" in again
+    assert "kubelet" not in again
+    assert observe.parse(again, [item], memory)[item.ref] == SeenRecord(record(host))
+    assert observe.remember(a_minute_later(again), memory) == memory
+    functions(host, "record package wget '{}'")
+    changed = run(host, observe.script([item], memory)).stdout
+    assert observe.parse(changed, [item], memory)[item.ref] == SeenRecord(record(host))
+
+
+def test_a_host_without_a_record_has_none(host: Path) -> None:
+    item = planning.question("n1")
+    assert observe.parse(run(host, observe.script([item])).stdout, [item]) == {item.ref: Missing.ABSENT}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "+\tfile\t/a\t[]", "+\tfile\t/a\t7", "+\tnothing\t/a\t{}", '+\tfile\t/a\t{"component":7}',
+        '+\tfile\t/a\t{"units":[7]}', '+\tfile\t/a\t{"units":7}', '+\tleftovers\ta\t{"folders":[[]]}',
+    ],
+)  # fmt: skip
+def test_nonsense_in_a_record_is_an_error_that_shows_it(line: str) -> None:
+    with pytest.raises(Malformed, match="the record of what was placed"):
+        placed.parse([line])
+
+
+@pytest.mark.parametrize(
+    "line", ["", "+", "+\tfile", "+\tfile\t/a", '+\tfile\t/a\t{"compo', "+\tfile\t/a\t" + "[" * 100_000, "-\tfile\t/b"]
+)
+def test_what_a_full_disk_has_cut_off_is_passed_over(line: str) -> None:
+    assert placed.parse([line]) == ()
+
+
+# Files ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_leaves_with_the_folders_that_were_made_for_it(host: Path) -> None:
+    path = host / "etc/kubernetes/pki/ca.crt"
+    done(host, create(path))
+    assert (host / "state/placed").read_text().count("folder") == 3
+    (host / "etc/mine").touch()
+    done(host, leave(path))
+    assert not (host / "etc/kubernetes").exists()
+    assert (host / "etc").is_dir()
+    assert record(host) == ()
+
+
+def test_what_was_there_before_comes_back_with_its_mode_and_time(host: Path) -> None:
+    path = host / "config"
+    path.write_text("mine\n")
+    path.chmod(0o604)
+    os.utime(path, (5, 5))
+    done(host, create(path))
+    done(host, create(path, b"ours, too\n"))
+    assert path.read_text() == "ours, too\n"
+    assert (host / "state/originals").stat().st_mode & 0o777 == 0o700
+    done(host, leave(path))
+    found = path.stat()
+    assert (path.read_text(), found.st_mode & 0o777, found.st_mtime) == ("mine\n", 0o604, 5)
+    assert [*(host / "state/originals").iterdir()] == []
+
+
+def test_a_packages_own_file_stays_and_one_that_ours_kept_out_takes_its_place(host: Path) -> None:
+    mine, new = host / "usr/a.conf", host / "usr/b.conf"
+    installed(host, "kubelet", mine, new)
+    new.rename(f"{new}.rpmnew")
+    functions(host, f"record file {mine} '{{}}'; record file {new} '{{}}'; echo ours >{new}; compact")
+    done(host, leave(mine), leave(new))
+    assert [mine.read_text(), new.read_text()] == ["of kubelet", "of kubelet"]
+    assert not Path(f"{new}.rpmnew").exists()
+
+
+def test_what_has_left_by_other_hands_is_taken_out_of_the_record_with_its_original(host: Path) -> None:
+    path = host / "config"
+    path.write_text("mine\n")
+    done(host, create(path))
+    path.write_text("mine\n")
+    gone = ((Kind.FILE, str(path)), (Kind.PACKAGE, "socat"))
+    functions(host, "record package socat '{}'")
+    done(host, change(Action.ADOPT, Kind.RECORD, placed.NAME, Record((), gone)))
+    assert (record(host), path.read_text(), [*(host / "state/originals").iterdir()]) == ((), "mine\n", [])
+
+
+# Packages ------------------------------------------------------------------------------------------------------------
+
+
+def test_folders_that_are_there_are_nobody_elses_but_their_owners(host: Path) -> None:
+    (host / "old").mkdir()
+    leaves = Leaves("kubelet", (f"{host}/old", f"{host}/new", f"{host}/newer"), rules=("KUBE-",))
+    functions(host, placed.noted([Placed(Kind.LEFTOVERS, "kubelet", "kubelet", leaves=leaves)]))
+    found = record(host)[0].leaves
+    assert found is not None
+    assert (found.folders, found.rules) == ((f"{host}/new", f"{host}/newer"), ("KUBE-",))
+
+
+def install(*names: str) -> list[Change]:
+    return [
+        change(Action.INSTALL, Kind.PACKAGE, name, Package(name), records=(Placed(Kind.PACKAGE, name, "kubelet"),))
+        for name in names
+    ]
+
+
+def test_what_yum_brings_besides_is_recorded_with_what_was_asked_for(host: Path) -> None:
+    installed(host, "bash")
+    program(host / "bin", "cut", 'echo root; [ ! -e "$TEST/rpms/socat" ] || echo kube')
+    program(host / "bin", "yum", 'mkdir "$TEST/rpms/kubelet" "$TEST/rpms/socat"')
+    done(host, *install("kubelet"))
+    assert record(host) == (
+        Placed(Kind.PACKAGE, "kubelet", "kubelet"),
+        Placed(Kind.PACKAGE, "socat", "kubelet", came_with=("kubelet",)),
+        Placed(Kind.SETTING, "user kube", "kubelet", before="absent", came_with=("kubelet",)),
+    )
+
+
+def test_a_transaction_that_breaks_off_has_recorded_what_it_brought(host: Path) -> None:
+    program(host / "bin", "yum", 'mkdir "$TEST/rpms/socat"; echo "no more mirrors to try"; exit 1')
+    result = run(host, script(list(enumerate(install("kubelet")))))
+    assert "no more mirrors" in evidence(result.stdout)
+    assert [entry.name for entry in record(host)] == ["kubelet", "socat"]
+
+
+def test_nothing_is_installed_while_rpm_cannot_say_what_was_there_before(host: Path) -> None:
+    installed(host, "bash")
+    (host / "locked").touch()
+    program(host / "bin", "yum", 'rm "$TEST/locked"; mkdir "$TEST/rpms/kubelet"')
+    result = run(host, script(list(enumerate(install("kubelet")))))
+    assert marks(result.stdout) == ["begin 0", "failed 0"]
+    assert "rpmdb is locked" in evidence(result.stdout)
+    assert not (host / "rpms/kubelet").exists()
+
+
+def uninstall(*names: str, in_use: bool = False) -> list[Change]:
+    return [change(Action.UNINSTALL, Kind.PACKAGE, name, NoPackage(in_use), forgets=True) for name in names]
+
+
+def test_a_package_that_another_one_needs_stays(host: Path) -> None:
+    installed(host, "kubelet", host / "usr/libexec/kubelet/run")
+    installed(host, "socat", host / "usr/bin/socat")
+    installed(host, "nmap", host / "usr/bin/nmap", needs="socat")
+    functions(host, "record package kubelet '{}'; record package socat '{}'")
+    done(host, *uninstall("kubelet", "socat"))
+    assert sorted(path.name for path in (host / "rpms").iterdir()) == ["nmap", "socat"]
+    assert not (host / "usr/libexec").exists()  # no package has these folders
+    assert (host / "usr/bin/socat").exists()
+    assert record(host) == ()
+
+
+def test_a_package_that_cannot_go_says_why(host: Path) -> None:
+    result = run(host, script(list(enumerate(uninstall("kubelet")))))
+    assert marks(result.stdout) == ["begin 0", "failed 0"]
+
+
+def test_only_scripts_of_packages_that_nobody_replaces_are_run(host: Path) -> None:
+    for name in ("kubelet", "docker"):
+        installed(host, name, host / f"usr/bin/{name}")
+    run(host, script(list(enumerate([*uninstall("kubelet"), *uninstall("docker", in_use=True)]))))
+    assert (host / "erased").read_text().splitlines() == ["--noscripts docker", "kubelet"]
+
+
+def test_a_file_of_ours_that_stays_survives_the_package_that_brought_it(host: Path) -> None:
+    path = host / "usr/kubelet.conf"
+    installed(host, "kubelet", path)
+    done(host, create(path))
+    path.chmod(0o604)
+    done(host, *uninstall("kubelet", in_use=True))
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("ours\n", 0o604)
+    assert [found.name for found in path.parent.iterdir()] == ["kubelet.conf"]
+    assert [*(host / "state/originals").iterdir()] == []  # what the package had is nobody's any more
+    done(host, leave(path))
+    assert not (host / "usr").exists()
+
+
+# Units and leftovers ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("action", "unit", "calls"),
+    [
+        (Action.STOP, Unit("kubelet", active=False, enabled=False), ["stop kubelet", "disable kubelet"]),
+        (Action.STOP, Unit("kubelet", active=False), ["stop kubelet"]),
+        (Action.DISABLE, Unit("kubelet", enabled=False), ["disable kubelet"]),
+    ],
+)
+def test_a_unit_is_stopped_and_forgotten(host: Path, action: Action, unit: Unit, calls: list[str]) -> None:
+    before = SeenUnit("loaded", "active", "running", enabled=True, pid=1, started_at=1.0, needs_reload=False)
+    functions(host, "record unit kubelet '{}'")
+    done(host, change(action, Kind.UNIT, "kubelet", unit, before=before, forgets=True))
+    assert (host / "systemctl").read_text().splitlines() == [*calls, "reset-failed kubelet"]
+    assert record(host) == ()
+
+
+def test_a_unit_that_cannot_be_stopped_stays_in_the_record(host: Path) -> None:
+    program(host / "bin", "systemctl", '[ "$1" != stop ] || { echo "Access denied" >&2; exit 1; }')
+    functions(host, f"record unit kubelet {shlex.quote(chr(123) + chr(125))}")
+    stop = change(Action.STOP, Kind.UNIT, "kubelet", Unit("kubelet", active=False, enabled=False), forgets=True)
+    result = run(host, script([(0, stop)]))
+    assert "Access denied" in evidence(result.stdout)
+    assert [entry.name for entry in record(host)] == ["kubelet"]
+
+
+def test_systemd_forgets_a_definition_that_left(host: Path) -> None:
+    path = host / "etc/systemd/system/kubelet.service"
+    done(host, create(path))
+    done(host, leave(path))
+    assert (host / "systemctl").read_text().splitlines()[-1] == "daemon-reload"
+
+
+RULES = """\
+*nat
+:KUBE-SERVICES - [0:0]
+-A PREROUTING -j KUBE-SERVICES
+-A POSTROUTING -s 10.0.0.0/16 ! -d 10.0.0.0/16 -j MASQUERADE
+-A POSTROUTING -j MINE
+COMMIT
+"""
+
+
+def asked(host: Path, leaves: Leaves) -> tuple[str, ...]:
+    item = DesiredResource(Ref("n1", Kind.LEFTOVERS, leaves.name), NoLeftovers(leaves), "kubelet", (), "a test")
+    result = run(host, observe.script([item]))
+    found = observe.parse(result.stdout, [item])[item.ref]
+    assert isinstance(found, SeenLeftovers), result.stderr
+    return found.names
+
+
+def clean(leaves: Leaves) -> Change:
+    return change(Action.CLEAN, Kind.LEFTOVERS, leaves.name, NoLeftovers(leaves), forgets=True)
+
+
+def tables(host: Path) -> None:
+    (host / "rules").write_text(RULES)
+    program(host / "bin", "iptables-save", 'cat "$TEST/rules"')
+    program(host / "bin", "iptables-restore", 'cat >"$TEST/new"; mv "$TEST/new" "$TEST/rules"')
+    program(host / "bin", "ip6tables-save", "echo 'no IPv6' >&2; exit 1")
+    program(host / "bin", "ip6tables-restore", 'echo "$*" >>"$TEST/wrong"')
+    (host / "root/proc").mkdir()
+    (host / "root/proc/mounts").touch()
+
+
+def test_rules_leave_by_their_pieces_and_other_peoples_stay(host: Path) -> None:
+    tables(host)
+    leaves = Leaves("kubelet", rules=("KUBE-", "-s 10.0.0.0/16 ! -d 10.0.0.0/16 -j MASQUERADE"))
+    assert asked(host, leaves) == ("rules of iptables",)
+    done(host, clean(leaves))
+    assert (host / "rules").read_text() == "*nat\n-A POSTROUTING -j MINE\nCOMMIT\n"
+    assert asked(host, leaves) == ()
+    os.utime(host / "rules", (5, 5))
+    done(host, clean(leaves))
+    assert (host / "rules").stat().st_mtime == 5  # nothing to restore
+    assert not (host / "wrong").exists()
+
+
+def test_rules_stay_as_they_are_where_they_cannot_be_filtered(host: Path) -> None:
+    tables(host)
+    program(host / "bin", "grep", "exit 2")
+    leaves = Leaves("kubelet", rules=("KUBE-",))
+    assert asked(host, leaves) == ()
+    result = run(host, script([(0, clean(leaves))]))
+    assert marks(result.stdout)[-1] == "failed 0"
+    assert (host / "rules").read_text() == RULES
+
+
+def test_a_host_without_iptables_has_no_rules(host: Path) -> None:
+    (host / "root/proc").mkdir()
+    (host / "root/proc/mounts").touch()
+    leaves = Leaves("kubelet", rules=("KUBE-",))
+    text = leftovers.questions([leaves]).replace("command -v iptables-save", "false")
+    assert run(host, f"root=\n{text}").stdout == ""
+
+
+def test_folders_go_with_what_is_mounted_below_and_links_routes_and_units_with_them(host: Path) -> None:
+    tables(host)
+    data, file = host / "var/kubelet", host / "var/token"
+    (data / "pods/1").mkdir(parents=True)
+    file.touch()
+    (host / "root/proc/mounts").write_text(
+        f"tmpfs {data}/pods tmpfs rw 0 0\ntmpfs {data}/pods/1 tmpfs rw 0 0\ntmpfs {data}-other tmpfs rw 0 0\n"
+    )
+    program(host / "bin", "umount", 'echo "$*" >>"$TEST/umount"; [ "$1" = -l ] || case $1 in */1) exit 1 ;; esac')
+    program(host / "bin", "ip", 'echo "$*" >>"$TEST/ip"; [ "$3" != show ] || echo "10.0.1.0/24 via 10.0.0.2"')
+    leaves = Leaves(
+        "kubelet", (str(data), str(file), f"{host}/no"), links=("lo", "none0"), routes=("75",), units=("pods.slice",)
+    )
+    assert asked(host, leaves) == (str(data), str(file), "lo", "routes of 75", "pods.slice")
+    (host / "systemctl").unlink()
+    (host / "ip").unlink()
+    done(host, clean(leaves))
+    assert (host / "umount").read_text().splitlines() == [f"{data}/pods/1", f"-l {data}/pods/1", f"{data}/pods"]
+    assert (host / "ip").read_text().splitlines() == ["link delete lo", "-4 route flush proto 75"]
+    assert (host / "systemctl").read_text().splitlines() == ["stop pods.slice"]
+    assert not data.exists()
+    assert not file.exists()
+
+
+def test_a_mount_that_stays_keeps_its_folder(host: Path) -> None:
+    tables(host)
+    data = host / "var/kubelet"
+    data.mkdir(parents=True)
+    (host / "root/proc/mounts").write_text(f"tmpfs {data}/pods tmpfs rw 0 0\n")
+    program(host / "bin", "umount", "echo 'target is busy' >&2; exit 1")
+    result = run(host, script([(0, clean(Leaves("kubelet", (str(data),))))]))
+    assert "target is busy" in evidence(result.stdout)
+    assert data.exists()
+
+
+def test_leftovers_that_nobody_asked_for_are_no_answer() -> None:
+    leaves = Leaves("kubelet")
+    assert leftovers.parse(["other /a", "kubelet /b"], [leaves]) == {"kubelet": SeenLeftovers(("/b",))}
+    assert leftovers.questions([]) == ""
+
+
+# The end -------------------------------------------------------------------------------------------------------------
+
+
+def test_after_a_reset_nothing_of_ours_is_left(host: Path) -> None:
+    path = host / "etc/config"
+    done(host, create(path))
+    done(host, leave(path))
+    assert run(host, placed.SWEEP).returncode == 0
+    assert not (host / "state").exists()
+    assert run(host, placed.SWEEP).returncode == 0
+
+
+def test_a_host_that_keeps_data_remembers_whose_it_is(host: Path) -> None:
+    path = host / "config"
+    done(host, create(path))
+    entry = Placed(Kind.LEFTOVERS, "etcd", "etcd", leaves=Leaves("etcd", ("/var/lib/etcd",), ("/var/lib/etcd",)))
+    functions(host, placed.adopted([entry], ()) + f"; record folder {host}/bin ''")
+    assert run(host, placed.SWEEP).returncode == 0
+    assert [found.name for found in (host / "state").iterdir()] == ["placed"]
+    assert record(host) == (entry,)
+
+
+def test_where_this_program_keeps_things_is_one_folder() -> None:
+    assert statedir.KEPT.startswith(f"{statedir.STATE}/")
+    assert f"{statedir.STATE}/{placed.NAME}" == placed.PATH
+    assert perform.script([]).endswith("prune\n")
