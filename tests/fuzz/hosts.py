@@ -12,12 +12,28 @@ from k8s_installer import preflight, status
 from k8s_installer.cli.console import _Screen
 from k8s_installer.engine import lease
 from k8s_installer.errors import InputError, TransportError
-from k8s_installer.host import gates, observe, perform, upload, yum
+from k8s_installer.host import gates, observe, perform, placed, upload, yum
 from k8s_installer.model.desired import DesiredResource
-from k8s_installer.model.resources import Check, Gate, Kind, Ref, Setting
+from k8s_installer.model.resources import (
+    Check,
+    Gate,
+    Kind,
+    Leaves,
+    Missing,
+    NoLeftovers,
+    Original,
+    Placed,
+    Ref,
+    Seen,
+    SeenRecord,
+    Setting,
+)
+from k8s_installer.planning import placed as recorded
 from k8s_installer.planning import planfile
+from k8s_installer.planning.make import make_plan
 from k8s_installer.report import preflight as preflight_report
 from k8s_installer.report import status as status_report
+from k8s_installer.report.text import change_words
 from k8s_installer.transport.exchange import Feed, Lines
 from k8s_installer.transport.hostkeys import KnownHosts
 from k8s_installer.untrusted.answers import Malformed, at
@@ -37,16 +53,31 @@ SETTINGS = (
     "firewalld-port 6443/tcp",
     "hosts-file",
     "addons",
-    "unit ntpd",
+    "node n1",
 )
 DESIRED: dict[Ref, DesiredResource] = dict(desired()) | {
     Ref("m1", Kind.SETTING, name): DesiredResource(Ref("m1", Kind.SETTING, name), Setting("off"), "host", (), "a test")
     for name in SETTINGS
 }
-WANTED = [item for ref, item in DESIRED.items() if ref.host == "m1"]
+LEAVES = Leaves("kubelet", ("/var/lib/kubelet",), rules=("KUBE-",))
+WANTED = [
+    *(item for ref, item in DESIRED.items() if ref.host == "m1"),
+    recorded.question("m1"),
+    DesiredResource(Ref("m1", Kind.LEFTOVERS, "kubelet"), NoLeftovers(LEAVES), "kubelet", (), "a test", leaving=True),
+    DesiredResource(Ref("m1", Kind.FILE, "/etc/motd"), Original(), "host", (), "a test", leaving=True),
+]
 CLUSTER = cluster()
 SUM = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
 
+ENTRIES = (
+    Placed(Kind.FILE, "/etc/motd", "host", "nodes", ("kubelet", "docker"), sha256=SUM, secret=True),
+    Placed(Kind.UNIT, "kubelet", "kubelet", "nodes"),
+    Placed(Kind.UNIT, "docker", "docker", "nodes", before="active enabled"),
+    Placed(Kind.PACKAGE, "socat", "kubelet", came_with=("kubelet",)),
+    Placed(Kind.LEFTOVERS, "kubelet", "kubelet", leaves=LEAVES),
+    *(Placed(Kind.SETTING, name, "host", before="none") for name in SETTINGS),
+)
+RECORDED = "\n".join(map(placed.line, ENTRIES))
 OBSERVED = f"""\
 clock 1700000100.500000000 100.25
 file 81a4 root:domain users:0:1234 1700000000.000000000 2049:131:2048:1700000000.000000000 {CONFIG}
@@ -61,6 +92,11 @@ package kubernetes-node is not installed
 setting off off swap
 setting permissive enforcing selinux
 setting none none hosts-file
+record new {placed.PATH}
+{RECORDED}
+original /etc/motd {SUM}
+kept /etc/motd aGVsbG8K
+left kubelet /var/lib/kubelet
 units
 Id=kube-apiserver.service
 LoadState=loaded
@@ -195,6 +231,21 @@ def run_remember(data: bytes) -> None:
     observe.script(WANTED, observe.remember(text(data)))
 
 
+def run_placed(data: bytes) -> None:
+    """Whatever a record has can be planned, asked for and shown; it says nothing of another host."""
+    found = placed.parse(text(data).split("\n"))
+    seen: dict[Ref, Seen] = {recorded.question("m1").ref: SeenRecord(found)}
+    going = recorded.leaving({}, {}, seen, ["m1"], None, master="m2", data=True)
+    assert {ref for ref in going if ref.host != "m1"} <= {Ref("m2", Kind.SETTING, "node m1")}
+    observe.script([item for item in going.values() if item.ref.host == "m1"])
+    seen |= dict.fromkeys(going, Missing.ABSENT)
+    wanted = recorded.adopting(going, seen)
+    plan = recorded.recording(make_plan(wanted, seen), wanted, seen)
+    perform.script([(number, one) for number, one in enumerate(plan.changes) if one.ref.host == "m1"])
+    _shown(repr(plan))
+    _shown("\n".join(map(change_words, plan.changes)))
+
+
 def run_status(data: bytes) -> None:
     found = status.assess(DESIRED, {"m1": status.parse(text(data), WANTED), "n1": TransportError("n1", text(data))})
     status_report.data(found)
@@ -279,6 +330,7 @@ def run_saved(data: bytes) -> None:
 TARGETS: dict[str, tuple[Run, list[bytes]]] = {
     "observe": (run_observe, [OBSERVED.encode()]),
     "remember": (run_remember, [OBSERVED.encode()]),
+    "placed": (run_placed, [RECORDED.encode()]),
     "status": (run_status, [STANDING.encode()]),
     "preflight": (run_preflight, [PREFLIGHT.encode()]),
     "gates": (run_gates, _gate_answers()),
