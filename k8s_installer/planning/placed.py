@@ -85,8 +85,12 @@ def leaving(
     names: dict[str, set[tuple[Kind, str]]] = defaultdict(set)
     for ref in {**whole, **part}:
         names[ref.host].add((ref.kind, ref.name))
+    running: dict[str, set[str]] = defaultdict(set)
+    for ref, wanted in whole.items():
+        if ref.kind is Kind.UNIT:
+            running[ref.host].add(wanted.component)
     for host in hosts:
-        runs = {wanted.component for ref, wanted in whole.items() if ref.host == host and ref.kind is Kind.UNIT}
+        runs = running[host]
         gone = [
             entry
             for entry in entries(seen, host)

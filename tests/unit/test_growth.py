@@ -6,7 +6,7 @@ import gc
 import subprocess
 import sys
 import tracemalloc
-from collections import Counter
+from collections import Counter, UserDict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from k8s_installer.model.desired import DesiredResource, Place, Turn
 from k8s_installer.model.plan import Action, Plan
 from k8s_installer.model.resources import Kind, Missing, Ref, Seen, SeenFile, SeenSetting, Setting
 from k8s_installer.planning.make import make_plan
+from k8s_installer.planning.placed import leaving
 from k8s_installer.render import Renderer
 from tests.unit.clusters import placeholder
 
@@ -205,6 +206,22 @@ def test_calls_for_the_nodes_own_networks_grow_with_their_number() -> None:
     cluster(4, ", pod_subnet: 10.0.#.0/25")
     for own in (", pod_subnet: 10.0.#.0/24", ", pod_subnet: 10.0.#.0/25"):
         assert grows_evenly(lambda nodes, own=own: _calls(lambda: cluster(nodes, own)), tolerance=0.02)  # type: ignore[misc]
+
+
+def test_what_leaves_takes_as_many_looks_at_everything_for_many_hosts_as_for_few() -> None:
+    class Counted(UserDict[Ref, DesiredResource]):
+        looks = 0
+
+        def __iter__(self) -> Iterator[Ref]:
+            self.looks += 1
+            return super().__iter__()
+
+    def looks(nodes: int) -> int:
+        whole = Counted(wanted(nodes))
+        leaving(whole, whole, {}, {ref.host for ref in whole}, None)
+        return whole.looks
+
+    assert looks(NODES[0]) == looks(NODES[1])
 
 
 def test_memory_grows_with_the_number_of_hosts() -> None:
