@@ -155,8 +155,10 @@ class Session:
         names = {ref.host for ref in asked} | {host.name for host in wanted.cluster.everyone}
         records = (placed.question(name) for name in names)
         asked |= {item.ref: item for item in records}
-        seen = self.look(asked, names, cache.load(path))
-        cache.save(path, seen.memories)
+        remembered = cache.load(path)
+        seen = self.look(asked, names, remembered)
+        if seen.memories != remembered:
+            cache.save(path, seen.memories)
         return seen
 
     @contextmanager

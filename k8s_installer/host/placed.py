@@ -16,6 +16,7 @@ import json
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
+from functools import lru_cache
 from typing import Any
 
 from k8s_installer.host.statedir import FOLDERS, STATE
@@ -235,6 +236,7 @@ def parse(lines: Iterable[str]) -> tuple[Placed, ...]:
     return tuple(found.values())
 
 
+@lru_cache(maxsize=16384)  # most lines are the same on all hosts
 def _entry(kind: str, name: str, details: str) -> Placed | None:
     try:
         said: Mapping[str, Any] = json.loads(details)

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,10 @@ def _memory(kept: Mapping[str, Any]) -> HostCache:
     return HostCache(sums, _text(kept["database"]), packages, _text(kept.get("record_stamp", "")), record)
 
 
+def _data(memory: HostCache) -> dict[str, Any]:
+    return {field.name: getattr(memory, field.name) for field in fields(memory)}
+
+
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError
@@ -55,5 +59,6 @@ def save(path: Path, hosts: Mapping[str, HostCache]) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump({host: asdict(memory) for host, memory in hosts.items()}, file)
+            # not `json.dump`, which encodes in Python
+            file.write(json.dumps({host: _data(memory) for host, memory in hosts.items()}))
         new.replace(path)
