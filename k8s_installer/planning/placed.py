@@ -27,7 +27,6 @@ from k8s_installer.model.resources import (
     Gate,
     Kind,
     Leaves,
-    Missing,
     NoLeftovers,
     NoPackage,
     Original,
@@ -234,7 +233,7 @@ def adopting(part: Desired, seen: Mapping[Ref, Seen]) -> Desired:
         known = {(entry.kind, entry.name): entry for entry in entries(seen, host)}
         left = _left(items, known, seen)
         files = [item for item in items if _as_wanted(item, seen.get(item.ref))]
-        more = files if seen[ref] is not Missing.ABSENT or not files else [*files, *_services(items, seen, files)]
+        more = files if known or not files else [*files, *_services(items, seen, files)]
         new = tuple(
             entry
             for item in more
