@@ -20,8 +20,13 @@ from k8s_installer.model.resources import (
     File,
     Gate,
     Kind,
+    Leaves,
     Missing,
+    NoLeftovers,
+    NoPackage,
     Package,
+    Placed,
+    Record,
     Ref,
     Resource,
     SeenFile,
@@ -33,6 +38,7 @@ from k8s_installer.model.resources import (
     UploadedFile,
 )
 from k8s_installer.pki import encryption
+from k8s_installer.planning import placed
 from k8s_installer.planning.make import make_plan
 
 CONFIG = b"""\
@@ -320,3 +326,94 @@ def sealed(remote: Remote, folder: str, user: str) -> None:
         found = remote.observe([item])[item.ref]
         assert isinstance(found, SeenFile)
         assert (found.sealed, found.content) == (expected, None)
+
+
+def recorded(remote: Remote, *wanted: DesiredResource) -> Plan:
+    """The plan for what is wanted, and for what has left that, with the record that it keeps."""
+    whole = {item.ref: item for item in wanted}
+    question = placed.question(remote.name)
+    seen = {**remote.observe([*wanted, question])}
+    desired = placed.leaving(whole, whole, seen, [remote.name], None)
+    seen |= remote.observe([item for item in desired.values() if item.leaving])
+    desired = placed.adopting(desired, seen)
+    return placed.recording(make_plan(desired, seen), desired, seen)
+
+
+def done(remote: Remote, *wanted: DesiredResource) -> list[Action]:
+    plan = recorded(remote, *wanted)
+    outcome, _ = carried_out(remote, plan)
+    assert outcome.failed is None, outcome.evidence
+    assert not recorded(remote, *wanted)
+    return actions(plan)
+
+
+def record(remote: Remote) -> tuple[Placed, ...]:
+    return placed.entries(remote.observe([placed.question(remote.name)]), remote.name)
+
+
+def leaving(remote: Remote, folder: str, user: str) -> None:
+    """What is placed is recorded; what is no longer wanted leaves, and what was there before is back as it was."""
+    path = f"{folder}/etc/kubernetes/config"
+    theirs, ours = (File(content, mode, user, user) for content, mode in ((b"theirs\n", 0o604), (b"ours\n", 0o640)))
+    before = want(remote, Kind.FILE, path, theirs)
+    carried_out(remote, planned(remote, before))  # nothing is recorded of this
+    assert record(remote) == ()
+
+    config = want(remote, Kind.FILE, path, ours)
+    secret = want(remote, Kind.FILE, f"{folder}/new/key", dataclasses.replace(ours, secret=True))
+    assert done(remote, config, secret) == [Action.UPDATE, Action.CREATE]
+    assert [(entry.name, entry.sha256, entry.secret) for entry in record(remote)] == [
+        (path, ours.sha256, False), (secret.ref.name, ours.sha256, True),
+    ]  # fmt: skip
+    assert done(remote, want(remote, Kind.FILE, path, File(b"new\n", 0o640, user, user)), secret) == [Action.UPDATE]
+
+    plan = recorded(remote)
+    there, hidden = (change.before for change in plan.changes)
+    assert isinstance(there, SeenFile)
+    assert isinstance(hidden, SeenFile)
+    assert (there.content, there.kept, there.original) == (b"new\n", b"theirs\n", theirs.sha256)
+    assert hidden.content is None
+    assert done(remote) == [Action.RESTORE, Action.REMOVE]
+    assert not planned(remote, before)
+    assert record(remote) == ()
+
+    # by other hands
+    assert done(remote, config) == [Action.UPDATE]
+    carried_out(remote, planned(remote, before))
+    assert done(remote) == [Action.ADOPT]
+    assert (record(remote), planned(remote, before)) == ((), Plan((), ()))
+
+    # a file that the record lacks, as after a power cut, or of a version without records
+    adopts = want(remote, Kind.RECORD, "placed", Record((Placed(Kind.PACKAGE, "x", "suite"),)))
+    carried_out(remote, planned(remote, adopts))
+    carried_out(remote, planned(remote, config))
+    assert done(remote, config) == [Action.ADOPT]
+    assert [entry.name for entry in record(remote) if entry.kind is Kind.FILE] == [path]
+
+
+def departing(remote: Remote, folder: str) -> None:
+    """A service leaves with its package, its user's files and what it made; on a host that has had `definitions`."""
+    made = f"{folder}/made"
+    package = want(remote, Kind.PACKAGE, "etcd", Package("etcd", leaves=Leaves("suite", (made,))))
+    drop_in = want(remote, Kind.FILE, "/etc/systemd/system/etcd.service.d/10-suite.conf", File(b"[Service]\nNice=1\n"))
+    unit = want(remote, Kind.UNIT, "etcd", Unit("etcd", (drop_in.ref.name,), (), ("etcd",)), package, drop_in)
+    assert done(remote, package, drop_in, unit) == [Action.ADOPT]
+    carried_out(remote, planned(remote, want(remote, Kind.FILE, f"{made}/token", File(b""))))
+    stopped = want(remote, Kind.UNIT, "etcd", Unit("etcd", active=False))
+    assert actions(planned(remote, stopped)) == [Action.STOP]
+    carried_out(remote, planned(remote, stopped))
+    assert not planned(remote, stopped)
+    disabled = want(remote, Kind.UNIT, "etcd", Unit("etcd", active=False, enabled=False))
+    assert actions(planned(remote, disabled)) == [Action.DISABLE]
+    assert done(remote, package, drop_in, unit) == [Action.START]
+
+    steps = done(remote)
+    assert steps == [Action.STOP, Action.REMOVE, Action.CLEAN, Action.UNINSTALL]
+    gone = [
+        dataclasses.replace(package, resource=NoPackage()),
+        dataclasses.replace(unit, resource=disabled.resource, after=()),
+    ]
+    assert not planned(remote, *gone)
+    left = want(remote, Kind.LEFTOVERS, "suite", NoLeftovers(Leaves("suite", (made,))))
+    assert not planned(remote, left)
+    assert record(remote) == ()

@@ -28,6 +28,15 @@ def test_a_real_host_keeps_the_contract_of_files(host: Transport, tmp_path: Path
     remote_suite.twins(SshRemote(host), str(tmp_path), tmp_path.owner())
 
 
+def test_the_fake_keeps_the_contract_of_what_leaves() -> None:
+    remote_suite.leaving(FakeHost("m1"), "/tmp/suite", "root")
+
+
+def test_a_real_host_keeps_the_contract_of_what_leaves(host: Transport, tmp_path: Path) -> None:
+    remote_suite.leaving(SshRemote(host), str(tmp_path), tmp_path.owner())
+    assert not (tmp_path / "new").exists()  # it was made for a file that left
+
+
 def test_the_fake_keeps_the_contract_of_sealed_files() -> None:
     remote_suite.sealed(FakeHost("m1"), "/tmp/suite", "root")
 
@@ -55,6 +64,8 @@ def test_the_fake_keeps_the_contract_of_services() -> None:
     fake = FakeHost("m1", brings={"etcd": ["etcd"]}, carries={"etcd": {"/etc/etcd/etcd.conf": b"#[Member]\n"}})
     remote_suite.services(fake)
     remote_suite.definitions(fake)
+    fake.leftovers["suite"] = ("/tmp/suite/made",)
+    remote_suite.departing(fake, "/tmp/suite")
 
 
 def test_the_fake_keeps_the_contract_of_settings() -> None:

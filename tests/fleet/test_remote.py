@@ -64,3 +64,9 @@ def test_systemd_loads_a_drop_in_that_came_back_and_what_ran_by_the_other_restar
     carried_out(remote, planned(remote, one, unit))
     assert nice(transport) == "1"
     assert not planned(remote, one, unit)
+
+
+def test_a_real_host_keeps_the_contract_of_services_that_leave(transport: Transport) -> None:
+    remote_suite.departing(SshRemote(transport), "/var/tmp/suite")
+    assert transport.run("rpm -q etcd").status != 0
+    assert transport.run("ls /var/tmp/suite/made").status != 0

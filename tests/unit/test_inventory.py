@@ -428,3 +428,31 @@ def test_a_host_can_do_without_the_clusters_gateway() -> None:
     hosts = read(text).hosts
     assert [host.ssh.gateway for host in hosts] == ["jump", "jump", None]
     assert {(host.ssh.user, host.ssh.port) for host in hosts} == {("ops", 2200)}
+
+
+ABSENT = """\
+cluster: {name: lab, version: "1.20.2"}
+hosts:
+  m1: {address: 10.0.0.1, roles: [etcd, master]}
+  n1: {address: 10.0.0.2, roles: [node]}
+  n2: {address: 10.0.0.3, roles: [etcd, master, node], state: absent}
+"""
+
+
+def test_a_host_that_is_absent_is_none_of_the_cluster_and_can_still_be_asked() -> None:
+    cluster = read(ABSENT)
+    assert [host.name for host in cluster.hosts] == ["m1", "n1"]
+    assert [host.name for host in cluster.leaving] == ["n2"]
+    assert [host.name for host in cluster.everyone] == ["m1", "n1", "n2"]
+    assert {role: [host.name for host in cluster.having(role)] for role in Role} == {
+        Role.ETCD: ["m1"], Role.MASTER: ["m1"], Role.NODE: ["n1"],
+    }  # fmt: skip
+
+
+def test_a_cluster_needs_hosts_that_are_not_absent() -> None:
+    text = ABSENT.replace("m1: {", "m1: {state: absent, ")
+    assert "master" in complaint(text)
+
+
+def test_a_host_is_present_or_absent() -> None:
+    assert "state" in complaint(ABSENT.replace("state: absent", "state: away"))

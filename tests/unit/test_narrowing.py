@@ -64,7 +64,7 @@ class Hosts:
             raise AssertionError(f"{host} was dialled")
 
         pool = Pool(1, dialled)  # type: ignore[arg-type]
-        return Connections(ThreadPoolExecutor(1), {host.name: pool.line(host) for host in wanted.inventory.hosts})
+        return Connections(ThreadPoolExecutor(1), {host.name: pool.line(host) for host in wanted.inventory.everyone})
 
     def observe(self, connections: Connections, asked: Mapping, *_: object) -> ObservedFleet:  # type: ignore[type-arg]
         self.asked.append(set(connections.lines))
@@ -200,3 +200,42 @@ def test_two_machines_that_add_a_node_each_by_a_part_give_them_different_subnets
 def test_a_way_back_records_nothing(path: Path) -> None:
     back = replace(whole(path), undoes=("1",))
     assert not any(ref.name == RECORD for ref in part(back, "n1", "").desired)
+
+
+@pytest.fixture
+def leaving(tmp_path: Path) -> Path:
+    """The cluster of which n2 is absent."""
+    file = tmp_path / "cluster.yaml"
+    file.write_text(
+        TEXT.replace("10.0.0.22, roles: [node]", "10.0.0.22, roles: [node], state: absent"), encoding="utf-8"
+    )
+    return file
+
+
+def test_a_host_that_is_absent_has_nothing_wanted_and_is_asked_for_what_was_placed_there(
+    leaving: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts = Hosts(monkeypatch)
+    wanted, seen = reached(*look(leaving, hosts))
+    assert "n2" in hosts.asked[0]
+    assert Ref("n2", Kind.RECORD, "placed") in seen.seen
+    assert not [ref for ref in wanted.whole if ref.host == "n2"]
+
+
+def test_a_part_may_be_a_host_that_is_absent(leaving: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts = Hosts(monkeypatch)
+    wanted, _ = look(leaving, hosts, "n2")
+    assert [host.name for host in wanted.cluster.leaving] == ["n2"]
+    assert "n1" not in hosts.asked[0]
+    wanted, _ = look(leaving, hosts, "n1")
+    assert wanted.cluster.leaving == ()
+
+
+def test_a_host_that_is_absent_and_does_not_answer_stops_nothing(
+    leaving: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted, seen = reached(*look(leaving, Hosts(monkeypatch, away=["n2"])))
+    assert seen.unreachable == {}
+    assert {ref.host for ref in wanted.desired} >= {"m1", "n1"}
+    words = capsys.readouterr()
+    assert "n2 is absent in the inventory and cannot be reached" in " ".join((words.out + words.err).split())

@@ -11,14 +11,30 @@ from rich.console import Console
 
 from k8s_installer.engine.scheduler import apply
 from k8s_installer.inventory import Cluster, parse
+from k8s_installer.model.desired import Desired
 from k8s_installer.model.plan import Action, Change, Plan
-from k8s_installer.model.resources import File, Kind, Missing, Package, Ref, Seen, SeenSetting, Setting
+from k8s_installer.model.resources import (
+    File,
+    Kind,
+    Leaves,
+    Missing,
+    Package,
+    Ref,
+    Seen,
+    SeenFile,
+    SeenSetting,
+    Setting,
+    Unit,
+)
 from k8s_installer.model.run import Event, Run, State
 from k8s_installer.planning.rollback import failed_turns, undo
 from k8s_installer.report import data, ending, progress, text, timing, verify
 from k8s_installer.report.diff import flags, unified
 from k8s_installer.verify import CheckResult, Proof, Status
+from tests.fakes import FakeHost
 from tests.unit.example import CONFIG, desired, hosts
+from tests.unit.test_placed import applied, want, wanted
+from tests.unit.test_placed import planned as plan_of
 from tests.unit.test_plan import converged, planned, with_setting
 
 OLD = b'# the proxy\nKUBE_PROXY_ARGS="--v=0 --conntrack-max-per-core=0"\n'
@@ -283,3 +299,41 @@ def test_a_check_is_a_line_and_a_failed_one_has_what_to_read() -> None:
         ("pods run", "failed"),
     ]
     assert found["checks"][1]["evidence"] == ["n1: ErrImagePull"]
+
+
+def about(plan: Plan) -> Desired:
+    return {change.ref: want(change.ref.kind, change.ref.name, change.after) for change in plan.changes}
+
+
+def test_what_leaves_reads_as_what_it_is_and_secrets_stay_sums() -> None:
+    host = FakeHost("n1", brings={"kubelet": ["kubelet"]})
+    for path, content in (("/etc/motd", b"theirs\n"), ("/etc/key", b"their secret\n")):
+        host.files[path], host.contents[path] = SeenFile(File(content).sha256, 0o644, "root", "root", 1.0), content
+    package = want(Kind.PACKAGE, "kubelet", Package("kubelet", leaves=Leaves("kubelet", ("/var/lib/kubelet",))))
+    unit = want(Kind.UNIT, "kubelet", Unit("kubelet"), package.ref)
+    files = [want(Kind.FILE, "/etc/motd", File(b"ours\n")), want(Kind.FILE, "/etc/new", File(b"new\n"))]
+    keys = [want(Kind.FILE, path, File(b"our secret\n", secret=True)) for path in ("/etc/key", "/etc/newkey")]
+    applied(wanted(package, unit, *files, *keys), host)
+    host.leftovers["kubelet"] = ("/var/lib/kubelet",)
+    plan = plan_of(wanted(), {"n1": host})
+    shown = printed(*text.plan_lines(cluster(), plan, about(plan), full=True))
+    for words in (
+        "■ stop kubelet", "restore /etc/motd", "remove /etc/new", "clean up after kubelet", "/var/lib/kubelet)",
+        "uninstall package kubelet", "-ours", "+theirs", "-new",
+    ):  # fmt: skip
+        assert words in shown
+    told = json.dumps(data.plan_data(cluster(), plan))
+    assert "secret" not in (shown + told).replace('"secret": ', "")
+    changes = {change["name"]: change for change in json.loads(told)["changes"] if change["kind"] != "unit"}
+    assert changes["/etc/key"]["diff"] == [
+        f"-sha256 {File(b'our secret' + bytes([10])).sha256[:16]}", f"+sha256 {File(b'their secret' + bytes([10])).sha256[:16]}",
+    ]  # fmt: skip
+    assert changes["/etc/newkey"]["diff"] == [f"-sha256 {File(b'our secret' + bytes([10])).sha256[:16]}"]
+    assert (changes["/etc/motd"]["action"], changes["/etc/new"]["diff"][1]) == ("restore", "+++ /dev/null")
+    assert [change["before"] for change in json.loads(told)["changes"] if change["action"] == "clean up"] == [
+        {"names": ["/var/lib/kubelet"]}
+    ]
+    adopted = FakeHost("n1", files=dict(host.files), contents=dict(host.contents))
+    assert "adopt the host" in printed(
+        *text.plan_lines(cluster(), plan_of(wanted(*files), {"n1": adopted}), {}, full=False)
+    )
