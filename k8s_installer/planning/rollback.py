@@ -238,7 +238,9 @@ def _defined(desired: dict[Ref, DesiredResource], left: Collection[PastItem]) ->
     """The same, where units are defined by the unit files and drop-ins that return."""
     for item in left:
         unit = _DEFINES.search(item.ref.name) if item.ref.kind is Kind.FILE else None
-        ref = Ref(item.ref.host, Kind.UNIT, unit[1]) if unit else item.ref
+        if unit is None:
+            continue
+        ref = Ref(item.ref.host, Kind.UNIT, unit[1])
         wanted = desired.get(ref)
         if wanted is not None and isinstance(wanted.resource, Unit):
             defined = replace(wanted.resource, defined_by=(*wanted.resource.defined_by, item.ref.name))

@@ -14,6 +14,7 @@ from k8s_installer.engine.scheduler import apply
 from k8s_installer.model.desired import Desired, DesiredResource, Turn
 from k8s_installer.model.plan import Action, Change, Plan
 from k8s_installer.model.resources import (
+    Backup,
     File,
     Kind,
     Leaves,
@@ -31,8 +32,9 @@ from k8s_installer.model.resources import (
     Setting,
     Unit,
 )
-from k8s_installer.planning import placed
+from k8s_installer.planning import placed, planfile, rollback
 from k8s_installer.planning.make import make_plan
+from k8s_installer.planning.rollback import PastFile, PastItem, PastPackage, PastUnit
 from tests.fakes import IDLE, FakeHost
 
 DROP_IN = "/etc/systemd/system/kubelet.service.d/10-limits.conf"
@@ -571,3 +573,64 @@ def test_a_run_that_breaks_off_is_resumed_by_the_next_one(
     applied(wanted(), host)
     assert state(host) == state(untouched)
     assert host.record == {}
+
+
+# The way back ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_run_removed_returns_by_a_rollback() -> None:
+    host = node()
+    applied(NODE, host)
+    was = dict(host.files)
+    plan = applied(wanted(), host)
+    kept = {path: Backup(file.sha256, file.mode, file.owner, file.group) for path, file in was.items()}
+    past: list[PastItem] = [
+        PastUnit(UNIT.ref, active=True, enabled=True, component="kubelet"),
+        PastPackage(PACKAGE.ref, "1.0-1.el7", "kubelet"),
+        *(PastFile(item.ref, kept[item.ref.name], "kubelet", left=True) for item in FILES),
+    ]
+    motd = want(Kind.FILE, MOTD, File(b"hello"), component="host")
+    back = rollback.before(wanted(motd), past)
+    assert motd.ref not in back
+    assert {item.turn for item in back.values()} == {motd.turn}
+    plan = make_plan(back, host.observe(list(back.values())))
+    assert [found.action for found in plan.changes] == [
+        Action.INSTALL, Action.RESTORE, Action.RESTORE, Action.RELOAD, Action.START,
+    ]  # fmt: skip
+    carried_out(plan, {"n1": host})
+    assert {path: file.sha256 for path, file in host.files.items()} == {path: file.sha256 for path, file in was.items()}
+    assert host.units["kubelet"].is_active
+
+
+def test_a_turn_that_fails_starts_again_what_it_had_stopped_and_records_it() -> None:
+    host = node(units={"proxy": IDLE})
+    proxy = want(Kind.UNIT, "proxy", Unit("proxy"), component="kube-proxy")
+    applied({**NODE, **wanted(proxy)}, host)
+    record = host.record[Kind.UNIT, "proxy"]
+    fleet = {"n1": host}
+    plan = planned(WITHOUT_DROP_IN, fleet)
+    assert words(plan) == ["stop proxy", f"remove {DROP_IN}", "daemon-reload kubelet", "restart kubelet"]
+    host.refuses = {"kubelet": "no"}
+    run = apply(plan, fleet, lambda event: None, threading.Event())
+    host.refuses = {}
+    assert (Kind.UNIT, "proxy") not in host.record
+    (turn,) = rollback.failed_turns(plan, run)
+    undone = rollback.undo(plan, run, turn)
+    carried_out(undone, fleet)
+    assert DROP_IN in host.files
+    assert host.units["proxy"].is_active
+    assert host.record[Kind.UNIT, "proxy"] == record
+    assert words(applied(WITHOUT_DROP_IN, host))[0] == "stop proxy"
+
+
+def test_a_saved_plan_says_what_leaves_and_what_is_adopted() -> None:
+    host = node()
+    applied(NODE, host)
+    host.leftovers["kubelet"] = ("/var/lib/kubelet",)
+    lines = planfile.saved("lab", {}, planned(wanted(), {"n1": host})).lines
+    assert "n1 stop unit kubelet: active enabled -> wanted" in lines
+    assert "n1 clean up leftovers kubelet: /var/lib/kubelet -> absent" in lines
+    assert "n1 uninstall package kubelet: 1.0 -> absent" in lines
+    host.record.clear()
+    (line,) = planfile.saved("lab", {}, planned(NODE, {"n1": host})).lines
+    assert line == "n1 adopt record placed: absent -> 5 entries"
