@@ -106,7 +106,7 @@ def _applied(
         return left, _undone(session, found, options) if wanted.undoes else _unchanged(session, found)
     preflight_seconds = 0.0
     if options.preflight:
-        fits, preflight_seconds = before_install(session, wanted, found.plan)
+        fits, preflight_seconds = before_install(session, wanted, seen.seen, found.plan)
         if not fits:
             return left, Outcome.FAILED
     asked = time.monotonic()

@@ -14,6 +14,8 @@ from k8s_installer.flows.resolve import Resolved
 from k8s_installer.flows.session import Session, opened
 from k8s_installer.inventory import Role
 from k8s_installer.model.plan import Action, Plan
+from k8s_installer.model.resources import Ref, Seen
+from k8s_installer.planning import placed
 from k8s_installer.preflight import Answers, Needs, Preflight, Severity
 from k8s_installer.transport import Transport
 from k8s_installer.untrusted.answers import understood
@@ -28,7 +30,7 @@ def check(inputs: Inputs, reporter: Reporter) -> Preflight:
         return preflight.assess(cluster, needs, _asked(session, needs, needs))
 
 
-def before_install(session: Session, wanted: Resolved, made: Plan) -> tuple[bool, float]:
+def before_install(session: Session, wanted: Resolved, seen: Mapping[Ref, Seen], made: Plan) -> tuple[bool, float]:
     """Ask the hosts on which the plan installs packages, before it does; where there are none, nobody is asked.
 
     Masters and etcd's members are asked beside them: whether they reach the new hosts, and what time it is.
@@ -43,7 +45,8 @@ def before_install(session: Session, wanted: Resolved, made: Plan) -> tuple[bool
     cluster = wanted.cluster
     witnesses = [*cluster.having(Role.ETCD), *cluster.having(Role.MASTER)]
     asked = [host.name for host in cluster.hosts if host.name in new or host in witnesses]
-    needs = preflight.needs(cluster, wanted.profile, wanted.desired)
+    records = {name: placed.entries(seen, name) for name in asked}
+    needs = preflight.needs(cluster, wanted.profile, wanted.desired, records)
     found = preflight.assess(cluster, needs, _asked(session, asked, needs), about=new)
     session.reporter.preflight(found)
     return not found.having(Severity.ERROR), time.monotonic() - began

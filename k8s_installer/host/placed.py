@@ -261,8 +261,9 @@ def _text(value: object) -> str:
 # After a host was reset, and nothing holds its lock: our own folder goes, but for the record of data that stays.
 SWEEP = f"""\
 {FOLDERS}{FUNCTIONS}
-if [ -z "$(recorded leftovers)" ]; then rm -rf "$state"; exit; fi
+umask 077
+[ ! -f "$state/placed" ] || compact || exit 1
+if ! grep '^+.leftovers.*"data":' "$state/placed" >"$state/placed.new" 2>/dev/null; then rm -rf "$state"; exit; fi
+mv -T "$state/placed.new" "$state/placed" || exit 1
 for path in "$state"/*; do [ "$path" = "$state/placed" ] || rm -rf "$path" || exit 1; done
-compact && grep '^.[[:space:]]leftovers' "$state/placed" >"$state/placed.new" &&
-  mv -T "$state/placed.new" "$state/placed"
 """

@@ -45,7 +45,9 @@ class _Host:
 
     def runs(self, unit: str) -> bool:
         """Whether a unit is ours: wanted here, and its packages are there."""
-        return unit in self.needs.units and not self.missing.intersection(self.needs.units[unit])
+        return unit in self.needs.own_units or (
+            unit in self.needs.units and not self.missing.intersection(self.needs.units[unit])
+        )
 
     def error(self, check: str, evidence: str, **names: object) -> Finding:
         return _finding(check, Severity.ERROR, self.name, evidence, **names)
@@ -255,7 +257,7 @@ def _leftovers(host: _Host) -> Iterator[Finding]:
             yield host.error("package", evidence, package=name)
     for place, left in tables.LEFTOVERS.items():
         path = _place(host, place)
-        if path in host.answers.leftovers and left.package in host.missing:
+        if path in host.answers.leftovers and left.package in host.missing and path not in host.needs.own_folders:
             make = host.error if left.stops else host.warning
             there = ", ".join(host.answers.leftovers[path])
             yield make("data", f"{there}, but {left.package} is not installed: {left.why}", path=path)

@@ -47,7 +47,8 @@ class Needs:
     that of docker (empty: its own choice), `etcd_folders` where etcd has its data and its log; `swap_stops` says
     that the kubelet would refuse to start, and `asks_yum` that packages come from repositories that the host has to
     reach. `repos_sum` is the SHA-256 of the file of repositories that the inventory sets, and `yum_proxy` the proxy
-    (empty: it sets none): yum is asked only where it goes by them already.
+    (empty: it sets none): yum is asked only where it goes by them already. `own_units` and `own_folders` are what this
+    program placed there before: a unit that runs, and data that was left, are no other install's.
     """
 
     host: Host
@@ -63,6 +64,8 @@ class Needs:
     asks_yum: bool = True
     repos_sum: str = ""
     yum_proxy: str = ""
+    own_units: frozenset[str] = frozenset()
+    own_folders: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

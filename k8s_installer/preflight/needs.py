@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from k8s_installer.host.families import yum_proxy
 from k8s_installer.host.paths import CENTOS_REPOS, DOCKER_OPTIONS, ETCD_DATA
 from k8s_installer.inventory import Cluster, Host
 from k8s_installer.model.desired import Desired, DesiredResource, by_host
-from k8s_installer.model.resources import File, Gate, Kind, Package, Setting, Unit
+from k8s_installer.model.resources import File, Gate, Kind, Package, Placed, Setting, Unit
 from k8s_installer.preflight.model import Needs
 from k8s_installer.preflight.services import Service, links, services
 from k8s_installer.preflight.tables import PORT_FLAGS
 from k8s_installer.profiles import Component, Profile
 
+NO_RECORDS: Mapping[str, Collection[Placed]] = {}
 _FAIL_SWAP_ON = "fail-swap-on"  # the kubelet's flag; in its configuration file failSwapOn
 
 
-def needs(cluster: Cluster, profile: Profile, desired: Desired) -> dict[str, Needs]:
-    """What is wanted of each host of the cluster."""
+def needs(
+    cluster: Cluster, profile: Profile, desired: Desired, records: Mapping[str, Collection[Placed]] = NO_RECORDS
+) -> dict[str, Needs]:
+    """What is wanted of each host of the cluster; `records` is what was placed on hosts before, by their names."""
     of_host, fitting, found = by_host(desired), profile.fitting(cluster), services(cluster, profile)
-    return {host.name: _of_host(cluster, fitting, host, of_host[host.name], found) for host in cluster.hosts}
+    return {
+        host.name: _with_own(_of_host(cluster, fitting, host, of_host[host.name], found), records.get(host.name, ()))
+        for host in cluster.hosts
+    }
+
+
+def _with_own(wanted: Needs, placed: Collection[Placed]) -> Needs:
+    return replace(
+        wanted,
+        own_files=wanted.own_files.union(entry.name for entry in placed if entry.kind is Kind.FILE),
+        own_units=frozenset(entry.name for entry in placed if entry.kind is Kind.UNIT),
+        own_folders=frozenset(path for entry in placed if entry.leaves for path in entry.leaves.folders),
+    )
 
 
 def _of_host(

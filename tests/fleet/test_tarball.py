@@ -127,3 +127,21 @@ def test_what_is_wrong_with_a_tarball_is_said_before_any_host_is_asked(cluster: 
     done = cluster.run("plan", text=text.replace(cluster.addresses["m1"], "192.0.2.1"))
     assert done.returncode == 2
     assert f"{path} is a different file: its SHA-256 is" in done.stderr
+
+
+def test_packages_take_the_place_of_the_tarball_and_it_theirs(cluster: Cluster) -> None:
+    """One apply each way, after which nothing is left to change, and of the other way there is nothing on the hosts."""
+    line = next(line for line in cluster.text.splitlines() if line.startswith("  programs: tarball"))
+    packages = cluster.text.replace(f"{line}\n", "").replace(
+        next(line for line in cluster.text.splitlines() if line.startswith("  tarball:")) + "\n", ""
+    )
+    ours = "ls /etc/systemd/system/kube-*.service /etc/systemd/system/kubelet.service 2>/dev/null || true"
+    for text, packaged in ((packages, True), (cluster.text, False)):
+        done = cluster.run("apply", "--yes", text=text)
+        assert done.returncode == 0, done.stdout + done.stderr
+        again = cluster.run("plan", text=text)
+        assert again.returncode == 0, again.stdout
+        for host, package in (("m1", "kubernetes-master"), ("n1", "kubernetes-node")):
+            assert ("not installed" in cluster.on(host, f"rpm -q {package} || true")) is not packaged
+            assert (cluster.on(host, ours) == "") is packaged
+            assert cluster.on(host, "find /etc/kubernetes /usr/bin -name '*.rpm*'") == ""

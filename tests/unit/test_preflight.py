@@ -18,6 +18,7 @@ from k8s_installer import desired, profiles, render
 from k8s_installer.errors import HostError, TransportError
 from k8s_installer.host import paths
 from k8s_installer.inventory import Cluster
+from k8s_installer.model.resources import Kind, Leaves, Placed
 from k8s_installer.preflight import (
     CHECKS,
     Answers,
@@ -247,6 +248,27 @@ def test_ports_are_told_with_who_has_them_and_how_to_stop_it() -> None:
 def test_each_file_system_is_told_once(disks: dict[str, Disk], expected: list[tuple[str, str, str]]) -> None:
     found = judged(disks=disks).findings
     assert [(item.id, str(item.severity), item.evidence.partition(":")[0]) for item in found] == expected
+
+
+def test_what_was_placed_on_a_host_before_is_in_nobodys_way() -> None:
+    """As where packages take the place of a tarball: the units run, their files and data are there."""
+    unit_file = "/etc/systemd/system/kubelet.service"
+    found: dict[str, object] = {
+        "listeners": (Listener(10250, "kubelet", 812, "kubelet"),),
+        "leftovers": {"/var/lib/kubelet": ("plugins",)},
+        "unit_files": (unit_file,),
+    }
+    assert [finding.id for finding in judged(**found).findings] == ["port", "unit-file", "data"]
+    leaves = Leaves("kubelet", folders=("/var/lib/kubelet",))
+    record = (
+        Placed(Kind.UNIT, "kubelet", "kubelet"),
+        Placed(Kind.FILE, unit_file, "kubelet"),
+        Placed(Kind.LEFTOVERS, "kubelet", "kubelet", leaves=leaves),
+    )
+    profile = profiles.load(THREE.version)
+    everything = desired.desire(THREE, profile, placeholder(THREE), render.Renderer([]))
+    own = needs(THREE, profile, everything, {"n1": record})
+    assert judged(needed=own, **found).findings == ()
 
 
 def test_networks_of_the_cluster_may_not_hold_a_hosts_own() -> None:

@@ -86,7 +86,7 @@ def asked(wanted: Resolved, on: set[str], more: str = "", output: Output = Outpu
         session = Session(
             Inputs(Path("c.yaml")), wanted.cluster, wanted.profile, Connections(pool, lines), terminal, {}
         )
-        fits, seconds = before_install(session, wanted, Plan(changes, ()))
+        fits, seconds = before_install(session, wanted, {}, Plan(changes, ()))
     assert (seconds > 0) is bool(on)
     return fits, {name: len(way.scripts) for name, way in ways.items() if way.scripts}
 
