@@ -11,15 +11,18 @@ from k8s_installer.model.resources import (
     File,
     Kind,
     Missing,
+    NoPackage,
+    Original,
     Ref,
     SeenFile,
+    SeenPackage,
     SeenSetting,
     SeenUnit,
     Setting,
     Unit,
 )
 from k8s_installer.model.run import Event, State
-from k8s_installer.planning.rollback import PastFile, PastSetting
+from k8s_installer.planning.rollback import PastFile, PastPackage, PastSetting, PastUnit
 from k8s_installer.runs import journal
 from k8s_installer.runs.history import before, first_starts, to_undo
 
@@ -143,3 +146,21 @@ def test_a_rollback_that_had_nothing_to_do_is_done_and_the_next_goes_further_bac
     ran(tmp_path, "2", update(X, B), end="failed")
     ran(tmp_path, "3", undoes=["2"])
     assert undone(tmp_path) == ["1"]
+
+
+def test_what_a_run_stopped_uninstalled_or_removed_is_what_there_was(tmp_path: Path) -> None:
+    unit, package = Ref("m1", Kind.UNIT, "kubelet"), Ref("m1", Kind.PACKAGE, "kubelet")
+    running = SeenUnit("loaded", "active", "running", enabled=True, pid=7, started_at=5.0, needs_reload=False)
+    stopped = Unit("kubelet", active=False, enabled=False)
+    there = SeenFile(A, 0o600, "kube", "kube", 1.0)
+    ran(
+        tmp_path, "1",
+        Change(unit, Action.STOP, "kubelet", running, stopped, "a test", forgets=True),
+        Change(package, Action.UNINSTALL, "kubelet", SeenPackage("1.2", "3.el7", 1.0), NoPackage(), "a test", forgets=True),
+        Change(X, Action.REMOVE, "kubelet", there, Original(secret=True), "a test", forgets=True),
+    )  # fmt: skip
+    assert before(list(journal.past(tmp_path))) == (
+        PastUnit(unit, active=True, enabled=True, component="kubelet"),
+        PastPackage(package, "1.2-3.el7", "kubelet"),
+        PastFile(X, Backup(A, 0o600, "kube", "kube", secret=True), "kubelet", left=True),
+    )

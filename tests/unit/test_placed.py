@@ -35,6 +35,7 @@ from k8s_installer.model.resources import (
 from k8s_installer.planning import placed, planfile, rollback
 from k8s_installer.planning.make import make_plan
 from k8s_installer.planning.rollback import PastFile, PastItem, PastPackage, PastUnit
+from k8s_installer.report.text import change_words
 from tests.fakes import IDLE, FakeHost
 
 DROP_IN = "/etc/systemd/system/kubelet.service.d/10-limits.conf"
@@ -268,6 +269,7 @@ def test_the_first_master_deletes_the_node_of_a_kubelet_that_has_stopped() -> No
     stopped = next(index for index, found in enumerate(plan.changes) if found.action is Action.STOP)
     assert stopped in plan.after[deleted]
     assert plan.changes[deleted].after == Setting("absent")
+    assert change_words(plan.changes[deleted]) == "delete node n1"
     carried_out(plan, fleet)
     assert master.settings["node n1"] == "absent"
     assert not planned(wanted(), fleet, master="m1")
@@ -621,6 +623,31 @@ def test_a_turn_that_fails_starts_again_what_it_had_stopped_and_records_it() -> 
     assert host.units["proxy"].is_active
     assert host.record[Kind.UNIT, "proxy"] == record
     assert words(applied(WITHOUT_DROP_IN, host))[0] == "stop proxy"
+
+
+def test_a_turn_that_fails_has_our_file_again_and_still_the_one_from_before_us() -> None:
+    host = node()
+    content = b"[Service]\nNice=3\n"
+    host.files[DROP_IN], host.contents[DROP_IN] = SeenFile(File(content).sha256, 0o644, "me", "me", 1.0), content
+    applied(NODE, host)
+    fleet = {"n1": host}
+    plan = planned(WITHOUT_DROP_IN, fleet)
+    assert words(plan)[0] == f"restore {DROP_IN}"
+    host.refuses = {"kubelet": "no"}
+    run = apply(plan, fleet, lambda event: None, threading.Event())
+    host.refuses = {}
+    (turn,) = rollback.failed_turns(plan, run)
+    carried_out(rollback.undo(plan, run, turn), fleet)
+    assert host.contents[DROP_IN] == b"[Service]\nLimitNOFILE=9\n"
+    applied(WITHOUT_DROP_IN, host)
+    assert (host.contents[DROP_IN], host.files[DROP_IN].owner) == (content, "me")
+
+
+def test_a_drop_in_returns_although_nobody_has_its_unit() -> None:
+    file = Ref("n1", Kind.FILE, "/etc/systemd/system/other.service.d/1.conf")
+    kept = Backup("1" * 64, 0o644, "root", "root")
+    back = rollback.before({}, [PastFile(file, kept, "kubelet", left=True)])
+    assert [item.resource for item in back.values()] == [kept]
 
 
 def test_a_saved_plan_says_what_leaves_and_what_is_adopted() -> None:
