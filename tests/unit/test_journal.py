@@ -23,11 +23,14 @@ from k8s_installer.model.resources import (
     Kind,
     Missing,
     Package,
+    Placed,
+    Record,
     Ref,
     Resource,
     Seen,
     SeenFile,
     SeenPackage,
+    SeenRecord,
     SeenSetting,
     SeenUnit,
     Setting,
@@ -158,6 +161,15 @@ def test_what_was_there_before_a_change_comes_back_as_it_was_seen(
     assert (told.index, told.ref, told.action, told.component) == (4, one.ref, action, "etcd")
     assert (told.before, told.after, told.done) == (expected, left, True)
     assert told.secret == (after is NEW)
+
+
+def test_a_host_that_is_adopted_is_a_line_without_its_record(tmp_path: Path) -> None:
+    entry = Placed(Kind.FILE, "/etc/x", "etcd")
+    ref = Ref("m1", Kind.RECORD, "placed")
+    adopt = Change(ref, Action.ADOPT, "host", SeenRecord((entry,)), Record((entry,)), "1 file", records=(entry,))
+    with start(tmp_path, {}) as written:
+        written.event(event(State.DONE), adopt)
+    assert [(item.ref, item.before) for item in found(tmp_path).changes()] == [(ref, SeenRecord(()))]
 
 
 def test_changes_are_told_in_the_plans_order_with_their_last_state(tmp_path: Path) -> None:
