@@ -122,7 +122,8 @@ def _applied(
 def _is_left(host: str, found: Planned) -> bool:
     """Whether a host has a record, and nothing is wanted of it."""
     recorded = isinstance(found.seen.seen.get(placed.question(host).ref), SeenRecord)
-    return recorded and not found.wanted.undoes and all(ref.host != host for ref in found.wanted.whole)
+    part = bool(found.wanted.undoes) or found.wanted.only is not None
+    return recorded and not part and all(ref.host != host for ref in found.wanted.whole)
 
 
 def _change(

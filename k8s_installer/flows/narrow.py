@@ -38,7 +38,7 @@ def part(wanted: Resolved, limit: str, only: str) -> Resolved:
         beside = {**facts.evidence(wanted.whole, desired), **order.evidence(wanted.whole, desired)}
         wanted = replace(wanted, desired=desired, beside=beside)
     if limit:
-        wanted = _limited(wanted, limit)
+        wanted = replace(_limited(wanted, limit), limit=chosen("--limit", limit, _hosts(wanted.inventory)))
     if (limit or only) and not wanted.undoes:
         first = wanted.cluster.first_master.name
         wanted = replace(wanted, desired=with_records(desired, wanted.whole, first))

@@ -36,8 +36,8 @@ class Resolved:
     the files by which the masters show whose keys the cluster has; they are looked at even where a plan is about a node
     that has none yet. `whole` is all that the inventory wants, whatever part `desired` is; `beside` is what else is
     looked at, because it decides whether that part may be carried out. `undoes` are the names of past runs, if what is
-    wanted is what was there before them. `only` are the components that a command is limited to; None is no limit.
-    With `data` what leaves a host takes its data along.
+    wanted is what was there before them. `only` are the components that a command is limited to, `limit` the hosts;
+    None is no limit. With `data` what leaves a host takes its data along.
     """
 
     cluster: Cluster
@@ -52,6 +52,7 @@ class Resolved:
     beside: Desired = field(default_factory=dict)
     undoes: tuple[str, ...] = ()
     only: frozenset[str] | None = None
+    limit: frozenset[str] | None = None
     data: bool = False
 
 

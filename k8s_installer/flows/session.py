@@ -85,7 +85,7 @@ class Session:
     def _with_placed(self, wanted: Resolved, seen: ObservedFleet) -> tuple[Resolved, ObservedFleet]:
         """The same, with what hosts have placed and is no longer wanted, and with what is missing in their records."""
         seen = self._without_gone(wanted, seen)
-        hosts = [host.name for host in wanted.cluster.everyone if host.name not in seen.unreachable]
+        hosts = [host.name for host in wanted.cluster.everyone if self._may_lose(host.name, wanted, seen)]
         master = wanted.cluster.first_master.name if wanted.whole else ""
         desired = placed.leaving(
             wanted.whole, wanted.desired, seen.seen, hosts, wanted.only, master=master, data=wanted.data
@@ -96,6 +96,11 @@ class Session:
             more.require_all()
             seen = replace(seen, seen={**seen.seen, **more.seen})
         return replace(wanted, desired=placed.adopting(desired, seen.seen)), seen
+
+    @staticmethod
+    def _may_lose(host: str, wanted: Resolved, seen: ObservedFleet) -> bool:
+        """Whether a command is about a host, which answers; a part looks at other hosts, too."""
+        return host not in seen.unreachable and (wanted.limit is None or host in wanted.limit)
 
     def _without_gone(self, wanted: Resolved, seen: ObservedFleet) -> ObservedFleet:
         """The same without hosts that are absent and do not answer: there may be no machine any more."""

@@ -36,13 +36,26 @@ left() { # name folders links rules routes units
 CLEAN = (
     WITHOUT
     + r"""\
+mounts_below() { # path without links: the deepest first
+  awk -v below="$1/" 'index($2 "/", below) == 1 { print $2 }' "$root/proc/mounts" | sort -r
+}
 clean() { # folders links rules routes units
   for unit in $5; do systemctl stop "$unit" || return 1; done
   for folder in $1; do
-    for mount in $(awk -v below="$folder/" 'index($2 "/", below) == 1 { print $2 }' "$root/proc/mounts" | sort -r); do
-      umount "$mount" || umount -l "$mount" || return 1
-    done
-    rm -rf --one-file-system "$folder" || return 1
+    [ -e "$folder" ] || [ -L "$folder" ] || continue
+    real=$(readlink -f "$folder") || return 1
+    # a server that is gone does not answer umount either
+    mounts_below "$real" | while read -r mount; do
+      mount=$(printf %b "$mount")
+      timeout -s KILL 20 umount "$mount" || umount -l "$mount" || exit 1
+    done || return 1
+    # what is mounted there is somebody's data, and a bind mount is of the same file system
+    if [ -n "$(mounts_below "$real")" ]; then
+      echo "something is still mounted below $real: it is not removed"
+      return 1
+    fi
+    rm -rf --one-file-system "$real" || return 1
+    [ ! -L "$folder" ] || rm -f "$folder" || return 1
   done
   for link in $2; do [ ! -e "/sys/class/net/$link" ] || ip link delete "$link" || return 1; done
   for protocol in $4; do ip -4 route flush proto "$protocol" || return 1; done

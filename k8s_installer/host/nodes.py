@@ -10,13 +10,15 @@ from k8s_installer.host.addons import KUBE
 from k8s_installer.host.family import ABSENT, Family
 
 NAME = "node"
-PRESENT = "present"
+PRESENT, UNANSWERED = "present", "unanswered"
 
 _ASK = f"""\
 ask_node() {{ # names
   for name do
-    found=$(kube 10 get node "$name" --ignore-not-found -o name) || continue
-    case $found in '') now={ABSENT} ;; *) now={PRESENT} ;; esac
+    if ! found=$(kube 10 get node "$name" --ignore-not-found -o name); then now={UNANSWERED}
+    elif [ -n "$found" ]; then now={PRESENT}
+    else now={ABSENT}
+    fi
     echo "setting $now $now {NAME} $name"
   done
 }}
@@ -29,7 +31,9 @@ set_node() { # name value: a kubelet makes its own
 
 
 def _differs(_subject: str, seen: str | None, wanted: str) -> str:
-    return "its host is no node any more" if seen == PRESENT and wanted == ABSENT else ""
+    if wanted != ABSENT or seen is None:
+        return ""
+    return "its host is no node any more" if seen == PRESENT else "the API server does not answer for it"
 
 
 def _words(subject: str, _wanted: str) -> str:

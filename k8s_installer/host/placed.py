@@ -13,6 +13,7 @@ before the first one of ours, each under the SHA-256 of its path.
 from __future__ import annotations
 
 import json
+import posixpath
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
@@ -25,6 +26,8 @@ from k8s_installer.untrusted.answers import Malformed
 
 PATH = f"{STATE}/placed"
 NAME = "placed"  # of the record, as a resource
+LEAST_DEPTH = 2  # of a folder that programs leave: /run/flannel
+MOST_LINES = 20_000  # of a record; three roles on one host have two hundred
 _LISTS = ("folders", "data", "links", "rules", "routes", "left_units")  # of what a component's programs leave
 FOLDER = "folder"  # lines of folders that were made for files: they go when they are empty, and no plan shows them
 
@@ -140,6 +143,7 @@ uninstall() { # '' or --noscripts, package...: those that no other package needs
   return $status
 }
 compact() { # folders that are empty now, and files that are gone, are no longer ours; one line for each name
+  [ -f "$state/placed" ] || return 0
   recorded file | while IFS= read -r path; do
     [ -e "$path" ] || [ -L "$path" ] || [ -e "$(original_of "$path")" ] || forget file "$path"
   done
@@ -148,12 +152,15 @@ compact() { # folders that are empty now, and files that are gone, are no longer
     elif rmdir "$path" 2>/dev/null; then forget folder "$path"
     fi
   done
-  awk -F '\t' '
-    NF > 2 { name = $2 FS $3 }
-    NF > 2 && !(name in last) { names[++count] = name }
-    NF > 2 { last[name] = $0 }
-    END { for (i = 1; i <= count; i++) if (last[names[i]] ~ /^[+]/) print last[names[i]] }' "$state/placed" |
-    (umask 077; dd of="$state/placed.new" conv=fsync status=none) && mv -T "$state/placed.new" "$state/placed"
+  # a line that a full disk has cut off says nothing
+  (umask 077; awk -F '\t' '
+    NF < 3 || ($1 == "+" && $4 != "" && $4 !~ /}$/) { next }
+    { name = $2 FS $3 }
+    !(name in last) { names[++count] = name }
+    { last[name] = $0 }
+    END { for (i = 1; i <= count; i++) if (last[names[i]] ~ /^[+]/) print last[names[i]] }' "$state/placed" \
+    >"$state/placed.new") && dd if=/dev/null of="$state/placed.new" conv=notrunc,fsync status=none &&
+    mv -T "$state/placed.new" "$state/placed"
 }
 """
 )
@@ -225,6 +232,9 @@ def parse(lines: Iterable[str]) -> tuple[Placed, ...]:
         Malformed: a line is none of a record; one that was cut off by a full disk is passed over.
     """
     found: dict[tuple[str, str], Placed] = {}
+    lines = tuple(lines)
+    if len(lines) > MOST_LINES:
+        raise Malformed("the record of what was placed", f"{len(lines)} lines")
     for text in lines:
         match text.split("\t"):
             case ["-", kind, name, *_]:
@@ -243,13 +253,24 @@ def _entry(kind: str, name: str, details: str) -> Placed | None:
     except (ValueError, RecursionError):
         return None  # cut off
     try:
-        lists = {key: tuple(map(_text, said.get(key, ()))) for key in ("units", "came_with", *_LISTS)}
+        lists = {
+            key: tuple(map(_folder if key in ("folders", "data") else _text, said.get(key, ())))
+            for key in ("units", "came_with", *_LISTS)
+        }
         leaves = Leaves(name, *(lists[key] for key in _LISTS)) if kind == Kind.LEFTOVERS else None
         texts = {key: _text(said.get(key, "")) for key in ("component", "group", "before", "sha256")}
         units, came_with, secret = lists["units"], lists["came_with"], bool(said.get("secret"))
         return Placed(Kind(kind), name, **texts, units=units, came_with=came_with, secret=secret, leaves=leaves)
     except (ValueError, TypeError, AttributeError):
         raise Malformed("the record of what was placed", f"{kind} {name} {details}") from None
+
+
+def _folder(value: object) -> str:
+    """A folder that may be removed with all that is in it: never a part of every system, as /var or /etc."""
+    path = _text(value)
+    if posixpath.normpath(path) != path or path.count("/") < LEAST_DEPTH or not path.startswith("/"):
+        raise ValueError
+    return path
 
 
 def _text(value: object) -> str:
@@ -263,6 +284,8 @@ SWEEP = f"""\
 {FOLDERS}{FUNCTIONS}
 umask 077
 [ ! -f "$state/placed" ] || compact || exit 1
+# something that was placed is still there: whoever removes it needs all of this
+! grep -q -e '^+.file' -e '^+.unit' -e '^+.package' "$state/placed" 2>/dev/null || exit 0
 if ! grep '^+.leftovers.*"data":' "$state/placed" >"$state/placed.new" 2>/dev/null; then rm -rf "$state"; exit; fi
 mv -T "$state/placed.new" "$state/placed" || exit 1
 for path in "$state"/*; do [ "$path" = "$state/placed" ] || rm -rf "$path" || exit 1; done

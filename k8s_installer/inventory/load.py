@@ -85,6 +85,7 @@ def parse(text: str, path: Path) -> Cluster:
     manifests, wrong = addons(folder)
     findings = [
         *topology.findings(model, origin),
+        *topology.returning(there, leaving, origin),
         *_missing_files(model, folder, origin),
         *_said_twice(model, origin),
         *wrong,

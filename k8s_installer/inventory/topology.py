@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network
 
 from k8s_installer.errors import Finding
@@ -76,6 +76,15 @@ def _addresses(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
                     ("hosts", name, "address"),
                     f"host {name}: {address} is inside {key} {cidr}, which the cluster uses",
                 )
+
+
+def returning(there: Mapping[str, HostModel], leaving: Mapping[str, HostModel], origin: Origin) -> Iterator[Finding]:
+    """Hosts that are absent and there, by another name: what is removed from one would be the other's."""
+    names = {host.address: name for name, host in there.items()}
+    for name, host in leaving.items():
+        if host.address in names:
+            message = f"host {name} is absent, and its address {host.address} is that of {names[host.address]}"
+            yield origin.finding(("hosts", name, "address"), message, "delete the entry that is absent")
 
 
 def _unusable(address: IPv4Address) -> str:

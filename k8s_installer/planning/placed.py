@@ -12,7 +12,7 @@ anything is gone that it may need.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from k8s_installer.host import families
@@ -106,8 +106,10 @@ def leaving(
 
 def _no_node(host: str, master: str, kubelet: DesiredResource) -> dict[Ref, DesiredResource]:
     ref = Ref(master, Kind.SETTING, f"{NODE} {host}")
-    because, after = f"{host} is no node any more.", (kubelet.ref,)
-    return {ref: DesiredResource(ref, Setting(NONE), kubelet.component, after, because, kubelet.turn, leaving=True)}
+    because = f"{host} is no node any more."
+    return {
+        ref: DesiredResource(ref, Setting(NONE), kubelet.component, (kubelet.ref,), because, kubelet.turn, leaving=True)
+    }
 
 
 def _goes(entry: Placed, runs: Collection[str], names: Collection[tuple[Kind, str]]) -> bool:
@@ -146,8 +148,8 @@ def _without(
         stops.append(_add(result, host, entry, stopped, tuple(stops[-1:]), there))
     packages = tuple(wanted.ref for wanted in own if isinstance(wanted.resource, Package))
     running = there.union(entry.name for entry in back)
-    early = [entry for entry in gone if entry.kind is Kind.FILE and running.intersection(entry.units)]
-    for entry in early:
+    early = {entry.name: entry for entry in gone if entry.kind is Kind.FILE and running.intersection(entry.units)}
+    for entry in early.values():
         _add(result, host, entry, Original(entry.secret), (*packages, *stops[-1:]), there)
     returning = [result[_add(result, host, entry, _unit(entry, ()), (), there)] for entry in back]
     for wanted in (*own, *returning):
@@ -155,10 +157,31 @@ def _without(
             result[wanted.ref] = _reader(wanted, wanted.resource, files[wanted.ref.name], stops)
     up = (wanted.ref for wanted in (*own, *returning) if isinstance(wanted.resource, Unit | Gate))
     before = (*up, *stops[-1:])
-    for entry in sorted((entry for entry in gone if entry.kind in _AFTER and entry not in early), key=_place):
+    later = [entry for entry in gone if entry.kind in _AFTER and not (entry.kind is Kind.FILE and entry.name in early)]
+    for entry in sorted(later, key=_place):
         resource = _opposite(entry, in_use=entry.component in runs, data=data)
+        if isinstance(resource, NoLeftovers):
+            resource = NoLeftovers(_apart(resource.leaves, own))
         before = (_add(result, host, entry, resource, before, there),)
     return result
+
+
+def _apart(leaves: Leaves, own: Iterable[DesiredResource]) -> Leaves:
+    """The same without what something that is wanted on the host makes as well."""
+    wanted = [left for item in own if isinstance(left := getattr(item.resource, "leaves", None), Leaves)]
+
+    def apart(names: tuple[str, ...], of: Callable[[Leaves], tuple[str, ...]]) -> tuple[str, ...]:
+        kept = {name for left in wanted for name in of(left)}
+        return tuple(name for name in names if name not in kept)
+
+    return replace(
+        leaves,
+        folders=apart(leaves.folders, lambda left: left.folders),
+        links=apart(leaves.links, lambda left: left.links),
+        rules=apart(leaves.rules, lambda left: left.rules),
+        routes=apart(leaves.routes, lambda left: left.routes),
+        units=apart(leaves.units, lambda left: left.units),
+    )
 
 
 def _place(entry: Placed) -> int:
@@ -319,7 +342,13 @@ def recording(plan: Plan, desired: Desired, seen: Mapping[Ref, Seen]) -> Plan:
         new: tuple[Placed, ...] = ()
         if not leaves and change.action in _PLACES:
             item = replace(desired[change.ref], resource=change.after)
-            new = tuple(entry for entry in _entries(item, change.before, readers[host]) if _is_new(entry, known[host]))
+            # an install that failed before is recorded, and not what it brings along
+            again = change.action is Action.INSTALL
+            new = tuple(
+                entry
+                for entry in _entries(item, change.before, readers[host])
+                if _is_new(entry, known[host]) or (again and entry.kind is Kind.PACKAGE)
+            )
             known[host].update({(entry.kind, entry.name): entry for entry in new})
         changes.append(replace(change, records=new, forgets=leaves) if new or leaves else change)
     return replace(plan, changes=tuple(changes))
@@ -361,7 +390,9 @@ def _entries(item: DesiredResource, before: Seen | None, readers: Mapping[str, t
     elif isinstance(wanted, Setting) and ref.name.partition(" ")[0] not in _STAY:
         yield replace(entry, before=before.value if isinstance(before, SeenSetting) else NONE)
     leaves = wanted.leaves if isinstance(wanted, Package | Unit | File) else None
-    if leaves is not None:
+    # what ran before us has its own network and rules already
+    found_running = isinstance(wanted, Unit) and isinstance(before, SeenUnit) and before.is_active
+    if leaves is not None and not found_running:
         yield replace(entry, kind=Kind.LEFTOVERS, name=leaves.name, leaves=leaves)
 
 

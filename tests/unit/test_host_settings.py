@@ -480,6 +480,8 @@ def test_names_are_shown_by_their_number_and_as_lines() -> None:
         ("swap", "off now, on at boot", "off", "off now, on at boot instead of off"),
         ("swap", None, "off", ""),
         ("firewalld-port 6443/tcp", None, "open", ""),
+        ("node n1", None, "absent", ""),
+        ("node n1", "present", "present", ""),
         ("hosts-file", NAMES, NAMES, ""),
         ("hosts-file", "none", NAMES, "it is without 10.77.0.11 m1, 10.77.0.21 n1"),
         ("hosts-file", "10.77.0.11=m1,10.77.0.21=n2", NAMES, "it is without 10.77.0.21 n1, with 10.77.0.21 n2"),

@@ -454,5 +454,10 @@ def test_a_cluster_needs_hosts_that_are_not_absent() -> None:
     assert "master" in complaint(text)
 
 
+def test_an_absent_host_cannot_have_the_address_of_one_that_is_there() -> None:
+    text = ABSENT.replace("n2: {address: 10.0.0.3", "n2: {address: 10.0.0.1")
+    assert "host n2 is absent, and its address 10.0.0.1 is that of m1" in complaint(text)
+
+
 def test_a_host_is_present_or_absent() -> None:
     assert "state" in complaint(ABSENT.replace("state: absent", "state: away"))

@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from k8s_installer.engine.scheduler import apply
+from k8s_installer.host import families
 from k8s_installer.model.desired import Desired, DesiredResource, Turn
 from k8s_installer.model.plan import Action, Change, Plan
 from k8s_installer.model.resources import (
@@ -661,3 +662,40 @@ def test_a_saved_plan_says_what_leaves_and_what_is_adopted() -> None:
     host.record.clear()
     (line,) = planfile.saved("lab", {}, planned(NODE, {"n1": host})).lines
     assert line == "n1 adopt record placed: absent -> 5 entries"
+
+
+def test_what_a_wanted_component_leaves_as_well_is_no_leftover() -> None:
+    """Another component takes the place of the kubelet's, with the same folder, rules, links, routes and units."""
+    shared = Leaves(
+        "kubelet", ("/var/lib/kubelet", "/var/lib/old"), (), ("cni0",), ("KUBE-",), ("75",), ("pods.slice",)
+    )
+    old = want(Kind.UNIT, "kubelet", Unit("kubelet", leaves=shared))
+    host = node(units={"kubelet": IDLE, "other": IDLE}, leftovers={"kubelet": ("/var/lib/old",)})
+    applied(wanted(old), host)
+    kept = dataclasses.replace(shared, name="other", folders=("/var/lib/kubelet",))
+    new = want(Kind.UNIT, "other", Unit("other", leaves=kept), component="other")
+    plan = planned(wanted(new), {"n1": host})
+    assert change(plan, "kubelet") is not None
+    cleans = [step.after for step in plan.changes if step.action is Action.CLEAN]
+    assert cleans == [NoLeftovers(Leaves("kubelet", ("/var/lib/old",)))]
+
+
+def test_what_ran_before_has_its_own_rules_and_folders() -> None:
+    unit = want(Kind.UNIT, "kubelet", Unit("kubelet", (DROP_IN,), leaves=LEAVES), FILES[1].ref)
+    drop_in = dataclasses.replace(FILES[1], after=())
+    host = node(units={"kubelet": RUNNING})
+    plan = applied(wanted(drop_in, unit), host)
+    assert {entry.kind for step in plan.changes for entry in step.records} == {Kind.FILE, Kind.UNIT}
+
+
+def test_an_install_that_failed_records_once_more_what_comes_along() -> None:
+    host = node()
+    (first,) = planned(wanted(PACKAGE), {"n1": host}).changes
+    host.record = {(entry.kind, entry.name): entry for entry in first.records}
+    (again,) = planned(wanted(PACKAGE), {"n1": host}).changes
+    assert again.records == first.records[:1]  # the folders are claimed already
+
+
+def test_a_node_is_deleted_where_it_is_there_or_nobody_can_say() -> None:
+    assert families.differs("node n1", "present", "absent") == "its host is no node any more"
+    assert families.differs("node n1", "unanswered", "absent") == "the API server does not answer for it"

@@ -187,7 +187,7 @@ ENTRIES = (
     Placed(Kind.UNIT, "docker", "docker", before="active enabled"),
     Placed(Kind.PACKAGE, "socat", "kubelet", came_with=("kubelet", "it's")),
     Placed(Kind.SETTING, "user kube", "host", before="absent"),
-    Placed(Kind.LEFTOVERS, "kubelet", "kubelet", leaves=Leaves("kubelet", ("/f",), ("/f",), ("l",), ("-A x",), ("75",), ("u",))),
+    Placed(Kind.LEFTOVERS, "kubelet", "kubelet", leaves=Leaves("kubelet", ("/var/f",), ("/var/f",), ("l",), ("-A x",), ("75",), ("u",))),
 )  # fmt: skip
 
 
@@ -486,7 +486,10 @@ def test_folders_go_with_what_is_mounted_below_and_links_routes_and_units_with_t
     (host / "root/proc/mounts").write_text(
         f"tmpfs {data}/pods tmpfs rw 0 0\ntmpfs {data}/pods/1 tmpfs rw 0 0\ntmpfs {data}-other tmpfs rw 0 0\n"
     )
-    program(host / "bin", "umount", 'echo "$*" >>"$TEST/umount"; [ "$1" = -l ] || case $1 in */1) exit 1 ;; esac')
+    gone = 'for word do :; done; sed -i "\\\\# $word #d" "$K8S_INSTALLER_ROOT/proc/mounts"'
+    program(
+        host / "bin", "umount", f'echo "$*" >>"$TEST/umount"; [ "$1" = -l ] || case $1 in */1) exit 1 ;; esac; {gone}'
+    )
     program(host / "bin", "ip", 'echo "$*" >>"$TEST/ip"; [ "$3" != show ] || echo "10.0.1.0/24 via 10.0.0.2"')
     leaves = Leaves(
         "kubelet", (str(data), str(file), f"{host}/no"), links=("lo", "none0"), routes=("75",), units=("pods.slice",)
@@ -500,6 +503,22 @@ def test_folders_go_with_what_is_mounted_below_and_links_routes_and_units_with_t
     assert (host / "systemctl").read_text().splitlines() == ["stop pods.slice"]
     assert not data.exists()
     assert not file.exists()
+
+
+def test_what_is_reached_by_a_link_is_unmounted_where_it_is(host: Path) -> None:
+    """A bind mount is of the same file system: what is mounted must be gone before anything is removed."""
+    tables(host)
+    data, link = host / "data/lib/kubelet", host / "var/lib"
+    (data / "pods/volume").mkdir(parents=True)
+    (data / "pods/volume/somebody's").touch()
+    link.parent.mkdir()
+    link.symlink_to(host / "data/lib")
+    (host / "root/proc/mounts").write_text(f"/dev/sda1 {data}/pods/volume ext4 rw 0 0\n")
+    program(host / "bin", "umount", 'echo "$*" >>"$TEST/umount"')  # and says nothing of what stays
+    result = run(host, script([(0, clean(Leaves("kubelet", (f"{link}/kubelet",))))]))
+    assert (host / "umount").read_text().split() == [f"{data}/pods/volume"]
+    assert "something is still mounted below" in evidence(result.stdout)
+    assert (data / "pods/volume/somebody's").exists()
 
 
 def test_a_mount_that_stays_keeps_its_folder(host: Path) -> None:
@@ -537,6 +556,9 @@ def test_a_host_that_keeps_data_remembers_whose_it_is(host: Path) -> None:
     entry = Placed(Kind.LEFTOVERS, "etcd", "etcd", leaves=Leaves("etcd", ("/var/lib/etcd",), ("/var/lib/etcd",)))
     functions(host, placed.adopted([entry], ()) + f"; record folder {host}/bin ''")
     assert run(host, placed.SWEEP).returncode == 0
+    assert len(record(host)) == 2  # something of ours is still there: nothing is forgotten
+    path.unlink()
+    assert run(host, placed.SWEEP).returncode == 0
     assert [found.name for found in (host / "state").iterdir()] == ["placed"]
     assert record(host) == (entry,)
 
@@ -545,3 +567,23 @@ def test_where_this_program_keeps_things_is_one_folder() -> None:
     assert statedir.KEPT.startswith(f"{statedir.STATE}/")
     assert f"{statedir.STATE}/{placed.NAME}" == placed.PATH
     assert perform.script([]).endswith("prune\n")
+
+
+@pytest.mark.parametrize("folder", ["/", "/etc", "/var/", "/var/lib/..", "var/lib/x", "/var//lib", "", "/var/lib/../x"])
+def test_a_record_cannot_name_a_folder_that_is_everybodys(folder: str) -> None:
+    line = f'+\tleftovers\tkubelet\t{{"folders":["{folder}"]}}'
+    with pytest.raises(Malformed):
+        placed.parse([line])
+
+
+def test_a_record_without_end_is_none() -> None:
+    with pytest.raises(Malformed, match="20001 lines"):
+        placed.parse(["+\tpackage\tx\t{}"] * 20_001)
+
+
+def test_a_line_that_was_cut_off_does_not_replace_the_one_before(host: Path) -> None:
+    functions(
+        host,
+        'record package wget \'{"component":"x"}\'; printf \'\\n+\\tpackage\\twget\\t{"comp\\n\' >>$state/placed; compact',
+    )
+    assert record(host) == (Placed(Kind.PACKAGE, "wget", "x"),)
