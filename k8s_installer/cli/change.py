@@ -75,7 +75,7 @@ def rollback(
     from k8s_installer.planning.turns import Batch
 
     inputs, size = Inputs(inventory, templates, bundle), Batch.parse(batch)
-    options = Options(inputs, batch=size, yes=yes, verify=False, break_lock=break_lock)
+    options = Options(inputs, batch=size, yes=yes, verify=False, preflight=False, break_lock=break_lock)
     _require_consent(yes)
     raise stop(roll_back(options, Terminal(inventory, output)))
 

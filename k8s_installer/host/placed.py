@@ -94,6 +94,12 @@ packages_and_users() { # nothing at all if rpm cannot say: what it leaves out wo
   cut -d : -f 1 /etc/passwd /etc/group | sed 's/^/user /'
 }
 arrived() { # details of a package, details of a user, package...: what else has come with these
+  # a package that came while our file was in its place: its own is the original
+  recorded file | while IFS= read -r path; do
+    [ -f "$path.rpmnew" ] && packaged "$path" "$path.rpmnew" || continue
+    original=$(original_of "$path") && (umask 077; mkdir -p "$state/originals") || exit 1
+    if [ -e "$original" ]; then rm -f "$path.rpmnew"; else mv -T "$path.rpmnew" "$original"; fi || exit 1
+  done || return 1
   of_package=$1 of_user=$2
   shift 2
   found_now=$(packages_and_users) || { printf '%s\n' "$found_now"; return 1; }

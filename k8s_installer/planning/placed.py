@@ -16,8 +16,10 @@ from collections.abc import Callable, Collection, Container, Iterable, Iterator,
 from dataclasses import replace
 
 from k8s_installer.host import families
+from k8s_installer.host.addons import ADDONS as ADDONS_SETTING
 from k8s_installer.host.families.user import NAME as USER
 from k8s_installer.host.nodes import NAME as NODE
+from k8s_installer.host.paths import ADDONS
 from k8s_installer.host.placed import NAME
 from k8s_installer.model.desired import Desired, DesiredResource, Turn
 from k8s_installer.model.groups import GROUPS
@@ -116,6 +118,8 @@ def _goes(entry: Placed, runs: Collection[str], names: Collection[tuple[Kind, st
     """Whether an entry that is not wanted itself leaves: nothing that stays may need it."""
     if any((Kind.PACKAGE, package) in names for package in entry.came_with):
         return False
+    if entry.kind is Kind.FILE and entry.name.startswith(f"{ADDONS}/"):
+        return (Kind.SETTING, ADDONS_SETTING) not in names  # it removes them, with their objects
     if entry.kind is Kind.SETTING:
         family = entry.name.partition(" ")[0]
         # a user may have come to packages that are there now

@@ -699,3 +699,13 @@ def test_an_install_that_failed_records_once_more_what_comes_along() -> None:
 def test_a_node_is_deleted_where_it_is_there_or_nobody_can_say() -> None:
     assert families.differs("node n1", "present", "absent") == "its host is no node any more"
     assert families.differs("node n1", "unanswered", "absent") == "the API server does not answer for it"
+
+
+@pytest.mark.parametrize("master", [True, False])
+def test_a_manifest_leaves_with_its_objects_or_with_its_host(*, master: bool) -> None:
+    path = "/etc/kubernetes/addons/10-site.yaml"
+    host = node(settings={"addons": "10-site.yaml"})
+    applied(wanted(want(Kind.FILE, path, File(b"kind: List\n"), component="addons")), host)
+    names = want(Kind.SETTING, "addons", Setting("10-site.yaml"), component="addons")
+    plan = planned(wanted(names) if master else {}, {"n1": host})
+    assert [step.ref.name for step in plan.changes] == ([] if master else [path])

@@ -587,3 +587,16 @@ def test_a_line_that_was_cut_off_does_not_replace_the_one_before(host: Path) -> 
         'record package wget \'{"component":"x"}\'; printf \'\\n+\\tpackage\\twget\\t{"comp\\n\' >>$state/placed; compact',
     )
     assert record(host) == (Placed(Kind.PACKAGE, "wget", "x"),)
+
+
+def test_what_a_package_brings_beside_a_file_of_ours_is_the_original(host: Path) -> None:
+    ours, others = host / "usr/apiserver", host / "usr/somebody"
+    done(host, create(ours))
+    installed(host, "kube", ours, write=False)
+    beside = [path.with_name(f"{path.name}.rpmnew") for path in (ours, others)]
+    for path in beside:
+        path.write_text("of kube")
+    result = functions(host, "found_before=$(packages_and_users) && arrived '{}' '{}' kube")
+    assert result.returncode == 0, result.stderr
+    assert [path.exists() for path in beside] == [False, True]  # nothing is recorded of the other
+    assert [path.read_text() for path in (host / "state/originals").iterdir()] == ["of kube"]
