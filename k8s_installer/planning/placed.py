@@ -21,7 +21,7 @@ from k8s_installer.host.families.user import NAME as USER
 from k8s_installer.host.nodes import NAME as NODE
 from k8s_installer.host.paths import ADDONS
 from k8s_installer.host.placed import NAME
-from k8s_installer.model.desired import Desired, DesiredResource, Turn
+from k8s_installer.model.desired import Desired, DesiredResource, Turn, by_host
 from k8s_installer.model.groups import GROUPS
 from k8s_installer.model.plan import Action, Change, Plan
 from k8s_installer.model.resources import (
@@ -250,10 +250,7 @@ def adopting(part: Desired, seen: Mapping[Ref, Seen]) -> Desired:
     other hands is taken out of the record: whoever places it again owns it.
     """
     result = dict(part)
-    by_host: dict[str, list[DesiredResource]] = defaultdict(list)
-    for wanted in part.values():
-        by_host[wanted.ref.host].append(wanted)
-    for host, items in by_host.items():
+    for host, items in by_host(part).items():
         ref = Ref(host, Kind.RECORD, NAME)
         if ref not in seen:
             continue  # nobody asked
@@ -261,11 +258,9 @@ def adopting(part: Desired, seen: Mapping[Ref, Seen]) -> Desired:
         left = _left(items, known, seen)
         files = [item for item in items if _as_wanted(item, seen.get(item.ref))]
         more = files if known or not files else [*files, *_services(items, seen, files)]
+        readers = _readers(items)
         new = tuple(
-            entry
-            for item in more
-            for entry in _entries(item, None, _readers(items))
-            if (entry.kind, entry.name) not in known
+            entry for item in more for entry in _entries(item, None, readers) if (entry.kind, entry.name) not in known
         )
         # of data that is kept the record knows from then on whose it is
         gone = tuple(
@@ -323,9 +318,7 @@ def _counted(new: Collection[Placed]) -> str:
 def recording(plan: Plan, desired: Desired, seen: Mapping[Ref, Seen]) -> Plan:
     """The plan, whose changes write the records of their hosts: what is placed for the first time, and what leaves."""
     readers: dict[str, Mapping[str, tuple[str, ...]]] = {}
-    by_host: dict[str, list[DesiredResource]] = defaultdict(list)
-    for wanted in desired.values():
-        by_host[wanted.ref.host].append(wanted)
+    items = by_host(desired)
     known = {
         host: {(entry.kind, entry.name): entry for entry in entries(seen, host)}
         for host in {change.ref.host for change in plan.changes}
@@ -341,7 +334,7 @@ def recording(plan: Plan, desired: Desired, seen: Mapping[Ref, Seen]) -> Plan:
             changes.append(change)
             continue
         if host not in readers:
-            readers[host] = _readers(by_host[host])
+            readers[host] = _readers(items[host])
         leaves = desired[change.ref].leaving or change.action is Action.REMOVE
         new: tuple[Placed, ...] = ()
         if not leaves and change.action in _PLACES:
