@@ -96,7 +96,7 @@ class FakeHost:
             case Kind.UNIT:
                 found = self.units.get(name)
             case Kind.SETTING:
-                found = SeenSetting(self.settings[name]) if name in self.settings else None
+                found = SeenSetting(self.settings[name]) if self.settings.get(name, "absent") != "absent" else None
             case Kind.RECORD:
                 found = SeenRecord(tuple(self.record.values())) if self.record else None
             case Kind.LEFTOVERS:

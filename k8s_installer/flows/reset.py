@@ -14,6 +14,7 @@ from k8s_installer.flows.resolve import RECORD, Resolved, pki_folder, state_fold
 from k8s_installer.flows.session import opened
 from k8s_installer.inventory import Cluster, Host, Role
 from k8s_installer.model.resources import Kind, Missing
+from k8s_installer.planning import placed
 from k8s_installer.planning.select import chosen
 
 
@@ -41,7 +42,12 @@ def reset(options: Options, reporter: Reporter, *, host: str = "", name: str = "
         _require_members(cluster, hosts, data=data)
         was[:] = [whole]
         part = replace(whole.cluster, hosts=hosts, leaving=())
-        return replace(whole, cluster=part, desired={}, whole={}, evidence={}, roots={}, data=data)
+        # a master that stays deletes the Node objects of hosts that leave
+        stay = [one.name for one in cluster.having(Role.MASTER) if one not in hosts]
+        beside = {item.ref: item for item in map(placed.question, stay)}
+        return replace(
+            whole, cluster=part, desired={}, whole={}, evidence={}, roots={}, beside=beside, resets=True, data=data
+        )
 
     def consent(reporter: Reporter, wanted: Resolved) -> bool:
         cluster = wanted.cluster.name

@@ -37,7 +37,8 @@ class Resolved:
     that has none yet. `whole` is all that the inventory wants, whatever part `desired` is; `beside` is what else is
     looked at, because it decides whether that part may be carried out. `undoes` are the names of past runs, if what is
     wanted is what was there before them. `only` are the components that a command is limited to, `limit` the hosts;
-    None is no limit. With `data` what leaves a host takes its data along.
+    None is no limit. With `resets` nothing is wanted of the hosts of `cluster`, and other hosts stay as they are. With
+    `data` what leaves a host takes its data along.
     """
 
     cluster: Cluster
@@ -53,6 +54,7 @@ class Resolved:
     undoes: tuple[str, ...] = ()
     only: frozenset[str] | None = None
     limit: frozenset[str] | None = None
+    resets: bool = False
     data: bool = False
 
 

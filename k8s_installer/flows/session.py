@@ -84,23 +84,23 @@ class Session:
 
     def _with_placed(self, wanted: Resolved, seen: ObservedFleet) -> tuple[Resolved, ObservedFleet]:
         """The same, with what hosts have placed and is no longer wanted, and with what is missing in their records."""
-        seen = self._without_gone(wanted, seen)
-        hosts = [host.name for host in wanted.cluster.everyone if self._may_lose(host.name, wanted, seen)]
-        master = wanted.cluster.first_master.name if wanted.whole else ""
+        about = [host for host in wanted.cluster.everyone if wanted.limit is None or host.name in wanted.limit]
+        there = [host.name for host in about if host.name not in seen.unreachable]
+        master = _deletes_nodes(wanted, seen)
         desired = placed.leaving(
-            wanted.whole, wanted.desired, seen.seen, hosts, wanted.only, master=master, data=wanted.data
+            wanted.whole, wanted.desired, seen.seen, there, wanted.only, master=master, data=wanted.data
         )
+        gone = [host for host in about if host in wanted.cluster.leaving and host.name not in there]
+        if master and (wanted.only is None or placed.KUBELET in wanted.only):
+            nodes = [host.name for host in gone if Role.NODE in host.roles]
+            desired = placed.without_nodes(desired, nodes, master)
+        seen = self._without_gone(wanted, seen)
         going = {ref: item for ref, item in desired.items() if item.leaving}
         if going:
             more = self.look(going, {ref.host for ref in going})
             more.require_all()
             seen = replace(seen, seen={**seen.seen, **more.seen})
         return replace(wanted, desired=placed.adopting(desired, seen.seen)), seen
-
-    @staticmethod
-    def _may_lose(host: str, wanted: Resolved, seen: ObservedFleet) -> bool:
-        """Whether a command is about a host, which answers; a part looks at other hosts, too."""
-        return host not in seen.unreachable and (wanted.limit is None or host in wanted.limit)
 
     def _without_gone(self, wanted: Resolved, seen: ObservedFleet) -> ObservedFleet:
         """The same without hosts that are absent and do not answer: there may be no machine any more."""
@@ -177,6 +177,14 @@ class Session:
                 working(f"reading {count} hosts: {len(answered)} answered")
 
             yield tick
+
+
+def _deletes_nodes(wanted: Resolved, seen: ObservedFleet) -> str:
+    """The master that deletes Node objects: the first one that stays, and answers; empty where there is none."""
+    leaving = {host.name for host in wanted.cluster.everyone} if wanted.resets else set()
+    masters = [host.name for host in wanted.inventory.having(Role.MASTER)]
+    able = [name for name in masters if name not in leaving and name not in seen.unreachable]
+    return next((name for name in able if name == wanted.cluster.leader), able[0] if able else "")
 
 
 @dataclass(frozen=True, slots=True)

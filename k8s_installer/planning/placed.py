@@ -49,7 +49,7 @@ from k8s_installer.model.resources import (
 )
 from k8s_installer.planning.make import make_plan
 
-KUBELET = "kubelet"  # the unit that makes a host a node
+KUBELET = "kubelet"  # the component that makes a host a node
 NONE = "absent"  # what a setting was that was not there
 # Of these nothing is taken back: applied objects are the cluster's, and loaded images go with docker's own folder.
 _STAY = ("addon", "addons", "image")
@@ -101,17 +101,34 @@ def leaving(
         ]
         if gone:
             result = _without(result, host, gone, runs, data=data)
-            if master and any(entry.kind is Kind.UNIT and entry.name == KUBELET for entry in gone):
-                result |= _no_node(host, master, result[Ref(host, Kind.UNIT, KUBELET)])
+            if master and any(entry.kind is Kind.LEFTOVERS and entry.name == KUBELET for entry in gone):
+                _delete_node(result, host, master)
     return result
 
 
-def _no_node(host: str, master: str, kubelet: DesiredResource) -> dict[Ref, DesiredResource]:
+def without_nodes(part: Desired, hosts: Iterable[str], master: str) -> Desired:
+    """What is wanted, without the Node objects of absent hosts that do not answer; a master deletes them."""
+    result = dict(part)
+    for host in hosts:
+        _add_node(result, host, master, Turn("", host))
+    return result
+
+
+def _delete_node(result: dict[Ref, DesiredResource], host: str, master: str) -> None:
+    """Delete a host's Node once its kubelet has stopped, and ahead of what the kubelet has left there.
+
+    The record has a line about that until it is gone. So a Node that could not be deleted is not forgotten.
+    """
+    stopped, left = Ref(host, Kind.UNIT, KUBELET), result[Ref(host, Kind.LEFTOVERS, KUBELET)]
+    node = _add_node(result, host, master, left.turn, *([stopped] if stopped in result else []))
+    result[left.ref] = replace(left, after=(*left.after, node))
+
+
+def _add_node(result: dict[Ref, DesiredResource], host: str, master: str, turn: Turn, *after: Ref) -> Ref:
     ref = Ref(master, Kind.SETTING, f"{NODE} {host}")
     because = f"{host} is no node any more."
-    return {
-        ref: DesiredResource(ref, Setting(NONE), kubelet.component, (kubelet.ref,), because, kubelet.turn, leaving=True)
-    }
+    result[ref] = DesiredResource(ref, Setting(NONE), KUBELET, after, because, turn, leaving=True)
+    return ref
 
 
 def _goes(entry: Placed, runs: Collection[str], names: Collection[tuple[Kind, str]]) -> bool:

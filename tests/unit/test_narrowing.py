@@ -237,5 +237,6 @@ def test_a_host_that_is_absent_and_does_not_answer_stops_nothing(
     wanted, seen = reached(*look(leaving, Hosts(monkeypatch, away=["n2"])))
     assert seen.unreachable == {}
     assert {ref.host for ref in wanted.desired} >= {"m1", "n1"}
+    assert [ref for ref, item in wanted.desired.items() if item.leaving] == [Ref("m1", Kind.SETTING, "node n2")]
     words = capsys.readouterr()
     assert "n2 is absent in the inventory and cannot be reached" in " ".join((words.out + words.err).split())

@@ -276,6 +276,30 @@ def test_the_first_master_deletes_the_node_of_a_kubelet_that_has_stopped() -> No
     assert not planned(wanted(), fleet, master="m1")
 
 
+def test_a_node_that_could_not_be_deleted_is_deleted_by_the_next_run() -> None:
+    host, master = node(), FakeHost("m1", settings={"node n1": "present"}, refuses={"node n1": "no answer within 60 s"})
+    applied(NODE, host)
+    host.leftovers["kubelet"] = ("/var/lib/kubelet",)
+    fleet = {"n1": host, "m1": master}
+    run = apply(planned(wanted(), fleet, master="m1"), fleet, lambda event: None, threading.Event())
+    assert [event.detail for event in run.failures] == ["no answer within 60 s"]
+    assert not host.units["kubelet"].is_active
+    master.refuses.clear()
+    plan = planned(wanted(), fleet, master="m1")
+    assert words(plan) == ["set node n1", "clean up kubelet", "uninstall kubelet"]
+    carried_out(plan, fleet)
+    assert not planned(wanted(), fleet, master="m1")
+
+
+def test_the_node_of_a_host_that_does_not_answer_is_deleted_all_the_same() -> None:
+    master = FakeHost("m1", settings={"node n1": "present"})
+    desired = placed.without_nodes(NODE, ["n1"], "m1")
+    assert desired.keys() - NODE.keys() == {Ref("m1", Kind.SETTING, "node n1")}
+    deletes = {ref: item for ref, item in desired.items() if ref.host == "m1"}
+    plan = make_plan(deletes, seen_by({"m1": master}, list(deletes.values())))
+    assert [change_words(found) for found in plan.changes] == ["delete node n1"]
+
+
 def test_a_node_that_is_deleted_already_changes_no_record() -> None:
     host, master = node(), FakeHost("m1")
     applied(NODE, host)
