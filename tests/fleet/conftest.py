@@ -77,12 +77,12 @@ class Cluster:
 
 
 @contextmanager
-def running_lab(name: str, *shape: str) -> Iterator[dict[str, Any]]:
+def running_lab(name: str, *shape: str, programs: str = PROGRAMS) -> Iterator[dict[str, Any]]:
     """A fresh lab of this name, as `lab status -o json` shows it; gone after the `with`."""
-    programs = ["--programs", PROGRAMS] if PROGRAMS else []
+    packed = ["--programs", programs] if programs else []
     installer("lab", "down", "--name", name)
     try:
-        up = installer("lab", "up", "--name", name, *shape, *programs, "-o", "json", timeout=2400)
+        up = installer("lab", "up", "--name", name, *shape, *packed, "-o", "json", timeout=2400)
         assert up.returncode == 0, up.stderr
         yield json.loads(up.stdout)
     finally:

@@ -7,38 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from tests.fleet import standins
 from tests.fleet.conftest import Cluster, made_cluster, running_lab
+from tests.fleet.snapshots import snapshot
 
 pytestmark = pytest.mark.fleet
 
 NODE = "roles: [node]}"
-# What may differ on a host that was installed and reset, and why.
-MAY_DIFFER = (
-    "/var/log/",  # what was done is logged: dnf's and rpm's logs, the journal
-    "/var/cache/",  # of yum
-    "/var/lib/rpm", "/var/lib/dnf", "/var/lib/yum", "/var/lib/systemd/",  # their own books
-    "/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-",  # what shadow-utils keep of the version before
-    "/etc/ld.so.cache",  # ldconfig's, of every rpm
-    "/root/.bash_history", "/run/", "/tmp/",
-    "/var/lib/docker",  # the lab brings the folder itself, and docker closes it to others
-)  # fmt: skip
-SNAPSHOT = r"""
-find / -xdev \( -path /proc -o -path /sys -o -path /dev \) -prune -o -printf '%p %y %m %u:%g %l\n' | sort
-find /etc /usr /root /opt -xdev -type f -print0 | sort -z | xargs -0 sha256sum | awk '{ print $2, $1 }'
-rpm -qa | sed 's/^/package /' | sort
-systemctl list-unit-files --no-legend --no-pager | awk '$2 != "transient" { print "unit", $1, $2 }' | sort
-sed 's/^/user /' /etc/passwd /etc/group | sort
-awk '{ print "mount", $2, $3 }' /proc/mounts | sort
-iptables-save 2>/dev/null | grep '^-' | sed 's/^/rule /' # a table that is loaded has no rule for that
-ip -o link | awk '{ print "link", $2 }' | sort
-ip route | sed 's/^/route /' | sort
-"""
-
-
-def snapshot(cluster: Cluster, host: str) -> set[str]:
-    """All that is to be the same after a reset as before the first apply, a line each."""
-    lines = cluster.on(host, f"{{ {SNAPSHOT} }} 2>/dev/null").splitlines()
-    return {line for line in lines if not line.startswith(MAY_DIFFER)}
 
 
 def edited(cluster: Cluster, old: str, new: str) -> str:
@@ -125,3 +100,43 @@ def test_a_reset_with_data_leaves_nothing(cluster: Cluster, before: dict[str, se
     assert done.returncode == 0, done.stdout + done.stderr
     assert snapshot(cluster, "m1") ^ before["m1"] == set()
     assert not (cluster.folder / ".k8s-installer/tleaving/pki").exists()
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster of the one version that has both modes, with stand-ins for its programs."""
+    folder = tmp_path_factory.mktemp("old")
+    made = standins.programs(folder / "programs")
+    with running_lab(
+        "told", "--masters", "1", "--nodes", "1", "--version", standins.VERSION, programs=str(made)
+    ) as lab:
+        bare = made_cluster(lab, folder)
+        yield replace(bare, bootstrap=bare.run("apply", "--yes", "--no-verify"))
+
+
+ETCDCTL = "ETCDCTL_API=3 etcdctl --endpoints {}://127.0.0.1:2379 {}"
+OWN_CERTIFICATE = (
+    "--cacert /etc/etcd/pki/ca.crt --cert /etc/etcd/pki/healthcheck.crt --key /etc/etcd/pki/healthcheck.key"
+)
+
+
+def test_security_is_an_edit_both_ways_and_leaves_nothing_of_the_other(old: Cluster) -> None:
+    """etcd, an only member, keeps its data; every program reaches the others in the new way, or its gate fails."""
+    assert old.bootstrap is not None
+    assert old.bootstrap.returncode == 0, old.bootstrap.stdout + old.bootstrap.stderr
+    secured = {host: snapshot(old, host, "/var/lib/etcd/", "/var/lib/k8s-installer/") for host in old.addresses}
+    old.on("m1", f"{ETCDCTL.format('https', OWN_CERTIFICATE)} put kept yes")
+    said = applied(old, edited(old, "security: tls", "security: insecure"), "--no-verify")
+    assert "remove /etc/kubernetes/controller-manager.kubeconfig" in said
+    for host in old.addresses:
+        secrets = r"find /etc/kubernetes /etc/etcd \( -path '*pki*' -o -name '*kubeconfig' -o -name 'abac*' \) -print"
+        assert old.on(host, f"{secrets}; grep -rl https: /etc/kubernetes /etc/etcd || true") == ""
+    assert old.on("m1", f"{ETCDCTL.format('http', '')} get --print-value-only kept") == "yes\n"
+    assert '"Ready"' in old.on("n1", f"curl -s http://{old.addresses['m1']}:8080/api/v1/nodes/n1")
+    applied(old, old.text, "--no-verify")
+    assert {
+        host: snapshot(old, host, "/var/lib/etcd/", "/var/lib/k8s-installer/") ^ secured[host] for host in old.addresses
+    } == {host: set() for host in old.addresses}
+    assert old.on("m1", f"{ETCDCTL.format('https', OWN_CERTIFICATE)} get --print-value-only kept") == "yes\n"
+    refused = f"curl -s -m 5 -o /dev/null http://{old.addresses['m1']}:8080/healthz || echo refused"
+    assert old.on("n1", refused) == "refused\n"

@@ -276,6 +276,14 @@ def test_etcd_has_the_members_of_the_inventory_and_all_are_in_one_cluster() -> N
     assert of_etcd("404 page not found", "", both)[0]
 
 
+def test_an_only_member_keeps_the_url_of_its_first_start() -> None:
+    made_without_tls = members("m1=http://localhost:2380")
+    assert of_etcd(made_without_tls, expects=("m1=https://10.0.0.1:2380",))[0]
+    assert of_etcd(made_without_tls, expects=("m2=https://10.0.0.1:2380",))[1].startswith("not in its member list: m2;")
+    two = members("m1=http://localhost:2380", "m9=http://10.0.0.9:2380")
+    assert not of_etcd(two, expects=("m1=https://10.0.0.1:2380",))[0]
+
+
 @pytest.mark.parametrize(
     ("answers", "words"),
     [

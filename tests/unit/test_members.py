@@ -106,12 +106,37 @@ def test_members_that_have_data_keep_their_names_and_addresses(old: str, new: st
 
 
 def test_another_scheme_or_token_is_another_cluster() -> None:
-    insecure, tls = wanted(ONE, "1.5.2", "insecure"), wanted(ONE, "1.5.2")
+    insecure, tls = wanted(THREE, "1.5.2", "insecure"), wanted(THREE, "1.5.2")
     lines, _ = refusal(tls, seen(tls, {"m1": conf(insecure, "m1")}))
-    assert "started with default=http://localhost:2380" in lines[0]
+    assert "started with m1=http://10.0.0.1:2380, m2=" in lines[0]
     before, after = wanted(ONE), wanted(ONE, name="renamed")
     lines, _ = refusal(after, seen(after, {"m1": conf(before, "m1")}))
     assert lines[0].endswith("the inventory changes the token from lab to renamed")
+
+
+@pytest.mark.parametrize(("old", "new"), [("insecure", "tls"), ("tls", "insecure")])
+def test_the_only_member_may_get_tls_and_lose_it(old: str, new: str) -> None:
+    before, after = wanted(ONE, "1.5.2", old), wanted(ONE, "1.5.2", new)
+    require_members(after, seen(after, {"m1": conf(before, "m1")}))
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "same"),
+    [
+        ({"NAME": "m1", "TOKEN": "lab"}, {"NAME": "m1"}, False),  # both without TLS
+        ({}, {"CLUSTER": "m1=https://10.0.0.1:2380", "TOKEN": "lab"}, True),
+        ({"CLUSTER": "m1=http://10.0.0.1:2380"}, {"CLUSTER": "m1=https://10.0.0.1:2380"}, True),
+        ({"CLUSTER": "m1=http://10.0.0.1:2380"}, {"CLUSTER": "m2=https://10.0.0.1:2380"}, False),
+        ({"TOKEN": "old"}, {"CLUSTER": "m1=https://10.0.0.1:2380", "TOKEN": "lab"}, False),
+        ({}, {"CLUSTER": "m1=https://10.0.0.1:2380,m2=https://10.0.0.2:2380"}, False),
+    ],
+)
+def test_what_differs_is_tls_alone(was: dict[str, str], now: dict[str, str], *, same: bool) -> None:
+    names = {"NAME": "ETCD_NAME", "TOKEN": "ETCD_INITIAL_CLUSTER_TOKEN", "CLUSTER": "ETCD_INITIAL_CLUSTER"}
+    one, other = (
+        start("".join(f'{names[key]}="{value}"\n' for key, value in said.items()).encode()) for said in (was, now)
+    )
+    assert one.only_tls_differs(other) is other.only_tls_differs(one) is same
 
 
 def test_other_edits_of_etcd_are_none_of_its_members() -> None:

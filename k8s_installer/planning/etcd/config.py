@@ -25,6 +25,19 @@ class Start:
         """Whether both make the same cluster: etcd derives its id from these two."""
         return (self.members, self.token) == (other.members, other.token)
 
+    def only_tls_differs(self, other: Start) -> bool:
+        """Whether both start the only member of a cluster, one with TLS and one without.
+
+        Nobody reaches an only member as a peer, so it may keep the URL of its first start. One of the two may have the
+        name and the token that etcd has by default: without TLS a single member is given no others.
+        """
+        if not len(self.members) == len(other.members) == 1:
+            return False
+        names, urls = zip(*(member.partition("=")[::2] for member in (*self.members, *other.members)), strict=True)
+        secured = {url.startswith("https:") for url in urls}
+        tokens = {self.token, other.token}
+        return len(secured) > 1 and len({*names} - {_DEFAULT_NAME}) <= 1 and len(tokens - {_DEFAULT_TOKEN}) <= 1
+
 
 @dataclass(frozen=True, slots=True)
 class Folders:

@@ -92,7 +92,7 @@ def _wrong(etcd: Etcd) -> Iterator[_Finding]:
 def _changed(etcd: Etcd, member: Member) -> _Finding | None:
     """It has data, and the inventory changes its cluster."""
     was, now = member.found, member.wanted
-    if not member.has_data or was is None or now is None or was.makes(now):
+    if not member.has_data or was is None or now is None or was.makes(now) or was.only_tls_differs(now):
         return None
     said = [
         f"adds {_listed(now.members - was.members)}" if now.members - was.members else "",
