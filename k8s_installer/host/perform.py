@@ -24,6 +24,7 @@ from k8s_installer.model.resources import (
     NoPackage,
     Original,
     Package,
+    Placed,
     Record,
     SeenFile,
     SeenUnit,
@@ -89,7 +90,6 @@ packaged() {{ # path [copy]: whether it is as its package brought it: what a pla
 }}
 {placed.FUNCTIONS}\
 bytes() {{ printf '%s\\n' "$1" | base64 -d; }}
-flushed() {{ dd if=/dev/null of="$1" conv=notrunc,fsync status=none; }}
 written() {{ dd of="$1" conv=fsync status=none && printf '%s  %s\\n' "$2" "$1" | sha256sum -c --status; }}
 uploaded() {{ # new sha256 command: its sum was compared when it came, and its time is the change's
   "$3" -T "$incoming/$2" "$1" && touch "$1" && flushed "$1"
@@ -149,11 +149,13 @@ def script(numbered: Sequence[tuple[int, Change]], run: str = "0") -> str:
         elif action == "reload":
             parts.append(_reload(changes))
         else:
-            parts.extend(_single(index, change, last) for index, change in changes)
+            parts.extend(_singles(changes, last))
     if _undefines(numbered):
         parts.append("systemctl daemon-reload && loaded\n")
-    if any(change.records or change.forgets or isinstance(change.after, Record) for _, change in numbered):
+    if any(change.forgets or isinstance(change.after, Record) for _, change in numbered):
         parts.append("compact\n")
+    elif placed.KNOWN in parts:
+        parts.append(placed.COMPACT_CROWDED)
     return "".join([*parts, "prune all\n" if last else "prune\n"])
 
 
@@ -270,10 +272,19 @@ def _reload(changes: list[tuple[int, Change]]) -> str:
     )
 
 
-def _single(index: int, change: Change, last: Mapping[str, int]) -> str:
+def _singles(changes: Sequence[tuple[int, Change]], last: Mapping[str, int]) -> Iterator[str]:
+    """Each by itself; the lines about their files are written ahead of the first of these, and flushed once."""
+    placing = [(index, change) for index, change in changes if not isinstance(change.after, Record)]
+    files = [(index, entry) for index, change in placing for entry in change.records if entry.kind is Kind.FILE]
+    for index, change in changes:
+        early = [entry for _, entry in files] if files and files[0][0] == index else []
+        yield _single(index, change, [*early, *(e for e in change.records if e.kind is not Kind.FILE)], last)
+
+
+def _single(index: int, change: Change, records: Sequence[Placed], last: Mapping[str, int]) -> str:
     wanted = change.after
     stop = _failed(index)
-    note = f"out=$({placed.noted(change.records)} 2>&1) || {stop}" if change.records else ""
+    note = f"out=$({placed.noted(records)} 2>&1) || {stop}" if records else ""
     if isinstance(wanted, File | UploadedFile | Backup | Absent | Original):
         # another change of this script may place the same bytes
         take = "cp" if isinstance(wanted, UploadedFile) and last.get(wanted.sha256) != index else "mv"

@@ -28,6 +28,7 @@ PATH = f"{STATE}/placed"
 NAME = "placed"  # of the record, as a resource
 LEAST_DEPTH = 2  # of a folder that programs leave: /run/flannel
 MOST_LINES = 20_000  # of a record; three roles on one host have two hundred
+CROWDED = 2000  # lines from which on a record is compacted if most of them no longer count
 _LISTS = ("folders", "data", "links", "rules", "routes", "left_units")  # of what a component's programs leave
 FOLDER = "folder"  # lines of folders that were made for files: they go when they are empty, and no plan shows them
 
@@ -45,11 +46,23 @@ record() { # kind name details
 forget() { # kind name
   printf '\n-\t%s\t%s\n' "$1" "$2" >>"$state/placed"
 }
-recorded() { # kind: the names of what was placed, the first to come first
-  [ ! -f "$state/placed" ] || awk -F '\t' -v kind="$1" '
-    $2 == kind && !($3 in last) { names[++count] = $3 }
-    $2 == kind { last[$3] = $1 }
-    END { for (i = 1; i <= count; i++) if (last[names[i]] == "+") print names[i] }' "$state/placed"
+recorded() { # [kind]: the names of what was placed, the first to come first; without a kind, the lines about it
+  # It fails where most lines no longer count. A line that a full disk has cut off says nothing.
+  [ ! -f "$state/placed" ] || awk -F '\t' -v kind="${1-}" '
+    NF < 3 || (kind != "" && $2 != kind) || ($1 == "+" && $4 != "" && $4 !~ /}$/) { next }
+    { name = $2 FS $3 }
+    !(name in last) { names[++count] = name }
+    { last[name] = $0 }
+    END {
+      for (i = 1; i <= count; i++)
+        if (split(last[names[i]], part) && part[1] == "+") print kind ? part[3] : last[names[i]]
+      exit kind && NR > """
+    + str(CROWDED)
+    + r""" && NR > 4 * count
+    }' "$state/placed"
+}
+flushed() { # path
+  dd if=/dev/null of="$1" conv=notrunc,fsync status=none
 }
 first() { # path: what is there stays as the original, unless it is ours
   [ -f "$1" ] && [ ! -L "$1" ] || return 0
@@ -158,14 +171,7 @@ compact() { # folders that are empty now, and files that are gone, are no longer
     elif rmdir "$path" 2>/dev/null; then forget folder "$path"
     fi
   done
-  # a line that a full disk has cut off says nothing
-  (umask 077; awk -F '\t' '
-    NF < 3 || ($1 == "+" && $4 != "" && $4 !~ /}$/) { next }
-    { name = $2 FS $3 }
-    !(name in last) { names[++count] = name }
-    { last[name] = $0 }
-    END { for (i = 1; i <= count; i++) if (last[names[i]] ~ /^[+]/) print last[names[i]] }' "$state/placed" \
-    >"$state/placed.new") && dd if=/dev/null of="$state/placed.new" conv=notrunc,fsync status=none &&
+  (umask 077; recorded >"$state/placed.new") && flushed "$state/placed.new" &&
     mv -T "$state/placed.new" "$state/placed"
 }
 """
@@ -186,14 +192,20 @@ def _details(entry: Placed) -> str:
     return json.dumps({key: value for key, value in {**said, **leaves}.items() if value}, separators=(",", ":"))
 
 
+_FLUSH = 'flushed "$state/placed"'  # a power cut must not lose a line whose change it leaves
+
+
 def noted(entries: Iterable[Placed]) -> str:
-    """The commands that write these lines, joined by `&&`; of what programs leave, what is not there yet is claimed."""
-    return " && ".join(_noted(entry) for entry in entries)
+    """The commands that write these lines and flush them, joined by `&&`.
+
+    Of what programs leave, what is not there yet is claimed.
+    """
+    return " && ".join([*map(_noted, entries), _FLUSH])
 
 
 def adopted(entries: Iterable[Placed], gone: Iterable[tuple[Kind, str]]) -> str:
     """The commands that write lines of what is there already, and of what has left by other hands, joined by `&&`."""
-    return " && ".join([*map(_written, entries), *(_gone(kind, name) for kind, name in gone)])
+    return " && ".join([*map(_written, entries), *(_gone(kind, name) for kind, name in gone), _FLUSH])
 
 
 def _gone(kind: Kind, name: str) -> str:
@@ -207,8 +219,9 @@ def forgotten(kind: Kind, name: str) -> str:
     return shlex.join(["forget", str(kind), name])
 
 
-# Before the first of `noted`: one process for all files.
-KNOWN = "known=$(recorded file)\n"
+# Before the first of `noted`: one process for all files; and at the end of the script, if nothing has left.
+KNOWN = "known=$(recorded file) || crowded=yes\n"
+COMPACT_CROWDED = '[ -z "${crowded-}" ] || compact\n'
 
 
 def arrived(entry: Placed, asked: Iterable[str]) -> str:

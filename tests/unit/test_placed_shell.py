@@ -182,6 +182,34 @@ def test_a_full_disk_loses_nothing_of_the_record(host: Path) -> None:
     assert [entry.name for entry in record(host)] == [f"{host}/bin/rpm"]
 
 
+def test_what_is_recorded_is_on_disk_before_anything_changes(host: Path) -> None:
+    """By one flush for all files of a script: a power cut must not leave a file that no line is about."""
+    program(
+        host / "bin",
+        "dd",
+        f"""case $* in *state/placed*) echo "$(grep -c '^[+].file' {host}/state/placed) $(ls {host} | grep -c new)" """
+        f""">>{host}/flushes;; esac; PATH=${{PATH#*:}} exec dd "$@\"""",
+    )
+    done(host, create(host / "new-1"), create(host / "new-2"))
+    assert (host / "flushes").read_text() == "2 0\n"
+    done(
+        host, change(Action.START, Kind.UNIT, "kubelet", Unit("kubelet"), records=(Placed(Kind.UNIT, "kubelet", "k"),))
+    )
+    assert len((host / "flushes").read_text().splitlines()) == 2
+
+
+def test_a_record_is_compacted_when_something_has_left_or_most_of_its_lines_no_longer_count(host: Path) -> None:
+    path = host / "config"
+    for content in (b"1", b"2"):
+        done(host, create(path, content))
+    lines = (host / "state/placed").read_text()
+    assert lines.count(f"+\tfile\t{path}\t") == 2
+    (host / "state/placed").write_text(lines * (placed.CROWDED // 2))
+    done(host, create(path, b"3"))
+    assert len((host / "state/placed").read_text().splitlines()) == 1
+    assert functions(host, "recorded file; recorded").stdout.count(str(path)) == 2
+
+
 ENTRIES = (
     Placed(Kind.FILE, "/a b", "kubelet", "nodes", ("kubelet",), sha256="1" * 64, secret=True),
     Placed(Kind.UNIT, "docker", "docker", before="active enabled"),
