@@ -51,7 +51,7 @@ def _before_last_run(wanted: Resolved, reporter: Reporter) -> Resolved:
         counts += f", {len(past) - files - settings} services and packages"
     reporter.say(f"going back to the state before run {undone[-1].run}: {counts}")
     names = tuple(run.run for run in undone)
-    return replace(wanted, desired=rollback.before(wanted.desired, past), undoes=names)
+    return replace(wanted, desired=rollback.before(wanted.desired, past, wanted.profile.components), undoes=names)
 
 
 def _require_something_before(run: journal.Past) -> None:

@@ -42,6 +42,7 @@ JOURNAL_LINES = 20
 JOURNAL_SEARCHED = 6000
 COMPLAINT_LINES = 6
 LOCK_SECONDS = 300  # that another yum may run before we give up
+START_SECONDS = 600  # that systemd may take for a start; docker's package sets no limit at all (TimeoutStartSec=0)
 LARGEST_DIFF = 64 * 1024  # bytes of a file whose difference is shown when it has changed under a plan
 LARGEST_EVIDENCE = 64 * 1024  # characters
 # Of klog, of Go's flags and of pflag, of docker's and of etcd's start.
@@ -84,6 +85,11 @@ unlocked() {{ # index: wait while another yum runs; it writes its number without
     sleep 2
     waited=$((waited + 2))
   done 2>/dev/null
+}}
+started() {{ # unit: restart starts a stopped one, too; start would join the job of a process with old settings
+  timeout {START_SECONDS} systemctl restart "$1" && return
+  [ $? -ne 124 ] || echo "it has not started within {START_SECONDS} s"
+  return 1
 }}
 packaged() {{ # path [copy]: whether it is as its package brought it: what a plan saw as absent before yum ran
   rpm -qf --qf '[%{{FILENAMES}} %{{FILEDIGESTS}}\\n]' "$1" 2>/dev/null | grep -qxF "$1 $(sum_of "${{2-$1}}")"
@@ -356,8 +362,7 @@ def _unit(index: int, change: Change) -> str:
         return _stopped(unit, change, fail)
     if change.action is Action.ENABLE:
         return enable
-    # restart starts a stopped unit, too; start would join the job of a process that comes up with old settings
-    restart = f"out=$(systemctl restart {unit} 2>&1) || {fail}"
+    restart = f"out=$(started {unit} 2>&1) || {fail}"
     if isinstance(change.before, SeenUnit) and change.before.enabled and change.before.is_active:
         return restart  # the rule, and each systemctl less is some milliseconds on each host, or a reload of systemd
     # a unit that failed too often refuses to start until its counter is cleared

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from k8s_installer.host import families
 from k8s_installer.model.desired import NO_TURN, Desired, DesiredResource, Place, Turn
+from k8s_installer.model.groups import GROUPS
 from k8s_installer.model.plan import NO_RESTART, REPLACED, Action, Change, Plan
 from k8s_installer.model.resources import (
     Absent,
@@ -30,6 +33,9 @@ from k8s_installer.model.resources import (
 from k8s_installer.model.run import Run, State
 from k8s_installer.planning.make import readers
 from k8s_installer.planning.select import narrowed
+from k8s_installer.profiles import Component
+
+_NONE: Mapping[str, Component] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,12 +192,18 @@ def _readers(plan: Plan) -> Mapping[Ref, tuple[str, ...]]:
     return readers(units.items(), {change.ref for change in plan.changes if change.ref.kind is Kind.FILE})
 
 
-def before(desired: Desired, past: Collection[PastItem]) -> Desired:
+def before(desired: Desired, past: Collection[PastItem], components: Mapping[str, Component] = _NONE) -> Desired:
     """What a cluster wanted before past runs, where they changed files: the kept bytes, or nothing at all.
 
     Settings that they changed are wanted as they were, and so is what they removed. Units and gates stay as they are
     wanted now, with what opens and closes turns, and nothing else is wanted: what those runs did not change is no part
     of going back. What else is no longer in the inventory is left alone.
+
+    Args:
+        desired: what the inventory asks for.
+        past: what there was before those runs.
+        components: all that the version knows, among them those that the inventory no longer has: they say in which
+            order units return, and which units that stayed come after them.
     """
     items = {item.ref: item for item in past}
 
@@ -206,9 +218,10 @@ def before(desired: Desired, past: Collection[PastItem]) -> Desired:
         ref: was(wanted) if ref in items and wanted.place is Place.WITHIN else wanted for ref, wanted in part.items()
     }
     left = [item for ref, item in items.items() if ref not in desired and _has_left(item)]
-    turns = {(wanted.ref.host, wanted.component): wanted.turn for wanted in reversed(list(desired.values()))}
-    turns |= {(wanted.ref.host, ""): wanted.turn for wanted in desired.values()}
-    return _defined(here | dict(_returning(left, turns)), left)
+    turns = {wanted.ref.host: wanted.turn for wanted in desired.values()}
+    turns |= {wanted.ref.host: wanted.turn for wanted in desired.values() if wanted.ref.kind is Kind.UNIT}
+    returning = dict(_returning(left, turns, components))
+    return _sequenced(_defined(here | returning, left), returning, components)
 
 
 _BEFORE = "As it was before the last run."
@@ -219,7 +232,7 @@ def _has_left(item: PastItem) -> bool:
 
 
 def _returning(
-    left: Collection[PastItem], turns: Mapping[tuple[str, str], Turn]
+    left: Collection[PastItem], turns: Mapping[str, Turn], components: Mapping[str, Component]
 ) -> Iterator[tuple[Ref, DesiredResource]]:
     """What runs removed: packages, then files, then the units that have them."""
     for item in left:
@@ -230,8 +243,33 @@ def _returning(
         resource = _wanted(item)
         if isinstance(resource, Unit):
             after += files
-        turn = turns.get((host, component), turns.get((host, ""), NO_TURN))
+        group = components[component].unit if component in components else ""
+        turn = Turn(group, host) if group in GROUPS else turns.get(host, NO_TURN)
         yield item.ref, DesiredResource(item.ref, resource, component, after, _BEFORE, turn)
+
+
+def _sequenced(desired: Desired, returning: Collection[Ref], components: Mapping[str, Component]) -> Desired:
+    """The same, where units wait for those that return as their components say.
+
+    Of a component that is unknown by now it is only known that what was stopped last started first.
+    """
+    back: dict[str, list[Ref]] = defaultdict(list)
+    unknown: dict[str, list[Ref]] = defaultdict(list)
+    for ref in returning:
+        if ref.kind is Kind.UNIT:
+            name = desired[ref].component
+            (back[name] if name in components else unknown[ref.host]).append(ref)
+    result = dict(desired)
+    for ref, wanted in desired.items():
+        if isinstance(wanted.resource, Unit) and wanted.component in components:
+            after = components[wanted.component].after
+            awaited = [other for name in after.here for other in back[name] if other.host == ref.host]
+            awaited += [other for name in after.everywhere for other in back[name]]
+            result[ref] = replace(wanted, after=(*wanted.after, *awaited))
+    for refs in unknown.values():
+        for later, sooner in pairwise(refs):
+            result[later] = replace(result[later], after=(*result[later].after, sooner))
+    return result
 
 
 def _defined(desired: dict[Ref, DesiredResource], left: Collection[PastItem]) -> Desired:

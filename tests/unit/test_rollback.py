@@ -16,12 +16,14 @@ from k8s_installer.model.resources import Absent, Backup, Check, File, Gate, Kin
 from k8s_installer.model.run import Run, State
 from k8s_installer.planning.etcd.members import require_members
 from k8s_installer.planning.planfile import saved
-from k8s_installer.planning.rollback import PastFile, PastSetting, before, failed_turns, undo
+from k8s_installer.planning.rollback import PastFile, PastSetting, PastUnit, before, failed_turns, undo
+from k8s_installer.profiles import profile_of
 from k8s_installer.report import ending
 from tests.fakes import FakeHost
 from tests.unit.clusters import cluster
 from tests.unit.example import CONFIG, DROP_IN, KEY, desired, hosts
 from tests.unit.test_desired import desired as wanted_by
+from tests.unit.test_desired import order
 from tests.unit.test_plan import converged, planned, with_setting, words
 
 NEW = File(b"KUBE_LOG_LEVEL=broken\n")
@@ -326,6 +328,31 @@ def test_going_back_asks_for_no_data_whose_configuration_is_no_part_of_it() -> N
     back = before(whole, [PastFile(path, Backup("0" * 64, 0o644, "root", "root"))])
     require_members(back, {})
     assert {ref.kind for ref in back} == {Kind.FILE, Kind.UNIT, Kind.GATE}
+
+
+def test_units_of_a_network_that_returns_start_in_its_order_and_before_what_waits_for_them() -> None:
+    """docker waits for what flanneld writes, and flanneld for what is in its etcd; neither is in the inventory now."""
+    old, new = (cluster(network=network) for network in ("flannel", "routes"))
+    flannel = wanted_by(old)
+    whole = wanted_by(new)
+    gone = [ref for ref in flannel if ref.kind is Kind.UNIT and ref not in whole]
+    assert {ref.name for ref in gone} == {"flannel-etcd", "flannel-network", "flanneld"}
+    past = [PastUnit(ref, active=True, enabled=True, component=flannel[ref].component) for ref in reversed(gone)]
+    back = before(whole, past, profile_of(new).components)
+    started = [ref for ref in order(back) if ref.kind is Kind.UNIT]
+    for ref in gone:
+        assert back[ref].turn == flannel[ref].turn
+    for first, then in (("flannel-etcd", "flannel-network"), ("flannel-network", "flanneld"), ("flanneld", "docker")):
+        for later in (ref for ref in started if ref.name == then):
+            sooner = [ref for ref in started if ref.name == first and (then != "docker" or ref.host == later.host)]
+            assert sooner
+            assert max(map(started.index, sooner)) < started.index(later)
+
+
+def test_units_of_a_component_that_nobody_knows_any_more_start_in_the_order_before() -> None:
+    refs = [Ref("n1", Kind.UNIT, name) for name in ("last", "middle", "first")]  # as the run stopped them
+    back = before({}, [PastUnit(ref, active=True, enabled=True, component="own") for ref in refs])
+    assert [ref.name for ref in order(back)] == ["first", "middle", "last"]
 
 
 class Reloading(FakeHost):
