@@ -116,7 +116,9 @@ def test_one_flag_is_one_line_of_one_file_and_one_restart_on_each_node(cluster: 
 
 def tally(cluster: Cluster) -> dict[str, tuple[int, int]]:
     """How many logins and how many commands the sshd of each host has counted; this question adds one of each."""
-    logs = {host: cluster.on(host, "journalctl -o cat -t sshd") for host in cluster.addresses}
+    # journald reads what sshd says a moment later than the command begins
+    ask = "journalctl --sync && journalctl -o cat -t sshd"
+    logs = {host: cluster.on(host, ask) for host in cluster.addresses}
     return {host: (log.count("Accepted publickey"), log.count("Starting session")) for host, log in logs.items()}
 
 
