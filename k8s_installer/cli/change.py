@@ -77,7 +77,7 @@ def rollback(
     inputs, size = Inputs(inventory, templates, bundle), Batch.parse(batch)
     options = Options(inputs, batch=size, yes=yes, verify=False, preflight=False, break_lock=break_lock)
     _require_consent(yes)
-    raise stop(roll_back(options, Terminal(inventory, output)))
+    raise stop(roll_back(options, Terminal(inventory, output, command="rollback")))
 
 
 @app.command(
@@ -90,6 +90,10 @@ def reset(
     data: Annotated[bool, typer.Option("--data", help="Remove etcd's data too, and the cluster's keys here.")] = False,
     yes: Yes = False,
     name: Annotated[str, typer.Option(metavar="CLUSTER", help="The cluster's name; --yes needs it.")] = "",
+    skip_unreachable: Annotated[
+        bool,
+        typer.Option("--skip-unreachable", help="Reset the hosts that answer; what was placed on the others stays."),
+    ] = False,
     break_lock: BreakLock = False,
     output: Format = Output.TEXT,
 ) -> None:
@@ -105,9 +109,10 @@ def reset(
     if yes and not name:
         raise InputError("--yes needs --name", hint="give the cluster's name, as the inventory has it: --name CLUSTER")
     options = Options(
-        Inputs(inventory, None), yes=yes, verify=False, roll_back=False, preflight=False, break_lock=break_lock
-    )
-    raise stop(reset(options, Terminal(inventory, output), host=host, name=name, data=data))
+        Inputs(inventory, None), yes=yes, verify=False, roll_back=False, preflight=False, break_lock=break_lock,
+        skip_unreachable=skip_unreachable,
+    )  # fmt: skip
+    raise stop(reset(options, Terminal(inventory, output, command="reset"), host=host, name=name, data=data))
 
 
 def _require_consent(given: bool) -> None:

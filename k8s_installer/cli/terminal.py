@@ -31,10 +31,13 @@ class Terminal:
         inventory: named in the next command to type.
         output: what stdout gets.
         full: whether a plan also says what each thing is for, and shows the content of new files.
+        command: the command to type again after a failure.
     """
 
-    def __init__(self, inventory: Path, output: Output = Output.TEXT, *, full: bool = False) -> None:
-        self._inventory, self._output, self._full = inventory, output, full
+    def __init__(
+        self, inventory: Path, output: Output = Output.TEXT, *, full: bool = False, command: str = "apply"
+    ) -> None:
+        self._inventory, self._output, self._full, self._command = inventory, output, full, command
 
     def say(self, words: str) -> None:
         """A line on stderr."""
@@ -100,6 +103,8 @@ class Terminal:
         if plan:
             for line in text.plan_lines(wanted.cluster, plan, wanted.desired, full=self._full):
                 stdout().print(line)
+        elif wanted.resets:
+            self.result("Nothing to remove: these hosts have nothing that was placed there.")
         elif wanted.undoes:
             self.result(f"Nothing to undo: the hosts are in the state before run {wanted.undoes[-1]}.")
         else:
@@ -125,10 +130,12 @@ class Terminal:
             proof = {"verify": verify.data(end.proof) if end.proof else None} if end.changed else {}
             print_json({**data.run_data(end.plan, end.run), **proof})
         if end.broken:
-            lines = ending.failed(end.plan, end.run, end.undone, self._inventory, end.trace)
+            lines = ending.failed(end.plan, end.run, end.undone, self._inventory, end.trace, self._command)
         elif end.changed:
             around = {"preflight": end.preflight_seconds, "verify": end.proof.seconds if end.proof else 0.0}
-            lines = ending.applied(end.plan, end.run, around, end.total_seconds, self._inventory)
+            lines = ending.applied(end.plan, end.run, around, end.total_seconds, self._inventory, end.closing)
+        elif end.closing:
+            lines = ending.closed(end.closing)
         else:
             return
         stderr().print(lines, soft_wrap=True)

@@ -46,7 +46,9 @@ class LockOutOfReach(InstallerError):  # noqa: N818 - the hosts' state, not a fa
 
 
 @contextmanager
-def hold(ways: Mapping[str, Transport], owner: Owner, *, force: bool, say: Say) -> Iterator[threading.Event]:
+def hold(
+    ways: Mapping[str, Transport], owner: Owner, *, force: bool, skip: bool = False, say: Say
+) -> Iterator[threading.Event]:
     """Hold the cluster's lock inside the `with`; the event that it gives is set when the lock is lost.
 
     It is lost with half of the leases or more, and with any that another run keeps: nothing new may begin then.
@@ -55,7 +57,8 @@ def hold(ways: Mapping[str, Transport], owner: Owner, *, force: bool, say: Say) 
     Args:
         ways: a connection to each master, by its name, that nothing else uses.
         owner: what others will read.
-        force: take the leases from whoever has them, and skip masters that do not answer.
+        force: take the leases from whoever has them, and skip masters that do not answer, but for the last one.
+        skip: skip masters that do not answer, all of them if need be.
         say: called, also from other threads, with what becomes of a lease.
 
     Raises:
@@ -74,9 +77,9 @@ def hold(ways: Mapping[str, Transport], owner: Owner, *, force: bool, say: Say) 
                 leases.gone.looks.append(look)
             except TransportError as error:
                 away.append(error)
-        if 2 * len(away) >= len(ways) and not (force and len(away) < len(ways)):
+        if 2 * len(away) >= len(ways) and not skip and not (force and len(away) < len(ways)):
             raise LockOutOfReach(away, len(ways))
-        leases.begin(away, forced=force)
+        leases.begin(away, skipped=force or skip)
         yield leases.gone
 
 
@@ -108,10 +111,10 @@ class _Leases:
     missing: set[str] = field(default_factory=set)
     changing: threading.Lock = field(default_factory=threading.Lock)
 
-    def begin(self, away: Sequence[TransportError], *, forced: bool) -> None:
-        """Start to count, when all masters were asked; with `forced` those that are away are no part of the lock."""
+    def begin(self, away: Sequence[TransportError], *, skipped: bool) -> None:
+        """Start to count, when all masters were asked; with `skipped` those that are away are no part of the lock."""
         with self.changing:
-            if forced:
+            if skipped:
                 self.masters -= len(away)
             else:
                 self.missing.update(error.host for error in away)
@@ -137,7 +140,7 @@ class _Leases:
 
     def _lacks(self, *, rival: bool = False) -> bool:
         """Whether the lock is lost now; sets the event, which nothing clears."""
-        if rival or 2 * len(self.missing) >= self.masters:
+        if rival or 2 * len(self.missing) >= max(self.masters, 1):  # of none, none is missing
             self.gone.set()
             return True
         return False

@@ -17,7 +17,7 @@ from k8s_installer.engine import scheduler as engine
 from k8s_installer.flows.carry_out import carried_out
 from k8s_installer.flows.inputs import Inputs
 from k8s_installer.flows.interrupt import stop_on_ctrl_c
-from k8s_installer.flows.narrow import part, reached, say_left_out, warn_of_unreached
+from k8s_installer.flows.narrow import part, reached, say_left_out, skipped, warn_of_unreached
 from k8s_installer.flows.outcome import Outcome
 from k8s_installer.flows.plan import Planned, made_of, planned, require_same
 from k8s_installer.flows.preflight import before_install
@@ -36,11 +36,12 @@ from k8s_installer.profiles import Profile
 from k8s_installer.runs import history, journal
 
 Consent = Callable[[Reporter, Resolved], bool]
+Closing = Callable[[Planned], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the user asked of a run."""
+    """What the user asked of a run; `skip_unreachable` is for a reset (see `narrow.reached`)."""
 
     inputs: Inputs
     saved_plan: Path | None = None
@@ -50,6 +51,7 @@ class Options:
     roll_back: bool = True
     preflight: bool = True
     break_lock: bool = False
+    skip_unreachable: bool = False
     replace_keys: bool = False
     limit: str = ""
     only: str = ""
@@ -66,7 +68,18 @@ def agreed(reporter: Reporter, _wanted: Resolved) -> bool:
     return reporter.ask("Apply this plan? [y/N] ").strip().lower().startswith("y")
 
 
-def apply(options: Options, reporter: Reporter, change: Choice = everything, consent: Consent = agreed) -> Outcome:
+def nothing_more(_found: Planned) -> tuple[str, ...]:
+    """Nothing beyond the usual last words."""
+    return ()
+
+
+def apply(
+    options: Options,
+    reporter: Reporter,
+    change: Choice = everything,
+    consent: Consent = agreed,
+    closing: Closing = nothing_more,
+) -> Outcome:
     """Make the fleet what the inventory says, or what `change` makes of that.
 
     Args:
@@ -75,6 +88,7 @@ def apply(options: Options, reporter: Reporter, change: Choice = everything, con
         change: turns all that the inventory wants into what hosts are to have; called again if hosts know of other
             allocations than this machine.
         consent: asks a person once the plan is shown; skipped with `--yes` or a saved plan.
+        closing: what is true after success, and what to do next, a line each; empty where the next plan is empty.
     """
 
     def choose(whole: Resolved) -> Resolved:
@@ -83,19 +97,21 @@ def apply(options: Options, reporter: Reporter, change: Choice = everything, con
     with opened(options.inputs, reporter, limit=options.limit, locks=True) as session:
         whole = session.resolve()
         say_left_out(reporter, whole, options.limit, options.only)
-        with session.locked(force=options.break_lock) as run:
-            left, outcome = _applied(run, whole, choose, options, consent)
+        with session.locked(force=options.break_lock, skip=options.skip_unreachable) as run:
+            left, outcome = _applied(run, whole, choose, options, consent, closing)
         if left and outcome is Outcome.DONE:  # the lock is in the folder that goes
             session.ask(left, lambda way: way.run(SWEEP))
         return outcome
 
 
 def _applied(
-    session: LockedSession, whole: Resolved, choose: Choice, options: Options, consent: Consent
+    session: LockedSession, whole: Resolved, choose: Choice, options: Options, consent: Consent, closing: Closing
 ) -> tuple[list[str], Outcome]:
     """Look, plan, ask and carry out; the hosts that have nothing of the cluster then, and what came of it."""
     began, reporter = time.monotonic(), session.reporter
-    wanted, seen = reached(*session.observe(whole, choose))
+    wanted, seen = reached(*session.observe(whole, choose), skip=options.skip_unreachable)
+    if options.skip_unreachable:
+        seen = skipped(reporter, seen)
     found = planned(session, wanted, seen, options.batch, replace_keys=options.replace_keys)
     left = [host.name for host in wanted.cluster.everyone if _is_left(host.name, found)]
     if options.saved_plan is not None:
@@ -103,7 +119,7 @@ def _applied(
     if not found.plan:
         keep(wanted.cluster, wanted.given.allocations)
         _note_use(found)
-        return left, _undone(session, found, options) if wanted.undoes else _unchanged(session, found)
+        return left, _undone(session, found, options) if wanted.undoes else _unchanged(session, found, closing)
     preflight_seconds = 0.0
     if options.preflight:
         fits, preflight_seconds = before_install(session, wanted, seen.seen, found.plan)
@@ -116,7 +132,7 @@ def _applied(
         reporter.say("nothing was changed")
         return left, Outcome.FAILED
     began += time.monotonic() - asked  # a person's time is not the run's
-    return left, _change(session, found, options, began, preflight_seconds)
+    return left, _change(session, found, options, began, preflight_seconds, closing)
 
 
 def _is_left(host: str, found: Planned) -> bool:
@@ -127,7 +143,12 @@ def _is_left(host: str, found: Planned) -> bool:
 
 
 def _change(
-    session: LockedSession, found: Planned, options: Options, began: float, preflight_seconds: float
+    session: LockedSession,
+    found: Planned,
+    options: Options,
+    began: float,
+    preflight_seconds: float,
+    closing: Closing,
 ) -> Outcome:
     """Carry out the plan, verify the cluster, and report the result.
 
@@ -137,6 +158,7 @@ def _change(
         options: the user's request.
         began: when the command began, plus the time that a person took to answer; monotonic seconds.
         preflight_seconds: how long preflight took.
+        closing: see `apply`.
     """
     reporter = session.reporter
     # before any host has it: a run that dies gives nothing out twice
@@ -155,8 +177,11 @@ def _change(
         book.close(history.DONE if well else "failed")
     seconds = time.monotonic() - began
     reporter.ended(
-        RunResult(found.plan, run, session.trace.path, tuple(undone), proof, preflight_seconds, seconds, changed=True)
-    )
+        RunResult(
+            found.plan, run, session.trace.path, tuple(undone), proof, preflight_seconds, seconds,
+            changed=True, closing=closing(found),
+        )
+    )  # fmt: skip
     warn_of_unreached(reporter, found.seen)
     return Outcome.DONE if well else Outcome.FAILED
 
@@ -187,12 +212,12 @@ def _with_keys(session: LockedSession, found: Planned, batch: Batch) -> Planned:
 def _undone(session: LockedSession, found: Planned, options: Options) -> Outcome:
     """Nothing to undo, as after a turn that was undone when it failed: the journal records this rollback as done."""
     with session.journal(found.wanted, found.plan, options.after_line) as book:
-        outcome = _unchanged(session, found)
+        outcome = _unchanged(session, found, nothing_more)
         book.close("failed" if found.seen.unreachable else history.DONE)
     return outcome
 
 
-def _unchanged(session: LockedSession, found: Planned) -> Outcome:
+def _unchanged(session: LockedSession, found: Planned, closing: Closing) -> Outcome:
     """Nothing to change; but an earlier run may have died before its last gate, so health is awaited all the same."""
     reporter, wanted, seen = session.reporter, found.wanted, found.seen
     reporter.plan(wanted, found.plan)
@@ -201,7 +226,7 @@ def _unchanged(session: LockedSession, found: Planned) -> Outcome:
     if sick:
         with stop_on_ctrl_c(session.lost, reporter.say) as stop, reporter.progress(sick) as show:
             run = engine.apply(sick, seen.remotes, show, stop)
-    end = RunResult(sick, run, session.trace.path)
+    end = RunResult(sick, run, session.trace.path, closing=closing(found))
     reporter.ended(end)
     warn_of_unreached(reporter, seen)
     return Outcome.DONE if not (end.broken or seen.unreachable) else Outcome.FAILED

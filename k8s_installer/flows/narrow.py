@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from k8s_installer.desired.record import with_records
 from k8s_installer.engine.fleet import ObservedFleet
-from k8s_installer.errors import HostsError
+from k8s_installer.errors import HostsError, InstallerError
 from k8s_installer.flows.reporter import Reporter
 from k8s_installer.flows.resolve import Resolved
 from k8s_installer.inventory import Cluster, Host, Role
@@ -84,24 +84,45 @@ def say_left_out(reporter: Reporter, whole: Resolved, limit: str, only: str) -> 
             reporter.say(f"{option} leaves out {', '.join(left) or 'nothing'}")
 
 
-def reached(wanted: Resolved, seen: ObservedFleet) -> tuple[Resolved, ObservedFleet]:
-    """Without the nodes that cannot be reached.
+def reached(wanted: Resolved, seen: ObservedFleet, *, skip: bool = False) -> tuple[Resolved, ObservedFleet]:
+    """Without the nodes that cannot be reached; a reset does without none, or with `skip` without any host.
 
     Who was only looked at besides the part that the run is about, and did not answer, is no part of it either way; a
     master among them gets its record of what is allocated from a later run.
 
     Raises:
         HostsError: a master or an etcd member cannot be reached, or nobody can.
+        InstallerError: a host cannot be reached that is to be reset.
     """
     silent, names = set(seen.unreachable), {host.name for host in wanted.cluster.hosts}
     seen = replace(seen, unreachable={name: error for name, error in seen.unreachable.items() if name in names})
-    needed = [host for host in wanted.cluster.hosts if host.name in seen.unreachable and _is_needed(host)]
-    if needed:
-        raise HostsError([seen.unreachable[host.name] for host in needed])
     if not names - silent:
         seen.require_all()
+    if wanted.resets and not skip:
+        _require_reset(seen)
+    needed = [host for host in wanted.cluster.hosts if host.name in seen.unreachable and _is_needed(host)]
+    if needed and not skip:
+        raise HostsError([seen.unreachable[host.name] for host in needed])
     there = {host.name for host in wanted.inventory.everyone} - silent
     return (replace(wanted, desired=on_members(wanted.desired, there)) if silent else wanted), seen
+
+
+def _require_reset(seen: ObservedFleet) -> None:
+    """Stop where a host would stay as it is without anybody having said so."""
+    if seen.unreachable:
+        names, errors = ", ".join(sorted(seen.unreachable)), [error for _, error in sorted(seen.unreachable.items())]
+        raise InstallerError(
+            f"{HostsError(errors).message}\nnothing was changed: what was placed on {names} would stay",
+            hint=f"--skip-unreachable resets the other hosts, and leaves {names} as it is",
+        )
+
+
+def skipped(reporter: Reporter, seen: ObservedFleet) -> ObservedFleet:
+    """The same without the hosts that cannot be reached, each of which stays as it is."""
+    for name, error in sorted(seen.unreachable.items()):
+        reason = error.message.removeprefix(f"{name}: ")
+        reporter.warn(f"{name} cannot be reached, so what was placed there stays: {reason}")
+    return replace(seen, unreachable={})
 
 
 def warn_of_unreached(reporter: Reporter, seen: ObservedFleet) -> None:

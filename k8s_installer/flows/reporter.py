@@ -26,6 +26,7 @@ class RunResult:
 
     `undone` has the plan that undid each failed turn, with its run. `total_seconds` is for the whole command, without
     the time that a person took to answer. `trace` is the file with everything that hosts were sent and answered.
+    `closing` is what is true after success and what to do next, where that is not an empty plan.
     """
 
     plan: Plan
@@ -36,6 +37,7 @@ class RunResult:
     preflight_seconds: float = 0.0
     total_seconds: float = 0.0
     changed: bool = False
+    closing: tuple[str, ...] = ()
 
     @property
     def broken(self) -> bool:

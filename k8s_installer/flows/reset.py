@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
+from pathlib import Path
 
+from k8s_installer.engine.lock import LockOutOfReach
 from k8s_installer.errors import InputError
 from k8s_installer.flows.apply import Options, apply
 from k8s_installer.flows.outcome import Outcome
+from k8s_installer.flows.plan import Planned
 from k8s_installer.flows.reporter import Reporter
 from k8s_installer.flows.resolve import RECORD, Resolved, pki_folder, state_folder
 from k8s_installer.flows.session import opened
 from k8s_installer.inventory import Cluster, Host, Role
+from k8s_installer.model.desired import Desired
 from k8s_installer.model.resources import Kind, Missing
 from k8s_installer.planning import placed
 from k8s_installer.planning.select import chosen
@@ -30,6 +34,7 @@ def reset(options: Options, reporter: Reporter, *, host: str = "", name: str = "
 
     Raises:
         InputError: the name is not the cluster's, or there is no such host.
+        InstallerError: a host does not answer, or too few masters for the lock, and none is to be skipped.
     """
     was: list[Resolved] = []
 
@@ -37,26 +42,77 @@ def reset(options: Options, reporter: Reporter, *, host: str = "", name: str = "
         cluster = whole.inventory
         if name and name != cluster.name:
             raise InputError(f"--name {name}: the inventory is that of the cluster {cluster.name}")
-        names = chosen("--host", host, [one.name for one in cluster.everyone]) if host else None
-        hosts = tuple(one for one in cluster.everyone if names is None or one.name in names)
-        _require_members(cluster, hosts, data=data)
         was[:] = [whole]
-        part = replace(whole.cluster, hosts=hosts, leaving=())
-        # a master that stays deletes the Node objects of hosts that leave
-        stay = [one.name for one in cluster.having(Role.MASTER) if one not in hosts]
-        beside = {item.ref: item for item in map(placed.question, stay)}
-        return replace(
-            whole, cluster=part, desired={}, whole={}, evidence={}, roots={}, beside=beside, resets=True, data=data
-        )
+        return _emptied(whole, host, data=data)
 
     def consent(reporter: Reporter, wanted: Resolved) -> bool:
         cluster = wanted.cluster.name
         return reporter.ask(f"Type the name of the cluster ({cluster}) to remove all this: ").strip() == cluster
 
-    outcome = apply(options, reporter, nothing, consent)
+    def closing(found: Planned) -> tuple[str, ...]:
+        return (*_stays(found, whole=not host), _next(found.wanted, options.inputs.inventory, whole=not host))
+
+    try:
+        outcome = apply(options, reporter, nothing, consent, closing)
+    except LockOutOfReach as error:
+        error.hint += "\n--skip-unreachable resets the hosts that answer, without the lock on those masters"
+        raise
     if outcome is Outcome.DONE and data and not host:
         _remove_keys(options, reporter, was[0])
     return outcome
+
+
+def _emptied(whole: Resolved, names: str, *, data: bool) -> Resolved:
+    """Nothing is wanted of these hosts, or of all; a master that stays deletes their Node objects.
+
+    Raises:
+        InputError: there is no such host, or the others cannot do without it.
+    """
+    cluster, part = whole.inventory, whole.cluster
+    if names:
+        known = chosen("--host", names, [one.name for one in cluster.everyone])
+        part = replace(part, hosts=tuple(one for one in cluster.everyone if one.name in known), leaving=())
+    _require_members(cluster, part.everyone, data=data)
+    stay = [one.name for one in cluster.having(Role.MASTER) if one not in part.everyone]
+    beside = {item.ref: item for item in map(placed.question, stay)}
+    nothing: Desired = {}
+    return replace(
+        whole,
+        cluster=part,
+        desired=nothing,
+        whole=nothing,
+        evidence={},
+        roots={},
+        beside=beside,
+        resets=True,
+        data=data,
+    )
+
+
+def _stays(found: Planned, *, whole: bool) -> Iterator[str]:
+    """What a reset leaves where it is, a line each."""
+    wanted, seen = found.wanted, found.seen.seen
+    names = [one.name for one in wanted.cluster.everyone]
+    having = [name for name in names if any(entry.leaves and entry.leaves.data for entry in placed.entries(seen, name))]
+    if having and not wanted.data:
+        yield f"etcd's data stays on {', '.join(having)}: `reset --data` removes it."
+    if whole and not wanted.data:
+        yield f"The cluster's keys stay in {pki_folder(wanted.inventory)}."
+    silent = [name for name in names if placed.question(name).ref not in seen]
+    if silent:
+        yield f"{', '.join(silent)} could not be reached: once that is fixed, run the same reset again."
+    if wanted.beside and not wanted.beside.keys() & seen.keys():
+        yield f"No master answers, so Node objects stay: kubectl delete node {' '.join(names)}"
+
+
+def _next(wanted: Resolved, inventory: Path, *, whole: bool) -> str:
+    again = f"k8s-installer apply -i {inventory}"
+    names = ", ".join(one.name for one in wanted.cluster.everyone)
+    return (
+        f"Next: {again} installs the cluster again."
+        if whole
+        else f"Next: remove {names} from the inventory, or {again} installs what it wants there again."
+    )
 
 
 def _require_members(cluster: Cluster, hosts: Collection[Host], *, data: bool) -> None:
@@ -88,7 +144,7 @@ def _remove_keys(options: Options, reporter: Reporter, whole: Resolved) -> None:
         seen = session.look(asked, {ref.host for ref in asked}).seen
     left = [f"{ref.name} on {ref.host}" for ref in asked if seen.get(ref) is not Missing.ABSENT]
     if left:
-        reporter.warn(f"the cluster's keys stay: there is still data of etcd in {', '.join(left)}")
+        reporter.warn(f"the cluster's keys stay: there is, or may be, still data of etcd in {', '.join(left)}")
         return
     shutil.rmtree(pki_folder(whole.inventory), ignore_errors=True)
     (state_folder(whole.inventory) / RECORD).unlink(missing_ok=True)

@@ -18,7 +18,8 @@ from k8s_installer.runs import history, journal
 
 def roll_back(options: Options, reporter: Reporter) -> Outcome:
     """Undo the last run, or finish undoing it: planned, asked for and carried out like everything else."""
-    return apply(options, reporter, lambda whole: _before_last_run(whole, reporter))
+    again = "Next: edit the inventory as well, or the next apply makes the same changes again."
+    return apply(options, reporter, lambda whole: _before_last_run(whole, reporter), closing=lambda _found: (again,))
 
 
 def _before_last_run(wanted: Resolved, reporter: Reporter) -> Resolved:

@@ -133,18 +133,19 @@ class Session:
         return way
 
     @contextmanager
-    def locked(self, *, force: bool) -> Iterator[LockedSession]:
+    def locked(self, *, force: bool, skip: bool = False) -> Iterator[LockedSession]:
         """Hold the lock of a cluster that was opened with `locks`; an error that ends the run names its trace.
 
         It is taken before anything is looked at: nobody else's run can come between a plan and its changes.
 
         Args:
             force: take it from whoever has it, and without masters that do not answer.
+            skip: take it without masters that do not answer, also where none does.
         """
         with open_trace(resolve.state_folder(self.cluster) / "journal") as trace:
             try:
                 ways = {name: traced(line, trace) for name, line in self.masters.items()}
-                with lock.hold(ways, this_process(), force=force, say=self.reporter.alarm) as lost:
+                with lock.hold(ways, this_process(), force=force, skip=skip, say=self.reporter.alarm) as lost:
                     yield LockedSession(
                         self.inputs, self.cluster, self.profile, self.connections, self.reporter, self.masters,
                         trace, lost,

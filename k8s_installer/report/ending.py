@@ -18,10 +18,13 @@ from k8s_installer.report.text import change_words
 _MB = 1e6
 
 
-def applied(plan: Plan, run: Run, around: Mapping[str, float], total: float, inventory: Path) -> Group:
+def applied(
+    plan: Plan, run: Run, around: Mapping[str, float], total: float, inventory: Path, closing: Sequence[str] = ()
+) -> Group:
     """After success: time by phase, in total, and how much of it was ours. Times are seconds.
 
-    Of `around`, which are the hosts' times before and after the run (`preflight`, `verify`), 0 is not shown.
+    Of `around`, which are the hosts' times before and after the run (`preflight`, `verify`), 0 is not shown. `closing`
+    are the last words where they are not that the next plan is empty.
     """
     lines = [Text("Time by phase", "bold")]
     spans = {"preflight": around["preflight"], **timing.phases(plan, run), "verify": around["verify"]}
@@ -38,11 +41,18 @@ def applied(plan: Plan, run: Run, around: Mapping[str, float], total: float, inv
             "bold green",
         )
     )
-    lines.append(Text(f"Next: k8s-installer plan -i {inventory}    (should show no changes)", "dim"))
-    return Group(*lines)
+    last = closed(closing or [f"Next: k8s-installer plan -i {inventory}    (should show no changes)"])
+    return Group(*lines, last)
 
 
-def failed(plan: Plan, run: Run, undone: Sequence[tuple[Plan, Run]], inventory: Path, trace: Path) -> Group:
+def closed(closing: Sequence[str]) -> Group:
+    """What is true after a run, and what to do next."""
+    return Group(*(Text(line, "dim") for line in closing))
+
+
+def failed(
+    plan: Plan, run: Run, undone: Sequence[tuple[Plan, Run]], inventory: Path, trace: Path, command: str = "apply"
+) -> Group:
     """After a failure: each real cause with its evidence, what was undone or left out, and what to do next."""
     lines: list[Text] = []
     by_host: dict[str, list[Change]] = {}
@@ -63,7 +73,7 @@ def failed(plan: Plan, run: Run, undone: Sequence[tuple[Plan, Run]], inventory: 
         lines.append(Text(f"{len(run.skipped)} changes were not started because of this.", "yellow"))
     lines.append(Text(f"Full trace: {trace}", "dim"))
     lines.append(
-        Text(f"Next: fix the cause, then k8s-installer apply -i {inventory}    (resumes where this run stopped)")
+        Text(f"Next: fix the cause, then k8s-installer {command} -i {inventory}    (resumes where this run stopped)")
     )
     return Group(*lines)
 

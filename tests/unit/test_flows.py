@@ -111,7 +111,7 @@ class Fleet:
             yield Connections(pool, {})
 
     @contextmanager
-    def hold(self, *_: object, force: bool, say: Say) -> Iterator[threading.Event]:
+    def hold(self, *_: object, force: bool, skip: bool, say: Say) -> Iterator[threading.Event]:
         self.recorder.heard.append("locked by force" if force else "locked")
         yield threading.Event()
         self.recorder.heard.append("unlocked")

@@ -43,9 +43,9 @@ class Hosts:
         self.said: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     @contextmanager
-    def locked(self, *names: str, force: bool = False) -> Iterator[threading.Event]:
+    def locked(self, *names: str, force: bool = False, skip: bool = False) -> Iterator[threading.Event]:
         ways = {name: Master(self.folder, name, self) for name in names}
-        with hold(ways, this_process(), force=force, say=self.said.put) as lost:
+        with hold(ways, this_process(), force=force, skip=skip, say=self.said.put) as lost:
             yield lost
 
     def hears(self) -> str:
@@ -105,6 +105,16 @@ def test_two_masters_of_which_one_is_down_say_that_it_is_about_the_lock(hosts: H
     with pytest.raises(LockOutOfReach, match="none of 2 answer") as refused, hosts.locked("m1", "m2", force=True):
         raise AssertionError("there is no lock at all")
     assert "--break-lock" not in refused.value.hint
+
+
+@pytest.mark.parametrize("away", [{"m1"}, {"m1", "m2"}])
+def test_a_run_that_skips_who_does_not_answer_needs_no_master(hosts: Hosts, away: set[str]) -> None:
+    hosts.away = away
+    with hosts.locked("m1", "m2", skip=True) as lost:
+        assert not lost.is_set()
+        if away == {"m1"}:
+            with pytest.raises(LockHeld), hosts.locked("m1", "m2", skip=True):
+                raise AssertionError("two runs at once")
 
 
 def test_a_run_outlives_the_loss_of_fewer_than_half_of_its_leases(hosts: Hosts) -> None:

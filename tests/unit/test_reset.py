@@ -1,0 +1,236 @@
+"""`reset`: what was placed leaves the hosts that answer, and what stays is said. Hosts are fakes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from k8s_installer.cli.terminal import Terminal
+from k8s_installer.engine import fleet, lock
+from k8s_installer.engine.fleet import Connections, ObservedFleet
+from k8s_installer.engine.lock import LockOutOfReach
+from k8s_installer.errors import HostsError, InputError, InstallerError, TransportError
+from k8s_installer.flows.apply import Options
+from k8s_installer.flows.inputs import Inputs
+from k8s_installer.flows.outcome import Outcome
+from k8s_installer.flows.reporter import Say
+from k8s_installer.flows.reset import reset
+from k8s_installer.host.placed import SWEEP
+from k8s_installer.model.desired import Desired, by_host
+from k8s_installer.model.resources import File, Kind, Leaves, Placed, Ref, Seen, SeenFile
+from k8s_installer.transport import Result
+from tests.fakes import FakeHost
+from tests.unit.test_flows import Recorder
+
+TEXT = """\
+cluster: {name: lab, version: "1.20.2", network: none}
+hosts:
+  m1: {address: 10.0.0.1, roles: [etcd, master]}
+  m2: {address: 10.0.0.2, roles: [master]}
+  n1: {address: 10.0.0.21, roles: [node]}
+  n2: {address: 10.0.0.22, roles: [node]}
+"""
+DATA = Leaves("etcd", ("/var/lib/etcd",), ("/var/lib/etcd",))
+MOTD = "/etc/motd"
+KEYS = ".k8s-installer/lab/pki"
+
+
+def installed(name: str, *more: Placed) -> FakeHost:
+    """A host with a file of ours on it, and what else is recorded."""
+    host = FakeHost(name)
+    host.files[MOTD], host.contents[MOTD] = SeenFile(File(b"hi").sha256, 0o644, "root", "root", 1.0), b"hi"
+    for entry in (Placed(Kind.FILE, MOTD, "host", sha256=File(b"hi").sha256), *more):
+        host.record[entry.kind, entry.name] = entry
+    return host
+
+
+@dataclass
+class Line:
+    """A way to a host; it hears when the host's own folder is removed."""
+
+    host: str
+    swept: list[str]
+
+    def run(self, script: str, **_: object) -> Result:
+        assert script == SWEEP
+        self.swept.append(self.host)
+        return Result(0, "", "")
+
+
+@dataclass
+class Cluster:
+    """Two masters and two nodes, all installed; those in `away` do not answer."""
+
+    inputs: Inputs
+    hosts: dict[str, FakeHost]
+    away: set[str] = field(default_factory=set)
+    swept: list[str] = field(default_factory=list)
+    recorder: Recorder = field(default_factory=Recorder)
+
+    @contextmanager
+    def connecting(self, *_: object) -> Iterator[Connections]:
+        with ThreadPoolExecutor(1) as pool:
+            yield Connections(pool, {name: Line(name, self.swept) for name in self.hosts})  # type: ignore[misc]
+
+    @contextmanager
+    def hold(self, *_: object, force: bool, skip: bool, say: Say) -> Iterator[threading.Event]:
+        masters = self.away & {"m1", "m2"}
+        if masters and not skip:
+            raise LockOutOfReach([TransportError(name, "no answer") for name in sorted(masters)], 2)
+        yield threading.Event()
+
+    def observe(self, connections: Connections, asked: Desired, *_: object) -> ObservedFleet:
+        names = connections.lines.keys()
+        seen: dict[Ref, Seen] = {}
+        for name, items in by_host(asked).items():
+            if name in names - self.away:
+                seen |= self.hosts[name].observe(items)
+        silent = {name: TransportError(name, "no route to host") for name in names & self.away}
+        return ObservedFleet({}, dict(self.hosts), seen, dict(silent), {})
+
+    def reset(self, host: str = "", *, data: bool = False, skip: bool = False) -> Outcome:
+        options = Options(self.inputs, yes=True, verify=False, preflight=False, skip_unreachable=skip)
+        return reset(options, self.recorder, host=host, name="lab", data=data)
+
+    @property
+    def closing(self) -> tuple[str, ...]:
+        assert self.recorder.end is not None
+        return self.recorder.end.closing
+
+    @property
+    def cleared(self) -> set[str]:
+        return {name for name, host in self.hosts.items() if MOTD not in host.files}
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    (tmp_path / "cluster.yaml").write_text(TEXT, encoding="utf-8")
+    (tmp_path / KEYS).mkdir(parents=True)
+    hosts = {name: installed(name) for name in ("m1", "m2", "n1", "n2")}
+    hosts["m1"] = installed("m1", Placed(Kind.LEFTOVERS, "etcd", "etcd", leaves=DATA))
+    found = Cluster(Inputs(tmp_path / "cluster.yaml"), hosts)
+    monkeypatch.setattr(fleet, "connecting", found.connecting)
+    monkeypatch.setattr(fleet, "observe", found.observe)
+    monkeypatch.setattr(lock, "hold", found.hold)
+    return found
+
+
+def test_it_says_what_stays_and_what_installs_the_cluster_again(cluster: Cluster) -> None:
+    assert cluster.reset() is Outcome.DONE
+    assert cluster.cleared == set(cluster.swept) == {"m1", "m2", "n1", "n2"}
+    folder = cluster.inputs.inventory.parent
+    assert cluster.closing == (
+        "etcd's data stays on m1: `reset --data` removes it.",
+        f"The cluster's keys stay in {folder / KEYS}.",
+        f"Next: k8s-installer apply -i {folder / 'cluster.yaml'} installs the cluster again.",
+    )
+    assert (folder / KEYS).exists()
+
+
+def test_with_its_data_nothing_stays(cluster: Cluster) -> None:
+    cluster.hosts["m1"].leftovers["etcd"] = ("/var/lib/etcd",)
+    assert cluster.reset(data=True) is Outcome.DONE
+    assert [line.split()[0] for line in cluster.closing] == ["Next:"]
+    assert not (cluster.inputs.inventory.parent / KEYS).exists()
+
+
+def test_a_host_that_does_not_answer_stops_it_and_is_named(cluster: Cluster) -> None:
+    cluster.away = {"n2"}
+    with pytest.raises(
+        InstallerError, match="n2: no route to host\nnothing was changed: what was placed on n2 would stay"
+    ) as caught:
+        cluster.reset()
+    assert "--skip-unreachable resets the other hosts, and leaves n2 as it is" in caught.value.hint
+    assert cluster.cleared == set()
+
+
+def test_a_host_that_is_skipped_stays_as_it_is_and_fails_nothing(cluster: Cluster) -> None:
+    cluster.away = {"n2"}
+    assert cluster.reset(skip=True) is Outcome.DONE
+    assert cluster.cleared == set(cluster.swept) == {"m1", "m2", "n1"}
+    words = "n2 cannot be reached, so what was placed there stays: no route to host"
+    assert f"warn {words}" in cluster.recorder.heard
+    assert "n2 could not be reached: once that is fixed, run the same reset again." in cluster.closing
+
+
+def test_nodes_are_reset_although_no_master_is_left(cluster: Cluster) -> None:
+    cluster.away = {"m1", "m2"}
+    with pytest.raises(LockOutOfReach) as caught:
+        cluster.reset()
+    assert caught.value.hint.splitlines()[-1].startswith("--skip-unreachable resets the hosts that answer")
+    assert cluster.reset(skip=True, data=True) is Outcome.DONE
+    assert cluster.cleared == {"n1", "n2"}
+    kept = [line for line in cluster.recorder.heard if "the cluster's keys stay" in line]
+    assert len(kept) == 1  # a member of etcd that does not answer may have data
+    assert "on m1" in kept[0]
+    assert (cluster.inputs.inventory.parent / KEYS).exists()
+
+
+def test_what_fails_on_a_host_that_answers_fails_the_reset(cluster: Cluster) -> None:
+    cluster.away = {"n2"}
+    cluster.hosts["n1"].refuses[MOTD] = "Read-only file system"
+    assert cluster.reset(skip=True) is Outcome.FAILED
+    assert cluster.swept == []
+
+
+def test_nobody_who_answers_is_an_error(cluster: Cluster) -> None:
+    cluster.away = {"n1", "n2"}
+    with pytest.raises(HostsError, match="n1: no route to host"):
+        cluster.reset("n1,n2", skip=True)
+
+
+def kubelet(cluster: Cluster) -> None:
+    host = cluster.hosts["n1"]
+    entry = Placed(Kind.LEFTOVERS, "kubelet", "kubelet", "nodes", leaves=Leaves("kubelet", ("/var/lib/kubelet",)))
+    host.record[entry.kind, entry.name] = entry
+    host.leftovers["kubelet"] = ("/var/lib/kubelet",)
+
+
+@pytest.mark.parametrize("away", [set[str](), {"m1"}])
+def test_a_master_that_stays_deletes_the_node_of_a_host_that_is_reset(cluster: Cluster, away: set[str]) -> None:
+    kubelet(cluster)
+    cluster.away, by = away, "m2" if away else "m1"
+    cluster.hosts[by].settings["node n1"] = "present"
+    assert cluster.reset("n1", skip=True) is Outcome.DONE
+    assert cluster.hosts[by].settings["node n1"] == "absent"
+    assert cluster.cleared == {"n1"}
+    (words,) = cluster.closing
+    assert words.startswith("Next: remove n1 from the inventory, or k8s-installer apply -i ")
+
+
+def test_a_node_stays_where_no_master_answers(cluster: Cluster) -> None:
+    kubelet(cluster)
+    cluster.away = {"m1", "m2"}
+    assert cluster.reset("n1", skip=True) is Outcome.DONE
+    assert cluster.closing[0] == "No master answers, so Node objects stay: kubectl delete node n1"
+
+
+def test_a_member_that_stays_keeps_its_quorum_and_the_cluster_a_master(cluster: Cluster) -> None:
+    for names, words in (("m1", "the others would lose data or quorum"), ("m9", "there is no m9")):
+        with pytest.raises(InputError, match=words):
+            cluster.reset(names)
+
+
+def test_what_is_reset_already_has_nothing_to_remove(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    for host in cluster.hosts.values():
+        host.record.clear()
+        host.files.clear()
+    options = Options(cluster.inputs, yes=True, verify=False, preflight=False)
+    assert reset(options, Terminal(cluster.inputs.inventory, command="reset"), name="lab") is Outcome.DONE
+    words = capsys.readouterr()
+    assert "Nothing to remove" in words.out
+    assert "should show no changes" not in words.err
+    assert "installs the cluster again" in words.err
+
+
+def test_a_reset_that_fails_is_to_be_tried_again_as_one(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    cluster.hosts["n1"].refuses[MOTD] = "Read-only file system"
+    options = Options(cluster.inputs, yes=True, verify=False, preflight=False)
+    assert reset(options, Terminal(cluster.inputs.inventory, command="reset"), name="lab") is Outcome.FAILED
+    assert "then k8s-installer reset -i" in " ".join(capsys.readouterr().err.split())
