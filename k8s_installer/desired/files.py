@@ -161,7 +161,7 @@ def leaves(source: Source, name: str, spec: LeavesSpec | None) -> Leaves | None:
     where = f"{name} {source.profile.version}: leaves"
     rules = tuple(source.text(rule, source.context, source.cluster.name, where=where) for rule in spec.rules)
     folders = (*spec.folders, *spec.data)
-    return Leaves(name, folders, spec.data, spec.links, rules, spec.routes, spec.units)
+    return Leaves(name, folders, spec.data, spec.links, spec.chains, rules, spec.routes, spec.units)
 
 
 class _Used(Mapping[str, str]):

@@ -13,34 +13,53 @@ from k8s_installer.model.resources import Leaves, SeenLeftovers
 from k8s_installer.untrusted.answers import words
 
 WORD = "left"
+_NONE = "-"  # an expression that no chain and no line of iptables-save matches
 
-WITHOUT = r"""\
-without() { # pieces, one a line: of the rules that come on stdin, the lines that hold none of these
-  if [ -z "$1" ]; then cat; else grep -vF -e "$1" || [ $? -eq 1 ]; fi
+# Rule by rule, and in one step for a table: what somebody adds meanwhile stays, and so do the counters of all others.
+# A comment may say anything, so what is quoted is no jump.
+RULES = r"""\
+deleting() { # iptables|ip6tables chains rules: what deletes them, for iptables-restore; nothing if there are none
+  saved=$("$1-save" 2>/dev/null) || return 0
+  printf '%s\n' "$saved" | chains="^($2)$" rules="^($3)$" awk '
+    /^[*]/ { table = $0; delete_rules = flush = remove = ""; split("", own) }
+    /^:/ && $2 == "-" && substr($1, 2) ~ ENVIRON["chains"] {
+      name = substr($1, 2)
+      own[name]
+      flush = flush "-F " name "\n"
+      remove = remove "-X " name "\n"
+    }
+    /^-A / && !($2 in own) {
+      goes = $0 ~ ENVIRON["rules"]
+      plain = $0
+      gsub(/"(\\.|[^"\\])*"/, "", plain)
+      count = split(plain, word, " ")
+      for (i = 3; i < count; i++) if ((word[i] == "-j" || word[i] == "-g") && word[i + 1] in own) goes = 1
+      if (goes) delete_rules = delete_rules "-D" substr($0, 3) "\n"
+    }
+    /^COMMIT/ && delete_rules flush != "" { printf "%s\n%s%s%sCOMMIT\n", table, delete_rules, flush, remove }'
 }
 """
 _ASK = r"""\
-left() { # name folders links rules routes units
+left() { # name folders links routes units chains rules
   for path in $2; do [ ! -e "$path" ] || echo "left $1 $path"; done
   for link in $3; do [ ! -e "/sys/class/net/$link" ] || echo "left $1 $link"; done
-  for protocol in $5; do [ -z "$(ip -4 route show proto "$protocol")" ] || echo "left $1 routes of $protocol"; done
-  for unit in $6; do ! systemctl is-active "$unit" >/dev/null || echo "left $1 $unit"; done
-  [ -n "$4" ] && command -v iptables-save >/dev/null || return 0
+  for protocol in $4; do [ -z "$(ip -4 route show proto "$protocol")" ] || echo "left $1 routes of $protocol"; done
+  for unit in $5; do ! systemctl is-active "$unit" >/dev/null || echo "left $1 $unit"; done
+  [ "$6$7" != -- ] && command -v iptables-save >/dev/null || return 0
   for tables in iptables ip6tables; do
-    rules=$($tables-save 2>/dev/null) || continue
-    others=$(printf '%s\n' "$rules" | without "$4") || continue
-    [ "$rules" = "$others" ] || echo "left $1 rules of $tables"
+    rules=$(deleting "$tables" "$6" "$7") || continue
+    [ -z "$rules" ] || echo "left $1 rules of $tables"
   done
 }
 """
 CLEAN = (
-    WITHOUT
+    RULES
     + r"""\
 mounts_below() { # path without links: the deepest first
   awk -v below="$1/" 'index($2 "/", below) == 1 { print $2 }' "$root/proc/mounts" | sort -r
 }
-clean() { # folders links rules routes units
-  for unit in $5; do systemctl stop "$unit" || return 1; done
+clean() { # folders links routes units chains rules
+  for unit in $4; do systemctl stop "$unit" || return 1; done
   for folder in $1; do
     [ -e "$folder" ] || [ -L "$folder" ] || continue
     real=$(readlink -f "$folder") || return 1
@@ -58,12 +77,11 @@ clean() { # folders links rules routes units
     [ ! -L "$folder" ] || rm -f "$folder" || return 1
   done
   for link in $2; do [ ! -e "/sys/class/net/$link" ] || ip link delete "$link" || return 1; done
-  for protocol in $4; do ip -4 route flush proto "$protocol" || return 1; done
-  [ -n "$3" ] && command -v iptables-save >/dev/null || return 0
+  for protocol in $3; do ip -4 route flush proto "$protocol" || return 1; done
+  [ "$5$6" != -- ] && command -v iptables-save >/dev/null || return 0
   for tables in iptables ip6tables; do
-    rules=$($tables-save 2>/dev/null) || continue
-    others=$(printf '%s\n' "$rules" | without "$3") || return 1
-    [ "$rules" = "$others" ] || printf '%s\n' "$others" | $tables-restore || return 1
+    rules=$(deleting "$tables" "$5" "$6") || return 1
+    [ -z "$rules" ] || printf '%s\n' "$rules" | "$tables-restore" -w --noflush || return 1
   done
 }
 """
@@ -75,7 +93,7 @@ def questions(wanted: Sequence[Leaves]) -> str:
     if not wanted:
         return ""
     asked = (shlex.join(["left", leaves.name, *_words(leaves)]) for leaves in wanted)
-    return WITHOUT + _ASK + "".join(f"{command}\n" for command in asked)
+    return RULES + _ASK + "".join(f"{command}\n" for command in asked)
 
 
 def cleaner(leaves: Leaves) -> str:
@@ -85,8 +103,7 @@ def cleaner(leaves: Leaves) -> str:
 
 def _words(leaves: Leaves) -> tuple[str, ...]:
     blanks = (" ".join(words) for words in (leaves.folders, leaves.links, leaves.routes, leaves.units))
-    folders, links, routes, units = blanks
-    return folders, links, "\n".join(leaves.rules), routes, units
+    return (*blanks, *("|".join(words) or _NONE for words in (leaves.chains, leaves.rules)))
 
 
 def parse(lines: Iterable[str], wanted: Sequence[Leaves]) -> Mapping[str, SeenLeftovers]:

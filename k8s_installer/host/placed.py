@@ -29,7 +29,7 @@ NAME = "placed"  # of the record, as a resource
 LEAST_DEPTH = 2  # of a folder that programs leave: /run/flannel
 MOST_LINES = 20_000  # of a record; three roles on one host have two hundred
 CROWDED = 2000  # lines from which on a record is compacted if most of them no longer count
-_LISTS = ("folders", "data", "links", "rules", "routes", "left_units")  # of what a component's programs leave
+_LISTS = ("folders", "data", "links", "chains", "rules", "routes", "left_units")  # of what a component's programs leave
 FOLDER = "folder"  # lines of folders that were made for files: they go when they are empty, and no plan shows them
 
 ORIGINAL = r"""\
@@ -95,11 +95,17 @@ made() { # folder: those that are about to be made for it
     missing=${missing%/*}
   done
 }
-claim() { # component details folder...: only what is not there yet is the component's
-  component=$1 details=$2 own=
+claim() { # component details folder... -- rule...: only what is not there yet is the component's
+  component=$1 details=${2%\}} folders= rules=
   shift 2
-  for path; do [ -e "$path" ] || own="$own${own:+,}\"$path\""; done
-  record leftovers "$component" "${details%\}},\"folders\":[$own]}"
+  until [ "$1" = -- ]; do
+    [ -e "$1" ] || folders="$folders${folders:+,}\"$1\""
+    shift
+  done
+  shift
+  [ $# -eq 0 ] || there=$(for save in iptables-save ip6tables-save; do "$save"; done 2>/dev/null)
+  for rule; do printf '%s\n' "$there" | grep -qxE -e "$rule" || rules="$rules${rules:+,}\"$rule\""; done
+  record leftovers "$component" "$details,\"folders\":[$folders],\"rules\":[$rules]}"
 }
 packages_and_users() { # nothing at all if rpm cannot say: what it leaves out would seem to have come
   installed=$(rpm -qa --qf 'package %{NAME}\n') || return 1
@@ -238,8 +244,8 @@ def _written(entry: Placed) -> str:
 
 def _noted(entry: Placed) -> str:
     if entry.leaves is not None:
-        rest = replace(entry, leaves=replace(entry.leaves, folders=()))
-        return shlex.join(["claim", entry.name, _details(rest), *entry.leaves.folders])
+        rest = replace(entry, leaves=replace(entry.leaves, folders=(), rules=()))
+        return shlex.join(["claim", entry.name, _details(rest), *entry.leaves.folders, "--", *entry.leaves.rules])
     write = _written(entry)
     return f"first {shlex.quote(entry.name)} && {write}" if entry.kind is Kind.FILE else write
 

@@ -12,8 +12,9 @@ anything is gone that it may need.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 from k8s_installer.host import families
 from k8s_installer.host.addons import ADDONS as ADDONS_SETTING
@@ -53,6 +54,7 @@ KUBELET = "kubelet"  # the component that makes a host a node
 NONE = "absent"  # what a setting was that was not there
 # Of these nothing is taken back: applied objects are the cluster's, and loaded images go with docker's own folder.
 _STAY = ("addon", "addons", "image")
+_MADE = ("folders", "links", "chains", "rules", "routes", "units")  # of `Leaves`: what programs may have made alike
 _AFTER = {Kind.FILE: 0, Kind.LEFTOVERS: 1, Kind.PACKAGE: 2, Kind.SETTING: 3}  # the order of what leaves after units
 
 
@@ -190,19 +192,11 @@ def _without(
 def _apart(leaves: Leaves, own: Iterable[DesiredResource]) -> Leaves:
     """The same without what something that is wanted on the host makes as well."""
     wanted = [left for item in own if isinstance(left := getattr(item.resource, "leaves", None), Leaves)]
-
-    def apart(names: tuple[str, ...], of: Callable[[Leaves], tuple[str, ...]]) -> tuple[str, ...]:
-        kept = {name for left in wanted for name in of(left)}
-        return tuple(name for name in names if name not in kept)
-
-    return replace(
-        leaves,
-        folders=apart(leaves.folders, lambda left: left.folders),
-        links=apart(leaves.links, lambda left: left.links),
-        rules=apart(leaves.rules, lambda left: left.rules),
-        routes=apart(leaves.routes, lambda left: left.routes),
-        units=apart(leaves.units, lambda left: left.units),
-    )
+    kept = {(field, name) for left in wanted for field in _MADE for name in getattr(left, field)}
+    apart: dict[str, Any] = {
+        field: tuple(name for name in getattr(leaves, field) if (field, name) not in kept) for field in _MADE
+    }
+    return replace(leaves, **apart)
 
 
 def _place(entry: Placed) -> int:

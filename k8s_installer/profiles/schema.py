@@ -65,13 +65,18 @@ def _of_pki(data: object) -> object:
     return data
 
 
+# An extended regular expression that stands in the JSON of a host's record as it is: a dot is as good as a quote.
+Expression = Annotated[str, Field(pattern=r'^[^"\\]+$')]
+
+
 class LeavesSpec(_Model):
     """What programs leave on a host when they end, and nobody else takes away; see `resources.Leaves`."""
 
     folders: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
-    rules: tuple[str, ...] = ()
+    chains: tuple[Expression, ...] = ()
+    rules: tuple[Expression, ...] = ()
     routes: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
 

@@ -21,7 +21,7 @@ rpm -qa | sed 's/^/package /' | sort
 systemctl list-unit-files --no-legend --no-pager | awk '$2 != "transient" { print "unit", $1, $2 }' | sort
 sed 's/^/user /' /etc/passwd /etc/group | sort
 awk '{ print "mount", $2, $3 }' /proc/mounts | sort
-iptables-save 2>/dev/null | grep '^-' | sed 's/^/rule /' # a table that is loaded has no rule for that
+iptables-save 2>/dev/null | awk '/^-/ || $2 == "-" { print "rule", $0 }' # and no tables, which stay loaded
 ip -o link | awk '{ print "link", $2 }' | sort
 ip route | sed 's/^/route /' | sort
 """

@@ -14,6 +14,13 @@ from tests.fleet.snapshots import snapshot
 pytestmark = pytest.mark.fleet
 
 NODE = "roles: [node]}"
+# Rules of somebody's own, which mention what belongs to programs.
+OWN_RULES = r"""
+iptables -w -N DOCKER-MINE
+iptables -w -A DOCKER-MINE -i docker0 -m comment --comment 'not "-j DOCKER"' -j RETURN
+iptables -w -A INPUT -i docker0 -p tcp --dport 9 -j DOCKER-MINE
+iptables -w -t nat -A POSTROUTING -s 192.0.2.0/24 ! -o docker0 -p tcp -m comment --comment KUBE-SERVICES -j MASQUERADE
+"""
 
 
 def edited(cluster: Cluster, old: str, new: str) -> str:
@@ -40,6 +47,8 @@ def before() -> dict[str, set[str]]:
 def cluster(tmp_path_factory: pytest.TempPathFactory, before: dict[str, set[str]]) -> Iterator[Cluster]:
     with running_lab("tleaving") as lab:
         bare = made_cluster(lab, tmp_path_factory.mktemp("leaving"))
+        for host in bare.addresses:
+            bare.on(host, OWN_RULES)
         before.update({host: snapshot(bare, host) for host in bare.addresses})
         text = f"{bare.text}\nhost_settings: {{limit_nofile: 65536, hosts_file: manage}}\n"
         text = text.replace("roles: [etcd, master]}", "roles: [etcd, master, node]}")

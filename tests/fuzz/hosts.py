@@ -59,7 +59,7 @@ DESIRED: dict[Ref, DesiredResource] = dict(desired()) | {
     Ref("m1", Kind.SETTING, name): DesiredResource(Ref("m1", Kind.SETTING, name), Setting("off"), "host", (), "a test")
     for name in SETTINGS
 }
-LEAVES = Leaves("kubelet", ("/var/lib/kubelet",), rules=("KUBE-",))
+LEAVES = Leaves("kubelet", ("/var/lib/kubelet",), chains=("KUBE-.+",))
 WANTED = [
     *(item for ref, item in DESIRED.items() if ref.host == "m1"),
     recorded.question("m1"),

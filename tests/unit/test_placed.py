@@ -44,7 +44,7 @@ CONFIG = "/etc/kubernetes/kubelet"
 MOTD = "/etc/motd"
 RUNNING = SeenUnit("loaded", "active", "running", enabled=True, pid=7, started_at=500.0, needs_reload=False)
 LEAVES = Leaves(
-    "kubelet", ("/var/lib/kubelet", "/var/lib/kubelet/data"), data=("/var/lib/kubelet/data",), rules=("KUBE-",)
+    "kubelet", ("/var/lib/kubelet", "/var/lib/kubelet/data"), data=("/var/lib/kubelet/data",), chains=("KUBE-.+",)
 )
 
 

@@ -324,11 +324,23 @@ def test_what_has_left_by_other_hands_is_taken_out_of_the_record_with_its_origin
 
 def test_folders_that_are_there_are_nobody_elses_but_their_owners(host: Path) -> None:
     (host / "old").mkdir()
-    leaves = Leaves("kubelet", (f"{host}/old", f"{host}/new", f"{host}/newer"), rules=("KUBE-",))
+    leaves = Leaves("kubelet", (f"{host}/old", f"{host}/new", f"{host}/newer"), chains=("KUBE-.+",))
     functions(host, placed.noted([Placed(Kind.LEFTOVERS, "kubelet", "kubelet", leaves=leaves)]))
     found = record(host)[0].leaves
     assert found is not None
-    assert (found.folders, found.rules) == ((f"{host}/new", f"{host}/newer"), ("KUBE-",))
+    assert (found.folders, found.chains) == ((f"{host}/new", f"{host}/newer"), ("KUBE-.+",))
+
+
+def test_rules_that_are_there_are_somebody_elses_as_folders_are(host: Path) -> None:
+    tables(host)
+    there, new = "-A POSTROUTING -s [0-9./]+ ! -d [0-9./]+ -j MASQUERADE", "-A POSTROUTING -j MIN"
+    functions(host, placed.noted([Placed(Kind.LEFTOVERS, "docker", "docker", leaves=LEAVES)]))
+    more = Leaves("kubelet", chains=("KUBE-.+",), rules=(there, new))
+    functions(host, placed.noted([Placed(Kind.LEFTOVERS, "kubelet", "kubelet", leaves=more)]))
+    assert [(entry.leaves.chains, entry.leaves.rules) for entry in record(host) if entry.leaves] == [
+        (LEAVES.chains, ()),
+        (("KUBE-.+",), (new,)),
+    ]
 
 
 def install(*names: str) -> list[Change]:
@@ -443,13 +455,54 @@ def test_systemd_forgets_a_definition_that_left(host: Path) -> None:
     assert (host / "systemctl").read_text().splitlines()[-1] == "daemon-reload"
 
 
-RULES = """\
+RULES = r"""
 *nat
+:PREROUTING ACCEPT [9:540]
+:POSTROUTING ACCEPT [9:540]
+:DOCKER - [0:0]
+:DOCKER-MINE - [0:0]
 :KUBE-SERVICES - [0:0]
--A PREROUTING -j KUBE-SERVICES
+:KUBE-SVC-NPX46M4PTMTKRN6Y - [0:0]
+:MINE - [0:0]
+:NOT-KUBE-SERVICES - [0:0]
+-A PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+-A PREROUTING -m comment --comment "as \" -j KUBE-SERVICES" -j ACCEPT
+-A PREROUTING -j NOT-KUBE-SERVICES
 -A POSTROUTING -s 10.0.0.0/16 ! -d 10.0.0.0/16 -j MASQUERADE
--A POSTROUTING -j MINE
+-A POSTROUTING -s 10.0.0.0/16 ! -o docker0 -j MASQUERADE
+-A POSTROUTING -s 10.0.0.0/16 ! -o docker0 -p tcp -j MASQUERADE
+-A POSTROUTING -o docker0 -j MINE
+-A DOCKER -i docker0 -j RETURN
+-A DOCKER-MINE -d 10.0.0.9/32 -g DOCKER
+-A KUBE-SERVICES -d 10.254.0.1/32 -j KUBE-SVC-NPX46M4PTMTKRN6Y
+-A KUBE-SVC-NPX46M4PTMTKRN6Y -j DNAT --to-destination 10.0.0.1:6443
 COMMIT
+*filter
+:FORWARD ACCEPT [0:0]
+:MINE - [0:0]
+-A FORWARD -i docker0 -j MINE
+COMMIT
+""".lstrip()
+LEAVES = Leaves(
+    "kubelet",
+    chains=("DOCKER(-USER)?", "KUBE-.+"),
+    rules=(
+        "-A POSTROUTING -s 10.0.0.0/16 ! -d 10.0.0.0/16 -j MASQUERADE",
+        "-A POSTROUTING -s [0-9.]+/16 ! -o docker0 -j MASQUERADE( --random-fully)?",
+    ),
+)
+# As iptables-restore does it, of which the contract tests run the real one.
+RESTORE = r"""
+[ "$*" = "-w --noflush" ] || { echo "iptables-restore $*" >&2; exit 2; }
+now() { "$@" "$TEST/rules" >"$TEST/new"; mv "$TEST/new" "$TEST/rules"; }
+while read -r word rest; do
+  case $word in
+    -D) grep -qxF -e "-A $rest" "$TEST/rules" || exit 1; now grep -vxF -e "-A $rest" ;;
+    -F) now grep -v "^-A $rest " ;;
+    -X) ! grep -qE " (-j|-g) $rest( |\$)" "$TEST/rules" || exit 1; now grep -v "^:$rest " ;;
+  esac
+done
 """
 
 
@@ -468,40 +521,86 @@ def clean(leaves: Leaves) -> Change:
 def tables(host: Path) -> None:
     (host / "rules").write_text(RULES)
     program(host / "bin", "iptables-save", 'cat "$TEST/rules"')
-    program(host / "bin", "iptables-restore", 'cat >"$TEST/new"; mv "$TEST/new" "$TEST/rules"')
+    program(host / "bin", "iptables-restore", RESTORE)
     program(host / "bin", "ip6tables-save", "echo 'no IPv6' >&2; exit 1")
     program(host / "bin", "ip6tables-restore", 'echo "$*" >>"$TEST/wrong"')
     (host / "root/proc").mkdir()
     (host / "root/proc/mounts").touch()
 
 
-def test_rules_leave_by_their_pieces_and_other_peoples_stay(host: Path) -> None:
+def test_chains_of_programs_leave_with_the_jumps_to_them_and_other_peoples_rules_stay(host: Path) -> None:
     tables(host)
-    leaves = Leaves("kubelet", rules=("KUBE-", "-s 10.0.0.0/16 ! -d 10.0.0.0/16 -j MASQUERADE"))
-    assert asked(host, leaves) == ("rules of iptables",)
-    done(host, clean(leaves))
-    assert (host / "rules").read_text() == "*nat\n-A POSTROUTING -j MINE\nCOMMIT\n"
-    assert asked(host, leaves) == ()
+    assert asked(host, LEAVES) == ("rules of iptables",)
+    (host / "meanwhile").write_text("-A POSTROUTING -s 192.168.0.0/16 -j MASQUERADE\n")
+    program(
+        host / "bin", "iptables-restore", f'sed -i "/-o docker0 -j MINE/r $TEST/meanwhile" "$TEST/rules"\n{RESTORE}'
+    )
+    done(host, clean(LEAVES))
+    assert (host / "rules").read_text().splitlines() == [
+        "*nat",
+        ":PREROUTING ACCEPT [9:540]",
+        ":POSTROUTING ACCEPT [9:540]",
+        ":DOCKER-MINE - [0:0]",
+        ":MINE - [0:0]",
+        ":NOT-KUBE-SERVICES - [0:0]",
+        r'-A PREROUTING -m comment --comment "as \" -j KUBE-SERVICES" -j ACCEPT',
+        "-A PREROUTING -j NOT-KUBE-SERVICES",
+        "-A POSTROUTING -s 10.0.0.0/16 ! -o docker0 -p tcp -j MASQUERADE",
+        "-A POSTROUTING -o docker0 -j MINE",
+        "-A POSTROUTING -s 192.168.0.0/16 -j MASQUERADE",
+        "COMMIT",
+        "*filter",
+        ":FORWARD ACCEPT [0:0]",
+        ":MINE - [0:0]",
+        "-A FORWARD -i docker0 -j MINE",
+        "COMMIT",
+    ]
+    assert asked(host, LEAVES) == ()
     os.utime(host / "rules", (5, 5))
-    done(host, clean(leaves))
-    assert (host / "rules").stat().st_mtime == 5  # nothing to restore
+    done(host, clean(LEAVES))
+    assert (host / "rules").stat().st_mtime == 5  # nothing to delete
     assert not (host / "wrong").exists()
 
 
-def test_rules_stay_as_they_are_where_they_cannot_be_filtered(host: Path) -> None:
+@pytest.mark.parametrize(
+    ("leaves", "goes"),
+    [
+        (Leaves("kubelet", chains=("MINE",)), ["-D POSTROUTING -o docker0 -j MINE", "-F MINE", "-X MINE", "-D FORWARD -i docker0 -j MINE", "-F MINE", "-X MINE"]),
+        (Leaves("kubelet", chains=("POSTROUTING", "KUBE", "SERVICES")), []),
+        (Leaves("kubelet", rules=("-A FORWARD -i docker0 -j MINE", "-A POSTROUTING -o docker0")), ["-D FORWARD -i docker0 -j MINE"]),
+        (Leaves("kubelet", links=("none0",)), []),
+    ],
+)  # fmt: skip
+def test_what_goes_is_whole_names_and_whole_lines(host: Path, leaves: Leaves, goes: list[str]) -> None:
     tables(host)
-    program(host / "bin", "grep", "exit 2")
-    leaves = Leaves("kubelet", rules=("KUBE-",))
-    assert asked(host, leaves) == ()
-    result = run(host, script([(0, clean(leaves))]))
+    program(host / "bin", "iptables-restore", 'cat >"$TEST/deleted"')
+    assert asked(host, leaves) == (("rules of iptables",) if goes else ())
+    done(host, clean(leaves))
+    deleted = (host / "deleted").read_text().splitlines() if goes else []
+    assert [line for line in deleted if line[0] == "-"] == goes
+
+
+def test_rules_stay_as_they_are_where_they_cannot_be_read(host: Path) -> None:
+    tables(host)
+    program(host / "bin", "awk", "exit 2")
+    assert asked(host, LEAVES) == ()
+    result = run(host, script([(0, clean(LEAVES))]))
     assert marks(result.stdout)[-1] == "failed 0"
     assert (host / "rules").read_text() == RULES
+
+
+def test_a_rule_that_cannot_be_deleted_is_a_failure_with_its_words(host: Path) -> None:
+    tables(host)
+    program(host / "bin", "iptables-restore", 'echo "iptables-restore: line 12 failed" >&2; exit 1')
+    result = run(host, script([(0, clean(LEAVES))]))
+    assert marks(result.stdout)[-1] == "failed 0"
+    assert "line 12 failed" in evidence(result.stdout)
 
 
 def test_a_host_without_iptables_has_no_rules(host: Path) -> None:
     (host / "root/proc").mkdir()
     (host / "root/proc/mounts").touch()
-    leaves = Leaves("kubelet", rules=("KUBE-",))
+    leaves = Leaves("kubelet", chains=("KUBE-.+",))
     text = leftovers.questions([leaves]).replace("command -v iptables-save", "false")
     assert run(host, f"root=\n{text}").stdout == ""
 
