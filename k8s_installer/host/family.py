@@ -73,6 +73,7 @@ class Family:
         lines: of a value, the file that it is lines of, and these lines; None where a value is all that there is to
             show.
         one_way: whether a rollback cannot bring back what was there.
+        unit: the service that it configures, if there is one: it is set before that service starts.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Family:
     words: Callable[[str, str], str] | None = None
     lines: Callable[[str], tuple[str, bytes]] | None = None
     one_way: bool = False
+    unit: str = ""
 
     @property
     def function(self) -> str:

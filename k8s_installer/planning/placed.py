@@ -174,7 +174,9 @@ def _without(
     early = {entry.name: entry for entry in gone if entry.kind is Kind.FILE and running.intersection(entry.units)}
     for entry in early.values():
         _add(result, host, entry, Original(entry.secret), (*packages, *stops[-1:]), there)
-    returning = [result[_add(result, host, entry, _unit(entry, ()), (), there)] for entry in back]
+    returning = [
+        result[_add(result, host, entry, _unit(entry, ()), _configuring(own, entry.name), there)] for entry in back
+    ]
     for wanted in (*own, *returning):
         if isinstance(wanted.resource, Unit):
             result[wanted.ref] = _reader(wanted, wanted.resource, files[wanted.ref.name], stops)
@@ -187,6 +189,12 @@ def _without(
             resource = NoLeftovers(_apart(resource.leaves, own))
         before = (_add(result, host, entry, resource, before, there),)
     return result
+
+
+def _configuring(own: Iterable[DesiredResource], unit: str) -> tuple[Ref, ...]:
+    """The settings with which a unit starts."""
+    settings = (wanted.ref for wanted in own if isinstance(wanted.resource, Setting))
+    return tuple(ref for ref in settings if families.unit(ref.name) == unit)
 
 
 def _apart(leaves: Leaves, own: Iterable[DesiredResource]) -> Leaves:

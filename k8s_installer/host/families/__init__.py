@@ -4,8 +4,8 @@
 |---|---|---|---|
 | `selinux` | | enforcing, permissive (disabled is as good), disabled | no SELinux: as wanted |
 | `swap` | | on, off | a container, whose swap is its machine's: as wanted |
-| `firewalld-port` | 6443/tcp, 30000-32767/udp | open, closed | firewalld does not run: as wanted |
-| `firewalld-source` | 10.244.0.0/16 | trusted, other | firewalld does not run: as wanted |
+| `firewalld-port` | 6443/tcp, 30000-32767/udp | open, closed | firewalld is off (`firewalld.py`): as wanted |
+| `firewalld-source` | 10.244.0.0/16 | trusted, other | firewalld is off: as wanted |
 | `yum-proxy` | | http://10.0.0.9:3128, none | no yum.conf: as wanted |
 | `hosts-file` | | 10.77.0.11=m1,10.77.0.21=n1, none | no /etc/hosts: it is made |
 | `journal` | | persistent, volatile, default (without our drop-in) | |
@@ -90,6 +90,11 @@ def words(name: str, wanted: str) -> str:
     """What setting a setting does, for people."""
     family, subject = _family(name)
     return family.words(subject, wanted) if family.words else f"set {name} to {wanted}"
+
+
+def unit(name: str) -> str:
+    """The service that a setting configures, which starts after it is set; empty if there is none."""
+    return _family(name)[0].unit
 
 
 def one_way(name: str) -> bool:
