@@ -13,6 +13,7 @@ from k8s_installer.engine.remote import OnReport, Outcome
 from k8s_installer.errors import TransportError
 from k8s_installer.host import perform
 from k8s_installer.host.gates import GateAnswer, UnitState
+from k8s_installer.host.placed import RENDERED
 from k8s_installer.model.desired import DesiredResource
 from k8s_installer.model.plan import NO_RESTART, Action, Change
 from k8s_installer.model.resources import (
@@ -128,6 +129,9 @@ class FakeHost:
         file = self.files[name]
         if not isinstance(wanted, File | Backup) or file.sha256 == wanted.sha256:
             return dataclasses.replace(file, content=None)
+        if isinstance(wanted, File):
+            head = b"".join(self.contents[name].splitlines()[:2])
+            file = dataclasses.replace(file, rendered=RENDERED.encode() in head)
         if isinstance(wanted, File) and wanted.secret and ENCRYPTION in wanted.made_of:
             return dataclasses.replace(file, content=None, sealed=encryption.sums(self.contents[name]))
         kept = self.kept.get(wanted.sha256) if isinstance(wanted, Backup) and not wanted.secret else None

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 
 from k8s_installer.desired.ports import kubelet_port, node_ports
 from k8s_installer.desired.proxies import bypass
+from k8s_installer.host.placed import RENDERED
 from k8s_installer.inventory import Cluster, Host, Role
 from k8s_installer.profiles import Profile, images
 
@@ -57,4 +58,4 @@ def of_host(
 def header(template: str, whom: str, version: str) -> str:
     """Where a file comes from, for its first line; nothing in it changes from run to run."""
     source = f"templates/{template} for {whom} (Kubernetes {version})"
-    return f"Rendered by k8s-installer from {source}; change the inventory, not this file."
+    return f"{RENDERED}{source}; change the inventory, not this file."

@@ -72,6 +72,10 @@ _SEGMENT = "*.wal"  # what the files of a write-ahead log are called
 # A name has no colon, but may have blanks, as groups of Active Directory do.
 _STAT = "looked=$(stat -c 'file %f %U:%G:%u:%g %.9Y %d:%i:%s:%.9Z %n' {paths} 2>/dev/null)\n"
 _SUMS = """\
+rendered() {{ # path: whether one of the first two lines is the header that this program writes
+  {{ read -r one; read -r two; }} <"$1"
+  case $one$two in *{rendered}*) echo "rendered $1" ;; esac
+}}
 shown() {{ [ -f "$1" ] && [ "$(stat -c %s "$1")" -le {largest} ]; }}
 set --
 for path in {paths}; do [ ! -f "$path" ] || set -- "$@" "$path"; done # a pipe or a device could be read for ever
@@ -114,8 +118,9 @@ for entry in {wanted}; do
       ;;
   esac
   case $entry in
-    @*) ! shown "$path" || sealed "$path"; continue ;;
-    [-%]*) continue ;;
+    @*) ! shown "$path" || {{ rendered "$path"; sealed "$path"; }}; continue ;;
+    -*) ! shown "$path" || rendered "$path"; continue ;;
+    %*) continue ;;
     =*) shown "$kept/$sum" && printf 'kept %s %s\n' "$path" "$(base64 -w0 "$kept/$sum")" ;;
   esac
   shown "$path" && printf 'content %s %s\n' "$path" "$(base64 -w0 "$path")"
@@ -227,6 +232,7 @@ def script(wanted: Sequence[DesiredResource], memory: HostCache | None = None) -
         parts.append(
             _SUMS.format(
                 not_kept=statedir.NOT_KEPT,
+                rendered=shlex.quote(placed.RENDERED),
                 paths=shlex.join(new),
                 known=shlex.join(known),
                 wanted=shlex.join(entries),
@@ -386,6 +392,7 @@ def files(by_word: Mapping[str, Sequence[str]]) -> dict[str, SeenFile]:
     }
     kept = {path: answers.from_base64(text, f"the backup of {path}") for path, text in _pairs(by_word.get("kept", ()))}
     obstacles, originals = (dict(_pairs(by_word.get(word, ()))) for word in ("obstacle", "original"))
+    rendered = frozenset(by_word.get("rendered", ()))
     sealed: dict[str, set[str]] = {}
     for path, digest in _pairs(by_word.get("sealed", ())):
         sealed.setdefault(path, set()).add(digest)
@@ -405,6 +412,7 @@ def files(by_word: Mapping[str, Sequence[str]]) -> dict[str, SeenFile]:
             kept=kept.get(path),
             original=originals.get(path, ""),
             sealed=frozenset(sealed.get(path, ())),
+            rendered=path in rendered or _is_rendered(contents.get(path, b"")),
             obstacle=obstacles.get(path, "") or _obstacle(mode, answers.whole(stamp.split(":")[2], "a size"), digest),
         )
     # what is not there, and cannot be made or is to come back
@@ -415,6 +423,10 @@ def files(by_word: Mapping[str, Sequence[str]]) -> dict[str, SeenFile]:
         for path in (*obstacles, *originals)
     }
     return {**missing, **result}
+
+
+def _is_rendered(content: bytes) -> bool:
+    return placed.RENDERED.encode() in b"\n".join(content.split(b"\n", 2)[:2])
 
 
 def _obstacle(mode: int, size: int, digest: str) -> str:

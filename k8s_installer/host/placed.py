@@ -30,6 +30,7 @@ LEAST_DEPTH = 2  # of a folder that programs leave: /run/flannel
 MOST_LINES = 20_000  # of a record; three roles on one host have two hundred
 CROWDED = 2000  # lines from which on a record is compacted if most of them no longer count
 _LISTS = ("folders", "data", "links", "chains", "rules", "routes", "left_units")  # of what a component's programs leave
+RENDERED = "Rendered by k8s-installer from "  # in the header of files, which is their first line, or follows #!
 FOLDER = "folder"  # lines of folders that were made for files: they go when they are empty, and no plan shows them
 
 ORIGINAL = r"""\

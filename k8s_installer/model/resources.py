@@ -297,7 +297,8 @@ class SeenFile:
     there before this program, where the host keeps that; there may be nothing at the path now (an empty sum).
     `obstacle` says why a change of it could not be undone ("is a symbolic link to ..."); it is empty if it could.
     An owner or group without a name is its number. `sealed` are sums of what a configuration of the encryption of
-    Secrets has (`pki.encryption`), where it differs from what was asked for.
+    Secrets has (`pki.encryption`), where it differs from what was asked for; `rendered` says that such a file has the
+    header of this program.
     """
 
     sha256: str
@@ -310,6 +311,7 @@ class SeenFile:
     kept: bytes | None = field(default=None, repr=False)
     original: str = ""
     sealed: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
+    rendered: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

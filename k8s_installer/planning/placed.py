@@ -21,7 +21,7 @@ from k8s_installer.host.addons import ADDONS as ADDONS_SETTING
 from k8s_installer.host.families.user import NAME as USER
 from k8s_installer.host.nodes import NAME as NODE
 from k8s_installer.host.paths import ADDONS
-from k8s_installer.host.placed import NAME
+from k8s_installer.host.placed import NAME, RENDERED
 from k8s_installer.model.desired import Desired, DesiredResource, Turn, by_host
 from k8s_installer.model.groups import GROUPS
 from k8s_installer.model.plan import Action, Change, Plan
@@ -262,11 +262,12 @@ def _reader(wanted: DesiredResource, unit: Unit, paths: list[str], stops: list[R
 
 
 def adopting(part: Desired, seen: Mapping[Ref, Seen]) -> Desired:
-    """What is wanted, with an entry in the record for all that is there as wanted and was never recorded.
+    """What is wanted, with an entry in the record for all that this program wrote and never recorded.
 
-    A host that was installed before there was a record has none; a file can also miss in one (a power cut). A fresh
-    host has nothing yet that is as wanted, so what is found there stays its own. What should leave and has left by
-    other hands is taken out of the record: whoever places it again owns it.
+    That is a file that is as wanted, or has this program's header. A host that was installed before there was a record
+    has none: there the components that have such a file are adopted whole, with packages, units, and keys and programs,
+    which have no header. A fresh host has no such file, so what is found there stays its own. What should leave and has
+    left by other hands is taken out of the record: whoever places it again owns it.
     """
     result = dict(part)
     for host, items in by_host(part).items():
@@ -275,11 +276,17 @@ def adopting(part: Desired, seen: Mapping[Ref, Seen]) -> Desired:
             continue  # nobody asked
         known = {(entry.kind, entry.name): entry for entry in entries(seen, host)}
         left = _left(items, known, seen)
-        files = [item for item in items if _as_wanted(item, seen.get(item.ref))]
-        more = files if known or not files else [*files, *_services(items, seen, files)]
+        ours = {item.ref: item for item in items if _is_ours(item, seen.get(item.ref))}
+        doubtful: list[str] = []
+        if ours and not known:
+            ours |= _installed(items, seen, {item.component for item in ours.values()})
+            doubtful = [item.ref.name for item in items if item.ref not in ours and _is_file(item, seen.get(item.ref))]
         readers = _readers(items)
         new = tuple(
-            entry for item in more for entry in _entries(item, None, readers) if (entry.kind, entry.name) not in known
+            _as_found(entry, seen.get(item.ref))
+            for item in ours.values()
+            for entry in _entries(item, None, readers)
+            if (entry.kind, entry.name) not in known
         )
         # of data that is kept the record knows from then on whose it is
         gone = tuple(
@@ -291,6 +298,7 @@ def adopting(part: Desired, seen: Mapping[Ref, Seen]) -> Desired:
             because = ", and ".join(
                 [f"{_counted(new)} placed before they were recorded"] * bool(new)
                 + [f"{', '.join(name for _, name in gone)} left by other hands"] * bool(gone)
+                + [f"{', '.join(doubtful)} kept as found: nothing shows who wrote it"] * bool(doubtful)
             )
             # first of all: a package that is uninstalled takes files along that are not ours
             adopts = DesiredResource(ref, Record(new, gone), "host", (), because, items[0].turn)
@@ -311,22 +319,41 @@ def _left(
     return leaves.keys() - changing
 
 
-def _as_wanted(item: DesiredResource, found: Seen | None) -> bool:
+def _is_file(item: DesiredResource, found: Seen | None) -> bool:
+    return isinstance(item.resource, File | UploadedFile) and isinstance(found, SeenFile)
+
+
+def _is_ours(item: DesiredResource, found: Seen | None) -> bool:
+    """Whether a file shows by itself that this program wrote it."""
     wanted = item.resource
-    return isinstance(wanted, File | UploadedFile) and isinstance(found, SeenFile) and found.sha256 == wanted.sha256
+    if not isinstance(wanted, File | UploadedFile) or not isinstance(found, SeenFile):
+        return False
+    return found.rendered or found.sha256 == wanted.sha256
 
 
-def _services(
-    items: Iterable[DesiredResource], seen: Mapping[Ref, Seen], files: Iterable[DesiredResource]
-) -> Iterator[DesiredResource]:
-    """Packages and units of components that have files of ours on a host without a record."""
-    ours = {item.component for item in files}
+def _installed(
+    items: Iterable[DesiredResource], seen: Mapping[Ref, Seen], components: Container[str]
+) -> dict[Ref, DesiredResource]:
+    """What there is of these components on a host, but for files that would have this program's header if it were ours.
+
+    Such a file is somebody's: the first one to be placed there keeps it as the original.
+    """
+    there = {}
     for item in items:
         found = seen.get(item.ref)
-        if item.component in ours and (
-            isinstance(found, SeenPackage) or (isinstance(found, SeenUnit) and found.enabled)
+        plain = not (isinstance(item.resource, File) and RENDERED.encode() in item.resource.content)
+        if item.component in components and (
+            isinstance(found, SeenPackage)
+            or (isinstance(found, SeenUnit) and found.enabled)
+            or (plain and _is_file(item, found))
         ):
-            yield item
+            there[item.ref] = item
+    return there
+
+
+def _as_found(entry: Placed, found: Seen | None) -> Placed:
+    """An entry with the sum of the file that there is: the change that replaces it is yet to come."""
+    return replace(entry, sha256=found.sha256) if entry.kind is Kind.FILE and isinstance(found, SeenFile) else entry
 
 
 def _counted(new: Collection[Placed]) -> str:

@@ -389,6 +389,51 @@ def test_what_is_adopted_is_not_recorded_once_more_as_somebody_elses() -> None:
     assert host.record[Kind.UNIT, "kubelet"].before == ""
 
 
+HEADER = "# Rendered by k8s-installer from templates/x; change the inventory, not this file.\n"
+
+
+def rendered(path: str, words: str, *, secret: bool = False) -> DesiredResource:
+    return want(Kind.FILE, path, File(f"{HEADER}{words}\n".encode(), secret=secret), component="kubelet")
+
+
+def test_a_host_without_a_record_is_adopted_by_the_very_run_that_changes_every_file() -> None:
+    """Nothing is as wanted any more, and what an earlier version wrote is no original."""
+    key = want(Kind.FILE, "/etc/kubernetes/key", File(b"key 1", 0o600, secret=True))
+    config, secret = rendered(CONFIG, "1"), rendered("/etc/kubernetes/conf", "1", secret=True)
+    unit = dataclasses.replace(UNIT, resource=Unit("kubelet", (), (CONFIG,), ("kubelet",)), after=(config.ref,))
+    host = node()
+    applied(wanted(PACKAGE, config, secret, key, unit), host)
+    without_record(host)
+    mine = SeenFile(File(b"mine").sha256, 0o644, "me", "me", 1.0)
+    host.files[MOTD], host.contents[MOTD] = mine, b"mine"
+    new = wanted(
+        dataclasses.replace(PACKAGE, resource=Package("kubelet", "2.0", leaves=LEAVES)),
+        rendered(CONFIG, "2"), rendered("/etc/kubernetes/conf", "2", secret=True), rendered(MOTD, "2"),
+        dataclasses.replace(key, resource=File(b"key 2", 0o600, secret=True)), unit,
+    )  # fmt: skip
+    plan = applied(new, host)
+    assert plan.changes[0].reason == (
+        f"3 files, 1 package, 1 unit placed before they were recorded, and {MOTD} kept as found: "
+        "nothing shows who wrote it"
+    )
+    assert host.originals == {MOTD: (mine, b"mine")}
+    assert host.record[Kind.UNIT, "kubelet"].before == ""
+    applied(wanted(), host)
+    assert host.files == {MOTD: mine}
+    assert not host.packages
+    assert not host.units["kubelet"].is_active
+
+
+def test_a_file_with_our_header_that_a_record_lacks_is_no_original() -> None:
+    host = node()
+    applied(wanted(rendered(CONFIG, "1")), host)
+    applied(wanted(rendered(MOTD, "1"), rendered(CONFIG, "1")), host)
+    del host.record[Kind.FILE, MOTD]
+    plan = applied(wanted(rendered(MOTD, "2"), rendered(CONFIG, "1")), host)
+    assert words(plan) == ["adopt placed", f"update {MOTD}"]
+    assert host.originals == {}
+
+
 def test_a_fresh_host_adopts_nothing() -> None:
     host = node(units={"kubelet": RUNNING}, packages={"kubelet": SeenPackage("1.0", "1", 1.0)})
     assert Action.ADOPT not in {found.action for found in planned(NODE, {"n1": host}).changes}

@@ -665,6 +665,25 @@ def test_leftovers_that_nobody_asked_for_are_no_answer() -> None:
     assert leftovers.questions([]) == ""
 
 
+@pytest.mark.parametrize("secret", [True, False])
+def test_a_file_that_differs_shows_by_its_header_that_this_program_wrote_it(host: Path, *, secret: bool) -> None:
+    contents = {
+        "first": f"# {placed.RENDERED}templates/x\n",
+        "second": f"#!/bin/sh\n# {placed.RENDERED}templates/x\n",
+        "third": f"\n\n# {placed.RENDERED}templates/x\n",
+        "other": "# mine\n",
+    }
+    for name, content in contents.items():
+        (host / name).write_text(content)
+    items = [
+        DesiredResource(Ref("n1", Kind.FILE, f"{host}/{name}"), File(b"new", secret=secret), "kubelet", (), "a test")
+        for name in (*contents, "none")
+    ]
+    found = observe.parse(run(host, observe.script(items)).stdout, items)
+    ours = {Path(ref.name).name for ref, seen in found.items() if isinstance(seen, SeenFile) and seen.rendered}
+    assert ours == {"first", "second"}
+
+
 # The end -------------------------------------------------------------------------------------------------------------
 
 
