@@ -80,6 +80,7 @@ class FakeHost:
     record: dict[tuple[Kind, str], Placed] = field(default_factory=dict)  # of what was placed
     originals: dict[str, tuple[SeenFile, bytes]] = field(default_factory=dict)  # what was there before, by path
     leftovers: dict[str, tuple[str, ...]] = field(default_factory=dict)  # what programs have left, by name
+    data_owners: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of data that stays, by the leftovers' name
     unhealthy: set[str] = field(default_factory=set)  # units whose gates do not hold, although they run
     cut_at: str = ""  # the name of the resource before which the connection is lost
     log: list[str] = field(default_factory=list)
@@ -101,10 +102,15 @@ class FakeHost:
             case Kind.RECORD:
                 found = SeenRecord(tuple(self.record.values())) if self.record else None
             case Kind.LEFTOVERS:
-                found = SeenLeftovers(self.leftovers.get(name, ()))
+                found = SeenLeftovers(self.leftovers.get(name, ()), self._data_owners(item))
             case _:
                 found = self._file(item)
         return Missing.ABSENT if found is None else found
+
+    def _data_owners(self, item: DesiredResource) -> tuple[str, ...]:
+        assert isinstance(item.resource, NoLeftovers)
+        leaves = item.resource.leaves
+        return () if set(leaves.data) <= set(leaves.folders) else self.data_owners.get(item.ref.name, ())
 
     def _file(self, item: DesiredResource) -> Seen:
         name = item.ref.name

@@ -95,7 +95,7 @@ def _stays(found: Planned, *, whole: bool) -> Iterator[str]:
     names = [one.name for one in wanted.cluster.everyone]
     having = [name for name in names if any(entry.leaves and entry.leaves.data for entry in placed.entries(seen, name))]
     if having and not wanted.data:
-        yield f"etcd's data stays on {', '.join(having)}: `reset --data` removes it."
+        yield f"etcd's data stays on {', '.join(having)}, with the users that it belongs to: `reset --data` removes it."
     if whole and not wanted.data:
         yield f"The cluster's keys stay in {pki_folder(wanted.inventory)}."
     silent = [name for name in names if placed.question(name).ref not in seen]

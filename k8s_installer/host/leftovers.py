@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from k8s_installer.model.resources import Leaves, SeenLeftovers
 from k8s_installer.untrusted.answers import words
 
-WORD = "left"
+WORD, OWNER = "left", "owner"
 _NONE = "-"  # an expression that no chain and no line of iptables-save matches
 
 # Rule by rule, and in one step for a table: what somebody adds meanwhile stays, and so do the counters of all others.
@@ -40,7 +40,10 @@ deleting() { # iptables|ip6tables chains rules: what deletes them, for iptables-
 }
 """
 _ASK = r"""\
-left() { # name folders links routes units chains rules
+left() { # name folders links routes units chains rules data
+  for path in $8; do
+    [ -z "$(ls -A "$path" 2>/dev/null)" ] || stat -c "owner $1 %U %G" "$path"
+  done
   for path in $2; do [ ! -e "$path" ] || echo "left $1 $path"; done
   for link in $3; do [ ! -e "/sys/class/net/$link" ] || echo "left $1 $link"; done
   for protocol in $4; do [ -z "$(ip -4 route show proto "$protocol")" ] || echo "left $1 routes of $protocol"; done
@@ -89,10 +92,13 @@ clean() { # folders links routes units chains rules
 
 
 def questions(wanted: Sequence[Leaves]) -> str:
-    """The part of the one read-only script that asks what there is of these; nothing where none is asked for."""
+    """The part of the one read-only script that asks what there is of these; nothing where none is asked for.
+
+    Of data that is not among the folders to remove it asks to whom it belongs.
+    """
     if not wanted:
         return ""
-    asked = (shlex.join(["left", leaves.name, *_words(leaves)]) for leaves in wanted)
+    asked = (shlex.join(["left", leaves.name, *_words(leaves), _kept(leaves)]) for leaves in wanted)
     return RULES + _ASK + "".join(f"{command}\n" for command in asked)
 
 
@@ -106,8 +112,12 @@ def _words(leaves: Leaves) -> tuple[str, ...]:
     return (*blanks, *("|".join(words) or _NONE for words in (leaves.chains, leaves.rules)))
 
 
-def parse(lines: Iterable[str], wanted: Sequence[Leaves]) -> Mapping[str, SeenLeftovers]:
-    """Read the answers, without their word: what there is, by name.
+def _kept(leaves: Leaves) -> str:
+    return " ".join(path for path in leaves.data if path not in leaves.folders)
+
+
+def parse(lines: Iterable[str], wanted: Sequence[Leaves], owners: Iterable[str] = ()) -> Mapping[str, SeenLeftovers]:
+    """Read the answers, without their word: what there is, by name; of `owners` whose the data is that stays.
 
     Raises:
         Malformed: a line is none of theirs.
@@ -117,4 +127,8 @@ def parse(lines: Iterable[str], wanted: Sequence[Leaves]) -> Mapping[str, SeenLe
         name, left = words(line, 2, "what programs left")
         if name in found:
             found[name].append(left)
-    return {name: SeenLeftovers(tuple(left)) for name, left in found.items()}
+    whose: dict[str, list[str]] = {}
+    for line in owners:
+        name, user, group = words(line, 3, "who owns data")
+        whose.setdefault(name, []).extend([user, group])
+    return {name: SeenLeftovers(tuple(left), tuple(dict.fromkeys(whose.get(name, ())))) for name, left in found.items()}

@@ -321,7 +321,9 @@ def parse(output: str, wanted: Sequence[DesiredResource], memory: HostCache | No
         **{(Kind.SETTING, name): setting for name, setting in settings(by_word).items()},
         **{
             (Kind.LEFTOVERS, name): left
-            for name, left in leftovers.parse(by_word.get(leftovers.WORD, ()), _leaves(wanted)).items()
+            for name, left in leftovers.parse(
+                by_word.get(leftovers.WORD, ()), _leaves(wanted), by_word.get(leftovers.OWNER, ())
+            ).items()
         },
         (Kind.RECORD, placed.NAME): SeenRecord(placed.parse(record)) if "record" in by_word else Missing.ABSENT,
     }

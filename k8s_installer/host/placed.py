@@ -113,6 +113,10 @@ packages_and_users() { # nothing at all if rpm cannot say: what it leaves out wo
   echo "$installed"
   cut -d : -f 1 /etc/passwd /etc/group | sed 's/^/user /'
 }
+users_of() { # package...: the words of the commands by which their scriptlets make users and groups
+  rpm -q --scripts "$@" | sed -e :join -e '/\\$/{N;s/\\\n/ /;b join' -e '}' | grep -E '(user|group)add|sysusers' |
+    tr -cs 'A-Za-z0-9._-' '\n'
+}
 arrived() { # details of a package, details of a user, package...: what else has come with these
   # a package that came while our file was in its place: its own is the original
   recorded file | while IFS= read -r path; do
@@ -123,11 +127,15 @@ arrived() { # details of a package, details of a user, package...: what else has
   of_package=$1 of_user=$2
   shift 2
   found_now=$(packages_and_users) || { printf '%s\n' "$found_now"; return 1; }
-  printf '%s\n' "$found_now" | grep -vxF "$found_before" | sort -u | while read -r kind name; do
+  came=$(printf '%s\n' "$found_now" | grep -vxF "$found_before" | sort -u)
+  # an administrator may add a user meanwhile
+  packages=$(printf '%s\n' "$came" | sed -n 's/^package //p')
+  theirs=$([ -z "$packages" ] || users_of $packages)
+  printf '%s\n' "$came" | while read -r kind name; do
     case $kind:" $* " in
       package:*" $name "*) ;;
       package:*) record package "$name" "$of_package" ;;
-      user:*) record setting "user $name" "$of_user" ;;
+      user:*) ! printf '%s\n' "$theirs" | grep -qxF -e "$name" || record setting "user $name" "$of_user" ;;
     esac || exit 1
   done
 }
@@ -305,14 +313,16 @@ def _text(value: object) -> str:
     return value
 
 
-# After a host was reset, and nothing holds its lock: our own folder goes, but for the record of data that stays.
+# After a host was reset, and nothing holds its lock: our own folder goes, but for the record of data that stays, and of
+# the users that it belongs to.
 SWEEP = f"""\
 {FOLDERS}{FUNCTIONS}
 umask 077
 [ ! -f "$state/placed" ] || compact || exit 1
 # something that was placed is still there: whoever removes it needs all of this
 ! grep -q -e '^+.file' -e '^+.unit' -e '^+.package' "$state/placed" 2>/dev/null || exit 0
-if ! grep '^+.leftovers.*"data":' "$state/placed" >"$state/placed.new" 2>/dev/null; then rm -rf "$state"; exit; fi
+if ! grep -q '^+.leftovers.*"data":' "$state/placed" 2>/dev/null; then rm -rf "$state"; exit; fi
+grep -e '^+.leftovers.*"data":' -e '^+.setting.user ' "$state/placed" >"$state/placed.new" || exit 1
 mv -T "$state/placed.new" "$state/placed" || exit 1
 for path in "$state"/*; do [ "$path" = "$state/placed" ] || rm -rf "$path" || exit 1; done
 """

@@ -353,9 +353,13 @@ class SeenRecord:
 
 @dataclass(frozen=True, slots=True)
 class SeenLeftovers:
-    """What there is of what a component's programs leave: paths, interfaces, chains."""
+    """What there is of what a component's programs leave: paths, interfaces, chains.
+
+    `owners` are the users and groups of data that stays.
+    """
 
     names: tuple[str, ...]
+    owners: tuple[str, ...] = ()
 
 
 Resource = (

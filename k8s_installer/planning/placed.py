@@ -40,6 +40,7 @@ from k8s_installer.model.resources import (
     Resource,
     Seen,
     SeenFile,
+    SeenLeftovers,
     SeenPackage,
     SeenRecord,
     SeenSetting,
@@ -269,8 +270,8 @@ def adopting(part: Desired, seen: Mapping[Ref, Seen]) -> Desired:
     which have no header. A fresh host has no such file, so what is found there stays its own. What should leave and has
     left by other hands is taken out of the record: whoever places it again owns it.
     """
-    result = dict(part)
-    for host, items in by_host(part).items():
+    result = _with_owners(part, seen)
+    for host, items in by_host(result).items():
         ref = Ref(host, Kind.RECORD, NAME)
         if ref not in seen:
             continue  # nobody asked
@@ -304,6 +305,29 @@ def adopting(part: Desired, seen: Mapping[Ref, Seen]) -> Desired:
             adopts = DesiredResource(ref, Record(new, gone), "host", (), because, items[0].turn)
             result = {ref: adopts, **result}
     return result
+
+
+def _with_owners(part: Desired, seen: Mapping[Ref, Seen]) -> dict[Ref, DesiredResource]:
+    """The same, but users stay as they are while data that stays is theirs: the next user would get their number."""
+    result = dict(part)
+    for ref, item in part.items():
+        found = seen.get(ref) if item.leaving else None
+        for owner in found.owners if isinstance(found, SeenLeftovers) else ():
+            user = Ref(ref.host, Kind.SETTING, f"{USER} {owner}")
+            now = seen.get(user)
+            if user in part and part[user].leaving and isinstance(now, SeenSetting):
+                result[user] = replace(part[user], resource=Setting(now.value), leaving=False)
+                result |= _saying(result, ref, f"; user {owner} stays, like the data that belongs to it")
+    return result
+
+
+def _saying(part: Desired, leftovers: Ref, words: str) -> Desired:
+    """The packages that leave with a component, with some words more to the reason."""
+    return {
+        ref: replace(item, because=item.because + words)
+        for ref, item in part.items()
+        if (ref.host, item.component) == (leftovers.host, leftovers.name) and isinstance(item.resource, NoPackage)
+    }
 
 
 def _left(
@@ -393,8 +417,17 @@ def recording(plan: Plan, desired: Desired, seen: Mapping[Ref, Seen]) -> Plan:
                 if _is_new(entry, known[host]) or (again and entry.kind is Kind.PACKAGE)
             )
             known[host].update({(entry.kind, entry.name): entry for entry in new})
-        changes.append(replace(change, records=new, forgets=leaves) if new or leaves else change)
+        forgets = leaves and not _leaves_data(change, known[host])
+        changes.append(replace(change, records=new, forgets=forgets) if new or forgets else change)
     return replace(plan, changes=tuple(changes))
+
+
+def _leaves_data(change: Change, known: Mapping[tuple[Kind, str], Placed]) -> bool:
+    """Whether data of a component is still there after its leftovers are removed: the record says whose it is."""
+    entry = known.get((change.ref.kind, change.ref.name))
+    if entry is None or entry.leaves is None or not isinstance(change.after, NoLeftovers):
+        return False
+    return not set(entry.leaves.data).intersection(entry.leaves.folders) <= set(change.after.leaves.folders)
 
 
 _PLACES = frozenset(

@@ -301,6 +301,20 @@ def test_a_user_that_was_made_can_go_with_its_group(host: Path, own_group: str) 
     assert len((host / "calls").read_text().splitlines()) <= 2
 
 
+def test_a_group_without_a_user_is_one_and_can_go_or_stay(host: Path) -> None:
+    for name in ("passwd", "group"):
+        (host / name).write_text("root\nkube\n")
+    program(host / "bin", "getent", f"grep -qx $2 {host}/$1 || exit 2")
+    program(host / "bin", "userdel", f'sed -i "/$1/d" {host}/passwd {host}/group')
+    program(host / "bin", "groupdel", f'sed -i "/$1/d" {host}/group')
+    program(host / "bin", "groupadd", f"echo $2 >>{host}/group")
+    done(host, "user kube", "group")
+    assert seen(host, "user kube") == [SeenSetting("group")]
+    assert (host / "group").read_text().split() == ["root", "kube"]
+    done(host, "user kube", "absent")
+    assert seen(host, "user kube") == [Missing.ABSENT]
+
+
 def test_a_user_whose_processes_run_stays_with_the_reason(host: Path) -> None:
     program(host / "bin", "getent", "exit 0")
     program(host / "bin", "userdel", "echo 'userdel: user kube is currently used by process 812' >&2; exit 8")

@@ -158,8 +158,8 @@ def test_a_component_that_is_gone_stops_first_and_its_settings_leave_last() -> N
         Setting("on"),
     ]
     assert change(plan, "kubelet").reason == "n1 has no kubelet any more"
-    assert all(found.forgets for found in plan.changes)
-    assert host.record == {}
+    assert [found.action for found in plan.changes if not found.forgets] == [Action.CLEAN]  # its data stays
+    assert list(host.record) == [(Kind.LEFTOVERS, "kubelet")]
     assert host.packages == {}
 
 
@@ -190,6 +190,24 @@ def test_the_record_remembers_whose_data_it_is_that_stays() -> None:
     assert [kind for kind, _ in host.record] == [Kind.LEFTOVERS]
     host.leftovers["kubelet"] = ("/var/lib/kubelet/data",)
     assert words(applied(wanted(), host, data=True)) == ["clean up kubelet"]
+    assert host.record == {}
+
+
+def test_users_stay_while_data_is_theirs_and_go_with_it() -> None:
+    host = node()
+    applied(NODE, host)
+    for name in ("etcd", "kube"):
+        entry = Placed(Kind.SETTING, f"user {name}", "kubelet", before="absent", came_with=("kubelet",))
+        host.record[entry.kind, entry.name] = entry
+        host.settings[entry.name] = "system"
+    host.leftovers["kubelet"], host.data_owners["kubelet"] = ("/var/lib/kubelet",), ("etcd", "root")
+    plan = applied(wanted(), host)
+    assert words(plan)[-2:] == ["uninstall kubelet", "set user kube"]
+    because = "n1 has no kubelet any more; user etcd stays, like the data that belongs to it"
+    assert [found.reason for found in plan.changes if found.action is Action.UNINSTALL] == [because]
+    assert host.settings["user etcd"] == "system"
+    host.leftovers["kubelet"] = ("/var/lib/kubelet/data",)
+    assert words(applied(wanted(), host, data=True)) == ["clean up kubelet", "set user etcd"]
     assert host.record == {}
 
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shlex
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,7 @@ case "$*" in
       rm -r "$db/$one"
     done ;;
   "-q --qf "*--whatprovides*) shift 4; [ -d "$db/$1" ] && echo "$1" ;;
+  "-q --scripts "*) shift 2; for one; do cat "$db/$one/scripts" 2>/dev/null; done ;;
   "-ql "*) shift; for one; do cat "$db/$one/paths"; done ;;
   "-qf --qf "*) found=$(owner "$4"); [ -n "$found" ] && cat "$db/$found/files" ;;
   "-qf "*) [ -n "$(owner "$2")" ] ;;
@@ -353,7 +355,8 @@ def install(*names: str) -> list[Change]:
 def test_what_yum_brings_besides_is_recorded_with_what_was_asked_for(host: Path) -> None:
     installed(host, "bash")
     program(host / "bin", "cut", 'echo root; [ ! -e "$TEST/rpms/socat" ] || echo kube')
-    program(host / "bin", "yum", 'mkdir "$TEST/rpms/kubelet" "$TEST/rpms/socat"')
+    makes = "echo useradd -r kube >$TEST/rpms/kubelet/scripts"
+    program(host / "bin", "yum", f'mkdir "$TEST/rpms/kubelet" "$TEST/rpms/socat"; {makes}')
     done(host, *install("kubelet"))
     assert record(host) == (
         Placed(Kind.PACKAGE, "kubelet", "kubelet"),
@@ -512,6 +515,25 @@ def asked(host: Path, leaves: Leaves) -> tuple[str, ...]:
     found = observe.parse(result.stdout, [item])[item.ref]
     assert isinstance(found, SeenLeftovers), result.stderr
     return found.names
+
+
+def test_data_that_stays_has_its_owners_and_data_that_goes_or_is_not_there_has_none(host: Path) -> None:
+    (host / "root/proc").mkdir()
+    data = host / "data"
+    data.mkdir()
+    leaves = Leaves("etcd", data=(str(data), str(host / "none")))
+    item = DesiredResource(Ref("n1", Kind.LEFTOVERS, "etcd"), NoLeftovers(leaves), "etcd", (), "a test")
+    going = replace(item, resource=NoLeftovers(replace(leaves, folders=leaves.data)))
+
+    def owners(item: DesiredResource) -> tuple[str, ...]:
+        found = observe.parse(run(host, observe.script([item])).stdout, [item])[item.ref]
+        assert isinstance(found, SeenLeftovers)
+        return found.owners
+
+    assert owners(item) == ()
+    (data / "wal").touch()
+    assert owners(item) == tuple(dict.fromkeys([data.owner(), data.group()]))
+    assert owners(going) == ()
 
 
 def clean(leaves: Leaves) -> Change:
@@ -709,6 +731,17 @@ def test_a_host_that_keeps_data_remembers_whose_it_is(host: Path) -> None:
     assert record(host) == (entry,)
 
 
+def test_a_host_that_keeps_data_remembers_the_users_that_it_belongs_to(host: Path) -> None:
+    data = Placed(Kind.LEFTOVERS, "etcd", "etcd", leaves=Leaves("etcd", ("/var/lib/etcd",), ("/var/lib/etcd",)))
+    user = Placed(Kind.SETTING, "user etcd", "etcd", before="absent")
+    functions(host, placed.adopted([user, Placed(Kind.SETTING, "swap", "host", before="on"), data], ()))
+    assert run(host, placed.SWEEP).returncode == 0
+    assert record(host) == (user, data)
+    (host / "state/placed").write_text(f"{placed.line(user)}\n")
+    assert run(host, placed.SWEEP).returncode == 0
+    assert not (host / "state").exists()
+
+
 def test_where_this_program_keeps_things_is_one_folder() -> None:
     assert statedir.KEPT.startswith(f"{statedir.STATE}/")
     assert f"{statedir.STATE}/{placed.NAME}" == placed.PATH
@@ -733,6 +766,36 @@ def test_a_line_that_was_cut_off_does_not_replace_the_one_before(host: Path) -> 
         'record package wget \'{"component":"x"}\'; printf \'\\n+\\tpackage\\twget\\t{"comp\\n\' >>$state/placed; compact',
     )
     assert record(host) == (Placed(Kind.PACKAGE, "wget", "x"),)
+
+
+def test_users_come_with_a_package_whose_scriptlets_make_them_and_others_were_added_meanwhile(host: Path) -> None:
+    installed(host, "kube")
+    installed(host, "socat")
+    (host / "rpms/kube/scripts").write_text(
+        """\
+preinstall scriptlet (using /bin/sh):
+getent group 'games' >/dev/null || groupadd -r 'games'
+getent passwd daemon >/dev/null || useradd -r -g games \\
+  -s /sbin/nologin -c "Not mail" daemon
+echo sys
+"""
+    )
+    came = ("package kube", "package socat", "user daemon", "user games", "user sys", "user nobody")
+    before = " ".join(f"-e '{line}'" for line in came)
+    result = functions(host, f"found_before=$(packages_and_users | grep -vx {before}) && arrived '{{}}' '{{}}' kube")
+    assert result.returncode == 0, result.stderr
+    assert [(entry.kind, entry.name) for entry in record(host)] == [
+        (Kind.PACKAGE, "socat"),
+        (Kind.SETTING, "user daemon"),
+        (Kind.SETTING, "user games"),
+    ]
+
+
+def test_users_stay_somebody_elses_where_no_package_came(host: Path) -> None:
+    program(host / "bin", "rpm", '[ "$1" = -qa ] || { echo "rpm $*" >&2; exit 9; }')
+    result = functions(host, "found_before=$(packages_and_users | grep -vx 'user daemon') && arrived '{}' '{}' kube")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert not (host / "state/placed").exists()
 
 
 def test_what_a_package_brings_beside_a_file_of_ours_is_the_original(host: Path) -> None:

@@ -126,7 +126,7 @@ def test_it_says_what_stays_and_what_installs_the_cluster_again(cluster: Cluster
     assert cluster.cleared == set(cluster.swept) == {"m1", "m2", "n1", "n2"}
     folder = cluster.inputs.inventory.parent
     assert cluster.closing == (
-        "etcd's data stays on m1: `reset --data` removes it.",
+        "etcd's data stays on m1, with the users that it belongs to: `reset --data` removes it.",
         f"The cluster's keys stay in {folder / KEYS}.",
         f"Next: k8s-installer apply -i {folder / 'cluster.yaml'} installs the cluster again.",
     )

@@ -9,7 +9,7 @@
 | `yum-proxy` | | http://10.0.0.9:3128, none | no yum.conf: as wanted |
 | `hosts-file` | | 10.77.0.11=m1,10.77.0.21=n1, none | no /etc/hosts: it is made |
 | `journal` | | persistent, volatile, default (without our drop-in) | |
-| `user` | a user and its group | system, absent | it is made |
+| `user` | a user and its group | system, group (without the user), absent | it is made |
 | `image` | a container image | docker's id of it, absent | it is loaded |
 | `node` | a Node object, asked for on a master | present, absent | it is absent |
 | `addons` | | a,b: those that were applied | one more than is wanted is taken out of the cluster |

@@ -1,4 +1,4 @@
-"""System users, each with a group of its own: the user is there (`system`), or absent."""
+"""System users, each with a group of its own: the user is there (`system`), only its group is (`group`), or neither."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from k8s_installer.host import paths
 from k8s_installer.host.family import ABSENT, Family
 
 NAME = "user"
-SYSTEM = "system"
+SYSTEM, GROUP = "system", "group"
 
 _ASK = f"""\
 ask_user() {{ # names
   for name do
     if getent passwd "$name" >/dev/null; then
       echo "setting {SYSTEM} {SYSTEM} {NAME} $name"
+    elif [ $? -ne 2 ]; then :
+    elif getent group "$name" >/dev/null; then
+      echo "setting {GROUP} {GROUP} {NAME} $name"
     elif [ $? -eq 2 ]; then
       echo "setting {ABSENT} {ABSENT} {NAME} $name"
     fi
@@ -23,11 +26,13 @@ ask_user() {{ # names
 # user's own group along where login.defs says so, as on CentOS 7.
 _SET = f"""\
 set_user() {{ # name state
-  if [ "$2" = {ABSENT} ]; then
+  if [ "$2" != {SYSTEM} ]; then
     unit=$(grep -lsx "User=$1" "$root{paths.UNITS}"/*.service "$root{paths.PACKAGED_UNITS}"/*.service)
     [ -z "$unit" ] || {{ echo "user $1 is needed by" $unit >&2; return 1; }}
     ! getent passwd "$1" >/dev/null || userdel "$1" || return 1
-    ! getent group "$1" >/dev/null || groupdel "$1"
+    if [ "$2" = {GROUP} ]; then getent group "$1" >/dev/null || groupadd -r "$1"
+    elif getent group "$1" >/dev/null; then groupdel "$1"
+    fi
     return
   fi
   getent group "$1" >/dev/null || groupadd -r "$1" || return 1
@@ -40,11 +45,11 @@ def _differs(subject: str, seen: str | None, wanted: str) -> str:
     has = seen or ABSENT
     if has == wanted:
         return ""
-    return f"there is no user {subject}" if has == ABSENT else "nothing runs as this user any more"
+    return f"there is no user {subject}" if wanted == SYSTEM else "nothing runs as this user any more"
 
 
 def _words(subject: str, wanted: str) -> str:
-    return f"remove user {subject}" if wanted == ABSENT else f"set {NAME} {subject} to {wanted}"
+    return f"set {NAME} {subject} to {wanted}" if wanted == SYSTEM else f"remove user {subject}"
 
 
 def _original(before: str | None) -> str:
