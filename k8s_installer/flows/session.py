@@ -80,10 +80,13 @@ class Session:
         if kept is not None:
             wanted = choose(self.resolve(kept))
             seen = self._seen(wanted)
-        return (wanted, seen) if wanted.undoes else self._with_placed(wanted, seen)
+        return (wanted, seen) if wanted.undoes else self.with_placed(wanted, seen)
 
-    def _with_placed(self, wanted: Resolved, seen: ObservedFleet) -> tuple[Resolved, ObservedFleet]:
-        """The same, with what hosts have placed and is no longer wanted, and with what is missing in their records."""
+    def with_placed(self, wanted: Resolved, seen: ObservedFleet) -> tuple[Resolved, ObservedFleet]:
+        """The same, with what hosts have placed and is no longer wanted, and with what is missing in their records.
+
+        Hosts are asked once more only if something leaves.
+        """
         about = [host for host in wanted.cluster.everyone if wanted.limit is None or host.name in wanted.limit]
         there = [host.name for host in about if host.name not in seen.unreachable]
         master = _deletes_nodes(wanted, seen)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from k8s_installer import status
+from k8s_installer.engine.fleet import ObservedFleet
 from k8s_installer.errors import CommandFailed, HostError, InstallerError
 from k8s_installer.flows.guards import require_own_keys
 from k8s_installer.flows.inputs import Inputs
@@ -13,9 +15,12 @@ from k8s_installer.flows.resolve import Resolved, corrected
 from k8s_installer.flows.session import Session, opened
 from k8s_installer.model.desired import DesiredResource, by_host
 from k8s_installer.model.resources import Ref, Seen
+from k8s_installer.planning.placed import question
 from k8s_installer.status import HostStatus, Status
 from k8s_installer.transport import Transport
 from k8s_installer.untrusted.answers import understood
+
+Statuses = Mapping[str, HostStatus | HostError]
 
 
 def look(inputs: Inputs, reporter: Reporter) -> Status:
@@ -27,6 +32,7 @@ def look(inputs: Inputs, reporter: Reporter) -> Status:
         if kept is not None:
             wanted = session.resolve(kept)
             statuses = _statuses(session, wanted)
+        wanted, statuses = _with_placed(session, wanted, statuses)
     try:
         require_own_keys(wanted, _seen(statuses))
     except InstallerError as error:  # the table says all the same how hosts are
@@ -34,12 +40,29 @@ def look(inputs: Inputs, reporter: Reporter) -> Status:
     return status.assess(wanted.desired, statuses)
 
 
-def _statuses(session: Session, wanted: Resolved) -> dict[str, HostStatus | HostError]:
-    of_host = by_host(wanted.desired)
-    return session.ask(of_host.keys(), lambda transport: _status(transport, of_host[transport.host]))
+def _statuses(session: Session, wanted: Resolved) -> Statuses:
+    """How hosts are, also those that are absent, and what was placed there."""
+    wants = by_host(wanted.desired)
+    asked = {host.name: [*wants.get(host.name, ()), question(host.name)] for host in wanted.cluster.everyone}
+    return session.ask(asked.keys(), lambda transport: _status(transport, asked[transport.host]))
 
 
-def _seen(statuses: Mapping[str, HostStatus | HostError]) -> dict[Ref, Seen]:
+def _with_placed(session: Session, wanted: Resolved, statuses: Statuses) -> tuple[Resolved, Statuses]:
+    """The same, with what was placed on hosts and is no longer wanted; an absent host need not answer."""
+    silent = {name: answer for name, answer in statuses.items() if isinstance(answer, HostError)}
+    seen = _seen(statuses)
+    wanted, found = session.with_placed(wanted, ObservedFleet({}, {}, seen, silent, {}))
+    more: dict[str, dict[Ref, Seen]] = {}
+    for ref in found.seen.keys() - seen.keys():
+        more.setdefault(ref.host, {})[ref] = found.seen[ref]
+    return wanted, {
+        name: answer if isinstance(answer, HostError) else replace(answer, seen={**answer.seen, **more.get(name, {})})
+        for name, answer in statuses.items()
+        if name in found.unreachable or name not in silent
+    }
+
+
+def _seen(statuses: Statuses) -> dict[Ref, Seen]:
     answered = (answer for answer in statuses.values() if not isinstance(answer, HostError))
     return {ref: seen for answer in answered for ref, seen in answer.seen.items()}
 

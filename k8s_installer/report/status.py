@@ -92,7 +92,9 @@ def _state(item: ComponentStatus) -> Text:
     text = Text(f"{found.sub}{since}")
     if item.unit.stale:
         text.append(", stale", _CARE)
-    if not found.enabled:
+    if item.leaves:
+        text.append(", no longer wanted", _CARE)
+    elif not found.enabled:
         text.append(", not enabled", _CARE)
     return text
 
@@ -194,6 +196,7 @@ def _component(item: ComponentStatus) -> dict[str, object]:
     certificate = item.certificate
     return {
         "name": item.component,
+        "leaves": item.leaves,
         "packages": [
             {
                 "name": package.name,

@@ -77,6 +77,7 @@ class _Look:
             certificate=min(self._certificates(items), key=lambda found: found.expires_at, default=None),
             health=tuple(self._health(ref, gate) for ref, gate in health_gates(items)),
             differences=tuple(found for item in items for found in self._differences(item)),
+            leaves=all(item.leaving for item in items),
         )
 
     def _packages(
@@ -113,7 +114,8 @@ class _Look:
             if change.action is Action.RELOAD and not getattr(self._found(ref), "needs_reload", False):
                 reason = ""
             if reason:  # else it is only what follows from the change of a file or package, which is shown itself
-                yield Difference(ref, wanted.component, change.action, reason, self._evidence(wanted, change))
+                evidence = None if wanted.leaving else self._evidence(wanted, change)  # nobody changed it
+                yield Difference(ref, wanted.component, change.action, reason, evidence)
 
     def _evidence(self, wanted: DesiredResource, change: Change) -> Evidence | None:
         """Who changed a file; for a process that is older than what it reads, the newest file of those."""

@@ -100,7 +100,10 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class ComponentStatus:
-    """One component on one host. `files` are all its files, `differences` what is not as wanted among all of it."""
+    """One component on one host. `files` are all its files, `differences` what is not as wanted among all of it.
+
+    One that `leaves` is no longer wanted on the host.
+    """
 
     host: str
     component: str
@@ -110,6 +113,7 @@ class ComponentStatus:
     certificate: Certificate | None
     health: tuple[Health, ...]
     differences: tuple[Difference, ...]
+    leaves: bool = False
 
     @property
     def out_of_line(self) -> tuple[str, ...]:
