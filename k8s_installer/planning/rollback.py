@@ -218,8 +218,9 @@ def before(desired: Desired, past: Collection[PastItem], components: Mapping[str
         ref: was(wanted) if ref in items and wanted.place is Place.WITHIN else wanted for ref, wanted in part.items()
     }
     left = [item for ref, item in items.items() if ref not in desired and _has_left(item)]
-    turns = {wanted.ref.host: wanted.turn for wanted in desired.values()}
-    turns |= {wanted.ref.host: wanted.turn for wanted in desired.values() if wanted.ref.kind is Kind.UNIT}
+    turns = {(wanted.ref.host, wanted.component): wanted.turn for wanted in reversed(list(desired.values()))}
+    turns |= {(wanted.ref.host, ""): wanted.turn for wanted in desired.values()}
+    turns |= {(ref.host, ""): wanted.turn for ref, wanted in desired.items() if ref.kind is Kind.UNIT}
     returning = dict(_returning(left, turns, components))
     return _sequenced(_defined(here | returning, left), returning, components)
 
@@ -232,7 +233,7 @@ def _has_left(item: PastItem) -> bool:
 
 
 def _returning(
-    left: Collection[PastItem], turns: Mapping[str, Turn], components: Mapping[str, Component]
+    left: Collection[PastItem], turns: Mapping[tuple[str, str], Turn], components: Mapping[str, Component]
 ) -> Iterator[tuple[Ref, DesiredResource]]:
     """What runs removed: packages, then files, then the units that have them."""
     for item in left:
@@ -244,7 +245,8 @@ def _returning(
         if isinstance(resource, Unit):
             after += files
         group = components[component].unit if component in components else ""
-        turn = Turn(group, host) if group in GROUPS else turns.get(host, NO_TURN)
+        its = turns.get((host, component), turns.get((host, ""), NO_TURN))
+        turn = Turn(group, host) if group in GROUPS else its
         yield item.ref, DesiredResource(item.ref, resource, component, after, _BEFORE, turn)
 
 
