@@ -109,8 +109,13 @@ def remove(lab: str) -> None:
     """Remove everything of a lab's network that is there; other labs' is not touched."""
     for namespace in namespaces(lab):
         run(["ip", "netns", "del", namespace])
-    if exists(lab):  # the namespaces are gone with their ends of the links; only a link left alone is still here
+    if not exists(lab):
+        return
+    try:  # a link that was left alone; others go with their end in a namespace, which the kernel may be about to do
         run(["ip", "link", "del", link_name(lab)])
+    except LabError:
+        if exists(lab):
+            raise
 
 
 def namespaces(lab: str, folder: Path = NAMESPACES) -> list[str]:
