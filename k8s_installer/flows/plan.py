@@ -61,7 +61,8 @@ def planned(session: Session, wanted: Resolved, seen: ObservedFleet, batch: Batc
 
 def made_of(wanted: Resolved, seen: ObservedFleet, batch: Batch) -> Plan:
     """The plan for what is wanted, with what hosts record of it."""
-    return recording(make_plan(wanted.desired, seen.seen, batch), wanted.desired, seen.seen)
+    made = make_plan(wanted.desired, seen.seen, batch)
+    return recording(made, wanted.desired, seen.seen, wanted.cluster.name)
 
 
 def save(path: Path, found: Planned) -> None:

@@ -73,6 +73,9 @@ class Session:
         Args:
             whole: all that the inventory wants.
             choose: what is wanted of that.
+
+        Raises:
+            InstallerError: a host belongs to another cluster, by its own record.
         """
         wanted = choose(whole)
         seen = self._seen(wanted)
@@ -80,6 +83,7 @@ class Session:
         if kept is not None:
             wanted = choose(self.resolve(kept))
             seen = self._seen(wanted)
+        placed.require_own(seen.seen, [host.name for host in wanted.cluster.everyone], wanted.cluster.name)
         return (wanted, seen) if wanted.undoes else self.with_placed(wanted, seen)
 
     def with_placed(self, wanted: Resolved, seen: ObservedFleet) -> tuple[Resolved, ObservedFleet]:

@@ -242,8 +242,8 @@ COMPACT_CROWDED = '[ -z "${crowded-}" ] || compact\n'
 def arrived(entry: Placed, asked: Iterable[str]) -> str:
     """The command that records the other packages and the users that a transaction of yum's has brought."""
     came_with = tuple(asked)
-    package = Placed(Kind.PACKAGE, "", entry.component, entry.group, came_with=came_with)
-    user = Placed(Kind.SETTING, "", entry.component, entry.group, before="absent", came_with=came_with)
+    package = Placed(Kind.PACKAGE, "", entry.component, entry.group, came_with=came_with, cluster=entry.cluster)
+    user = replace(package, kind=Kind.SETTING, before="absent")
     return shlex.join(["arrived", _details(package), _details(user), *came_with])
 
 
@@ -292,7 +292,7 @@ def _entry(kind: str, name: str, details: str) -> Placed | None:
             for key in ("units", "came_with", *_LISTS)
         }
         leaves = Leaves(name, *(lists[key] for key in _LISTS)) if kind == Kind.LEFTOVERS else None
-        texts = {key: _text(said.get(key, "")) for key in ("component", "group", "before", "sha256")}
+        texts = {key: _text(said.get(key, "")) for key in ("component", "group", "before", "sha256", "cluster")}
         units, came_with, secret = lists["units"], lists["came_with"], bool(said.get("secret"))
         return Placed(Kind(kind), name, **texts, units=units, came_with=came_with, secret=secret, leaves=leaves)
     except (ValueError, TypeError, AttributeError):

@@ -155,10 +155,12 @@ class Absent:
 class Original:
     """A path as it was before this program first wrote there: the host keeps those bytes; nothing if there were none.
 
-    Where a package has brought a file of its own since, that stays. What is `secret` is never shown.
+    Where a package has brought a file of its own since, that stays. What is `secret` is never shown. `read_by` are
+    units that have read the file, stay, and are no part of the plan: a later one restarts them.
     """
 
     secret: bool = False
+    read_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +216,8 @@ class Placed:
     defined by it, `sha256` is that of its bytes, and a `secret` one is never shown. `before` is what a setting was
     before it was first set, or how a unit was ("active enabled"; empty if there was none). What yum brought besides
     what it was asked for `came_with` those packages: dependencies, users. `leaves` is what a
-    component's programs leave: only folders that were not there before.
+    component's programs leave: only folders that were not there before. `cluster` is the cluster that it was placed
+    for; a version that did not say so left it empty.
     """
 
     kind: Kind
@@ -227,6 +230,7 @@ class Placed:
     secret: bool = False
     came_with: tuple[str, ...] = ()
     leaves: Leaves | None = None
+    cluster: str = ""
 
 
 @dataclass(frozen=True, slots=True)

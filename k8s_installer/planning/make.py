@@ -142,9 +142,15 @@ def _with_readers(steps: Mapping[Ref, list[Change]], desired: Desired) -> dict[R
     units = ((ref, wanted.resource) for ref, wanted in desired.items() if isinstance(wanted.resource, Unit))
     by_file = readers(units, undated)
     return {
-        ref: [replace(change, readers=by_file.get(ref, ())) for change in changes] if ref in undated else changes
+        ref: [replace(change, readers=(*by_file.get(ref, ()), *_other_readers(change))) for change in changes]
+        if ref in undated
+        else changes
         for ref, changes in steps.items()
     }
+
+
+def _other_readers(change: Change) -> tuple[str, ...]:
+    return change.after.read_by if isinstance(change.after, Original) else ()
 
 
 def waits(desired: Desired, gates: Iterable[Ref]) -> Plan:

@@ -16,12 +16,13 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from k8s_installer.errors import InstallerError
 from k8s_installer.host import families
 from k8s_installer.host.addons import ADDONS as ADDONS_SETTING
 from k8s_installer.host.families.user import NAME as USER
 from k8s_installer.host.nodes import NAME as NODE
 from k8s_installer.host.paths import ADDONS
-from k8s_installer.host.placed import NAME, RENDERED
+from k8s_installer.host.placed import NAME, PATH, RENDERED
 from k8s_installer.model.desired import Desired, DesiredResource, Turn, by_host
 from k8s_installer.model.groups import GROUPS
 from k8s_installer.model.plan import Action, Change, Plan
@@ -103,7 +104,8 @@ def leaving(
             and (only is None or entry.component in only)
         ]
         if gone:
-            result = _without(result, host, gone, runs, data=data)
+            elsewhere = {name for kind, name in names[host] if kind is Kind.UNIT and Ref(host, kind, name) not in part}
+            result = _without(result, host, gone, runs, elsewhere, data=data)
             if master and any(entry.kind is Kind.LEFTOVERS and entry.name == KUBELET for entry in gone):
                 _delete_node(result, host, master)
     return result
@@ -154,7 +156,13 @@ def _original(entry: Placed) -> str | None:
 
 
 def _without(
-    desired: dict[Ref, DesiredResource], host: str, gone: list[Placed], runs: Collection[str], *, data: bool
+    desired: dict[Ref, DesiredResource],
+    host: str,
+    gone: list[Placed],
+    runs: Collection[str],
+    elsewhere: Container[str],
+    *,
+    data: bool,
 ) -> dict[Ref, DesiredResource]:
     own = [wanted for ref, wanted in desired.items() if ref.host == host]
     there = {wanted.ref.name for wanted in own if isinstance(wanted.resource, Unit)}
@@ -174,7 +182,7 @@ def _without(
     running = there.union(entry.name for entry in back)
     early = {entry.name: entry for entry in gone if entry.kind is Kind.FILE and running.intersection(entry.units)}
     for entry in early.values():
-        _add(result, host, entry, Original(entry.secret), (*packages, *stops[-1:]), there)
+        _add(result, host, entry, _original_file(entry, elsewhere), (*packages, *stops[-1:]), there)
     returning = [
         result[_add(result, host, entry, _unit(entry, ()), _configuring(own, entry.name), there)] for entry in back
     ]
@@ -185,7 +193,7 @@ def _without(
     before = (*up, *stops[-1:])
     later = [entry for entry in gone if entry.kind in _AFTER and not (entry.kind is Kind.FILE and entry.name in early)]
     for entry in sorted(later, key=_place):
-        resource = _opposite(entry, in_use=entry.component in runs, data=data)
+        resource = _opposite(entry, elsewhere, in_use=entry.component in runs, data=data)
         if isinstance(resource, NoLeftovers):
             resource = NoLeftovers(_apart(resource.leaves, own))
         before = (_add(result, host, entry, resource, before, there),)
@@ -221,9 +229,14 @@ def _unit(entry: Placed, reads: tuple[str, ...]) -> Unit:
     return Unit(entry.name, reads=reads, active=_ran(entry), enabled="enabled" in entry.before.split())
 
 
-def _opposite(entry: Placed, *, in_use: bool, data: bool) -> Resource:
+def _original_file(entry: Placed, elsewhere: Container[str]) -> Original:
+    """The file from before; units that read ours and stay, but are no part of the plan, will have to restart."""
+    return Original(entry.secret, tuple(unit for unit in entry.units if unit in elsewhere))
+
+
+def _opposite(entry: Placed, elsewhere: Container[str], *, in_use: bool, data: bool) -> Resource:
     if entry.kind is Kind.FILE:
-        return Original(entry.secret)
+        return _original_file(entry, elsewhere)
     if entry.kind is Kind.PACKAGE:
         return NoPackage(in_use)
     if entry.leaves is None:
@@ -385,8 +398,15 @@ def _counted(new: Collection[Placed]) -> str:
     return ", ".join(f"{count} {kind}{'s' * (count != 1)}" for kind, count in counts.items() if count)
 
 
-def recording(plan: Plan, desired: Desired, seen: Mapping[Ref, Seen]) -> Plan:
-    """The plan, whose changes write the records of their hosts: what is placed for the first time, and what leaves."""
+def recording(plan: Plan, desired: Desired, seen: Mapping[Ref, Seen], cluster: str = "") -> Plan:
+    """The plan, whose changes write the records of their hosts: what is placed for the first time, and what leaves.
+
+    Args:
+        plan: the changes.
+        desired: what they are made of.
+        seen: what hosts have, their records among it; a host that was not asked for its record writes none.
+        cluster: the name of the cluster that all of this is for.
+    """
     readers: dict[str, Mapping[str, tuple[str, ...]]] = {}
     items = by_host(desired)
     known = {
@@ -419,7 +439,31 @@ def recording(plan: Plan, desired: Desired, seen: Mapping[Ref, Seen]) -> Plan:
             known[host].update({(entry.kind, entry.name): entry for entry in new})
         forgets = leaves and not _leaves_data(change, known[host])
         changes.append(replace(change, records=new, forgets=forgets) if new or forgets else change)
-    return replace(plan, changes=tuple(changes))
+    return replace(plan, changes=tuple(_for(cluster, change) if change.records else change for change in changes))
+
+
+def _for(cluster: str, change: Change) -> Change:
+    return replace(change, records=tuple(replace(entry, cluster=cluster) for entry in change.records))
+
+
+def require_own(seen: Mapping[Ref, Seen], hosts: Iterable[str], cluster: str) -> None:
+    """Stop where another cluster has placed something on a host; data that a reset left there is nobody's.
+
+    Raises:
+        InstallerError: one has; it says which, and how a host is moved.
+    """
+    found: dict[str, list[str]] = defaultdict(list)
+    for host in hosts:
+        names = {entry.cluster for entry in entries(seen, host) if entry.kind is not Kind.LEFTOVERS}
+        for name in sorted(names - {cluster, ""}):
+            found[name].append(host)
+    for other, there in found.items():
+        raise InstallerError(
+            f"cluster {other} is installed on {', '.join(there)}, as the record there says; nothing was changed",
+            hint=f"if you edited the name: change it back to {other}. A running cluster cannot be renamed\n"
+            f"to use hosts in {cluster}: k8s-installer reset --host {','.join(there)}, with the inventory of {other}\n"
+            f"if that is lost: remove {PATH} on these hosts; what only {other} has placed then stays there",
+        )
 
 
 def _leaves_data(change: Change, known: Mapping[tuple[Kind, str], Placed]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -20,10 +20,11 @@ from k8s_installer.flows.inputs import Inputs
 from k8s_installer.flows.outcome import Outcome
 from k8s_installer.flows.plan import plan
 from k8s_installer.flows.reporter import Reporter, RunResult, Say
+from k8s_installer.flows.reset import reset
 from k8s_installer.flows.resolve import Resolved
 from k8s_installer.model.desired import Desired, DesiredResource, by_host
 from k8s_installer.model.plan import Plan
-from k8s_installer.model.resources import File, Kind, Ref, Seen, SeenRecord
+from k8s_installer.model.resources import File, Kind, Placed, Ref, Seen, SeenRecord
 from k8s_installer.model.run import Event, OnEvent
 from k8s_installer.planning.turns import QUARTER
 from k8s_installer.preflight import Preflight
@@ -213,6 +214,22 @@ def test_an_error_of_a_locked_session_names_the_trace(cluster: Fleet) -> None:
     assert cluster.recorder.heard == ["locked"]
     (trace,) = (cluster.inputs.inventory.parent / ".k8s-installer/lab/journal").glob("*.trace")
     assert caught.value.hint == f"look elsewhere\nfull trace: {trace}"
+
+
+VERBS = (
+    lambda cluster: plan(cluster.inputs, cluster.recorder, QUARTER, replace_keys=False),
+    lambda cluster: apply(Options(cluster.inputs, yes=True, verify=False), cluster.recorder),
+    lambda cluster: reset(Options(cluster.inputs, yes=True, verify=False), cluster.recorder, name="lab"),
+)
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=("plan", "apply", "reset"))
+def test_a_host_of_another_cluster_is_left_alone(cluster: Fleet, verb: Callable[[Fleet], object]) -> None:
+    cluster.n1.record[Kind.FILE, "/etc/x"] = Placed(Kind.FILE, "/etc/x", "kubelet", cluster="other")
+    with pytest.raises(InstallerError, match="cluster other is installed on n1") as raised:
+        verb(cluster)
+    assert "change it back to other" in raised.value.hint
+    assert cluster.n1.log == []
 
 
 def test_a_plan_takes_no_lock_and_leaves_no_trace(cluster: Fleet) -> None:

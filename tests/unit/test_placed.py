@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from k8s_installer.engine.scheduler import apply
+from k8s_installer.errors import InstallerError
 from k8s_installer.host import families
 from k8s_installer.model.desired import Desired, DesiredResource, Turn
 from k8s_installer.model.plan import Action, Change, Plan
@@ -277,6 +278,34 @@ def test_only_and_another_hosts_record_leave_the_rest_alone() -> None:
     assert words(planned(wanted(), fleet, only=("host",))) == [f"remove {MOTD}"]
     seen = seen_by(fleet, [placed.question("n1")])
     assert placed.leaving({}, {}, seen, ["n2"], None) == {}
+
+
+def test_a_unit_that_stays_and_is_no_part_of_the_plan_restarts_with_the_next() -> None:
+    host = node(units={"docker": RUNNING})
+    docker = want(Kind.UNIT, "docker", Unit("docker", reads=(MOTD,)), component="docker")
+    motd = want(Kind.FILE, MOTD, File(b"hello"), component="host")
+    applied(wanted(motd, docker), host)
+    after = wanted(dataclasses.replace(docker, resource=Unit("docker")))
+    plan = planned(after, {"n1": host}, part={}, only=("host",))
+    assert [(step.ref.name, step.readers) for step in plan.changes] == [(MOTD, ("docker",))]
+    carried_out(plan, {"n1": host})
+    assert words(planned(after, {"n1": host})) == ["restart docker"]
+
+
+def test_a_record_says_which_cluster_has_placed_what() -> None:
+    host = node()
+    seen = seen_by({"n1": host}, [*NODE.values(), placed.question("n1")])
+    carried_out(placed.recording(make_plan(NODE, seen), NODE, seen, "a"), {"n1": host})
+    assert {entry.cluster for entry in host.record.values()} == {"a"}
+    seen = seen_by({"n1": host}, [placed.question("n1")])
+    placed.require_own(seen, ["n1"], "a")
+    placed.require_own(seen, ["n2"], "b")
+    with pytest.raises(InstallerError, match="cluster a is installed on n1, as the record there says") as raised:
+        placed.require_own(seen, ["n1", "n2"], "b")
+    assert "reset --host n1, with the inventory of a" in raised.value.hint
+    host.record = {key: entry for key, entry in host.record.items() if entry.kind is Kind.LEFTOVERS}
+    assert host.record
+    placed.require_own(seen_by({"n1": host}, [placed.question("n1")]), ["n1"], "b")
 
 
 def test_the_first_master_deletes_the_node_of_a_kubelet_that_has_stopped() -> None:
