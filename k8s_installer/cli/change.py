@@ -87,7 +87,7 @@ def rollback(
 def reset(
     inventory: Inventory,
     host: Annotated[str, typer.Option(metavar="HOST,...", help="Only these hosts.")] = "",
-    data: Annotated[bool, typer.Option("--data", help="Remove etcd's data too, and the cluster's keys here.")] = False,
+    data: Annotated[bool, typer.Option("--data", help="Remove data too, and the cluster's keys here.")] = False,
     yes: Yes = False,
     name: Annotated[str, typer.Option(metavar="CLUSTER", help="The cluster's name; --yes needs it.")] = "",
     skip_unreachable: Annotated[
@@ -99,7 +99,7 @@ def reset(
 ) -> None:
     """Remove everything that was placed on the hosts, and nothing else: what was there before comes back.
 
-    etcd's data and the cluster's keys stay, unless you give --data.
+    etcd's data, containers' volumes and the cluster's keys stay, unless you give --data.
     """
     from k8s_installer.flows.apply import Options
     from k8s_installer.flows.inputs import Inputs

@@ -30,7 +30,7 @@ def reset(options: Options, reporter: Reporter, *, host: str = "", name: str = "
         reporter: whom to tell.
         host: names of hosts, divided by commas; all where this is empty.
         name: the cluster's name, as the user gave it for consent; a person is asked for it where this is empty.
-        data: whether the data of etcd goes, too, and where all hosts are reset, the cluster's keys.
+        data: whether data that cannot be made again goes, too, and where all hosts are reset, the cluster's keys.
 
     Raises:
         InputError: the name is not the cluster's, or there is no such host.

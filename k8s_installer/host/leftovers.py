@@ -1,7 +1,7 @@
 """What the programs of a component leave on a host when they end: how it is asked for, and removed. Pure.
 
 Folders and files, mounts below them, network interfaces, rules of iptables, routes: none of it belongs to a package,
-and nobody else takes it away.
+and nobody else takes it away. Data that cannot be made again may stay in a folder that goes: volumes of containers.
 """
 
 from __future__ import annotations
@@ -39,12 +39,38 @@ deleting() { # iptables|ip6tables chains rules: what deletes them, for iptables-
     /^COMMIT/ && delete_rules flush != "" { printf "%s\n%s%s%sCOMMIT\n", table, delete_rules, flush, remove }'
 }
 """
+_DATA = r"""\
+data_in() { # folders of data: where those really are that have folders in them, as members and volumes are
+  for folder; do
+    [ -z "$(find "$folder/" -mindepth 1 -maxdepth 1 -type d 2>/dev/null | head -n 1)" ] ||
+      echo "$(readlink -f "${folder%/*}")/${folder##*/}"
+  done
+}
+beside() { # command, paths with blanks between, path: the command for all of the path but these
+  case " $2 " in
+    *" $3 "*) ;;
+    *" $3/"*)
+      for item in "$3"/* "$3"/.[!.]* "$3"/..?*; do
+        if [ -e "$item" ] || [ -L "$item" ]; then beside "$1" "$2" "$item" || return 1; fi
+      done ;;
+    *) $1 "$3" ;;
+  esac
+}
+"""
 _ASK = r"""\
 left() { # name folders links routes units chains rules data
   for path in $8; do
     [ -z "$(ls -A "$path" 2>/dev/null)" ] || stat -c "owner $1 %U %G" "$path"
   done
-  for path in $2; do [ ! -e "$path" ] || echo "left $1 $path"; done
+  stays=$(echo $(data_in $8))
+  for path in $2; do
+    [ -e "$path" ] || continue
+    real=$(readlink -f "$path")
+    case " $stays" in
+      *" $real/"*) [ -z "$(beside echo "$stays" "$real")" ] || echo "left $1 $path (without the data in $stays)" ;;
+      *) echo "left $1 $path" ;;
+    esac
+  done
   for link in $3; do [ ! -e "/sys/class/net/$link" ] || echo "left $1 $link"; done
   for protocol in $4; do [ -z "$(ip -4 route show proto "$protocol")" ] || echo "left $1 routes of $protocol"; done
   for unit in $5; do ! systemctl is-active "$unit" >/dev/null || echo "left $1 $unit"; done
@@ -57,12 +83,17 @@ left() { # name folders links routes units chains rules data
 """
 CLEAN = (
     RULES
+    + _DATA
     + r"""\
-mounts_below() { # path without links: the deepest first
-  awk -v below="$1/" 'index($2 "/", below) == 1 { print $2 }' "$root/proc/mounts" | sort -r
+mounts_below() { # path without links: the deepest first, but of data that stays
+  awk -v below="$1/" -v stays="$stays" '
+    BEGIN { count = split(stays, data, " ") }
+    { for (i = 1; i <= count; i++) if (index($2 "/", data[i] "/") == 1) next }
+    index($2 "/", below) == 1 { print $2 }' "$root/proc/mounts" | sort -r
 }
-clean() { # folders links routes units chains rules
+clean() { # folders links routes units chains rules data
   for unit in $4; do systemctl stop "$unit" || return 1; done
+  stays=$(echo $(data_in $7))
   for folder in $1; do
     [ -e "$folder" ] || [ -L "$folder" ] || continue
     real=$(readlink -f "$folder") || return 1
@@ -76,8 +107,8 @@ clean() { # folders links routes units chains rules
       echo "something is still mounted below $real: it is not removed"
       return 1
     fi
-    rm -rf --one-file-system "$real" || return 1
-    [ ! -L "$folder" ] || rm -f "$folder" || return 1
+    beside 'rm -rf --one-file-system' "$stays" "$real" || return 1
+    [ ! -L "$folder" ] || [ -d "$real" ] || rm -f "$folder" || return 1
   done
   for link in $2; do [ ! -e "/sys/class/net/$link" ] || ip link delete "$link" || return 1; done
   for protocol in $3; do ip -4 route flush proto "$protocol" || return 1; done
@@ -98,8 +129,8 @@ def questions(wanted: Sequence[Leaves]) -> str:
     """
     if not wanted:
         return ""
-    asked = (shlex.join(["left", leaves.name, *_words(leaves), _kept(leaves)]) for leaves in wanted)
-    return RULES + _ASK + "".join(f"{command}\n" for command in asked)
+    asked = (shlex.join(["left", leaves.name, *_words(leaves)]) for leaves in wanted)
+    return RULES + _DATA + _ASK + "".join(f"{command}\n" for command in asked)
 
 
 def cleaner(leaves: Leaves) -> str:
@@ -107,13 +138,18 @@ def cleaner(leaves: Leaves) -> str:
     return shlex.join(["clean", *_words(leaves)])
 
 
+def has_data(leaves: Leaves) -> str:
+    """The condition that data stays there; it uses a function of `CLEAN`."""
+    return f'[ -n "$({shlex.join(["data_in", *_kept(leaves)])})" ]'
+
+
 def _words(leaves: Leaves) -> tuple[str, ...]:
     blanks = (" ".join(words) for words in (leaves.folders, leaves.links, leaves.routes, leaves.units))
-    return (*blanks, *("|".join(words) or _NONE for words in (leaves.chains, leaves.rules)))
+    return (*blanks, *("|".join(words) or _NONE for words in (leaves.chains, leaves.rules)), " ".join(_kept(leaves)))
 
 
-def _kept(leaves: Leaves) -> str:
-    return " ".join(path for path in leaves.data if path not in leaves.folders)
+def _kept(leaves: Leaves) -> tuple[str, ...]:
+    return tuple(path for path in leaves.data if path not in leaves.folders)
 
 
 def parse(lines: Iterable[str], wanted: Sequence[Leaves], owners: Iterable[str] = ()) -> Mapping[str, SeenLeftovers]:

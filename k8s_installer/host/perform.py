@@ -303,7 +303,10 @@ def _single(index: int, change: Change, records: Sequence[Placed], last: Mapping
         body = f"out=$({placed.adopted(change.records, wanted.gone)} 2>&1) || {stop}"
     else:
         body = note + _unit(index, change)
-    forget = f"out=$({placed.forgotten(change.ref.kind, change.ref.name)} 2>&1) || {stop}" if change.forgets else ""
+    forget = placed.forgotten(change.ref.kind, change.ref.name)
+    if isinstance(wanted, NoLeftovers):  # of data that stays the record knows whose it is
+        forget = f"{{ {leftovers.has_data(wanted.leaves)} || {forget}; }}"
+    forget = f"out=$({forget} 2>&1) || {stop}" if change.forgets else ""
     return _each("begin", [index]) + body + forget + _each("done", [index])
 
 

@@ -16,7 +16,12 @@ from tests.unit.guide import write
 pytestmark = pytest.mark.fleet
 
 MASTERS = ["m1", "m2", "m3"]
-OUR_OWN = ("/var/lib/k8s-installer/", "/var/lib/etcd/", "/var/lib/kubelet/")  # what is written all the time
+OUR_OWN = (
+    "/var/lib/k8s-installer/",
+    "/var/lib/etcd/",
+    "/var/lib/kubelet/",
+    "/root/.kube/cache/",
+)  # written all the time
 ROUNDS = 1500  # of a tenth of a second: the poller stops by itself
 FLAG = "  kube-apiserver: {{args: {{{}}}}}\n"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -679,6 +680,55 @@ def test_a_mount_that_stays_keeps_its_folder(host: Path) -> None:
     result = run(host, script([(0, clean(Leaves("kubelet", (str(data),))))]))
     assert "target is busy" in evidence(result.stdout)
     assert data.exists()
+
+
+def volumes(host: Path, folder: Path) -> Leaves:
+    """A runtime's folder with two layers and a volume in it, and what is mounted there; as its component declares it."""
+    tables(host)
+    (folder / "volumes/db/_data").mkdir(parents=True)
+    (folder / "volumes/metadata.db").touch()
+    (folder / "overlay2/1").mkdir(parents=True)
+    (folder / ".hidden").touch()
+    (host / "root/proc/mounts").write_text(f"nfs {folder}/volumes/db/_data nfs rw 0 0\n")
+    functions(host, placed.adopted([Placed(Kind.LEFTOVERS, "docker", "docker")], ()))
+    return Leaves("docker", (str(folder),), data=(f"{folder}/volumes",))
+
+
+def test_volumes_stay_where_all_else_of_their_runtime_goes(host: Path) -> None:
+    folder = host / "var/docker"
+    leaves = volumes(host, folder)
+    assert asked(host, leaves) == (f"{folder} (without the data in {folder}/volumes)",)
+    done(host, clean(leaves))
+    assert [path.name for path in folder.iterdir()] == ["volumes"]
+    assert (folder / "volumes/db/_data").is_dir()
+    assert [entry.name for entry in record(host)] == ["docker"]  # whose data it is
+    assert asked(host, leaves) == ()
+    (host / "root/proc/mounts").write_text("")
+    done(host, clean(replace(leaves, folders=(*leaves.folders, *leaves.data))))
+    assert not folder.exists()
+    assert record(host) == ()
+
+
+def test_volumes_stay_where_their_folder_is_reached_by_a_link(host: Path) -> None:
+    leaves = volumes(host, host / "data/docker")
+    link = host / "var/docker"
+    link.parent.mkdir()
+    link.symlink_to(host / "data/docker")
+    linked = replace(leaves, folders=(str(link),), data=(f"{link}/volumes",))
+    done(host, clean(linked))
+    assert [path.name for path in link.iterdir()] == ["volumes"]
+    assert asked(host, linked) == ()
+
+
+def test_a_runtime_without_volumes_goes_whole(host: Path) -> None:
+    folder = host / "var/docker"
+    leaves = volumes(host, folder)
+    shutil.rmtree(folder / "volumes/db")
+    (host / "root/proc/mounts").write_text("")
+    assert asked(host, leaves) == (str(folder),)
+    done(host, clean(leaves))
+    assert not folder.exists()
+    assert record(host) == ()
 
 
 def test_leftovers_that_nobody_asked_for_are_no_answer() -> None:
