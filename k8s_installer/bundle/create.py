@@ -20,6 +20,7 @@ from k8s_installer.bundle.packages import Had, Repositories, fetched
 from k8s_installer.bundle.registry import Registry
 from k8s_installer.bundle.repodata import Rpm
 from k8s_installer.bundle.store import Say, Store, counted
+from k8s_installer.desired.proxies import registries
 from k8s_installer.errors import InputError, InstallerError
 from k8s_installer.inventory import Cluster, Role
 from k8s_installer.model.desired import Desired, by_host
@@ -190,7 +191,7 @@ def _images(
             lacking.append(str(error))
     pictures = _Pictures(work, lacking)
     if sources.folder is None:
-        registry = Registry(store, sources.registry, insecure_registries(cluster))
+        registry = Registry(store, sources.registry, insecure_registries(cluster, profile))
         for reference in wanted:
             image = registry.pull(reference, counted(say, f"image {reference}"))
             pictures.add(image, reference, f"the registry's {reference}")
@@ -252,13 +253,9 @@ def _sum(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def insecure_registries(cluster: Cluster) -> frozenset[str]:
-    """The registries that docker is configured to ask without TLS, as far as they are named by host and port."""
-    found: set[str] = set()
-    for host in cluster.hosts:
-        value = host.tuning["docker"].args.get("insecure-registry") if "docker" in host.tuning else None
-        found.update(map(str, value if isinstance(value, tuple) else [value] if value else []))
-    return frozenset(found)
+def insecure_registries(cluster: Cluster, profile: Profile) -> frozenset[str]:
+    """The registries that hosts are configured to ask without TLS, as far as they are named by host and port."""
+    return frozenset(one for host in cluster.hosts for one in registries(host, profile, "registry"))
 
 
 def _programs(

@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from k8s_installer.desired import etcd, listening, registering, relations
-from k8s_installer.desired.hostconfig import TEMPLATE, Breach, HostConfig
+from k8s_installer.desired import docker, etcd, listening, registering, relations
+from k8s_installer.desired.hostconfig import Breach, HostConfig
 from k8s_installer.desired.values import FALSE
 from k8s_installer.errors import Finding
 from k8s_installer.inventory import Cluster, Host, Role
@@ -20,9 +20,6 @@ from k8s_installer.inventory.allocations import NODE_PREFIX
 from k8s_installer.profiles import Profile
 
 _NOT_PODS = 3  # addresses of a subnet: its network, its broadcast, docker's bridge
-# Of CentOS 7's docker and of ours: where a node's containers get their addresses.
-_BRIDGE_FLAGS = ("bip", "bridge", "fixed-cidr")
-_CGROUP = "native.cgroupdriver"
 DNS_TOLERATES = "CriticalAddonsOnly"  # the key of the taint that the pods of every DNS manifest tolerate
 # Labels that a kubelet may give its own node, from pkg/kubelet/apis/well_known_labels.go of 1.16 and later.
 _OWN_LABELS = frozenset({
@@ -66,27 +63,6 @@ def _kinds(cluster: Cluster) -> dict[tuple[object, ...], Host]:
         length = host.pod_subnet.prefixlen if host.pod_subnet is not None else None
         kinds.setdefault((host.roles, id(host.tuning), host.settings.cgroup_driver, length), host)
     return kinds
-
-
-def _cgroup_driver(config: HostConfig) -> Iterator[Breach]:
-    if not config.runs("docker", "kubelet"):
-        return
-    chosen, usual = config.host.settings.cgroup_driver, config.profile.cgroup_driver
-    path = config.path_of("docker", "exec-opt")
-    options = [item.partition("=") for item in config.items("docker", "exec-opt")]
-    given = [value for name, _, value in options if name == _CGROUP]
-    docker, kubelet = (
-        chosen or usual if TEMPLATE in text else text
-        for text in (given[0] if given else "", config.text("kubelet", "cgroup-driver"))
-    )
-    if not docker:
-        yield Breach(path, f"exec-opt has no {_CGROUP}: docker chooses one itself")
-    elif chosen is None and docker != usual:
-        message = f"exec-opt {_CGROUP}={docker} has no effect: the unit of CentOS 7's docker passes {usual} before it"
-        yield Breach(path, message, f"host_settings: {{cgroup_driver: {docker}}} sets docker's and the kubelet's")
-    elif docker != kubelet:
-        path = path if config.sets("docker", "exec-opt") else config.path_of("kubelet", "cgroup-driver")
-        yield Breach(path, f"docker's cgroup driver is {docker}, the kubelet's {kubelet}")
 
 
 def _service_accounts(config: HostConfig) -> Iterator[Breach]:
@@ -171,21 +147,6 @@ def _pods(config: HostConfig) -> Iterator[Breach]:
     yield Breach(config.path_of("kubelet", "max-pods"), f"{pods} pods, but a /{length} has {room} addresses", fix)
 
 
-def _bridge(config: HostConfig) -> Iterator[Breach]:
-    if not config.runs("docker") or config.cluster.network == "none":
-        return
-    own = (
-        "leave it out; set pod_subnet of the host instead"
-        if config.cluster.network == "routes"
-        else "leave it out; flannel assigns docker's subnet"
-    )
-    for flag in _BRIDGE_FLAGS:
-        if config.sets("docker", flag):
-            yield Breach(
-                config.path_of("docker", flag), f"docker's {flag} is set by network: {config.cluster.network}", own
-            )
-
-
 def _cluster_keys(config: HostConfig) -> Iterator[Breach]:
     cluster = config.cluster
     services, pods, domain = str(cluster.service_cidr), str(cluster.pod_cidr), cluster.dns_domain
@@ -209,7 +170,7 @@ AGREEMENTS: Mapping[str, Agreement] = {
     "cgroup-driver": Agreement(
         "docker and the kubelet use the same cgroup driver",
         "host_settings: {cgroup_driver: ...} sets both",
-        _cgroup_driver,
+        docker.cgroup_driver,
     ),
     "service-account-keys": Agreement(
         "the admission plugin ServiceAccount is on only if tokens can be signed and verified",
@@ -244,7 +205,7 @@ AGREEMENTS: Mapping[str, Agreement] = {
     "docker-bridge": Agreement(
         "docker's bridge has the subnet that the cluster's network assigns to the node",
         "leave the flag out",
-        _bridge,
+        docker.bridge,
     ),
     "cluster-keys": Agreement(
         "flags for the networks and the DNS domain agree with the keys of `cluster`",

@@ -50,7 +50,7 @@ def of_host(
         "api_endpoint": cluster.api_endpoint(host, first_master),
         "pod_gateway": f"{subnet[1]}/{subnet.prefixlen}" if subnet is not None else "",
         "kubelet_port": kubelet_port(host),
-        "no_proxy": bypass(host, inside),
+        "no_proxy": bypass(host, profile, inside),
         "cgroup_driver": host.settings.cgroup_driver or profile.cgroup_driver,
     }
 

@@ -27,8 +27,6 @@ _STATES = frozenset({
     "machines", "misc", "mlocate", "nfs", "ntp", "os-prober", "plymouth", "polkit-1", "postfix", "rpcbind", "rpm",
     "rpm-state", "rsyslog", "selinux", "sss", "stateless", "systemd", "tuned", "yum",
 })  # fmt: skip
-# Where other programs keep what is theirs, by the flags that say so.
-_OTHERS = (("docker", "graph"), ("docker", "data-root"), ("kubelet", "root-dir"), ("flannel-etcd", "data-dir"))
 _FOLDER = re.compile(r"(/[-\w.+@%:=]+)+/?")
 
 
@@ -84,10 +82,10 @@ def _owner(config: HostConfig, folder: Path) -> str:
         return "the system"
     if folder.is_relative_to(_STATE) and (name := folder.parts[3]) in _STATES | _installed(config):
         return name
-    for component, flag in _OTHERS:
-        theirs = config.text(component, flag) if config.runs(component) else ""
-        if theirs and folder.is_relative_to(theirs):
-            return component
+    for name, component in config.profile.on(config.host.roles).items():
+        flags = (*component.folders, *component.data) if name != "etcd" else ()
+        if any(theirs and folder.is_relative_to(theirs) for theirs in (config.text(name, flag) for flag in flags)):
+            return name
     return ""
 
 

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 from urllib.parse import urlsplit
 
 from k8s_installer.inventory import Host, Images, Proxy
+from k8s_installer.profiles import Profile
 
 _LOCAL = ("localhost", "127.0.0.1")
 _NAMED = 64  # hosts that a list has by name, too; of more it has the addresses alone, so that it stays short
@@ -25,16 +26,26 @@ def inside(hosts: Sequence[Host], networks: Iterable[IPv4Network], images: Image
     return (*(host.address for host in hosts), *names, *map(str, networks), *_of_images(images))
 
 
-def bypass(host: Host, cluster_own: Iterable[str]) -> tuple[str, ...]:
-    """What docker of a host reaches without the host's proxy; empty without one.
+def bypass(host: Host, profile: Profile, cluster_own: Iterable[str]) -> tuple[str, ...]:
+    """What a host's runtime reaches without the host's proxy; empty without one.
 
     Args:
         host: the host.
+        profile: knows the flags.
         cluster_own: what `inside` says of its cluster.
     """
     if host.settings.proxy is None:
         return ()
-    return tuple(dict.fromkeys([*_LOCAL, *host.settings.proxy.bypass, *_registries(host), *cluster_own]))
+    return tuple(dict.fromkeys([*_LOCAL, *host.settings.proxy.bypass, *_internal(host, profile), *cluster_own]))
+
+
+def registries(host: Host, profile: Profile, kind: str) -> Iterator[str]:
+    """What the inventory says in a host's flags of a type: `registry` (without TLS) or `mirror`."""
+    for component, tuning in host.tuning.items():
+        known = profile.known_flags.get(component, {})
+        for flag, value in tuning.args.items():
+            if flag in known and known[flag].type == kind:
+                yield from (str(one) for one in (value if isinstance(value, tuple) else (value,)) if one)
 
 
 def lies_in(url: str, proxy: Proxy) -> bool:
@@ -43,17 +54,14 @@ def lies_in(url: str, proxy: Proxy) -> bool:
     return any(_matches(name, place.lower()) for place in proxy.bypass)
 
 
-def _registries(host: Host) -> Iterator[str]:
-    """Registries and mirrors of docker that are inside; behind a proxy that decrypts, public ones are insecure, too."""
-    tuning = host.tuning.get("docker")
-    for flag in ("insecure-registry", "registry-mirror"):
-        value = tuning.args.get(flag) if tuning else None
-        for one in value if isinstance(value, tuple) else [value]:
-            scheme, _, place = str(one or "").rpartition("://")
-            if "/" in place and not scheme:
-                yield place  # a network
-            elif _is_inside(place.rstrip("/")):
-                yield place.rstrip("/").partition(":")[0]
+def _internal(host: Host, profile: Profile) -> Iterator[str]:
+    """Registries and mirrors that are inside; behind a proxy that decrypts, public ones are without TLS, too."""
+    for one in (*registries(host, profile, "registry"), *registries(host, profile, "mirror")):
+        scheme, _, place = one.rpartition("://")
+        if "/" in place and not scheme:
+            yield place  # a network
+        elif _is_inside(place.rstrip("/")):
+            yield place.rstrip("/").partition(":")[0]
 
 
 def _of_images(images: Images) -> Iterator[str]:

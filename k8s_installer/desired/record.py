@@ -1,8 +1,8 @@
 """What hosts report as allocated in their cluster: pod subnets, and the first master. Pure.
 
 The record on the masters is the same for everybody who works on the cluster; the one beside the inventory saves a look
-and lets `render` work without SSH. Clusters from before the record have the list of routes, and each node has the
-flags that its docker is started with.
+and lets `render` work without SSH. Clusters from before the record have the list of routes, and each node has its
+subnet in a file (`pod_subnet` of a component).
 """
 
 from __future__ import annotations
@@ -15,36 +15,37 @@ from ipaddress import IPv4Interface, IPv4Network
 
 from k8s_installer.desired.host import RECORD
 from k8s_installer.errors import InstallerError
-from k8s_installer.host.paths import DOCKER_NETWORK, ROUTES
+from k8s_installer.host.paths import ROUTES
 from k8s_installer.inventory import Allocations, Cluster, Role
 from k8s_installer.inventory.allocations import read
 from k8s_installer.model.desired import Desired, DesiredResource
 from k8s_installer.model.resources import File, Kind, Missing, Ref, Seen, SeenFile
+from k8s_installer.profiles import Profile
 
-_BIP = re.compile(r"--bip[= ]([\d./]+)")
 
-
-def evidence(cluster: Cluster, desired: Desired) -> Desired:
+def evidence(cluster: Cluster, desired: Desired, profile: Profile) -> Desired:
     """The files that record allocations: read even where a plan is about other things."""
     names = [Ref(host.name, Kind.FILE, path) for host in cluster.having(Role.MASTER) for path in (RECORD, ROUTES)]
-    names += [Ref(host.name, Kind.FILE, DOCKER_NETWORK) for host in cluster.having(Role.NODE)]
+    names += [Ref(host.name, Kind.FILE, profile.pod_subnet.file) for host in cluster.having(Role.NODE)]
     return {ref: desired[ref] for ref in names if ref in desired}
 
 
-def with_records(part: Desired, whole: Desired, first_master: str) -> Desired:
+def with_records(part: Desired, whole: Desired, first_master: str, profile: Profile) -> Desired:
     """A part of what is wanted, with the masters' record whatever part it is: who works on another part looks there.
 
-    A node's docker gets its subnet when the first master has recorded it, which is asked about every node.
+    A node gets its subnet when the first master has recorded it, which is asked about every node.
     """
     records = {ref: wanted for ref, wanted in whole.items() if ref.name == RECORD}
     first = Ref(first_master, Kind.FILE, RECORD)
     return records | {
-        ref: replace(wanted, after=(*wanted.after, first)) if ref.name == DOCKER_NETWORK else wanted
+        ref: replace(wanted, after=(*wanted.after, first)) if ref.name == profile.pod_subnet.file else wanted
         for ref, wanted in part.items()
     }
 
 
-def found(cluster: Cluster, evidence: Desired, seen: Mapping[Ref, Seen], known: Allocations) -> Allocations:
+def found(
+    cluster: Cluster, evidence: Desired, seen: Mapping[Ref, Seen], known: Allocations, profile: Profile
+) -> Allocations:
     """The allocations that the hosts report, over those `known` here; hosts that were not asked report nothing.
 
     Raises:
@@ -61,8 +62,8 @@ def found(cluster: Cluster, evidence: Desired, seen: Mapping[Ref, Seen], known: 
     lists = {name: records[name].subnets or dict(_routes(text(name, ROUTES).content)) for name in masters}
     bridges: dict[str, IPv4Network] = {}
     for ref, file in texts.items():
-        subnet = known.subnets.get(ref.host) if file.as_wanted else _bridge(cluster, file.content)
-        if ref.name == DOCKER_NETWORK and subnet is not None:
+        subnet = known.subnets.get(ref.host) if file.as_wanted else _bridge(cluster, file.content, profile)
+        if ref.name == profile.pod_subnet.file and subnet is not None:
             bridges[ref.host] = subnet
     subnets = _as_renamed(cluster, _agreed(cluster, lists, bridges), bridges)
     taken = {*subnets.values()}
@@ -123,9 +124,9 @@ def _routes(text: str) -> Iterator[tuple[str, IPv4Network]]:
                     continue
 
 
-def _bridge(cluster: Cluster, text: str) -> IPv4Network | None:
-    """The subnet of a node's docker, where it is one of this cluster's."""
-    given = _BIP.search(text)
+def _bridge(cluster: Cluster, text: str, profile: Profile) -> IPv4Network | None:
+    """The subnet that a node gives its pods, where it is one of this cluster's."""
+    given = re.search(rf"--{re.escape(profile.pod_subnet.flag)}[= ]([\d./]+)", text)
     try:
         subnet = IPv4Interface(given[1]).network if given else None
     except ValueError:
@@ -136,7 +137,7 @@ def _bridge(cluster: Cluster, text: str) -> IPv4Network | None:
 def _agreed(
     cluster: Cluster, lists: Mapping[str, Mapping[str, IPv4Network]], bridges: Mapping[str, IPv4Network]
 ) -> dict[str, IPv4Network]:
-    """What the masters' lists agree on; where they differ (an interrupted run), a node's own docker decides."""
+    """What the masters' lists agree on; where they differ (an interrupted run), the node's own file decides."""
     reported: dict[str, dict[IPv4Network, str]] = {}
     for master, subnets in {id(subnets): (master, subnets) for master, subnets in lists.items()}.values():
         for name, subnet in subnets.items():
@@ -158,12 +159,12 @@ def _agreed(
 def _as_renamed(
     cluster: Cluster, subnets: Mapping[str, IPv4Network], bridges: Mapping[str, IPv4Network]
 ) -> dict[str, IPv4Network]:
-    """The recorded subnets, where a host that has another name by now keeps what its docker has.
+    """The recorded subnets, where a host that has another name by now keeps what it gives its pods.
 
-    It is known by its subnet: whoever is recorded with that is no longer in the inventory, and no other docker has it.
+    It is known by its subnet: whoever is recorded with that is no longer in the inventory, and no other host has it.
     """
-    names, dockers = {host.name for host in cluster.hosts}, Counter(bridges.values())
+    names, owners = {host.name for host in cluster.hosts}, Counter(bridges.values())
     gone = {subnet for name, subnet in subnets.items() if name not in names}
-    renamed = {name: subnet for name, subnet in bridges.items() if subnet in gone and dockers[subnet] == 1}
+    renamed = {name: subnet for name, subnet in bridges.items() if subnet in gone and owners[subnet] == 1}
     passed_on = {*renamed.values()}
     return {name: subnet for name, subnet in subnets.items() if name in names or subnet not in passed_on} | renamed

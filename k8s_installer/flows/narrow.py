@@ -41,7 +41,7 @@ def part(wanted: Resolved, limit: str, only: str) -> Resolved:
         wanted = replace(_limited(wanted, limit), limit=chosen("--limit", limit, _hosts(wanted.inventory)))
     if (limit or only) and not wanted.undoes:
         first = wanted.cluster.first_master.name
-        wanted = replace(wanted, desired=with_records(desired, wanted.whole, first))
+        wanted = replace(wanted, desired=with_records(desired, wanted.whole, first, wanted.profile))
     return wanted
 
 

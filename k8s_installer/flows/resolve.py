@@ -173,7 +173,7 @@ def desire(
         desired=wanted,
         inventory=cluster,
         given=settled,
-        evidence=evidence(cluster, wanted),
+        evidence=evidence(cluster, wanted, profile),
         roots=_roots(cluster, wanted),
         whole=wanted,
     )
@@ -194,7 +194,7 @@ def corrected(wanted: Resolved, seen: Mapping[Ref, Seen]) -> Allocations | None:
     Raises:
         InstallerError: the allocations are unknown.
     """
-    kept = found(wanted.inventory, wanted.evidence, seen, wanted.given.allocations)
+    kept = found(wanted.inventory, wanted.evidence, seen, wanted.given.allocations, wanted.profile)
     again = inventory.settle(wanted.inventory, kept)
     right = (again.allocations, again.moved) == (wanted.given.allocations, wanted.given.moved)
     return None if right and not again.findings else kept

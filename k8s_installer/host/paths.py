@@ -41,11 +41,7 @@ JOURNALD_DROP_IN = f"{JOURNALD_DROP_INS}/90-k8s-installer.conf"
 JOURNAL_IN_MEMORY = "/run/log/journal"
 JOURNAL_ON_DISK = "/var/log/journal"
 
-DOCKER_SOCKET = "/var/run/docker.sock"
-DOCKER_DATA = "/var/lib/docker"
-DOCKER_OPTIONS = f"{SYSCONFIG}/docker"  # and docker-network, docker-storage: their names begin alike
-DOCKER_NETWORK = f"{SYSCONFIG}/docker-network"
-DAEMON_JSON = "/etc/docker/daemon.json"
+DAEMON_JSON = "/etc/docker/daemon.json"  # where others configure docker; its flags are ours
 
 ETCD_CONFIG = "/etc/etcd/etcd.conf"
 ETCD_DATA = "/var/lib/etcd"  # also the working directory of the package's unit, and of that of flannel's etcd
@@ -53,5 +49,4 @@ ETCD_DATA = "/var/lib/etcd"  # also the working directory of the package's unit,
 KUBERNETES = "/etc/kubernetes"
 ADDONS = f"{KUBERNETES}/addons"  # manifests of addons, on the first master
 ROUTES = f"{KUBERNETES}/network/routes"  # lines of `SUBNET ADDRESS NAME`, of the profiles' routes.j2
-KUBELET_DATA = "/var/lib/kubelet"
 KUBECONFIG = "/root/.kube/config"  # an administrator's; there where the API asks for certificates

@@ -9,8 +9,6 @@ import re
 import shlex
 from dataclasses import dataclass
 
-from k8s_installer.host import paths
-
 _CONTAINER = re.compile(r"(?P<name>[a-z-]+)://(?P<id>[A-Za-z0-9][-A-Za-z0-9_.]{0,127})")
 
 
@@ -38,7 +36,7 @@ class Runtime:
 
 DOCKER = Runtime(
     name="docker",
-    socket=paths.DOCKER_SOCKET,
+    socket="/var/run/docker.sock",
     image_id="timeout 20 docker image inspect --format '{{.Id}}'",
     load="docker load -i",
     tag="docker tag",

@@ -126,7 +126,7 @@ def _cluster(model: InventoryModel, folder: Path, origin: Origin, manifests: tup
 def _base(model: InventoryModel) -> dict[str, Tuning]:
     """How components are tuned on all hosts."""
     base = {name: _tuning(component) for name, component in model.components.items()}
-    return _with_docker(base, model.host_settings)
+    return _with_settings(base, model.host_settings)
 
 
 def _host(
@@ -142,7 +142,7 @@ def _host(
         mine = _tuning(own)
         deadline = shared.deadline if mine.deadline is None else mine.deadline
         tuning[component] = Tuning({**shared.args, **mine.args}, layered(shared.config, mine.config), deadline)
-    final = _with_docker(tuning, host.host_settings)
+    final = _with_settings(tuning, host.host_settings)
     return Host(
         name=name,
         address=str(host.address),
@@ -175,28 +175,26 @@ def _settings(layers: list[HostSettingsModel]) -> HostSettings:
     return HostSettings(**said)
 
 
-def _with_docker(tuning: dict[str, Tuning], settings: HostSettingsModel) -> dict[str, Tuning]:
-    """Tuning with docker's flags as `host_settings.docker` says them."""
-    said = settings.docker.flags
-    if not said:
-        return tuning
-    args: dict[str, ArgValue] = {
-        flag: tuple(value) if isinstance(value, list) else value for flag, value in said.items()
-    }
-    docker = tuning.get("docker", Tuning({}, {}))
-    return {**tuning, "docker": Tuning({**docker.args, **args}, docker.config, docker.deadline)}
+def _with_settings(tuning: dict[str, Tuning], settings: HostSettingsModel) -> dict[str, Tuning]:
+    """Tuning with the flags that `host_settings` says of components."""
+    for name, flags in settings.flags.items():
+        args = {flag: tuple(value) if isinstance(value, list) else value for flag, value in flags.items()}
+        said = tuning.get(name, Tuning({}, {}))
+        tuning = {**tuning, name: Tuning({**said.args, **args}, said.config, said.deadline)}
+    return tuning
 
 
 def _said_twice(model: InventoryModel, origin: Origin) -> Iterator[Finding]:
-    """What `host_settings.docker` and `components.docker.args` both say, in one place: neither is the stronger one."""
+    """Flags that `host_settings` and `components` both set, in one place: neither is the stronger one."""
     places: list[tuple[tuple[str, ...], InventoryModel | HostModel]] = [((), model)]
     places += [(("hosts", name), host) for name, host in model.hosts.items()]
     for path, place in places:
-        named = place.components["docker"].args if "docker" in place.components else {}
-        for flag in place.host_settings.docker.flags:
-            if flag in named:
-                message = f"host_settings.docker and components.docker.args both set {flag}"
-                yield origin.finding((*path, "host_settings", "docker"), message, "keep one of them")
+        for name, flags in place.host_settings.flags.items():
+            named = place.components[name].args if name in place.components else {}
+            for flag in flags:
+                if flag in named:
+                    message = f"host_settings.{name} and components.{name}.args both set {flag}"
+                    yield origin.finding((*path, "host_settings", name), message, "keep one of them")
 
 
 def layered(shared: Mapping[str, object], own: Mapping[str, object]) -> dict[str, object]:

@@ -293,7 +293,7 @@ class DockerModel(_Model):
 
     @property
     def flags(self) -> dict[str, str | list[str]]:
-        """What is said here, by docker's flags."""
+        """What is said here, by the flags."""
         flags: dict[str, str | list[str] | None] = {
             "registry-mirror": list(self.registry_mirrors) if self.registry_mirrors is not None else None,
             "insecure-registry": list(self.insecure_registries) if self.insecure_registries is not None else None,
@@ -316,6 +316,11 @@ class HostSettingsModel(_Model):
     limit_nofile: Annotated[int, Field(ge=1024, le=1048576)] | None = None
     cgroup_driver: Literal["systemd", "cgroupfs"] | None = None
     docker: DockerModel = DockerModel()
+
+    @property
+    def flags(self) -> dict[str, dict[str, str | list[str]]]:
+        """What is said here of components, by their flags."""
+        return {"docker": self.docker.flags} if self.docker.flags else {}
 
 
 class ComponentModel(_Model):

@@ -20,15 +20,11 @@ from k8s_installer.host.observe import ROOT
 from k8s_installer.inventory import Role
 from k8s_installer.preflight.model import Answers, Disk, Listener, Needs, Yum
 from k8s_installer.preflight.tables import (
-    DISK_MIB,
     ENGINES,
     FIREWALL,
-    FOREIGN,
     IPVS_MODULES,
-    LEFTOVERS,
     LINK_SECONDS,
     LINKS_AT_ONCE,
-    MODULES,
     NAME_SECONDS,
     OWN_TOOLS,
     SYNC_BYTES,
@@ -64,27 +60,29 @@ for id in {paths.MACHINE_ID} {paths.BOOT_ID} {paths.PRODUCT_UUID}; do
 done
 ip -4 -o addr show 2>/dev/null | sed 's/^/address /'
 [ "$(cat {paths.SELINUX_ENFORCE} 2>/dev/null)" = 1 ] && echo enforcing
-for module in {" ".join([*MODULES, *IPVS_MODULES])}; do
-  [ -d /sys/module/$module ] || modprobe -n -q $module 2>/dev/null || echo "no-module $module"
-done
 for tool in {" ".join([*TOOLS, *OWN_TOOLS])}; do command -v $tool >/dev/null || echo "no-tool $tool"; done
 for unit in {" ".join([*ENGINES, FIREWALL])}; do systemctl is-active --quiet $unit && echo "active $unit"; done
 grep -o '"[a-z0-9-]*" *:' {paths.DAEMON_JSON} 2>/dev/null | sed 's/^"/daemon-json /; s/".*//'
+"""
+_DEMANDS = """\
+for module in {modules}; do
+  [ -d /sys/module/$module ] || modprobe -n -q $module 2>/dev/null || echo "no-module $module"
+done
 nearest() {{
   there=$1
   while [ ! -d "$there" ]; do there=${{there%/*}}; there=${{there:-/}}; done
 }}
-for path in {" ".join(path for path, _ in DISK_MIB)}; do
+for path in {room}; do
   nearest $path
   df -Pk "$there" | sed -n "2s|^|space $path |p"
   df -Pi "$there" | sed -n "2s|^|inodes $path |p"
 done
-nearest {paths.DOCKER_DATA}
+nearest {overlay}
 if [ "$(stat -f -c %T "$there")" = xfs ]; then
   mount=$(df -P "$there" | awk 'NR == 2 {{ print $6 }}')
   xfs_info "$mount" 2>/dev/null | sed -n "s|.*ftype=\\([01]\\).*|xfs \\1 $mount|p"
 fi
-for path in {" ".join(LEFTOVERS)}; do
+for path in {remains}; do
   find $path -mindepth 1 -maxdepth 1 ! -name lost+found 2>/dev/null | sort | head -n 3 | sed "s|^|data $path |"
 done
 """
@@ -162,15 +160,23 @@ _LINKS = """\
 def script(needs: Needs) -> str:
     """The one script that asks a host for everything that could be in the way of what is wanted of it."""
     data, log = (shlex.quote(folder) for folder in needs.etcd_folders)
+    demands = needs.demands
+    asked = _DEMANDS.format(
+        modules=" ".join([*demands.modules, *IPVS_MODULES]),
+        room=" ".join(demands.room),
+        overlay=demands.overlay or "/",
+        remains=" ".join(demands.remains),
+    )
     parts = [
-        _SYSTEM.replace(paths.ETCD_DATA, data),
+        _SYSTEM,
+        asked.replace(paths.ETCD_DATA, data),
         _PORTS.format(ports="|".join(str(port) for port in sorted(needs.ports))),
     ]
     if needs.units:
         parts.append(_UNITS.format(folder=paths.UNITS, units=shlex.join(needs.units)))
     parts.append("missing=\n")
     if needs.packages:
-        names = dict.fromkeys([*needs.packages, *FOREIGN])
+        names = dict.fromkeys([*needs.packages, *demands.conflicts])
         parts.append(_PACKAGES.format(all=shlex.join(names), wanted=shlex.join(needs.packages)))
     if Role.ETCD in needs.host.roles:
         parts.append(_SYNC.replace(paths.ETCD_DATA, log))

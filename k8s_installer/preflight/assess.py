@@ -125,7 +125,7 @@ def _system(host: _Host) -> Iterator[Finding]:
 
 
 def _programs(host: _Host) -> Iterator[Finding]:
-    for module, (roles, why) in tables.MODULES.items():
+    for module, (roles, why) in host.needs.demands.modules.items():
         if module in host.answers.missing_modules and roles & host.roles:
             yield host.error("module", f"{module}: {why}", module=module)
     lacking = [name for name in tables.IPVS_MODULES if name in host.answers.missing_modules]
@@ -154,7 +154,7 @@ def _size(host: _Host) -> Iterator[Finding]:
 def _disks(host: _Host) -> Iterator[Finding]:
     """One finding for each file system and kind: the worst of those that its paths have."""
     found: dict[tuple[str, str], Finding] = {}
-    for place, limit in tables.DISK_MIB:
+    for place, limit in host.needs.demands.room.items():
         path = _place(host, place)
         disk = host.answers.disks.get(path)
         if disk is None or not limit.roles & host.roles:
@@ -175,7 +175,7 @@ def _disks(host: _Host) -> Iterator[Finding]:
 
 
 def _place(host: _Host, path: str) -> str:
-    """A path of the tables, as it is on this host."""
+    """A folder that a component demands something of, as it is on this host."""
     return host.needs.etcd_folders[0] if path == ETCD_DATA else path
 
 
@@ -233,29 +233,32 @@ def _settings(host: _Host) -> Iterator[Finding]:
         yield host.warning("firewalld", "active: it rejects what its zone does not allow, also packets between pods")
 
 
-def _docker(host: _Host) -> Iterator[Finding]:
-    """What docker has twice; its file's keys are flags, or for those that can be repeated their plural."""
-    plural = {f"{flag.removesuffix('y')}ies" if flag.endswith("y") else f"{flag}s" for flag in host.needs.docker_flags}
-    twice = sorted(host.answers.daemon_json & (host.needs.docker_flags | plural))
+def _twice(host: _Host) -> Iterator[Finding]:
+    """What the runtime has twice; its file's keys are flags, or for those that can be repeated their plural."""
+    flags = host.needs.runtime_flags
+    plural = {f"{flag.removesuffix('y')}ies" if flag.endswith("y") else f"{flag}s" for flag in flags}
+    twice = sorted(host.answers.daemon_json & (flags | plural))
     if twice:
-        yield host.error("daemon-json", f"{', '.join(twice)}: docker does not start if a flag sets them too")
+        runtime = host.needs.demands.runtime
+        yield host.error("daemon-json", f"{', '.join(twice)}: {runtime} does not start if a flag sets them too")
 
 
 def _xfs(host: _Host) -> Iterator[Finding]:
     mount, driver = host.answers.no_ftype, host.needs.storage_driver
     if mount and driver in tables.OVERLAYS and Role.NODE in host.roles:
-        said = f"{mount}, where docker's data is, is an XFS with ftype=0: {driver} cannot delete files on it"
+        whose = host.needs.demands.runtime
+        said = f"{mount}, where {whose}'s data is, is an XFS with ftype=0: {driver} cannot delete files on it"
         yield host.short("xfs-ftype", said, error=True)
 
 
 def _leftovers(host: _Host) -> Iterator[Finding]:
     if not host.missing:
         return
-    for name, ours in tables.FOREIGN.items():
+    for name, ours in host.needs.demands.conflicts.items():
         if name in host.answers.installed and name not in host.needs.packages and ours in host.missing:
             evidence = f"{name} {host.answers.installed[name]} has the files of {ours}"
             yield host.error("package", evidence, package=name)
-    for place, left in tables.LEFTOVERS.items():
+    for place, left in host.needs.demands.remains.items():
         path = _place(host, place)
         if path in host.answers.leftovers and left.package in host.missing and path not in host.needs.own_folders:
             make = host.error if left.stops else host.warning
@@ -280,7 +283,7 @@ def _etcd_log(host: _Host) -> Iterator[Finding]:
     above = log.rpartition("/")[0]
     beside = [path for path in found.get("beside", ()) if not f"{data}/".startswith(f"{path}/")]
     if "old" in found:
-        why = tables.LEFTOVERS[ETCD_DATA].why
+        why = host.needs.demands.remains[ETCD_DATA].why
         yield host.error("data", f"a log in {log}, but etcd is not installed: {why}", path=log)
     elif "mount" in found:
         yield host.error("etcd-log", f"{log} is a mount point and cannot be replaced", log=log)
@@ -318,7 +321,7 @@ def _yum_words(words: str) -> tuple[str, str]:
 
 
 _EACH: Sequence[Callable[[_Host], Iterator[Finding]]] = (
-    _system, _programs, _size, _disks, _etcd_disk, _network, _settings, _docker, _xfs, _leftovers, _etcd_log, _yum,
+    _system, _programs, _size, _disks, _etcd_disk, _network, _settings, _twice, _xfs, _leftovers, _etcd_log, _yum,
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from ipaddress import IPv4Interface
 
 from k8s_installer.inventory import Host
+from k8s_installer.preflight.demands import Demands
 
 
 class Severity(StrEnum):
@@ -43,12 +44,13 @@ class Needs:
     """What the inventory wants of one host, as far as the host can be in its way.
 
     `packages` are versions by name (empty: any), `units` the packages that each runs, `ports` who will listen on
-    each, `own_files` the paths that are ours to write, `docker_flags` what docker is started with, `storage_driver`
-    that of docker (empty: its own choice), `etcd_folders` where etcd has its data and its log; `swap_stops` says
-    that the kubelet would refuse to start, and `asks_yum` that packages come from repositories that the host has to
-    reach. `repos_sum` is the SHA-256 of the file of repositories that the inventory sets, and `yum_proxy` the proxy
-    (empty: it sets none): yum is asked only where it goes by them already. `own_units` and `own_folders` are what this
-    program placed there before: a unit that runs, and data that was left, are no other install's.
+    each, `own_files` the paths that are ours to write, `runtime_flags` what runs the containers is started with,
+    `storage_driver` its storage driver (empty: its own choice), `etcd_folders` where etcd has its data and its log.
+    `swap_stops` says that the kubelet would refuse to start, `demands` are those of all components, and `asks_yum` says
+    that packages come from repositories that the host has to reach. `repos_sum` is the SHA-256 of the file of
+    repositories that the inventory sets, and `yum_proxy` the proxy (empty: it sets none): yum is asked only where it
+    goes by them already. `own_units` and `own_folders` are what this program placed there before: a unit that runs, and
+    data that was left, are no other install's.
     """
 
     host: Host
@@ -57,10 +59,11 @@ class Needs:
     ports: Mapping[int, str]
     links: tuple[Link, ...]
     own_files: frozenset[str]
-    docker_flags: frozenset[str]
+    runtime_flags: frozenset[str]
     storage_driver: str
     etcd_folders: tuple[str, str]
     swap_stops: bool
+    demands: Demands
     asks_yum: bool = True
     repos_sum: str = ""
     yum_proxy: str = ""

@@ -8,10 +8,11 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from k8s_installer.host.families import yum_proxy
-from k8s_installer.host.paths import CENTOS_REPOS, DOCKER_OPTIONS, ETCD_DATA
+from k8s_installer.host.paths import CENTOS_REPOS, ETCD_DATA, SYSCONFIG
 from k8s_installer.inventory import Cluster, Host
 from k8s_installer.model.desired import Desired, DesiredResource, by_host
 from k8s_installer.model.resources import File, Gate, Kind, Package, Placed, Setting, Unit
+from k8s_installer.preflight.demands import Demands
 from k8s_installer.preflight.model import Needs
 from k8s_installer.preflight.services import Service, links, services
 from k8s_installer.preflight.tables import PORT_FLAGS
@@ -26,8 +27,11 @@ def needs(
 ) -> dict[str, Needs]:
     """What is wanted of each host of the cluster; `records` is what was placed on hosts before, by their names."""
     of_host, fitting, found = by_host(desired), profile.fitting(cluster), services(cluster, profile)
+    demands = Demands.of(fitting)
     return {
-        host.name: _with_own(_of_host(cluster, fitting, host, of_host[host.name], found), records.get(host.name, ()))
+        host.name: _with_own(
+            _of_host(cluster, fitting, host, of_host[host.name], found, demands), records.get(host.name, ())
+        )
         for host in cluster.hosts
     }
 
@@ -42,12 +46,18 @@ def _with_own(wanted: Needs, placed: Collection[Placed]) -> Needs:
 
 
 def _of_host(
-    cluster: Cluster, profile: Profile, host: Host, wanted: list[DesiredResource], found: Sequence[Service]
+    cluster: Cluster,
+    profile: Profile,
+    host: Host,
+    wanted: list[DesiredResource],
+    found: Sequence[Service],
+    demands: Demands,
 ) -> Needs:
     ports = {one.places[host.name][1]: one.unit for one in reversed(found) if host.name in one.places}
     for number, unit in _ports(cluster, profile, host, wanted):
         ports.setdefault(number, unit)
     repos_sum, proxy = _yum(wanted)
+    flags = dict(_runtime_flags(demands.runtime, wanted))
     return Needs(
         host,
         packages={item.ref.name: item.resource.version for item in wanted if isinstance(item.resource, Package)},
@@ -55,10 +65,11 @@ def _of_host(
         ports=ports,
         links=tuple(links(found, host)),
         own_files=frozenset(item.ref.name for item in wanted if item.ref.kind is Kind.FILE),
-        docker_flags=frozenset(flag for flag, _ in _docker_flags(wanted)),
-        storage_driver=dict(_docker_flags(wanted)).get("storage-driver", ""),
+        runtime_flags=frozenset(flags),
+        storage_driver=flags.get("storage-driver", ""),
         etcd_folders=_etcd_folders(host),
         swap_stops=_swap_stops(profile, host),
+        demands=demands,
         asks_yum=not any(item.resource.repo for item in wanted if isinstance(item.resource, Package)),
         repos_sum=repos_sum,
         yum_proxy=proxy,
@@ -87,9 +98,9 @@ def _port_flags(cluster: Cluster, host: Host, name: str, component: Component) -
             yield int(str(value))
 
 
-def _docker_flags(wanted: list[DesiredResource]) -> Iterator[tuple[str, str]]:
+def _runtime_flags(runtime: str, wanted: list[DesiredResource]) -> Iterator[tuple[str, str]]:
     for item in wanted:
-        if isinstance(item.resource, File) and item.ref.name.startswith(DOCKER_OPTIONS):
+        if isinstance(item.resource, File) and item.component == runtime and item.ref.name.startswith(SYSCONFIG):
             yield from re.findall(r"--([a-z0-9-]+)[= ]?([^\s\"']*)", item.resource.content.decode())
 
 

@@ -1,10 +1,12 @@
-"""What preflight goes by, as data: checks and their ids, limits, ports, programs; each with its reason."""
+"""What preflight goes by on every host, as data: checks and their ids, limits, ports, programs; each with its reason.
+
+What a component demands is in its own file, under `preflight:` (`demands.py`).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from k8s_installer.host.paths import DOCKER_DATA, ETCD_DATA, KUBELET_DATA
 from k8s_installer.inventory import Role
 
 _ALL = frozenset(Role)
@@ -147,13 +149,11 @@ MEMORY_MIB = (
     Limit(700, 300, _NODE, "docker, the kubelet and kube-proxy take some 300 MiB before the first pod"),
 )
 CPUS = Limit(2, 1, _MASTER, "the apiserver alone keeps one busy while everything starts")
-DISK_MIB: tuple[tuple[str, Limit], ...] = (
-    ("/usr", Limit(1500, 700, _ALL, "a host's programs take up to 600 MiB, unpacked by yum")),
-    ("/var", Limit(2000, 500, _ALL, "yum's downloads, the RPM database, the journal, files kept for a rollback")),
-    (DOCKER_DATA, Limit(10000, 1000, _NODE, "images and containers; the kubelet evicts pods below 15 % free")),
-    (ETCD_DATA, Limit(4000, 500, _ETCD, "two 64 MB log files from the start, 2 GB of keys by default, snapshots")),
-    ("/tmp", Limit(100, 10, _ALL, "yum's and rpm's temporary files")),  # noqa: S108 - a place, not a file
-)
+ROOM_MIB = {
+    "/usr": Limit(1500, 700, _ALL, "a host's programs take up to 600 MiB, unpacked by yum"),
+    "/var": Limit(2000, 500, _ALL, "yum's downloads, the RPM database, the journal, files kept for a rollback"),
+    "/tmp": Limit(100, 10, _ALL, "yum's and rpm's temporary files"),  # noqa: S108 - a place, not a file
+}
 INODES = Limit(50_000, 5_000, _ALL, "the packages are a few thousand files, each image some thousands more")
 
 # etcd asks for a disk that syncs in 10 ms; at 100 ms, its heartbeat, members lose their leader again and again.
@@ -167,12 +167,6 @@ PORT_FLAGS = frozenset({"port", "secure-port", "insecure-port", "healthz-port", 
 LINK_SECONDS = 2  # TCP sends a second SYN after one
 LINKS_AT_ONCE = 64  # processes on the host; 300 filtered ports are known after ten seconds
 
-# Modules by what needs them.
-MODULES = {
-    "overlay": (_NODE, "docker's storage driver overlay2"),
-    "br_netfilter": (_NODE, "kube-proxy needs to see traffic on docker's bridge"),
-    "nf_conntrack": (_NODE, "kube-proxy's NAT of Services"),
-}
 IPVS_MODULES = ("ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh")  # of kube-proxy's mode ipvs, where it is asked for
 # Programs that scripts and units run on every host, and the CentOS 7 packages that bring them.
 TOOLS = {
@@ -184,33 +178,7 @@ TOOLS = {
 # Programs that only preflight itself runs: without one it sees less.
 OWN_TOOLS = {"bash": "bash", "getent": "glibc-common", "ss": "iproute"}
 
-# Packages of other origins, and the one of ours that each keeps out: they have the same files, or say `Conflicts:`.
-FOREIGN = {
-    "docker-ce": "docker",
-    "docker-ce-cli": "docker",
-    "docker-engine": "docker",
-    "kubeadm": "kubernetes-node",
-    "kubectl": "kubernetes-client",
-    "kubelet": "kubernetes-node",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Leftover:
-    """A folder in which an earlier install leaves data; `package` is the one of ours to which they would matter."""
-
-    package: str
-    stops: bool
-    why: str
-
-
-# Here and above, ETCD_DATA stands for the folder that the inventory gives etcd.
-LEFTOVERS = {
-    ETCD_DATA: Leftover("etcd", stops=True, why="a member with old data rejoins its old cluster"),
-    DOCKER_DATA: Leftover("docker", stops=False, why="old images and containers, perhaps from another driver"),
-    KUBELET_DATA: Leftover("kubernetes-node", stops=False, why="pods of a cluster that is gone"),
-}
-ENGINES = ("docker", "containerd", "crio")  # services that run containers
+ENGINES = ("docker", "containerd", "crio")  # services that run containers, whoever installed them
 FIREWALL = "firewalld"
 OVERLAYS = frozenset({"overlay", "overlay2"})  # storage drivers that need an XFS with ftype=1
 LOGINS = frozenset({"sshd", "ssh"})  # services that nobody is asked to stop

@@ -81,6 +81,49 @@ class LeavesSpec(_Model):
     units: tuple[str, ...] = ()
 
 
+# Both are words of a shell's command.
+Folder = Annotated[str, Field(pattern=r"^(/[-\w.+@%:=]+)+$")]
+Module = Annotated[str, Field(pattern=r"^[-\w]+$")]
+
+
+class RoomSpec(_Model):
+    """Free space, in MiB, that a folder's file system should have: below `least` an install fails."""
+
+    enough: int
+    least: int
+    why: str
+
+
+class RemainsSpec(_Model):
+    """Why data of an earlier install matters to a package that is not installed yet; it `stops` an install or not."""
+
+    package: str
+    why: str
+    stops: bool = False
+
+
+class PreflightSpec(_Model):
+    """What a component demands of hosts before it is installed: `room` and `remains` by folder.
+
+    `modules` of the kernel have what needs them, `conflicts` the packages of other origins that a package of ours
+    cannot be beside. `overlay` is the folder whose file system must have types in its folders (XFS: ftype=1) where the
+    flag `storage-driver` names an overlay driver.
+    """
+
+    modules: Mapping[Module, str] = {}
+    conflicts: Mapping[str, tuple[str, ...]] = {}
+    room: Mapping[Folder, RoomSpec] = {}
+    remains: Mapping[Folder, RemainsSpec] = {}
+    overlay: Folder | Literal[""] = ""
+
+
+class PodSubnetSpec(_Model):
+    """Where a node has its part of the pod network: in this file, as the value of this flag."""
+
+    file: str
+    flag: str
+
+
 class FileSpec(_Model):
     """One file: from a template or from the local PKI (and so only with `security: tls`), for whom, and where.
 
@@ -214,6 +257,8 @@ class Component(_Model):
     say so. `certificates` are issued by the local PKI; `files` of any component name them by `pki`.
     `runtime` is for what runs the containers: which of `host/runtimes.py` it is.
     `data` says where it keeps its write-ahead log: flags in the order in which they count, each with the path below it.
+    `folders` are further flags that name folders of its own. `pod_subnet` is of what gives pods their addresses, and
+    `preflight` what is looked at on hosts before an install.
     `added_later` says that clusters may have its clients from before there was this component. `shown_by` are the
     components that were never started where it was not, besides those that come right after its gates. `leaves` is what
     its programs make on a host, and leave there.
@@ -241,6 +286,9 @@ class Component(_Model):
     certificates: Mapping[str, CertificateSpec] = {}
     reads: tuple[str, ...] = ()
     data: Mapping[str, str] = {}
+    folders: tuple[str, ...] = ()
+    pod_subnet: PodSubnetSpec | None = None
+    preflight: PreflightSpec = PreflightSpec()
     added_later: bool = False
     runtime: Literal["docker"] | None = None
     shown_by: tuple[str, ...] = ()
@@ -328,6 +376,12 @@ class Profile(_Model):
     def runtime(self) -> str:
         """The unit that runs the containers."""
         return next((one.unit for one in self.components.values() if one.runtime), "")
+
+    @property
+    def pod_subnet(self) -> PodSubnetSpec:
+        """Where nodes have their parts of the pod network."""
+        found = (one.pod_subnet for one in self.components.values() if one.pod_subnet is not None)
+        return next(found, PodSubnetSpec(file="", flag=""))
 
     @cached_property
     def related(self) -> Mapping[str, Mapping[str, Flag]]:

@@ -16,7 +16,6 @@ from k8s_installer.desired.host import RECORD
 from k8s_installer.errors import InputError, InstallerError, InventoryError
 from k8s_installer.flows import resolve
 from k8s_installer.flows.resolve import Resolved
-from k8s_installer.host.paths import DOCKER_NETWORK as DOCKER
 from k8s_installer.host.paths import ROUTES
 from k8s_installer.inventory import Allocations, Cluster, settle
 from k8s_installer.inventory.allocations import NONE, free, read
@@ -26,6 +25,7 @@ from k8s_installer.planning.make import make_plan
 from k8s_installer.render import Renderer
 from tests.unit.clusters import placeholder
 
+DOCKER = "/etc/sysconfig/docker-network"
 MASTERS = {"m1": "10.0.0.11, roles: [etcd, master]"}
 BEFORE = {**MASTERS, **{f"n{number}": f"10.0.0.2{number}, roles: [node]" for number in (1, 2, 3)}}
 

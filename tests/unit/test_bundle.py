@@ -443,7 +443,8 @@ def test_the_server_tarball_comes_along(place: Place) -> None:
 def test_registries_without_tls_are_those_that_docker_is_told_of(place: Place) -> None:
     def told(value: ArgValue) -> frozenset[str]:
         host = replace(place.cluster.hosts[0], tuning={"docker": Tuning({"insecure-registry": value}, {})})
-        return insecure_registries(replace(place.cluster, hosts=(host, place.cluster.hosts[1])))
+        made = replace(place.cluster, hosts=(host, place.cluster.hosts[1]))
+        return insecure_registries(made, profiles.profile_of(made))
 
     assert told(("a:1", "b")) == {"a:1", "b"}
     assert told("a:1") == {"a:1"}

@@ -21,13 +21,13 @@ from k8s_installer.flows.inputs import Inputs
 from k8s_installer.flows.narrow import first_asked, part, reached
 from k8s_installer.flows.resolve import Resolved
 from k8s_installer.flows.session import Session
-from k8s_installer.host.paths import DOCKER_NETWORK as DOCKER
 from k8s_installer.inventory import Allocations
 from k8s_installer.model.resources import Data, File, Gate, Kind, Missing, Ref, Seen, SeenFile
 from k8s_installer.planning.make import make_plan
 from k8s_installer.transport import Pool
 from tests.fakes import FakeHost
 
+DOCKER = "/etc/sysconfig/docker-network"
 TEXT = """\
 cluster: {name: lab, version: "1.20.2", network: none}
 hosts:

@@ -13,8 +13,10 @@ from k8s_installer.flows.resolve import Resolved
 from k8s_installer.model.resources import File, Kind, Ref, Setting
 from k8s_installer.pki import Leaf
 from k8s_installer.planning.select import of_components
-from k8s_installer.preflight.needs import needs
+from k8s_installer.preflight import assess, needs, script
+from k8s_installer.preflight.model import Disk
 from k8s_installer.profiles import files
+from tests.unit.test_preflight import fit
 
 EXPORTER = """
 why: Shows numbers.
@@ -173,3 +175,41 @@ def test_preflight_asks_for_its_ports_on_its_host_and_from_those_that_connect(tm
     links = [(link.host, link.unit) for link in needed["m1"].links if link.port == 9100]
     assert links == [("n1", "exporter")]
     assert not [link for link in needed["n1"].links if link.port == 9100]
+
+
+DEMANDS = """
+preflight:
+  modules: {dummy: the exporter's own interface}
+  conflicts: {exporter: [collectd]}
+  room: {/srv/numbers: {enough: 300, least: 200, why: numbers of a month}}
+  remains: {/srv/numbers: {package: exporter, why: numbers of another host, stops: true}}
+"""
+
+
+def test_preflight_judges_what_it_demands_of_its_hosts(tmp_path: Path) -> None:
+    wanted = resolved(tmp_path, exporter=EXPORTER + DEMANDS)
+    needed = needs(wanted.cluster, wanted.profile, wanted.desired)
+    asked = script(needed["n1"])
+    assert "dummy" in asked
+    assert "collectd" in asked
+    assert asked.count("/srv/numbers") == 2
+    answers = fit(
+        needed["n1"],
+        missing_modules=frozenset({"dummy"}),
+        installed={"collectd": "5.8"},
+        disks={"/srv/numbers": Disk("/srv", 100, None)},
+        leftovers={"/srv/numbers": ("/srv/numbers/1",)},
+    )
+    found = assess(wanted.cluster, needed, {"n1": answers}).findings
+    assert [f"{one.id} {one.severity} {one.evidence}" for one in found] == [
+        "module error dummy: the exporter's own interface",
+        "disk error 100 MiB free in /srv/numbers (on /srv), needs 300: numbers of a month",
+        "package error collectd 5.8 has the files of exporter",
+        "data error /srv/numbers/1, but exporter is not installed: numbers of another host",
+    ]
+
+
+def test_what_it_demands_is_no_command(tmp_path: Path) -> None:
+    for demand in ("modules: {'a; reboot': x}", "remains: {'/srv/$(reboot)': {package: x, why: y}}"):
+        with pytest.raises(InputError, match="should match pattern"):
+            resolved(tmp_path, exporter=f"{EXPORTER}preflight:\n  {demand}\n")
