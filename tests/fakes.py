@@ -81,6 +81,7 @@ class FakeHost:
     originals: dict[str, tuple[SeenFile, bytes]] = field(default_factory=dict)  # what was there before, by path
     leftovers: dict[str, tuple[str, ...]] = field(default_factory=dict)  # what programs have left, by name
     data_owners: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of data that stays, by the leftovers' name
+    data_stays: dict[str, tuple[str, ...]] = field(default_factory=dict)  # where it is, by the same name
     unhealthy: set[str] = field(default_factory=set)  # units whose gates do not hold, although they run
     cut_at: str = ""  # the name of the resource before which the connection is lost
     log: list[str] = field(default_factory=list)
@@ -102,15 +103,16 @@ class FakeHost:
             case Kind.RECORD:
                 found = SeenRecord(tuple(self.record.values())) if self.record else None
             case Kind.LEFTOVERS:
-                found = SeenLeftovers(self.leftovers.get(name, ()), self._data_owners(item))
+                owners = self._of_data(item, self.data_owners)
+                found = SeenLeftovers(self.leftovers.get(name, ()), owners, self._of_data(item, self.data_stays))
             case _:
                 found = self._file(item)
         return Missing.ABSENT if found is None else found
 
-    def _data_owners(self, item: DesiredResource) -> tuple[str, ...]:
+    def _of_data(self, item: DesiredResource, known: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
         assert isinstance(item.resource, NoLeftovers)
         leaves = item.resource.leaves
-        return () if set(leaves.data) <= set(leaves.folders) else self.data_owners.get(item.ref.name, ())
+        return () if set(leaves.data) <= set(leaves.folders) else known.get(item.ref.name, ())
 
     def _file(self, item: DesiredResource) -> Seen:
         name = item.ref.name

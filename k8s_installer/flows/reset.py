@@ -17,7 +17,7 @@ from k8s_installer.flows.resolve import RECORD, Resolved, pki_folder, state_fold
 from k8s_installer.flows.session import opened
 from k8s_installer.inventory import Cluster, Host, Role
 from k8s_installer.model.desired import Desired
-from k8s_installer.model.resources import Kind, Missing
+from k8s_installer.model.resources import Kind, Missing, SeenLeftovers
 from k8s_installer.planning import placed
 from k8s_installer.planning.select import chosen
 
@@ -93,9 +93,13 @@ def _stays(found: Planned, *, whole: bool) -> Iterator[str]:
     """What a reset leaves where it is, a line each."""
     wanted, seen = found.wanted, found.seen.seen
     names = [one.name for one in wanted.cluster.everyone]
-    having = [name for name in names if any(entry.leaves and entry.leaves.data for entry in placed.entries(seen, name))]
-    if having and not wanted.data:
-        yield f"etcd's data stays on {', '.join(having)}, with the users that it belongs to: `reset --data` removes it."
+    having: dict[str, list[str]] = {}
+    for ref, left in seen.items():
+        if isinstance(left, SeenLeftovers) and left.stays:
+            having.setdefault(ref.name, []).append(ref.host)
+    for name, hosts in having.items():
+        where = ", ".join(hosts)
+        yield f"{name}'s data stays on {where}, with the users that it belongs to: `reset --data` removes it."
     if whole and not wanted.data:
         yield f"The cluster's keys stay in {pki_folder(wanted.inventory)}."
     silent = [name for name in names if placed.question(name).ref not in seen]

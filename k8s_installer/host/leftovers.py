@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from k8s_installer.model.resources import Leaves, SeenLeftovers
 from k8s_installer.untrusted.answers import words
 
-WORD, OWNER = "left", "owner"
+WORD, OWNER, STAYS = "left", "owner", "stays"
 _NONE = "-"  # an expression that no chain and no line of iptables-save matches
 
 # Rule by rule, and in one step for a table: what somebody adds meanwhile stays, and so do the counters of all others.
@@ -63,13 +63,9 @@ left() { # name folders links routes units chains rules data
     [ -z "$(ls -A "$path" 2>/dev/null)" ] || stat -c "owner $1 %U %G" "$path"
   done
   stays=$(echo $(data_in $8))
+  for path in $stays; do echo "stays $1 $path"; done
   for path in $2; do
-    [ -e "$path" ] || continue
-    real=$(readlink -f "$path")
-    case " $stays" in
-      *" $real/"*) [ -z "$(beside echo "$stays" "$real")" ] || echo "left $1 $path (without the data in $stays)" ;;
-      *) echo "left $1 $path" ;;
-    esac
+    [ ! -e "$path" ] || [ -z "$(beside echo "$stays" "$(readlink -f "$path")" | head -n 1)" ] || echo "left $1 $path"
   done
   for link in $3; do [ ! -e "/sys/class/net/$link" ] || echo "left $1 $link"; done
   for protocol in $4; do [ -z "$(ip -4 route show proto "$protocol")" ] || echo "left $1 routes of $protocol"; done
@@ -152,8 +148,10 @@ def _kept(leaves: Leaves) -> tuple[str, ...]:
     return tuple(path for path in leaves.data if path not in leaves.folders)
 
 
-def parse(lines: Iterable[str], wanted: Sequence[Leaves], owners: Iterable[str] = ()) -> Mapping[str, SeenLeftovers]:
-    """Read the answers, without their word: what there is, by name; of `owners` whose the data is that stays.
+def parse(
+    lines: Iterable[str], wanted: Sequence[Leaves], owners: Iterable[str] = (), stays: Iterable[str] = ()
+) -> Mapping[str, SeenLeftovers]:
+    """Read the answers, without their word: what there is, by name; where data `stays`, and who are its `owners`.
 
     Raises:
         Malformed: a line is none of theirs.
@@ -167,4 +165,11 @@ def parse(lines: Iterable[str], wanted: Sequence[Leaves], owners: Iterable[str] 
     for line in owners:
         name, user, group = words(line, 3, "who owns data")
         whose.setdefault(name, []).extend([user, group])
-    return {name: SeenLeftovers(tuple(left), tuple(dict.fromkeys(whose.get(name, ())))) for name, left in found.items()}
+    data: dict[str, list[str]] = {}
+    for line in stays:
+        name, path = words(line, 2, "where data stays")
+        data.setdefault(name, []).append(path)
+    return {
+        name: SeenLeftovers(tuple(left), tuple(dict.fromkeys(whose.get(name, ()))), tuple(data.get(name, ())))
+        for name, left in found.items()
+    }

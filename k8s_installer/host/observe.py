@@ -322,7 +322,10 @@ def parse(output: str, wanted: Sequence[DesiredResource], memory: HostCache | No
         **{
             (Kind.LEFTOVERS, name): left
             for name, left in leftovers.parse(
-                by_word.get(leftovers.WORD, ()), _leaves(wanted), by_word.get(leftovers.OWNER, ())
+                by_word.get(leftovers.WORD, ()),
+                _leaves(wanted),
+                by_word.get(leftovers.OWNER, ()),
+                by_word.get(leftovers.STAYS, ()),
             ).items()
         },
         (Kind.RECORD, placed.NAME): SeenRecord(placed.parse(record)) if "record" in by_word else Missing.ABSENT,

@@ -158,7 +158,7 @@ def script(numbered: Sequence[tuple[int, Change]], run: str = "0") -> str:
             parts.extend(_singles(changes, last))
     if _undefines(numbered):
         parts.append("systemctl daemon-reload && loaded\n")
-    if any(change.forgets or isinstance(change.after, Record) for _, change in numbered):
+    if any(_forgets(change) or isinstance(change.after, Record) for _, change in numbered):
         parts.append("compact\n")
     elif placed.KNOWN in parts:
         parts.append(placed.COMPACT_CROWDED)
@@ -304,10 +304,14 @@ def _single(index: int, change: Change, records: Sequence[Placed], last: Mapping
     else:
         body = note + _unit(index, change)
     forget = placed.forgotten(change.ref.kind, change.ref.name)
-    if isinstance(wanted, NoLeftovers):  # of data that stays the record knows whose it is
-        forget = f"{{ {leftovers.has_data(wanted.leaves)} || {forget}; }}"
-    forget = f"out=$({forget} 2>&1) || {stop}" if change.forgets else ""
+    if isinstance(wanted, NoLeftovers) and not change.forgets:  # of data that stays the record knows whose it is
+        forget = f"{leftovers.has_data(wanted.leaves)} || {forget}"
+    forget = f"out=$({forget} 2>&1) || {stop}" if _forgets(change) else ""
     return _each("begin", [index]) + body + forget + _each("done", [index])
+
+
+def _forgets(change: Change) -> bool:
+    return change.forgets or isinstance(change.after, NoLeftovers)
 
 
 def _file(index: int, change: Change, file: File | UploadedFile | Backup | Absent | Original, take: str) -> str:

@@ -360,11 +360,12 @@ class SeenRecord:
 class SeenLeftovers:
     """What there is of what a component's programs leave: paths, interfaces, chains.
 
-    `owners` are the users and groups of data that stays.
+    `stays` are the folders of data that stays there, and `owners` the users and groups of all such data.
     """
 
     names: tuple[str, ...]
     owners: tuple[str, ...] = ()
+    stays: tuple[str, ...] = ()
 
 
 Resource = (

@@ -84,7 +84,7 @@ def _before(change: Change) -> dict[str, object] | None:
     if isinstance(seen, SeenSetting):
         return {"value": seen.value}
     if isinstance(seen, SeenLeftovers):
-        return {"names": list(seen.names)}
+        return {"names": list(seen.names), **({"stays": list(seen.stays)} if seen.stays else {})}
     return None
 
 

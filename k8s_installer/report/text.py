@@ -124,7 +124,8 @@ def _line(change: Change, width: int) -> Text:
     elif isinstance(change.after, UploadedFile) and change.action is not Action.ATTRIBUTES:
         line.append(f"  ({change.reason}; {change.after.size / 1e6:.1f} MB to send)", "dim")
     elif isinstance(change.before, SeenLeftovers):
-        line.append(f"  ({change.reason}: {', '.join(change.before.names)})", "dim")
+        stays = "".join(f"; the data in {path} stays" for path in change.before.stays)
+        line.append(f"  ({change.reason}: {', '.join(change.before.names)}{stays})", "dim")
     elif change.action is not Action.WAIT:
         line.append(f"  ({change.reason})", "dim")
     if not reversible(change):

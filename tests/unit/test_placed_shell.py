@@ -510,12 +510,16 @@ done
 """
 
 
-def asked(host: Path, leaves: Leaves) -> tuple[str, ...]:
+def seen(host: Path, leaves: Leaves) -> SeenLeftovers:
     item = DesiredResource(Ref("n1", Kind.LEFTOVERS, leaves.name), NoLeftovers(leaves), "kubelet", (), "a test")
     result = run(host, observe.script([item]))
     found = observe.parse(result.stdout, [item])[item.ref]
     assert isinstance(found, SeenLeftovers), result.stderr
-    return found.names
+    return found
+
+
+def asked(host: Path, leaves: Leaves) -> tuple[str, ...]:
+    return seen(host, leaves).names
 
 
 def test_data_that_stays_has_its_owners_and_data_that_goes_or_is_not_there_has_none(host: Path) -> None:
@@ -694,11 +698,16 @@ def volumes(host: Path, folder: Path) -> Leaves:
     return Leaves("docker", (str(folder),), data=(f"{folder}/volumes",))
 
 
+def clean_but_data(leaves: Leaves) -> Change:
+    return replace(clean(leaves), forgets=False)
+
+
 def test_volumes_stay_where_all_else_of_their_runtime_goes(host: Path) -> None:
     folder = host / "var/docker"
     leaves = volumes(host, folder)
-    assert asked(host, leaves) == (f"{folder} (without the data in {folder}/volumes)",)
-    done(host, clean(leaves))
+    assert asked(host, leaves) == (str(folder),)
+    assert seen(host, leaves).stays == (f"{folder}/volumes",)
+    done(host, clean_but_data(leaves))
     assert [path.name for path in folder.iterdir()] == ["volumes"]
     assert (folder / "volumes/db/_data").is_dir()
     assert [entry.name for entry in record(host)] == ["docker"]  # whose data it is
@@ -715,7 +724,7 @@ def test_volumes_stay_where_their_folder_is_reached_by_a_link(host: Path) -> Non
     link.parent.mkdir()
     link.symlink_to(host / "data/docker")
     linked = replace(leaves, folders=(str(link),), data=(f"{link}/volumes",))
-    done(host, clean(linked))
+    done(host, clean_but_data(linked))
     assert [path.name for path in link.iterdir()] == ["volumes"]
     assert asked(host, linked) == ()
 
@@ -726,7 +735,7 @@ def test_a_runtime_without_volumes_goes_whole(host: Path) -> None:
     shutil.rmtree(folder / "volumes/db")
     (host / "root/proc/mounts").write_text("")
     assert asked(host, leaves) == (str(folder),)
-    done(host, clean(leaves))
+    done(host, clean_but_data(leaves))
     assert not folder.exists()
     assert record(host) == ()
 

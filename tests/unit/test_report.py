@@ -309,7 +309,8 @@ def test_what_leaves_reads_as_what_it_is_and_secrets_stay_sums() -> None:
     host = FakeHost("n1", brings={"kubelet": ["kubelet"]})
     for path, content in (("/etc/motd", b"theirs\n"), ("/etc/key", b"their secret\n")):
         host.files[path], host.contents[path] = SeenFile(File(content).sha256, 0o644, "root", "root", 1.0), content
-    package = want(Kind.PACKAGE, "kubelet", Package("kubelet", leaves=Leaves("kubelet", ("/var/lib/kubelet",))))
+    leaves = Leaves("kubelet", ("/var/lib/kubelet",), data=("/var/lib/kubelet/volumes",))
+    package = want(Kind.PACKAGE, "kubelet", Package("kubelet", leaves=leaves))
     unit = want(Kind.UNIT, "kubelet", Unit("kubelet"), package.ref)
     files = [want(Kind.FILE, "/etc/motd", File(b"ours\n")), want(Kind.FILE, "/etc/new", File(b"new\n"))]
     keys = [want(Kind.FILE, path, File(b"our secret\n", secret=True)) for path in ("/etc/key", "/etc/newkey")]
@@ -333,6 +334,11 @@ def test_what_leaves_reads_as_what_it_is_and_secrets_stay_sums() -> None:
     assert [change["before"] for change in json.loads(told)["changes"] if change["action"] == "clean up"] == [
         {"names": ["/var/lib/kubelet"]}
     ]
+    host.data_stays["kubelet"] = ("/var/lib/kubelet/volumes",)
+    keeping = plan_of({}, {"n1": host})
+    said = "(n1 has no kubelet any more: /var/lib/kubelet; the data in /var/lib/kubelet/volumes stays)"
+    assert said in printed(*text.plan_lines(cluster(), keeping, {}, full=False))
+    assert '"stays": ["/var/lib/kubelet/volumes"]' in json.dumps(data.plan_data(cluster(), keeping))
     adopted = FakeHost("n1", files=dict(host.files), contents=dict(host.contents))
     assert "adopt the host" in printed(
         *text.plan_lines(cluster(), plan_of(wanted(*files), {"n1": adopted}), {}, full=False)

@@ -114,6 +114,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     (tmp_path / KEYS).mkdir(parents=True)
     hosts = {name: installed(name) for name in ("m1", "m2", "n1", "n2")}
     hosts["m1"] = installed("m1", Placed(Kind.LEFTOVERS, "etcd", "etcd", leaves=DATA))
+    hosts["m1"].data_stays["etcd"] = ("/var/lib/etcd",)
     found = Cluster(Inputs(tmp_path / "cluster.yaml"), hosts)
     monkeypatch.setattr(fleet, "connecting", found.connecting)
     monkeypatch.setattr(fleet, "observe", found.observe)
