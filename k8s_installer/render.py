@@ -95,7 +95,9 @@ class Renderer:
             return source
         try:
             if source not in self._expressions:
-                self._expressions[source] = self._environment.from_string(source)
+                tree = self._environment.parse(source)
+                self._names[source] = frozenset(jinja2.meta.find_undeclared_variables(tree))
+                self._expressions[source] = self._environment.from_string(tree)
             return self._rendered(self._expressions[source], context)
         except _FAULTS as error:
             raise TemplateError(f"{where}, for {host}: {_words(error)}") from error
@@ -106,14 +108,8 @@ class Renderer:
         return template.render(context)
 
     def names(self, source: str) -> frozenset[str]:
-        """The names that a template in a profile takes from its context, itself and not by including another.
-
-        It must be valid, as `text` finds out.
-        """
-        if source not in self._names:
-            tree = self._environment.parse(source)
-            self._names[source] = frozenset(jinja2.meta.find_undeclared_variables(tree))
-        return self._names[source]
+        """The names that a template which was rendered by `text` takes from its context itself, not by including."""
+        return self._names.get(source, frozenset())
 
     def _to_yaml(self, value: object) -> str:
         """YAML in the order given, for files that people read; most hosts want the same, so each is written once."""
