@@ -295,10 +295,11 @@ def adopting(part: Desired, seen: Mapping[Ref, Seen]) -> Desired:
         if ours and not known:
             ours |= _installed(items, seen, {item.component for item in ours.values()})
             doubtful = [item.ref.name for item in items if item.ref not in ours and _is_file(item, seen.get(item.ref))]
-        readers = _readers(items)
+        unknown = [item for item in ours.values() if not _is_known(item, known)]  # mostly none
+        readers = _readers(items) if unknown else {}
         new = tuple(
             _as_found(entry, seen.get(item.ref))
-            for item in ours.values()
+            for item in unknown
             for entry in _entries(item, None, readers)
             if (entry.kind, entry.name) not in known
         )
@@ -348,12 +349,20 @@ def _left(
 ) -> Collection[Ref]:
     """What is recorded and should leave, and there is nothing to do for it."""
     leaves = {item.ref: item for item in items if item.leaving and (item.ref.kind, item.ref.name) in known}
+    if not leaves:
+        return ()
     among = {
         ref: replace(item, after=tuple(before for before in item.after if before in leaves))
         for ref, item in leaves.items()
     }
     changing = {change.ref for change in make_plan(among, seen).changes}
     return leaves.keys() - changing
+
+
+def _is_known(item: DesiredResource, known: Container[tuple[Kind, str]]) -> bool:
+    """Whether all that there is to record of a resource is in the record."""
+    leaves = getattr(item.resource, "leaves", None)
+    return (item.ref.kind, item.ref.name) in known and (leaves is None or (Kind.LEFTOVERS, leaves.name) in known)
 
 
 def _is_file(item: DesiredResource, found: Seen | None) -> bool:
@@ -407,6 +416,8 @@ def recording(plan: Plan, desired: Desired, seen: Mapping[Ref, Seen], cluster: s
         seen: what hosts have, their records among it; a host that was not asked for its record writes none.
         cluster: the name of the cluster that all of this is for.
     """
+    if not plan.changes:
+        return plan
     readers: dict[str, Mapping[str, tuple[str, ...]]] = {}
     items = by_host(desired)
     known = {
