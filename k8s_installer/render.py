@@ -91,13 +91,11 @@ class Renderer:
         Raises:
             TemplateError: as for `file`.
         """
-        if "{{" not in source and "{%" not in source:
+        if _is_plain(source):
             return source
         try:
             if source not in self._expressions:
-                tree = self._environment.parse(source)
-                self._names[source] = frozenset(jinja2.meta.find_undeclared_variables(tree))
-                self._expressions[source] = self._environment.from_string(tree)
+                self._expressions[source] = self._environment.from_string(source)
             return self._rendered(self._expressions[source], context)
         except _FAULTS as error:
             raise TemplateError(f"{where}, for {host}: {_words(error)}") from error
@@ -108,8 +106,16 @@ class Renderer:
         return template.render(context)
 
     def names(self, source: str) -> frozenset[str]:
-        """The names that a template which was rendered by `text` takes from its context itself, not by including."""
-        return self._names.get(source, frozenset())
+        """The names that a template in a profile takes from its context, itself and not by including another.
+
+        It must be valid, as `text` finds out.
+        """
+        if _is_plain(source):
+            return frozenset()
+        if source not in self._names:
+            tree = self._environment.parse(source)
+            self._names[source] = frozenset(jinja2.meta.find_undeclared_variables(tree))
+        return self._names[source]
 
     def _to_yaml(self, value: object) -> str:
         """YAML in the order given, for files that people read; most hosts want the same, so each is written once."""
@@ -131,6 +137,11 @@ class Renderer:
                     if Path(frame.filename).is_relative_to(folder):
                         name, line = str(Path(frame.filename).relative_to(folder)), frame.lineno or 0
         return TemplateError(f"{name}:{line}, for {host}: {_words(error)}")
+
+
+def _is_plain(source: str) -> bool:
+    """Whether a template is its own text; most values of a profile are."""
+    return "{{" not in source and "{%" not in source
 
 
 class _Dumper(yaml.SafeDumper):
