@@ -23,7 +23,6 @@ _SETTLE_SECONDS = 30.0  # the controller-manager looks at the taints of nodes ev
 _START_SECONDS = 180.0  # the image comes from its registry first
 _ROUTE_SECONDS = 30.0
 _HEAL_SECONDS = 60.0
-_STOP_SECONDS = 60.0
 _REMOVE_SECONDS = 90.0
 _HTTP_NOT_FOUND = 404
 _MOST_PODS = 8  # two times what is asked for: one may be on its way in while another is on its way out
@@ -225,10 +224,19 @@ class _Workload:
         return f"{gone.name} keeps running without requests"
 
     def remove(self) -> str:
-        self._stop_pods()
-        path = f"/api/v1/namespaces/{self.namespace}"
+        """Delete the namespace, and the pods in the five seconds for which the controller-manager leaves it alone.
+
+        If it finds pods then, it looks again only after a minute. Without grace their objects go at once, and the
+        kubelets stop the containers in their own time.
+        """
+        path, controller = f"/api/v1/namespaces/{self.namespace}", self._path(f"replicationcontrollers/{NAME}")
+        requests = (
+            Request(path, "DELETE"),
+            Request(controller, "PATCH", {"spec": {"replicas": 0}}),
+            Request(self._pods_path, "DELETE", objects.delete_at_once()),
+        )
         # Again and again, because what failed before may have been an API server that just restarts.
-        asked = until(_OBJECT_SECONDS, lambda: self.api.ask(Request(path, "DELETE"))[0], lambda seen: seen.code != 0)
+        asked = until(_OBJECT_SECONDS, lambda: self.api.ask(*requests)[0], lambda seen: seen.code != 0)
         if not asked.ok and not _is_gone(asked):
             raise Failure(f"namespace {self.namespace} was not deleted: {asked.words}", (self._by_hand,))
         left = until(_REMOVE_SECONDS, partial(self._get, path), _is_gone)
@@ -236,17 +244,6 @@ class _Workload:
             phase = text(at(left.json, "status").get("phase"))
             raise Failure(f"namespace {self.namespace} is still {phase or left.words}", (self._by_hand,))
         return self.namespace
-
-    def _stop_pods(self) -> None:
-        """Let the pods end first: a namespace that waits for pods is looked at again only after a minute.
-
-        Without grace their objects go at once, and the kubelets stop the containers in their own time.
-        """
-        controller = self._path(f"replicationcontrollers/{NAME}")
-        answer, *_ = self.api.ask(Request(controller, "PATCH", {"spec": {"replicas": 0}}))
-        if answer.ok:
-            self.api.ask(Request(self._pods_path, "DELETE", objects.delete_at_once()))
-            until(_STOP_SECONDS, partial(self._get, self._pods_path), lambda seen: not objects.pods(seen.json))
 
     def abandon(self) -> None:
         """Ask for the removal and do not wait, because somebody interrupted us."""

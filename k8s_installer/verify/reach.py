@@ -26,21 +26,25 @@ class Heard:
     failure: str = ""
 
 
-def script(url: str, times: int, process: str = "") -> str:
+def script(url: str, times: int, process: str = "", awaited: Sequence[str] = ()) -> str:
     """Ask a URL `times` times, each on a connection of its own; one line for each answer, until one fails.
 
-    With `process`, a command that prints one of a container on this host, it is asked from there: in its network, with
-    the host's curl, for an image need not have one.
+    With `awaited`, names of pods, only until each was named. With `process`, a command that prints one of a container
+    on this host, it is asked from there: in its network, with the host's curl, for an image need not have one.
     """
     ask, enter = shlex.join(curl.command(url, seconds=_CURL_SECONDS)), ""
     if process:
         enter = f'pid=$({process} 2>&1) || {{ echo failure "$pid"; exit 0; }}\n'
         ask = f'nsenter -t "$pid" -n {ask}'
     return (
-        f"{enter}i=0; while [ $i -lt {times} ]; do i=$((i+1))\n"
+        f"{enter}i=0 said=; while [ $i -lt {times} ]; do i=$((i+1))\n"
         f"if answer=$({ask} 2>&1); then word=answer; else word=failure; fi\n"
-        "printf '%s %s\\n' \"$word\" \"$(printf %s \"$answer\" | tr '\\n' ' ' | cut -c 1-300)\"\n"
-        "[ $word = answer ] || break; done\n"
+        "answer=$(printf %s \"$answer\" | tr '\\n' ' ' | cut -c 1-300) said=\"$said $answer\"\n"
+        "printf '%s %s\\n' $word \"$answer\"\n"
+        "[ $word = answer ] || break\n"
+        + "".join(f"case $said in *{shlex.quote(name)}*) ;; *) continue ;; esac\n" for name in awaited)
+        + ("break\n" if awaited else "")
+        + "done\n"
     )
 
 
@@ -61,7 +65,7 @@ def all_heard(transport: Transport, url: str, names: Sequence[str], deadline: De
     """Ask from a host, or a process's network there, until every pod answered; what was wrong, or nothing."""
     heard: set[str] = set()
     while True:
-        now = _ask(transport, url, names, process)
+        now = _ask(transport, url, names, process, awaited=[name for name in names if name not in heard])
         heard |= now.pods
         missing = sorted(set(names) - heard)
         if not missing or not deadline.pause():
@@ -81,9 +85,10 @@ def dropped(transport: Transport, url: str, gone: str, names: Sequence[str], dea
             return now.failure or (f"{gone} still answers" if gone in now.pods else "no pod answers")
 
 
-def _ask(transport: Transport, url: str, names: Sequence[str], process: str = "") -> Heard:
+def _ask(transport: Transport, url: str, names: Sequence[str], process: str = "", awaited: Sequence[str] = ()) -> Heard:
     times = 6 * len(names)  # each pod is missed once in some 400 rounds, and there are many
-    return parse(transport.run(script(url, times, process), timeout=10 + _CURL_SECONDS * times).stdout, names)
+    asked = script(url, times, process, awaited)
+    return parse(transport.run(asked, timeout=10 + _CURL_SECONDS * times).stdout, names)
 
 
 def from_everywhere(hosts: Sequence[str], transports: Mapping[str, Transport], ask: Ask) -> dict[str, str]:

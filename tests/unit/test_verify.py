@@ -287,6 +287,14 @@ def test_a_service_is_asked_until_a_request_fails(tmp_path: Path) -> None:
     assert log.read_text() == "x\n" * 3
 
 
+def test_a_service_is_asked_no_more_once_every_pod_has_answered(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    curl = f"echo x >>{log}; echo web-$(($(grep -c x {log}) / 2))"
+    output = run(reach.script("http://10.0.0.1:80/", 9, awaited=["web-1", "web-2"]), tmp_path, curl)
+    assert output.splitlines() == ["answer web-0", "answer web-1", "answer web-1", "answer web-2"]
+    assert log.read_text() == "x\n" * 4
+
+
 def test_every_request_counts(tmp_path: Path) -> None:
     output = run(reach.script("http://10.0.0.1:80/", 3), tmp_path, "printf 'I am\nweb-1\n'; head -c 500 /dev/zero")
     assert output.count("answer I am web-1") == 3

@@ -252,7 +252,7 @@ class WorldApi(Api):
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(poll, "_PAUSE_SECONDS", 0.0)
-    for name in ("OBJECT", "START", "ROUTE", "HEAL", "STOP", "REMOVE"):
+    for name in ("OBJECT", "START", "ROUTE", "HEAL", "REMOVE"):
         monkeypatch.setattr(f"k8s_installer.verify.lifecycle._{name}_SECONDS", 0.01)
     monkeypatch.setattr("k8s_installer.verify.lifecycle._SETTLE_SECONDS", 0.2)
 
@@ -418,6 +418,17 @@ def test_an_api_that_fails_midway_is_a_failure_and_no_absence(monkeypatch: pytes
     monkeypatch.setattr(world, "answer", answer)
     results = prove(world)
     assert results[RUN].detail == "the API server does not list the pods: curl: (7)"
+
+
+def test_pods_go_while_the_namespace_is_left_alone_by_the_controller_manager() -> None:
+    world = World()
+    prove(world)
+    deleted, scaled, emptied, seen = [f"{one.method} {one.path}" for one in world.asked[-4:]]
+    assert re.fullmatch("DELETE /api/v1/namespaces/[-a-z0-9]+", deleted)
+    space = deleted.removeprefix("DELETE ")
+    assert scaled == f"PATCH {space}/replicationcontrollers/web"
+    assert emptied == f"DELETE {space}/pods?labelSelector=k8s-installer-verify%3Dweb"
+    assert seen == f"GET {space}"
 
 
 def test_an_interrupt_removes_the_namespace_and_goes_on_being_one() -> None:
