@@ -13,6 +13,7 @@ from k8s_installer.desired.host import host_baseline
 from k8s_installer.desired.layout import Layout, Named, Shape, shape, user
 from k8s_installer.desired.proxies import inside
 from k8s_installer.errors import InventoryError
+from k8s_installer.host.families.firewalld import UNIT as FIREWALLD
 from k8s_installer.inventory import Allocations, Cluster, Host, Role, settle
 from k8s_installer.inventory.allocations import NONE
 from k8s_installer.model.desired import Desired, DesiredResource, Turn
@@ -196,9 +197,13 @@ def _unit(
     layout = fleet.layouts[shape(host)]
     component = layout.components[name]
     runs = () if component.programs else tuple(component.packages)
+    left = (component.leaves, *(spec.leaves for spec in layout.files[name].values()))
     unit = Unit(
-        component.unit, layout.defined_by[name], layout.reads[name], runs, leaves=leaves(source, name, component.leaves)
-    )
+        component.unit, layout.defined_by[name], layout.reads[name], runs,
+        # kube-proxy and the kubelet write their own chains again within a minute
+        cleared_by=(FIREWALLD,) if any(spec.rules for spec in left if spec) else (),
+        leaves=leaves(source, name, component.leaves),
+    )  # fmt: skip
     after = [
         *layout.inputs(name, named),
         *(() if component.after.here else ready),  # the others of a host come after these

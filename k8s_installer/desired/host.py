@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from k8s_installer.desired.context import header
 from k8s_installer.desired.files import Source
 from k8s_installer.desired.proxies import lies_in
+from k8s_installer.host.families.firewalld import UNIT as FIREWALLD
 from k8s_installer.host.paths import CENTOS_REPOS
 from k8s_installer.host.statedir import STATE
 from k8s_installer.inventory import Host, Role
@@ -56,9 +57,9 @@ def host_baseline(source: Source, host: Host, ports: Iterable[str], turn: Turn) 
     if host.settings.firewall == "disable":
         because, off = (
             "The inventory asks for no firewall on this host.",
-            Unit("firewalld", active=False, enabled=False),
+            Unit(FIREWALLD, active=False, enabled=False),
         )
-        settings.append(DesiredResource(Ref(host.name, Kind.UNIT, "firewalld"), off, COMPONENT, (), because, turn))
+        settings.append(DesiredResource(Ref(host.name, Kind.UNIT, FIREWALLD), off, COMPONENT, (), because, turn))
     more = (*_record(source, host, turn), *_ipvs(host, refs, turn), *_clock(host, refs, turn))
     return HostBaseline((*repos, *settings, *more), refs)
 

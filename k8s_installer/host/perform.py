@@ -302,7 +302,8 @@ def _single(index: int, change: Change, records: Sequence[Placed], last: Mapping
     elif isinstance(wanted, Record):
         body = f"out=$({placed.adopted(change.records, wanted.gone)} 2>&1) || {stop}"
     else:
-        body = note + _unit(index, change)
+        marked = f"out=$(mark '' {shlex.join(change.readers)} 2>&1) || {stop}" if change.readers else ""
+        body = note + marked + _unit(index, change)
     forget = placed.forgotten(change.ref.kind, change.ref.name)
     if isinstance(wanted, NoLeftovers) and not change.forgets:  # of data that stays the record knows whose it is
         forget = f"{leftovers.has_data(wanted.leaves)} || {forget}"

@@ -52,9 +52,9 @@ class Change:
 
     `before` is what the host had when the plan was made. `reason` is for people; code never branches on it.
     `turn` is whose turn it lies in, `place` where in that: a rollback undoes a whole turn. `readers` are the units that
-    read a file which is removed or gets its old time back, so that its time does not say that they have to restart.
-    `records` are the lines that the host's record gets before it; with `forgets` what it is about is taken out of the
-    record after it.
+    have to restart although no time says so: they read a file which is removed or gets its old time back, or it takes
+    away what they have made. `records` are the lines that the host's record gets before it; with `forgets` what it is
+    about is taken out of the record after it.
     """
 
     ref: Ref

@@ -172,6 +172,7 @@ class Unit:
     other files that the process reads at its start, `runs` are packages whose programs it runs. A change of
     any of the three is what makes a restart. One that is not wanted `active` is stopped, and one that is not wanted
     `enabled` does not start at a boot; a unit that the host does not have is both. `leaves` is what its program leaves.
+    `cleared_by` are units that take away what this one has made when they start or stop: it restarts after them.
     """
 
     name: str
@@ -180,6 +181,7 @@ class Unit:
     runs: tuple[str, ...] = ()
     active: bool = True
     enabled: bool = True
+    cleared_by: tuple[str, ...] = ()
     leaves: Leaves | None = field(default=None, repr=False, compare=False)
 
 

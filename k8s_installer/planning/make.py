@@ -38,10 +38,12 @@ from k8s_installer.model.resources import (
 )
 from k8s_installer.planning import equivalence, evr
 from k8s_installer.planning.evr import Evr
+from k8s_installer.planning.order import clearing
 from k8s_installer.planning.order import edges as edges_of
 from k8s_installer.planning.turns import QUARTER, Batch, owners, serialize, widths
 
 _IN_THE_WAY = "only what can be restored is changed: move each of these out of the way, then plan again"
+_CLEARS = frozenset({Action.START, Action.STOP, Action.RESTART})  # what makes a unit take away what others have made
 _TOO_FAR_BACK = (
     f"a host keeps what its last {RUNS_KEPT} runs replaced, up to {MOST_KEPT >> 30} GB, and this is older: "
     "set what you want in the inventory or in templates/, then run k8s-installer apply"
@@ -136,11 +138,14 @@ def readers(units: Iterable[tuple[Ref, Unit]], files: Collection[Ref]) -> Mappin
 
 
 def _with_readers(steps: Mapping[Ref, list[Change]], desired: Desired) -> dict[Ref, list[Change]]:
+    """The steps, with the units that are due to restart after one of which no time tells afterwards."""
     undated = {ref for ref, changes in steps.items() if changes[0].action in UNDATED}
-    if not undated:
+    cleared = _cleared(steps, desired)
+    if not undated and not cleared:
         return dict(steps)
     units = ((ref, wanted.resource) for ref, wanted in desired.items() if isinstance(wanted.resource, Unit))
-    by_file = readers(units, undated)
+    by_file = {**readers(units, undated), **cleared}
+    undated |= cleared.keys()
     return {
         ref: [replace(change, readers=(*by_file.get(ref, ()), *_other_readers(change))) for change in changes]
         if ref in undated
@@ -151,6 +156,15 @@ def _with_readers(steps: Mapping[Ref, list[Change]], desired: Desired) -> dict[R
 
 def _other_readers(change: Change) -> tuple[str, ...]:
     return change.after.read_by if isinstance(change.after, Original) else ()
+
+
+def _cleared(steps: Mapping[Ref, list[Change]], desired: Desired) -> dict[Ref, tuple[str, ...]]:
+    """The units whose rules each of the steps takes away."""
+    found: dict[Ref, tuple[str, ...]] = {}
+    for ref, wanted in desired.items():
+        for other in clearing(wanted, steps):
+            found[other] = (*found.get(other, ()), ref.name)
+    return found
 
 
 def waits(desired: Desired, gates: Iterable[Ref]) -> Plan:
@@ -322,7 +336,8 @@ def _outdated(wanted: DesiredResource, seen: Mapping[Ref, Seen], steps: Mapping[
     ]
     if changing:
         return f"{_some(changing)} changes"
-    return stale(wanted, seen)
+    cleared = [ref.name for ref in clearing(wanted, steps) if any(change.action in _CLEARS for change in steps[ref])]
+    return f"{cleared[0]} clears its rules of iptables" if cleared else stale(wanted, seen)
 
 
 def stale(wanted: DesiredResource, seen: Mapping[Ref, Seen]) -> str:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 
 from k8s_installer.errors import InstallerError
-from k8s_installer.model.desired import Ahead, Desired
-from k8s_installer.model.resources import File, Ref, Seen, SeenFile, SeenSetting, SeenUnit, Setting
+from k8s_installer.model.desired import Ahead, Desired, DesiredResource
+from k8s_installer.model.resources import File, Kind, Ref, Seen, SeenFile, SeenSetting, SeenUnit, Setting, Unit
 
 
 def edges(desired: Desired, seen: Mapping[Ref, Seen]) -> dict[Ref, tuple[Ref, ...]]:
     """What everything comes after: as it says itself, but for what goes ahead in a cluster that runs (`Ahead`)."""
     result = {ref: wanted.after for ref, wanted in desired.items()}
     for ref, wanted in desired.items():
+        if clears := clearing(wanted, desired):
+            result[ref] = (*wanted.after, *clears)
         if wanted.ahead is not None and _goes_ahead(wanted.ahead, desired, seen):
             result[wanted.ahead.manifest] = ()
             for file in wanted.ahead.files:
                 if file in desired:
                     result[file] = (*result[file], ref)
     return result
+
+
+def clearing(wanted: DesiredResource, among: Container[Ref]) -> tuple[Ref, ...]:
+    """The units among these that take away what a unit has made."""
+    names = wanted.resource.cleared_by if isinstance(wanted.resource, Unit) else ()
+    return tuple(ref for name in names if (ref := Ref(wanted.ref.host, Kind.UNIT, name)) in among)
 
 
 def _goes_ahead(ahead: Ahead, desired: Desired, seen: Mapping[Ref, Seen]) -> bool:

@@ -713,6 +713,24 @@ def test_flannel_asks_etcd_as_the_cluster_speaks_to_it() -> None:
     assert "--etcd-" not in said("insecure")
 
 
+def test_units_whose_rules_of_iptables_nobody_else_writes_again_restart_with_firewalld() -> None:
+    def cleared(network: str) -> set[tuple[str, str]]:
+        units = {
+            ref: item.resource
+            for ref, item in desired(cluster(network=network)).items()
+            if isinstance(item.resource, Unit)
+        }
+        return {(ref.host, ref.name) for ref, unit in units.items() if unit.cleared_by == ("firewalld",)}
+
+    assert cleared("routes") == {
+        ("n1", "docker"),
+        ("n1", "kubernetes-network"),
+        ("n2", "docker"),
+        ("n2", "kubernetes-network"),
+    }
+    assert cleared("flannel") >= {("m1", "flanneld"), ("n1", "docker"), ("n1", "flanneld")}
+
+
 def test_a_firewall_lets_vxlan_pass_where_it_is_used() -> None:
     assert settings_of(cluster(network="flannel"), "n1")["firewalld-port 8472/udp"] == "open"
     routed = settings_of(cluster(network="flannel, flannel: {backend: host-gw}"), "n1")

@@ -14,7 +14,7 @@ import pytest
 from k8s_installer.host import observe
 from k8s_installer.host.perform import script
 from k8s_installer.model.desired import Desired, DesiredResource, Turn
-from k8s_installer.model.plan import Plan
+from k8s_installer.model.plan import Action, Plan
 from k8s_installer.model.resources import Kind, Missing, Ref, Resource, Seen, SeenSetting, Setting, Unit
 from k8s_installer.planning import placed
 from k8s_installer.planning.make import make_plan
@@ -45,20 +45,29 @@ OFFLINE_CMD = f"""
 folder=boot
 {EDIT}"""
 SYSTEMCTL = r"""
+shown() { # unit active sub pid started
+  [ ! -e "$TEST/enabled" ] && [ "$1" = firewalld ] && enabled=disabled || enabled=enabled
+  printf '%s\n' Id=$1.service LoadState=loaded ActiveState=$2 SubState=$3 UnitFileState=$enabled MainPID=$4 \
+    ExecMainStartTimestampMonotonic=$5 NeedDaemonReload=no ''
+}
 [ "$1" = show ] || echo "$*" >>"$TEST/calls"
-case $1 in
-  show)
-    if [ -d "$TEST/now" ]; then active=active sub=running pid=7; else active=inactive sub=dead pid=0; fi
-    if [ -e "$TEST/enabled" ]; then enabled=enabled; else enabled=disabled; fi
-    printf '%s\n' Id=firewalld.service LoadState=loaded ActiveState=$active SubState=$sub UnitFileState=$enabled \
-      MainPID=$pid ExecMainStartTimestampMonotonic=1 NeedDaemonReload=no ;;
-  is-active) [ -d "$TEST/now" ] ;;
-  is-enabled) [ -e "$TEST/enabled" ] ;;
-  enable) : >"$TEST/enabled" ;;
-  disable) rm -f "$TEST/enabled" ;;
-  restart) rm -rf "$TEST/now"; cp -r "$TEST/boot" "$TEST/now" ;;
-  stop) rm -rf "$TEST/now" ;;
-  reset-failed) ;;
+case "$1 $2" in
+  'show '*) for word do
+      case $word in
+        firewalld.service) if [ -d "$TEST/now" ]; then shown firewalld active running 7 1
+          else shown firewalld inactive dead 0 1; fi ;;
+        docker | docker.service) shown docker active running 8 "$(cat "$TEST/docker")" ;;
+      esac
+    done ;;
+  'is-active firewalld') [ -d "$TEST/now" ] ;;
+  'is-enabled firewalld') [ -e "$TEST/enabled" ] ;;
+  'enable firewalld') : >"$TEST/enabled" ;;
+  'disable firewalld') rm -f "$TEST/enabled" ;;
+  'restart firewalld') rm -rf "$TEST/now"; cp -r "$TEST/boot" "$TEST/now" ;;
+  'stop firewalld') rm -rf "$TEST/now" ;;
+  'restart docker') read -r up idle </proc/uptime
+    echo $((${up%.*} * 1000000 + (1${up#*.} - 100) * 10000 + 20000)) >"$TEST/docker" ;;
+  'reset-failed '*) ;;
   *) echo "systemctl $*" >&2; exit 9 ;;
 esac
 """
@@ -73,6 +82,7 @@ def host(tmp_path: Path) -> Path:
         (tmp_path / folder / "ports").write_text("22/tcp\n")
         (tmp_path / folder / "sources").write_text("")
     (tmp_path / "enabled").touch()
+    (tmp_path / "docker").write_text("1\n")
     for name, text in (("firewall-cmd", FIREWALL_CMD), ("firewall-offline-cmd", OFFLINE_CMD), ("systemctl", SYSTEMCTL)):
         program(tmp_path / "bin", name, f"TEST={tmp_path}\n{text}")
     return tmp_path
@@ -93,6 +103,7 @@ MANAGED = wanted(
 )
 DISABLED = wanted(want(Kind.UNIT, "firewalld", Unit("firewalld", active=False, enabled=False)))
 IGNORED = wanted()
+DOCKER = wanted(want(Kind.UNIT, "docker", Unit("docker", cleared_by=("firewalld",))))
 OPENED = [f"set firewalld-port {port}" for port in OURS] + ["set firewalld-source 10.244.0.0/16"]
 
 
@@ -153,6 +164,19 @@ def test_an_edit_that_was_cut_off_after_the_stop_is_resumed(host: Path) -> None:
     run(host, script([(0, plan.changes[0])]))
     assert sorted(applied(host, DISABLED)) == sorted(OPENED)
     assert ports(host, "boot") == {"22/tcp"}
+
+
+@pytest.mark.parametrize(("before", "after"), [(IGNORED, DISABLED), (DISABLED, IGNORED)])
+def test_what_it_clears_is_due_to_restart_even_if_the_run_is_cut_off(
+    host: Path, before: Desired, after: Desired
+) -> None:
+    applied(host, {**before, **DOCKER})
+    plan = planned(host, {**after, **DOCKER})
+    assert [change.ref.name for change in plan.changes] == ["firewalld", "docker"]
+    run(host, script([(0, plan.changes[0])]))
+    (again,) = planned(host, {**after, **DOCKER}).changes
+    assert (again.action, again.reason) == (Action.RESTART, "an interrupted run did not restart it")
+    assert applied(host, {**after, **DOCKER}) == ["restart docker"]
 
 
 @pytest.mark.parametrize("by_hand", ["stop firewalld", "stop firewalld; systemctl disable firewalld"])

@@ -387,6 +387,25 @@ def test_a_firewall_that_was_off_on_our_account_is_on_again() -> None:
     assert host.record == {}
 
 
+def test_what_firewalld_clears_is_made_again_in_the_same_apply() -> None:
+    docker = want(Kind.UNIT, "docker", Unit("docker", cleared_by=("firewalld",)), component="docker")
+    off = want(Kind.UNIT, "firewalld", Unit("firewalld", active=False, enabled=False), component="host")
+    host = node(units={"docker": IDLE, "firewalld": RUNNING})
+    applied(wanted(docker), host)
+    for whole, verb in ((wanted(docker, off), "stop"), (wanted(docker), "start")):
+        plan = applied(whole, host)
+        assert words(plan) == [f"{verb} firewalld", "restart docker"]
+        assert change(plan, "docker").reason == "firewalld clears its rules of iptables"
+        assert change(plan, "firewalld").readers == ("docker",)
+
+
+def test_a_firewalld_that_only_no_longer_starts_at_a_boot_clears_nothing() -> None:
+    docker = want(Kind.UNIT, "docker", Unit("docker", cleared_by=("firewalld",)), component="docker")
+    off = want(Kind.UNIT, "firewalld", Unit("firewalld", active=False, enabled=False), component="host")
+    host = node(units={"docker": RUNNING, "firewalld": dataclasses.replace(IDLE, enabled=True)})
+    assert words(applied(wanted(docker, off), host)) == ["disable firewalld"]
+
+
 def test_what_has_left_by_other_hands_is_forgotten_and_is_somebody_elses_from_then_on() -> None:
     host = node()
     applied({**NODE, **wanted(want(Kind.FILE, MOTD, File(b"hello")))}, host)
