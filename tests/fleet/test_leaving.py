@@ -21,11 +21,27 @@ iptables -w -A DOCKER-MINE -i docker0 -m comment --comment 'not "-j DOCKER"' -j 
 iptables -w -A INPUT -i docker0 -p tcp --dport 9 -j DOCKER-MINE
 iptables -w -t nat -A POSTROUTING -s 192.0.2.0/24 ! -o docker0 -p tcp -m comment --comment KUBE-SERVICES -j MASQUERADE
 """
+ACCOUNTS = {"/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow"}
+# An administrator adds a user while yum runs: the record has its first package then.
+MEANWHILE = r"""
+cat >/tmp/meanwhile <<'END'
+until grep -q package /var/lib/k8s-installer/placed; do sleep 0.1; done
+until useradd -r -M oncall; do sleep 0.1; done
+cat /proc/[0-9]*/cmdline | tr '\0' ' ' | grep -c '[y]um -y -q install' >/tmp/during
+END
+setsid sh /tmp/meanwhile >/dev/null 2>&1 </dev/null &
+"""
 
 
 def edited(cluster: Cluster, old: str, new: str) -> str:
     assert old in cluster.text
     return cluster.text.replace(old, new)
+
+
+def elsewhere(cluster: Cluster, text: str) -> str:
+    """The inventory in which nobody answers under the address of n2."""
+    address = cluster.addresses["n2"]
+    return text.replace(address, f"{address.rpartition('.')[0]}.250")
 
 
 def applied(cluster: Cluster, text: str, *options: str) -> str:
@@ -50,6 +66,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, before: dict[str, set[str]
         for host in bare.addresses:
             bare.on(host, OWN_RULES)
         before.update({host: snapshot(bare, host) for host in bare.addresses})
+        bare.on("n1", MEANWHILE)
         text = f"{bare.text}\nhost_settings: {{limit_nofile: 65536, hosts_file: manage}}\n"
         text = text.replace("roles: [etcd, master]}", "roles: [etcd, master, node]}")
         bare.inventory.write_text(text)
@@ -61,6 +78,9 @@ def test_settings_and_a_role_that_are_dropped_leave_their_hosts(cluster: Cluster
     assert cluster.bootstrap.returncode == 0, cluster.bootstrap.stdout + cluster.bootstrap.stderr
     limits = "find /etc/systemd/system -name 30-limits.conf; grep -c k8s-installer /etc/hosts || true"
     assert len(cluster.on("n1", limits).splitlines()) > 1
+    status = cluster.run("status", text=cluster.text)
+    assert status.returncode == 3, status.stdout
+    assert "m1: unit kubelet: kubelet no longer has it" in status.stdout
     said = applied(cluster, cluster.text, "--no-verify")
     assert "remove /etc/systemd/system/docker.service.d/30-limits.conf" in said
     assert cluster.on("m1", "rpm -q docker kubernetes-node || true").count("not installed") == 2
@@ -78,6 +98,10 @@ def test_a_host_that_is_absent_is_as_it_was_and_no_node_any_more(cluster: Cluste
         f"n2: {{address: {cluster.addresses['n2']}, {NODE}",
         f"n2: {{address: {cluster.addresses['n2']}, {NODE[:-1]}, state: absent}}",
     )
+    silent = cluster.run("apply", "--yes", "--no-verify", text=elsewhere(cluster, absent))
+    assert silent.returncode == 0, silent.stdout + silent.stderr
+    assert "n2 is absent in the inventory and cannot be reached" in silent.stderr
+    assert "n2" not in cluster.on("m1", "kubectl get nodes -o name")
     applied(cluster, absent)  # with verify: pods run without it
     assert "n2" not in cluster.on("m1", "kubectl get nodes -o name")
     assert snapshot(cluster, "n2") ^ before["n2"] == set()
@@ -95,12 +119,24 @@ def test_reset_asks_for_the_name_of_the_cluster(cluster: Cluster) -> None:
 
 
 def test_a_reset_leaves_hosts_as_they_were_and_data_where_it_is(cluster: Cluster, before: dict[str, set[str]]) -> None:
-    done = cluster.run("reset", "--yes", "--name", "tleaving")
+    away = elsewhere(cluster, cluster.text)  # n2 has nothing any more
+    done = cluster.run("reset", "--yes", "--name", "tleaving", text=away)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "--skip-unreachable resets the other hosts" in done.stderr
+    assert "docker" in cluster.on("n1", "rpm -q docker")
+    done = cluster.run("reset", "--yes", "--name", "tleaving", "--skip-unreachable", text=away)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "etcd's data stays on m1" in done.stderr
+    assert int(cluster.on("n1", "cat /tmp/during")) > 0
+    cluster.on("n1", "userdel oncall")  # it stayed
     assert snapshot(cluster, "n1") ^ before["n1"] == set()
-    more = {line.split()[0] for line in snapshot(cluster, "m1") ^ before["m1"]}
-    assert "/var/lib/etcd/default.etcd/member/wal" in more
-    assert {path for path in more if not path.startswith(("/var/lib/etcd", "/var/lib/k8s-installer"))} == set()
+    more = snapshot(cluster, "m1") ^ before["m1"]
+    users = {line for line in more if line.startswith("user ")}
+    assert sorted(line.split(":")[0] for line in users) == ["user etcd", "user etcd"]
+    paths = {line.split()[0] for line in more - users}
+    assert "/var/lib/etcd/default.etcd/member/wal" in paths
+    assert {path for path in paths if not path.startswith(("/var/lib/etcd", "/var/lib/k8s-installer"))} <= ACCOUNTS
+    assert cluster.on("m1", "stat -c %U /var/lib/etcd/default.etcd") == "etcd\n"
     assert (cluster.folder / ".k8s-installer/tleaving/pki/ca.key").exists()
 
 
