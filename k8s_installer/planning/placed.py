@@ -51,6 +51,7 @@ from k8s_installer.model.resources import (
     UploadedFile,
 )
 from k8s_installer.planning.make import make_plan
+from k8s_installer.planning.select import narrowed
 
 KUBELET = "kubelet"  # the component that makes a host a node
 NONE = "absent"  # what a setting was that was not there
@@ -316,23 +317,23 @@ def adopting(part: Desired, seen: Mapping[Ref, Seen]) -> Desired:
                 + [f"{', '.join(doubtful)} kept as found: nothing shows who wrote it"] * bool(doubtful)
             )
             # first of all: a package that is uninstalled takes files along that are not ours
-            adopts = DesiredResource(ref, Record(new, gone), "host", (), because, items[0].turn)
+            first = next((item for item in items if not item.leaving), items[0])
+            adopts = DesiredResource(ref, Record(new, gone), "host", (), because, first.turn, leaving=first.leaving)
             result = {ref: adopts, **result}
     return result
 
 
 def _with_owners(part: Desired, seen: Mapping[Ref, Seen]) -> dict[Ref, DesiredResource]:
-    """The same, but users stay as they are while data that stays is theirs: the next user would get their number."""
-    result = dict(part)
+    """The same without users that data belongs to which stays: the next user that is made would get their number."""
+    result, stay = dict(part), set[Ref]()
     for ref, item in part.items():
         found = seen.get(ref) if item.leaving else None
         for owner in found.owners if isinstance(found, SeenLeftovers) else ():
-            user = Ref(ref.host, Kind.SETTING, f"{USER} {owner}")
-            now = seen.get(user)
-            if user in part and part[user].leaving and isinstance(now, SeenSetting):
-                result[user] = replace(part[user], resource=Setting(now.value), leaving=False)
+            user = part.get(Ref(ref.host, Kind.SETTING, f"{USER} {owner}"))
+            if user is not None and user.leaving:
+                stay.add(user.ref)
                 result |= _saying(result, ref, f"; user {owner} stays, like the data that belongs to it")
-    return result
+    return dict(narrowed(result, lambda item: item.ref not in stay)) if stay else result
 
 
 def _saying(part: Desired, leftovers: Ref, words: str) -> Desired:

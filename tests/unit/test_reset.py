@@ -23,9 +23,9 @@ from k8s_installer.flows.reporter import Say
 from k8s_installer.flows.reset import reset
 from k8s_installer.host.placed import SWEEP
 from k8s_installer.model.desired import Desired, by_host
-from k8s_installer.model.resources import File, Kind, Leaves, Placed, Ref, Seen, SeenFile
+from k8s_installer.model.resources import File, Kind, Leaves, Placed, Ref, Seen, SeenFile, SeenPackage, SeenUnit
 from k8s_installer.transport import Result
-from tests.fakes import FakeHost
+from tests.fakes import IDLE, FakeHost
 from tests.unit.test_flows import Recorder
 
 TEXT = """\
@@ -37,6 +37,7 @@ hosts:
   n2: {address: 10.0.0.22, roles: [node]}
 """
 DATA = Leaves("etcd", ("/var/lib/etcd",), ("/var/lib/etcd",))
+RUNNING = SeenUnit("loaded", "active", "running", enabled=True, pid=7, started_at=500.0, needs_reload=False)
 MOTD = "/etc/motd"
 KEYS = ".k8s-installer/lab/pki"
 
@@ -184,6 +185,31 @@ def test_nobody_who_answers_is_an_error(cluster: Cluster) -> None:
     cluster.away = {"n1", "n2"}
     with pytest.raises(HostsError, match="n1: no route to host"):
         cluster.reset("n1,n2", skip=True)
+
+
+@pytest.mark.parametrize("by_other_hands", [True, False])
+def test_a_master_that_is_a_member_too_stops_and_keeps_its_data(cluster: Cluster, *, by_other_hands: bool) -> None:
+    """Nobody of a group stays who would take turns, although data, its user and the record do."""
+    host = cluster.hosts["m1"]
+    path = "/etc/kubernetes/apiserver"
+    host.files[path], host.contents[path] = host.files[MOTD], host.contents[MOTD]
+    for entry in (
+        Placed(Kind.UNIT, "etcd", "etcd", "etcd"),
+        Placed(Kind.PACKAGE, "kubernetes-client", "kubectl"),
+        Placed(Kind.PACKAGE, "etcd", "etcd", "etcd"),
+        Placed(Kind.SETTING, "user etcd", "etcd", "etcd", before="absent", came_with=("etcd",)),
+        Placed(Kind.UNIT, "kube-apiserver", "kube-apiserver", "masters"),
+        Placed(Kind.FILE, path, "kube-apiserver", "masters", sha256=File(b"hi").sha256),
+    ):
+        host.record[entry.kind, entry.name] = entry
+    host.units = {"etcd": RUNNING, "kube-apiserver": IDLE if by_other_hands else RUNNING}
+    host.packages = {name: SeenPackage("1.0", "1", 1.0) for name in ("kubernetes-client", "etcd")}
+    host.settings["user etcd"] = "system"
+    host.data_owners["etcd"] = ("etcd",)
+    assert cluster.reset() is Outcome.DONE
+    assert (host.units["etcd"].is_active, "etcd" in host.packages, path in host.files) == (False, False, False)
+    assert host.settings["user etcd"] == "system"
+    assert {name for _, name in host.record} == {"etcd", "user etcd"}
 
 
 def kubelet(cluster: Cluster) -> None:
