@@ -146,9 +146,13 @@ def _goes(entry: Placed, runs: Collection[str], names: Collection[tuple[Kind, st
     if entry.kind is Kind.SETTING:
         family = entry.name.partition(" ")[0]
         # a user may have come to packages that are there now
-        used = family == USER and not entry.came_with and entry.component in runs
+        used = _is_user(entry) and not entry.came_with and entry.component in runs
         return family in families.FAMILIES and _original(entry) is not None and not used
     return entry.kind is not Kind.LEFTOVERS or (entry.name not in runs and (Kind.FILE, entry.name) not in names)
+
+
+def _is_user(entry: Placed) -> bool:
+    return entry.kind is Kind.SETTING and entry.name.startswith(f"{USER} ")
 
 
 def _original(entry: Placed) -> str | None:
@@ -459,14 +463,15 @@ def _for(cluster: str, change: Change) -> Change:
 
 
 def require_own(seen: Mapping[Ref, Seen], hosts: Iterable[str], cluster: str) -> None:
-    """Stop where another cluster has placed something on a host; data that a reset left there is nobody's.
+    """Stop where another cluster has placed something on a host; data that a reset left there, with users, is nobody's.
 
     Raises:
         InstallerError: one has; it says which, and how a host is moved.
     """
     found: dict[str, list[str]] = defaultdict(list)
     for host in hosts:
-        names = {entry.cluster for entry in entries(seen, host) if entry.kind is not Kind.LEFTOVERS}
+        placed = (entry for entry in entries(seen, host) if entry.kind is not Kind.LEFTOVERS and not _is_user(entry))
+        names = {entry.cluster for entry in placed}
         for name in sorted(names - {cluster, ""}):
             found[name].append(host)
     for other, there in found.items():

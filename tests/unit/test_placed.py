@@ -305,6 +305,8 @@ def test_a_record_says_which_cluster_has_placed_what() -> None:
     assert "reset --host n1, with the inventory of a" in raised.value.hint
     host.record = {key: entry for key, entry in host.record.items() if entry.kind is Kind.LEFTOVERS}
     assert host.record
+    user = Placed(Kind.SETTING, "user etcd", "kubelet", before="absent", cluster="a")
+    host.record[user.kind, user.name] = user
     placed.require_own(seen_by({"n1": host}, [placed.question("n1")]), ["n1"], "b")
 
 

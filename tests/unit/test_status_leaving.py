@@ -162,6 +162,12 @@ def test_a_host_that_was_installed_before_there_was_a_record_is_to_be_adopted_as
     assert differs
 
 
+def test_of_another_clusters_host_nothing_is_said_to_leave(hosts: Hosts) -> None:
+    hosts.records["n1"] = (Placed(Kind.FILE, MOTD.name, "host", sha256=File(b"hi").sha256, cluster="other"),)
+    assert hosts.status()[0] == []
+    assert [line for line in hosts.recorder.heard if line.startswith("error") and "other" in line]
+
+
 def test_a_host_that_stays_and_does_not_answer_is_shown_as_that(hosts: Hosts) -> None:
     hosts.away = {"n1"}
     assert hosts.status()[1] is True
