@@ -25,10 +25,11 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="a network of its own is made by root"),
 ]
 
-# As docker 1.13 and 20.10, the kubelet and kube-proxy write them.
+# As docker 1.13 and 20.10, the kubelet, kube-proxy, flannel 0.7.1 and 0.21.3 and our own unit write them.
 PROGRAMS = """\
 *nat
 :DOCKER - [0:0]
+:FLANNEL-POSTRTG - [0:0]
 :KUBE-MARK-MASQ - [0:0]
 :KUBE-POSTROUTING - [0:0]
 :KUBE-SERVICES - [0:0]
@@ -40,6 +41,13 @@ PROGRAMS = """\
 -A POSTROUTING -m comment --comment "kubernetes postrouting rules" -j KUBE-POSTROUTING
 -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE
 -A POSTROUTING -m addrtype --src-type LOCAL -o docker0 -j MASQUERADE
+-A POSTROUTING -s 10.244.0.0/16 ! -d 10.244.0.0/16 -j MASQUERADE
+-A POSTROUTING -m comment --comment "flanneld masq" -j FLANNEL-POSTRTG
+-A POSTROUTING -s 10.244.0.0/16 -d 10.244.0.0/16 -m comment --comment "flanneld masq" -j RETURN
+-A POSTROUTING -s 10.244.0.0/16 ! -d 224.0.0.0/4 -j MASQUERADE --random-fully
+-A POSTROUTING ! -s 10.244.0.0/16 -d 10.244.1.0/24 -j RETURN
+-A POSTROUTING ! -s 10.244.0.0/16 -d 10.244.0.0/16 -j MASQUERADE
+-A FLANNEL-POSTRTG -s 10.244.0.0/16 -d 10.244.0.0/16 -m comment --comment "flanneld masq" -j RETURN
 -A DOCKER -i docker0 -j RETURN
 -A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000
 -A KUBE-SERVICES -d 10.254.0.1/32 -p tcp -m comment --comment "default/kubernetes:https" -j KUBE-SVC-NPX46M4PTMTKRN6Y
@@ -62,6 +70,8 @@ COMMIT
 -A FORWARD -o docker0 -j DOCKER
 -A FORWARD -i docker0 ! -o docker0 -j ACCEPT
 -A FORWARD -i docker0 -o docker0 -j ACCEPT
+-A FORWARD -s 10.244.0.0/16 -m comment --comment "flanneld forward" -j ACCEPT
+-A FORWARD -d 10.244.0.0/16 -j ACCEPT
 -A DOCKER-ISOLATION -j RETURN
 -A DOCKER-ISOLATION-STAGE-1 -i docker0 ! -o docker0 -j DOCKER-ISOLATION-STAGE-2
 -A DOCKER-USER -j RETURN
@@ -78,17 +88,21 @@ COMMIT
 :BEFORE-KUBE-SERVICES - [0:0]
 [7:420] -A INPUT -i docker0 -p udp -m udp --dport 53 -m comment --comment "say \\"-j DOCKER\\"" -j ACCEPT
 -A FORWARD -i docker0 -d 10.0.0.0/8 -j DROP
+-A FORWARD -d 10.244.0.0/16 -p udp -j ACCEPT
+-A FORWARD -s 10.244.0.0/16 -m comment --comment mine -j ACCEPT
 -A FORWARD -j BEFORE-KUBE-SERVICES
 COMMIT
 """
 
 
 def leaves(*names: str) -> Leaves:
-    found = [spec for name in names if (spec := COMPONENTS[name].leaves)]
+    components = [COMPONENTS[name] for name in names]
+    specs = [spec for one in components for spec in (one.leaves, *(file.leaves for file in one.files.values()))]
+    found = [spec for spec in specs if spec]
     return Leaves(
         "kubelet",
         chains=tuple(chain for spec in found for chain in spec.chains),
-        rules=tuple(rule for spec in found for rule in spec.rules),
+        rules=tuple(rule.replace("{{ cluster.pod_cidr }}", "10.244.0.0/16") for spec in found for rule in spec.rules),
     )
 
 
@@ -129,7 +143,7 @@ SAVED = "iptables-save --counters | grep -v '^[#]'\n"
 
 
 def test_what_programs_wrote_goes_and_rules_of_others_stay_with_their_counters(tmp_path: Path) -> None:
-    wanted = leaves("docker", "kubelet", "kube-proxy")
+    wanted = leaves("docker", "kubelet", "kube-proxy", "flannel", "network")
     before = in_a_network_of_its_own(tmp_path, loaded(USERS, "--counters") + SAVED)
     assert "[7:420] -A INPUT -i docker0" in before
     change = Change(
