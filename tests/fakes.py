@@ -188,8 +188,8 @@ class FakeHost:
             if words:
                 on_report(perform.Report("failed", index))
                 return index, words
-            if change.forgets:
-                self.record.pop((change.ref.kind, change.ref.name), None)
+            for entry in () if perform.leaves_data(change) else change.forgets:
+                self.record.pop((entry.kind, entry.name), None)
             self.log.append(f"{change.action} {change.ref.name}")
         for index, _ in some:
             on_report(perform.Report("done", index))
@@ -206,8 +206,7 @@ class FakeHost:
             self.record[entry.kind, entry.name] = entry
         if isinstance(change.after, Record):
             for gone in change.after.gone:
-                del self.record[gone]
-                self.originals.pop(gone[1], None)
+                self.originals.pop(gone.name, None)
 
     def _do(self, change: Change) -> str:
         words = ""

@@ -39,7 +39,9 @@ def _before_last_run(wanted: Resolved, reporter: Reporter) -> Resolved:
         _require_something_before(run)
     for change in (change for run in undone for change in run.touched()):
         if change.action in (Action.INSTALL, Action.CLEAN, *REPLACED) or (
-            change.action is Action.SET and (change.before is Missing.ABSENT or families.one_way(change.ref.name))
+            change.action is Action.SET
+            and not change.forgets
+            and (change.before is Missing.ABSENT or families.one_way(change.ref.name))
         ):
             reporter.warn(f"cannot be undone, so it stays: {change.action} of {change.ref}")
     if runs[0].undoes == tuple(run.run for run in undone):

@@ -158,7 +158,7 @@ def script(numbered: Sequence[tuple[int, Change]], run: str = "0") -> str:
             parts.extend(_singles(changes, last))
     if _undefines(numbered):
         parts.append("systemctl daemon-reload && loaded\n")
-    if any(_forgets(change) or isinstance(change.after, Record) for _, change in numbered):
+    if any(change.forgets or isinstance(change.after, Record) for _, change in numbered):
         parts.append("compact\n")
     elif placed.KNOWN in parts:
         parts.append(placed.COMPACT_CROWDED)
@@ -249,7 +249,7 @@ def _uninstall(changes: Sequence[tuple[int, Change]]) -> str:
         if some:
             indices = [index for index, _ in some]
             names = [name for _, name in some]
-            forget = " && ".join(placed.forgotten(Kind.PACKAGE, name) for name in names)
+            forget = placed.forgotten(Placed(Kind.PACKAGE, name, "") for name in names)
             parts.append(
                 _each("begin", indices)
                 + f"unlocked {indices[0]}\n"
@@ -291,6 +291,7 @@ def _single(index: int, change: Change, records: Sequence[Placed], last: Mapping
     wanted = change.after
     stop = _failed(index)
     note = f"out=$({placed.noted(records)} 2>&1) || {stop}" if records else ""
+    forget = f"out=$({_forgotten(change)} 2>&1) || {stop}" if change.forgets else ""
     if isinstance(wanted, File | UploadedFile | Backup | Absent | Original):
         # another change of this script may place the same bytes
         take = "cp" if isinstance(wanted, UploadedFile) and last.get(wanted.sha256) != index else "mv"
@@ -300,19 +301,27 @@ def _single(index: int, change: Change, records: Sequence[Placed], last: Mapping
     elif isinstance(wanted, NoLeftovers):
         body = leftovers.CLEAN + f"out=$({leftovers.cleaner(wanted.leaves)} 2>&1) || {stop}"
     elif isinstance(wanted, Record):
-        body = f"out=$({placed.adopted(change.records, wanted.gone)} 2>&1) || {stop}"
+        body, forget = f"out=$({placed.adopted(change.records, change.forgets)} 2>&1) || {stop}", ""
     else:
         marked = f"out=$(mark '' {shlex.join(change.readers)} 2>&1) || {stop}" if change.readers else ""
         body = note + marked + _unit(index, change)
-    forget = placed.forgotten(change.ref.kind, change.ref.name)
-    if isinstance(wanted, NoLeftovers) and not change.forgets:  # of data that stays the record knows whose it is
-        forget = f"{leftovers.has_data(wanted.leaves)} || {forget}"
-    forget = f"out=$({forget} 2>&1) || {stop}" if _forgets(change) else ""
     return _each("begin", [index]) + body + forget + _each("done", [index])
 
 
-def _forgets(change: Change) -> bool:
-    return change.forgets or isinstance(change.after, NoLeftovers)
+def _forgotten(change: Change) -> str:
+    forget, wanted = placed.forgotten(change.forgets), change.after
+    if isinstance(wanted, NoLeftovers) and leaves_data(change):  # the record says whose it is, until it is gone
+        return f"{leftovers.has_data(wanted.leaves)} || {forget}"
+    return forget
+
+
+def leaves_data(change: Change) -> bool:
+    """Whether what programs left is removed without the data among it."""
+    if not isinstance(change.after, NoLeftovers):
+        return False
+    own = [entry.leaves for entry in change.forgets if entry.leaves is not None]
+    data = {path for leaves in own for path in leaves.data if path in leaves.folders}
+    return not data <= set(change.after.leaves.folders)
 
 
 def _file(index: int, change: Change, file: File | UploadedFile | Backup | Absent | Original, take: str) -> str:

@@ -218,20 +218,20 @@ def noted(entries: Iterable[Placed]) -> str:
     return " && ".join([*map(_noted, entries), _FLUSH])
 
 
-def adopted(entries: Iterable[Placed], gone: Iterable[tuple[Kind, str]]) -> str:
+def adopted(entries: Iterable[Placed], gone: Iterable[Placed]) -> str:
     """The commands that write lines of what is there already, and of what has left by other hands, joined by `&&`."""
-    return " && ".join([*map(_written, entries), *(_gone(kind, name) for kind, name in gone), _FLUSH])
+    return " && ".join([*map(_written, entries), *map(_gone, gone), _FLUSH])
 
 
-def _gone(kind: Kind, name: str) -> str:
-    forget = forgotten(kind, name)
+def _gone(entry: Placed) -> str:
+    forget = forgotten([entry])
     # its bytes are those from before this program; so are its mode and owner then, and nothing is left to keep
-    return f"{shlex.join(['leave', name])} && {forget}" if kind is Kind.FILE else forget
+    return f"{shlex.join(['leave', entry.name])} && {forget}" if entry.kind is Kind.FILE else forget
 
 
-def forgotten(kind: Kind, name: str) -> str:
-    """The command that takes it out of the record."""
-    return shlex.join(["forget", str(kind), name])
+def forgotten(entries: Iterable[Placed]) -> str:
+    """The commands that take these out of the record, joined by `&&`."""
+    return " && ".join(shlex.join(["forget", str(entry.kind), entry.name]) for entry in entries)
 
 
 # Before the first of `noted`: one process for all files; and at the end of the script, if nothing has left.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from k8s_installer.model.resources import Gate, Ref, Resource
+from k8s_installer.model.resources import Gate, Placed, Ref, Resource
 
 
 class Turn(NamedTuple):
@@ -54,7 +54,7 @@ class DesiredResource:
     `because` says in one sentence why the resource exists; it is for people, and no code branches on it.
     `turn` says with which others it may not be down at the same time, `place` where it stands in that. `note` is what a
     change of it must tell people. `ahead` turns edges around; see there. What is `leaving` was placed on the host
-    before, and is no longer wanted.
+    before, and is no longer wanted. What returns is `recorded` by the lines that there were about it.
     """
 
     ref: Ref
@@ -67,6 +67,7 @@ class DesiredResource:
     note: str = ""
     ahead: Ahead | None = None
     leaving: bool = False
+    recorded: tuple[Placed, ...] = ()
 
 
 Desired = Mapping[Ref, DesiredResource]

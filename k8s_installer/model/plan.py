@@ -53,8 +53,8 @@ class Change:
     `before` is what the host had when the plan was made. `reason` is for people; code never branches on it.
     `turn` is whose turn it lies in, `place` where in that: a rollback undoes a whole turn. `readers` are the units that
     have to restart although no time says so: they read a file which is removed or gets its old time back, or it takes
-    away what they have made. `records` are the lines that the host's record gets before it; with `forgets` what it is
-    about is taken out of the record after it.
+    away what they have made. `records` are the lines that the host's record gets before it, `forgets` those that are
+    taken out of it after that.
     """
 
     ref: Ref
@@ -67,7 +67,7 @@ class Change:
     readers: tuple[str, ...] = ()
     place: Place = Place.WITHIN
     records: tuple[Placed, ...] = ()
-    forgets: bool = False
+    forgets: tuple[Placed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -244,7 +244,7 @@ class Record:
     """
 
     entries: tuple[Placed, ...] = ()
-    gone: tuple[tuple[Kind, str], ...] = ()
+    gone: tuple[Placed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -261,7 +261,8 @@ def _leaving(
         if found is not Missing.ABSENT:
             yield _change(wanted, found, Action.REMOVE, "it should not exist")
     elif isinstance(resource, Record):
-        yield replace(_change(wanted, found, Action.ADOPT, wanted.because), records=resource.entries)
+        adopts = _change(wanted, found, Action.ADOPT, wanted.because)
+        yield replace(adopts, records=resource.entries, forgets=resource.gone)
     elif isinstance(resource, NoPackage) and isinstance(found, SeenPackage):
         yield _change(wanted, found, Action.UNINSTALL, wanted.because)
     elif isinstance(resource, NoLeftovers) and isinstance(found, SeenLeftovers) and found.names:

@@ -310,14 +310,15 @@ def adopting(part: Desired, seen: Mapping[Ref, Seen]) -> Desired:
         )
         # of data that is kept the record knows from then on whose it is
         gone = tuple(
-            (item.ref.kind, item.ref.name)
+            entry
             for item in items
-            if item.ref in left and known[item.ref.kind, item.ref.name].leaves == getattr(item.resource, "leaves", None)
+            if item.ref in left
+            and (entry := known[item.ref.kind, item.ref.name]).leaves == getattr(item.resource, "leaves", None)
         )
         if new or gone:
             because = ", and ".join(
                 [f"{_counted(new)} placed before they were recorded"] * bool(new)
-                + [f"{', '.join(name for _, name in gone)} left by other hands"] * bool(gone)
+                + [f"{', '.join(entry.name for entry in gone)} left by other hands"] * bool(gone)
                 + [f"{', '.join(doubtful)} kept as found: nothing shows who wrote it"] * bool(doubtful)
             )
             # first of all: a package that is uninstalled takes files along that are not ours
@@ -442,6 +443,7 @@ def recording(plan: Plan, desired: Desired, seen: Mapping[Ref, Seen], cluster: s
         if host not in readers:
             readers[host] = _readers(items[host])
         leaves = desired[change.ref].leaving or change.action is Action.REMOVE
+        old = known[host].get((change.ref.kind, change.ref.name)) if leaves else None
         new: tuple[Placed, ...] = ()
         if not leaves and change.action in _PLACES:
             item = replace(desired[change.ref], resource=change.after)
@@ -449,11 +451,11 @@ def recording(plan: Plan, desired: Desired, seen: Mapping[Ref, Seen], cluster: s
             again = change.action is Action.INSTALL
             new = tuple(
                 entry
-                for entry in _entries(item, change.before, readers[host])
+                for entry in item.recorded or _entries(item, change.before, readers[host])
                 if _is_new(entry, known[host]) or (again and entry.kind is Kind.PACKAGE)
             )
             known[host].update({(entry.kind, entry.name): entry for entry in new})
-        forgets = leaves and not _leaves_data(change, known[host])
+        forgets = (old,) if old else ()
         changes.append(replace(change, records=new, forgets=forgets) if new or forgets else change)
     return replace(plan, changes=tuple(_for(cluster, change) if change.records else change for change in changes))
 
@@ -481,14 +483,6 @@ def require_own(seen: Mapping[Ref, Seen], hosts: Iterable[str], cluster: str) ->
             f"to use hosts in {cluster}: k8s-installer reset --host {','.join(there)}, with the inventory of {other}\n"
             f"if that is lost: remove {PATH} on these hosts; what only {other} has placed then stays there",
         )
-
-
-def _leaves_data(change: Change, known: Mapping[tuple[Kind, str], Placed]) -> bool:
-    """Whether data of a component is still there after its leftovers are removed: the record says whose it is."""
-    entry = known.get((change.ref.kind, change.ref.name))
-    if entry is None or entry.leaves is None or not isinstance(change.after, NoLeftovers):
-        return False
-    return not set(entry.leaves.data).intersection(entry.leaves.folders) <= set(change.after.leaves.folders)
 
 
 _PLACES = frozenset(

@@ -42,13 +42,15 @@ _NONE: Mapping[str, Component] = {}
 class PastFile:
     """A file that a past run changed: what its host keeps from before, or None where there was none.
 
-    `left` says that the run removed it, since the inventory no longer asked for it.
+    `left` says that the run removed it, since the inventory no longer asked for it. Of this, and of all that follow,
+    `entry` is the line that the run took out of the host's record.
     """
 
     ref: Ref
     kept: Backup | None
     component: str = field(default="", compare=False)
     left: bool = False
+    entry: Placed | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class PastSetting:
 
     ref: Ref
     value: str
+    entry: Placed | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class PastUnit:
     active: bool
     enabled: bool
     component: str
+    entry: Placed | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +80,19 @@ class PastPackage:
     ref: Ref
     version: str
     component: str
+    entry: Placed | None = field(default=None, compare=False)
 
 
-PastItem = PastFile | PastSetting | PastUnit | PastPackage
+@dataclass(frozen=True, slots=True)
+class PastLeftovers:
+    """What programs left, and a past run cleaned up: it is theirs again when they return."""
+
+    ref: Ref
+    entry: Placed
+
+
+PastThing = PastFile | PastSetting | PastUnit | PastPackage  # what can be as it was
+PastItem = PastThing | PastLeftovers
 
 
 def reversible(change: Change) -> bool:
@@ -162,7 +176,20 @@ def _back(plan: Plan, run: Run, within: Mapping[int, Change]) -> list[Change]:
     reloaded = [change for change in within.values() if change.action is Action.RELOAD]
     gates = [change for change in within.values() if isinstance(change.after, Gate)]
     reloads = [_again(change, Action.RELOAD, "its files were restored") for change in reloaded]
-    return [*written, *reloads, *map(_started, stopped), *_restarts(restarted, gates)]
+    return [
+        *written,
+        *reloads,
+        *(_started(change, _cleaned(plan, last, change.ref.host)) for change in stopped),
+        *_restarts(restarted, gates),
+    ]
+
+
+def _cleaned(plan: Plan, last: Mapping[int, State], host: str) -> list[Placed]:
+    """What a run took out of a host's record about what programs leave there."""
+    done = (change for index, change in enumerate(plan.changes) if last.get(index) is State.DONE)
+    return [
+        entry for change in done if change.ref.host == host for entry in change.forgets if entry.kind is Kind.LEFTOVERS
+    ]
 
 
 def _in_order(changes: Sequence[Change]) -> Plan:
@@ -205,7 +232,8 @@ def before(desired: Desired, past: Collection[PastItem], components: Mapping[str
         components: all that the version knows, among them those that the inventory no longer has: they say in which
             order units return, and which units that stayed come after them.
     """
-    items = {item.ref: item for item in past}
+    items = {item.ref: item for item in past if not isinstance(item, PastLeftovers)}
+    cleaned = [item for item in past if isinstance(item, PastLeftovers)]
 
     def stays(wanted: DesiredResource) -> bool:
         return isinstance(wanted.resource, Unit | Gate) or wanted.place is not Place.WITHIN
@@ -221,33 +249,55 @@ def before(desired: Desired, past: Collection[PastItem], components: Mapping[str
     turns = {(wanted.ref.host, wanted.component): wanted.turn for wanted in reversed(list(desired.values()))}
     turns |= {(wanted.ref.host, ""): wanted.turn for wanted in desired.values()}
     turns |= {(ref.host, ""): wanted.turn for ref, wanted in desired.items() if ref.kind is Kind.UNIT}
-    returning = dict(_returning(left, turns, components))
+    returning = dict(_returning(left, _lines(left, cleaned), turns, components))
     return _sequenced(_defined(here | returning, left), returning, components)
 
 
 _BEFORE = "As it was before the last run."
 
 
-def _has_left(item: PastItem) -> bool:
-    return isinstance(item, PastUnit | PastPackage) or (isinstance(item, PastFile) and item.left)
+def _has_left(item: PastThing) -> bool:
+    return isinstance(item, PastUnit | PastPackage) or (isinstance(item, PastFile) and item.left) or bool(item.entry)
+
+
+def _component(item: PastThing) -> str:
+    if isinstance(item, PastSetting):
+        return item.entry.component if item.entry else ""
+    return item.component
+
+
+def _lines(left: Collection[PastThing], cleaned: Iterable[PastLeftovers]) -> Mapping[Ref, tuple[Placed, ...]]:
+    """The lines about what returns; those about what programs leave are of the first thing of their component."""
+    found = {item.ref: (item.entry,) for item in left if item.entry}
+    for gone in cleaned:
+        own = (it for it in left if (it.ref.host, _component(it)) == (gone.ref.host, gone.entry.component))
+        first = min(own, key=lambda item: item.ref.kind is not Kind.PACKAGE, default=None)
+        if first is not None:
+            found[first.ref] = (*found.get(first.ref, ()), gone.entry)
+    return found
+
+
+_RETURN = (Kind.SETTING, Kind.PACKAGE, Kind.FILE, Kind.UNIT)  # in this order: a file may need a user that was a setting
 
 
 def _returning(
-    left: Collection[PastItem], turns: Mapping[tuple[str, str], Turn], components: Mapping[str, Component]
+    left: Collection[PastThing],
+    lines: Mapping[Ref, tuple[Placed, ...]],
+    turns: Mapping[tuple[str, str], Turn],
+    components: Mapping[str, Component],
 ) -> Iterator[tuple[Ref, DesiredResource]]:
-    """What runs removed: packages, then files, then the units that have them."""
+    """What runs removed, each with the lines that the host's record has again: settings, packages, files, units."""
     for item in left:
-        host, component = item.ref.host, getattr(item, "component", "")
-        own = [other.ref for other in left if other.ref.host == host and other.ref != item.ref]
-        files = tuple(ref for ref in own if ref.kind is Kind.FILE)
-        after = tuple(ref for ref in own if ref.kind is Kind.PACKAGE) if item.ref.kind is not Kind.PACKAGE else ()
-        resource = _wanted(item)
-        if isinstance(resource, Unit):
-            after += files
+        host, component = item.ref.host, _component(item)
+        before = _RETURN[: _RETURN.index(item.ref.kind)]
+        after = tuple(other.ref for other in left if other.ref.host == host and other.ref.kind in before)
         group = components[component].unit if component in components else ""
         its = turns.get((host, component), turns.get((host, ""), NO_TURN))
         turn = Turn(group, host) if group in GROUPS else its
-        yield item.ref, DesiredResource(item.ref, resource, component, after, _BEFORE, turn)
+        yield (
+            item.ref,
+            DesiredResource(item.ref, _wanted(item), component, after, _BEFORE, turn, recorded=lines.get(item.ref, ())),
+        )
 
 
 def _sequenced(desired: Desired, returning: Collection[Ref], components: Mapping[str, Component]) -> Desired:
@@ -274,7 +324,7 @@ def _sequenced(desired: Desired, returning: Collection[Ref], components: Mapping
     return result
 
 
-def _defined(desired: dict[Ref, DesiredResource], left: Collection[PastItem]) -> Desired:
+def _defined(desired: dict[Ref, DesiredResource], left: Collection[PastThing]) -> Desired:
     """The same, where units are defined by the unit files and drop-ins that return."""
     for item in left:
         unit = _DEFINES.search(item.ref.name) if item.ref.kind is Kind.FILE else None
@@ -291,7 +341,7 @@ def _defined(desired: dict[Ref, DesiredResource], left: Collection[PastItem]) ->
 _DEFINES = re.compile(r"/systemd/system/([^/]+)\.service(?:\.d/|$)")
 
 
-def _wanted(past: PastItem) -> Backup | Absent | Setting | Unit | Package:
+def _wanted(past: PastThing) -> Backup | Absent | Setting | Unit | Package:
     match past:
         case PastUnit():
             return Unit(past.ref.name, active=past.active, enabled=past.enabled)
@@ -311,15 +361,14 @@ def _restarts(restarted: Iterable[Change], gates: Collection[Change]) -> Iterato
                 yield _again(gate, Action.WAIT, "a step before it changes")
 
 
-def _started(change: Change) -> Change:
-    """What starts a unit again that was stopped because it was to leave."""
+def _started(change: Change, cleaned: Iterable[Placed]) -> Change:
+    """What starts a unit again that was stopped because it was to leave; what it leaves is its own again."""
     assert isinstance(change.after, Unit)  # noqa: S101 - nothing else is stopped
-    was, unit = change.after, replace(change.after, active=True, enabled=True)
-    before = " ".join(word for word, so in {"active": was.active, "enabled": was.enabled}.items() if so)
-    entry = Placed(Kind.UNIT, change.ref.name, change.component, change.turn.group, before=before)
+    unit = replace(change.after, active=True, enabled=True)
+    left = tuple(entry for entry in cleaned if entry.component == change.component)
     return replace(
         change, action=Action.START, after=unit, reason="it ran before", before=Missing.ABSENT,
-        records=(entry,) if change.forgets else (), forgets=False,
+        records=(*change.forgets, *left), forgets=(),
     )  # fmt: skip
 
 
@@ -332,36 +381,37 @@ def _inverse(
 ) -> Change:
     if not isinstance(wanted, Setting):
         # of other bytes that say the same no process needs to hear
-        return replace(_file_back(change, wanted, read_by), readers=() if change.action in NO_RESTART else read_by)
+        return replace(_file_back(change, wanted), readers=() if change.action in NO_RESTART else read_by)
     old = change.before.value if isinstance(change.before, SeenSetting) else wanted.value
     now = SeenSetting(wanted.value)
-    return Change(change.ref, Action.SET, change.component, now, Setting(old), "the previous value", change.turn)
+    return Change(
+        change.ref, Action.SET, change.component, now, Setting(old), "the previous value", change.turn,
+        records=change.forgets,
+    )  # fmt: skip
 
 
-def _file_back(change: Change, file: File | UploadedFile | Absent | Original, read_by: tuple[str, ...]) -> Change:
+def _file_back(change: Change, file: File | UploadedFile | Absent | Original) -> Change:
     before = change.before
     if isinstance(file, Absent | Original):
-        return _returned(change, read_by)
+        return _returned(change)
     now = SeenFile(file.sha256, file.mode, file.owner, file.group, 0.0)
     if not isinstance(before, SeenFile):
-        reason, forgets = "it was created by this run", bool(change.records)
+        reason, forgets = "it was created by this run", tuple(e for e in change.records if e.kind is Kind.FILE)
         return Change(change.ref, Action.REMOVE, change.component, now, Absent(), reason, change.turn, forgets=forgets)
     old = Backup(before.sha256, before.mode, before.owner, before.group, file.secret)
     action = Action.ATTRIBUTES if change.action is Action.ATTRIBUTES else Action.RESTORE
     return Change(change.ref, action, change.component, now, old, "the previous content", change.turn)
 
 
-def _returned(change: Change, read_by: tuple[str, ...]) -> Change:
-    """What brings a file back that was removed, or left; nobody remembers whether it was secret, so it is."""
+def _returned(change: Change) -> Change:
+    """What brings a file back that was removed, or left; where no line says whether it was secret, it is."""
     assert isinstance(change.before, SeenFile)  # noqa: S101 - what was not there is not removed
     old = change.before
-    kept = Backup(old.sha256, old.mode, old.owner, old.group, secret=True)
-    reason, name = "the previous content", change.ref.name
-    entry = Placed(Kind.FILE, name, change.component, change.turn.group, read_by, sha256=old.sha256, secret=True)
+    kept = Backup(old.sha256, old.mode, old.owner, old.group, secret=all(entry.secret for entry in change.forgets))
     found: Seen = Missing.ABSENT
     if old.original:  # this is there by now, if the file had left
         found = SeenFile(old.original, old.mode, old.owner, old.group, 0.0)
     return Change(
-        change.ref, Action.RESTORE, change.component, found, kept, reason, change.turn,
-        records=(entry,) if change.forgets else (),
+        change.ref, Action.RESTORE, change.component, found, kept, "the previous content", change.turn,
+        records=change.forgets,
     )  # fmt: skip

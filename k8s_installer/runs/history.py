@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from k8s_installer.model.plan import Action
 from k8s_installer.model.resources import Backup, Kind, Ref, SeenFile, SeenPackage, SeenSetting, SeenUnit
-from k8s_installer.planning.rollback import PastFile, PastItem, PastPackage, PastSetting, PastUnit
+from k8s_installer.planning.rollback import PastFile, PastItem, PastLeftovers, PastPackage, PastSetting, PastUnit
 from k8s_installer.runs.journal import Past, PastChange
 
 DONE = "done"  # how a run ends that did all that it was to do
@@ -57,20 +57,24 @@ def before(runs: Sequence[Past]) -> tuple[PastItem, ...]:
             item = _item(change)
             if item is not None:
                 found[change.ref] = item
+            for entry in change.forgets:
+                if entry.kind is Kind.LEFTOVERS:
+                    ref = Ref(change.ref.host, entry.kind, entry.name)
+                    found[ref] = PastLeftovers(ref, entry)
     return tuple(found.values())
 
 
 def _item(change: PastChange) -> PastItem | None:
-    seen, ref = change.before, change.ref
+    seen, ref, entry = change.before, change.ref, next(iter(change.forgets), None)
     if ref.kind is Kind.FILE:
         kept = _kept(change)
-        return PastFile(ref, kept, change.component, left=change.after is None and kept is not None)
+        return PastFile(ref, kept, change.component, change.after is None and kept is not None, entry)
     if isinstance(seen, SeenSetting):
-        return PastSetting(ref, seen.value)
+        return PastSetting(ref, seen.value, entry)
     if change.action in (Action.STOP, Action.DISABLE) and isinstance(seen, SeenUnit):
-        return PastUnit(ref, seen.is_active, seen.enabled, change.component)
+        return PastUnit(ref, seen.is_active, seen.enabled, change.component, entry)
     if change.action is Action.UNINSTALL and isinstance(seen, SeenPackage):
-        return PastPackage(ref, f"{seen.version}-{seen.release}", change.component)
+        return PastPackage(ref, f"{seen.version}-{seen.release}", change.component, entry)
     return None
 
 

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from k8s_installer.errors import InstallerError
+from k8s_installer.host import placed
 from k8s_installer.model.plan import Action, Change
 from k8s_installer.model.resources import (
     Backup,
@@ -25,6 +26,7 @@ from k8s_installer.model.resources import (
     Kind,
     Missing,
     Package,
+    Placed,
     Ref,
     Seen,
     SeenFile,
@@ -40,6 +42,7 @@ from k8s_installer.model.run import Event, State
 from k8s_installer.runs.folder import private_file, prune, run_id
 from k8s_installer.runs.redaction import redact
 from k8s_installer.untrusted import userfile
+from k8s_installer.untrusted.answers import Malformed
 from k8s_installer.untrusted.userfile import UnreadableError
 from k8s_installer.untrusted.visible import json_text
 
@@ -170,7 +173,8 @@ class FileSum:
 class PastChange:
     """One change of a past run: `before` is what the plan saw, `after` what it left (None where that is no file).
 
-    `state` is the last that is known; WAITING is also what a died run says of a change that it had sent.
+    `state` is the last that is known; WAITING is also what a died run says of a change that it had sent. `forgets` are
+    the lines that it took out of the host's record.
     """
 
     index: int
@@ -181,6 +185,7 @@ class PastChange:
     after: FileSum | None
     secret: bool
     state: State
+    forgets: tuple[Placed, ...] = ()
 
     @property
     def done(self) -> bool:
@@ -224,7 +229,7 @@ class Past:
                     found.update({int(facts["index"]): _past(facts, State.WAITING) for facts in line["changes"]})
                 if line["word"] == "change":
                     found[int(line["index"])] = _past(line, State(line["state"]))
-        except (KeyError, ValueError, TypeError, AttributeError, OverflowError):
+        except (KeyError, ValueError, TypeError, AttributeError, OverflowError, Malformed):
             raise InstallerError(f"the journal of run {self.run} is damaged: a line has no change") from None
         return tuple(found[index] for index in sorted(found))
 
@@ -313,6 +318,7 @@ def _facts(index: int, change: Change) -> dict[str, object]:
         "secret": getattr(wanted, "secret", False),
         "before": _before(change.before),
         "after": _sum(wanted) if isinstance(wanted, File | UploadedFile | Backup) else facts,
+        **({"forgets": [placed.line(entry) for entry in change.forgets]} if change.forgets else {}),
     }
 
 
@@ -354,6 +360,7 @@ def _past(facts: Mapping[str, Any], state: State) -> PastChange:
         after=FileSum(**_moded(after)) if "sha256" in after else None,
         secret=facts["secret"],
         state=state,
+        forgets=placed.parse(facts.get("forgets", ())),
     )
 
 

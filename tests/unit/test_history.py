@@ -10,9 +10,12 @@ from k8s_installer.model.resources import (
     Backup,
     File,
     Kind,
+    Leaves,
     Missing,
     NoPackage,
     Original,
+    Placed,
+    Record,
     Ref,
     SeenFile,
     SeenPackage,
@@ -22,7 +25,7 @@ from k8s_installer.model.resources import (
     Unit,
 )
 from k8s_installer.model.run import Event, State
-from k8s_installer.planning.rollback import PastFile, PastPackage, PastSetting, PastUnit
+from k8s_installer.planning.rollback import PastFile, PastLeftovers, PastPackage, PastSetting, PastUnit
 from k8s_installer.runs import journal
 from k8s_installer.runs.history import before, first_starts, to_undo
 
@@ -153,13 +156,21 @@ def test_what_a_run_stopped_uninstalled_or_removed_is_what_there_was(tmp_path: P
     running = SeenUnit("loaded", "active", "running", enabled=True, pid=7, started_at=5.0, needs_reload=False)
     stopped = Unit("kubelet", active=False, enabled=False)
     there = SeenFile(A, 0o600, "kube", "kube", 1.0)
+    leaves = Placed(Kind.LEFTOVERS, "kubelet", "kubelet", leaves=Leaves("kubelet", ("/var/lib/kubelet",)))
+    entries = tuple(
+        Placed(ref.kind, ref.name, "kubelet", before="enabled", cluster="lab") for ref in (unit, package, X)
+    )
     ran(
         tmp_path, "1",
-        Change(unit, Action.STOP, "kubelet", running, stopped, "a test", forgets=True),
-        Change(package, Action.UNINSTALL, "kubelet", SeenPackage("1.2", "3.el7", 1.0), NoPackage(), "a test", forgets=True),
-        Change(X, Action.REMOVE, "kubelet", there, Original(secret=True), "a test", forgets=True),
+        Change(Ref("m1", Kind.RECORD, "placed"), Action.ADOPT, "host", Missing.ABSENT, Record((), (leaves,)), "a test", forgets=(leaves,)),
+        Change(unit, Action.STOP, "kubelet", running, stopped, "a test", forgets=(entries[0],)),
+        Change(package, Action.UNINSTALL, "kubelet", SeenPackage("1.2", "3.el7", 1.0), NoPackage(), "a test", forgets=(entries[1],)),
+        Change(X, Action.REMOVE, "kubelet", there, Original(secret=True), "a test", forgets=(entries[2],)),
     )  # fmt: skip
-    assert before(list(journal.past(tmp_path))) == (
+    past = before(list(journal.past(tmp_path)))
+    assert [item.entry for item in past] == [leaves, *entries]
+    assert past == (
+        PastLeftovers(Ref("m1", Kind.LEFTOVERS, "kubelet"), leaves),
         PastUnit(unit, active=True, enabled=True, component="kubelet"),
         PastPackage(package, "1.2-3.el7", "kubelet"),
         PastFile(X, Backup(A, 0o600, "kube", "kube", secret=True), "kubelet", left=True),

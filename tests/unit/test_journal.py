@@ -172,6 +172,20 @@ def test_a_host_that_is_adopted_is_a_line_without_its_record(tmp_path: Path) -> 
     assert [(item.ref, item.before) for item in found(tmp_path).changes()] == [(ref, SeenRecord(()))]
 
 
+def test_lines_that_left_a_record_are_in_the_journal(tmp_path: Path) -> None:
+    entry = Placed(Kind.SETTING, "swap", "host", before="on", cluster="lab")
+    off = Change(
+        Ref("m1", Kind.SETTING, "swap"), Action.SET, "host", SeenSetting("off"), Setting("on"), "", forgets=(entry,)
+    )
+    with start(tmp_path, {}) as written:
+        written.plan([off])
+    assert [item.forgets for item in found(tmp_path).changes()] == [(entry,)]
+    (path,) = tmp_path.glob("*.jsonl")
+    path.write_text(path.read_text().replace('\\"before\\":\\"on\\"', '\\"before\\":7'))
+    with pytest.raises(InstallerError, match="is damaged"):
+        found(tmp_path).changes()
+
+
 def test_changes_are_told_in_the_plans_order_with_their_last_state(tmp_path: Path) -> None:
     with start(tmp_path, {}) as written:
         written.plan([change(NEW), change(NEW), change(NEW), change(NEW), change(NEW)])

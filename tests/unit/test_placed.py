@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Collection, Mapping
+from pathlib import Path
 
 import pytest
 from hypothesis import assume, given, settings
@@ -20,6 +21,7 @@ from k8s_installer.model.resources import (
     File,
     Kind,
     Leaves,
+    Missing,
     NoLeftovers,
     NoPackage,
     Original,
@@ -30,14 +32,17 @@ from k8s_installer.model.resources import (
     Seen,
     SeenFile,
     SeenPackage,
+    SeenSetting,
     SeenUnit,
     Setting,
     Unit,
 )
+from k8s_installer.model.run import Event, Run, State
 from k8s_installer.planning import placed, planfile, rollback
 from k8s_installer.planning.make import make_plan
 from k8s_installer.planning.rollback import PastFile, PastItem, PastPackage, PastUnit
 from k8s_installer.report.text import change_words
+from k8s_installer.runs import history, journal
 from tests.fakes import IDLE, FakeHost
 
 DROP_IN = "/etc/systemd/system/kubelet.service.d/10-limits.conf"
@@ -159,7 +164,7 @@ def test_a_component_that_is_gone_stops_first_and_its_settings_leave_last() -> N
         Setting("on"),
     ]
     assert change(plan, "kubelet").reason == "n1 has no kubelet any more"
-    assert [found.action for found in plan.changes if not found.forgets] == [Action.CLEAN]  # its data stays
+    assert all(found.forgets for found in plan.changes)
     assert list(host.record) == [(Kind.LEFTOVERS, "kubelet")]
     assert host.packages == {}
 
@@ -740,6 +745,80 @@ def test_what_a_run_removed_returns_by_a_rollback() -> None:
     carried_out(plan, {"n1": host})
     assert {path: file.sha256 for path, file in host.files.items()} == {path: file.sha256 for path, file in was.items()}
     assert host.units["kubelet"].is_active
+
+
+def undone(plan: Plan, folder: Path, whole: Desired = {}) -> Desired:  # noqa: B006 - nobody changes it
+    """What there was before a run that has done all of this plan, as its journal has it."""
+    with journal.start(folder, {}, run="1") as book:
+        for index, step in enumerate(plan.changes):
+            book.event(Event(index, State.RUNNING, 0.0), step)
+            book.event(Event(index, State.DONE, 0.0), step)
+    return rollback.before(whole, history.before(list(journal.past(folder))))
+
+
+def test_a_rollback_gives_the_record_all_its_lines_again(tmp_path: Path) -> None:
+    """So what has returned is removed by a later edit as if it had never left."""
+    swap = want(Kind.SETTING, "swap", Setting("off"))
+    user = want(Kind.SETTING, "user kube", Setting("system"))
+    key = want(Kind.FILE, "/etc/kubernetes/key", File(b"key", 0o600, "kube", "kube", secret=True), user.ref)
+    package = dataclasses.replace(PACKAGE, resource=Package("kubelet", leaves=dataclasses.replace(LEAVES, data=())))
+    whole = {**NODE, **wanted(swap, user, key, package)}
+    host = node(settings={"swap": "on"})
+    untouched = state(host)
+    applied(whole, host)
+    host.leftovers["kubelet"] = ("/var/lib/kubelet",)
+    record, was = dict(host.record), state(host)
+    plan = applied(wanted(), host)
+    assert {"clean up kubelet", "set swap", "set user kube"} <= set(words(plan))
+    assert (Kind.SETTING, "swap") not in host.record
+    back = undone(plan, tmp_path)
+    seen = seen_by({"n1": host}, [*back.values(), placed.question("n1")])
+    carried_out(placed.recording(make_plan(back, seen), back, seen), {"n1": host})
+    assert (host.record, state(host)) == (record, was)
+    assert host.settings["swap"] == "off"
+    host.leftovers["kubelet"] = ("/var/lib/kubelet",)
+    assert "clean up kubelet" in words(applied(wanted(), host))
+    assert (host.settings["swap"], state(host), host.record) == ("on", untouched, {})
+
+
+def test_what_had_nothing_left_is_swept_when_it_has_returned_and_leaves_again(tmp_path: Path) -> None:
+    host = node()
+    tools = dataclasses.replace(UNIT, resource=Unit("kubelet", leaves=dataclasses.replace(LEAVES, data=())), after=())
+    host.units["kubelet"] = IDLE
+    applied(wanted(tools), host)
+    plan = applied(wanted(), host)
+    assert "clean up kubelet" not in words(plan)
+    back = undone(plan, tmp_path)
+    seen = seen_by({"n1": host}, [*back.values(), placed.question("n1")])
+    carried_out(placed.recording(make_plan(back, seen), back, seen), {"n1": host})
+    host.leftovers["kubelet"] = ("/var/lib/kubelet",)
+    assert words(applied(wanted(), host)) == ["stop kubelet", "clean up kubelet"]
+
+
+def test_a_turn_that_fails_records_the_settings_and_leftovers_that_it_brings_back() -> None:
+    turn = Turn("nodes", "n1")
+    old, file, unit, left = (
+        Placed(Kind.SETTING, "swap", "kubelet", before="on"), Placed(Kind.FILE, MOTD, "kubelet", sha256="1" * 64),
+        Placed(Kind.UNIT, "proxy", "proxy", before="enabled"), Placed(Kind.LEFTOVERS, "proxy", "proxy", leaves=LEAVES),
+    )  # fmt: skip
+    stopped = Unit("proxy", active=False, enabled=False)
+    there = SeenFile("1" * 64, 0o644, "root", "root", 1.0)
+    changes = (
+        Change(Ref("n1", Kind.UNIT, "proxy"), Action.STOP, "proxy", RUNNING, stopped, "", turn, forgets=(unit,)),
+        Change(Ref("n1", Kind.LEFTOVERS, "proxy"), Action.CLEAN, "proxy", Missing.ABSENT, NoLeftovers(LEAVES), "", turn, forgets=(left,)),
+        Change(Ref("n1", Kind.SETTING, "swap"), Action.SET, "kubelet", SeenSetting("off"), Setting("on"), "", turn, forgets=(old,)),
+        Change(Ref("n1", Kind.FILE, MOTD), Action.REMOVE, "kubelet", there, Original(), "", turn, forgets=(file,)),
+        Change(UNIT.ref, Action.RESTART, "kubelet", RUNNING, UNIT.resource, "", turn),
+    )  # fmt: skip
+    states = [(index, State.DONE) for index in range(4)] + [(4, State.FAILED)]
+    events = tuple(Event(index, each, 0.0) for index, end in states for each in (State.RUNNING, end))
+    back = rollback.undo(Plan(changes, ((),) * 5), Run(events, interrupted=False), turn)
+    assert {step.ref.name: step.records for step in back.changes if step.records} == {
+        "swap": (old,), MOTD: (file,), "proxy": (unit, left),
+    }  # fmt: skip
+    restored = change(back, MOTD).after
+    assert isinstance(restored, Backup)
+    assert not restored.secret
 
 
 def test_a_turn_that_fails_starts_again_what_it_had_stopped_and_records_it() -> None:

@@ -134,9 +134,13 @@ def create(path: Path, content: bytes = b"ours\n", **entry: str) -> Change:
     )
 
 
+def ours(kind: Kind, name: str) -> tuple[Placed, ...]:
+    return (Placed(kind, name, "kubelet"),)
+
+
 def leave(path: Path) -> Change:
     found = SeenFile(hashlib.sha256(path.read_bytes()).hexdigest(), 0o640, "me", "me", 0.0)
-    return change(Action.REMOVE, Kind.FILE, str(path), Original(), before=found, forgets=True)
+    return change(Action.REMOVE, Kind.FILE, str(path), Original(), before=found, forgets=ours(Kind.FILE, str(path)))
 
 
 def done(host: Path, *changes: Change) -> None:
@@ -316,9 +320,9 @@ def test_what_has_left_by_other_hands_is_taken_out_of_the_record_with_its_origin
     path.write_text("mine\n")
     done(host, create(path))
     path.write_text("mine\n")
-    gone = ((Kind.FILE, str(path)), (Kind.PACKAGE, "socat"))
+    gone = (*ours(Kind.FILE, str(path)), *ours(Kind.PACKAGE, "socat"))
     functions(host, "record package socat '{}'")
-    done(host, change(Action.ADOPT, Kind.RECORD, placed.NAME, Record((), gone)))
+    done(host, change(Action.ADOPT, Kind.RECORD, placed.NAME, Record((), gone), forgets=gone))
     assert (record(host), path.read_text(), [*(host / "state/originals").iterdir()]) == ((), "mine\n", [])
 
 
@@ -384,7 +388,10 @@ def test_nothing_is_installed_while_rpm_cannot_say_what_was_there_before(host: P
 
 
 def uninstall(*names: str, in_use: bool = False) -> list[Change]:
-    return [change(Action.UNINSTALL, Kind.PACKAGE, name, NoPackage(in_use), forgets=True) for name in names]
+    return [
+        change(Action.UNINSTALL, Kind.PACKAGE, name, NoPackage(in_use), forgets=ours(Kind.PACKAGE, name))
+        for name in names
+    ]
 
 
 def test_a_package_that_another_one_needs_stays(host: Path) -> None:
@@ -438,7 +445,7 @@ def test_a_file_of_ours_that_stays_survives_the_package_that_brought_it(host: Pa
 def test_a_unit_is_stopped_and_forgotten(host: Path, action: Action, unit: Unit, calls: list[str]) -> None:
     before = SeenUnit("loaded", "active", "running", enabled=True, pid=1, started_at=1.0, needs_reload=False)
     functions(host, "record unit kubelet '{}'")
-    done(host, change(action, Kind.UNIT, "kubelet", unit, before=before, forgets=True))
+    done(host, change(action, Kind.UNIT, "kubelet", unit, before=before, forgets=ours(Kind.UNIT, "kubelet")))
     assert (host / "systemctl").read_text().splitlines() == [*calls, "reset-failed kubelet"]
     assert record(host) == ()
 
@@ -446,7 +453,13 @@ def test_a_unit_is_stopped_and_forgotten(host: Path, action: Action, unit: Unit,
 def test_a_unit_that_cannot_be_stopped_stays_in_the_record(host: Path) -> None:
     program(host / "bin", "systemctl", '[ "$1" != stop ] || { echo "Access denied" >&2; exit 1; }')
     functions(host, f"record unit kubelet {shlex.quote(chr(123) + chr(125))}")
-    stop = change(Action.STOP, Kind.UNIT, "kubelet", Unit("kubelet", active=False, enabled=False), forgets=True)
+    stop = change(
+        Action.STOP,
+        Kind.UNIT,
+        "kubelet",
+        Unit("kubelet", active=False, enabled=False),
+        forgets=ours(Kind.UNIT, "kubelet"),
+    )
     result = run(host, script([(0, stop)]))
     assert "Access denied" in evidence(result.stdout)
     assert [entry.name for entry in record(host)] == ["kubelet"]
@@ -542,7 +555,9 @@ def test_data_that_stays_has_its_owners_and_data_that_goes_or_is_not_there_has_n
 
 
 def clean(leaves: Leaves) -> Change:
-    return change(Action.CLEAN, Kind.LEFTOVERS, leaves.name, NoLeftovers(leaves), forgets=True)
+    return change(
+        Action.CLEAN, Kind.LEFTOVERS, leaves.name, NoLeftovers(leaves), forgets=ours(Kind.LEFTOVERS, leaves.name)
+    )
 
 
 def tables(host: Path) -> None:
@@ -699,7 +714,8 @@ def volumes(host: Path, folder: Path) -> Leaves:
 
 
 def clean_but_data(leaves: Leaves) -> Change:
-    return replace(clean(leaves), forgets=False)
+    own = replace(leaves, folders=(*leaves.folders, *leaves.data))
+    return replace(clean(leaves), forgets=(Placed(Kind.LEFTOVERS, leaves.name, "docker", leaves=own),))
 
 
 def test_volumes_stay_where_all_else_of_their_runtime_goes(host: Path) -> None:
