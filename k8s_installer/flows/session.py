@@ -26,7 +26,7 @@ from k8s_installer.host.observe import HostCache
 from k8s_installer.inventory import Allocations, Cluster, Role
 from k8s_installer.model.desired import Desired
 from k8s_installer.model.plan import Plan
-from k8s_installer.planning import placed
+from k8s_installer.planning import placed, rollback
 from k8s_installer.profiles import Profile
 from k8s_installer.report import data
 from k8s_installer.runs import cache, journal
@@ -84,7 +84,24 @@ class Session:
             wanted = choose(self.resolve(kept))
             seen = self._seen(wanted)
         placed.require_own(seen.seen, [host.name for host in wanted.cluster.everyone], wanted.cluster.name)
-        return (wanted, seen) if wanted.undoes else self.with_placed(wanted, seen)
+        return (self._without_swept(wanted, seen), seen) if wanted.undoes else self.with_placed(wanted, seen)
+
+    def _without_swept(self, wanted: Resolved, seen: ObservedFleet) -> Resolved:
+        """What a rollback wants, without hosts that keep nothing to go back to.
+
+        Raises:
+            InstallerError: there are no others.
+        """
+        names = rollback.swept(wanted.desired, seen.seen)
+        if not names:
+            return wanted
+        hosts = ", ".join(sorted(names))
+        words = f"a rollback cannot bring {hosts} back: everything was removed there, backups included"
+        desired = rollback.without(wanted.desired, names)
+        if not desired:
+            raise InstallerError(words, hint="to install again: remove `state: absent` from the inventory, then apply")
+        self.reporter.warn(f"{words}; apply installs it again if the inventory asks for it")
+        return replace(wanted, desired=desired)
 
     def with_placed(self, wanted: Resolved, seen: ObservedFleet) -> tuple[Resolved, ObservedFleet]:
         """The same, with what hosts have placed and is no longer wanted, and with what is missing in their records.

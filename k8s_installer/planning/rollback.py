@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from k8s_installer.host import families
+from k8s_installer.host.statedir import NOT_KEPT
 from k8s_installer.model.desired import NO_TURN, Desired, DesiredResource, Place, Turn
 from k8s_installer.model.groups import GROUPS
 from k8s_installer.model.plan import NO_RESTART, REPLACED, Action, Change, Plan
@@ -31,8 +32,9 @@ from k8s_installer.model.resources import (
     UploadedFile,
 )
 from k8s_installer.model.run import Run, State
-from k8s_installer.planning.make import readers
-from k8s_installer.planning.select import narrowed
+from k8s_installer.planning.make import obstacle, readers
+from k8s_installer.planning.placed import entries
+from k8s_installer.planning.select import narrowed, on_members
 from k8s_installer.profiles import Component
 
 _NONE: Mapping[str, Component] = {}
@@ -239,21 +241,41 @@ def before(desired: Desired, past: Collection[PastItem], components: Mapping[str
         return isinstance(wanted.resource, Unit | Gate) or wanted.place is not Place.WITHIN
 
     def was(wanted: DesiredResource) -> DesiredResource:
-        return replace(wanted, resource=_wanted(items[wanted.ref]), because=_BEFORE)
+        item = items[wanted.ref]
+        return replace(wanted, resource=_wanted(item), because=_BEFORE, recorded=lines.get(item.ref, ()))
 
+    lines = _lines(items.values(), cleaned)
     part = narrowed(desired, lambda wanted: wanted.ref in items or stays(wanted))
     here = {
         ref: was(wanted) if ref in items and wanted.place is Place.WITHIN else wanted for ref, wanted in part.items()
     }
     left = [item for ref, item in items.items() if ref not in desired and _has_left(item)]
-    turns = {(wanted.ref.host, wanted.component): wanted.turn for wanted in reversed(list(desired.values()))}
-    turns |= {(wanted.ref.host, ""): wanted.turn for wanted in desired.values()}
-    turns |= {(ref.host, ""): wanted.turn for ref, wanted in desired.items() if ref.kind is Kind.UNIT}
-    returning = dict(_returning(left, _lines(left, cleaned), turns, components))
+    # a gate that is asked here about another host lies in that one's turn
+    own = [wanted for wanted in desired.values() if wanted.turn.member in ("", wanted.ref.host)]
+    turns = {(wanted.ref.host, wanted.component): wanted.turn for wanted in reversed(own)}
+    turns |= {(wanted.ref.host, ""): wanted.turn for wanted in own}
+    turns |= {(wanted.ref.host, ""): wanted.turn for wanted in own if wanted.ref.kind is Kind.UNIT}
+    returning = dict(_returning(left, lines, turns, components))
     return _sequenced(_defined(here | returning, left), returning, components)
 
 
 _BEFORE = "As it was before the last run."
+
+
+def swept(desired: Desired, seen: Mapping[Ref, Seen]) -> frozenset[str]:
+    """The hosts that a run was the last of: with all that was placed there, what they had kept was removed."""
+    lost = {
+        ref.host
+        for ref, item in desired.items()
+        if item.recorded and isinstance(item.resource, Backup) and obstacle(ref, seen.get(ref)).endswith(NOT_KEPT)
+    }
+    return frozenset(host for host in lost if all(entry.kind is Kind.LEFTOVERS for entry in entries(seen, host)))
+
+
+def without(desired: Desired, hosts: Collection[str]) -> Desired:
+    """The same without these hosts; nothing where all that is left is what stays as it is."""
+    others = on_members(desired, {ref.host for ref in desired}.difference(hosts))
+    return others if any(item.because == _BEFORE for item in others.values()) else {}
 
 
 def _has_left(item: PastThing) -> bool:
@@ -261,20 +283,22 @@ def _has_left(item: PastThing) -> bool:
 
 
 def _component(item: PastThing) -> str:
-    if isinstance(item, PastSetting):
-        return item.entry.component if item.entry else ""
-    return item.component
+    return item.entry.component if item.entry else getattr(item, "component", "")
 
 
-def _lines(left: Collection[PastThing], cleaned: Iterable[PastLeftovers]) -> Mapping[Ref, tuple[Placed, ...]]:
+def _lines(items: Iterable[PastThing], cleaned: Iterable[PastLeftovers]) -> Mapping[Ref, tuple[Placed, ...]]:
     """The lines about what returns; those about what programs leave are of the first thing of their component."""
-    found = {item.ref: (item.entry,) for item in left if item.entry}
+    found: dict[Ref, tuple[Placed, ...]] = {item.ref: (item.entry,) for item in items if item.entry}
     for gone in cleaned:
-        own = (it for it in left if (it.ref.host, _component(it)) == (gone.ref.host, gone.entry.component))
-        first = min(own, key=lambda item: item.ref.kind is not Kind.PACKAGE, default=None)
+        own = (ref for ref, (entry, *_) in found.items() if (ref.host, entry.component) == _whose(gone))
+        first = min(own, key=lambda ref: ref.kind is not Kind.PACKAGE, default=None)
         if first is not None:
-            found[first.ref] = (*found.get(first.ref, ()), gone.entry)
+            found[first] = (*found[first], gone.entry)
     return found
+
+
+def _whose(gone: PastLeftovers) -> tuple[str, str]:
+    return gone.ref.host, gone.entry.component
 
 
 _RETURN = (Kind.SETTING, Kind.PACKAGE, Kind.FILE, Kind.UNIT)  # in this order: a file may need a user that was a setting

@@ -22,10 +22,12 @@ from k8s_installer.flows.plan import plan
 from k8s_installer.flows.reporter import Reporter, RunResult, Say
 from k8s_installer.flows.reset import reset
 from k8s_installer.flows.resolve import Resolved
+from k8s_installer.flows.rollback import roll_back
+from k8s_installer.host.statedir import NOT_KEPT
 from k8s_installer.model.desired import Desired, DesiredResource, by_host
-from k8s_installer.model.plan import Plan
-from k8s_installer.model.resources import File, Kind, Placed, Ref, Seen, SeenRecord
-from k8s_installer.model.run import Event, OnEvent
+from k8s_installer.model.plan import Action, Change, Plan
+from k8s_installer.model.resources import File, Kind, Missing, Original, Placed, Ref, Seen, SeenFile, SeenRecord
+from k8s_installer.model.run import Event, OnEvent, State
 from k8s_installer.planning.turns import QUARTER
 from k8s_installer.preflight import Preflight
 from k8s_installer.runs import journal
@@ -39,6 +41,7 @@ hosts:
   n1: {address: 10.0.0.21, roles: [node]}
 """
 MOTD = Ref("n1", Kind.FILE, "/etc/motd")
+GONE = "/etc/gone"
 RECORD = Ref("n1", Kind.RECORD, "placed")
 
 
@@ -105,6 +108,7 @@ class Fleet:
     inputs: Inputs
     recorder: Recorder
     n1: FakeHost = field(default_factory=lambda: FakeHost("n1"))
+    swept: tuple[str, ...] = ()
 
     @contextmanager
     def connecting(self, *_: object) -> Iterator[Connections]:
@@ -118,13 +122,26 @@ class Fleet:
         self.recorder.heard.append("unlocked")
 
     def observe(self, _connections: Connections, asked: Desired, *_: object) -> ObservedFleet:
-        seen: Mapping[Ref, Seen] = answers({ref: item for ref, item in asked.items() if ref != MOTD})
+        seen: Mapping[Ref, Seen] = answers(
+            {ref: item for ref, item in asked.items() if ref != MOTD and ref.name != GONE}
+        )
         record = seen.get(RECORD)
         if isinstance(record, SeenRecord):
             seen = {**seen, RECORD: SeenRecord((*record.entries, *self.n1.record.values()))}
+        if self.swept:
+            return ObservedFleet({}, {"m1": FakeHost("m1"), "n1": self.n1}, {**seen, **dict(self.lost(asked))}, {}, {})
         motd = self.n1.observe([item for item in by_host(asked).get("n1", []) if item.ref == MOTD])
         remotes = {"m1": FakeHost("m1"), "n1": self.n1}
         return ObservedFleet({}, remotes, {**seen, **motd}, {}, {})
+
+    def lost(self, asked: Desired) -> Iterator[tuple[Ref, Seen]]:
+        """What there is of files that a run removed, and of the records, where hosts were swept since."""
+        for ref in asked:
+            swept = ref.host in self.swept
+            if ref.name == GONE:
+                yield ref, SeenFile("", 0, "", "", 0.0, obstacle=NOT_KEPT) if swept else Missing.ABSENT
+            elif swept and ref.kind is Kind.RECORD:
+                yield ref, Missing.ABSENT
 
 
 @pytest.fixture
@@ -230,6 +247,30 @@ def test_a_host_of_another_cluster_is_left_alone(cluster: Fleet, verb: Callable[
         verb(cluster)
     assert "change it back to other" in raised.value.hint
     assert cluster.n1.log == []
+
+
+def left(folder: Path, *hosts: str) -> None:
+    """The journal of a run that removed a file of ours from hosts."""
+    there = SeenFile("1" * 64, 0o644, "root", "root", 1.0)
+    with journal.start(folder, {"cluster": "lab"}, run="1") as book:
+        for index, host in enumerate(hosts):
+            ref, forgets = Ref(host, Kind.FILE, GONE), (Placed(Kind.FILE, GONE, "kubelet"),)
+            step = Change(ref, Action.REMOVE, "kubelet", there, Original(), "", forgets=forgets)
+            book.event(Event(index, State.DONE, 0.0), step)
+
+
+def test_a_host_that_was_swept_is_no_part_of_a_rollback(cluster: Fleet) -> None:
+    left(cluster.inputs.inventory.parent / ".k8s-installer/lab/journal", "m1", "n1")
+    cluster.swept, cluster.recorder.reply = ("n1",), "n"
+    options = Options(cluster.inputs, verify=False, preflight=False)
+    assert roll_back(options, cluster.recorder) is Outcome.FAILED
+    (warning,) = (words for words in cluster.recorder.heard if words.startswith("warn"))
+    assert "a rollback cannot bring n1 back" in warning
+    assert f"plan restore m1: file {GONE}" in cluster.recorder.heard
+    cluster.swept = ("m1", "n1")
+    with pytest.raises(InstallerError, match="a rollback cannot bring m1, n1 back") as raised:
+        roll_back(options, cluster.recorder)
+    assert "remove `state: absent`" in raised.value.hint
 
 
 def test_a_plan_takes_no_lock_and_leaves_no_trace(cluster: Fleet) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from k8s_installer.engine.scheduler import apply
 from k8s_installer.errors import InstallerError
 from k8s_installer.host import families
+from k8s_installer.host.statedir import NOT_KEPT
 from k8s_installer.model.desired import Desired, DesiredResource, Turn
 from k8s_installer.model.plan import Action, Change, Plan
 from k8s_installer.model.resources import (
@@ -32,6 +33,7 @@ from k8s_installer.model.resources import (
     Seen,
     SeenFile,
     SeenPackage,
+    SeenRecord,
     SeenSetting,
     SeenUnit,
     Setting,
@@ -40,7 +42,7 @@ from k8s_installer.model.resources import (
 from k8s_installer.model.run import Event, Run, State
 from k8s_installer.planning import placed, planfile, rollback
 from k8s_installer.planning.make import make_plan
-from k8s_installer.planning.rollback import PastFile, PastItem, PastPackage, PastUnit
+from k8s_installer.planning.rollback import PastFile, PastItem, PastLeftovers, PastPackage, PastUnit
 from k8s_installer.report.text import change_words
 from k8s_installer.runs import history, journal
 from tests.fakes import IDLE, FakeHost
@@ -781,14 +783,34 @@ def test_a_rollback_gives_the_record_all_its_lines_again(tmp_path: Path) -> None
     assert (host.settings["swap"], state(host), host.record) == ("on", untouched, {})
 
 
-def test_what_had_nothing_left_is_swept_when_it_has_returned_and_leaves_again(tmp_path: Path) -> None:
+def test_only_hosts_that_keep_something_are_rolled_back(tmp_path: Path) -> None:
+    fleet = {name: node(name) for name in ("n1", "n2")}
+    files = [want(Kind.FILE, CONFIG, File(b"config"), host=name) for name in fleet]
+    applied(wanted(*files), *fleet.values())
+    plan = applied(wanted(), *fleet.values())
+    back = undone(plan, tmp_path)
+    lost = SeenFile("", 0, "", "", 0.0, obstacle=NOT_KEPT)
+    assert rollback.swept(back, {files[0].ref: lost}) == {"n1"}
+    assert rollback.swept(back, {files[0].ref: lost, **recorded("n1", Kind.LEFTOVERS)}) == {"n1"}
+    assert rollback.swept(back, {files[0].ref: lost, **recorded("n1", Kind.UNIT)}) == frozenset()
+    assert list(rollback.without(back, {"n1"})) == [files[1].ref]
+    assert rollback.without({**back, **wanted(dataclasses.replace(UNIT, after=()))}, {"n1", "n2"}) == {}
+
+
+def recorded(host: str, kind: Kind) -> dict[Ref, Seen]:
+    return {placed.question(host).ref: SeenRecord((Placed(kind, "kubelet", "kubelet", leaves=LEAVES),))}
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_what_had_nothing_left_is_swept_when_it_has_returned_and_leaves_again(tmp_path: Path, *, again: bool) -> None:
+    """Also if the inventory wants it again before the rollback."""
     host = node()
     tools = dataclasses.replace(UNIT, resource=Unit("kubelet", leaves=dataclasses.replace(LEAVES, data=())), after=())
     host.units["kubelet"] = IDLE
     applied(wanted(tools), host)
     plan = applied(wanted(), host)
     assert "clean up kubelet" not in words(plan)
-    back = undone(plan, tmp_path)
+    back = undone(plan, tmp_path, wanted(tools) if again else {})
     seen = seen_by({"n1": host}, [*back.values(), placed.question("n1")])
     carried_out(placed.recording(make_plan(back, seen), back, seen), {"n1": host})
     host.leftovers["kubelet"] = ("/var/lib/kubelet",)
@@ -863,7 +885,8 @@ def test_a_turn_that_fails_has_our_file_again_and_still_the_one_from_before_us()
 def test_a_drop_in_returns_although_nobody_has_its_unit() -> None:
     file = Ref("n1", Kind.FILE, "/etc/systemd/system/other.service.d/1.conf")
     kept = Backup("1" * 64, 0o644, "root", "root")
-    back = rollback.before({}, [PastFile(file, kept, "kubelet", left=True)])
+    cleaned = PastLeftovers(Ref("n1", Kind.LEFTOVERS, "kubelet"), Placed(Kind.LEFTOVERS, "kubelet", "kubelet"))
+    back = rollback.before({}, [PastFile(file, kept, "kubelet", left=True), cleaned])
     assert [item.resource for item in back.values()] == [kept]
 
 
