@@ -1,6 +1,7 @@
 """What would stop an install, found before anything is changed: one script for each host, judged over all. Pure."""
 
-from k8s_installer.preflight.ask import parse, script, seconds
+from k8s_installer.preflight.answer import parse
+from k8s_installer.preflight.ask import script, seconds
 from k8s_installer.preflight.assess import assess
 from k8s_installer.preflight.model import Answers, Finding, Needs, Preflight, Severity
 from k8s_installer.preflight.needs import needs

@@ -17,7 +17,8 @@ from k8s_installer.errors import HostError
 from k8s_installer.model.desired import Desired, DesiredResource, Place, health_gates
 from k8s_installer.model.plan import Action, Change
 from k8s_installer.model.resources import File, Gate, Kind, Missing, Package, Ref, Seen, SeenFile, Unit
-from k8s_installer.planning.make import inputs, make_plan, obstacle, stale
+from k8s_installer.planning.differences import inputs, stale
+from k8s_installer.planning.make import make_plan, obstacle
 from k8s_installer.status.model import (
     Certificate,
     ComponentStatus,

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 from k8s_installer.model.desired import Desired, DesiredResource
 from k8s_installer.model.resources import Backup, Data, File, Gate, Kind, Missing, Ref, Seen, SeenFile, SeenUnit, Unit
+from k8s_installer.planning.differences import inputs
 from k8s_installer.planning.etcd.config import Folders, Start, environment, folders, listens, start
-from k8s_installer.planning.make import inputs
 
 
 @dataclass(frozen=True, slots=True)
