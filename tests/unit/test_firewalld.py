@@ -209,6 +209,13 @@ def test_a_firewalld_that_is_off_and_was_never_ours_costs_no_process_of_its_own(
     assert "firewall-offline-cmd" not in (host / "calls").read_text()
 
 
+def test_a_firewalld_that_was_ours_and_is_not_any_more_stays_as_it_is(host: Path) -> None:
+    applied(host, MANAGED)
+    applied(host, IGNORED)
+    run(host, "systemctl stop firewalld; systemctl disable firewalld")
+    assert not planned(host, MANAGED)
+
+
 def test_a_configuration_that_cannot_be_read_is_unknown(host: Path) -> None:
     run(host, "systemctl stop firewalld")
     program(host / "bin", "firewall-offline-cmd", "exit 1")
