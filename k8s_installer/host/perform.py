@@ -143,8 +143,6 @@ def script(numbered: Sequence[tuple[int, Change]], run: str = "0") -> str:
     """The script that carries these changes of one host out, in this order; `run` is the name of who does."""
     settings = [change.ref.name for _, change in numbered if change.ref.kind is Kind.SETTING]
     parts = [_PRELUDE, f"run={shlex.quote(run)}\n", families.setters(settings)]
-    if any(entry.kind is Kind.FILE for _, change in numbered for entry in change.records):
-        parts.append(placed.KNOWN)
     last = {file.sha256: index for index, file in _uploaded(numbered)}
     for action, group in groupby(numbered, key=lambda item: batch(item[1])):
         changes = list(group)
@@ -160,7 +158,7 @@ def script(numbered: Sequence[tuple[int, Change]], run: str = "0") -> str:
         parts.append("systemctl daemon-reload && loaded\n")
     if any(change.forgets or isinstance(change.after, Record) for _, change in numbered):
         parts.append("compact\n")
-    elif placed.KNOWN in parts:
+    elif any(entry.kind is Kind.FILE for _, change in numbered for entry in change.records):
         parts.append(placed.COMPACT_CROWDED)
     return "".join([*parts, "prune all\n" if last else "prune\n"])
 
@@ -290,7 +288,8 @@ def _singles(changes: Sequence[tuple[int, Change]], last: Mapping[str, int]) -> 
 def _single(index: int, change: Change, records: Sequence[Placed], last: Mapping[str, int]) -> str:
     wanted = change.after
     stop = _failed(index)
-    note = f"out=$({placed.noted(records)} 2>&1) || {stop}" if records else ""
+    known = placed.KNOWN if any(entry.kind is Kind.FILE for entry in records) else ""
+    note = f"{known}out=$({placed.noted(records)} 2>&1) || {stop}" if records else ""
     forget = f"out=$({_forgotten(change)} 2>&1) || {stop}" if change.forgets else ""
     if isinstance(wanted, File | UploadedFile | Backup | Absent | Original):
         # another change of this script may place the same bytes

@@ -234,7 +234,7 @@ def forgotten(entries: Iterable[Placed]) -> str:
     return " && ".join(shlex.join(["forget", str(entry.kind), entry.name]) for entry in entries)
 
 
-# Before the first of `noted`: one process for all files; and at the end of the script, if nothing has left.
+# Before `noted` of files, and after what was adopted: one process for all; and at the end, if nothing has left.
 KNOWN = "known=$(recorded file) || crowded=yes\n"
 COMPACT_CROWDED = '[ -z "${crowded-}" ] || compact\n'
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from k8s_installer.engine.remote import Outcome, Remote
 from k8s_installer.host import perform
+from k8s_installer.host.placed import RENDERED
 from k8s_installer.model.desired import DesiredResource
 from k8s_installer.model.plan import Action, Change, Plan
 from k8s_installer.model.resources import (
@@ -389,6 +390,21 @@ def leaving(remote: Remote, folder: str, user: str) -> None:
     carried_out(remote, planned(remote, config))
     assert done(remote, config) == [Action.ADOPT]
     assert [entry.name for entry in record(remote) if entry.kind is Kind.FILE] == [path]
+
+    # a file of a version without records, in the very run that changes it: it is no original
+    old, new = (
+        want(
+            remote,
+            Kind.FILE,
+            f"{folder}/new/conf",
+            File(f"# {RENDERED}x\n{word}\n".encode(), 0o640, user, user, hidden),
+        )
+        for word, hidden in (("old", False), ("new", True))
+    )
+    carried_out(remote, planned(remote, old))
+    assert done(remote, config, new) == [Action.ADOPT, Action.UPDATE]
+    steps = done(remote, config)
+    assert steps == [Action.REMOVE]  # and not RESTORE
 
 
 def departing(remote: Remote, folder: str) -> None:
