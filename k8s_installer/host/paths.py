@@ -1,8 +1,12 @@
-"""Where things are on a CentOS 7 host. What this program keeps of its own is in `statedir`. Pure constants.
+"""Where things are on a CentOS 7 host. What this program keeps of its own is in `statedir`. Pure.
 
 Scripts put `$root` in front of these where a test has a host's files in a folder. Texts for people name paths as they
 are.
 """
+
+from __future__ import annotations
+
+import re
 
 # SELinux: the kernel's mode (no such file: switched off at boot), and that of the next boot
 SELINUX_ENFORCE = "/sys/fs/selinux/enforce"
@@ -50,3 +54,11 @@ KUBERNETES = "/etc/kubernetes"
 ADDONS = f"{KUBERNETES}/addons"  # manifests of addons, on the first master
 ROUTES = f"{KUBERNETES}/network/routes"  # lines of `SUBNET ADDRESS NAME`, of the profiles' routes.j2
 KUBECONFIG = "/root/.kube/config"  # an administrator's; there where the API asks for certificates
+
+_DEFINES = re.compile(r"/systemd/system/([^/]+?)(?:\.d/[^/]+)?$")
+
+
+def unit_of(path: str) -> str:
+    """The unit that a file at this path defines, or is a drop-in of; empty if it is neither. A service is its name."""
+    unit = _DEFINES.search(path)
+    return unit[1].removesuffix(".service") if unit else ""

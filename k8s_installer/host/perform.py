@@ -168,7 +168,7 @@ def _undefines(numbered: Sequence[tuple[int, Change]]) -> bool:
     for _, change in reversed(numbered):
         if change.action is Action.RELOAD:
             return False
-        if isinstance(change.after, Original) and "/systemd/system/" in change.ref.name:
+        if isinstance(change.after, Original) and paths.unit_of(change.ref.name):
             return True
     return False
 

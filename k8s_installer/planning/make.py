@@ -17,6 +17,7 @@ from k8s_installer.model.resources import (
     Missing,
     Original,
     Ref,
+    Resource,
     Seen,
     SeenFile,
     Unit,
@@ -109,13 +110,15 @@ def _require_reversible(desired: Desired, seen: Mapping[Ref, Seen]) -> None:
         raise InstallerError("\n".join(sorted(told)), hint="\n".join(hints))
 
 
-def readers(units: Iterable[tuple[Ref, Unit]], files: Collection[Ref]) -> Mapping[Ref, tuple[str, ...]]:
-    """The units that read each of these files."""
+def readers(
+    resources: Iterable[tuple[Ref, Resource]], files: Collection[Ref] | None = None
+) -> Mapping[Ref, tuple[str, ...]]:
+    """The units among these that read each file, or are defined by it: of all files where `files` is None."""
     found: dict[Ref, tuple[str, ...]] = {}
-    for ref, unit in units:
-        for path in (*unit.defined_by, *unit.reads):
+    for ref, unit in resources:
+        for path in (*unit.defined_by, *unit.reads) if isinstance(unit, Unit) else ():
             file = Ref(ref.host, Kind.FILE, path)
-            if file in files:
+            if files is None or file in files:
                 found[file] = (*found.get(file, ()), ref.name)
     return found
 
@@ -126,8 +129,8 @@ def _with_readers(steps: Mapping[Ref, list[Change]], desired: Desired) -> dict[R
     cleared = _cleared(steps, desired)
     if not undated and not cleared:
         return dict(steps)
-    units = ((ref, wanted.resource) for ref, wanted in desired.items() if isinstance(wanted.resource, Unit))
-    by_file = {**readers(units, undated), **cleared}
+    resources = ((ref, wanted.resource) for ref, wanted in desired.items())
+    by_file = {**readers(resources, undated), **cleared}
     undated |= cleared.keys()
     return {
         ref: [replace(change, readers=(*by_file.get(ref, ()), *_other_readers(change))) for change in changes]

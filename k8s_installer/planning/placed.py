@@ -21,7 +21,7 @@ from k8s_installer.host import families
 from k8s_installer.host.addons import ADDONS as ADDONS_SETTING
 from k8s_installer.host.families.user import NAME as USER
 from k8s_installer.host.nodes import NAME as NODE
-from k8s_installer.host.paths import ADDONS
+from k8s_installer.host.paths import ADDONS, unit_of
 from k8s_installer.host.placed import NAME, PATH, RENDERED
 from k8s_installer.model.desired import Desired, DesiredResource, Turn, by_host
 from k8s_installer.model.groups import GROUPS
@@ -50,7 +50,7 @@ from k8s_installer.model.resources import (
     Unit,
     UploadedFile,
 )
-from k8s_installer.planning.make import make_plan
+from k8s_installer.planning.make import make_plan, readers
 from k8s_installer.planning.select import narrowed
 
 KUBELET = "kubelet"  # the component that makes a host a node
@@ -273,7 +273,7 @@ def _reader(wanted: DesiredResource, unit: Unit, paths: list[str], stops: list[R
     if not paths and not stops:
         return wanted
     host = wanted.ref.host
-    defines = tuple(path for path in paths if "/systemd/system/" in path)
+    defines = tuple(path for path in paths if unit_of(path))
     reads = tuple(path for path in paths if path not in defines)
     unit = replace(unit, defined_by=(*unit.defined_by, *defines), reads=(*unit.reads, *reads))
     after = (*wanted.after, *(Ref(host, Kind.FILE, path) for path in paths), *stops[-1:])
@@ -301,11 +301,11 @@ def adopting(part: Desired, seen: Mapping[Ref, Seen]) -> Desired:
             ours |= _installed(items, seen, {item.component for item in ours.values()})
             doubtful = [item.ref.name for item in items if item.ref not in ours and _is_file(item, seen.get(item.ref))]
         unknown = [item for item in ours.values() if not _is_known(item, known)]  # mostly none
-        readers = _readers(items) if unknown else {}
+        read_by = readers((item.ref, item.resource) for item in items) if unknown else {}
         new = tuple(
             _as_found(entry, seen.get(item.ref))
             for item in unknown
-            for entry in _entries(item, None, readers)
+            for entry in _entries(item, None, read_by)
             if (entry.kind, entry.name) not in known
         )
         # of data that is kept the record knows from then on whose it is
@@ -424,7 +424,7 @@ def recording(plan: Plan, desired: Desired, seen: Mapping[Ref, Seen], cluster: s
     """
     if not plan.changes:
         return plan
-    readers: dict[str, Mapping[str, tuple[str, ...]]] = {}
+    read_by: dict[str, Mapping[Ref, tuple[str, ...]]] = {}
     items = by_host(desired)
     known = {
         host: {(entry.kind, entry.name): entry for entry in entries(seen, host)}
@@ -440,8 +440,8 @@ def recording(plan: Plan, desired: Desired, seen: Mapping[Ref, Seen], cluster: s
         if host not in known or change.ref.kind in (Kind.GATE, Kind.RECORD):
             changes.append(change)
             continue
-        if host not in readers:
-            readers[host] = _readers(items[host])
+        if host not in read_by:
+            read_by[host] = readers((item.ref, item.resource) for item in items[host])
         leaves = desired[change.ref].leaving or change.action is Action.REMOVE
         old = known[host].get((change.ref.kind, change.ref.name)) if leaves else None
         new: tuple[Placed, ...] = ()
@@ -451,7 +451,7 @@ def recording(plan: Plan, desired: Desired, seen: Mapping[Ref, Seen], cluster: s
             again = change.action is Action.INSTALL
             new = tuple(
                 entry
-                for entry in item.recorded or _entries(item, change.before, readers[host])
+                for entry in item.recorded or _entries(item, change.before, read_by[host])
                 if _is_new(entry, known[host]) or (again and entry.kind is Kind.PACKAGE)
             )
             known[host].update({(entry.kind, entry.name): entry for entry in new})
@@ -499,23 +499,13 @@ def _is_new(entry: Placed, known: Mapping[tuple[Kind, str], Placed]) -> bool:
     return old is None or (entry.kind is Kind.FILE and old.sha256 != entry.sha256)
 
 
-def _readers(items: Iterable[DesiredResource]) -> Mapping[str, tuple[str, ...]]:
-    """The units that read each path, or are defined by it."""
-    found: dict[str, tuple[str, ...]] = {}
-    for item in items:
-        if isinstance(item.resource, Unit):
-            for path in (*item.resource.defined_by, *item.resource.reads):
-                found[path] = (*found.get(path, ()), item.resource.name)
-    return found
-
-
-def _entries(item: DesiredResource, before: Seen | None, readers: Mapping[str, tuple[str, ...]]) -> Iterator[Placed]:
+def _entries(item: DesiredResource, before: Seen | None, read_by: Mapping[Ref, tuple[str, ...]]) -> Iterator[Placed]:
     """What is recorded of a resource that is placed, or was; `before` is how it was seen."""
     wanted, ref = item.resource, item.ref
     entry = Placed(ref.kind, ref.name, item.component, item.turn.group)
     if ref.kind is Kind.FILE:
         digest, secret = getattr(wanted, "sha256", ""), bool(getattr(wanted, "secret", False))
-        yield replace(entry, units=readers.get(ref.name, ()), sha256=digest, secret=secret)
+        yield replace(entry, units=read_by.get(ref, ()), sha256=digest, secret=secret)
     elif isinstance(wanted, Package | Unit):
         yield replace(entry, before=_was(before) if isinstance(wanted, Unit) else "")
     elif isinstance(wanted, Setting) and ref.name.partition(" ")[0] not in _STAY:

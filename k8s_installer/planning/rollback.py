@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from k8s_installer.host import families
+from k8s_installer.host.paths import unit_of
 from k8s_installer.host.statedir import NOT_KEPT
 from k8s_installer.model.desired import NO_TURN, Desired, DesiredResource, Place, Turn
 from k8s_installer.model.groups import GROUPS
@@ -351,18 +351,14 @@ def _sequenced(desired: Desired, returning: Collection[Ref], components: Mapping
 def _defined(desired: dict[Ref, DesiredResource], left: Collection[PastThing]) -> Desired:
     """The same, where units are defined by the unit files and drop-ins that return."""
     for item in left:
-        unit = _DEFINES.search(item.ref.name) if item.ref.kind is Kind.FILE else None
-        if unit is None:
+        if item.ref.kind is not Kind.FILE:
             continue
-        ref = Ref(item.ref.host, Kind.UNIT, unit[1])
+        ref = Ref(item.ref.host, Kind.UNIT, unit_of(item.ref.name))
         wanted = desired.get(ref)
         if wanted is not None and isinstance(wanted.resource, Unit):
             defined = replace(wanted.resource, defined_by=(*wanted.resource.defined_by, item.ref.name))
             desired[ref] = replace(wanted, resource=defined, after=(*wanted.after, item.ref))
     return desired
-
-
-_DEFINES = re.compile(r"/systemd/system/([^/]+)\.service(?:\.d/|$)")
 
 
 def _wanted(past: PastThing) -> Backup | Absent | Setting | Unit | Package:

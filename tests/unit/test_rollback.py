@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from k8s_installer.engine.scheduler import apply
+from k8s_installer.host.paths import unit_of
 from k8s_installer.model.desired import Desired, DesiredResource, Turn
 from k8s_installer.model.plan import Action, Change, Plan
 from k8s_installer.model.resources import Absent, Backup, Check, File, Gate, Kind, Package, Ref, Unit
@@ -52,6 +54,18 @@ def test_a_failed_turn_gets_its_old_bytes_and_restarts_and_all_is_as_it_was() ->
     assert not carried_out(back, fleet).failures
     assert fleet["m1"].contents == contents
     assert not planned(desired(), fleet)
+
+
+@pytest.mark.parametrize(
+    ("path", "unit"),
+    [
+        ("/etc/systemd/system/docker.service", "docker"), ("/etc/systemd/system/docker.service.d/10-x.conf", "docker"),
+        ("/usr/lib/systemd/system/a.timer", "a.timer"), ("/etc/sysconfig/docker", ""),
+        ("/etc/systemd/system/multi-user.target.wants/docker.service", ""),
+    ],
+)  # fmt: skip
+def test_a_unit_file_and_a_drop_in_define_a_unit(path: str, unit: str) -> None:
+    assert unit_of(path) == unit
 
 
 def test_a_made_file_is_removed_and_a_definition_is_loaded_again() -> None:
