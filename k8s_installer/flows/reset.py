@@ -75,7 +75,7 @@ def _emptied(whole: Resolved, names: str, *, data: bool) -> Resolved:
     _require_members(cluster, part.everyone, data=data)
     stay = [one.name for one in cluster.having(Role.MASTER) if one not in part.everyone]
     beside = {item.ref: item for item in map(placed.question, stay)}
-    nothing: Desired = {}
+    nothing: Desired = {}  # one value: what differs from the whole is taken for a part
     return replace(
         whole,
         cluster=part,
@@ -148,7 +148,9 @@ def _remove_keys(options: Options, reporter: Reporter, whole: Resolved) -> None:
         seen = session.look(asked, {ref.host for ref in asked}).seen
     left = [f"{ref.name} on {ref.host}" for ref in asked if seen.get(ref) is not Missing.ABSENT]
     if left:
-        reporter.warn(f"the cluster's keys stay: there is, or may be, still data of etcd in {', '.join(left)}")
+        reporter.warn(
+            f"the cluster's keys stay: etcd's data is still there, or could not be looked for: {', '.join(left)}"
+        )
         return
     shutil.rmtree(pki_folder(whole.inventory), ignore_errors=True)
     (state_folder(whole.inventory) / RECORD).unlink(missing_ok=True)
