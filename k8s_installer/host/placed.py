@@ -244,7 +244,7 @@ def arrived(entry: Placed, asked: Iterable[str]) -> str:
     came_with = tuple(asked)
     package = Placed(Kind.PACKAGE, "", entry.component, entry.group, came_with=came_with, cluster=entry.cluster)
     user = replace(package, kind=Kind.SETTING, before="absent")
-    return shlex.join(["arrived", _details(package), _details(user), *came_with])
+    return f"{shlex.join(['arrived', _details(package), _details(user), *came_with])} && {_FLUSH}"
 
 
 def _written(entry: Placed) -> str:

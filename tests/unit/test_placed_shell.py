@@ -203,6 +203,10 @@ def test_what_is_recorded_is_on_disk_before_anything_changes(host: Path) -> None
         host, change(Action.START, Kind.UNIT, "kubelet", Unit("kubelet"), records=(Placed(Kind.UNIT, "kubelet", "k"),))
     )
     assert len((host / "flushes").read_text().splitlines()) == 2
+    program(host / "bin", "yum", "mkdir $TEST/rpms/wget $TEST/rpms/libpsl")
+    package = Placed(Kind.PACKAGE, "wget", "k")
+    done(host, change(Action.INSTALL, Kind.PACKAGE, "wget", Package("wget"), records=(package,)))
+    assert len((host / "flushes").read_text().splitlines()) == 4  # before, and of what came along
 
 
 def test_a_record_is_compacted_when_something_has_left_or_most_of_its_lines_no_longer_count(host: Path) -> None:
