@@ -325,23 +325,30 @@ def _returning(
 
 
 def _sequenced(desired: Desired, returning: Collection[Ref], components: Mapping[str, Component]) -> Desired:
-    """The same, where units wait for those that return as their components say.
+    """The same, where units that return wait for others, and others for them, as their components say.
 
     Of a component that is unknown by now it is only known that what was stopped last started first.
     """
-    back: dict[str, list[Ref]] = defaultdict(list)
+    here: dict[tuple[str, str], list[Ref]] = defaultdict(list)
+    everywhere: dict[str, list[Ref]] = defaultdict(list)
     unknown: dict[str, list[Ref]] = defaultdict(list)
-    for ref in returning:
-        if ref.kind is Kind.UNIT:
-            name = desired[ref].component
-            (back[name] if name in components else unknown[ref.host]).append(ref)
+    units = {ref: wanted.component for ref, wanted in desired.items() if isinstance(wanted.resource, Unit)}
+    for ref, name in units.items():
+        here[ref.host, name].append(ref)
+        everywhere[name].append(ref)
+        if ref in returning and name not in components:
+            unknown[ref.host].append(ref)
     result = dict(desired)
-    for ref, wanted in desired.items():
-        if isinstance(wanted.resource, Unit) and wanted.component in components:
-            after = components[wanted.component].after
-            awaited = [other for name in after.here for other in back[name] if other.host == ref.host]
-            awaited += [other for name in after.everywhere for other in back[name]]
-            result[ref] = replace(wanted, after=(*wanted.after, *awaited))
+    for ref, name in units.items():
+        if name in components:
+            after = components[name].after
+            named = [
+                *(here[ref.host, other] for other in after.here),
+                *(everywhere[other] for other in after.everywhere),
+            ]
+            # what stays waits for what stays already
+            awaited = [other for refs in named for other in refs if ref in returning or other in returning]
+            result[ref] = replace(desired[ref], after=(*desired[ref].after, *awaited))
     for refs in unknown.values():
         for later, sooner in pairwise(refs):
             result[later] = replace(result[later], after=(*result[later].after, sooner))

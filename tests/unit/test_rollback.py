@@ -363,6 +363,14 @@ def test_units_of_a_network_that_returns_start_in_its_order_and_before_what_wait
             assert max(map(started.index, sooner)) < started.index(later)
 
 
+def test_a_unit_that_returns_waits_for_those_that_stayed() -> None:
+    lab = cluster()
+    kubelet, docker = Ref("n1", Kind.UNIT, "kubelet"), Ref("n1", Kind.UNIT, "docker")
+    without = {docker: replace(wanted_by(lab)[docker], after=())}
+    past = [PastUnit(kubelet, active=True, enabled=True, component="kubelet")]
+    assert docker in before(without, past, profile_of(lab).components)[kubelet].after
+
+
 def test_units_of_a_component_that_nobody_knows_any_more_start_in_the_order_before() -> None:
     refs = [Ref("n1", Kind.UNIT, name) for name in ("last", "middle", "first")]  # as the run stopped them
     back = before({}, [PastUnit(ref, active=True, enabled=True, component="own") for ref in refs])
