@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-_PAUSE_SECONDS = 0.3
+_PAUSE_SECONDS = 0.2
 
 T = TypeVar("T")
 
