@@ -15,12 +15,21 @@ _KEYS = (
 )
 
 
+# Each with words of which every match has one: to look for a word is quick, to ignore the case in a pattern is not.
 _SECRETS = (
-    (re.compile(r"(?i)((?:authorization:\s*\w+|bearer)\s+)[^\s\"']+"), r"\1<secret>"),
-    (re.compile(r"(?i)((?:key-data|password)\\?[\"']?\s*[:=]\s*\\?[\"']?)[^\s\"',}]+"), r"\1<secret>"),
+    (("authorization", "bearer"), re.compile(r"(?i)((?:authorization:\s*\w+|bearer)\s+)[^\s\"']+"), r"\1<secret>"),
+    (
+        ("key-data", "password"),
+        re.compile(r"(?i)((?:key-data|password)\\?[\"']?\s*[:=]\s*\\?[\"']?)[^\s\"',}]+"),
+        r"\1<secret>",
+    ),
     # sixteen and more: "secret: not found" is a complaint and stays
-    (re.compile(r"(?i)((?:token|secret)\\?[\"']?\s*[:=]\s*\\?[\"']?)[^\s\"',}]{16,}"), r"\1<secret>"),
-    (re.compile(r"(?<![\w-])eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?"), "<token>"),
+    (
+        ("token", "secret"),
+        re.compile(r"(?i)((?:token|secret)\\?[\"']?\s*[:=]\s*\\?[\"']?)[^\s\"',}]{16,}"),
+        r"\1<secret>",
+    ),
+    (("eyj",), re.compile(r"(?<![\w-])eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?"), "<token>"),
 )
 
 
@@ -32,8 +41,11 @@ def redact(text: str) -> str:
     if "PRIVATE KEY-----" in text:
         for pattern in _KEYS:
             text = pattern.sub("<private key>", text)
-    for pattern, shown in _SECRETS:
-        text = pattern.sub(shown, text)
+    small = text.lower()
+    for words, pattern, shown in _SECRETS:
+        # beyond ASCII more letters count as the same: a long s, a dotless i
+        if not small.isascii() or any(word in small for word in words):
+            text = pattern.sub(shown, text)
     return _RANDOM.sub(_random, text)
 
 

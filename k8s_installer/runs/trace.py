@@ -74,7 +74,7 @@ class Trace:
         self.path, self._file = path, file
         self._lock = threading.Lock()
         self._count = 0
-        self._scripts: dict[bytes, int] = {}  # sum of a script -> the number under which it is written out
+        self._scripts: dict[bytes, tuple[int, str]] = {}  # sum of a script -> the number of its text, and its title
 
     @property
     def run(self) -> str:
@@ -104,13 +104,14 @@ class Trace:
         digest = hashlib.sha256(script.encode(errors="replace")).digest()
         with self._lock:
             self._count += 1
-            number, first = self._count, self._scripts.setdefault(digest, self._count)
-            shown = readable(script)
-            title = f"{host} #{number} begins: {_title(shown)}"
-            if first == number:
-                self._write(title, _quoted("|", shown))
+            number = self._count
+            if digest in self._scripts:
+                first, title = self._scripts[digest]
+                self._write(f"{host} #{number} begins: {title} (the script of #{first})")
             else:
-                self._write(f"{title} (the script of #{first})")
+                shown = readable(script)
+                self._scripts[digest] = number, _title(shown)
+                self._write(f"{host} #{number} begins: {_title(shown)}", _quoted("|", shown))
         return number
 
     def end(self, number: int, host: str, words: str, result: tuple[str, str], seconds: float) -> None:

@@ -172,6 +172,14 @@ def test_bytes_are_elided_and_other_lines_are_shown(written: str, shown: str) ->
 
 
 @pytest.mark.parametrize(
+    "word", ["PASSWORD", "pa\u017f\u017fword", "to\u212aen", "author\u0131zation: Bearer", "bearer"]
+)
+def test_a_word_before_a_secret_may_be_written_in_any_way(word: str) -> None:
+    mark = " " if word.lower().endswith("bearer") else ": "
+    assert "s3cr3t" not in redact(f"{word}{mark}s3cr3t-of-many-characters")
+
+
+@pytest.mark.parametrize(
     ("written", "shown"),
     [
         (f"before\n{PEM}after", "before\n<private key>\nafter"),
