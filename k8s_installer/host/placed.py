@@ -57,9 +57,10 @@ recorded() { # [kind]: the names of what was placed, the first to come first; wi
     END {
       for (i = 1; i <= count; i++)
         if (split(last[names[i]], part) && part[1] == "+") print kind ? part[3] : last[names[i]]
-      exit kind && NR > """
+      # gawk forgets that it could not write once it is at `exit`
+      if (kind && NR > """
     + str(CROWDED)
-    + r""" && NR > 4 * count
+    + r""" && NR > 4 * count) exit 1
     }' "$state/placed"
 }
 flushed() { # path
@@ -186,8 +187,10 @@ compact() { # folders that are empty now, and files that are gone, are no longer
     elif rmdir "$path" 2>/dev/null; then forget folder "$path"
     fi
   done
-  (umask 077; recorded >"$state/placed.new") && flushed "$state/placed.new" &&
-    mv -T "$state/placed.new" "$state/placed"
+  # what came through a pipe cannot have met a full disk
+  (umask 077; recorded >"$state/placed.new") &&
+    recorded | cmp -s - "$state/placed.new" && flushed "$state/placed.new" &&
+    mv -T "$state/placed.new" "$state/placed" || { rm -f "$state/placed.new"; return 1; }
 }
 """
 )

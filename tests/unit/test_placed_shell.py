@@ -189,6 +189,24 @@ def test_a_full_disk_loses_nothing_of_the_record(host: Path) -> None:
     assert [entry.name for entry in record(host)] == [f"{host}/bin/rpm"]
 
 
+@pytest.mark.parametrize("awk", ["mawk", "gawk", "one that says nothing"])
+def test_a_record_is_only_replaced_by_all_of_it(host: Path, awk: str) -> None:
+    """The disk is full when it is written again: a limit on the size of files stands for that."""
+    path = shutil.which(awk)
+    if " " in awk:
+        program(host / "bin", "awk", f'[ -f /dev/stdout ] || exec {shutil.which("awk")} "$@"; echo "+" || :')
+    elif path is None:
+        pytest.skip(f"there is no {awk} here")
+    else:
+        (host / "bin/awk").symlink_to(path)
+    lines = "".join(f'+\tunit\tunit-{number:04}\t{{"component":"kubelet"}}\n' for number in range(60))
+    (host / "state/placed").write_text(lines)
+    result = functions(host, "trap '' XFSZ; ulimit -f 2; compact; echo \"status $?\"")
+    assert result.stdout == "status 1\n"
+    assert (host / "state/placed").read_text() == lines
+    assert not (host / "state/placed.new").exists()
+
+
 def test_what_is_recorded_is_on_disk_before_anything_changes(host: Path) -> None:
     """By one flush for all files of a script: a power cut must not leave a file that no line is about."""
     program(
