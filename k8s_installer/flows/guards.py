@@ -1,4 +1,4 @@
-"""Checks that stop a plan: hosts that run with other keys, and an etcd whose data or members would be lost."""
+"""Checks that stop a plan: hosts with other keys, an etcd that would lose data or members, a cluster its masters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from k8s_installer.flows import resolve
 from k8s_installer.flows.resolve import Resolved
 from k8s_installer.flows.session import Session
 from k8s_installer.model.resources import Ref, Seen
-from k8s_installer.planning import trust
+from k8s_installer.planning import needed, placed, trust
 from k8s_installer.planning.etcd import facts, members
 
 
@@ -37,3 +37,13 @@ def require_members(session: Session, wanted: Resolved, seen: ObservedFleet) -> 
     if names:
         known = {**known, **session.look(asked, names).seen}
     members.require_members(wanted.whole, known, wanted.desired)
+
+
+def require_left(wanted: Resolved, seen: ObservedFleet) -> None:
+    """Stop a reset of hosts that the others cannot do without.
+
+    Raises:
+        InputError: see `needed.require_left`.
+    """
+    answered = (host.name for host in wanted.cluster.everyone if placed.question(host.name).ref in seen.seen)
+    needed.require_left(wanted.beside, seen.seen, frozenset(answered), data=wanted.data)

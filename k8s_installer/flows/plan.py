@@ -7,7 +7,7 @@ from pathlib import Path
 
 from k8s_installer.engine.fleet import ObservedFleet
 from k8s_installer.errors import InputError, InstallerError
-from k8s_installer.flows.guards import require_members, require_own_keys
+from k8s_installer.flows.guards import require_left, require_members, require_own_keys
 from k8s_installer.flows.inputs import Inputs
 from k8s_installer.flows.output import write
 from k8s_installer.flows.reporter import Reporter
@@ -48,8 +48,11 @@ def planned(session: Session, wanted: Resolved, seen: ObservedFleet, batch: Batc
     """The plan that makes hosts what is wanted of them.
 
     Raises:
-        InstallerError: it would cost keys that hosts rest on, etcd's data or quorum, or rights that programs need.
+        InstallerError: it would cost keys that hosts rest on, etcd's data or quorum, the last master, or rights that
+            programs need.
     """
+    if wanted.resets:
+        require_left(wanted, seen)
     if not replace_keys:
         require_own_keys(wanted, seen.seen)
     require_members(session, wanted, seen)

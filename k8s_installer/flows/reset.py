@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +15,10 @@ from k8s_installer.flows.plan import Planned
 from k8s_installer.flows.reporter import Reporter
 from k8s_installer.flows.resolve import RECORD, Resolved, pki_folder, state_folder
 from k8s_installer.flows.session import opened
-from k8s_installer.inventory import Cluster, Host, Role
+from k8s_installer.inventory import Role
 from k8s_installer.model.desired import Desired
 from k8s_installer.model.resources import Kind, Missing, SeenLeftovers
-from k8s_installer.planning import placed
+from k8s_installer.planning import needed, placed
 from k8s_installer.planning.select import chosen
 
 
@@ -66,15 +66,17 @@ def _emptied(whole: Resolved, names: str, *, data: bool) -> Resolved:
     """Nothing is wanted of these hosts, or of all; a master that stays deletes their Node objects.
 
     Raises:
-        InputError: there is no such host, or the others cannot do without it.
+        InputError: there is no such host.
     """
     cluster, part = whole.inventory, whole.cluster
     if names:
         known = chosen("--host", names, [one.name for one in cluster.everyone])
         part = replace(part, hosts=tuple(one for one in cluster.everyone if one.name in known), leaving=())
-    _require_members(cluster, part.everyone, data=data)
-    stay = [one.name for one in cluster.having(Role.MASTER) if one not in part.everyone]
-    beside = {item.ref: item for item in map(placed.question, stay)}
+    gone = {one.name for one in part.everyone}
+    stay = [one for one in cluster.hosts if one.name not in gone]
+    beside = {item.ref: item for item in (placed.question(one.name) for one in stay if Role.MASTER in one.roles)}
+    if stay:
+        beside |= needed.evidence(whole.whole, gone)
     nothing: Desired = {}  # one value: what differs from the whole is taken for a part
     return replace(
         whole,
@@ -105,7 +107,8 @@ def _stays(found: Planned, *, whole: bool) -> Iterator[str]:
     silent = [name for name in names if placed.question(name).ref not in seen]
     if silent:
         yield f"{', '.join(silent)} could not be reached: once that is fixed, run the same reset again."
-    if wanted.beside and not wanted.beside.keys() & seen.keys():
+    masters = [ref for ref in wanted.beside if ref.kind is Kind.RECORD]
+    if masters and not any(ref in seen for ref in masters):
         yield f"No master answers, so Node objects stay: kubectl delete node {' '.join(names)}"
 
 
@@ -117,28 +120,6 @@ def _next(wanted: Resolved, inventory: Path, *, whole: bool) -> str:
         if whole
         else f"Next: remove {names} from the inventory, or {again} installs what it wants there again."
     )
-
-
-def _require_members(cluster: Cluster, hosts: Collection[Host], *, data: bool) -> None:
-    """Refuse to take from a cluster that stays what it cannot do without.
-
-    Raises:
-        InputError: etcd would lose its quorum, or the cluster its last master.
-    """
-    names = {one.name for one in hosts}
-    if names >= {one.name for one in cluster.hosts}:
-        return  # nothing stays
-    members, masters = ({one.name for one in cluster.having(role)} for role in (Role.ETCD, Role.MASTER))
-    lost = members & names
-    if lost and (data or 2 * len(members - lost) <= len(members)):
-        raise InputError(
-            f"--host: {', '.join(sorted(lost))} of {len(members)} etcd members: the others would lose data or quorum",
-            hint="reset all hosts; how members are removed from a cluster that stays: docs/etcd.md",
-        )
-    if masters <= names:
-        raise InputError(
-            "--host: no master would be left for the other hosts", hint="reset all hosts, or keep a master"
-        )
 
 
 def _remove_keys(options: Options, reporter: Reporter, whole: Resolved) -> None:

@@ -238,6 +238,78 @@ def test_a_node_stays_where_no_master_answers(cluster: Cluster) -> None:
     assert cluster.closing[0] == "No master answers, so Node objects stay: kubectl delete node n1"
 
 
+THREE = """\
+cluster: {name: lab, version: "1.20.2", network: none}
+hosts:
+  m1: {address: 10.0.0.1, roles: [etcd, master]}
+  m2: {address: 10.0.0.2, roles: [etcd, master]}
+  m3: {address: 10.0.0.3, roles: [etcd, master]}
+  n1: {address: 10.0.0.21, roles: [node]}
+"""
+
+
+@pytest.fixture
+def three(cluster: Cluster) -> Cluster:
+    """Three masters, each with a member of etcd that runs and has data."""
+    cluster.inputs.inventory.write_text(THREE, encoding="utf-8")
+    del cluster.hosts["n2"]
+    for name in ("m1", "m2", "m3"):
+        units = [Placed(Kind.UNIT, unit, unit) for unit in ("etcd", "kube-apiserver")]
+        host = installed(name, Placed(Kind.LEFTOVERS, "etcd", "etcd", leaves=DATA), *units)
+        host.units, host.data_stays["etcd"] = dict.fromkeys(("etcd", "kube-apiserver"), RUNNING), ("/var/lib/etcd",)
+        cluster.hosts[name] = host
+    return cluster
+
+
+def test_what_was_reset_before_is_no_part_of_etcds_quorum(three: Cluster) -> None:
+    assert three.reset("m3") is Outcome.DONE
+    with pytest.raises(InputError) as caught:
+        three.reset("m2")
+    assert caught.value.message == (
+        "--host: m2 of 3 etcd members: the others would lose data or quorum; etcd does not run on m3 (inactive)"
+    )
+    assert caught.value.hint.startswith("bring etcd back on m3 first, or reset all hosts; how a member is removed")
+    assert three.cleared == {"m3"}
+    assert three.reset("m3") is Outcome.DONE  # nothing more is taken
+    assert three.reset("m1,m2,m3,n1") is Outcome.DONE
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_a_member_that_does_not_answer_is_no_part_of_the_quorum(three: Cluster, *, skip: bool) -> None:
+    three.away = {"m3"}
+    with pytest.raises(InputError, match=r"lose data or quorum; etcd does not run on m3 \(did not answer\)"):
+        three.reset("m2", skip=skip)
+    three.away = {"m2", "m3"}
+    with pytest.raises(InputError, match="etcd does not run on m2"):
+        three.reset("m1", skip=True)
+    assert three.reset("m2,n1", skip=True) is Outcome.DONE  # who does not answer stays as it is
+    assert three.cleared == {"n1"}
+
+
+def test_data_of_a_member_goes_only_with_the_cluster(three: Cluster) -> None:
+    with pytest.raises(InputError, match="--data: m3 of 3 etcd members: etcd counts on their data"):
+        three.reset("m3", data=True)
+    for host in three.hosts.values():
+        host.leftovers["etcd"] = ("/var/lib/etcd",)
+    assert three.reset("n1", data=True) is three.reset(data=True) is Outcome.DONE
+
+
+@pytest.mark.parametrize("dead", [True, False])
+def test_a_master_that_does_not_run_is_none_that_stays(three: Cluster, *, dead: bool) -> None:
+    # its only member of etcd is no master
+    text = THREE.replace("[etcd, master]", "[master]", 2).replace("[etcd, master]", "[etcd]")
+    three.inputs.inventory.write_text(text, encoding="utf-8")
+    three.hosts["m2"].units["kube-apiserver"] = IDLE
+    three.away = {"m2"} if dead else set()
+    state = "did not answer" if dead else "inactive"
+    words = rf"no master would be left for the other hosts; kube-apiserver does not run on m2 \({state}\)"
+    with pytest.raises(InputError, match=words) as caught:
+        three.reset("m1", skip=True)
+    assert caught.value.hint.splitlines()[0] == "bring kube-apiserver back on m2 first, or reset all hosts"
+    three.hosts["m2"].units["kube-apiserver"], three.away = RUNNING, set()
+    assert three.reset("m1") is Outcome.DONE
+
+
 def test_a_member_that_stays_keeps_its_quorum_and_the_cluster_a_master(cluster: Cluster) -> None:
     for names, words in (("m1", "the others would lose data or quorum"), ("m9", "there is no m9")):
         with pytest.raises(InputError, match=words):

@@ -42,7 +42,7 @@ def _lost(unit: str, hosts: list[str], seen: Mapping[Ref, Seen], made: Plan) -> 
     down = [host for host in hosts if not runs(seen.get(Ref(host, Kind.UNIT, unit))) and host not in done[Action.START]]
     up, majority = len(hosts) - len(down), len(hosts) // 2 + 1
     if done[Action.RESTART] and down and up == majority:
-        said = ", ".join(f"{host} ({_state(host, unit, seen)})" for host in down)
+        said = ", ".join(f"{host} ({state(Ref(host, Kind.UNIT, unit), seen)})" for host in down)
         restarted = ", ".join(done[Action.RESTART])
         yield (
             f"  {unit} is down on {said}, and the {up} other members are only just a majority of {len(hosts)}: "
@@ -50,8 +50,9 @@ def _lost(unit: str, hosts: list[str], seen: Mapping[Ref, Seen], made: Plan) -> 
         )
 
 
-def _state(host: str, unit: str, seen: Mapping[Ref, Seen]) -> str:
-    found = seen.get(Ref(host, Kind.UNIT, unit))
+def state(unit: Ref, seen: Mapping[Ref, Seen]) -> str:
+    """Why a unit that was looked at does not run, in a word or two."""
+    found = seen.get(unit)
     if isinstance(found, SeenUnit):
         return found.active
     return "not installed" if found is Missing.ABSENT else "did not answer"
