@@ -67,7 +67,7 @@ trap '' PIPE HUP
 {statedir.FUNCTIONS}\
 root=${{K8S_INSTALLER_ROOT-}}
 say() {{ printf '%s %s\\n' '{MARK}' "$*" 2>/dev/null; }}
-begin() {{ say "begin $1"; [ -n "${{busy-}}" ] || {{ alone "$1"; busy=yes; }}; }}
+begin() {{ say "begin $1"; [ -n "${{busy-}}" ] || {{ alone "$1"; finish "$1"; busy=yes; }}; }}
 failed() {{ say "failed $1"; shift; printf '%s\\n' "$@"; exit 1; }}
 evidence() {{
   systemctl status --no-pager --full --lines=0 "$1" 2>&1
@@ -216,9 +216,8 @@ def _transaction(verb: str, changes: Sequence[tuple[int, Change]]) -> str:
     ask, note = "", ""
     if records:
         failed = _failed(indices[0])
-        ask = f"out=$(packages_and_users 2>&1) || {failed}found_before=$out\n"
-        ask += f"out=$({placed.noted(records)} 2>&1) || {failed}"
-        note = f"noted=$({placed.arrived(records[0], names)} 2>&1) || out=$out$noted\n"
+        ask = f"out=$({placed.installing(records[0], names)} 2>&1 && {placed.noted(records)} 2>&1) || {failed}"
+        note = f"noted=$({placed.ARRIVED} 2>&1) || out=$out$noted\n"
     # yum 3.4 exits 0 although a package was not available, as long as it could install another one
     return (
         _each("begin", indices)

@@ -112,33 +112,57 @@ claim() { # component details folder... -- rule...: only what is not there yet i
 packages_and_users() { # nothing at all if rpm cannot say: what it leaves out would seem to have come
   installed=$(rpm -qa --qf 'package %{NAME}\n') || return 1
   echo "$installed"
-  cut -d : -f 1 /etc/passwd /etc/group | sed 's/^/user /'
+  cut -d : -f 1 /etc/passwd | sed 's/^/user /'
+  cut -d : -f 1 /etc/group | sed 's/^/group /'
+}
+installing() { # details, package...: keep what is there before these come, also for a script that follows a power cut
+  details=$1
+  shift
+  found_before=$(packages_and_users) || return 1
+  (umask 077; printf '%s\n' "$details" "$*" "$found_before" >"$state/installing.new") &&
+    flushed "$state/installing.new" && mv -T "$state/installing.new" "$state/installing"
 }
 users_of() { # package...: the words of the commands by which their scriptlets make users and groups
   rpm -q --scripts "$@" | sed -e :join -e '/\\$/{N;s/\\\n/ /;b join' -e '}' | grep -E '(user|group)add|sysusers' |
     tr -cs 'A-Za-z0-9._-' '\n'
 }
-arrived() { # details of a package, details of a user, package...: what else has come with these
+first_transaction() { # package...: those of them that came first, all at once; somebody may have installed more since
+  rpm -q --qf '%{INSTALLTID} %{NAME}\n' "$@" | sort -n | awk 'NR == 1 { first = $1 } $1 == first { print $2 }'
+}
+arrived() { # record what has come since `installing`, besides what was asked for
+  { read -r details && read -r asked; } <"$state/installing" || { echo "$state/installing: damaged"; return 1; }
   # a package that came while our file was in its place: its own is the original
   recorded file | while IFS= read -r path; do
     [ -f "$path.rpmnew" ] && packaged "$path" "$path.rpmnew" || continue
     original=$(original_of "$path") && (umask 077; mkdir -p "$state/originals") || exit 1
     if [ -e "$original" ]; then rm -f "$path.rpmnew"; else mv -T "$path.rpmnew" "$original"; fi || exit 1
   done || return 1
-  of_package=$1 of_user=$2
-  shift 2
-  found_now=$(packages_and_users) || { printf '%s\n' "$found_now"; return 1; }
-  came=$(printf '%s\n' "$found_now" | grep -vxF "$found_before" | sort -u)
-  # an administrator may add a user meanwhile
+  found_now=$(packages_and_users) || return 1
+  came=$(printf '%s\n' "$found_now" | grep -vxF -f "$state/installing" | sort -u)
   packages=$(printf '%s\n' "$came" | sed -n 's/^package //p')
+  [ -z "$packages" ] || packages=$(first_transaction $packages)
+  for name in $packages; do
+    case " $asked " in *" $name "*) ;; *) record package "$name" "$details" || return 1 ;; esac
+  done
+  # an administrator may add a user meanwhile
   theirs=$([ -z "$packages" ] || users_of $packages)
   printf '%s\n' "$came" | while read -r kind name; do
-    case $kind:" $* " in
-      package:*" $name "*) ;;
-      package:*) record package "$name" "$of_package" ;;
-      user:*) ! printf '%s\n' "$theirs" | grep -qxF -e "$name" || record setting "user $name" "$of_user" ;;
-    esac || exit 1
-  done
+    before=absent
+    case $kind in
+      user) ! grep -qxF "group $name" "$state/installing" || before=group ;;
+      group) ! printf '%s\n' "$found_now" | grep -qxF "user $name" || continue ;; # its user is recorded, or not new
+      *) continue ;;
+    esac
+    ! printf '%s\n' "$theirs" | grep -qxF -e "$name" ||
+      record setting "user $name" "${details%\}},\"before\":\"$before\"}" || exit 1
+  done || return 1
+  [ ! -f "$state/placed" ] || flushed "$state/placed" || return 1
+  rm -f "$state/installing"
+}
+finish() { # index: what a script had begun that was killed, or failed
+  [ -f "$state/installing" ] || return 0
+  unlocked "$1" # its yum may have survived it
+  out=$(arrived 2>&1) || failed "$1" "$out"
 }
 uninstall() { # '' or --noscripts, package...: those that no other package needs; files of ours that stay are put aside
   how=$1
@@ -242,12 +266,15 @@ KNOWN = "known=$(recorded file) || crowded=yes\n"
 COMPACT_CROWDED = '[ -z "${crowded-}" ] || compact\n'
 
 
-def arrived(entry: Placed, asked: Iterable[str]) -> str:
-    """The command that records the other packages and the users that a transaction of yum's has brought."""
+# After a transaction of yum's.
+ARRIVED = "arrived"
+
+
+def installing(entry: Placed, asked: Iterable[str]) -> str:
+    """The command before a transaction of yum's, for `ARRIVED` to record the other packages and the users it brings."""
     came_with = tuple(asked)
-    package = Placed(Kind.PACKAGE, "", entry.component, entry.group, came_with=came_with, cluster=entry.cluster)
-    user = replace(package, kind=Kind.SETTING, before="absent")
-    return f"{shlex.join(['arrived', _details(package), _details(user), *came_with])} && {_FLUSH}"
+    rest = Placed(Kind.PACKAGE, "", entry.component, entry.group, came_with=came_with, cluster=entry.cluster)
+    return shlex.join(["installing", _details(rest), *came_with])
 
 
 def _written(entry: Placed) -> str:

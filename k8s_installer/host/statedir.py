@@ -9,6 +9,7 @@
 | `incoming/` | what was uploaded and is not placed yet | seven days |
 | `due/UNIT` | a unit whose process is older than this has to restart | for good; it is empty |
 | `reload/UNIT` | the unit's definition changed without a time that systemd could see | until systemd has loaded it |
+| `installing` | the packages, users and groups from before a transaction of yum's | until what it brought is recorded |
 | `running` | the process of the script that changes this host, and when it started | until the next one |
 
 A file's time says that a process has not read it, but a file that is removed, or comes back with its old time, says

@@ -64,6 +64,7 @@ case "$*" in
       done <"$db/$one/files"
       rm -r "$db/$one"
     done ;;
+  "-q --qf %{INSTALLTID} "*) shift 3; for one; do echo "$(cat "$db/$one/tid" 2>/dev/null || echo 1) $one"; done ;;
   "-q --qf "*--whatprovides*) shift 4; [ -d "$db/$1" ] && echo "$1" ;;
   "-q --scripts "*) shift 2; for one; do cat "$db/$one/scripts" 2>/dev/null; done ;;
   "-ql "*) shift; for one; do cat "$db/$one/paths"; done ;;
@@ -397,6 +398,20 @@ def test_a_transaction_that_breaks_off_has_recorded_what_it_brought(host: Path) 
     result = run(host, script(list(enumerate(install("kubelet")))))
     assert "no more mirrors" in evidence(result.stdout)
     assert [entry.name for entry in record(host)] == ["kubelet", "socat"]
+
+
+def test_a_power_cut_while_yum_runs_forgets_nothing_of_what_it_brought(host: Path) -> None:
+    kill = 'read -r script start <"$TEST/state/running"; kill -9 "$script"'
+    program(host / "bin", "yum", f'mkdir "$TEST/rpms/kubelet" "$TEST/rpms/socat"; {kill}')
+    result = run(host, script(list(enumerate(install("kubelet")))))
+    assert marks(result.stdout) == ["begin 0"]
+    assert [entry.name for entry in record(host)] == ["kubelet"]
+    installed(host, "htop")  # by an administrator, in a later transaction
+    (host / "rpms/htop/tid").write_text("2")
+    done(host, create(host / "config"))
+    assert [entry.name for entry in record(host)] == ["kubelet", "socat", f"{host}/config"]
+    assert record(host)[1].came_with == ("kubelet",)
+    assert not (host / "state/installing").exists()
 
 
 def test_nothing_is_installed_while_rpm_cannot_say_what_was_there_before(host: Path) -> None:
@@ -865,6 +880,19 @@ def test_a_line_that_was_cut_off_does_not_replace_the_one_before(host: Path) -> 
     assert record(host) == (Placed(Kind.PACKAGE, "wget", "x"),)
 
 
+NAMES = ("daemon", "games", "sys", "nobody")
+
+
+def arrive(host: Path, *lines: str) -> None:
+    """These come with the package `kube`; all else was there before."""
+    entry = Placed(Kind.PACKAGE, "kube", "kubelet")
+    come = "".join(f"s/^{line}$//;" for line in lines)
+    before = f"{placed.installing(entry, ['kube'])} && sed -i '{come}' \"$state/installing\""
+    result = functions(host, f"{before} && {placed.ARRIVED}")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert not (host / "state/installing").exists()
+
+
 def test_users_come_with_a_package_whose_scriptlets_make_them_and_others_were_added_meanwhile(host: Path) -> None:
     installed(host, "kube")
     installed(host, "socat")
@@ -877,10 +905,8 @@ getent passwd daemon >/dev/null || useradd -r -g games \\
 echo sys
 """
     )
-    came = ("package kube", "package socat", "user daemon", "user games", "user sys", "user nobody")
-    before = " ".join(f"-e '{line}'" for line in came)
-    result = functions(host, f"found_before=$(packages_and_users | grep -vx {before}) && arrived '{{}}' '{{}}' kube")
-    assert result.returncode == 0, result.stderr
+    came = "package kube", "package socat", *(f"{kind} {name}" for kind in ("user", "group") for name in NAMES)
+    arrive(host, *came)
     assert [(entry.kind, entry.name) for entry in record(host)] == [
         (Kind.PACKAGE, "socat"),
         (Kind.SETTING, "user daemon"),
@@ -888,10 +914,19 @@ echo sys
     ]
 
 
+def test_a_user_becomes_what_it_was_before_a_package_and_the_group_of_an_older_one_is_no_user(host: Path) -> None:
+    installed(host, "kube")
+    (host / "rpms/kube/scripts").write_text("useradd -r daemon\nuseradd -r games\ngroupadd sys\n")
+    arrive(host, "package kube", "user daemon", "user games", "group games", "group sys")
+    assert [(entry.name, entry.before) for entry in record(host)] == [
+        ("user daemon", "group"),
+        ("user games", "absent"),
+    ]
+
+
 def test_users_stay_somebody_elses_where_no_package_came(host: Path) -> None:
     program(host / "bin", "rpm", '[ "$1" = -qa ] || { echo "rpm $*" >&2; exit 9; }')
-    result = functions(host, "found_before=$(packages_and_users | grep -vx 'user daemon') && arrived '{}' '{}' kube")
-    assert (result.returncode, result.stderr) == (0, "")
+    arrive(host, "user daemon", "group daemon")
     assert not (host / "state/placed").exists()
 
 
@@ -902,7 +937,6 @@ def test_what_a_package_brings_beside_a_file_of_ours_is_the_original(host: Path)
     beside = [path.with_name(f"{path.name}.rpmnew") for path in (ours, others)]
     for path in beside:
         path.write_text("of kube")
-    result = functions(host, "found_before=$(packages_and_users) && arrived '{}' '{}' kube")
-    assert result.returncode == 0, result.stderr
+    arrive(host)
     assert [path.exists() for path in beside] == [False, True]  # nothing is recorded of the other
     assert [path.read_text() for path in (host / "state/originals").iterdir()] == ["of kube"]
