@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from k8s_installer.flows.resolve import RECORD, Resolved, pki_folder, state_fold
 from k8s_installer.flows.session import opened
 from k8s_installer.inventory import Role
 from k8s_installer.model.desired import Desired
-from k8s_installer.model.resources import Kind, Missing, SeenLeftovers
+from k8s_installer.model.resources import Kind, Missing, Ref, Seen, SeenLeftovers
 from k8s_installer.planning import needed, placed
 from k8s_installer.planning.select import chosen
 
@@ -50,7 +51,9 @@ def reset(options: Options, reporter: Reporter, *, host: str = "", name: str = "
         return reporter.ask(f"Type the name of the cluster ({cluster}) to remove all this: ").strip() == cluster
 
     def closing(found: Planned) -> tuple[str, ...]:
-        return (*_stays(found, whole=not host), _next(found.wanted, options.inputs.inventory, whole=not host))
+        inventory = options.inputs.inventory
+        data_lines = _data_stays(found, inventory, whole=not host)
+        return (*data_lines, *_stays(found, whole=not host), _next(found.wanted, inventory, whole=not host))
 
     try:
         outcome = apply(options, reporter, nothing, consent, closing)
@@ -91,17 +94,38 @@ def _emptied(whole: Resolved, names: str, *, data: bool) -> Resolved:
     )
 
 
-def _stays(found: Planned, *, whole: bool) -> Iterator[str]:
-    """What a reset leaves where it is, a line each."""
+def _data_stays(found: Planned, inventory: Path, *, whole: bool) -> Iterator[str]:
+    """Where data stays, and how it is removed: a line for each component, or for each way."""
     wanted, seen = found.wanted, found.seen.seen
-    names = [one.name for one in wanted.cluster.everyone]
-    having: dict[str, list[str]] = {}
+    members = {(ref.host, item.component) for ref, item in wanted.beside.items() if ref.kind is Kind.DATA}
+    having: dict[tuple[str, str, str], list[str]] = {}
     for ref, left in seen.items():
         if isinstance(left, SeenLeftovers) and left.stays:
-            having.setdefault(ref.name, []).append(ref.host)
-    for name, hosts in having.items():
+            way = "before" if not _claims_data(ref, seen) else "member" if (ref.host, ref.name) in members else "reset"
+            having.setdefault((ref.name, " ".join(left.stays), way), []).append(ref.host)
+    for (name, folders, way), hosts in having.items():
         where = ", ".join(hosts)
-        yield f"{name}'s data stays on {where}, with the users that it belongs to: `reset --data` removes it."
+        stays = f"{name}'s data stays on {where} ({folders})"
+        part = () if whole else ("--host", ",".join(hosts))
+        reset_data = shlex.join(["k8s-installer", "reset", "-i", str(inventory), *part, "--data"])
+        yield {
+            "before": f"{stays}: it was there before.",
+            "member": f"{stays}, with the users that it belongs to. Remove {where} from the members of {name} first "
+            "(docs/etcd.md), then the folder there by hand.",
+            "reset": f"{stays}, with the users that it belongs to. To remove it: {reset_data}",
+        }[way]
+
+
+def _claims_data(left: Ref, seen: Mapping[Ref, Seen]) -> bool:
+    """Whether the host's record says that any of the data came with what was placed there."""
+    recorded = (entry.leaves for entry in placed.entries(seen, left.host) if entry.name == left.name)
+    return any(leaves is not None and set(leaves.data).intersection(leaves.folders) for leaves in recorded)
+
+
+def _stays(found: Planned, *, whole: bool) -> Iterator[str]:
+    """What else a reset leaves where it is, a line each."""
+    wanted, seen = found.wanted, found.seen.seen
+    names = [one.name for one in wanted.cluster.everyone]
     if whole and not wanted.data:
         yield f"The cluster's keys stay in {pki_folder(wanted.inventory)}."
     silent = [name for name in names if placed.question(name).ref not in seen]

@@ -40,6 +40,7 @@ DATA = Leaves("etcd", ("/var/lib/etcd",), ("/var/lib/etcd",))
 RUNNING = SeenUnit("loaded", "active", "running", enabled=True, pid=7, started_at=500.0, needs_reload=False)
 MOTD = "/etc/motd"
 KEYS = ".k8s-installer/lab/pki"
+ETCD_STAYS = "etcd's data stays on m1 (/var/lib/etcd), with the users that it belongs to."
 
 
 def installed(name: str, *more: Placed) -> FakeHost:
@@ -128,7 +129,7 @@ def test_it_says_what_stays_and_what_installs_the_cluster_again(cluster: Cluster
     assert cluster.cleared == set(cluster.swept) == {"m1", "m2", "n1", "n2"}
     folder = cluster.inputs.inventory.parent
     assert cluster.closing == (
-        "etcd's data stays on m1, with the users that it belongs to: `reset --data` removes it.",
+        f"{ETCD_STAYS} To remove it: k8s-installer reset -i {folder / 'cluster.yaml'} --data",
         f"The cluster's keys stay in {folder / KEYS}.",
         f"Next: k8s-installer apply -i {folder / 'cluster.yaml'} installs the cluster again.",
     )
@@ -140,6 +141,35 @@ def test_with_its_data_nothing_stays(cluster: Cluster) -> None:
     assert cluster.reset(data=True) is Outcome.DONE
     assert [line.split()[0] for line in cluster.closing] == ["Next:"]
     assert not (cluster.inputs.inventory.parent / KEYS).exists()
+
+
+VOLUMES = "/var/lib/docker/volumes"
+
+
+@pytest.mark.parametrize("data", [True, False])
+def test_data_that_was_there_before_stays_and_nothing_offers_to_remove_it(cluster: Cluster, *, data: bool) -> None:
+    leaves = Leaves("docker", ("/var/run/docker",), (VOLUMES,))
+    cluster.hosts["n1"] = installed("n1", Placed(Kind.LEFTOVERS, "docker", "docker", leaves=leaves))
+    cluster.hosts["n1"].leftovers["docker"], cluster.hosts["n1"].data_stays["docker"] = ("docker0",), (VOLUMES,)
+    cluster.hosts["m1"].leftovers["etcd"] = ("/var/lib/etcd",)
+    assert cluster.reset(data=data) is Outcome.DONE
+    lines = [line for line in cluster.closing if "docker" in line]
+    assert lines == [f"docker's data stays on n1 ({VOLUMES}): it was there before."]
+
+
+def test_the_command_that_removes_data_is_about_the_hosts_that_were_reset(cluster: Cluster) -> None:
+    leaves = Leaves("docker", ("/var/lib/docker", VOLUMES), (VOLUMES,))
+    for name in ("n1", "n2"):
+        cluster.hosts[name] = installed(name, Placed(Kind.LEFTOVERS, "docker", "docker", leaves=leaves))
+        cluster.hosts[name].leftovers["docker"] = ("/var/lib/docker",)
+        cluster.hosts[name].data_stays["docker"] = (VOLUMES,)
+    assert cluster.reset("n1,n2") is Outcome.DONE
+    command = f"k8s-installer reset -i {cluster.inputs.inventory} --host n1,n2 --data"
+    assert cluster.closing[0].endswith(f"To remove it: {command}")
+    for name in ("n1", "n2"):
+        cluster.hosts[name].leftovers["docker"] = (VOLUMES,)
+    assert cluster.reset("n1,n2", data=True) is Outcome.DONE  # as it says
+    assert [line.split()[0] for line in cluster.closing] == ["Next:"]
 
 
 def test_a_host_that_does_not_answer_stops_it_and_is_named(cluster: Cluster) -> None:
@@ -263,6 +293,10 @@ def three(cluster: Cluster) -> Cluster:
 
 def test_what_was_reset_before_is_no_part_of_etcds_quorum(three: Cluster) -> None:
     assert three.reset("m3") is Outcome.DONE
+    assert three.closing[0] == (
+        "etcd's data stays on m3 (/var/lib/etcd), with the users that it belongs to. Remove m3 from the members of etcd "
+        "first (docs/etcd.md), then the folder there by hand."
+    )
     with pytest.raises(InputError) as caught:
         three.reset("m2")
     assert caught.value.message == (
