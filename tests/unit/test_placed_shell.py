@@ -328,6 +328,17 @@ def test_what_was_there_before_comes_back_with_its_mode_and_time(host: Path) -> 
     assert [*(host / "state/originals").iterdir()] == []
 
 
+def test_what_a_script_placed_that_this_one_waited_for_is_no_original(host: Path) -> None:
+    path = host / "config"
+    ours = create(path)
+    other = subprocess.Popen(["/bin/sh", "-c", f"sleep 0.5; echo ours >{path}; echo '{placed.line(ours.records[0])}' >{host}/state/placed"])  # fmt: skip
+    began = Path(f"/proc/{other.pid}/stat").read_text().rpartition(") ")[2].split()[19]
+    (host / "state/running").write_text(f"{other.pid} {began}\n")
+    done(host, ours)
+    assert other.wait() == 0
+    assert not (host / "state/originals").exists()
+
+
 def test_a_packages_own_file_stays_and_one_that_ours_kept_out_takes_its_place(host: Path) -> None:
     mine, new = host / "usr/a.conf", host / "usr/b.conf"
     installed(host, "kubelet", mine, new)
