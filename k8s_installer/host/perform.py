@@ -329,7 +329,7 @@ def _file(index: int, change: Change, file: File | UploadedFile | Backup | Absen
     if isinstance(file, Absent | Original):
         marked = f"mark {path} {readers} 2>&1 && " if readers else ""
         gone = f"rm -f {path}" if isinstance(file, Absent) else f"leave {path}"
-        return f"out=$(keep {path} 2>&1 && {marked}{gone} 2>&1) || {stop}"
+        return f'out=$(keep {path} 2>&1 && {marked}{gone} 2>&1) || {stop}[ -z "$out" ] || printf "%s\\n" "$out"\n'
     owner = shlex.quote(f"{file.owner}:{file.group}")
     attributes = f"chown {owner} {path} 2>&1 && chmod {file.mode:o} {path} 2>&1"
     if change.action is Action.ATTRIBUTES:

@@ -78,9 +78,26 @@ $1
   (umask 077; mkdir -p "$state/originals") && cp -a "$1" "$state/originals/new.$$" &&
     flushed "$state/originals/new.$$" && mv -T "$state/originals/new.$$" "$original"
 }
-leave() { # path: it becomes what it was before the first file of ours; what a package has brought since stays
+ours() { # path original: whether it is what was placed, at some time, or has our header, or nobody has to keep it
+  sum=$(sum_of "$1")
+  [ "$sum" != absent ] && [ "$sum" != "$(sum_of "$2")" ] || return 0
+  lines=$(grep -F "$(printf '+\tfile\t%s\t' "$1")" "$state/placed")
+  case $lines in
+    *"\"sha256\":\"$sum\""*) ;;
+    *'"sha256":'*) head -n 2 "$1" | grep -qF """
+    + f"'{RENDERED}'"
+    + r""" ;;
+  esac
+}
+leave() { # path: it becomes what it was before the first file of ours; what others have brought since stays
   original=$(original_of "$1") || return 1
-  if [ -f "$original" ]; then
+  if ! ours "$1" "$original"; then
+    packaged "$1" || echo "$1 is somebody else's by now: it stays"
+    if [ ! -f "$original" ]; then :
+    elif packaged "$1"; then rm -f "$original"
+    else mv -T --backup=numbered "$original" "$1~" && echo "the file from before this program is now $1~"
+    fi
+  elif [ -f "$original" ]; then
     new=$(umask 077; mktemp "${1%/*}/.k8s-installer.XXXXXX") && cp -a "$original" "$new" && flushed "$new" &&
       mv -T "$new" "$1" && rm -f "$original" || return 1
     [ ! -x /usr/sbin/restorecon ] || restorecon "$1"

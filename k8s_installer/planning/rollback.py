@@ -427,7 +427,8 @@ def _file_back(change: Change, file: File | UploadedFile | Absent | Original) ->
         return Change(change.ref, Action.REMOVE, change.component, now, Absent(), reason, change.turn, forgets=forgets)
     old = Backup(before.sha256, before.mode, before.owner, before.group, file.secret)
     action = Action.ATTRIBUTES if change.action is Action.ATTRIBUTES else Action.RESTORE
-    return Change(change.ref, action, change.component, now, old, "the previous content", change.turn)
+    lines = tuple(replace(entry, sha256=old.sha256) for entry in change.records if entry.kind is Kind.FILE)
+    return Change(change.ref, action, change.component, now, old, "the previous content", change.turn, records=lines)
 
 
 def _returned(change: Change) -> Change:

@@ -328,6 +328,57 @@ def test_what_was_there_before_comes_back_with_its_mode_and_time(host: Path) -> 
     assert [*(host / "state/originals").iterdir()] == []
 
 
+def ahead(host: Path, path: Path, content: str = "") -> None:
+    """A script fails at the first of two files: the line about the second is written, and the file is not."""
+    (host / "blocked").touch()
+    digest = hashlib.sha256(b"ours\n").hexdigest()
+    changes = [create(host / "blocked/a", sha256=digest), create(path, sha256=digest)]
+    assert marks(run(host, script(list(enumerate(changes)))).stdout) == ["begin 0", "failed 0"]
+    assert str(path) in [entry.name for entry in record(host)]
+    path.write_text(content)
+
+
+def test_a_file_that_was_recorded_and_never_placed_stays_somebody_elses(host: Path) -> None:
+    path = host / "motd"
+    ahead(host, path, "theirs\n")
+    result = run(host, script([(0, leave(path))]))
+    assert "motd is somebody else's by now: it stays" in result.stdout
+    assert (marks(result.stdout)[-1], result.stderr) == ("done 0", "")
+    assert path.read_text() == "theirs\n"
+    assert str(path) not in [entry.name for entry in record(host)]
+
+
+def test_a_file_from_before_is_no_more_than_a_copy_beside_what_somebody_has_written_since(host: Path) -> None:
+    path, old = host / "motd", host / "motd~"
+    path.write_text("older\n")
+    old.write_text("their own copy\n")
+    ahead(host, path, "theirs\n")
+    done(host, leave(path))
+    assert (path.read_text(), (host / "state/originals").exists(), old.read_text()) == ("theirs\n", True, "older\n")
+    assert (host / "motd~.~1~").read_text() == "their own copy\n"
+    assert [*(host / "state/originals").iterdir()] == []
+
+
+@pytest.mark.parametrize("content", ["ours\n", f"# {placed.RENDERED}x\nedited\n"])
+def test_what_was_placed_leaves_by_its_sum_or_its_header(host: Path, content: str) -> None:
+    path = host / "motd"
+    ahead(host, path, content)
+    functions(host, f'record file {path} \'{{"sha256":"0"}}\'')  # of a change that failed, too
+    done(host, leave(path))
+    assert not path.exists()
+
+
+def test_a_file_of_a_package_stays_without_words(host: Path) -> None:
+    path = host / "usr/motd"
+    path.parent.mkdir()
+    path.write_text("older\n")
+    ahead(host, path)
+    installed(host, "kubelet", path)
+    done(host, leave(path))
+    assert (path.read_text(), [*(host / "state/originals").iterdir()]) == ("of kubelet", [])
+    assert [found.name for found in path.parent.iterdir()] == ["motd"]
+
+
 def test_what_a_script_placed_that_this_one_waited_for_is_no_original(host: Path) -> None:
     path = host / "config"
     ours = create(path)
