@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from k8s_installer.desired.addons import addons, before_nodes
 from k8s_installer.desired.check import check
 from k8s_installer.desired.context import Context, by_address, of_host
-from k8s_installer.desired.files import PLACEHOLDERS, Source, files, flags, leaves
+from k8s_installer.desired.files import PLACEHOLDERS, Source, files, flags
 from k8s_installer.desired.host import host_baseline
 from k8s_installer.desired.layout import Layout, Named, Shape, shape, user
+from k8s_installer.desired.leftovers import leaves
 from k8s_installer.desired.proxies import inside
 from k8s_installer.errors import InventoryError
 from k8s_installer.host.families.firewalld import UNIT as FIREWALLD
@@ -171,7 +172,7 @@ def _requisites(
     source: Source, named: Named, name: str, component: Component, repos: tuple[Ref, ...], turn: Turn
 ) -> Iterator[DesiredResource]:
     """Packages and users: what comes before the files."""
-    left = leaves(source, name, component.leaves)
+    left = leaves(name, component.leaves, source.shared_text(f"{name}: leaves"))
     for package, text in component.packages.items():
         where = f"{name} {source.profile.version}: package {package}"
         version = source.text(text, source.context, turn.member, where=where)
@@ -202,7 +203,7 @@ def _unit(
         component.unit, layout.defined_by[name], layout.reads[name], runs,
         # kube-proxy and the kubelet write their own chains again within a minute
         cleared_by=(FIREWALLD,) if any(spec.rules for spec in left if spec) else (),
-        leaves=leaves(source, name, component.leaves),
+        leaves=leaves(name, component.leaves, source.shared_text(f"{name}: leaves")),
     )  # fmt: skip
     after = [
         *layout.inputs(name, named),

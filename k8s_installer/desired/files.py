@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from k8s_installer.desired.context import OF_HOST, Context, by_address, header, of_cluster
 from k8s_installer.desired.flags import Render, config, effective, variables
+from k8s_installer.desired.leftovers import leaves
 from k8s_installer.inventory import Cluster, Host, Tuning
 from k8s_installer.inventory.allocations import Settled
-from k8s_installer.model.resources import File, Leaves, UploadedFile
+from k8s_installer.model.resources import File, UploadedFile
 from k8s_installer.pki import Pki
 from k8s_installer.profiles import FileSpec, Profile
-from k8s_installer.profiles.schema import FlagValue, LeavesSpec
+from k8s_installer.profiles.schema import FlagValue
 from k8s_installer.render import Renderer
 
 _UNTUNED = Tuning({}, {})
@@ -68,6 +69,10 @@ class Source:
         if not self.renderer.names(template) & OF_HOST:
             self.texts[template] = text
         return text
+
+    def shared_text(self, where: str) -> Callable[[str], str]:
+        """What renders templates of the profile that know what is the same for all hosts."""
+        return lambda template: self.text(template, self.context, self.cluster.name, where=where)
 
 
 def _signs(pki: Pki) -> bool:
@@ -150,18 +155,8 @@ def _file(source: Source, path: str, spec: FileSpec, context: Context, whom: str
         secret,
         tuple(used.names),
         pending,
-        leaves(source, path, spec.leaves),
+        leaves(path, spec.leaves, source.shared_text(f"{path}: leaves")),
     )
-
-
-def leaves(source: Source, name: str, spec: LeavesSpec | None) -> Leaves | None:
-    """What programs leave, by the name of what brings it; its texts know what is the same for all hosts."""
-    if spec is None:
-        return None
-    where = f"{name} {source.profile.version}: leaves"
-    rules = tuple(source.text(rule, source.context, source.cluster.name, where=where) for rule in spec.rules)
-    folders = (*spec.folders, *spec.data)
-    return Leaves(name, folders, spec.data, spec.links, spec.chains, rules, spec.routes, spec.units)
 
 
 class _Used(Mapping[str, str]):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from k8s_installer import desired, inventory, pki, profiles, render
+from k8s_installer.desired import leftovers
 from k8s_installer.desired.bundled import bundled
 from k8s_installer.desired.certificates import leaves
 from k8s_installer.desired.context import of_cluster
@@ -18,7 +19,7 @@ from k8s_installer.errors import InputError, InventoryError
 from k8s_installer.inventory import Allocations, Cluster, Role
 from k8s_installer.inventory.allocations import NONE, Settled
 from k8s_installer.model.desired import Desired
-from k8s_installer.model.resources import File, Ref, Seen
+from k8s_installer.model.resources import File, Leaves, Ref, Seen
 from k8s_installer.sources import tarball
 from k8s_installer.untrusted import userfile
 from k8s_installer.untrusted.userfile import UnreadableError
@@ -38,7 +39,7 @@ class Resolved:
     looked at, because it decides whether that part may be carried out. `undoes` are the names of past runs, if what is
     wanted is what was there before them. `only` are the components that a command is limited to, `limit` the hosts;
     None is no limit. With `resets` nothing is wanted of the hosts of `cluster`, and other hosts stay as they are. With
-    `data` what leaves a host takes its data along.
+    `data` what leaves a host takes its data along. `asked` is all that the inventory asks for, also in a reset.
     """
 
     cluster: Cluster
@@ -50,6 +51,7 @@ class Resolved:
     evidence: Desired
     roots: Desired
     whole: Desired
+    asked: Desired
     beside: Desired = field(default_factory=dict)
     undoes: tuple[str, ...] = ()
     only: frozenset[str] | None = None
@@ -176,6 +178,7 @@ def desire(
         evidence=evidence(cluster, wanted, profile),
         roots=_roots(cluster, wanted),
         whole=wanted,
+        asked=wanted,
     )
 
 
@@ -198,6 +201,17 @@ def corrected(wanted: Resolved, seen: Mapping[Ref, Seen]) -> Allocations | None:
     again = inventory.settle(wanted.inventory, kept)
     right = (again.allocations, again.moved) == (wanted.given.allocations, wanted.given.moved)
     return None if right and not again.findings else kept
+
+
+def leaves_of(wanted: Resolved) -> Callable[[str, str], Leaves | None]:
+    """What gives what a component or file leaves on a host; see `desired.leftovers.leaves_of`."""
+    renderer = render.Renderer([], sandboxed=profiles.has_own(wanted.cluster))
+
+    def text(template: str) -> str:
+        context = of_cluster(wanted.cluster, wanted.profile)
+        return renderer.text(template, context, wanted.cluster.name, where=f"{wanted.profile.version}: leaves")
+
+    return leftovers.leaves_of(wanted.profile, wanted.asked, text)
 
 
 def with_keys(wanted: Resolved, whole: Resolved) -> Resolved:

@@ -108,6 +108,7 @@ class Session:
 
         Hosts are asked once more only if something leaves.
         """
+        seen = replace(seen, seen=placed.brought_up_to_date(seen.seen, resolve.leaves_of(wanted)))
         about = [host for host in wanted.cluster.everyone if wanted.limit is None or host.name in wanted.limit]
         there = [host.name for host in about if host.name not in seen.unreachable]
         master = _deletes_nodes(wanted, seen)

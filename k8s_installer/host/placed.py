@@ -247,7 +247,7 @@ def _details(entry: Placed) -> str:
     said = asdict(entry)
     leaves = said.pop("leaves") or {}
     leaves = {"left_units" if key == "units" else key: value for key, value in leaves.items() if key != "name"}
-    del said["kind"], said["name"]
+    del said["kind"], said["name"], said["joined"]
     return json.dumps({key: value for key, value in {**said, **leaves}.items() if value}, separators=(",", ":"))
 
 
@@ -299,7 +299,7 @@ def _written(entry: Placed) -> str:
 
 
 def _noted(entry: Placed) -> str:
-    if entry.leaves is not None:
+    if entry.leaves is not None and not entry.joined:
         rest = replace(entry, leaves=replace(entry.leaves, folders=(), rules=()))
         return shlex.join(["claim", entry.name, _details(rest), *entry.leaves.folders, "--", *entry.leaves.rules])
     write = _written(entry)
@@ -339,9 +339,13 @@ def _entry(kind: str, name: str, details: str) -> Placed | None:
             for key in ("units", "came_with", *_LISTS)
         }
         leaves = Leaves(name, *(lists[key] for key in _LISTS)) if kind == Kind.LEFTOVERS else None
-        texts = {key: _text(said.get(key, "")) for key in ("component", "group", "before", "sha256", "cluster")}
+        texts: Mapping[str, Any] = {
+            key: _text(said.get(key, "")) for key in ("component", "group", "before", "sha256", "cluster")
+        }
         units, came_with, secret = lists["units"], lists["came_with"], bool(said.get("secret"))
-        return Placed(Kind(kind), name, **texts, units=units, came_with=came_with, secret=secret, leaves=leaves)
+        return Placed(
+            Kind(kind), name, **texts, units=units, came_with=came_with, secret=secret, leaves=leaves, joined=False
+        )
     except (ValueError, TypeError, AttributeError):
         raise Malformed("the record of what was placed", f"{kind} {name} {details}") from None
 

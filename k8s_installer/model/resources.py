@@ -220,7 +220,8 @@ class Placed:
     before it was first set, or how a unit was ("active enabled"; empty if there was none). What yum brought besides
     what it was asked for `came_with` those packages: dependencies, users. `leaves` is what a
     component's programs leave: only folders that were not there before. `cluster` is the cluster that it was placed
-    for; a version that did not say so left it empty.
+    for; a version that did not say so left it empty. `joined` says that `leaves` is the record's line joined with what
+    is known now: it is written as it is, since what it leaves is there by now.
     """
 
     kind: Kind
@@ -234,6 +235,7 @@ class Placed:
     came_with: tuple[str, ...] = ()
     leaves: Leaves | None = None
     cluster: str = ""
+    joined: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

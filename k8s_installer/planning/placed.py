@@ -12,7 +12,7 @@ anything is gone that it may need.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -70,6 +70,42 @@ def entries(seen: Mapping[Ref, Seen], host: str) -> tuple[Placed, ...]:
     """The host's record as it was seen; empty where it has none, or was not asked for it."""
     found = seen.get(Ref(host, Kind.RECORD, NAME))
     return found.entries if isinstance(found, SeenRecord) else ()
+
+
+def brought_up_to_date(seen: Mapping[Ref, Seen], leaves_of: Callable[[str, str], Leaves | None]) -> Mapping[Ref, Seen]:
+    """The same, where a line about what programs leave says what is known of them now.
+
+    An earlier version, or an earlier inventory, may have written it. The folders that the line claims stay the only
+    ones, with the data that is below them.
+
+    Args:
+        seen: what hosts have, their records among it.
+        leaves_of: gives what a component or file (the second argument) leaves on a host (the first), if that is known.
+    """
+    result = dict(seen)
+    for ref, found in seen.items():
+        if isinstance(found, SeenRecord) and any(entry.leaves for entry in found.entries):
+            joined = (
+                _joined(entry, leaves_of(ref.host, entry.name)) if entry.leaves else entry for entry in found.entries
+            )
+            result[ref] = SeenRecord(tuple(joined))
+    return result
+
+
+def _joined(entry: Placed, now: Leaves | None) -> Placed:
+    old = entry.leaves
+    if old is None or now is None:
+        return entry
+    # a line that claims some of these rules has left out those that were there before; else it has none of this form
+    rules = old.rules if not old.rules or not {*now.rules}.isdisjoint(old.rules) else (*old.rules, *now.rules)
+    unknown = [path for path in now.data if path not in old.data]
+    below = (path for path in unknown if any(path.startswith(f"{folder}/") for folder in old.folders))
+    both: dict[str, Any] = {
+        field: tuple(dict.fromkeys((*getattr(old, field), *getattr(now, field))))
+        for field in ("data", "links", "chains", "routes", "units")
+    }
+    leaves = replace(old, folders=(*old.folders, *below), rules=rules, **both)
+    return entry if leaves == old else replace(entry, leaves=leaves, joined=True)
 
 
 def leaving(
@@ -315,15 +351,19 @@ def adopting(part: Desired, seen: Mapping[Ref, Seen]) -> Desired:
             if item.ref in left
             and (entry := known[item.ref.kind, item.ref.name]).leaves == getattr(item.resource, "leaves", None)
         )
-        if new or gone:
+        kept = tuple(known[item.ref.kind, item.ref.name] for item in items if _keeps_data(item, known))
+        if new or gone or kept:
             because = ", and ".join(
                 [f"{_counted(new)} placed before they were recorded"] * bool(new)
                 + [f"{', '.join(entry.name for entry in gone)} left by other hands"] * bool(gone)
+                + [f"an earlier version did not record where {', '.join(map(_name, kept))} has data"] * bool(kept)
                 + [f"{', '.join(doubtful)} kept as found: nothing shows who wrote it"] * bool(doubtful)
             )
             # first of all: a package that is uninstalled takes files along that are not ours
             first = next((item for item in items if not item.leaving), items[0])
-            adopts = DesiredResource(ref, Record(new, gone), "host", (), because, first.turn, leaving=first.leaving)
+            adopts = DesiredResource(
+                ref, Record((*new, *kept), gone), "host", (), because, first.turn, leaving=first.leaving
+            )
             result = {ref: adopts, **result}
     return result
 
@@ -363,6 +403,18 @@ def _left(
     }
     changing = {change.ref for change in make_plan(among, seen).changes}
     return leaves.keys() - changing
+
+
+def _keeps_data(item: DesiredResource, known: Mapping[tuple[Kind, str], Placed]) -> bool:
+    """Whether what leaves keeps data that the record's own line does not name yet."""
+    if not isinstance(item.resource, NoLeftovers):
+        return False
+    entry = known.get((item.ref.kind, item.ref.name))
+    return entry is not None and entry.joined and not {*item.resource.leaves.data} <= {*item.resource.leaves.folders}
+
+
+def _name(entry: Placed) -> str:
+    return entry.name
 
 
 def _is_known(item: DesiredResource, known: Container[tuple[Kind, str]]) -> bool:
@@ -433,7 +485,9 @@ def recording(plan: Plan, desired: Desired, seen: Mapping[Ref, Seen], cluster: s
     }
     for change in plan.changes:
         if isinstance(change.after, Record):
-            known[change.ref.host].update({(entry.kind, entry.name): entry for entry in change.after.entries})
+            known[change.ref.host].update(
+                {(entry.kind, entry.name): replace(entry, joined=False) for entry in change.after.entries}
+            )
     changes: list[Change] = []
     for change in plan.changes:
         host = change.ref.host
@@ -454,7 +508,8 @@ def recording(plan: Plan, desired: Desired, seen: Mapping[Ref, Seen], cluster: s
                 for entry in item.recorded or _entries(item, change.before, read_by[host])
                 if _is_new(entry, known[host]) or (again and entry.kind is Kind.PACKAGE)
             )
-            known[host].update({(entry.kind, entry.name): entry for entry in new})
+            new += _outdated(item, known[host])
+            known[host].update({(entry.kind, entry.name): replace(entry, joined=False) for entry in new})
         forgets = (old,) if old else ()
         changes.append(replace(change, records=new, forgets=forgets) if new or forgets else change)
     return replace(plan, changes=tuple(_for(cluster, change) if change.records else change for change in changes))
@@ -497,6 +552,13 @@ def _is_new(entry: Placed, known: Mapping[tuple[Kind, str], Placed]) -> bool:
     """Whether an entry says more than the record; of what was there before only the first one knows."""
     old = known.get((entry.kind, entry.name))
     return old is None or (entry.kind is Kind.FILE and old.sha256 != entry.sha256)
+
+
+def _outdated(item: DesiredResource, known: Mapping[tuple[Kind, str], Placed]) -> tuple[Placed, ...]:
+    """The line about what programs leave, as it is known now, if the record's says less; it claims nothing new."""
+    leaves = getattr(item.resource, "leaves", None)
+    old = known.get((Kind.LEFTOVERS, leaves.name)) if leaves is not None else None
+    return (old,) if old is not None and old.joined else ()
 
 
 def _entries(item: DesiredResource, before: Seen | None, read_by: Mapping[Ref, tuple[str, ...]]) -> Iterator[Placed]:

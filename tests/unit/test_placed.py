@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from k8s_installer.engine.scheduler import apply
 from k8s_installer.errors import InstallerError
 from k8s_installer.host import families
+from k8s_installer.host import placed as record
 from k8s_installer.host.statedir import NOT_KEPT
 from k8s_installer.model.desired import Desired, DesiredResource, Turn
 from k8s_installer.model.plan import Action, Change, Plan
@@ -948,3 +949,75 @@ def test_a_manifest_leaves_with_its_objects_or_with_its_host(*, master: bool) ->
     names = want(Kind.SETTING, "addons", Setting("10-site.yaml"), component="addons")
     plan = planned(wanted(names) if master else {}, {"n1": host})
     assert [step.ref.name for step in plan.changes] == ([] if master else [path])
+
+
+OLD = Placed(
+    Kind.LEFTOVERS, "docker", "docker", "nodes", cluster="lab",
+    leaves=Leaves("docker", ("/var/lib/docker", "/etc/docker/key.json"), links=("docker0",), rules=("DOCKER", "docker0")),
+)  # fmt: skip
+NOW = Leaves(
+    "docker",
+    ("/var/lib/docker", "/var/run/docker", "/var/lib/docker/volumes", "/srv/volumes"),
+    ("/var/lib/docker/volumes", "/srv/volumes"),
+    ("docker0",),
+    ("DOCKER",),
+    ("-A FORWARD -o docker0 -j ACCEPT", "-A FORWARD -i docker0 -j ACCEPT"),
+    units=("docker.slice",),
+)
+
+
+def brought_up_to_date(*record: Placed, now: Leaves | None = NOW) -> tuple[Placed, ...]:
+    seen: Mapping[Ref, Seen] = {placed.question("n1").ref: SeenRecord(record), UNIT.ref: RUNNING}
+    found = placed.brought_up_to_date(seen, lambda host, name: now if (host, name) == ("n1", "docker") else None)
+    assert found[UNIT.ref] == RUNNING
+    return placed.entries(found, "n1")
+
+
+def test_a_line_of_an_earlier_version_is_joined_with_what_is_known_now_and_claims_no_more() -> None:
+    file = Placed(Kind.FILE, CONFIG, "docker")
+    same, new = brought_up_to_date(file, OLD)
+    assert same == file
+    assert new == dataclasses.replace(
+        OLD,
+        leaves=dataclasses.replace(
+            NOW,
+            folders=("/var/lib/docker", "/etc/docker/key.json", "/var/lib/docker/volumes"),
+            rules=("DOCKER", "docker0", *NOW.rules),
+        ),
+    )
+    assert new.joined
+    assert brought_up_to_date(OLD, now=None) == (OLD,)
+
+
+def test_rules_that_were_there_before_stay_somebody_elses() -> None:
+    """A line of this form leaves out those that it could not claim."""
+    for rules in ((), NOW.rules[:1]):
+        (new,) = brought_up_to_date(dataclasses.replace(OLD, leaves=dataclasses.replace(NOW, rules=rules)))
+        assert new.leaves is not None
+        assert new.leaves.rules == rules
+        assert not new.joined
+
+
+def test_volumes_stay_although_an_earlier_version_recorded_no_data() -> None:
+    seen: dict[Ref, Seen] = {placed.question("n1").ref: SeenRecord(brought_up_to_date(OLD))}
+    for data in (False, True):
+        going = placed.leaving({}, {}, seen, ["n1"], None, data=data)
+        (left,) = (item.resource.leaves for item in going.values() if isinstance(item.resource, NoLeftovers))
+        assert ("/var/lib/docker/volumes" in left.folders) is data
+        assert "/var/lib/docker/volumes" in left.data
+
+
+def test_the_next_change_of_a_component_writes_the_joined_line_and_claims_nothing() -> None:
+    docker = want(Kind.PACKAGE, "docker", Package("docker", leaves=NOW), component="docker")
+    unit = want(Kind.UNIT, "docker", Unit("docker", leaves=NOW), docker.ref, component="docker")
+    desired = wanted(docker, unit)
+    seen: dict[Ref, Seen] = {
+        placed.question("n1").ref: SeenRecord(brought_up_to_date(OLD)),
+        docker.ref: SeenPackage("1", "1", 1.0),
+        unit.ref: dataclasses.replace(RUNNING, enabled=False),
+    }
+    plan = placed.recording(make_plan(desired, seen), desired, seen, "lab")
+    written = [entry for change in plan.changes for entry in change.records if entry.kind is Kind.LEFTOVERS]
+    assert written == list(brought_up_to_date(OLD))
+    assert record.noted(written) == record.adopted(written, ())
+    assert record.parse(map(record.line, written)) == tuple(written)

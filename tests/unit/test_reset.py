@@ -22,8 +22,19 @@ from k8s_installer.flows.outcome import Outcome
 from k8s_installer.flows.reporter import Say
 from k8s_installer.flows.reset import reset
 from k8s_installer.host.placed import SWEEP
-from k8s_installer.model.desired import Desired, by_host
-from k8s_installer.model.resources import File, Kind, Leaves, Placed, Ref, Seen, SeenFile, SeenPackage, SeenUnit
+from k8s_installer.model.desired import Desired, DesiredResource, by_host
+from k8s_installer.model.resources import (
+    File,
+    Kind,
+    Leaves,
+    NoLeftovers,
+    Placed,
+    Ref,
+    Seen,
+    SeenFile,
+    SeenPackage,
+    SeenUnit,
+)
 from k8s_installer.transport import Result
 from tests.fakes import IDLE, FakeHost
 from tests.unit.test_flows import Recorder
@@ -74,6 +85,7 @@ class Cluster:
     away: set[str] = field(default_factory=set)
     swept: list[str] = field(default_factory=list)
     recorder: Recorder = field(default_factory=Recorder)
+    asked: dict[Ref, DesiredResource] = field(default_factory=dict)
 
     @contextmanager
     def connecting(self, *_: object) -> Iterator[Connections]:
@@ -89,6 +101,7 @@ class Cluster:
 
     def observe(self, connections: Connections, asked: Desired, *_: object) -> ObservedFleet:
         names = connections.lines.keys()
+        self.asked |= asked
         seen: dict[Ref, Seen] = {}
         for name, items in by_host(asked).items():
             if name in names - self.away:
@@ -170,6 +183,31 @@ def test_the_command_that_removes_data_is_about_the_hosts_that_were_reset(cluste
         cluster.hosts[name].leftovers["docker"] = (VOLUMES,)
     assert cluster.reset("n1,n2", data=True) is Outcome.DONE  # as it says
     assert [line.split()[0] for line in cluster.closing] == ["Next:"]
+
+
+@pytest.mark.parametrize("network", ["none", "flannel"])
+def test_what_an_earlier_version_recorded_stays_or_goes_as_this_one_knows_it(cluster: Cluster, network: str) -> None:
+    """The inventory has docker still, and flannel perhaps no longer: its profile knows both."""
+    path = cluster.inputs.inventory
+    path.write_text(TEXT.replace("network: none", f"network: {network}"), encoding="utf-8")
+    docker = Leaves("docker", ("/var/lib/docker",), rules=("DOCKER", "docker0"))
+    flannel = Leaves("flannel", rules=("FLANNEL-",))
+    masquerade = "/etc/systemd/system/docker.service.d/30-masquerade.conf"
+    entries = (Placed(Kind.LEFTOVERS, left.name, left.name, leaves=left) for left in (docker, flannel))
+    host = installed("n1", *entries, Placed(Kind.LEFTOVERS, masquerade, "network", leaves=Leaves(masquerade)))
+    host.leftovers |= {"docker": ("docker0",), "flannel": ("flannel.1",)}
+    host.data_stays["docker"] = (VOLUMES,)
+    cluster.hosts["n1"] = host
+    assert cluster.reset() is Outcome.DONE
+    assert any(line.startswith(f"docker's data stays on n1 ({VOLUMES})") for line in cluster.closing)
+    (left,) = (entry.leaves for entry in host.record.values())
+    assert left is not None
+    assert left.data[0] == VOLUMES
+    cleaned = {
+        ref.name: item.resource.leaves for ref, item in cluster.asked.items() if isinstance(item.resource, NoLeftovers)
+    }
+    assert "FLANNEL-FWD" in cleaned["flannel"].chains
+    assert any("MASQUERADE" in rule for rule in cleaned["flannel"].rules)
 
 
 def test_a_host_that_does_not_answer_stops_it_and_is_named(cluster: Cluster) -> None:

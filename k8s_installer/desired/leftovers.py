@@ -1,0 +1,50 @@
+"""What the programs of components leave on hosts, as their profile says and their flags choose. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+from k8s_installer.model.desired import Desired
+from k8s_installer.model.resources import Kind, Leaves, Ref
+from k8s_installer.profiles import Profile
+from k8s_installer.profiles.schema import LeavesSpec
+
+Text = Callable[[str], str]  # of a template that names nothing of a host's own
+
+
+def leaves(name: str, spec: LeavesSpec | None, text: Text) -> Leaves | None:
+    """What programs leave, by the name of what brings it: a component, or the path of a file."""
+    if spec is None:
+        return None
+    folders = (*spec.folders, *spec.data)
+    rules = tuple(map(text, spec.rules))
+    return Leaves(name, folders, spec.data, spec.links, spec.chains, rules, spec.routes, spec.units)
+
+
+def leaves_of(profile: Profile, asked: Desired, text: Text) -> Callable[[str, str], Leaves | None]:
+    """What gives what something leaves on a host: the host's name, and that of a component or the path of a file.
+
+    Args:
+        profile: all that the version knows, among it what the inventory does not have.
+        asked: all that the inventory asks for; of what is not there, the profile alone says what it leaves.
+        text: renders the profile's templates.
+    """
+
+    @cache
+    def of_version(name: str) -> Leaves | None:
+        if name in profile.components:
+            return leaves(name, profile.components[name].leaves, text)
+        files = (one.files[name] for one in profile.components.values() if name in one.files)
+        return next((leaves(name, spec.leaves, text) for spec in files), None)
+
+    def found(host: str, name: str) -> Leaves | None:
+        component = profile.components.get(name)
+        brought_by = [(Kind.FILE, name)]
+        if component is not None:
+            brought_by = [(Kind.UNIT, component.unit), *((Kind.PACKAGE, package) for package in component.packages)]
+        resources = (item.resource for one in brought_by if (item := asked.get(Ref(host, *one))))
+        own = (left for resource in resources if isinstance(left := getattr(resource, "leaves", None), Leaves))
+        return next(own, None) or of_version(name)
+
+    return found
