@@ -301,16 +301,16 @@ def test_a_user_that_was_made_can_go_with_its_group(host: Path, own_group: str) 
     assert len((host / "calls").read_text().splitlines()) <= 2
 
 
-def test_a_group_without_a_user_is_one_and_can_go_or_stay(host: Path) -> None:
+def test_a_group_without_a_user_is_one_and_can_go_or_stay_with_its_number(host: Path) -> None:
     for name in ("passwd", "group"):
-        (host / name).write_text("root\nkube\n")
-    program(host / "bin", "getent", f"grep -qx $2 {host}/$1 || exit 2")
+        (host / name).write_text("root:x:0:\nkube:x:300:\n")
+    program(host / "bin", "getent", f'grep "^$2:" {host}/$1 || exit 2')
     program(host / "bin", "userdel", f'sed -i "/$1/d" {host}/passwd {host}/group')
     program(host / "bin", "groupdel", f'sed -i "/$1/d" {host}/group')
-    program(host / "bin", "groupadd", f"echo $2 >>{host}/group")
+    program(host / "bin", "groupadd", f'[ "$1 $2" = "-r -g" ] && echo "$4:x:$3:" >>{host}/group')
     done(host, "user kube", "group")
     assert seen(host, "user kube") == [SeenSetting("group")]
-    assert (host / "group").read_text().split() == ["root", "kube"]
+    assert (host / "group").read_text().split() == ["root:x:0:", "kube:x:300:"]
     done(host, "user kube", "absent")
     assert seen(host, "user kube") == [Missing.ABSENT]
 

@@ -23,14 +23,16 @@ ask_user() {{ # names
 }}
 """
 # A user that we made may be a package's by now, whose scriptlets make one only where there is none. userdel takes the
-# user's own group along where login.defs says so, as on CentOS 7.
+# user's own group along where login.defs says so, as on CentOS 7; one that was there first has files of its own, so it
+# gets its number back.
 _SET = f"""\
 set_user() {{ # name state
   if [ "$2" != {SYSTEM} ]; then
     unit=$(grep -lsx "User=$1" "$root{paths.UNITS}"/*.service "$root{paths.PACKAGED_UNITS}"/*.service)
     [ -z "$unit" ] || {{ echo "user $1 is needed by" $unit >&2; return 1; }}
+    gid=$(getent group "$1" | cut -d : -f 3)
     ! getent passwd "$1" >/dev/null || userdel "$1" || return 1
-    if [ "$2" = {GROUP} ]; then getent group "$1" >/dev/null || groupadd -r "$1"
+    if [ "$2" = {GROUP} ]; then getent group "$1" >/dev/null || groupadd -r ${{gid:+-g "$gid"}} "$1"
     elif getent group "$1" >/dev/null; then groupdel "$1"
     fi
     return
