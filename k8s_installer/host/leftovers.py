@@ -111,7 +111,10 @@ clean() { # folders links routes units chains rules data
   [ "$5$6" != -- ] && command -v iptables-save >/dev/null || return 0
   for tables in iptables ip6tables; do
     rules=$(deleting "$tables" "$5" "$6") || return 1
-    [ -z "$rules" ] || printf '%s\n' "$rules" | "$tables-restore" -w --noflush || return 1
+    [ -n "$rules" ] || continue
+    # before CentOS 7.4 it takes no lock, and no -w; without seconds it would wait for ever
+    waits=$("$tables-restore" --help </dev/null 2>&1 | grep -q -e --wait && echo '-w 60')
+    printf '%s\n' "$rules" | "$tables-restore" $waits --noflush || return 1
   done
 }
 """
