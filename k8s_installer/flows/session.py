@@ -83,8 +83,10 @@ class Session:
         if kept is not None:
             wanted = choose(self.resolve(kept))
             seen = self._seen(wanted)
+        if not wanted.undoes:
+            return self.with_placed(wanted, seen)
         placed.require_own(seen.seen, [host.name for host in wanted.cluster.everyone], wanted.cluster.name)
-        return (self._without_swept(wanted, seen), seen) if wanted.undoes else self.with_placed(wanted, seen)
+        return self._without_swept(wanted, seen), seen
 
     def _without_swept(self, wanted: Resolved, seen: ObservedFleet) -> Resolved:
         """What a rollback wants, without hosts that keep nothing to go back to.
@@ -106,11 +108,15 @@ class Session:
     def with_placed(self, wanted: Resolved, seen: ObservedFleet) -> tuple[Resolved, ObservedFleet]:
         """The same, with what hosts have placed and is no longer wanted, and with what is missing in their records.
 
-        Hosts are asked once more only if something leaves.
+        Hosts are asked once more only if something leaves. An absent host that another cluster has now is left alone.
+
+        Raises:
+            InstallerError: another cluster has a host that is not absent.
         """
         seen = replace(seen, seen=placed.brought_up_to_date(seen.seen, resolve.leaves_of(wanted)))
         about = [host for host in wanted.cluster.everyone if wanted.limit is None or host.name in wanted.limit]
-        there = [host.name for host in about if host.name not in seen.unreachable]
+        foreign = self._foreign(wanted, seen)
+        there = [host.name for host in about if host.name not in seen.unreachable and host.name not in foreign]
         master = _deletes_nodes(wanted, seen)
         desired = placed.leaving(
             wanted.whole, wanted.desired, seen.seen, there, wanted.only, master=master, data=wanted.data
@@ -125,7 +131,22 @@ class Session:
             more = self.look(going, {ref.host for ref in going})
             more.require_all()
             seen = replace(seen, seen={**seen.seen, **more.seen})
-        return replace(wanted, desired=placed.adopting(desired, seen.seen)), seen
+        leaving = tuple(host for host in wanted.cluster.leaving if host.name not in foreign)
+        cluster = replace(wanted.cluster, leaving=leaving)
+        return replace(wanted, cluster=cluster, desired=placed.adopting(desired, seen.seen)), seen
+
+    def _foreign(self, wanted: Resolved, seen: ObservedFleet) -> Collection[str]:
+        """The absent hosts that another cluster has now.
+
+        Raises:
+            InstallerError: another cluster has a host that is not absent.
+        """
+        cluster = wanted.cluster
+        placed.require_own(seen.seen, [host.name for host in cluster.hosts], cluster.name)
+        foreign = placed.owners(seen.seen, [host.name for host in cluster.leaving], cluster.name)
+        for name, others in foreign.items():
+            self.reporter.warn(f"{name} belongs to {', '.join(others)} now and is left alone: delete its entry here")
+        return foreign.keys()
 
     def _without_gone(self, wanted: Resolved, seen: ObservedFleet) -> ObservedFleet:
         """The same without hosts that are absent and do not answer: there may be no machine any more."""

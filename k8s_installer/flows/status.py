@@ -15,7 +15,7 @@ from k8s_installer.flows.resolve import Resolved, corrected
 from k8s_installer.flows.session import Session, opened
 from k8s_installer.model.desired import DesiredResource, by_host
 from k8s_installer.model.resources import Ref, Seen
-from k8s_installer.planning.placed import question, require_own
+from k8s_installer.planning.placed import question
 from k8s_installer.status import HostStatus, Status
 from k8s_installer.transport import Transport
 from k8s_installer.untrusted.answers import understood
@@ -33,7 +33,6 @@ def look(inputs: Inputs, reporter: Reporter) -> Status:
             wanted = session.resolve(kept)
             statuses = _statuses(session, wanted)
         try:  # the table says all the same how hosts are
-            require_own(_seen(statuses), [host.name for host in wanted.cluster.everyone], wanted.cluster.name)
             wanted, statuses = _with_placed(session, wanted, statuses)
             require_own_keys(wanted, _seen(statuses))
         except InstallerError as error:

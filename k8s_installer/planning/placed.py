@@ -519,24 +519,36 @@ def _for(cluster: str, change: Change) -> Change:
     return replace(change, records=tuple(replace(entry, cluster=cluster) for entry in change.records))
 
 
+def owners(seen: Mapping[Ref, Seen], hosts: Iterable[str], cluster: str) -> dict[str, tuple[str, ...]]:
+    """The other clusters that have placed something on these hosts, by host; hosts of `cluster` alone have none.
+
+    Data that a reset left there, with users, is nobody's.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for host in hosts:
+        placed = (entry for entry in entries(seen, host) if entry.kind is not Kind.LEFTOVERS and not _is_user(entry))
+        others = {entry.cluster for entry in placed} - {cluster, ""}
+        if others:
+            found[host] = tuple(sorted(others))
+    return found
+
+
 def require_own(seen: Mapping[Ref, Seen], hosts: Iterable[str], cluster: str) -> None:
-    """Stop where another cluster has placed something on a host; data that a reset left there, with users, is nobody's.
+    """Stop where another cluster has placed something on a host.
 
     Raises:
         InstallerError: one has; it says which, and how a host is moved.
     """
-    found: dict[str, list[str]] = defaultdict(list)
-    for host in hosts:
-        placed = (entry for entry in entries(seen, host) if entry.kind is not Kind.LEFTOVERS and not _is_user(entry))
-        names = {entry.cluster for entry in placed}
-        for name in sorted(names - {cluster, ""}):
-            found[name].append(host)
-    for other, there in found.items():
+    found = owners(seen, hosts, cluster)
+    for other in next(iter(found.values()), ())[:1]:
+        there = ", ".join(host for host, others in found.items() if other in others)
         raise InstallerError(
-            f"cluster {other} is installed on {', '.join(there)}, as the record there says; nothing was changed",
-            hint=f"if you edited the name: change it back to {other}. A running cluster cannot be renamed\n"
-            f"to use hosts in {cluster}: k8s-installer reset --host {','.join(there)}, with the inventory of {other}\n"
-            f"if that is lost: remove {PATH} on these hosts; what only {other} has placed then stays there",
+            f"cluster {other} is installed on {there}, as the record there says; nothing was changed",
+            hint=f"check the addresses in the inventory: {other} may be running on these machines\n"
+            f"if you edited the name: change it back to {other}. A running cluster cannot be renamed\n"
+            f"to move {there} to {cluster}: set `state: absent` in the inventory of {other}, and apply that. It stops "
+            f"and removes everything that {other} runs there\n"
+            f"if that inventory is lost: remove {PATH} there; what only {other} has placed then stays",
         )
 
 

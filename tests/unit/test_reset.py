@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -304,6 +304,22 @@ def test_a_node_stays_where_no_master_answers(cluster: Cluster) -> None:
     cluster.away = {"m1", "m2"}
     assert cluster.reset("n1", skip=True) is Outcome.DONE
     assert cluster.closing[0] == "No master answers, so Node objects stay: kubectl delete node n1"
+
+
+@pytest.mark.parametrize("part", ["", "n1"])
+def test_an_absent_host_that_another_cluster_has_now_is_left_alone(cluster: Cluster, part: str) -> None:
+    text = TEXT.replace("10.0.0.22, roles: [node]", "10.0.0.22, roles: [node], state: absent")
+    cluster.inputs.inventory.write_text(text, encoding="utf-8")
+    host = cluster.hosts["n2"]
+    host.record = {key: replace(entry, cluster="prod") for key, entry in host.record.items()}
+    assert cluster.reset(part) is Outcome.DONE
+    assert "n2" not in cluster.cleared
+    assert "n2" not in cluster.swept
+    warned = [line for line in cluster.recorder.heard if line.startswith("warn")]
+    assert warned == ([] if part else ["warn n2 belongs to prod now and is left alone: delete its entry here"])
+    assert not any("n2" in line for line in cluster.closing)
+    with pytest.raises(InstallerError, match="cluster prod is installed on n2"):
+        cluster.reset("n2")
 
 
 THREE = """\

@@ -154,6 +154,13 @@ def test_an_absent_host_that_does_not_answer_differs_by_its_node_alone(hosts: Ho
     assert [line for line in hosts.recorder.heard if line.startswith("warn n2 is absent in the inventory")]
 
 
+def test_an_absent_host_that_another_cluster_has_now_differs_by_its_node_alone(hosts: Hosts) -> None:
+    hosts.records["n2"] = (Placed(Kind.FILE, MOTD.name, "host", sha256=File(b"hi").sha256, cluster="other"),)
+    hosts.more = {Ref("m1", Kind.SETTING, "node n2"): SeenSetting("present")}
+    assert hosts.status() == (["m1: setting node n2: its host is no node any more"], True)
+    assert [line for line in hosts.recorder.heard if line.startswith("warn n2 belongs to other now and is left alone")]
+
+
 def test_a_host_that_was_installed_before_there_was_a_record_is_to_be_adopted_as_in_a_plan(hosts: Hosts) -> None:
     hosts.unrecorded = {"n1"}
     (words,), differs = hosts.status()
