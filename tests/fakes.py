@@ -78,6 +78,7 @@ class FakeHost:
     settings: dict[str, str] = field(default_factory=dict)  # by name; a host has no others
     refuses: dict[str, str] = field(default_factory=dict)  # name of a resource -> the words it fails with
     record: dict[tuple[Kind, str], Placed] = field(default_factory=dict)  # of what was placed
+    sums: set[tuple[str, str]] = field(default_factory=set)  # of files, by path: all that were ever placed there
     originals: dict[str, tuple[SeenFile, bytes]] = field(default_factory=dict)  # what was there before, by path
     leftovers: dict[str, tuple[str, ...]] = field(default_factory=dict)  # what programs have left, by name
     data_owners: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of data that stays, by the leftovers' name
@@ -204,6 +205,7 @@ class FakeHost:
             if not ours and entry.name in self.files:
                 self.originals.setdefault(entry.name, (self.files[entry.name], self.contents[entry.name]))
             self.record[entry.kind, entry.name] = entry
+            self.sums.add((entry.name, entry.sha256))
         if isinstance(change.after, Record):
             for gone in change.after.gone:
                 self.originals.pop(gone.name, None)
@@ -291,6 +293,10 @@ class FakeHost:
         return ""
 
     def _leave(self, path: str) -> str:
+        if not self._is_ours(path):
+            if path in self.originals:
+                self.files[f"{path}~"], self.contents[f"{path}~"] = self.originals.pop(path)
+            return ""
         self._remove(path)
         for name, state in self.units.items():
             if path.startswith(f"{UNIT_FOLDERS[0]}{name}.service") and state.is_active:
@@ -303,6 +309,15 @@ class FakeHost:
                 self.contents[path] = self.carries[package][path]
                 self.files[path] = SeenFile(File(self.contents[path]).sha256, 0o644, "root", "root", self.clock)
         return ""
+
+    def _is_ours(self, path: str) -> bool:
+        """Whether a file is as it was placed, or as it was before, or has our header."""
+        entry, file = self.record.get((Kind.FILE, path)), self.files.get(path)
+        if entry is None or not entry.sha256 or file is None:
+            return True
+        before = self.originals[path][0].sha256 if path in self.originals else ""
+        known = {(path, entry.sha256), (path, before), *self.sums}
+        return (path, file.sha256) in known or RENDERED.encode() in self.contents[path]
 
     def _keep(self, path: str, file: SeenFile, content: bytes) -> None:
         self.kept[file.sha256], self.kept_times[path, file.sha256] = content, file.modified_at

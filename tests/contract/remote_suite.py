@@ -16,6 +16,7 @@ from k8s_installer.host.placed import RENDERED
 from k8s_installer.model.desired import DesiredResource
 from k8s_installer.model.plan import Action, Change, Plan
 from k8s_installer.model.resources import (
+    Absent,
     Backup,
     Check,
     File,
@@ -383,6 +384,15 @@ def leaving(remote: Remote, folder: str, user: str) -> None:
     carried_out(remote, planned(remote, before))
     assert done(remote) == [Action.ADOPT]
     assert (record(remote), planned(remote, before)) == ((), Plan((), ()))
+
+    # somebody else's by now
+    assert done(remote, config) == [Action.UPDATE]
+    since = want(remote, Kind.FILE, path, File(b"since\n", 0o640, user, user))
+    carried_out(remote, planned(remote, since))
+    assert done(remote) == [Action.RESTORE]
+    assert not planned(remote, since, want(remote, Kind.FILE, f"{path}~", theirs))
+    assert record(remote) == ()
+    carried_out(remote, planned(remote, want(remote, Kind.FILE, f"{path}~", Absent()), before))
 
     # a file that the record lacks, as after a power cut, or of a version without records
     adopts = want(remote, Kind.RECORD, "placed", Record((Placed(Kind.PACKAGE, "x", "suite"),)))
