@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from k8s_installer.desired.addons import addons, before_nodes
 from k8s_installer.desired.check import check
@@ -11,7 +12,7 @@ from k8s_installer.desired.context import Context, by_address, of_host
 from k8s_installer.desired.files import PLACEHOLDERS, Source, files, flags
 from k8s_installer.desired.host import host_baseline
 from k8s_installer.desired.layout import Layout, Named, Shape, shape, user
-from k8s_installer.desired.leftovers import leaves
+from k8s_installer.desired.leftovers import leaves_of_host
 from k8s_installer.desired.proxies import inside
 from k8s_installer.errors import InventoryError
 from k8s_installer.host.families.firewalld import UNIT as FIREWALLD
@@ -19,7 +20,7 @@ from k8s_installer.inventory import Allocations, Cluster, Host, Role, settle
 from k8s_installer.inventory.allocations import NONE
 from k8s_installer.model.desired import Desired, DesiredResource, Turn
 from k8s_installer.model.groups import GROUPS
-from k8s_installer.model.resources import Data, Gate, Kind, Package, Ref, Setting, Unit, UploadedFile
+from k8s_installer.model.resources import Data, Gate, Kind, Leaves, Package, Ref, Setting, Unit, UploadedFile
 from k8s_installer.pki import Pki
 from k8s_installer.profiles import Component, GateSpec, Profile
 from k8s_installer.profiles.schema import endpoint
@@ -141,7 +142,10 @@ def _host(source: Source, fleet: Topology, host: Host) -> Iterator[DesiredResour
     yield from own.wanted
     for name, component in layout.components.items():
         turn = _turn(host, component.roles, component.unit)
-        yield from _requisites(source, named, name, component, own.repos, turn)
+        left = leaves_of_host(
+            name, component, source.shared_text(f"{name}: leaves"), partial(flags, source, name, host, context)
+        )
+        yield from _requisites(source, named, name, component, own.repos, turn, left)
         for path, program in layout.programs[name].items():
             because = f"The program of {name}." if component.unit else f"{program} is for administrators on the host."
             yield DesiredResource(named.files[path], source.programs[program], name, named.after[path], because, turn)
@@ -149,7 +153,7 @@ def _host(source: Source, fleet: Topology, host: Host) -> Iterator[DesiredResour
         for path, file in files(source, name, specs, host, context).items():
             yield DesiredResource(named.files[path], file, name, named.after[path], specs[path].why, turn)
         if component.unit:
-            yield _unit(source, fleet, host, name, named, own.ready, turn)
+            yield _unit(fleet, host, name, named, own.ready, turn, left)
         yield from _data(source, host, name, context, turn)
         previous: tuple[Ref, ...] = ()
         for spec in component.gates:
@@ -169,10 +173,15 @@ def _ports(source: Source, layout: Layout, host: Host, context: Context) -> list
 
 
 def _requisites(
-    source: Source, named: Named, name: str, component: Component, repos: tuple[Ref, ...], turn: Turn
+    source: Source,
+    named: Named,
+    name: str,
+    component: Component,
+    repos: tuple[Ref, ...],
+    turn: Turn,
+    left: Leaves | None,
 ) -> Iterator[DesiredResource]:
     """Packages and users: what comes before the files."""
-    left = leaves(name, component.leaves, source.shared_text(f"{name}: leaves"))
     for package, text in component.packages.items():
         where = f"{name} {source.profile.version}: package {package}"
         version = source.text(text, source.context, turn.member, where=where)
@@ -193,17 +202,17 @@ def _requisites(
 
 
 def _unit(
-    source: Source, fleet: Topology, host: Host, name: str, named: Named, ready: tuple[Ref, ...], turn: Turn
+    fleet: Topology, host: Host, name: str, named: Named, ready: tuple[Ref, ...], turn: Turn, leaves: Leaves | None
 ) -> DesiredResource:
     layout = fleet.layouts[shape(host)]
     component = layout.components[name]
     runs = () if component.programs else tuple(component.packages)
-    left = (component.leaves, *(spec.leaves for spec in layout.files[name].values()))
+    specs = (component.leaves, *(spec.leaves for spec in layout.files[name].values()))
     unit = Unit(
         component.unit, layout.defined_by[name], layout.reads[name], runs,
         # kube-proxy and the kubelet write their own chains again within a minute
-        cleared_by=(FIREWALLD,) if any(spec.rules for spec in left if spec) else (),
-        leaves=leaves(name, component.leaves, source.shared_text(f"{name}: leaves")),
+        cleared_by=(FIREWALLD,) if any(spec.rules for spec in specs if spec) else (),
+        leaves=leaves,
     )  # fmt: skip
     after = [
         *layout.inputs(name, named),

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import posixpath
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 
+from k8s_installer.host.placed import LEAST_DEPTH
 from k8s_installer.model.desired import Desired
 from k8s_installer.model.resources import Kind, Leaves, Ref
-from k8s_installer.profiles import Profile
-from k8s_installer.profiles.schema import LeavesSpec
+from k8s_installer.profiles import Component, Profile
+from k8s_installer.profiles.schema import FlagValue, LeavesSpec
 
+_FOLDER = re.compile(r"(/[-\w.+@%:=]+)+/?")  # a word of a shell's command
 Text = Callable[[str], str]  # of a template that names nothing of a host's own
 
 
@@ -20,6 +25,35 @@ def leaves(name: str, spec: LeavesSpec | None, text: Text) -> Leaves | None:
     folders = (*spec.folders, *spec.data)
     rules = tuple(map(text, spec.rules))
     return Leaves(name, folders, spec.data, spec.links, spec.chains, rules, spec.routes, spec.units)
+
+
+def leaves_of_host(
+    name: str, component: Component, text: Text, flags: Callable[[], Mapping[str, FlagValue]]
+) -> Leaves | None:
+    """What a component leaves on one host: also in the folders that its `flags` there name.
+
+    Programs own more than these if such a folder is part of every system, as /data may be: it has data, and stays.
+    """
+    left = leaves(name, component.leaves, text)
+    if left is None or component.leaves is None or not (component.data or component.folders):
+        return left
+    given = {flag: posixpath.normpath(str(value)) for flag, value in flags().items() if _FOLDER.fullmatch(str(value))}
+    own = [given[flag] for flag in (*component.data, *component.folders) if flag in given]
+    data = [given[flag] for flag in component.data if flag in given]
+    data += [
+        f"{given[flag]}/{path}" for flag, paths in component.leaves.below.items() if flag in given for path in paths
+    ]
+    new = [path for path in dict.fromkeys(data) if not _within(path, left.data)]
+    folders = [path for path in dict.fromkeys((*own, *new)) if not _within(path, left.folders) or path in new]
+    return replace(
+        left,
+        folders=(*left.folders, *(path for path in folders if path.count("/") >= LEAST_DEPTH)),
+        data=(*left.data, *new),
+    )
+
+
+def _within(path: str, folders: Iterable[str]) -> bool:
+    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
 
 
 def leaves_of(profile: Profile, asked: Desired, text: Text) -> Callable[[str, str], Leaves | None]:

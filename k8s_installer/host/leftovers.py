@@ -40,9 +40,9 @@ deleting() { # iptables|ip6tables chains rules: what deletes them, for iptables-
 }
 """
 _DATA = r"""\
-data_in() { # folders of data: where those really are that have folders in them, as members and volumes are
-  for folder; do
-    [ -z "$(find "$folder/" -mindepth 1 -maxdepth 1 -type d 2>/dev/null | head -n 1)" ] ||
+data_in() { # folders of data, or patterns: where those really are that have members, volumes or a log of etcd in them
+  for folder in $*; do
+    [ -z "$(find "$folder/" -mindepth 1 -maxdepth 1 '(' -type d -o -name '*.wal' ')' 2>/dev/null | head -n 1)" ] ||
       echo "$(readlink -f "${folder%/*}")/${folder##*/}"
   done
 }

@@ -115,10 +115,11 @@ made() { # folder: those that are about to be made for it
   done
 }
 claim() { # component details folder... -- rule...: only what is not there yet is the component's
+  # a pattern's matches are if the folder is not there that all of them are in
   component=$1 details=${2%\}} folders= rules=
   shift 2
   until [ "$1" = -- ]; do
-    [ -e "$1" ] || folders="$folders${folders:+,}\"$1\""
+    [ -e "${1%%\**}" ] || folders="$folders${folders:+,}\"$1\""
     shift
   done
   shift
@@ -335,8 +336,7 @@ def _entry(kind: str, name: str, details: str) -> Placed | None:
         return None  # cut off
     try:
         lists = {
-            key: tuple(map(_folder if key in ("folders", "data") else _text, said.get(key, ())))
-            for key in ("units", "came_with", *_LISTS)
+            key: tuple(map(_CHECKED.get(key, _text), said.get(key, ()))) for key in ("units", "came_with", *_LISTS)
         }
         leaves = Leaves(name, *(lists[key] for key in _LISTS)) if kind == Kind.LEFTOVERS else None
         texts: Mapping[str, Any] = {
@@ -352,8 +352,15 @@ def _entry(kind: str, name: str, details: str) -> Placed | None:
 
 def _folder(value: object) -> str:
     """A folder that may be removed with all that is in it: never a part of every system, as /var or /etc."""
+    path = _path(value)
+    if path.count("/") < LEAST_DEPTH:
+        raise ValueError
+    return path
+
+
+def _path(value: object) -> str:
     path = _text(value)
-    if posixpath.normpath(path) != path or path.count("/") < LEAST_DEPTH or not path.startswith("/"):
+    if posixpath.normpath(path) != path or not path.startswith("/"):
         raise ValueError
     return path
 
@@ -363,6 +370,8 @@ def _text(value: object) -> str:
         raise TypeError
     return value
 
+
+_CHECKED = {"folders": _folder, "data": _path}  # how values of the record are read that are no mere text
 
 # After a host was reset, and nothing holds its lock: our own folder goes, but for the record of data that stays, and of
 # the users that it belongs to.

@@ -55,11 +55,11 @@ class Leaves:
 
     `name` is that of the component, or the path of the file, that brings it. `folders` (and files) go with all that is
     in them, and what is mounted below them is unmounted first; those that were there before are somebody else's. `data`
-    are those whose content cannot be made again: one that has folders in it stays, also where it is below one of
-    `folders`, unless it is one itself. `links` are network interfaces, `routes` the protocols of routes, `units` what
-    systemd runs for them. Of iptables, `chains` are names, which say whose a chain is: it goes with its rules and with
-    the jumps to it. `rules` are other lines of iptables-save; those that were there before are somebody else's. Both
-    are extended regular expressions, of the whole name and of the whole line.
+    are those whose content cannot be made again: one that has folders or a log in it stays, also where it is below one
+    of `folders`, unless it is one itself. Both may be patterns of a shell's. `links` are network interfaces, `routes`
+    the protocols of routes, `units` what systemd runs for them. Of iptables, `chains` are names, which say whose a
+    chain is: it goes with its rules and with the jumps to it. `rules` are other lines of iptables-save; those that were
+    there before are somebody else's. Both are extended regular expressions, of the whole name and of the whole line.
     """
 
     name: str

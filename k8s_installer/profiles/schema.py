@@ -70,10 +70,14 @@ Expression = Annotated[str, Field(pattern=r'^[^"\\]+$')]
 
 
 class LeavesSpec(_Model):
-    """What programs leave on a host when they end, and nobody else takes away; see `resources.Leaves`."""
+    """What programs leave on a host when they end, and nobody else takes away; see `resources.Leaves`.
+
+    `below` says where there is data below the folders that flags of the component name.
+    """
 
     folders: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
+    below: Mapping[str, tuple[str, ...]] = {}
     links: tuple[str, ...] = ()
     chains: tuple[Expression, ...] = ()
     rules: tuple[Expression, ...] = ()

@@ -10,7 +10,21 @@ from benchmarks.pure import answers
 from k8s_installer import inventory, profiles
 from k8s_installer.desired import Desired, desire
 from k8s_installer.errors import InstallerError, InventoryError
-from k8s_installer.model.resources import Absent, Backup, File, Gate, Kind, Missing, Ref, Seen, SeenFile, SeenUnit, Unit
+from k8s_installer.model.resources import (
+    Absent,
+    Backup,
+    File,
+    Gate,
+    Kind,
+    Leaves,
+    Missing,
+    Package,
+    Ref,
+    Seen,
+    SeenFile,
+    SeenUnit,
+    Unit,
+)
 from k8s_installer.planning.etcd.config import start
 from k8s_installer.planning.etcd.facts import evidence, further
 from k8s_installer.planning.etcd.members import require_members
@@ -581,3 +595,48 @@ def test_another_edit_of_flannel_does_not_make_its_lost_etcd_a_first_start(versi
     lines, _ = refusal(after, found)
     assert [line.split()[0] for line in lines] == lost
     assert all("flanneld was started before" in line or "has lost its data" in line for line in lines)
+
+
+def left(desired: Desired, host: str, name: str) -> Leaves:
+    """What programs leave there, by the name of their unit and of their package."""
+    unit, package = (desired[Ref(host, kind, name)].resource for kind in (Kind.UNIT, Kind.PACKAGE))
+    assert isinstance(unit, Unit)
+    assert isinstance(package, Package)
+    assert unit.leaves is not None
+    assert unit.leaves == package.leaves
+    return unit.leaves
+
+
+def test_data_in_folders_that_the_inventory_chooses_is_data_too() -> None:
+    found = left(
+        wanted(ONE, more="components: {etcd: {args: {data-dir: /srv/etcd/, wal-dir: /wal/etcd}}}"), "m1", "etcd"
+    )
+    assert set(found.data) == set(found.folders) == {"/var/lib/etcd", "/srv/etcd", "/wal/etcd"}
+    usual = left(wanted(ONE), "m1", "etcd")
+    assert usual.data == usual.folders == ("/var/lib/etcd",)
+
+
+def test_a_folder_directly_below_the_root_is_never_removed() -> None:
+    found = left(wanted(ONE, more="components: {etcd: {args: {data-dir: /data}}}"), "m1", "etcd")
+    assert found.data == ("/var/lib/etcd", "/data")
+    assert found.folders == ("/var/lib/etcd",)
+
+
+@pytest.mark.parametrize(("version", "flag"), [("1.20.2", "data-root"), ("1.5.2", "graph")])
+def test_volumes_are_data_wherever_docker_keeps_them(version: str, flag: str) -> None:
+    usual = left(wanted(ONE, version), "n1", "docker")
+    assert usual.data == ("/var/lib/docker/volumes", "/var/lib/docker/*.*/volumes")
+    assert set(usual.data) < set(usual.folders)
+    moved = left(
+        wanted(ONE, version, more=f"components: {{docker: {{args: {{{flag}: /data/docker}}}}}}"), "n1", "docker"
+    )
+    assert moved.data == (*usual.data, "/data/docker/volumes", "/data/docker/*.*/volumes")
+    assert set(moved.folders) == {*usual.folders, "/data/docker", *moved.data}
+
+
+def test_a_folder_that_no_shell_could_name_is_nobodys() -> None:
+    usual, odd = (
+        left(wanted(ONE, more=f"components: {{docker: {{args: {{{args}}}}}}}"), "n1", "docker")
+        for args in ("debug: false", "data-root: relative")
+    )
+    assert odd == usual

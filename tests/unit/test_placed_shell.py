@@ -851,6 +851,44 @@ def test_volumes_stay_where_their_folder_is_reached_by_a_link(host: Path) -> Non
     assert asked(host, linked) == ()
 
 
+def test_volumes_of_remapped_users_stay_like_all_others(host: Path) -> None:
+    """With `userns-remap` docker keeps everything in a folder UID.GID of its own."""
+    folder = host / "var/docker"
+    pattern = f"{folder}/*.*/volumes"
+    leaves = replace(volumes(host, folder), data=(f"{folder}/volumes", pattern))
+    (folder / "volumes").rename(folder / "100000.100000")
+    (folder / "100000.100000/volumes/db").mkdir(parents=True)
+    (folder / "100000.100000/overlay2/1").mkdir(parents=True)
+    (host / "root/proc/mounts").write_text("")
+    assert seen(host, leaves).stays == (f"{folder}/100000.100000/volumes",)
+    done(host, clean_but_data(leaves))
+    assert [path.name for path in folder.glob("*/*")] == ["volumes"]
+    assert [entry.name for entry in record(host)] == ["docker"]
+    done(host, clean(replace(leaves, folders=(*leaves.folders, *leaves.data))))
+    assert not folder.exists()
+
+
+def test_a_log_of_etcd_is_data_although_it_has_no_folders(host: Path) -> None:
+    tables(host)
+    log, empty = host / "wal", host / "data"
+    log.mkdir()
+    empty.mkdir()
+    (log / "0000000000000000-0000000000000000.wal").touch()
+    assert seen(host, Leaves("etcd", data=(str(log), str(empty)))).stays == (str(log),)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_a_pattern_stands_for_is_claimed_with_the_folder_that_it_is_in(host: Path, *, there: bool) -> None:
+    folder = host / "var/docker"
+    pattern = f"{folder}/*.*/volumes"
+    if there:
+        folder.mkdir(parents=True)
+    leaves = Leaves("docker", (str(folder), pattern), (pattern,))
+    functions(host, placed.noted([Placed(Kind.LEFTOVERS, "docker", "docker", leaves=leaves)]))
+    (entry,) = record(host)
+    assert entry.leaves == replace(leaves, folders=() if there else leaves.folders)
+
+
 def test_a_runtime_without_volumes_goes_whole(host: Path) -> None:
     folder = host / "var/docker"
     leaves = volumes(host, folder)
@@ -927,6 +965,11 @@ def test_where_this_program_keeps_things_is_one_folder() -> None:
     assert statedir.KEPT.startswith(f"{statedir.STATE}/")
     assert f"{statedir.STATE}/{placed.NAME}" == placed.PATH
     assert perform.script([]).endswith("prune\n")
+
+
+def test_a_record_can_name_any_folder_that_has_data_and_is_not_removed() -> None:
+    entry = Placed(Kind.LEFTOVERS, "etcd", "etcd", leaves=Leaves("etcd", data=("/data",)))
+    assert placed.parse([placed.line(entry)]) == (entry,)
 
 
 @pytest.mark.parametrize("folder", ["/", "/etc", "/var/", "/var/lib/..", "var/lib/x", "/var//lib", "", "/var/lib/../x"])
