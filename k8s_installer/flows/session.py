@@ -86,7 +86,9 @@ class Session:
         if not wanted.undoes:
             return self.with_placed(wanted, seen)
         placed.require_own(seen.seen, [host.name for host in wanted.cluster.everyone], wanted.cluster.name)
-        return self._without_swept(wanted, seen), seen
+        wanted = self._without_swept(wanted, seen)
+        wanted = replace(wanted, desired=rollback.with_leftovers(wanted.desired, seen.seen))
+        return wanted, self._with_leaving(wanted.desired, seen)
 
     def _without_swept(self, wanted: Resolved, seen: ObservedFleet) -> Resolved:
         """What a rollback wants, without hosts that keep nothing to go back to.
@@ -126,11 +128,7 @@ class Session:
             nodes = [host.name for host in gone if Role.NODE in host.roles]
             desired = placed.without_nodes(desired, nodes, master)
         seen = self._without_gone(wanted, seen)
-        going = {ref: item for ref, item in desired.items() if item.leaving}
-        if going:
-            more = self.look(going, {ref.host for ref in going})
-            more.require_all()
-            seen = replace(seen, seen={**seen.seen, **more.seen})
+        seen = self._with_leaving(desired, seen)
         leaving = tuple(host for host in wanted.cluster.leaving if host.name not in foreign)
         cluster = replace(wanted.cluster, leaving=leaving)
         return replace(wanted, cluster=cluster, desired=placed.adopting(desired, seen.seen)), seen
@@ -147,6 +145,15 @@ class Session:
         for name, others in foreign.items():
             self.reporter.warn(f"{name} belongs to {', '.join(others)} now and is left alone: delete its entry here")
         return foreign.keys()
+
+    def _with_leaving(self, desired: Desired, seen: ObservedFleet) -> ObservedFleet:
+        """What was seen, and what hosts have of that which is to leave; nobody is asked where nothing is."""
+        going = {ref: item for ref, item in desired.items() if item.leaving}
+        if not going:
+            return seen
+        more = self.look(going, {ref.host for ref in going})
+        more.require_all()
+        return replace(seen, seen={**seen.seen, **more.seen})
 
     def _without_gone(self, wanted: Resolved, seen: ObservedFleet) -> ObservedFleet:
         """The same without hosts that are absent and do not answer: there may be no machine any more."""

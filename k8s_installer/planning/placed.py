@@ -282,10 +282,11 @@ def _opposite(entry: Placed, elsewhere: Container[str], *, in_use: bool, data: b
         return NoPackage(in_use)
     if entry.leaves is None:
         return Setting(_original(entry) or "")
-    return NoLeftovers(entry.leaves if data else _without_data(entry.leaves))
+    return NoLeftovers(entry.leaves if data else without_data(entry.leaves))
 
 
-def _without_data(leaves: Leaves) -> Leaves:
+def without_data(leaves: Leaves) -> Leaves:
+    """The same, but for the folders whose content cannot be made again."""
     return replace(leaves, folders=tuple(path for path in leaves.folders if path not in leaves.data))
 
 

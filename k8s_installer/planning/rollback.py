@@ -10,7 +10,7 @@ from itertools import pairwise
 from k8s_installer.host import families
 from k8s_installer.host.paths import unit_of
 from k8s_installer.host.statedir import NOT_KEPT
-from k8s_installer.model.desired import NO_TURN, Desired, DesiredResource, Place, Turn
+from k8s_installer.model.desired import NO_TURN, Desired, DesiredResource, Place, Turn, by_host
 from k8s_installer.model.groups import GROUPS
 from k8s_installer.model.plan import NO_RESTART, REPLACED, Action, Change, Plan
 from k8s_installer.model.resources import (
@@ -20,6 +20,7 @@ from k8s_installer.model.resources import (
     Gate,
     Kind,
     Missing,
+    NoLeftovers,
     Original,
     Package,
     Placed,
@@ -33,7 +34,7 @@ from k8s_installer.model.resources import (
 )
 from k8s_installer.model.run import Run, State
 from k8s_installer.planning.make import obstacle, readers
-from k8s_installer.planning.placed import entries
+from k8s_installer.planning.placed import entries, without_data
 from k8s_installer.planning.select import narrowed, on_members
 from k8s_installer.profiles import Component
 
@@ -270,6 +271,28 @@ def swept(desired: Desired, seen: Mapping[Ref, Seen]) -> frozenset[str]:
         if item.recorded and isinstance(item.resource, Backup) and obstacle(ref, seen.get(ref)).endswith(NOT_KEPT)
     }
     return frozenset(host for host in lost if all(entry.kind is Kind.LEFTOVERS for entry in entries(seen, host)))
+
+
+def with_leftovers(desired: Desired, seen: Mapping[Ref, Seen]) -> Desired:
+    """The same, and what files that are removed have made on a host goes with them, as its record has it."""
+    result = dict(desired)
+    for host, items in by_host(desired).items():
+        made = {entry.name: entry.leaves for entry in entries(seen, host) if entry.leaves is not None}
+        units = tuple(item.ref for item in items if isinstance(item.resource, Unit))
+        for item in items:
+            leaves = made.get(item.ref.name) if isinstance(item.resource, Absent) else None
+            if leaves is not None:
+                ref = Ref(host, Kind.LEFTOVERS, leaves.name)
+                result[ref] = DesiredResource(
+                    ref,
+                    NoLeftovers(without_data(leaves)),
+                    item.component,
+                    (item.ref, *units),
+                    _BEFORE,
+                    item.turn,
+                    leaving=True,
+                )
+    return result
 
 
 def without(desired: Desired, hosts: Collection[str]) -> Desired:

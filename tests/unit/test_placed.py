@@ -886,6 +886,27 @@ def test_a_turn_that_fails_has_our_file_again_and_still_the_one_from_before_us()
     assert (host.contents[DROP_IN], host.files[DROP_IN].owner) == (content, "me")
 
 
+def test_what_a_file_made_goes_with_it_when_its_run_is_undone() -> None:
+    """Its rules would stay, and the next plan would find a line about them."""
+    host = node()
+    applied(WITHOUT_DROP_IN, host)
+    left = Leaves(DROP_IN, rules=("-A POSTROUTING -j MASQUERADE",))
+    file = dataclasses.replace(FILES[1], resource=File(b"[Service]\nLimitNOFILE=9\n", leaves=left))
+    edited = wanted(PACKAGE, FILES[0], file, UNIT)
+    applied(edited, host)
+    host.leftovers[DROP_IN] = ("rules of iptables",)
+    asked = [placed.question("n1")]
+    back = rollback.before(edited, [PastFile(file.ref, None, "kubelet")])
+    back = rollback.with_leftovers(back, seen_by({"n1": host}, asked))
+    seen = seen_by({"n1": host}, [*asked, *back.values()])
+    plan = placed.recording(make_plan(back, seen), back, seen)
+    assert words(plan) == [
+        f"remove {DROP_IN}", "daemon-reload kubelet", "restart kubelet", f"clean up {DROP_IN}",
+    ]  # fmt: skip
+    carried_out(plan, {"n1": host})
+    assert not planned(WITHOUT_DROP_IN, {"n1": host})
+
+
 def test_a_drop_in_returns_although_nobody_has_its_unit() -> None:
     file = Ref("n1", Kind.FILE, "/etc/systemd/system/other.service.d/1.conf")
     kept = Backup("1" * 64, 0o644, "root", "root")
