@@ -16,7 +16,7 @@ from k8s_installer.flows.plan import Planned
 from k8s_installer.flows.reporter import Reporter
 from k8s_installer.flows.resolve import RECORD, Resolved, pki_folder, state_folder
 from k8s_installer.flows.session import opened
-from k8s_installer.inventory import Role
+from k8s_installer.inventory import Host, Role
 from k8s_installer.model.desired import Desired
 from k8s_installer.model.resources import Kind, Missing, Ref, Seen, SeenLeftovers
 from k8s_installer.planning import needed, placed
@@ -133,7 +133,16 @@ def _stays(found: Planned, *, whole: bool) -> Iterator[str]:
         yield f"{', '.join(silent)} could not be reached: once that is fixed, run the same reset again."
     masters = [ref for ref in wanted.beside if ref.kind is Kind.RECORD]
     if masters and not any(ref in seen for ref in masters):
-        yield f"No master answers, so Node objects stay: kubectl delete node {' '.join(names)}"
+        nodes = [one.name for one in wanted.cluster.everyone if _was_node(one, seen)]
+        if nodes:
+            yield f"No master answers, so Node objects stay: kubectl delete node {' '.join(nodes)}"
+
+
+def _was_node(host: Host, seen: Mapping[Ref, Seen]) -> bool:
+    """Whether a host is a node, or was one by its record."""
+    return Role.NODE in host.roles or any(
+        entry.component == placed.KUBELET for entry in placed.entries(seen, host.name)
+    )
 
 
 def _next(wanted: Resolved, inventory: Path, *, whole: bool) -> str:

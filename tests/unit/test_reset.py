@@ -306,6 +306,18 @@ def test_a_node_stays_where_no_master_answers(cluster: Cluster) -> None:
     assert cluster.closing[0] == "No master answers, so Node objects stay: kubectl delete node n1"
 
 
+def test_only_hosts_that_were_nodes_have_node_objects_that_stay(cluster: Cluster) -> None:
+    was_master = "x{0}: {{address: 10.0.0.3{0}, roles: [master], state: absent}}"
+    text = "\n  ".join([TEXT.rstrip(), was_master.format(1), was_master.format(2)])
+    cluster.inputs.inventory.write_text(text, encoding="utf-8")
+    cluster.hosts |= {"x1": installed("x1"), "x2": installed("x2", Placed(Kind.UNIT, "kubelet", "kubelet"))}
+    cluster.away = {"m1", "m2"}
+    assert cluster.reset("n1,x1,x2", skip=True) is Outcome.DONE
+    assert cluster.closing[0] == "No master answers, so Node objects stay: kubectl delete node n1 x2"
+    assert cluster.reset("x1", skip=True) is Outcome.DONE
+    assert not any("kubectl" in line for line in cluster.closing)
+
+
 @pytest.mark.parametrize("part", ["", "n1"])
 def test_an_absent_host_that_another_cluster_has_now_is_left_alone(cluster: Cluster, part: str) -> None:
     text = TEXT.replace("10.0.0.22, roles: [node]", "10.0.0.22, roles: [node], state: absent")
