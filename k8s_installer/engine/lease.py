@@ -19,8 +19,7 @@ from datetime import UTC, datetime
 
 from k8s_installer.engine.owner import Owner, is_dead
 from k8s_installer.errors import CommandFailed, HostError
-from k8s_installer.host.paths import BOOT_ID
-from k8s_installer.host.statedir import STATE
+from k8s_installer.host.statedir import GUARDED, LEASE_SECONDS, LOCK_FORMAT, STATE
 from k8s_installer.transport import Transport
 
 FOLDER = STATE
@@ -29,42 +28,14 @@ ASK_SECONDS = 10.0
 _UPTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 MARK = "::k8s-installer-lock::"
 
-# `guard` is what flock holds for a few milliseconds; `lock` is replaced, so it cannot be that itself.
-# The line in it: FORMAT TOKEN BOOT UPTIME-OF-END START END PID OWNER. What cannot be read counts from the file's
-# own time, so that it expires, too.
 _BODY = f"""\
-umask 077
-lock=$folder/lock
-mkdir -p "$folder" && chmod 700 "$folder" || exit 1
-exec 9>>"$folder/guard"
-flock -w 5 9 || {{ echo "$folder/guard is busy" >&2; exit 1; }}
-read -r boot <{BOOT_ID}
-read -r up idle </proc/uptime
-up=${{up%.*}} now=$(date +%s)
+{GUARDED}\
 say() {{ printf '%s\\n' "{MARK} $1 $now $its_since $its_until $its_pid ${{its_token:-none}} $its_who"; }}
 write() {{
   printf '%s\\n' "$format $token $boot $((up + lease)) $1 $((now + lease)) $pid $who" |
     dd of="$lock.new" conv=fsync status=none && mv -T "$lock.new" "$lock" || exit 1
 }}
-word= its_token= its_boot= its_up= its_since=0 its_until=0 its_pid=0 its_who=
-held=no
-if [ -e "$lock" ]; then
-  read -r word its_token its_boot its_up its_since its_until its_pid its_who <"$lock"
-  valid=yes
-  [ "$word" = "$format" ] && [ -n "$its_who" ] || valid=no
-  for number in "$its_up" "$its_since" "$its_until" "$its_pid"; do
-    case $number in '' | *[!0-9]* | ????????????*) valid=no ;; esac
-  done
-  case $its_token in '' | *[!0-9A-Za-z-]* | ?????????????????????????????????*) valid=no ;; esac
-  if [ "$valid" = no ]; then
-    its_token=unreadable-$(stat -c %i-%Z "$lock") its_boot= its_pid=0 its_who=
-    its_since=$(stat -c %Y "$lock")
-    its_until=$((its_since + lease))
-  fi
-  if [ "$its_boot" = "$boot" ]; then [ "$its_up" -gt "$up" ]; else [ "$its_until" -gt "$now" ]; fi && held=yes
-fi
 """
-_FORMAT = "k8s-installer/1"
 # Over a lock that is held only where it is the very one that was seen: who comes second finds another one.
 _TAKE = """\
 if [ "$held" = yes ] && [ "$its_token" != "$over" ]; then say held; exit 0; fi
@@ -88,7 +59,7 @@ class Terms:
     `give_up` is less than `lease`: the run must know before anybody else can take the lock.
     """
 
-    lease: int = 60
+    lease: int = LEASE_SECONDS
     beat: float = 15.0
     give_up: float = 55.0
 
@@ -163,7 +134,7 @@ def release_script(claim: Claim) -> str:
 def _script(what: str, claim: Claim, more: str, ending: str) -> str:
     who = " ".join("".join(c if c.isprintable() else " " for c in claim.owner.name).split()) or "somebody"
     return (
-        f"# {what}\nformat={_FORMAT} token={claim.token} lease={claim.lease} pid={claim.owner.pid}\n"
+        f"# {what}\nformat={LOCK_FORMAT} token={claim.token} lease={claim.lease} pid={claim.owner.pid}\n"
         f"folder={shlex.quote(claim.folder)} who={shlex.quote(who)}\n{more}{_BODY}{ending}"
     )
 

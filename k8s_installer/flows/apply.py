@@ -6,7 +6,7 @@ Such a command passes a `change` of what is wanted, and a question to ask: `roll
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from k8s_installer.flows.plan import Planned, made_of, planned, require_same
 from k8s_installer.flows.preflight import before_install
 from k8s_installer.flows.reporter import Reporter, RunResult
 from k8s_installer.flows.resolve import Resolved, desire, keep, note_use, pki_folder, with_keys
-from k8s_installer.flows.session import Choice, LockedSession, everything, opened
+from k8s_installer.flows.session import Choice, LockedSession, Session, everything, opened
 from k8s_installer.flows.verify import prove
 from k8s_installer.host.placed import SWEEP
 from k8s_installer.inventory import Cluster
@@ -99,9 +99,16 @@ def apply(
         say_left_out(reporter, whole, options.limit, options.only)
         with session.locked(force=options.break_lock, skip=options.skip_unreachable) as run:
             left, outcome = _applied(run, whole, choose, options, consent, closing)
-        if left and outcome is Outcome.DONE:  # the lock is in the folder that goes
-            session.ask(left, lambda way: way.run(SWEEP))
+            swept = left if outcome is Outcome.DONE and not run.lost.is_set() else []
+            _sweep(run, [name for name in swept if name not in session.masters])
+        _sweep(session, [name for name in swept if name in session.masters])  # the lock is in the folder that goes
         return outcome
+
+
+def _sweep(session: Session, names: Collection[str]) -> None:
+    """Remove our own folder on hosts that have nothing of the cluster any more."""
+    if names:
+        session.ask(names, lambda way: way.run(SWEEP))
 
 
 def _applied(

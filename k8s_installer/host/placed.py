@@ -20,7 +20,7 @@ from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any
 
-from k8s_installer.host.statedir import FOLDERS, STATE
+from k8s_installer.host.statedir import FOLDERS, GUARDED, LEASE_SECONDS, LOCK_FORMAT, OCCUPIED, STATE
 from k8s_installer.model.resources import Kind, Leaves, Placed
 from k8s_installer.untrusted.answers import Malformed
 
@@ -373,16 +373,25 @@ def _text(value: object) -> str:
 
 _CHECKED = {"folders": _folder, "data": _path}  # how values of the record are read that are no mere text
 
-# After a host was reset, and nothing holds its lock: our own folder goes, but for the record of data that stays, and of
-# the users that it belongs to.
+# After a host was reset: our own folder goes, but for the record of data that stays, and of the users that it belongs
+# to. On a master the run's own lock is released before. Where another run has begun since, it is that one's to remove.
 SWEEP = f"""\
-{FOLDERS}{FUNCTIONS}
-umask 077
+{FOLDERS}{OCCUPIED}{FUNCTIONS}
+[ -d "$state" ] || exit 0
+folder=$state format={LOCK_FORMAT} lease={LEASE_SECONDS}
+{GUARDED}
+[ "$held" = no ] && ! occupied || exit 0
 [ ! -f "$state/placed" ] || compact || exit 1
 # something that was placed is still there: whoever removes it needs all of this
 ! grep -q -e '^+.file' -e '^+.unit' -e '^+.package' "$state/placed" 2>/dev/null || exit 0
-if ! grep -q '^+.leftovers.*"data":' "$state/placed" 2>/dev/null; then rm -rf "$state"; exit; fi
-grep -e '^+.leftovers.*"data":' -e '^+.setting.user ' "$state/placed" >"$state/placed.new" || exit 1
-mv -T "$state/placed.new" "$state/placed" || exit 1
-for path in "$state"/*; do [ "$path" = "$state/placed" ] || rm -rf "$path" || exit 1; done
+stays=guard
+if grep -q '^+.leftovers.*"data":' "$state/placed" 2>/dev/null; then
+  grep -e '^+.leftovers.*"data":' -e '^+.setting.user ' "$state/placed" >"$state/placed.new" &&
+    flushed "$state/placed.new" && mv -T "$state/placed.new" "$state/placed" || exit 1
+  stays=placed
+fi
+find "$state" -mindepth 1 -maxdepth 1 ! -name guard ! -name "$stays" -exec rm -rf {{}} + || exit 1
+rm -f "$state/guard" || exit 1
+# from here on another run may make it again
+[ "$stays" = placed ] || rmdir "$state" 2>/dev/null || [ -e "$state/guard" ]
 """

@@ -11,6 +11,8 @@
 | `reload/UNIT` | the unit's definition changed without a time that systemd could see | until systemd has loaded it |
 | `installing` | the packages, users and groups from before a transaction of yum's | until what it brought is recorded |
 | `running` | the process of the script that changes this host, and when it started | until the next one |
+| `lock` | on a master: which run changes the cluster, and until when (`engine/lease.py`) | until its run ends |
+| `guard` | what holds its flock, for some milliseconds, reads and replaces `lock`; it is empty | for good |
 
 A file's time says that a process has not read it, but a file that is removed, or comes back with its old time, says
 nothing. So whatever does one of the two marks the units that read it first, and whoever looks at the host next sees a
@@ -19,6 +21,8 @@ and has no doubt about one that is back with its old time.
 """
 
 from __future__ import annotations
+
+from k8s_installer.host.paths import BOOT_ID
 
 STATE = "/var/lib/k8s-installer"
 KEPT = f"{STATE}/kept"
@@ -69,6 +73,43 @@ while occupied; do
 done
 """
 )
+
+# `lock` is replaced, so it cannot be what flock holds. The line in it: FORMAT TOKEN BOOT UPTIME-OF-END START END PID
+# OWNER. What cannot be read counts from the file's own time, so that it expires, too.
+LOCK_FORMAT = "k8s-installer/1"
+LEASE_SECONDS = 60
+# It wants `folder`, `format` and `lease`. From here on the script has the guard; `held` is whether a lock is valid.
+GUARDED = f"""\
+umask 077
+lock=$folder/lock
+while :; do
+  mkdir -p "$folder" && chmod 700 "$folder" || exit 1
+  exec 9>>"$folder/guard"
+  flock -w 5 9 || {{ echo "$folder/guard is busy" >&2; exit 1; }}
+  # who had it may have removed the folder
+  [ ! "$folder/guard" -ef /proc/self/fd/9 ] || break
+done
+read -r boot <{BOOT_ID}
+read -r up idle </proc/uptime
+up=${{up%.*}} now=$(date +%s)
+word= its_token= its_boot= its_up= its_since=0 its_until=0 its_pid=0 its_who=
+held=no
+if [ -e "$lock" ]; then
+  read -r word its_token its_boot its_up its_since its_until its_pid its_who <"$lock"
+  valid=yes
+  [ "$word" = "$format" ] && [ -n "$its_who" ] || valid=no
+  for number in "$its_up" "$its_since" "$its_until" "$its_pid"; do
+    case $number in '' | *[!0-9]* | ????????????*) valid=no ;; esac
+  done
+  case $its_token in '' | *[!0-9A-Za-z-]* | ?????????????????????????????????*) valid=no ;; esac
+  if [ "$valid" = no ]; then
+    its_token=unreadable-$(stat -c %i-%Z "$lock") its_boot= its_pid=0 its_who=
+    its_since=$(stat -c %Y "$lock")
+    its_until=$((its_since + lease))
+  fi
+  if [ "$its_boot" = "$boot" ]; then [ "$its_up" -gt "$up" ]; else [ "$its_until" -gt "$now" ]; fi && held=yes
+fi
+"""
 
 FUNCTIONS = (
     FOLDERS

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shlex
 import shutil
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from k8s_installer.engine import lease
+from k8s_installer.engine.owner import this_process
 from k8s_installer.host import leftovers, observe, perform, placed, statedir
 from k8s_installer.host.perform import evidence, script
 from k8s_installer.model.desired import DesiredResource
@@ -935,6 +939,42 @@ def test_after_a_reset_nothing_of_ours_is_left(host: Path) -> None:
     assert run(host, placed.SWEEP).returncode == 0
     assert not (host / "state").exists()
     assert run(host, placed.SWEEP).returncode == 0
+
+
+LOCK = lease.Claim("", "token", this_process(), 60)
+
+
+@pytest.mark.parametrize("how", ["lock", "running", "unreadable"])
+def test_what_another_run_needs_is_not_swept(host: Path, how: str) -> None:
+    """A run may take the lock, or begin a script, between the end of a reset and its sweep."""
+    state = host / "state"
+    assert run(host, lease.take_script(replace(LOCK, folder=str(state)))).returncode == 0
+    if how == "running":
+        (state / "lock").unlink()
+        started = Path("/proc/self/stat").read_text().rpartition(") ")[2].split()[19]
+        (state / "running").write_text(f"{os.getpid()} {started}\n")
+    elif how == "unreadable":
+        (state / "lock").write_text("cut off")
+    (state / "placed").write_text(f"{placed.line(Placed(Kind.SETTING, 'swap', 'host'))}\n")
+    before = {path.name: path.read_bytes() for path in state.iterdir()}
+    assert run(host, placed.SWEEP).returncode == 0
+    assert {path.name: path.read_bytes() for path in state.iterdir()} == before
+
+
+def test_a_lock_that_was_waited_for_is_not_in_a_folder_that_was_swept(host: Path) -> None:
+    """Who waits for the guard of a sweep gets one that is gone, and has to open the next."""
+    state = host / "state"
+    (host / "take").write_text(lease.take_script(replace(LOCK, folder=str(state))))
+    with (state / "guard").open("w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        taking = subprocess.Popen(["/bin/sh", str(host / "take")], stdout=subprocess.PIPE, text=True)
+        waits = f":{os.fstat(guard.fileno()).st_ino} "
+        while not any("-> FLOCK" in line and waits in line for line in Path("/proc/locks").read_text().splitlines()):
+            assert taking.poll() is None
+            time.sleep(0.01)
+        shutil.rmtree(state)
+    assert " taken " in taking.communicate()[0]
+    assert {path.name for path in state.iterdir()} == {"guard", "lock"}
 
 
 def test_a_host_that_keeps_data_remembers_whose_it_is(host: Path) -> None:

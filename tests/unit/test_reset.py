@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -22,6 +22,7 @@ from k8s_installer.flows.outcome import Outcome
 from k8s_installer.flows.reporter import Say
 from k8s_installer.flows.reset import reset
 from k8s_installer.host.placed import SWEEP
+from k8s_installer.inventory import Host
 from k8s_installer.model.desired import Desired, DesiredResource, by_host
 from k8s_installer.model.resources import (
     File,
@@ -88,9 +89,9 @@ class Cluster:
     asked: dict[Ref, DesiredResource] = field(default_factory=dict)
 
     @contextmanager
-    def connecting(self, *_: object) -> Iterator[Connections]:
+    def connecting(self, hosts: Iterable[Host], *_: object) -> Iterator[Connections]:
         with ThreadPoolExecutor(1) as pool:
-            yield Connections(pool, {name: Line(name, self.swept) for name in self.hosts})  # type: ignore[misc]
+            yield Connections(pool, {host.name: Line(host.name, self.swept) for host in hosts})  # type: ignore[misc]
 
     @contextmanager
     def hold(self, *_: object, force: bool, skip: bool, say: Say) -> Iterator[threading.Event]:
@@ -98,6 +99,7 @@ class Cluster:
         if masters and not skip:
             raise LockOutOfReach([TransportError(name, "no answer") for name in sorted(masters)], 2)
         yield threading.Event()
+        self.locked = tuple(self.swept)
 
     def observe(self, connections: Connections, asked: Desired, *_: object) -> ObservedFleet:
         names = connections.lines.keys()
@@ -240,6 +242,11 @@ def test_nodes_are_reset_although_no_master_is_left(cluster: Cluster) -> None:
     assert len(kept) == 1  # a member of etcd that does not answer may have data
     assert "on m1" in kept[0]
     assert (cluster.inputs.inventory.parent / KEYS).exists()
+
+
+def test_the_lock_protects_what_goes_last_where_it_is_not_in_it(cluster: Cluster) -> None:
+    assert cluster.reset() is Outcome.DONE
+    assert set(cluster.locked) == {"n1", "n2"}
 
 
 def test_what_fails_on_a_host_that_answers_fails_the_reset(cluster: Cluster) -> None:
