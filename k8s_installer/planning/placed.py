@@ -12,8 +12,9 @@ anything is gone that it may need.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from k8s_installer.errors import InstallerError
@@ -131,6 +132,7 @@ def leaving(
     for ref, wanted in whole.items():
         if ref.kind is Kind.UNIT:
             running[ref.host].add(wanted.component)
+    wanted_on = by_host(part)
     for host in hosts:
         runs = running[host]
         gone = [
@@ -142,7 +144,8 @@ def leaving(
         ]
         if gone:
             elsewhere = {name for kind, name in names[host] if kind is Kind.UNIT and Ref(host, kind, name) not in part}
-            result = _without(result, host, gone, runs, elsewhere, data=data)
+            own = wanted_on.get(host, [])
+            result |= {item.ref: item for item in _without(own, host, gone, runs, elsewhere, data=data)}
             if master and any(entry.kind is Kind.LEFTOVERS and entry.name == KUBELET for entry in gone):
                 _delete_node(result, host, master)
     return result
@@ -197,48 +200,52 @@ def _original(entry: Placed) -> str | None:
 
 
 def _without(
-    desired: dict[Ref, DesiredResource],
+    own: Sequence[DesiredResource],
     host: str,
-    gone: list[Placed],
+    gone: Sequence[Placed],
     runs: Collection[str],
     elsewhere: Container[str],
     *,
     data: bool,
-) -> dict[Ref, DesiredResource]:
-    own = [wanted for ref, wanted in desired.items() if ref.host == host]
-    there = {wanted.ref.name for wanted in own if isinstance(wanted.resource, Unit)}
-    units = [entry for entry in gone if entry.kind is Kind.UNIT]
-    back = [entry for entry in units if _ran(entry)]  # they run without our files again
-    files: dict[str, list[str]] = defaultdict(list)
+) -> Iterator[DesiredResource]:
+    """What changes in what a host wants, since these are gone: what leaves, and units that stay and read it."""
+    running = {wanted.ref.name for wanted in own if isinstance(wanted.resource, Unit)}
+    item = partial(_item, host, stays=bool(running))
+    stopping = [entry for entry in gone if entry.kind is Kind.UNIT and not _ran(entry)]
+    returning = [entry for entry in gone if entry.kind is Kind.UNIT and _ran(entry)]  # without our files
+    read_by: dict[str, list[str]] = defaultdict(list)
     for entry in gone:
         for unit in entry.units if entry.kind is Kind.FILE else ():
-            files[unit].append(entry.name)
-    result = dict(desired)
-    # the last to start is the first to stop
+            read_by[unit].append(entry.name)
+
+    # units stop, the last to start first
     stops: list[Ref] = []
-    for entry in reversed([entry for entry in units if not _ran(entry)]):
-        stopped = _unit(entry, tuple(files[entry.name]))
-        stops.append(_add(result, host, entry, stopped, tuple(stops[-1:]), there))
-    packages = tuple(wanted.ref for wanted in own if isinstance(wanted.resource, Package))
-    running = there.union(entry.name for entry in back)
-    early = {entry.name: entry for entry in gone if entry.kind is Kind.FILE and running.intersection(entry.units)}
-    for entry in early.values():
-        _add(result, host, entry, _original_file(entry, elsewhere), (*packages, *stops[-1:]), there)
-    returning = [
-        result[_add(result, host, entry, _unit(entry, ()), _configuring(own, entry.name), there)] for entry in back
-    ]
-    for wanted in (*own, *returning):
+    for entry in reversed(stopping):
+        yield item(entry, _unit(entry, read_by[entry.name]), stops[-1:])
+        stops.append(Ref(host, Kind.UNIT, entry.name))
+
+    # what is wanted comes up; files leave ahead of the restart of units that read them and stay
+    running |= {entry.name for entry in returning}
+    early, late = list[Placed](), list[Placed]()
+    for entry in gone:
+        (early if entry.kind is Kind.FILE and not running.isdisjoint(entry.units) else late).append(entry)
+    packages = [wanted.ref for wanted in own if isinstance(wanted.resource, Package)]
+    for entry in early:
+        yield item(entry, _original_file(entry, elsewhere), (*packages, *stops[-1:]))
+    back = [item(entry, _unit(entry), _configuring(own, entry.name)) for entry in returning]
+    for wanted in (*own, *back):
         if isinstance(wanted.resource, Unit):
-            result[wanted.ref] = _reader(wanted, wanted.resource, files[wanted.ref.name], stops)
-    up = (wanted.ref for wanted in (*own, *returning) if isinstance(wanted.resource, Unit | Gate))
+            yield _reader(wanted, wanted.resource, read_by[wanted.ref.name], stops)
+
+    # then all other files, what programs have left, packages, and settings, one after the other
+    up = [wanted.ref for wanted in (*own, *back) if isinstance(wanted.resource, Unit | Gate)]
     before = (*up, *stops[-1:])
-    later = [entry for entry in gone if entry.kind in _AFTER and not (entry.kind is Kind.FILE and entry.name in early)]
-    for entry in sorted(later, key=_place):
+    for entry in sorted((entry for entry in late if entry.kind in _AFTER), key=_place):
         resource = _opposite(entry, elsewhere, in_use=entry.component in runs, data=data)
         if isinstance(resource, NoLeftovers):
             resource = NoLeftovers(_apart(resource.leaves, own))
-        before = (_add(result, host, entry, resource, before, there),)
-    return result
+        yield item(entry, resource, before)
+        before = (Ref(host, entry.kind, entry.name),)
 
 
 def _configuring(own: Iterable[DesiredResource], unit: str) -> tuple[Ref, ...]:
@@ -266,8 +273,8 @@ def _ran(entry: Placed) -> bool:
     return "active" in entry.before.split()
 
 
-def _unit(entry: Placed, reads: tuple[str, ...]) -> Unit:
-    return Unit(entry.name, reads=reads, active=_ran(entry), enabled="enabled" in entry.before.split())
+def _unit(entry: Placed, reads: Iterable[str] = ()) -> Unit:
+    return Unit(entry.name, reads=tuple(reads), active=_ran(entry), enabled="enabled" in entry.before.split())
 
 
 def _original_file(entry: Placed, elsewhere: Container[str]) -> Original:
@@ -290,19 +297,12 @@ def without_data(leaves: Leaves) -> Leaves:
     return replace(leaves, folders=tuple(path for path in leaves.folders if path not in leaves.data))
 
 
-def _add(
-    result: dict[Ref, DesiredResource],
-    host: str,
-    entry: Placed,
-    resource: Resource,
-    after: tuple[Ref, ...],
-    there: Collection[str],
-) -> Ref:
+def _item(host: str, entry: Placed, resource: Resource, after: Iterable[Ref], *, stays: bool) -> DesiredResource:
+    """What leaves a host on which units of ours stay or not."""
     ref = Ref(host, entry.kind, entry.name)
-    because = f"{entry.component} no longer has it" if there else f"{host} has no {entry.component} any more"
+    because = f"{entry.component} no longer has it" if stays else f"{host} has no {entry.component} any more"
     turn = Turn(entry.group if entry.group in GROUPS else "", host)  # a version that wrote the record had other ones
-    result[ref] = DesiredResource(ref, resource, entry.component, after, because, turn, leaving=True)
-    return ref
+    return DesiredResource(ref, resource, entry.component, tuple(after), because, turn, leaving=True)
 
 
 def _reader(wanted: DesiredResource, unit: Unit, paths: list[str], stops: list[Ref]) -> DesiredResource:
@@ -326,6 +326,7 @@ def adopting(part: Desired, seen: Mapping[Ref, Seen]) -> Desired:
     left by other hands is taken out of the record: whoever places it again owns it.
     """
     result = _with_owners(part, seen)
+    adopts: dict[Ref, DesiredResource] = {}
     for host, items in by_host(result).items():
         ref = Ref(host, Kind.RECORD, NAME)
         if ref not in seen:
@@ -362,32 +363,30 @@ def adopting(part: Desired, seen: Mapping[Ref, Seen]) -> Desired:
             )
             # first of all: a package that is uninstalled takes files along that are not ours
             first = next((item for item in items if not item.leaving), items[0])
-            adopts = DesiredResource(
+            adopts[ref] = DesiredResource(
                 ref, Record((*new, *kept), gone), "host", (), because, first.turn, leaving=first.leaving
             )
-            result = {ref: adopts, **result}
-    return result
+    return {**adopts, **result}
 
 
-def _with_owners(part: Desired, seen: Mapping[Ref, Seen]) -> dict[Ref, DesiredResource]:
+def _with_owners(part: Desired, seen: Mapping[Ref, Seen]) -> Desired:
     """The same without users that data belongs to which stays: the next user that is made would get their number."""
-    result, stay = dict(part), set[Ref]()
+    stay, words = set[Ref](), dict[tuple[str, str], str]()  # these by host and component
     for ref, item in part.items():
         found = seen.get(ref) if item.leaving else None
         for owner in found.owners if isinstance(found, SeenLeftovers) else ():
             user = part.get(Ref(ref.host, Kind.SETTING, f"{USER} {owner}"))
             if user is not None and user.leaving:
                 stay.add(user.ref)
-                result |= _saying(result, ref, f"; user {owner} stays, like the data that belongs to it")
-    return dict(narrowed(result, lambda item: item.ref not in stay)) if stay else result
-
-
-def _saying(part: Desired, leftovers: Ref, words: str) -> Desired:
-    """The packages that leave with a component, with some words more to the reason."""
+                said = words.get((ref.host, ref.name), "")
+                words[ref.host, ref.name] = f"{said}; user {owner} stays, like the data that belongs to it"
+    if not stay:
+        return part
     return {
-        ref: replace(item, because=item.because + words)
-        for ref, item in part.items()
-        if (ref.host, item.component) == (leftovers.host, leftovers.name) and isinstance(item.resource, NoPackage)
+        ref: replace(item, because=item.because + words.get((ref.host, item.component), ""))
+        if isinstance(item.resource, NoPackage)
+        else item
+        for ref, item in narrowed(part, lambda item: item.ref not in stay).items()
     }
 
 

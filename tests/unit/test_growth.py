@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import jinja2
 import pytest
@@ -21,11 +22,26 @@ from k8s_installer.desired import Desired, context, desire
 from k8s_installer.inventory import Cluster
 from k8s_installer.model.desired import DesiredResource, Place, Turn
 from k8s_installer.model.plan import Action, Plan
-from k8s_installer.model.resources import Kind, Missing, Ref, Seen, SeenFile, SeenSetting, Setting
+from k8s_installer.model.resources import (
+    Kind,
+    Leaves,
+    Missing,
+    Placed,
+    Ref,
+    Seen,
+    SeenFile,
+    SeenLeftovers,
+    SeenRecord,
+    SeenSetting,
+    Setting,
+)
 from k8s_installer.planning.make import make_plan
-from k8s_installer.planning.placed import leaving
+from k8s_installer.planning.placed import adopting, leaving, question
 from k8s_installer.render import Renderer
 from tests.unit.clusters import placeholder
+
+if TYPE_CHECKING:
+    from _typeshed import TraceFunction
 
 NODES = (40, 80, 120)  # the same step twice, and batches of a quarter without a rest
 HEAD = 'cluster: {name: big, version: "1.20.2", pod_cidr: 10.0.0.0/11, service_cidr: 10.254.0.0/16}\nhosts:\n'
@@ -224,6 +240,44 @@ def test_what_leaves_takes_as_many_looks_at_everything_for_many_hosts_as_for_few
     assert looks(NODES[0]) == looks(NODES[1])
 
 
+def leaving_nodes(nodes: int) -> tuple[Desired, dict[Ref, Seen]]:
+    """All that nodes have recorded leaves, and users stay for the data that is theirs."""
+    left = Leaves("kubelet", ("/var/lib/kubelet",))
+    record = (
+        *(Placed(Kind.FILE, f"{CONFIG}.{number}", "kubelet", "nodes") for number in range(8)),
+        Placed(Kind.UNIT, "kubelet", "kubelet", "nodes"),
+        Placed(Kind.PACKAGE, "kubernetes-node", "kubelet", "nodes"),
+        Placed(Kind.SETTING, "user kube", "kubelet", before="absent", came_with=("kubernetes-node",)),
+        Placed(Kind.LEFTOVERS, "kubelet", "kubelet", leaves=left),
+    )
+    hosts = [f"n{number}" for number in range(nodes)]
+    seen: dict[Ref, Seen] = {question(host).ref: SeenRecord(record) for host in hosts}
+    going = leaving({}, {}, seen, hosts, None)
+    seen |= {ref: SeenLeftovers((), ("kube",)) if ref.kind is Kind.LEFTOVERS else Missing.ABSENT for ref in going}
+    return going, seen
+
+
+def test_lines_for_what_leaves_grow_with_the_number_of_hosts() -> None:
+    leaving_nodes(4)
+    assert grows_evenly(lambda nodes: _lines(lambda: leaving_nodes(nodes)), tolerance=0.02)
+
+
+def test_lines_for_what_is_adopted_grow_with_the_number_of_hosts() -> None:
+    def gone(nodes: int) -> int:
+        going, seen = leaving_nodes(nodes)
+        return _lines(lambda: adopting(going, seen))
+
+    def never_recorded(nodes: int) -> int:
+        desired = wanted(nodes)
+        seen = {**answers(desired), **{question(ref.host).ref: Missing.ABSENT for ref in desired}}
+        return _lines(lambda: adopting(desired, seen))
+
+    gone(4)
+    never_recorded(4)
+    assert grows_evenly(gone, tolerance=0.02)
+    assert grows_evenly(never_recorded, tolerance=0.02)
+
+
 def test_memory_grows_with_the_number_of_hosts() -> None:
     def count(nodes: int) -> int:
         tracemalloc.start()
@@ -277,4 +331,22 @@ def _calls(work: Callable[[], object]) -> int:
         work()
     finally:
         sys.setprofile(before)
+    return count
+
+
+def _lines(work: Callable[[], object]) -> int:
+    """How many lines run, those of comprehensions among them, which are no calls."""
+    count = 0
+
+    def traced(_frame: FrameType, event: str, _argument: object) -> TraceFunction:
+        nonlocal count
+        count += event == "line"
+        return traced
+
+    before = sys.gettrace()
+    sys.settrace(traced)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
     return count
