@@ -29,7 +29,7 @@ from k8s_installer.host.placed import SWEEP
 from k8s_installer.inventory import Cluster
 from k8s_installer.model.resources import File, SeenRecord
 from k8s_installer.model.run import Run
-from k8s_installer.planning import placed, trust
+from k8s_installer.planning import records, trust
 from k8s_installer.planning.make import waits
 from k8s_installer.planning.turns import QUARTER, Batch
 from k8s_installer.profiles import Profile
@@ -144,7 +144,7 @@ def _applied(
 
 def _is_left(host: str, found: Planned) -> bool:
     """Whether a host has a record, and nothing is wanted of it."""
-    recorded = isinstance(found.seen.seen.get(placed.question(host).ref), SeenRecord)
+    recorded = isinstance(found.seen.seen.get(records.question(host).ref), SeenRecord)
     part = bool(found.wanted.undoes) or found.wanted.only is not None
     return recorded and not part and all(ref.host != host for ref in found.wanted.whole)
 

@@ -9,7 +9,7 @@ from k8s_installer.flows import resolve
 from k8s_installer.flows.resolve import Resolved
 from k8s_installer.flows.session import Session
 from k8s_installer.model.resources import Ref, Seen
-from k8s_installer.planning import needed, placed, trust
+from k8s_installer.planning import needed, records, trust
 from k8s_installer.planning.etcd import facts, members
 
 
@@ -45,5 +45,5 @@ def require_left(wanted: Resolved, seen: ObservedFleet) -> None:
     Raises:
         InputError: see `needed.require_left`.
     """
-    answered = (host.name for host in wanted.cluster.everyone if placed.question(host.name).ref in seen.seen)
+    answered = (host.name for host in wanted.cluster.everyone if records.question(host.name).ref in seen.seen)
     needed.require_left(wanted.beside, seen.seen, frozenset(answered), data=wanted.data)

@@ -18,7 +18,7 @@ from k8s_installer.planning import planfile
 from k8s_installer.planning.etcd.quorum import require_quorum
 from k8s_installer.planning.make import make_plan
 from k8s_installer.planning.order import require_ahead
-from k8s_installer.planning.placed import recording
+from k8s_installer.planning.records import recording
 from k8s_installer.planning.turns import Batch
 from k8s_installer.report.data import plan_data
 from k8s_installer.untrusted import userfile

@@ -15,7 +15,7 @@ from k8s_installer.flows.session import Session, opened
 from k8s_installer.inventory import Role
 from k8s_installer.model.plan import Action, Plan
 from k8s_installer.model.resources import Ref, Seen
-from k8s_installer.planning import placed
+from k8s_installer.planning import records
 from k8s_installer.preflight import Answers, Needs, Preflight, Severity
 from k8s_installer.transport import Transport
 from k8s_installer.untrusted.answers import understood
@@ -45,8 +45,8 @@ def before_install(session: Session, wanted: Resolved, seen: Mapping[Ref, Seen],
     cluster = wanted.cluster
     witnesses = [*cluster.having(Role.ETCD), *cluster.having(Role.MASTER)]
     asked = [host.name for host in cluster.hosts if host.name in new or host in witnesses]
-    records = {name: placed.entries(seen, name) for name in asked}
-    needs = preflight.needs(cluster, wanted.profile, wanted.desired, records)
+    placed = {name: records.entries(seen, name) for name in asked}
+    needs = preflight.needs(cluster, wanted.profile, wanted.desired, placed)
     found = preflight.assess(cluster, needs, _asked(session, asked, needs), about=new)
     session.reporter.preflight(found)
     return not found.having(Severity.ERROR), time.monotonic() - began

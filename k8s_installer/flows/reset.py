@@ -19,7 +19,8 @@ from k8s_installer.flows.session import opened
 from k8s_installer.inventory import Host, Role
 from k8s_installer.model.desired import Desired
 from k8s_installer.model.resources import Kind, Missing, Ref, Seen, SeenLeftovers
-from k8s_installer.planning import needed, placed
+from k8s_installer.planning import needed, records
+from k8s_installer.planning.leaving import KUBELET
 from k8s_installer.planning.select import chosen
 
 
@@ -77,7 +78,7 @@ def _emptied(whole: Resolved, names: str, *, data: bool) -> Resolved:
         part = replace(part, hosts=tuple(one for one in cluster.everyone if one.name in known), leaving=())
     gone = {one.name for one in part.everyone}
     stay = [one for one in cluster.hosts if one.name not in gone]
-    beside = {item.ref: item for item in (placed.question(one.name) for one in stay if Role.MASTER in one.roles)}
+    beside = {item.ref: item for item in (records.question(one.name) for one in stay if Role.MASTER in one.roles)}
     if stay:
         beside |= needed.evidence(whole.whole, gone)
     nothing: Desired = {}  # one value: what differs from the whole is taken for a part
@@ -118,7 +119,7 @@ def _data_stays(found: Planned, inventory: Path, *, whole: bool) -> Iterator[str
 
 def _claims_data(left: Ref, seen: Mapping[Ref, Seen]) -> bool:
     """Whether the host's record says that any of the data came with what was placed there."""
-    recorded = (entry.leaves for entry in placed.entries(seen, left.host) if entry.name == left.name)
+    recorded = (entry.leaves for entry in records.entries(seen, left.host) if entry.name == left.name)
     return any(leaves is not None and set(leaves.data).intersection(leaves.folders) for leaves in recorded)
 
 
@@ -128,7 +129,7 @@ def _stays(found: Planned, *, whole: bool) -> Iterator[str]:
     names = [one.name for one in wanted.cluster.everyone]
     if whole and not wanted.data:
         yield f"The cluster's keys stay in {pki_folder(wanted.inventory)}."
-    silent = [name for name in names if placed.question(name).ref not in seen]
+    silent = [name for name in names if records.question(name).ref not in seen]
     if silent:
         yield f"{', '.join(silent)} could not be reached: once that is fixed, run the same reset again."
     masters = [ref for ref in wanted.beside if ref.kind is Kind.RECORD]
@@ -140,9 +141,7 @@ def _stays(found: Planned, *, whole: bool) -> Iterator[str]:
 
 def _was_node(host: Host, seen: Mapping[Ref, Seen]) -> bool:
     """Whether a host is a node, or was one by its record."""
-    return Role.NODE in host.roles or any(
-        entry.component == placed.KUBELET for entry in placed.entries(seen, host.name)
-    )
+    return Role.NODE in host.roles or any(entry.component == KUBELET for entry in records.entries(seen, host.name))
 
 
 def _next(wanted: Resolved, inventory: Path, *, whole: bool) -> str:

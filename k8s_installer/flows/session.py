@@ -26,7 +26,9 @@ from k8s_installer.host.observe import HostCache
 from k8s_installer.inventory import Allocations, Cluster, Role
 from k8s_installer.model.desired import Desired
 from k8s_installer.model.plan import Plan
-from k8s_installer.planning import placed, rollback
+from k8s_installer.planning import records, rollback
+from k8s_installer.planning.adopting import with_adopted
+from k8s_installer.planning.leaving import KUBELET, with_leaving, without_nodes
 from k8s_installer.profiles import Profile
 from k8s_installer.report import data
 from k8s_installer.runs import cache, journal
@@ -85,7 +87,7 @@ class Session:
             seen = self._seen(wanted)
         if not wanted.undoes:
             return self.with_placed(wanted, seen)
-        placed.require_own(seen.seen, [host.name for host in wanted.cluster.everyone], wanted.cluster.name)
+        records.require_own(seen.seen, [host.name for host in wanted.cluster.everyone], wanted.cluster.name)
         wanted = self._without_swept(wanted, seen)
         wanted = replace(wanted, desired=rollback.with_leftovers(wanted.desired, seen.seen))
         return wanted, self._with_leaving(wanted.desired, seen)
@@ -115,23 +117,23 @@ class Session:
         Raises:
             InstallerError: another cluster has a host that is not absent.
         """
-        seen = replace(seen, seen=placed.brought_up_to_date(seen.seen, resolve.leaves_of(wanted)))
+        seen = replace(seen, seen=records.brought_up_to_date(seen.seen, resolve.leaves_of(wanted)))
         about = [host for host in wanted.cluster.everyone if wanted.limit is None or host.name in wanted.limit]
         foreign = self._foreign(wanted, seen)
         there = [host.name for host in about if host.name not in seen.unreachable and host.name not in foreign]
         master = _deletes_nodes(wanted, seen)
-        desired = placed.leaving(
+        desired = with_leaving(
             wanted.whole, wanted.desired, seen.seen, there, wanted.only, master=master, data=wanted.data
         )
         gone = [host for host in about if host in wanted.cluster.leaving and host.name not in there]
-        if master and (wanted.only is None or placed.KUBELET in wanted.only):
+        if master and (wanted.only is None or KUBELET in wanted.only):
             nodes = [host.name for host in gone if Role.NODE in host.roles]
-            desired = placed.without_nodes(desired, nodes, master)
+            desired = without_nodes(desired, nodes, master)
         seen = self._without_gone(wanted, seen)
         seen = self._with_leaving(desired, seen)
         leaving = tuple(host for host in wanted.cluster.leaving if host.name not in foreign)
         cluster = replace(wanted.cluster, leaving=leaving)
-        return replace(wanted, cluster=cluster, desired=placed.adopting(desired, seen.seen)), seen
+        return replace(wanted, cluster=cluster, desired=with_adopted(desired, seen.seen)), seen
 
     def _foreign(self, wanted: Resolved, seen: ObservedFleet) -> Collection[str]:
         """The absent hosts that another cluster has now.
@@ -140,8 +142,8 @@ class Session:
             InstallerError: another cluster has a host that is not absent.
         """
         cluster = wanted.cluster
-        placed.require_own(seen.seen, [host.name for host in cluster.hosts], cluster.name)
-        foreign = placed.owners(seen.seen, [host.name for host in cluster.leaving], cluster.name)
+        records.require_own(seen.seen, [host.name for host in cluster.hosts], cluster.name)
+        foreign = records.owners(seen.seen, [host.name for host in cluster.leaving], cluster.name)
         for name, others in foreign.items():
             self.reporter.warn(f"{name} belongs to {', '.join(others)} now and is left alone: delete its entry here")
         return foreign.keys()
@@ -212,8 +214,7 @@ class Session:
         # the evidence as the inventory has it, whatever is wanted of it
         asked = {**wanted.roots, **wanted.beside, **wanted.desired, **wanted.evidence}
         names = {ref.host for ref in asked} | {host.name for host in wanted.cluster.everyone}
-        records = (placed.question(name) for name in names)
-        asked |= {item.ref: item for item in records}
+        asked |= {item.ref: item for item in map(records.question, names)}
         remembered = cache.load(path)
         seen = self.look(asked, names, remembered)
         if seen.memories != remembered:

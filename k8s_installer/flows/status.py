@@ -15,7 +15,7 @@ from k8s_installer.flows.resolve import Resolved, corrected
 from k8s_installer.flows.session import Session, opened
 from k8s_installer.model.desired import DesiredResource, by_host
 from k8s_installer.model.resources import Ref, Seen
-from k8s_installer.planning.placed import question
+from k8s_installer.planning.records import question
 from k8s_installer.status import HostStatus, Status
 from k8s_installer.transport import Transport
 from k8s_installer.untrusted.answers import understood

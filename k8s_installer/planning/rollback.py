@@ -34,7 +34,7 @@ from k8s_installer.model.resources import (
 )
 from k8s_installer.model.run import Run, State
 from k8s_installer.planning.make import obstacle, readers
-from k8s_installer.planning.placed import entries, without_data
+from k8s_installer.planning.records import entries, without_data
 from k8s_installer.planning.select import narrowed, on_members
 from k8s_installer.profiles import Component
 

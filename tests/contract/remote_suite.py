@@ -40,7 +40,9 @@ from k8s_installer.model.resources import (
     UploadedFile,
 )
 from k8s_installer.pki import encryption
-from k8s_installer.planning import placed
+from k8s_installer.planning import records
+from k8s_installer.planning.adopting import with_adopted
+from k8s_installer.planning.leaving import with_leaving
 from k8s_installer.planning.make import make_plan
 
 CONFIG = b"""\
@@ -333,12 +335,12 @@ def sealed(remote: Remote, folder: str, user: str) -> None:
 def recorded(remote: Remote, *wanted: DesiredResource) -> Plan:
     """The plan for what is wanted, and for what has left that, with the record that it keeps."""
     whole = {item.ref: item for item in wanted}
-    question = placed.question(remote.name)
+    question = records.question(remote.name)
     seen = {**remote.observe([*wanted, question])}
-    desired = placed.leaving(whole, whole, seen, [remote.name], None)
+    desired = with_leaving(whole, whole, seen, [remote.name], None)
     seen |= remote.observe([item for item in desired.values() if item.leaving])
-    desired = placed.adopting(desired, seen)
-    return placed.recording(make_plan(desired, seen), desired, seen)
+    desired = with_adopted(desired, seen)
+    return records.recording(make_plan(desired, seen), desired, seen)
 
 
 def done(remote: Remote, *wanted: DesiredResource) -> list[Action]:
@@ -350,7 +352,7 @@ def done(remote: Remote, *wanted: DesiredResource) -> list[Action]:
 
 
 def record(remote: Remote) -> tuple[Placed, ...]:
-    return placed.entries(remote.observe([placed.question(remote.name)]), remote.name)
+    return records.entries(remote.observe([records.question(remote.name)]), remote.name)
 
 
 def leaving(remote: Remote, folder: str, user: str) -> None:

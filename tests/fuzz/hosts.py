@@ -28,8 +28,9 @@ from k8s_installer.model.resources import (
     SeenRecord,
     Setting,
 )
-from k8s_installer.planning import placed as recorded
-from k8s_installer.planning import planfile
+from k8s_installer.planning import planfile, records
+from k8s_installer.planning.adopting import with_adopted
+from k8s_installer.planning.leaving import with_leaving
 from k8s_installer.planning.make import make_plan
 from k8s_installer.report import preflight as preflight_report
 from k8s_installer.report import status as status_report
@@ -62,7 +63,7 @@ DESIRED: dict[Ref, DesiredResource] = dict(desired()) | {
 LEAVES = Leaves("kubelet", ("/var/lib/kubelet",), chains=("KUBE-.+",))
 WANTED = [
     *(item for ref, item in DESIRED.items() if ref.host == "m1"),
-    recorded.question("m1"),
+    records.question("m1"),
     DesiredResource(Ref("m1", Kind.LEFTOVERS, "kubelet"), NoLeftovers(LEAVES), "kubelet", (), "a test", leaving=True),
     DesiredResource(Ref("m1", Kind.FILE, "/etc/motd"), Original(), "host", (), "a test", leaving=True),
 ]
@@ -234,13 +235,13 @@ def run_remember(data: bytes) -> None:
 def run_placed(data: bytes) -> None:
     """Whatever a record has can be planned, asked for and shown; it says nothing of another host."""
     found = placed.parse(text(data).split("\n"))
-    seen: dict[Ref, Seen] = {recorded.question("m1").ref: SeenRecord(found)}
-    going = recorded.leaving({}, {}, seen, ["m1"], None, master="m2", data=True)
+    seen: dict[Ref, Seen] = {records.question("m1").ref: SeenRecord(found)}
+    going = with_leaving({}, {}, seen, ["m1"], None, master="m2", data=True)
     assert {ref for ref in going if ref.host != "m1"} <= {Ref("m2", Kind.SETTING, "node m1")}
     observe.script([item for item in going.values() if item.ref.host == "m1"])
     seen |= dict.fromkeys(going, Missing.ABSENT)
-    wanted = recorded.adopting(going, seen)
-    plan = recorded.recording(make_plan(wanted, seen), wanted, seen)
+    wanted = with_adopted(going, seen)
+    plan = records.recording(make_plan(wanted, seen), wanted, seen)
     perform.script([(number, one) for number, one in enumerate(plan.changes) if one.ref.host == "m1"])
     _shown(repr(plan))
     _shown("\n".join(map(change_words, plan.changes)))

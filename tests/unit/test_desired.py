@@ -31,7 +31,7 @@ from k8s_installer.model.resources import (
     UploadedFile,
 )
 from k8s_installer.pki import Pki, issuing
-from k8s_installer.planning import placed
+from k8s_installer.planning.leaving import with_leaving
 from k8s_installer.planning.make import make_plan
 from k8s_installer.render import Renderer
 from tests.unit.clusters import MODES, TOPOLOGIES, cluster, leaves, placeholder
@@ -765,7 +765,7 @@ def switched(old: Desired, new: Desired) -> Plan:
     hosts = sorted({ref.host for ref in old})
     records = {Ref(host, Kind.RECORD, "placed"): SeenRecord(recorded(old, host)) for host in hosts}
     seen = {**dict.fromkeys(new, Missing.ABSENT), **answers(old), **records}
-    return make_plan(placed.leaving(new, new, seen, hosts, None), seen)
+    return make_plan(with_leaving(new, new, seen, hosts, None), seen)
 
 
 def test_a_profile_without_flannel_says_so() -> None:

@@ -16,7 +16,9 @@ from k8s_installer.host.perform import script
 from k8s_installer.model.desired import Desired, DesiredResource, Turn
 from k8s_installer.model.plan import Action, Plan
 from k8s_installer.model.resources import Kind, Missing, Ref, Resource, Seen, SeenSetting, Setting, Unit
-from k8s_installer.planning import placed
+from k8s_installer.planning import records
+from k8s_installer.planning.adopting import with_adopted
+from k8s_installer.planning.leaving import with_leaving
 from k8s_installer.planning.make import make_plan
 from tests.unit.test_host_settings import run
 from tests.unit.test_perform import program
@@ -114,11 +116,11 @@ def look(host: Path, items: Iterable[DesiredResource]) -> dict[Ref, Seen]:
 
 
 def planned(host: Path, whole: Desired) -> Plan:
-    seen = look(host, [*whole.values(), placed.question("n1")])
-    desired = placed.leaving(whole, whole, seen, ["n1"], None)
+    seen = look(host, [*whole.values(), records.question("n1")])
+    desired = with_leaving(whole, whole, seen, ["n1"], None)
     seen |= look(host, [item for item in desired.values() if item.leaving])
-    desired = placed.adopting(desired, seen)
-    return placed.recording(make_plan(desired, seen), desired, seen)
+    desired = with_adopted(desired, seen)
+    return records.recording(make_plan(desired, seen), desired, seen)
 
 
 def applied(host: Path, whole: Desired) -> list[str]:

@@ -35,8 +35,10 @@ from k8s_installer.model.resources import (
     SeenSetting,
     Setting,
 )
+from k8s_installer.planning.adopting import with_adopted
+from k8s_installer.planning.leaving import with_leaving
 from k8s_installer.planning.make import make_plan
-from k8s_installer.planning.placed import adopting, leaving, question
+from k8s_installer.planning.records import question
 from k8s_installer.render import Renderer
 from tests.unit.clusters import placeholder
 
@@ -234,7 +236,7 @@ def test_what_leaves_takes_as_many_looks_at_everything_for_many_hosts_as_for_few
 
     def looks(nodes: int) -> int:
         whole = Counted(wanted(nodes))
-        leaving(whole, whole, {}, {ref.host for ref in whole}, None)
+        with_leaving(whole, whole, {}, {ref.host for ref in whole}, None)
         return whole.looks
 
     assert looks(NODES[0]) == looks(NODES[1])
@@ -252,7 +254,7 @@ def leaving_nodes(nodes: int) -> tuple[Desired, dict[Ref, Seen]]:
     )
     hosts = [f"n{number}" for number in range(nodes)]
     seen: dict[Ref, Seen] = {question(host).ref: SeenRecord(record) for host in hosts}
-    going = leaving({}, {}, seen, hosts, None)
+    going = with_leaving({}, {}, seen, hosts, None)
     seen |= {ref: SeenLeftovers((), ("kube",)) if ref.kind is Kind.LEFTOVERS else Missing.ABSENT for ref in going}
     return going, seen
 
@@ -265,12 +267,12 @@ def test_lines_for_what_leaves_grow_with_the_number_of_hosts() -> None:
 def test_lines_for_what_is_adopted_grow_with_the_number_of_hosts() -> None:
     def gone(nodes: int) -> int:
         going, seen = leaving_nodes(nodes)
-        return _lines(lambda: adopting(going, seen))
+        return _lines(lambda: with_adopted(going, seen))
 
     def never_recorded(nodes: int) -> int:
         desired = wanted(nodes)
         seen = {**answers(desired), **{question(ref.host).ref: Missing.ABSENT for ref in desired}}
-        return _lines(lambda: adopting(desired, seen))
+        return _lines(lambda: with_adopted(desired, seen))
 
     gone(4)
     never_recorded(4)

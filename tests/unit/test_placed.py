@@ -41,7 +41,9 @@ from k8s_installer.model.resources import (
     Unit,
 )
 from k8s_installer.model.run import Event, Run, State
-from k8s_installer.planning import placed, planfile, rollback
+from k8s_installer.planning import planfile, records, rollback
+from k8s_installer.planning.adopting import with_adopted
+from k8s_installer.planning.leaving import with_leaving, without_nodes
 from k8s_installer.planning.make import make_plan
 from k8s_installer.planning.rollback import PastFile, PastItem, PastLeftovers, PastPackage, PastUnit
 from k8s_installer.report.text import change_words
@@ -98,12 +100,12 @@ def seen_by(fleet: Mapping[str, FakeHost], items: Collection[DesiredResource]) -
 def planned(whole: Desired, fleet: Mapping[str, FakeHost], part: Desired | None = None, **how: object) -> Plan:
     """As flows make it: look, find what leaves, look at that, adopt, plan, and record."""
     part = whole if part is None else part
-    seen = seen_by(fleet, [*part.values(), *map(placed.question, fleet)])
+    seen = seen_by(fleet, [*part.values(), *map(records.question, fleet)])
     only = how.pop("only", None)
-    desired = placed.leaving(whole, part, seen, fleet.keys(), only, **how)  # type: ignore[arg-type]
+    desired = with_leaving(whole, part, seen, fleet.keys(), only, **how)  # type: ignore[arg-type]
     seen |= seen_by(fleet, [item for item in desired.values() if item.leaving])
-    desired = placed.adopting(desired, seen)
-    return placed.recording(make_plan(desired, seen), desired, seen)
+    desired = with_adopted(desired, seen)
+    return records.recording(make_plan(desired, seen), desired, seen)
 
 
 def carried_out(plan: Plan, fleet: Mapping[str, FakeHost]) -> None:
@@ -284,8 +286,8 @@ def test_only_and_another_hosts_record_leave_the_rest_alone() -> None:
     applied({**NODE, **wanted(motd)}, host)
     fleet = {"n1": host, "n2": other}
     assert words(planned(wanted(), fleet, only=("host",))) == [f"remove {MOTD}"]
-    seen = seen_by(fleet, [placed.question("n1")])
-    assert placed.leaving({}, {}, seen, ["n2"], None) == {}
+    seen = seen_by(fleet, [records.question("n1")])
+    assert with_leaving({}, {}, seen, ["n2"], None) == {}
 
 
 def test_a_unit_that_stays_and_is_no_part_of_the_plan_restarts_with_the_next() -> None:
@@ -302,23 +304,23 @@ def test_a_unit_that_stays_and_is_no_part_of_the_plan_restarts_with_the_next() -
 
 def test_a_record_says_which_cluster_has_placed_what() -> None:
     host = node()
-    seen = seen_by({"n1": host}, [*NODE.values(), placed.question("n1")])
-    carried_out(placed.recording(make_plan(NODE, seen), NODE, seen, "a"), {"n1": host})
+    seen = seen_by({"n1": host}, [*NODE.values(), records.question("n1")])
+    carried_out(records.recording(make_plan(NODE, seen), NODE, seen, "a"), {"n1": host})
     assert {entry.cluster for entry in host.record.values()} == {"a"}
-    seen = seen_by({"n1": host}, [placed.question("n1")])
-    placed.require_own(seen, ["n1"], "a")
-    placed.require_own(seen, ["n2"], "b")
+    seen = seen_by({"n1": host}, [records.question("n1")])
+    records.require_own(seen, ["n1"], "a")
+    records.require_own(seen, ["n2"], "b")
     with pytest.raises(InstallerError, match="cluster a is installed on n1, as the record there says") as raised:
-        placed.require_own(seen, ["n1", "n2"], "b")
+        records.require_own(seen, ["n1", "n2"], "b")
     first, *_, moved, _ = raised.value.hint.splitlines()
     assert first == "check the addresses in the inventory: a may be running on these machines"
     assert "set `state: absent` in the inventory of a, and apply that. It stops and removes" in moved
-    assert placed.owners(seen, ["n1", "n2"], "b") == {"n1": ("a",)}
+    assert records.owners(seen, ["n1", "n2"], "b") == {"n1": ("a",)}
     host.record = {key: entry for key, entry in host.record.items() if entry.kind is Kind.LEFTOVERS}
     assert host.record
     user = Placed(Kind.SETTING, "user etcd", "kubelet", before="absent", cluster="a")
     host.record[user.kind, user.name] = user
-    placed.require_own(seen_by({"n1": host}, [placed.question("n1")]), ["n1"], "b")
+    records.require_own(seen_by({"n1": host}, [records.question("n1")]), ["n1"], "b")
 
 
 def test_the_first_master_deletes_the_node_of_a_kubelet_that_has_stopped() -> None:
@@ -353,7 +355,7 @@ def test_a_node_that_could_not_be_deleted_is_deleted_by_the_next_run() -> None:
 
 def test_the_node_of_a_host_that_does_not_answer_is_deleted_all_the_same() -> None:
     master = FakeHost("m1", settings={"node n1": "present"})
-    desired = placed.without_nodes(NODE, ["n1"], "m1")
+    desired = without_nodes(NODE, ["n1"], "m1")
     assert desired.keys() - NODE.keys() == {Ref("m1", Kind.SETTING, "node n1")}
     deletes = {ref: item for ref, item in desired.items() if ref.host == "m1"}
     plan = make_plan(deletes, seen_by({"m1": master}, list(deletes.values())))
@@ -530,10 +532,10 @@ def test_a_file_that_a_record_lacks_is_adopted_and_nothing_else() -> None:
 def test_a_host_that_was_not_asked_records_nothing() -> None:
     host = node()
     seen = seen_by({"n1": host}, list(NODE.values()))
-    assert placed.adopting(NODE, seen) == NODE
+    assert with_adopted(NODE, seen) == NODE
     plan = make_plan(NODE, seen)
-    assert placed.recording(plan, NODE, seen) == plan
-    assert placed.entries(seen, "n1") == ()
+    assert records.recording(plan, NODE, seen) == plan
+    assert records.entries(seen, "n1") == ()
 
 
 def test_a_change_records_what_is_new_and_what_leaves_once_for_a_component() -> None:
@@ -778,8 +780,8 @@ def test_a_rollback_gives_the_record_all_its_lines_again(tmp_path: Path) -> None
     assert {"clean up kubelet", "set swap", "set user kube"} <= set(words(plan))
     assert (Kind.SETTING, "swap") not in host.record
     back = undone(plan, tmp_path)
-    seen = seen_by({"n1": host}, [*back.values(), placed.question("n1")])
-    carried_out(placed.recording(make_plan(back, seen), back, seen), {"n1": host})
+    seen = seen_by({"n1": host}, [*back.values(), records.question("n1")])
+    carried_out(records.recording(make_plan(back, seen), back, seen), {"n1": host})
     assert (host.record, state(host)) == (record, was)
     assert host.settings["swap"] == "off"
     host.leftovers["kubelet"] = ("/var/lib/kubelet",)
@@ -802,7 +804,7 @@ def test_only_hosts_that_keep_something_are_rolled_back(tmp_path: Path) -> None:
 
 
 def recorded(host: str, kind: Kind) -> dict[Ref, Seen]:
-    return {placed.question(host).ref: SeenRecord((Placed(kind, "kubelet", "kubelet", leaves=LEAVES),))}
+    return {records.question(host).ref: SeenRecord((Placed(kind, "kubelet", "kubelet", leaves=LEAVES),))}
 
 
 @pytest.mark.parametrize("again", [True, False])
@@ -815,8 +817,8 @@ def test_what_had_nothing_left_is_swept_when_it_has_returned_and_leaves_again(tm
     plan = applied(wanted(), host)
     assert "clean up kubelet" not in words(plan)
     back = undone(plan, tmp_path, wanted(tools) if again else {})
-    seen = seen_by({"n1": host}, [*back.values(), placed.question("n1")])
-    carried_out(placed.recording(make_plan(back, seen), back, seen), {"n1": host})
+    seen = seen_by({"n1": host}, [*back.values(), records.question("n1")])
+    carried_out(records.recording(make_plan(back, seen), back, seen), {"n1": host})
     host.leftovers["kubelet"] = ("/var/lib/kubelet",)
     assert words(applied(wanted(), host)) == ["stop kubelet", "clean up kubelet"]
 
@@ -895,11 +897,11 @@ def test_what_a_file_made_goes_with_it_when_its_run_is_undone() -> None:
     edited = wanted(PACKAGE, FILES[0], file, UNIT)
     applied(edited, host)
     host.leftovers[DROP_IN] = ("rules of iptables",)
-    asked = [placed.question("n1")]
+    asked = [records.question("n1")]
     back = rollback.before(edited, [PastFile(file.ref, None, "kubelet")])
     back = rollback.with_leftovers(back, seen_by({"n1": host}, asked))
     seen = seen_by({"n1": host}, [*asked, *back.values()])
-    plan = placed.recording(make_plan(back, seen), back, seen)
+    plan = records.recording(make_plan(back, seen), back, seen)
     assert words(plan) == [
         f"remove {DROP_IN}", "daemon-reload kubelet", "restart kubelet", f"clean up {DROP_IN}",
     ]  # fmt: skip
@@ -991,10 +993,10 @@ NOW = Leaves(
 
 
 def brought_up_to_date(*record: Placed, now: Leaves | None = NOW) -> tuple[Placed, ...]:
-    seen: Mapping[Ref, Seen] = {placed.question("n1").ref: SeenRecord(record), UNIT.ref: RUNNING}
-    found = placed.brought_up_to_date(seen, lambda host, name: now if (host, name) == ("n1", "docker") else None)
+    seen: Mapping[Ref, Seen] = {records.question("n1").ref: SeenRecord(record), UNIT.ref: RUNNING}
+    found = records.brought_up_to_date(seen, lambda host, name: now if (host, name) == ("n1", "docker") else None)
     assert found[UNIT.ref] == RUNNING
-    return placed.entries(found, "n1")
+    return records.entries(found, "n1")
 
 
 def test_a_line_of_an_earlier_version_is_joined_with_what_is_known_now_and_claims_no_more() -> None:
@@ -1023,9 +1025,9 @@ def test_rules_that_were_there_before_stay_somebody_elses() -> None:
 
 
 def test_volumes_stay_although_an_earlier_version_recorded_no_data() -> None:
-    seen: dict[Ref, Seen] = {placed.question("n1").ref: SeenRecord(brought_up_to_date(OLD))}
+    seen: dict[Ref, Seen] = {records.question("n1").ref: SeenRecord(brought_up_to_date(OLD))}
     for data in (False, True):
-        going = placed.leaving({}, {}, seen, ["n1"], None, data=data)
+        going = with_leaving({}, {}, seen, ["n1"], None, data=data)
         (left,) = (item.resource.leaves for item in going.values() if isinstance(item.resource, NoLeftovers))
         assert ("/var/lib/docker/volumes" in left.folders) is data
         assert "/var/lib/docker/volumes" in left.data
@@ -1036,11 +1038,11 @@ def test_the_next_change_of_a_component_writes_the_joined_line_and_claims_nothin
     unit = want(Kind.UNIT, "docker", Unit("docker", leaves=NOW), docker.ref, component="docker")
     desired = wanted(docker, unit)
     seen: dict[Ref, Seen] = {
-        placed.question("n1").ref: SeenRecord(brought_up_to_date(OLD)),
+        records.question("n1").ref: SeenRecord(brought_up_to_date(OLD)),
         docker.ref: SeenPackage("1", "1", 1.0),
         unit.ref: dataclasses.replace(RUNNING, enabled=False),
     }
-    plan = placed.recording(make_plan(desired, seen), desired, seen, "lab")
+    plan = records.recording(make_plan(desired, seen), desired, seen, "lab")
     written = [entry for change in plan.changes for entry in change.records if entry.kind is Kind.LEFTOVERS]
     assert written == list(brought_up_to_date(OLD))
     assert record.noted(written) == record.adopted(written, ())

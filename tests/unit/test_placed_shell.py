@@ -40,7 +40,7 @@ from k8s_installer.model.resources import (
     SeenUnit,
     Unit,
 )
-from k8s_installer.planning import placed as planning
+from k8s_installer.planning import records
 from k8s_installer.untrusted.answers import Malformed
 from tests.unit.test_perform import marks, program
 
@@ -264,7 +264,7 @@ def test_what_is_written_is_read_back_and_the_second_look_takes_it_from_memory(h
     done(host, adopts)
     assert {entry.name: entry for entry in record(host)} == {entry.name: entry for entry in ENTRIES[1:]}
     os.utime(host / "state/placed", (1, 1))
-    item = planning.question("n1")
+    item = records.question("n1")
     now = run(host, observe.script([item])).stdout
     assert observe.parse(now, [item])[item.ref] == SeenRecord(record(host))
     # nobody can set a ctime: the file settles by itself
@@ -280,7 +280,7 @@ def test_what_is_written_is_read_back_and_the_second_look_takes_it_from_memory(h
 
 
 def test_a_host_without_a_record_has_none(host: Path) -> None:
-    item = planning.question("n1")
+    item = records.question("n1")
     assert observe.parse(run(host, observe.script([item])).stdout, [item]) == {item.ref: Missing.ABSENT}
 
 
