@@ -423,7 +423,7 @@ def test_a_lock_that_was_removed_is_lost_and_taken_again(folder: Path) -> None:
 
 def test_a_master_that_comes_back_has_our_lock_again(folder: Path) -> None:
     shell, lost = Shell(), Losses()
-    with held(shell, ALICE, folder, terms=Terms(lease=60, beat=0.01, give_up=0.2), on_lost=lost):
+    with held(shell, ALICE, folder, terms=Terms(lease=60, beat=0.01, give_up=1.0), on_lost=lost):
         shell.trouble["flock"] = TransportError("m1", "no answer")
         assert lost.heard.acquire(timeout=5)
         assert not lost.back.acquire(timeout=0.1)
@@ -446,14 +446,14 @@ def test_one_renewal_that_fails_is_tried_again(folder: Path) -> None:
 @pytest.mark.parametrize("error", [TransportError("m1", "the connection was lost"), ValueError("m1: a fault of ours")])
 def test_a_lock_that_cannot_be_renewed_in_time_is_lost_with_the_reason(folder: Path, error: Exception) -> None:
     shell, lost = Shell(), Losses()
-    terms = Terms(lease=60, beat=0.01, give_up=0.2)
+    terms = Terms(lease=60, beat=0.01, give_up=1.5)
     with held(shell, ALICE, folder, terms=terms, on_lost=lost):
         shell.trouble["flock"] = error
         assert lost.heard.acquire(timeout=5)
         assert not lost.heard.acquire(timeout=0.3)
         shell.trouble.clear()
         assert lost.back.acquire(timeout=5)
-    assert [it.message for it in lost.errors] == [f"m1: the lock could not be renewed for 0.2 s: {error}"]
+    assert [it.message for it in lost.errors] == [f"m1: the lock could not be renewed for 1.5 s: {error}"]
 
 
 def test_the_clock_of_a_lease_counts_the_time_in_which_this_machine_sleeps() -> None:
