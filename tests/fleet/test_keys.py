@@ -71,11 +71,12 @@ def test_a_second_clone_is_refused_and_gets_its_keys_from_the_hosts(cluster: Clu
     shutil.rmtree(tmp_path / ".k8s-installer")
 
 
-def test_a_renamed_cluster_is_told_where_its_keys_are(cluster: Cluster) -> None:
+def test_a_renamed_cluster_is_told_its_name(cluster: Cluster) -> None:
     (name,) = re.findall(r'^  name: "(.+)"$', cluster.text, re.MULTILINE)
     done = cluster.run("plan", text=cluster.text.replace(f'name: "{name}"', f'name: "{name}-2"'))
     assert done.returncode == 1, done.stderr
-    assert f"those of cluster {name}, whose folder is beside this one: change the name back to {name}" in done.stderr
+    assert f"cluster {name} is installed on m1, n1, n2, as the record there says; nothing was changed" in done.stderr
+    assert f"if you edited the name: change it back to {name}" in done.stderr
 
 
 def test_the_apiserver_may_ask_kubelets_and_nothing_else(cluster: Cluster) -> None:

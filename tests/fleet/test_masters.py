@@ -20,8 +20,8 @@ OUR_OWN = (
     "/var/lib/k8s-installer/",
     "/var/lib/etcd/",
     "/var/lib/kubelet/",
-    "/root/.kube/cache/",
-)  # written all the time
+    "/root/.kube/cache",
+)  # written all the time, the last by the tests' own kubectl
 ROUNDS = 1500  # of a tenth of a second: the poller stops by itself
 FLAG = "  kube-apiserver: {{args: {{{}}}}}\n"
 
