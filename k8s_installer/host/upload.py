@@ -44,18 +44,20 @@ if stage $new; then
   rm -f $sum.*
   exit 0
 fi
+# a script that was given up, since the way was too slow for it, may end later than thought: it had all of it
+[ ! -f $sum ] || exit 0
 if [ "$(size_of $part)" -eq $coming ]; then
   rm -f $new $part
   echo "what arrived is not what was sent: the next \\`apply\\` sends it again"
 else
-  rm -f $sum.new
+  [ "$new" = "$part" ] || rm -f $new # this script's own: another one may be at work beside it
   echo "it could not be written whole: the next \\`apply\\` resumes it"
 fi
 df -Ph .
 exit 1
 """
 _PLAIN = "new=$part\ncat >>$part"
-_PACKED = "new=$sum.new\n{ cat $part; tee -a $part; } | gzip -dc >$new"
+_PACKED = "new=$sum.$coming.new\n{ cat $part; tee -a $part; } | gzip -dc >$new"
 
 
 def script(file: UploadedFile, coming: int, *, packed: bool) -> str:

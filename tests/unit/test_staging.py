@@ -24,17 +24,25 @@ def wanted(mode: int = 0o755) -> UploadedFile:
     )
 
 
-def staged(
-    folder: Path, coming: bytes, *, packed: bool, of: int = 0, programs: str = "/usr/bin:/bin"
-) -> subprocess.CompletedProcess[bytes]:
-    """Run the script as a host would, with `coming` on its stdin; `of` is what was said to come."""
+def begun(folder: Path, size: int, *, packed: bool, programs: str = "/usr/bin:/bin") -> subprocess.Popen[bytes]:
+    """The script as a host runs it, which waits for what comes; `size` is what was said to come."""
     environment = {
         "PATH": f"{folder}:{programs}",
         "K8S_INSTALLER_KEPT": f"{folder}/kept",
         "K8S_INSTALLER_INCOMING": f"{folder}/incoming",
     }
-    text = script(wanted(), of or len(coming), packed=packed)
-    return subprocess.run(["/bin/sh", "-c", text], input=coming, env=environment, capture_output=True, check=False)
+    argv = ["/bin/sh", "-c", script(wanted(), size, packed=packed)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, env=environment)
+
+
+def staged(
+    folder: Path, coming: bytes, *, packed: bool, of: int = 0, programs: str = "/usr/bin:/bin"
+) -> subprocess.CompletedProcess[bytes]:
+    """Run the script as a host would, with `coming` on its stdin; `of` is what was said to come."""
+    with begun(folder, of or len(coming), packed=packed, programs=programs) as process:
+        out, err = process.communicate(coming)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def names(folder: Path) -> list[str]:
@@ -64,6 +72,23 @@ def test_what_breaks_off_is_gone_on_with(tmp_path: Path, *, packed: bool) -> Non
     second = staged(tmp_path, coming[300:], packed=packed, of=len(coming))
     assert (second.returncode, second.stdout) == (0, b"send 300\n")
     assert names(tmp_path) == [wanted().sha256]
+
+
+@pytest.mark.parametrize("sent", [300, len(BYTES)])
+def test_one_that_was_given_up_for_being_slow_and_ends_late_takes_nothing_from_the_next(
+    tmp_path: Path, sent: int
+) -> None:
+    """A trial of plain bytes is given up, and the same file comes compressed before the host knows."""
+    coming = gzip.compress(BYTES, mtime=0)
+    with begun(tmp_path, len(coming), packed=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"send 0\n"
+        trial = staged(tmp_path, BYTES[:sent], packed=False, of=len(BYTES))
+        assert trial.returncode == (0 if sent == len(BYTES) else 1)
+        process.communicate(coming)
+    assert process.returncode == 0
+    assert wanted().sha256 in names(tmp_path)
+    assert (tmp_path / "incoming" / wanted().sha256).read_bytes() == BYTES
 
 
 @pytest.mark.parametrize("packed", [True, False])
