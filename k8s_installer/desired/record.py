@@ -26,7 +26,8 @@ from k8s_installer.profiles import Profile
 def evidence(cluster: Cluster, desired: Desired, profile: Profile) -> Desired:
     """The files that record allocations: read even where a plan is about other things."""
     names = [Ref(host.name, Kind.FILE, path) for host in cluster.having(Role.MASTER) for path in (RECORD, ROUTES)]
-    names += [Ref(host.name, Kind.FILE, profile.pod_subnet.file) for host in cluster.having(Role.NODE)]
+    own = profile.pod_subnet.file
+    names += [Ref(host.name, Kind.FILE, own) for host in cluster.having(Role.NODE)]
     return {ref: desired[ref] for ref in names if ref in desired}
 
 
@@ -36,9 +37,9 @@ def with_records(part: Desired, whole: Desired, first_master: str, profile: Prof
     A node gets its subnet when the first master has recorded it, which is asked about every node.
     """
     records = {ref: wanted for ref, wanted in whole.items() if ref.name == RECORD}
-    first = Ref(first_master, Kind.FILE, RECORD)
+    first, own = Ref(first_master, Kind.FILE, RECORD), profile.pod_subnet.file
     return records | {
-        ref: replace(wanted, after=(*wanted.after, first)) if ref.name == profile.pod_subnet.file else wanted
+        ref: replace(wanted, after=(*wanted.after, first)) if ref.name == own else wanted
         for ref, wanted in part.items()
     }
 
@@ -60,10 +61,10 @@ def found(
     # a file that is as desired holds what is known already, and need not be read
     records = {name: known if (file := text(name, RECORD)).as_wanted else _read(file.content) for name in masters}
     lists = {name: records[name].subnets or dict(_routes(text(name, ROUTES).content)) for name in masters}
-    bridges: dict[str, IPv4Network] = {}
+    own, bridges = profile.pod_subnet, dict[str, IPv4Network]()
     for ref, file in texts.items():
-        subnet = known.subnets.get(ref.host) if file.as_wanted else _bridge(cluster, file.content, profile)
-        if ref.name == profile.pod_subnet.file and subnet is not None:
+        subnet = known.subnets.get(ref.host) if file.as_wanted else _bridge(cluster, file.content, own.flag)
+        if ref.name == own.file and subnet is not None:
             bridges[ref.host] = subnet
     subnets = _as_renamed(cluster, _agreed(cluster, lists, bridges), bridges)
     taken = {*subnets.values()}
@@ -124,9 +125,9 @@ def _routes(text: str) -> Iterator[tuple[str, IPv4Network]]:
                     continue
 
 
-def _bridge(cluster: Cluster, text: str, profile: Profile) -> IPv4Network | None:
+def _bridge(cluster: Cluster, text: str, flag: str) -> IPv4Network | None:
     """The subnet that a node gives its pods, where it is one of this cluster's."""
-    given = re.search(rf"--{re.escape(profile.pod_subnet.flag)}[= ]([\d./]+)", text)
+    given = re.search(rf"--{re.escape(flag)}[= ]([\d./]+)", text)
     try:
         subnet = IPv4Interface(given[1]).network if given else None
     except ValueError:
