@@ -110,8 +110,9 @@ class Trace:
                 self._write(f"{host} #{number} begins: {title} (the script of #{first})")
             else:
                 shown = readable(script)
-                self._scripts[digest] = number, _title(shown)
-                self._write(f"{host} #{number} begins: {_title(shown)}", _quoted("|", shown))
+                title = _title(shown)
+                self._scripts[digest] = number, title
+                self._write(f"{host} #{number} begins: {title}", _quoted("|", shown))
         return number
 
     def end(self, number: int, host: str, words: str, result: tuple[str, str], seconds: float) -> None:
