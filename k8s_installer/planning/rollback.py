@@ -334,10 +334,13 @@ def _returning(
     components: Mapping[str, Component],
 ) -> Iterator[tuple[Ref, DesiredResource]]:
     """What runs removed, each with the lines that the host's record has again: settings, packages, files, units."""
+    on_host: dict[str, list[Ref]] = defaultdict(list)
+    for item in left:
+        on_host[item.ref.host].append(item.ref)
     for item in left:
         host, component = item.ref.host, _component(item)
         before = _RETURN[: _RETURN.index(item.ref.kind)]
-        after = tuple(other.ref for other in left if other.ref.host == host and other.ref.kind in before)
+        after = tuple(ref for ref in on_host[host] if ref.kind in before)
         group = components[component].unit if component in components else ""
         its = turns.get((host, component), turns.get((host, ""), NO_TURN))
         turn = Turn(group, host) if group in GROUPS else its
