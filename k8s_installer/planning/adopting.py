@@ -24,7 +24,7 @@ from k8s_installer.model.resources import (
     UploadedFile,
 )
 from k8s_installer.planning.make import make_plan, readers
-from k8s_installer.planning.records import entries, lines
+from k8s_installer.planning.records import by_name, entries, lines
 from k8s_installer.planning.select import narrowed
 
 
@@ -42,7 +42,7 @@ def with_adopted(part: Desired, seen: Mapping[Ref, Seen]) -> Desired:
         ref = Ref(host, Kind.RECORD, NAME)
         if ref not in seen:
             continue  # nobody asked
-        known = {(entry.kind, entry.name): entry for entry in entries(seen, host)}
+        known = by_name(entries(seen, host))
         left = _left(items, known, seen)
         ours = {item.ref: item for item in items if _is_ours(item, seen.get(item.ref))}
         doubtful: list[str] = []

@@ -47,6 +47,11 @@ def entries(seen: Mapping[Ref, Seen], host: str) -> tuple[Placed, ...]:
     return found.entries if isinstance(found, SeenRecord) else ()
 
 
+def by_name(placed: Iterable[Placed]) -> dict[tuple[Kind, str], Placed]:
+    """Entries by what they are about; of a record there is one for each."""
+    return {(entry.kind, entry.name): entry for entry in placed}
+
+
 def is_user(entry: Placed) -> bool:
     """Whether an entry is about a user or group."""
     return entry.kind is Kind.SETTING and entry.name.startswith(f"{USER} ")
@@ -140,15 +145,13 @@ def recording(plan: Plan, desired: Desired, seen: Mapping[Ref, Seen], cluster: s
     read_by: dict[str, Mapping[Ref, tuple[str, ...]]] = {}
     items = by_host(desired)
     known = {
-        host: {(entry.kind, entry.name): entry for entry in entries(seen, host)}
+        host: by_name(entries(seen, host))
         for host in {change.ref.host for change in plan.changes}
         if Ref(host, Kind.RECORD, NAME) in seen
     }
     for change in plan.changes:
         if isinstance(change.after, Record):
-            known[change.ref.host].update(
-                {(entry.kind, entry.name): replace(entry, joined=False) for entry in change.after.entries}
-            )
+            known[change.ref.host] |= by_name(map(_as_written, change.after.entries))
     changes: list[Change] = []
     for change in plan.changes:
         host = change.ref.host
@@ -170,10 +173,15 @@ def recording(plan: Plan, desired: Desired, seen: Mapping[Ref, Seen], cluster: s
                 if _is_new(entry, known[host]) or (again and entry.kind is Kind.PACKAGE)
             )
             new += _outdated(item, known[host])
-            known[host].update({(entry.kind, entry.name): replace(entry, joined=False) for entry in new})
+            known[host] |= by_name(map(_as_written, new))
         forgets = (old,) if old else ()
         changes.append(replace(change, records=new, forgets=forgets) if new or forgets else change)
     return replace(plan, changes=tuple(_for(cluster, change) if change.records else change for change in changes))
+
+
+def _as_written(entry: Placed) -> Placed:
+    """An entry as the record has it from then on."""
+    return replace(entry, joined=False)
 
 
 def _for(cluster: str, change: Change) -> Change:
