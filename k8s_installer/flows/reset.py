@@ -120,7 +120,7 @@ def _data_stays(found: Planned, inventory: Path, *, whole: bool) -> Iterator[str
 def _claims_data(left: Ref, seen: Mapping[Ref, Seen]) -> bool:
     """Whether the host's record says that any of the data came with what was placed there."""
     recorded = (entry.leaves for entry in records.entries(seen, left.host) if entry.name == left.name)
-    return any(leaves is not None and set(leaves.data).intersection(leaves.folders) for leaves in recorded)
+    return any(leaves is not None and leaves.data_to_remove for leaves in recorded)
 
 
 def _stays(found: Planned, *, whole: bool) -> Iterator[str]:

@@ -139,16 +139,13 @@ def cleaner(leaves: Leaves) -> str:
 
 def has_data(leaves: Leaves) -> str:
     """The condition that data stays there; it uses a function of `CLEAN`."""
-    return f'[ -n "$({shlex.join(["data_in", *_kept(leaves)])})" ]'
+    return f'[ -n "$({shlex.join(["data_in", *leaves.data_that_stays])})" ]'
 
 
 def _words(leaves: Leaves) -> tuple[str, ...]:
     blanks = (" ".join(words) for words in (leaves.folders, leaves.links, leaves.routes, leaves.units))
-    return (*blanks, *("|".join(words) or _NONE for words in (leaves.chains, leaves.rules)), " ".join(_kept(leaves)))
-
-
-def _kept(leaves: Leaves) -> tuple[str, ...]:
-    return tuple(path for path in leaves.data if path not in leaves.folders)
+    expressions = ("|".join(words) or _NONE for words in (leaves.chains, leaves.rules))
+    return (*blanks, *expressions, " ".join(leaves.data_that_stays))
 
 
 def parse(

@@ -318,7 +318,7 @@ def leaves_data(change: Change) -> bool:
     if not isinstance(change.after, NoLeftovers):
         return False
     own = [entry.leaves for entry in change.forgets if entry.leaves is not None]
-    data = {path for leaves in own for path in leaves.data if path in leaves.folders}
+    data = {path for leaves in own for path in leaves.data_to_remove}
     return not data <= set(change.after.leaves.folders)
 
 

@@ -9,7 +9,7 @@ up.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -70,6 +70,20 @@ class Leaves:
     rules: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
+
+    @property
+    def data_to_remove(self) -> tuple[str, ...]:
+        """The data that is removed with the rest."""
+        return tuple(path for path in self.data if path in self.folders)
+
+    @property
+    def data_that_stays(self) -> tuple[str, ...]:
+        """The data that is spared."""
+        return tuple(path for path in self.data if path not in self.folders)
+
+    def without_data(self) -> Leaves:
+        """The same, whose data stays."""
+        return replace(self, folders=tuple(path for path in self.folders if path not in self.data))
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,7 @@ def _keeps_data(item: DesiredResource, known: Mapping[tuple[Kind, str], Placed])
     if not isinstance(item.resource, NoLeftovers):
         return False
     entry = known.get((item.ref.kind, item.ref.name))
-    return entry is not None and entry.joined and not {*item.resource.leaves.data} <= {*item.resource.leaves.folders}
+    return entry is not None and entry.joined and bool(item.resource.leaves.data_that_stays)
 
 
 def _name(entry: Placed) -> str:

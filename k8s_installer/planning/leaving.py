@@ -38,7 +38,7 @@ from k8s_installer.model.resources import (
     Setting,
     Unit,
 )
-from k8s_installer.planning.records import NONE, entries, is_user, without_data
+from k8s_installer.planning.records import NONE, entries, is_user
 
 KUBELET = "kubelet"  # the component that makes a host a node
 _MADE = ("folders", "links", "chains", "rules", "routes", "units")  # of `Leaves`: what programs may have made alike
@@ -221,7 +221,7 @@ def _opposite(entry: Placed, elsewhere: Container[str], *, in_use: bool, data: b
         return NoPackage(in_use)
     if entry.leaves is None:
         return Setting(_original(entry) or "")
-    return NoLeftovers(entry.leaves if data else without_data(entry.leaves))
+    return NoLeftovers(entry.leaves if data else entry.leaves.without_data())
 
 
 def _item(host: str, entry: Placed, resource: Resource, after: Iterable[Ref], *, stays: bool) -> DesiredResource:

@@ -93,11 +93,6 @@ def _joined(entry: Placed, now: Leaves | None) -> Placed:
     return entry if leaves == old else replace(entry, leaves=leaves, joined=True)
 
 
-def without_data(leaves: Leaves) -> Leaves:
-    """The same, but for the folders whose content cannot be made again."""
-    return replace(leaves, folders=tuple(path for path in leaves.folders if path not in leaves.data))
-
-
 def owners(seen: Mapping[Ref, Seen], hosts: Iterable[str], cluster: str) -> dict[str, tuple[str, ...]]:
     """The other clusters that have placed something on these hosts, by host; hosts of `cluster` alone have none.
 

@@ -34,7 +34,7 @@ from k8s_installer.model.resources import (
 )
 from k8s_installer.model.run import Run, State
 from k8s_installer.planning.make import obstacle, readers
-from k8s_installer.planning.records import entries, without_data
+from k8s_installer.planning.records import entries
 from k8s_installer.planning.select import narrowed, on_members
 from k8s_installer.profiles import Component
 
@@ -285,7 +285,7 @@ def with_leftovers(desired: Desired, seen: Mapping[Ref, Seen]) -> Desired:
                 ref = Ref(host, Kind.LEFTOVERS, leaves.name)
                 result[ref] = DesiredResource(
                     ref,
-                    NoLeftovers(without_data(leaves)),
+                    NoLeftovers(leaves.without_data()),
                     item.component,
                     (item.ref, *units),
                     _BEFORE,
