@@ -10,29 +10,21 @@ from dataclasses import dataclass
 class Group:
     """Hosts that take turns while something of theirs restarts.
 
-    `at_once` is how many members may have their turn at the same time; None is what `--batch` says. `after` names the
-    groups, further up in the table, that come before this one; it comes after theirs, too.
+    `at_once` is how many members may have their turn at the same time; None is what `--batch` says.
     """
 
     name: str
     at_once: int | None = 1
-    after: tuple[str, ...] = ()
 
 
+# Each comes after all those above it. What is in none of these (addons are) says itself what it comes before and after.
 GROUPS: Mapping[str, Group] = {
     group.name: group
     for group in (
         Group("etcd"),
         Group("flannel-etcd"),
-        Group("flannel-network", after=("etcd", "flannel-etcd")),
-        Group("masters", after=("flannel-network",)),
-        Group("nodes", at_once=None, after=("masters",)),
-        Group("addons"),  # each says itself what it comes before and after
+        Group("flannel-network"),
+        Group("masters"),
+        Group("nodes", at_once=None),
     )
 }
-
-
-def earlier(groups: Mapping[str, Group], name: str) -> frozenset[str]:
-    """All groups that come before this one."""
-    direct = groups[name].after
-    return frozenset(direct).union(*(earlier(groups, other) for other in direct))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from k8s_installer.errors import InputError
 from k8s_installer.model.desired import Desired, Place, Turn
-from k8s_installer.model.groups import GROUPS, Group, earlier
+from k8s_installer.model.groups import GROUPS, Group
 from k8s_installer.model.resources import Kind, Ref
 
 # A share of thousands is more than anybody watches, and more than stay connected from a change to its gate.
@@ -71,12 +71,12 @@ def owners(
         groups: the table of groups.
     """
     result = dict(turns)
-    sooner = {name: earlier(groups, name) for name in groups}
+    row = {name: position for position, name in enumerate(groups)}
     for ref in reversed(before):
         turn = result[ref]
         for other in before[ref]:
             its = result[other]
-            if its.member == turn.member and turn.group in sooner.get(its.group, ()):
+            if its.member == turn.member and row.get(turn.group, len(row)) < row.get(its.group, 0):
                 result[other] = turn
     return result
 
@@ -101,8 +101,10 @@ def serialize(
 
     Returns:
         What each change comes after. With `n` at once, a member's changes begin when those of the n-th member before it
-        are all done. Where one of two groups restarts something, the later one begins when the earlier one is done,
-        whatever else the edges said. Where nothing restarts they stay as they were, but for what closes a turn.
+        are all done. Where one of two groups restarts something, the later one begins when the earlier one is done.
+        Where anything restarts, the order of the groups is stronger than any edge against it: so there is no cycle,
+        since every edge between two turns leads up the table, or up the row of the members of one group. Where nothing
+        restarts, edges stay as they were, but for what closes a turn.
     """
     result = dict(before)
     members: dict[str, dict[str, list[Ref]]] = {name: {} for name in groups}
@@ -112,16 +114,19 @@ def serialize(
     rolling = {turns[ref] for ref in restarting}
     busy = {turn.group for turn in rolling}
     ends: dict[str, Ref] = {}
-    for name, changes in members.items():
+    row = list(groups)
+    for position, name in enumerate(row):
+        changes, earlier, later = members[name], row[:position], row[position + 1 :]
         if places:
             _enclose(result, changes.values(), places)
-        later = {other for other in groups if name in earlier(groups, other) and busy & {name, other}}
-        _part(result, changes, turns, later | busy & {name})
+        if busy:
+            _part(result, changes, turns, {*later, *({name} & busy)})
         if name in busy:
             _take_turns(result, changes, {turn.member for turn in rolling if turn.group == name}, widths[name])
-        awaited = {other for other in earlier(groups, name) if members[other] and busy & {name, other}}
-        for other in awaited - ends.keys():
-            ends[other] = _meet(result, _last(_all(members[other]), result))
+        awaited = [other for other in earlier if members[other] and busy & {name, other}]
+        for other in awaited:
+            if other not in ends:
+                ends[other] = _meet(result, _last(_all(members[other]), result))
         for ref in _first(_all(changes), result) if awaited else ():
             result[ref] |= {ends[other] for other in awaited}
     return result
@@ -149,8 +154,8 @@ def _take_turns(before: _Edges, members: Mapping[str, list[Ref]], rolling: Colle
 
 
 def _part(before: _Edges, members: Mapping[str, list[Ref]], turns: Mapping[Ref, Turn], groups: Collection[str]) -> None:
-    """The order of turns is stronger than edges to members of these groups, as etcd's gates have at a first start."""
-    for ref in _all(members) if groups else ():
+    """Drop the edges to other turns of these groups, as etcd's gates have at a first start."""
+    for ref in _all(members):
         before[ref] -= {other for other in before[ref] if turns[other].group in groups and turns[other] != turns[ref]}
 
 

@@ -19,7 +19,7 @@ from k8s_installer.engine.scheduler import apply
 from k8s_installer.host.gates import GateAnswer, UnitState
 from k8s_installer.model.desired import DesiredResource, Place, Turn, health_gates
 from k8s_installer.model.graph import nearest, ordered
-from k8s_installer.model.groups import GROUPS, Group, earlier
+from k8s_installer.model.groups import GROUPS, Group
 from k8s_installer.model.plan import INTERRUPTING, Action, Change, Plan
 from k8s_installer.model.resources import (
     Check,
@@ -252,10 +252,8 @@ def test_what_has_no_group_of_its_own_goes_with_the_first_of_the_hosts_roles() -
     }
 
 
-def test_the_table_names_only_groups_further_up() -> None:
-    names = list(GROUPS)
-    assert all(names.index(other) < names.index(name) for name in names for other in earlier(GROUPS, name))
-    assert earlier(GROUPS, "nodes") == {"etcd", "flannel-etcd", "flannel-network", "masters"}
+def test_the_groups_are_in_the_order_in_which_they_come() -> None:
+    assert list(GROUPS) == ["etcd", "flannel-etcd", "flannel-network", "masters", "nodes"]
 
 
 # What opens and closes a turn: a node is drained by the master before it changes, and takes pods again after.
@@ -469,13 +467,17 @@ def test_a_part_and_a_way_back_keep_what_opens_and_closes_turns() -> None:
 TABLES = st.sampled_from([
     {group.name: group for group in table}
     for table in (
-        (Group("a"), Group("b", None, ("a",)), Group("c", 2, ("b",))),
-        (Group("a", 2), Group("b"), Group("c", None, ("a", "b"))),
-        (Group("a", None), Group("b", after=("a",)), Group("c", after=("a",))),
+        (Group("a"), Group("b", None), Group("c", 2)),
+        (Group("a", 2), Group("b"), Group("c", None)),
+        (Group("a", None), Group("b"), Group("c")),
     )
 ])  # fmt: skip
 HOSTS = [f"h{number}" for number in range(5)]
 RUNNING = SeenUnit("loaded", "active", "running", enabled=True, pid=1, started_at=10.0, needs_reload=False)
+
+
+def earlier(groups: Mapping[str, Group], name: str) -> list[str]:
+    return list(groups)[: list(groups).index(name)]
 
 
 class Rollout:
@@ -502,7 +504,9 @@ def rollouts(draw: st.DrawFn) -> Rollout:
     for name, hosts in members.items():
         units = [Ref(host, Kind.UNIT, name) for host in hosts]
         together = draw(st.booleans())  # as etcd's: each gate waits for every member's unit
-        awaited = [ref for other in groups[name].after for ref in found if ref.kind is Kind.GATE and other in ref.name]
+        awaited = [
+            ref for other in earlier(groups, name) for ref in found if ref.kind is Kind.GATE and other in ref.name
+        ]
         for host, unit in zip(hosts, units, strict=True):
             turn = Turn(name, host)
 
@@ -539,6 +543,23 @@ def rollouts(draw: st.DrawFn) -> Rollout:
                 want(Kind.SETTING, f"firewalld-source c-{name}-{host}", Setting("on"), at=helper, place=Place.CLOSES)
             seen |= {ref: draw(answered(item.resource)) for ref, item in found.items() if ref not in seen}
     return Rollout(found, seen, groups)
+
+
+def test_groups_whose_members_wait_for_each_others_packages_have_an_order() -> None:
+    """A package of nodes that a member of another group needs lies in that one's turn, where others wait for it."""
+    desired: dict[Ref, DesiredResource] = {}
+    for host, group, waits_for in (("h1", "etcd", "h3"), ("h2", "flannel-etcd", "h1"), ("h3", "flannel-etcd", "")):
+        package, unit = Ref(host, Kind.PACKAGE, "p"), Ref(host, Kind.UNIT, group)
+        after = (package, Ref(waits_for, Kind.PACKAGE, "p")) if waits_for else (package,)
+        desired[package] = DesiredResource(package, Package("p", "2"), "k", (), "a test", Turn("nodes", host))
+        desired[unit] = DesiredResource(unit, Unit(group, runs=("p",)), "k", after, "a test", Turn(group, host))
+    older = SeenPackage("1", "1", 1.0)
+    plan = make_plan(desired, {ref: older if ref.kind is Kind.PACKAGE else RUNNING for ref in desired})
+    assert [(change.turn, change.action) for change in plan.changes] == [
+        (Turn(group, host), action)
+        for host, group in (("h1", "etcd"), ("h2", "flannel-etcd"), ("h3", "flannel-etcd"))
+        for action in (Action.UPGRADE, Action.RESTART)
+    ]
 
 
 def some(refs: list[Ref]) -> st.SearchStrategy[list[Ref]]:
