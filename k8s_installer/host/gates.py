@@ -190,19 +190,22 @@ def judge(gate: Gate, output: str) -> GateAnswer:
     )
 
 
-def _holds(gate: Gate, body: str, started: float) -> bool:
-    check = gate.check
-    if check in (Check.OK, Check.ANSWERS):
-        return check is Check.ANSWERS or body.strip() == "ok"
-    if check is Check.ETCD_HEALTH:
-        return _etcd_healthy(body)
-    if check is Check.ETCD_MEMBERS:
-        return not _strangers(gate, body)
-    if check is Check.NODE_READY:
-        return _node_ready(body)
-    if check is Check.POD_READY:
-        return any(pods.ready(pod) for pod in _items(body))
-    return _renewed(body) > started > 0
+def _holds(gate: Gate, body: str, started: float) -> bool:  # noqa: PLR0911 - one for each check
+    match gate.check:
+        case Check.OK:
+            return body.strip() == "ok"
+        case Check.ANSWERS:
+            return True
+        case Check.ETCD_HEALTH:
+            return _etcd_healthy(body)
+        case Check.ETCD_MEMBERS:
+            return not _strangers(gate, body)
+        case Check.NODE_READY:
+            return _node_ready(body)
+        case Check.POD_READY:
+            return any(pods.ready(pod) for pod in _items(body))
+        case Check.LEASE_HELD:
+            return _renewed(body) > started > 0
 
 
 def _renewed(body: str) -> float:
