@@ -29,6 +29,8 @@ NAME = "placed"  # of the record, as a resource
 LEAST_DEPTH = 2  # of a folder that programs leave: /run/flannel
 MOST_LINES = 20_000  # of a record; three roles on one host have two hundred
 CROWDED = 2000  # lines from which on a record is compacted if most of them no longer count
+_TEXTS = ("component", "group", "before", "sha256", "cluster")  # of a line's details, as `Placed` has them
+_OF_A_LINE = ("units", "came_with")
 _LISTS = ("folders", "data", "links", "chains", "rules", "routes", "left_units")  # of what a component's programs leave
 RENDERED = "Rendered by k8s-installer from "  # in the header of files, which is their first line, or follows #!
 FOLDER = "folder"  # lines of folders that were made for files: they go when they are empty, and no plan shows them
@@ -335,17 +337,12 @@ def _entry(kind: str, name: str, details: str) -> Placed | None:
     except (ValueError, RecursionError):
         return None  # cut off
     try:
-        lists = {
-            key: tuple(map(_CHECKED.get(key, _text), said.get(key, ()))) for key in ("units", "came_with", *_LISTS)
-        }
-        leaves = Leaves(name, *(lists[key] for key in _LISTS)) if kind == Kind.LEFTOVERS else None
-        texts: Mapping[str, Any] = {
-            key: _text(said.get(key, "")) for key in ("component", "group", "before", "sha256", "cluster")
-        }
-        units, came_with, secret = lists["units"], lists["came_with"], bool(said.get("secret"))
-        return Placed(
-            Kind(kind), name, **texts, units=units, came_with=came_with, secret=secret, leaves=leaves, joined=False
-        )
+        found: dict[str, Any] = {key: _text(said[key]) for key in _TEXTS if key in said}
+        lists = {key: tuple(map(_CHECKED.get(key, _text), said[key])) for key in (*_OF_A_LINE, *_LISTS) if key in said}
+        found |= {key: lists[key] for key in _OF_A_LINE if key in lists}
+        leaves = Leaves(name, *(lists.get(key, ()) for key in _LISTS)) if kind == Kind.LEFTOVERS else None
+        component, secret = found.pop("component", ""), bool(said.get("secret"))
+        return Placed(Kind(kind), name, component, **found, secret=secret, leaves=leaves, joined=False)
     except (ValueError, TypeError, AttributeError):
         raise Malformed("the record of what was placed", f"{kind} {name} {details}") from None
 
