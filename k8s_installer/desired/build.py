@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 
 from k8s_installer.desired.addons import addons, before_nodes
 from k8s_installer.desired.check import check
@@ -23,7 +22,7 @@ from k8s_installer.model.groups import GROUPS
 from k8s_installer.model.resources import Data, Gate, Kind, Leaves, Package, Ref, Setting, Unit, UploadedFile
 from k8s_installer.pki import Pki
 from k8s_installer.profiles import Component, GateSpec, Profile
-from k8s_installer.profiles.schema import endpoint
+from k8s_installer.profiles.schema import FlagValue, endpoint
 from k8s_installer.render import Renderer
 
 _BY_ROLE = {Role.ETCD: "etcd", Role.MASTER: "masters", Role.NODE: "nodes"}  # groups of `model.groups`, in their order
@@ -142,19 +141,18 @@ def _host(source: Source, fleet: Topology, host: Host) -> Iterator[DesiredResour
     yield from own.wanted
     for name, component in layout.components.items():
         turn = _turn(host, component.roles, component.unit)
-        left = leaves_of_host(
-            name, component, source.shared_text(f"{name}: leaves"), partial(flags, source, name, host, context)
-        )
+        said = flags(source, name, host, context)
+        left = leaves_of_host(name, component, source.shared_text(f"{name}: leaves"), said)
         yield from _requisites(source, named, name, component, own.repos, turn, left)
         for path, program in layout.programs[name].items():
             because = f"The program of {name}." if component.unit else f"{program} is for administrators on the host."
             yield DesiredResource(named.files[path], source.programs[program], name, named.after[path], because, turn)
         specs = layout.files[name]
-        for path, file in files(source, name, specs, host, context).items():
+        for path, file in files(source, name, specs, host, context, said).items():
             yield DesiredResource(named.files[path], file, name, named.after[path], specs[path].why, turn)
         if component.unit:
             yield _unit(fleet, host, name, named, own.ready, turn, left)
-        yield from _data(source, host, name, context, turn)
+        yield from _data(component, host, name, said, turn)
         previous: tuple[Ref, ...] = ()
         for spec in component.gates:
             gate = _gate(source, fleet, host, name, spec, previous, context)
@@ -225,10 +223,10 @@ def _unit(
     return DesiredResource(_unit_ref(component, host), unit, name, tuple(dict.fromkeys(after)), component.why, turn)
 
 
-def _data(source: Source, host: Host, name: str, context: Context, turn: Turn) -> Iterator[DesiredResource]:
+def _data(
+    component: Component, host: Host, name: str, said: Mapping[str, FlagValue], turn: Turn
+) -> Iterator[DesiredResource]:
     """Where a component keeps its log, if that matters to its first start: in the folder of the first flag set."""
-    component = source.profile.components[name]
-    said = flags(source, name, host, context) if component.data else {}
     folders = [f"{str(said[flag]).rstrip('/')}{below}" for flag, below in component.data.items() if said.get(flag)]
     if folders:
         config = next(path for path, spec in component.files.items() if spec.used_by == "process")

@@ -90,13 +90,20 @@ def _names(cluster: Cluster) -> str:
     )  # a value of the setting hosts-file
 
 
-def files(source: Source, name: str, specs: Mapping[str, FileSpec], host: Host, context: Context) -> dict[str, File]:
-    """The files of one component on one host, by path, as `specs` describe them.
+def files(
+    source: Source,
+    name: str,
+    specs: Mapping[str, FileSpec],
+    host: Host,
+    context: Context,
+    said: Mapping[str, FlagValue],
+) -> dict[str, File]:
+    """The files of one component on one host, by path, as `specs` describe them; `said` are its flags there.
 
     Raises:
         TemplateError: a template cannot be rendered; it names template, line and host.
     """
-    own = {**context, **_tuned(source, name, host, context)}
+    own = {**context, **_tuned(source, name, host, context, said)}
     result: dict[str, File] = {}
     for path, spec in specs.items():
         if not spec.shared:
@@ -109,12 +116,12 @@ def files(source: Source, name: str, specs: Mapping[str, FileSpec], host: Host, 
     return result
 
 
-def _tuned(source: Source, name: str, host: Host, context: Context) -> dict[str, object]:
+def _tuned(source: Source, name: str, host: Host, context: Context, said: Mapping[str, FlagValue]) -> dict[str, object]:
     """What the inventory makes of the component on this host: `variables` and `config`."""
     component = source.profile.components[name]
     render = _renders(source, name, host, context)
     return {
-        "variables": variables(component, flags(source, name, host, context), source.profile.accepted(name)),
+        "variables": variables(component, said, source.profile.accepted(name)),
         "config": config(component.config, host.tuning.get(name, _UNTUNED).config, render),
     }
 

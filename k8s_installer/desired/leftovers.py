@@ -27,9 +27,7 @@ def leaves(name: str, spec: LeavesSpec | None, text: Text) -> Leaves | None:
     return Leaves(name, folders, spec.data, spec.links, spec.chains, rules, spec.routes, spec.units)
 
 
-def leaves_of_host(
-    name: str, component: Component, text: Text, flags: Callable[[], Mapping[str, FlagValue]]
-) -> Leaves | None:
+def leaves_of_host(name: str, component: Component, text: Text, flags: Mapping[str, FlagValue]) -> Leaves | None:
     """What a component leaves on one host: also in the folders that its `flags` there name.
 
     Programs own more than these if such a folder is part of every system, as /data may be: it has data, and stays.
@@ -37,7 +35,7 @@ def leaves_of_host(
     left = leaves(name, component.leaves, text)
     if left is None or component.leaves is None or not (component.data or component.folders):
         return left
-    given = {flag: posixpath.normpath(str(value)) for flag, value in flags().items() if _FOLDER.fullmatch(str(value))}
+    given = {flag: posixpath.normpath(str(value)) for flag, value in flags.items() if _FOLDER.fullmatch(str(value))}
     own = [given[flag] for flag in (*component.data, *component.folders) if flag in given]
     data = [given[flag] for flag in component.data if flag in given]
     data += [
