@@ -10,7 +10,7 @@ from k8s_installer.desired.check import check
 from k8s_installer.desired.context import Context, by_address, of_host
 from k8s_installer.desired.files import PLACEHOLDERS, Source, files, flags
 from k8s_installer.desired.host import host_baseline
-from k8s_installer.desired.layout import Layout, Named, Shape, shape, user
+from k8s_installer.desired.layout import Layout, Named, shape, user
 from k8s_installer.desired.leftovers import leaves_of_host
 from k8s_installer.desired.proxies import inside
 from k8s_installer.errors import InventoryError
@@ -77,7 +77,7 @@ def desire(
         ref
         for name, component in fitting.components.items()
         if component.roles == {Role.MASTER}
-        for ref in _final(fleet.layouts[shape(master)], master, name)
+        for ref in _final(fleet.layouts[master.name], master, name)
     ]
     result |= {wanted.ref: wanted for wanted in addons(source, master, ready, healthy)}
     return result
@@ -87,12 +87,13 @@ def desire(
 class Topology:
     """What is known of all hosts before any is looked at; it keeps the work linear in their number.
 
-    `units`, `installed` and `final` are, by component: its units on every host, what must be there before they can
-    start (for components that others wait for in this way), and what says that it works on every host. What needs the
-    early addons comes after `early_addons`. `inside` are the places that are reached without a proxy.
+    `layouts` are by host; hosts of one shape share theirs. `units`, `installed` and `final` are, by component: its
+    units on every host, what must be there before they can start (for components that others wait for in this way),
+    and what says that it works on every host. What needs the early addons comes after `early_addons`. `inside` are the
+    places that are reached without a proxy.
     """
 
-    layouts: Mapping[Shape, Layout]
+    layouts: Mapping[str, Layout]
     first_master: Host
     units: Mapping[str, tuple[Ref, ...]]
     installed: Mapping[str, tuple[Ref, ...]]
@@ -109,18 +110,20 @@ class Topology:
             name: [host for host in cluster.hosts if component.roles & host.roles]
             for name, component in components.items()
         }
-        layouts = {kind: Layout.of(cluster, profile, kind) for kind in {shape(host) for host in cluster.hosts}}
+        shapes = {host.name: shape(host) for host in cluster.hosts}
+        of_shape = {kind: Layout.of(cluster, profile, kind) for kind in set(shapes.values())}
+        layouts = {name: of_shape[kind] for name, kind in shapes.items()}
         awaited = {other for component in components.values() for other in component.after.installed}
         return cls(
             layouts=layouts,
             first_master=first_master,
             units={name: tuple(_unit_ref(components[name], host) for host in hosts[name]) for name in components},
             installed={
-                name: tuple(ref for host in hosts[name] for ref in _inputs(layouts[shape(host)], host, name))
+                name: tuple(ref for host in hosts[name] for ref in _inputs(layouts[host.name], host, name))
                 for name in awaited
             },
             final={
-                name: tuple(ref for host in hosts[name] for ref in _final(layouts[shape(host)], host, name))
+                name: tuple(ref for host in hosts[name] for ref in _final(layouts[host.name], host, name))
                 for name in components
             },
             early_addons=before_nodes(source, first_master),
@@ -133,7 +136,7 @@ class Topology:
 
 
 def _host(source: Source, fleet: Topology, host: Host) -> Iterator[DesiredResource]:
-    layout = fleet.layouts[shape(host)]
+    layout = fleet.layouts[host.name]
     named = layout.named(host.name)
     context = {**source.context, **of_host(host, source.cluster, fleet.first_master, source.profile, fleet.inside)}
     ports = _ports(source, layout, host, context)
@@ -202,7 +205,7 @@ def _requisites(
 def _unit(
     fleet: Topology, host: Host, name: str, named: Named, ready: tuple[Ref, ...], turn: Turn, leaves: Leaves | None
 ) -> DesiredResource:
-    layout = fleet.layouts[shape(host)]
+    layout = fleet.layouts[host.name]
     component = layout.components[name]
     runs = () if component.programs else tuple(component.packages)
     specs = (component.leaves, *(spec.leaves for spec in layout.files[name].values()))
@@ -258,9 +261,9 @@ def _gate(
         expects=tuple(filter(None, text(spec.expects).split(","))),
     )
     units = (_unit_ref(component, host),) if spec.after == "here" else fleet.units[name]
-    own = fleet.layouts[shape(host)].components
+    own = fleet.layouts[host.name].components
     units += tuple(_unit_ref(own[other], host) for other in spec.follows if other in own)
-    there = fleet.layouts[shape(asks)].requisites
+    there = fleet.layouts[asks.name].requisites
     credentials = (Ref(asks.name, Kind.FILE, path) for path in (asked.ca, asked.cert, asked.key) if path in there)
     after = (*units, *credentials, *previous)
     return DesiredResource(Ref(asks.name, Kind.GATE, text(spec.name)), gate, name, after, spec.why, turn)
