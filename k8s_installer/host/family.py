@@ -74,6 +74,8 @@ class Family:
             show.
         one_way: whether a rollback cannot bring back what was there.
         unit: the service that it configures, if there is one: it is set before that service starts.
+        node: of subject, the node that a setting is about, which a master sets through the API; None where a setting is
+            about the host itself.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Family:
     lines: Callable[[str], tuple[str, bytes]] | None = None
     one_way: bool = False
     unit: str = ""
+    node: Callable[[str], str] | None = None
 
     @property
     def function(self) -> str:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from k8s_installer.engine.remote import Outcome, Remote
+from k8s_installer.host import nodes as host_nodes
 from k8s_installer.host import perform
 from k8s_installer.host.placed import RENDERED
 from k8s_installer.model.desired import DesiredResource
@@ -445,3 +447,59 @@ def departing(remote: Remote, folder: str) -> None:
     left = want(remote, Kind.LEFTOVERS, "suite", NoLeftovers(Leaves("suite", (made,))))
     assert not planned(remote, left)
     assert record(remote) == ()
+
+
+_LABEL, _ROLE = "node-label n1 disk", "node-label n2 node-role.kubernetes.io/worker"
+_NOTE, _TAINT = "node-annotation n1 example.com/note", "node-taint n1 dedicated:NoSchedule"
+OF_NODES = (_LABEL, _ROLE, _NOTE, _TAINT)
+
+
+def nodes(remote: Remote) -> None:
+    """What nodes are to have is set, found changed by somebody else, set again, and taken back."""
+    texts = {_LABEL: "ssd", _ROLE: "", _NOTE: 'says "hi" & more\nin two lines', _TAINT: "db"}
+
+    def of_nodes(values: Mapping[str, str]) -> list[DesiredResource]:
+        return [want(remote, Kind.SETTING, name, Setting(value)) for name, value in values.items()]
+
+    everything = of_nodes({name: host_nodes.value(text) for name, text in texts.items()})
+    assert list(remote.observe(everything).values()) == [SeenSetting("none")] * 4
+    plan = planned(remote, *everything)
+    assert actions(plan) == [Action.SET] * 4
+    assert carried_out(remote, plan)[0] == Outcome(frozenset(range(4)))
+    assert not planned(remote, *everything)
+
+    other = of_nodes({_LABEL: host_nodes.value("hdd"), _TAINT: "=", _NOTE: host_nodes.value("")})
+    assert carried_out(remote, planned(remote, *other))[0] == Outcome(frozenset(range(3)))
+    plan = planned(remote, *everything)
+    assert sorted(change.reason for change in plan.changes) == ["it is empty", "it is empty", "it is hdd"]
+    carried_out(remote, plan)
+    carried_out(remote, plan)  # what is so already can be set once more
+    assert not planned(remote, *everything)
+
+    gone = of_nodes(dict.fromkeys(OF_NODES, "none"))
+    plan = planned(remote, *gone)
+    assert carried_out(remote, plan)[0] == Outcome(frozenset(range(4)))
+    carried_out(remote, plan)
+    assert not planned(remote, *gone)
+
+
+def nodes_annotated(remote: Remote, text: str) -> None:
+    """An annotation with this text is set, and seen as wanted."""
+    item = want(remote, Kind.SETTING, _NOTE, Setting(host_nodes.value(text)))
+    assert carried_out(remote, planned(remote, item))[0] == Outcome(frozenset({0}))
+    assert not planned(remote, item)
+
+
+def nodes_missing(remote: Remote, node: str) -> str:
+    """The words with which a label of a node fails that is not registered; that it has none is fine."""
+    name = f"node-label {node} disk"
+    item = want(remote, Kind.SETTING, name, Setting("=ssd"))
+    outcome, _ = carried_out(remote, planned(remote, item))
+    assert outcome.failed == 0
+    return outcome.evidence
+
+
+def values(remote: Remote, *names: str) -> list[str]:
+    """What there is of these settings."""
+    found = remote.observe([want(remote, Kind.SETTING, name, Setting("")) for name in names])
+    return [one.value if isinstance(one, SeenSetting) else "" for one in found.values()]

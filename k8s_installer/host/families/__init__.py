@@ -12,6 +12,10 @@
 | `user` | a user and its group | system, group (without the user), absent | it is made |
 | `image` | a container image | docker's id of it, absent | it is loaded |
 | `node` | a Node object, asked for on a master | present, absent | it is absent |
+| `node-label` | n1 disk: a node and a key | =ssd, none (see `host/nodes.py`) | |
+| `node-annotation` | n1 example.com/note | the same | |
+| `node-taint` | n1 dedicated:NoSchedule | the same | |
+| `node-annotated-taint` | as of `node-taint`, before 1.6 | the same | |
 | `addons` | | a,b: those that were applied | one more than is wanted is taken out of the cluster |
 | `addon` | a manifest's name | its sum, none (see `host/addons.py`) | |
 
@@ -31,7 +35,7 @@ from k8s_installer.untrusted.answers import words as split
 
 _ALL = (
     selinux.FAMILY, swap.FAMILY, *firewalld.FAMILIES, yum_proxy.FAMILY, hosts_file.FAMILY,
-    journal.FAMILY, user.FAMILY, images.FAMILY, nodes.FAMILY, *addons.FAMILIES,
+    journal.FAMILY, user.FAMILY, images.FAMILY, *nodes.FAMILIES, *addons.FAMILIES,
 )  # fmt: skip
 FAMILIES: Mapping[str, Family] = {family.name: family for family in _ALL}
 
@@ -95,6 +99,12 @@ def words(name: str, wanted: str) -> str:
 def unit(name: str) -> str:
     """The service that a setting configures, which starts after it is set; empty if there is none."""
     return _family(name)[0].unit
+
+
+def node(name: str) -> str:
+    """The node that a setting is about, which any master can set; empty where it is about the host itself."""
+    family, subject = _family(name)
+    return family.node(subject) if family.node else ""
 
 
 def one_way(name: str) -> bool:
