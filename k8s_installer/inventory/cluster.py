@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import NamedTuple
 
 from k8s_installer.errors import Finding
 
@@ -118,6 +119,29 @@ class Flannel:
     backend: str
 
 
+class Taint(NamedTuple):
+    """What keeps pods off a node that do not tolerate it; the API knows it by key and effect."""
+
+    key: str
+    value: str
+    effect: str
+
+    def __str__(self) -> str:
+        return f"{self.key}{f'={self.value}' if self.value else ''}:{self.effect}"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """What is wanted of a Node in the API; empty where the host is no node."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    taints: tuple[Taint, ...] = ()
+
+
+NOTHING = NodeSettings()
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """One host, with the cluster's SSH options, settings and tuning merged in.
@@ -133,6 +157,7 @@ class Host:
     tuning: Mapping[str, Tuning]
     pod_subnet: IPv4Network | None
     settings: HostSettings = HostSettings()
+    node: NodeSettings = NOTHING
 
     @property
     def conditions(self) -> frozenset[str]:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from k8s_installer.errors import Finding, InventoryError, did_you_mean
-from k8s_installer.inventory import topology
+from k8s_installer.inventory import nodes, topology
 from k8s_installer.inventory.addons import addons
 from k8s_installer.inventory.cluster import (
     Addon,
@@ -85,6 +85,7 @@ def parse(text: str, path: Path) -> Cluster:
     manifests, wrong = addons(folder)
     findings = [
         *topology.findings(model, origin),
+        *nodes.findings(model, origin),
         *topology.returning(there, leaving, origin),
         *_missing_files(model, folder, origin),
         *_said_twice(model, origin),
@@ -151,6 +152,7 @@ def _host(
         tuning=final if host.components or final is not tuning else base,
         pod_subnet=host.pod_subnet if model.cluster.network == "routes" else None,
         settings=_settings([model.host_settings, host.host_settings]),
+        node=nodes.settings(model.nodes, host),
     )
 
 

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from k8s_installer.inventory import addresses
-from k8s_installer.inventory.cluster import Role
+from k8s_installer.inventory import addresses, nodes
+from k8s_installer.inventory.cluster import Role, Taint
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 # What survives systemd's EnvironmentFile and word splitting as one word of a command line. A % does: systemd expands it
@@ -171,6 +171,13 @@ Address = Annotated[IPv4Address, BeforeValidator(_text)]
 Network = Annotated[IPv4Network, BeforeValidator(_text)]
 Word = Annotated[str, BeforeValidator(_word)]
 ImageName = Annotated[Word, AfterValidator(addresses.image)]
+LabelKey = Annotated[str, AfterValidator(nodes.label_key)]
+LabelText = Annotated[str, AfterValidator(nodes.label)]
+LabelValue = Annotated[LabelText | None, BeforeValidator(nodes.text)]
+AnnotationKey = Annotated[str, AfterValidator(nodes.annotation_key)]
+AnnotationText = Annotated[str, AfterValidator(nodes.annotation)]
+AnnotationValue = Annotated[AnnotationText | None, BeforeValidator(nodes.text)]
+TaintText = Annotated[Taint, BeforeValidator(nodes.taint)]
 Scalar = str | int | float | bool
 Arg = Annotated[Scalar | list[Scalar] | None, BeforeValidator(_word)]
 
@@ -331,7 +338,15 @@ class ComponentModel(_Model):
     config: dict[str, object] = {}
 
 
-class HostModel(_Model):
+class NodesModel(_Model):
+    """`nodes:`, of all nodes; a host's own labels and annotations are over these, and its taints in their place."""
+
+    labels: dict[LabelKey, LabelValue] = {}
+    annotations: dict[AnnotationKey, AnnotationValue] = {}
+    taints: list[TaintText] | None = None
+
+
+class HostModel(NodesModel):
     """One entry of `hosts:`."""
 
     address: Address
@@ -351,5 +366,6 @@ class InventoryModel(_Model):
     images: ImagesModel = ImagesModel()
     host_settings: HostSettingsModel = HostSettingsModel()
     repos: Annotated[str | BundleModel, BeforeValidator(_repos)] = ""
+    nodes: NodesModel = NodesModel()
     hosts: Annotated[dict[Label, HostModel], Field(min_length=1)]
     components: dict[str, ComponentModel] = {}
