@@ -12,6 +12,7 @@ from k8s_installer.desired.files import PLACEHOLDERS, Source, files, flags
 from k8s_installer.desired.host import host_baseline
 from k8s_installer.desired.layout import Layout, Named, shape, user
 from k8s_installer.desired.leftovers import leaves_of_host
+from k8s_installer.desired.nodes import nodes_of, registering
 from k8s_installer.desired.proxies import inside
 from k8s_installer.errors import InventoryError
 from k8s_installer.host.families.firewalld import UNIT as FIREWALLD
@@ -53,7 +54,7 @@ def desire(
             finding at once.
         TemplateError: a template cannot be rendered.
     """
-    settled = settle(cluster, kept)
+    settled = settle(registering(cluster, profile), kept)
     findings = sorted([*check(cluster, profile), *settled.findings])
     if findings:
         raise InventoryError(findings)
@@ -79,6 +80,7 @@ def desire(
         if component.roles == {Role.MASTER}
         for ref in _final(fleet.layouts[master.name], master, name)
     ]
+    result |= {wanted.ref: wanted for wanted in nodes_of(cluster, profile, result, ready)}
     result |= {wanted.ref: wanted for wanted in addons(source, master, ready, healthy)}
     return result
 

@@ -12,6 +12,7 @@ from k8s_installer.desired.certificates import leaves
 from k8s_installer.desired.context import Context, of_cluster, of_host
 from k8s_installer.desired.flags import rendered
 from k8s_installer.desired.keys import wrong_keys
+from k8s_installer.desired.nodes import registering, unknown_effects
 from k8s_installer.desired.values import FORMS, FREE, Wrong, as_text, wrong
 from k8s_installer.errors import Finding, InputError, did_you_mean
 from k8s_installer.inventory import ArgValue, Cluster, Host
@@ -25,7 +26,8 @@ def check(cluster: Cluster, profile: Profile) -> list[Finding]:
 
     Deprecated flags are fine: they work. Flags of a program whose list we do not have (flannel's) are not checked.
     """
-    found = [_own_profile, _security, _network, _programs, _dns, _addons]
+    found = [_own_profile, _security, _network, _programs, _dns, _addons, unknown_effects]
+    cluster = registering(cluster, profile)
     parts = chain.from_iterable(part(cluster, profile) for part in found)
     # Components of a mode that the version does not have agree on nothing.
     disagreements = broken(cluster, profile) if cluster.security in profile.security else ()

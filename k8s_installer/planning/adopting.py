@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import replace
 
@@ -20,11 +21,12 @@ from k8s_installer.model.resources import (
     SeenFile,
     SeenLeftovers,
     SeenPackage,
+    SeenRecord,
     SeenUnit,
     UploadedFile,
 )
 from k8s_installer.planning.make import make_plan, readers
-from k8s_installer.planning.records import by_name, entries, lines
+from k8s_installer.planning.records import by_name, entries, is_of_node, lines
 from k8s_installer.planning.select import narrowed
 
 
@@ -37,6 +39,7 @@ def with_adopted(part: Desired, seen: Mapping[Ref, Seen]) -> Desired:
     left by other hands is taken out of the record: whoever places it again owns it.
     """
     result = _with_owners(part, seen)
+    arrived, departed = _handed_over(part, seen)
     adopts: dict[Ref, DesiredResource] = {}
     for host, items in by_host(result).items():
         ref = Ref(host, Kind.RECORD, NAME)
@@ -65,19 +68,51 @@ def with_adopted(part: Desired, seen: Mapping[Ref, Seen]) -> Desired:
             and (entry := known[item.ref.kind, item.ref.name]).leaves == getattr(item.resource, "leaves", None)
         )
         kept = tuple(known[item.ref.kind, item.ref.name] for item in items if _keeps_data(item, known))
-        if new or gone or kept:
+        came, went = arrived.get(host, ()), departed.get(host, ())
+        if new or gone or kept or came or went:
             because = ", and ".join(
                 [f"{_counted(new)} placed before they were recorded"] * bool(new)
                 + [f"{', '.join(entry.name for entry in gone)} left by other hands"] * bool(gone)
                 + [f"an earlier version did not record where {', '.join(map(_name, kept))} has data"] * bool(kept)
+                + ["another master recorded what it had set on nodes"] * bool(came)
+                + ["another master sets what this one had set on nodes"] * bool(went)
                 + [f"{', '.join(doubtful)} kept as found: nothing shows who wrote it"] * bool(doubtful)
             )
             # first of all: a package that is uninstalled takes files along that are not ours
             first = next((item for item in items if not item.leaving), items[0])
+            # one that loses lines is written once they are in the other
+            after = () if came or not went else tuple(Ref(other, Kind.RECORD, NAME) for other in arrived)
             adopts[ref] = DesiredResource(
-                ref, Record((*new, *kept), gone), "host", (), because, first.turn, leaving=first.leaving
-            )
+                ref, Record((*new, *kept, *came), (*gone, *went)), "host", after, because, first.turn,
+                leaving=first.leaving,
+            )  # fmt: skip
     return {**adopts, **result}
+
+
+def _handed_over(
+    part: Desired, seen: Mapping[Ref, Seen]
+) -> tuple[Mapping[str, Collection[Placed]], Mapping[str, Collection[Placed]]]:
+    """What of nodes has another first master than the one that recorded it: what its record gets, and what others lose.
+
+    Both by host.
+    """
+    masters = {
+        ref.name: ref.host
+        for ref, item in part.items()
+        if is_of_node(ref.kind, ref.name) and not item.leaving and Ref(ref.host, Kind.RECORD, NAME) in seen
+    }
+    came: dict[str, dict[str, Placed]] = defaultdict(dict)
+    went: dict[str, list[Placed]] = defaultdict(list)
+    for host in [ref.host for ref, found in seen.items() if isinstance(found, SeenRecord)] if masters else ():
+        for entry in entries(seen, host):
+            master = masters.get(entry.name, host) if entry.kind is Kind.SETTING else host
+            if master != host:
+                went[host].append(entry)
+                came[master][entry.name] = entry
+    for master in [*came]:
+        known = {entry.name for entry in entries(seen, master) if entry.kind is Kind.SETTING}
+        came[master] = {name: entry for name, entry in came[master].items() if name not in known}
+    return {master: tuple(found.values()) for master, found in came.items() if found}, went
 
 
 def _with_owners(part: Desired, seen: Mapping[Ref, Seen]) -> Desired:

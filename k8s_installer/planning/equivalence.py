@@ -20,6 +20,8 @@ _APPLIED = f"{paths.ADDONS}/"  # no process reads them: they are applied, to the
 _YAML = (".yaml", ".kubeconfig")
 _COMMENTS = ("#", ";")
 _BLANKS = " \t"
+# What a process has read and goes by no more: a kubelet registers its node once.
+_READ_ONCE = ("--register-with-taints=",)
 # NAME="VALUE", NAME='VALUE' or NAME=VALUE, with nothing in the value that a shell or systemd would take out of it.
 _PLAIN = re.compile(r"""([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(?:"([^"']*)"|'([^"']*)'|([^"']*))""")
 
@@ -123,7 +125,8 @@ def _assignments(text: str) -> dict[str, str]:
 
 def _arguments(text: str) -> dict[str, list[str]]:
     # by systemd's blanks alone: to it a no-break space is a letter of the argument
-    return {name: re.split(f"[{_BLANKS}]+", value.strip(_BLANKS)) for name, value in _assignments(text).items()}
+    words = {name: re.split(f"[{_BLANKS}]+", value.strip(_BLANKS)) for name, value in _assignments(text).items()}
+    return {name: [word for word in value if not word.startswith(_READ_ONCE)] for name, value in words.items()}
 
 
 _READERS: tuple[tuple[str, Callable[[str], object]], ...] = (

@@ -38,9 +38,10 @@ from k8s_installer.model.resources import (
     Setting,
     Unit,
 )
-from k8s_installer.planning.records import NONE, entries, is_user
+from k8s_installer.planning.records import NONE, entries, is_of_node, is_user
 
 KUBELET = "kubelet"  # the component that makes a host a node
+API = "kube-apiserver"  # the component that makes it a master
 _MADE = ("folders", "links", "chains", "rules", "routes", "units")  # of `Leaves`: what programs may have made alike
 _AFTER = {Kind.FILE: 0, Kind.LEFTOVERS: 1, Kind.PACKAGE: 2, Kind.SETTING: 3}  # the order of what leaves after units
 
@@ -62,8 +63,11 @@ def with_leaving(
     """
     result = dict(part)
     names: dict[str, set[tuple[Kind, str]]] = defaultdict(set)
+    of_nodes: set[str] = set()
     for ref in {**whole, **part}:
         names[ref.host].add((ref.kind, ref.name))
+        if is_of_node(ref.kind, ref.name):
+            of_nodes.add(ref.name)
     running: dict[str, set[str]] = defaultdict(set)
     for ref, wanted in whole.items():
         if ref.kind is Kind.UNIT:
@@ -78,6 +82,11 @@ def with_leaving(
             and _goes(entry, runs, names[host])
             and (only is None or entry.component in only)
         ]
+        settings = [entry for entry in gone if is_of_node(entry.kind, entry.name)]
+        if settings:
+            gone = [entry for entry in gone if not is_of_node(entry.kind, entry.name)]
+            by = next((name for name in (host, master) if API in running[name]), "")
+            _take_back(result, by, [entry for entry in settings if entry.name not in of_nodes])
         if gone:
             elsewhere = {name for kind, name in names[host] if kind is Kind.UNIT and Ref(host, kind, name) not in part}
             own = wanted_on.get(host, [])
@@ -85,6 +94,16 @@ def with_leaving(
             if master and any(entry.kind is Kind.LEFTOVERS and entry.name == KUBELET for entry in gone):
                 _delete_node(result, host, master)
     return result
+
+
+def _take_back(result: dict[Ref, DesiredResource], master: str, settings: Iterable[Placed]) -> None:
+    """Give settings of nodes the values from before, by this master; without one the nodes leave with their cluster."""
+    up = tuple(ref for ref in result if ref.host == master and ref.kind in (Kind.UNIT, Kind.GATE))
+    for entry in settings if master else ():
+        node = families.node(entry.name)
+        ref, because = Ref(master, Kind.SETTING, entry.name), f"The inventory no longer asks for it on {node}."
+        turn, value = Turn(entry.group if entry.group in GROUPS else "", node), Setting(_original(entry) or "")
+        result[ref] = DesiredResource(ref, value, entry.component, up, because, turn, leaving=True)
 
 
 def without_nodes(part: Desired, hosts: Iterable[str], master: str) -> Desired:

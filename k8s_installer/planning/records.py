@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from k8s_installer.errors import InstallerError
+from k8s_installer.host import families
 from k8s_installer.host.families.user import NAME as USER
 from k8s_installer.host.placed import NAME, PATH
 from k8s_installer.model.desired import Desired, DesiredResource, by_host
@@ -55,6 +56,11 @@ def by_name(placed: Iterable[Placed]) -> dict[tuple[Kind, str], Placed]:
 def is_user(entry: Placed) -> bool:
     """Whether an entry is about a user or group."""
     return entry.kind is Kind.SETTING and entry.name.startswith(f"{USER} ")
+
+
+def is_of_node(kind: Kind, name: str) -> bool:
+    """Whether this is a setting of a node, which whichever master is the first one sets; it is recorded there."""
+    return kind is Kind.SETTING and name.partition(" ")[0] in families.FAMILIES and bool(families.node(name))
 
 
 def brought_up_to_date(seen: Mapping[Ref, Seen], leaves_of: Callable[[str, str], Leaves | None]) -> Mapping[Ref, Seen]:

@@ -355,7 +355,8 @@ class Profile(_Model):
 
     `other_flags` names the lists in `flags/` of programs that do not belong to Kubernetes. `config_schemas` are
     those of the configuration files, by component.
-    `restricted_labels` says that kubelets refuse labels of kubernetes.io for their own nodes.
+    `restricted_labels` says that kubelets refuse labels of kubernetes.io for their own nodes. `taints` says where nodes
+    have theirs: in an annotation, where there is no effect NoExecute yet, or in their specification.
     `dns` are the programs that can be the cluster's DNS, by the word of the inventory. `addons` are applied early, in
     this order and before those of the inventory, by the name that each file has on the first master.
     `programs` says where the server programs can come from; the first is the default. `tarball` is where upstream
@@ -369,6 +370,7 @@ class Profile(_Model):
     pause_image: str
     cgroup_driver: str
     restricted_labels: bool = False
+    taints: Literal["spec", "annotation"] = "spec"
     dns: Mapping[str, DnsSpec] = {}
     addons: Mapping[str, AddonSpec] = {}
     components: Mapping[str, Component]

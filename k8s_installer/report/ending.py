@@ -13,7 +13,7 @@ from k8s_installer.model.resources import Gate, Unit
 from k8s_installer.model.run import Run
 from k8s_installer.report import timing
 from k8s_installer.report.diff import unified
-from k8s_installer.report.text import change_words
+from k8s_installer.report.text import about, change_words
 
 _MB = 1e6
 
@@ -60,7 +60,7 @@ def failed(
         by_host.setdefault(change.ref.host, []).append(change)
     for event in run.failures:
         change = plan.changes[event.index]
-        lines.append(Text(f"{change.ref.host}: could not {change_words(change)}", "bold red"))
+        lines.append(Text(f"{about(change)}: could not {change_words(change)}", "bold red"))
         lines += [Text(f"  {line}") for line in event.detail.splitlines()]
         lines += list(_led_here(by_host[change.ref.host], change))
     for back, way in undone:
@@ -91,7 +91,7 @@ def _undone(back: Plan, way: Run) -> Iterator[Text]:
         return
     for event in way.failures:
         change = back.changes[event.index]
-        yield Text(f"{change.ref.host}: the rollback also failed: could not {change_words(change)}", "bold red")
+        yield Text(f"{about(change)}: the rollback also failed: could not {change_words(change)}", "bold red")
         yield from (Text(f"  {line}") for line in event.detail.splitlines())
     done = len(back.changes) - len(way.failures) - len(way.skipped)
     yield Text(f"{member} was not fully rolled back: {done} of {len(back.changes)} changes undone.", "bold red")

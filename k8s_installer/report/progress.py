@@ -12,7 +12,7 @@ from rich.text import Text
 
 from k8s_installer.model.plan import Plan
 from k8s_installer.model.run import Event, OnEvent, State
-from k8s_installer.report.text import change_words
+from k8s_installer.report.text import about, change_words
 
 _MARKS = {
     State.WAITING: ("·", "dim"),
@@ -58,7 +58,7 @@ class Lines:
             return
         seconds = event.at - self._begun.get(event.index, event.at)
         tail = "FAILED" if event.state is State.FAILED else f"{seconds:.1f} s"
-        self._console.print(f"{change.ref.host}: {change_words(change)}: {tail}", markup=False, soft_wrap=True)
+        self._console.print(f"{about(change)}: {change_words(change)}: {tail}", markup=False, soft_wrap=True)
 
 
 class Board:
@@ -81,7 +81,7 @@ class Board:
             return
         self._states[event.index] = event.state
         if event.state is State.RUNNING:
-            self._now = f"{change.ref.host}: {change_words(change)}"
+            self._now = f"{about(change)}: {change_words(change)}"
 
     def table(self) -> Table:
         """The board as it stands, with what began last under it."""

@@ -98,6 +98,12 @@ def totals(plan: Plan) -> str:
     return f"Plan: {', '.join(parts)}."
 
 
+def about(change: Change) -> str:
+    """The host that a change is about: of a setting of a node, which a master carries out, the node."""
+    node = families.node(change.ref.name) if change.ref.kind is Kind.SETTING else ""
+    return node or change.ref.host
+
+
 def change_words(change: Change) -> str:
     """What a change does, in words: `restart kube-proxy`, `create /etc/etcd/etcd.conf`, `load image lab/pause:1`."""
     if change.ref.kind is Kind.GATE:
@@ -114,7 +120,7 @@ def change_words(change: Change) -> str:
 
 def _line(change: Change, width: int) -> Text:
     glyph, style = _STYLE[change.action]
-    line = Text(f"  {change.ref.host:<{width}}  ")
+    line = Text(f"  {about(change):<{width}}  ")
     line.append(f"{glyph} {change_words(change)}", style)
     if isinstance(change.after, File) and change.action is Action.CREATE:
         size = "secret" if change.after.secret else f"{len(change.after.content.splitlines())} lines"

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from k8s_installer.engine.remote import SshRemote
+from k8s_installer.inventory.nodes import LARGEST_ANNOTATION, annotation
 from k8s_installer.transport import connect
 from tests.contract import remote_suite
 from tests.contract.programs import ARTIFACTS, FOUND, needs_programs
@@ -143,9 +144,15 @@ def test_the_real_api_keeps_the_contract_of_nodes(api: Api, remote: SshRemote) -
 
 @needs_programs
 def test_an_annotation_arrives_as_it_is_whatever_is_in_it(api: Api, remote: SshRemote) -> None:
-    text = "".join(map(chr, range(1, 0x180))) + "€𝄞 % %41 + $(id) `id` \\n '\" ; {{.}}"
-    remote_suite.nodes_annotated(remote, text)
-    assert api.node("n1")["annotations"]["example.com/note"] == text
+    texts = (
+        "".join(map(chr, range(1, 0x180))) + "€𝄞 % %41 + $(id) `id` \\n '\" ; {{.}}",
+        "x" * LARGEST_ANNOTATION,
+        "\n" * (LARGEST_ANNOTATION // 6),
+    )
+    for text in texts:
+        annotation(text)
+        remote_suite.nodes_annotated(remote, text)
+        assert api.node("n1")["annotations"]["example.com/note"] == text
 
 
 @needs_programs
