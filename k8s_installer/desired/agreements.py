@@ -95,9 +95,9 @@ def _node_labels(config: HostConfig) -> Iterator[Breach]:
     for label in config.items("kubelet", "node-labels"):
         key = label.partition("=")[0]
         if not may_label_itself(key):
-            name = config.host.name
+            value = label.partition("=")[2]
             fix = (
-                f"leave it out, and run this on a master: kubectl label node {name} {label}; or use a label of your own"
+                f'leave it out here; `labels: {{{key}: "{value}"}}` of host {config.host.name} sets it through the API'
             )
             yield Breach(
                 config.path_of("kubelet", "node-labels"), f"a kubelet does not start with the label {key}", fix
@@ -122,7 +122,7 @@ def _dns_node(config: HostConfig) -> Iterator[Breach]:
 
 
 def _takes_dns(node: HostConfig) -> bool:
-    taints = node.items("kubelet", "register-with-taints")
+    taints = [*node.items("kubelet", "register-with-taints"), *map(str, node.host.node.taints)]
     kept_off = [taint for taint in taints if taint.endswith((":NoSchedule", ":NoExecute"))]
     tolerated = all(re.split("[=:]", taint)[0] == DNS_TOLERATES for taint in kept_off)
     return tolerated and node.text("kubelet", "register-schedulable") not in FALSE
@@ -179,7 +179,7 @@ AGREEMENTS: Mapping[str, Agreement] = {
     ),
     "node-labels": Agreement(
         "node-labels has no labels of kubernetes.io or k8s.io that a kubelet may not set itself (1.16 and later)",
-        "set it with kubectl label node",
+        "use `labels` of the host, which are set through the API",
         _node_labels,
     ),
     "dns-node": Agreement(

@@ -70,7 +70,7 @@ BROKEN: list[tuple[str, Cluster, list[str]]] = [
     ("service-account-keys", lab("  kube-controller-manager: {args: {service-account-private-key-file: null}}\n"),
      ["7: the admission plugin ServiceAccount is on, and kube-controller-manager has no service-account-private-key-file: no pods are created [service-account-keys] (use security: tls, which has the keys; or leave the plugin out)"]),
     ("node-labels", lab(on_n1="components: {kubelet: {args: {node-labels: [node-role.kubernetes.io/worker=true, disktype=ssd]}}}"),
-     ["4: host n1: a kubelet does not start with the label node-role.kubernetes.io/worker [node-labels] (leave it out, and run this on a master: kubectl label node n1 node-role.kubernetes.io/worker=true; or use a label of your own)"]),
+     ['4: host n1: a kubelet does not start with the label node-role.kubernetes.io/worker [node-labels] (leave it out here; `labels: {node-role.kubernetes.io/worker: "true"}` of host n1 sets it through the API)']),
     ("dns-node", replace(lab("  kubelet: {args: {register-with-taints: 'a=b:NoSchedule'}}\n"), dns="coredns"),
      ["1: every node has a taint that the coredns pods do not tolerate, or is not schedulable [dns-node] (leave one node without register-with-taints)"]),
     ("pods-per-node", lab(on_n1="components: {kubelet: {config: {maxPods: 500}}}"),

@@ -173,15 +173,12 @@ def test_a_kubelet_of_1_5_has_no_such_flag() -> None:
     assert registering(found, profiles.profile_of(found)) is found
 
 
-def test_taints_that_keep_the_clusters_dns_off_every_node_are_found() -> None:
-    everywhere = "nodes: {taints: [dedicated=db:NoSchedule]}\n"
-    found = cluster(topology=HOSTS % "", more=everywhere)
-    found = dataclasses.replace(found, dns="coredns")
+@pytest.mark.parametrize("version", ["1.5.2", "1.9.4", "1.20.2"])
+def test_taints_that_keep_the_clusters_dns_off_every_node_are_found(version: str) -> None:
+    found = dataclasses.replace(lab("", "nodes: {taints: [dedicated=db:NoSchedule]}\n", version), dns="kube-dns")
     (finding,) = check(found, profiles.profile_of(found))
-    assert (
-        finding.message
-        == "every node has a taint that the coredns pods do not tolerate, or is not schedulable [dns-node]"
-    )
+    words = "every node has a taint that the kube-dns pods do not tolerate, or is not schedulable [dns-node]"
+    assert finding.message == words
 
 
 def test_an_edit_of_taints_restarts_no_kubelet() -> None:
@@ -437,9 +434,14 @@ def test_a_record_of_a_later_version_may_name_settings_that_are_not_known() -> N
     assert records.entries(seen_by({"m1": fake}, [records.question("m1")]), "m1") == (entry,)
 
 
-def test_work_for_nodes_is_one_edge_to_each_gate() -> None:
-    found = wanted(lab())
-    gates = {ref for ref, item in found.items() if isinstance(item.resource, Gate)}
-    for name in of_nodes(lab()):
-        after = found[Ref("m1", Kind.SETTING, name)].after
-        assert len([ref for ref in after if ref in gates and ref.name.startswith("node ")]) == 1
+def test_edges_and_settings_grow_with_the_nodes() -> None:
+    def count(nodes_count: int) -> tuple[int, int]:
+        hosts = "\n  m1: {address: 10.77.0.1, roles: [etcd, master]}\n" + "".join(
+            f"  n{number}: {{address: 10.77.0.{number}, roles: [node]}}\n" for number in range(2, nodes_count + 2)
+        )
+        found = wanted(cluster(topology=hosts, more="nodes: {labels: {a: b, c: d}, taints: [e:NoSchedule]}\n"))
+        own = [item for ref, item in found.items() if ref.kind is Kind.SETTING and families.node(ref.name)]
+        gates = {ref for ref, item in found.items() if isinstance(item.resource, Gate) and item.turn.group == "nodes"}
+        return len(own), sum(len(gates.intersection(item.after)) for item in own)
+
+    assert [count(number) for number in (1, 10, 20)] == [(3, 3), (30, 30), (60, 60)]
