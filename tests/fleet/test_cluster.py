@@ -186,6 +186,66 @@ def test_a_stopped_service_is_started_again(cluster: Cluster) -> None:
     assert cluster.on("n1", "systemctl is-enabled kube-proxy") == "enabled\n"
 
 
+def node(cluster: Cluster, name: str) -> dict[str, dict[str, str]]:
+    """Labels and annotations of a node, and its taints by key."""
+    found = json.loads(cluster.on("m1", f"kubectl get node {name} -o json"))
+    taints = {taint["key"]: f"{taint.get('value', '')}:{taint['effect']}" for taint in found["spec"].get("taints", ())}
+    return {**{key: found["metadata"][key] for key in ("labels", "annotations")}, "taints": taints}
+
+
+def test_what_a_node_is_to_have_is_kept_and_what_others_set_stays(cluster: Cluster) -> None:
+    data = yaml.safe_load(cluster.text)
+    note = 'two words, "quoted"\nin two lines'
+    data["hosts"]["n1"] |= {
+        "labels": {"disk": "ssd", "node-role.kubernetes.io/db": ""},
+        "taints": ["dedicated=db:PreferNoSchedule"],
+        "annotations": {"example.com/note": note},
+    }
+    text = yaml.safe_dump(data, sort_keys=False)
+    planned = changes(cluster.run("plan", "-o", "json", text=text))
+    ours = [
+        "node-taint n1 dedicated:PreferNoSchedule", "node-label n1 disk", "node-label n1 node-role.kubernetes.io/db",
+        "node-annotation n1 example.com/note",
+    ]  # fmt: skip
+    assert sorted((change["host"], change["action"], change["name"]) for change in planned) == sorted(
+        [*(("m1", "set", name) for name in ours), ("n1", "rewrite", "/etc/kubernetes/kubelet")]
+    )
+    before = cluster.processes()
+    done = cluster.run("apply", "--yes", "--no-verify", text=text)
+    assert done.returncode == 0, done.stderr
+    assert "n1: set label disk=ssd" in done.stderr
+    assert cluster.processes() == before
+    found = node(cluster, "n1")
+    assert (found["labels"]["disk"], found["labels"]["node-role.kubernetes.io/db"]) == ("ssd", "")
+    assert found["annotations"]["example.com/note"] == note
+    assert found["taints"] == {"dedicated": "db:PreferNoSchedule"}
+    assert cluster.run("plan", text=text).returncode == 0
+
+    cluster.on("m1", "kubectl label --overwrite node n1 disk=hdd theirs=x && kubectl taint node n1 dedicated-")
+    planned = changes(cluster.run("plan", "-o", "json", text=text))
+    assert sorted(change["name"] for change in planned) == sorted(ours[:2])
+    assert cluster.run("apply", "--yes", "--no-verify", text=text).returncode == 0
+    # a node that registers again has its taints before anything else
+    cluster.on("m1", "kubectl delete node n1")
+    cluster.on("n1", "systemctl restart kubelet")
+    cluster.on("m1", "until kubectl get node n1; do sleep 0.2; done")
+    assert node(cluster, "n1")["taints"]["dedicated"] == "db:PreferNoSchedule"
+    assert cluster.run("apply", "--yes", "--no-verify", text=text).returncode == 0
+    cluster.on("m1", "kubectl label node n1 theirs=x")
+
+    assert cluster.run("apply", "--yes", "--no-verify").returncode == 0
+    found = node(cluster, "n1")
+    assert found["labels"]["theirs"] == "x"
+    assert not {"disk", "node-role.kubernetes.io/db"} & found["labels"].keys()
+    assert "example.com/note" not in found["annotations"]
+    assert found["taints"] == {}
+    assert cluster.run("rollback", "--yes").returncode == 0
+    assert node(cluster, "n1")["labels"]["disk"] == "ssd"
+    assert cluster.run("plan", text=text).returncode == 0
+    assert cluster.run("apply", "--yes", "--no-verify").returncode == 0
+    cluster.on("m1", "kubectl label node n1 theirs-")
+
+
 def test_a_user_with_sudo_does_as_well_as_root(cluster: Cluster) -> None:
     done = cluster.run("apply", "--yes", text=edited(cluster, "user: root", "user: ops"))
     assert (done.returncode, done.stdout) == (0, "No changes: every host matches the inventory.\n"), done.stderr
