@@ -13,6 +13,9 @@ says what people may put there.
 """
 
 from k8s_installer.pki.leaves import ROOTS, Leaf, Pki, placeholder
-from k8s_installer.pki.store import ensure, fill, look, note_use, unsigned
+from k8s_installer.pki.store import certificates_in, ensure, fill, issued, look, note_use, unsigned
 
-__all__ = ["ROOTS", "Leaf", "Pki", "ensure", "fill", "look", "note_use", "placeholder", "unsigned"]
+__all__ = [
+    "ROOTS", "Leaf", "Pki",
+    "certificates_in", "ensure", "fill", "issued", "look", "note_use", "placeholder", "unsigned",
+]  # fmt: skip

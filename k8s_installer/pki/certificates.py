@@ -365,6 +365,11 @@ def _alternatives_of(certificate: x509.Certificate) -> list[x509.GeneralName]:
     return list(_extension(certificate, x509.SubjectAlternativeName) or ())
 
 
+def names_of(certificate: x509.Certificate) -> tuple[str, ...]:
+    """The subject alternative names of a certificate, each with its kind: `DNS:m1`, `IP:10.0.0.1`."""
+    return tuple(map(_name_of, _alternatives_of(certificate)))
+
+
 def _name_of(name: x509.GeneralName) -> str:
     kind = "IP" if isinstance(name, x509.IPAddress) else "DNS" if isinstance(name, x509.DNSName) else "other"
     return f"{kind}:{name.value}"

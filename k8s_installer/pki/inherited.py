@@ -39,6 +39,11 @@ def without_copies(files: Mapping[str, bytes], wanted: Mapping[str, Leaf]) -> di
     return {name: content for name, content in files.items() if content != files.get(sources.get(name, ""))}
 
 
+def source_of(name: str, files: Mapping[str, bytes]) -> str:
+    """The pair of the folder that stands for a leaf: its own, or that of a member where it stands in for the peers'."""
+    return name if f"{name}.crt" in files else name.removesuffix("-peer")
+
+
 def _inherits(files: Mapping[str, bytes]) -> bool:
     return f"{_PEERS}.crt" in files and files[f"{_PEERS}.crt"] == files.get(f"{INHERITED[_PEERS]}.crt")
 

@@ -51,10 +51,10 @@ def self_signed(name: str, key: PrivateKey) -> Pair:
     return _pair(builder.sign(key, hashes.SHA256()), key)
 
 
-def issue(authority: Authority, leaf: Leaf) -> Pair:
-    """A new certificate with a new key, by a CA that has its key."""
+def issue(authority: Authority, leaf: Leaf, key: PrivateKey | None = None) -> Pair:
+    """A new certificate by a CA that has its key; with a new key of its own, unless one is given."""
     assert authority.key is not None  # noqa: S101 - what cannot be issued was refused before
-    key = new_leaf_key(leaf)
+    key = key or new_leaf_key(leaf)
     builder = (
         _builder(subject_of(leaf), authority.certificate.subject, key, LEAF_LIFE)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ LOST = (
     "or restore the files from a backup. They are never replaced by new ones: running hosts trust the lost ones"
 )
 _NEW = "created by the first apply"
+_RENEWED = "it is renewed, with the same key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,13 @@ class Standing:
         return Pki(files, self.pending, self.absent, self.unlike)
 
 
-def stand(folder: Path, files: Mapping[str, bytes], record: Record, wanted: Mapping[str, Leaf]) -> Standing:
+def stand(
+    folder: Path,
+    files: Mapping[str, bytes],
+    record: Record,
+    wanted: Mapping[str, Leaf],
+    renewed: Collection[str] = (),
+) -> Standing:
     """Judge a folder.
 
     Args:
@@ -50,11 +57,13 @@ def stand(folder: Path, files: Mapping[str, bytes], record: Record, wanted: Mapp
         files: what is in it, by name.
         record: of what was made in it.
         wanted: the certificates that the cluster needs.
+        renewed: those of them that are to be issued again, with the keys that they have.
 
     Raises:
         InputError: something is lost or cannot be used; everything at once.
     """
     judge = _judged(folder, files, record, wanted)
+    judge.renew(renewed)
     problems = list(judge.problems())
     if problems:
         raise InputError("\n".join(words for words, _ in problems), hint="\n".join(hint for _, hint in problems))
@@ -243,6 +252,12 @@ class _Judge:
             self.unsigned[name] = leaf
             return
         self.pending |= dict.fromkeys((certificate, key), reason)
+
+    def renew(self, names: Collection[str]) -> None:
+        """Issue these again, of those that are kept; their keys stay."""
+        for name in names:
+            if self.kept.pop(f"{name}.crt", None) is not None:
+                self.pending[f"{name}.crt"] = _RENEWED
 
     def _why_not(self, certificate: str, key: str, leaf: Leaf, authority: Authority | None) -> str:
         if certificate not in self.files:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from k8s_installer.errors import InputError
-from k8s_installer.pki import certificates, issuing, record, returned, standing
+from k8s_installer.pki import certificates, issuing, record, returned, standing, validity
 from k8s_installer.pki.certificates import Authority, Flaw, Locked, Pair
-from k8s_installer.pki.inherited import INHERITED
+from k8s_installer.pki.inherited import INHERITED, inherited
 from k8s_installer.pki.leaves import AUTHORITIES, ENCRYPTION, ROOTS, TOKENS, Leaf, Pki, names, root_of
 from k8s_installer.pki.record import Record
 from k8s_installer.pki.standing import KEY_BYTES, Standing, stand
@@ -49,7 +49,7 @@ def look(folder: Path, wanted: Mapping[str, Leaf]) -> Pki:
         return _stand(folder, wanted)[0].pki(wanted)
 
 
-def ensure(folder: Path, wanted: Mapping[str, Leaf], ask: Passphrase = nobody) -> Pki:
+def ensure(folder: Path, wanted: Mapping[str, Leaf], ask: Passphrase = nobody, renewed: Collection[str] = ()) -> Pki:
     """Load the PKI, making what is pending; a second call gives the same bytes.
 
     A certificate of ours that no longer fits the inventory (a host has another address) is issued again. What
@@ -60,6 +60,7 @@ def ensure(folder: Path, wanted: Mapping[str, Leaf], ask: Passphrase = nobody) -
         folder: where it is.
         wanted: the certificates that the cluster needs.
         ask: for the passphrase of a CA's key, once for each that must sign.
+        renewed: the certificates, by the names of their leaves, that are issued again with the keys that they have.
 
     Raises:
         InputError: the folder cannot be used, a key is lost or damaged, or a passphrase cannot be asked for.
@@ -67,7 +68,7 @@ def ensure(folder: Path, wanted: Mapping[str, Leaf], ask: Passphrase = nobody) -
     if not wanted:
         return Pki({})
     with _told(folder), _alone(folder):
-        found, known = _stand(folder, wanted)
+        found, known = _stand(folder, wanted, renewed)
         if found.pending:
             made = _made(folder, found, wanted, ask)
             _write_all(folder, made, known.adding(made))
@@ -87,6 +88,29 @@ def unsigned(folder: Path, wanted: Mapping[str, Leaf]) -> Mapping[str, Leaf]:
     with _told(folder), _reading(folder):
         files = _files(folder, wanted)
         return standing.unsigned(folder, files, read_record(folder, files), wanted)
+
+
+def issued(folder: Path, wanted: Mapping[str, Leaf]) -> dict[str, validity.Issued]:
+    """The programs' certificates that the folder has; writes nothing.
+
+    Raises:
+        InputError: the folder cannot be used.
+    """
+    with _told(folder), _reading(folder):
+        files = _files(folder, wanted)
+        return validity.issued(files, read_record(folder, files), wanted)
+
+
+def certificates_in(folder: Path, wanted: Mapping[str, Leaf]) -> dict[str, bytes]:
+    """The certificates that the folder has, by name, also expired ones and those of lost keys; writes nothing.
+
+    Raises:
+        InputError: the folder cannot be used.
+    """
+    with _told(folder), _reading(folder):
+        files = _files(folder, wanted)
+        whole, _ = inherited(files, read_record(folder, files), wanted)
+        return {name: content for name, content in whole.items() if name.endswith(".crt")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +182,10 @@ def _files(folder: Path, wanted: Mapping[str, Leaf]) -> dict[str, bytes]:
     return {name: content for name in names(wanted) if (content := read(folder, name)) is not None}
 
 
-def _stand(folder: Path, wanted: Mapping[str, Leaf]) -> tuple[Standing, Record]:
+def _stand(folder: Path, wanted: Mapping[str, Leaf], renewed: Collection[str] = ()) -> tuple[Standing, Record]:
     files = _files(folder, wanted)
     known = read_record(folder, files)
-    return stand(folder, files, known, wanted), known
+    return stand(folder, files, known, wanted, renewed), known
 
 
 def _made(folder: Path, found: Standing, wanted: Mapping[str, Leaf], ask: Passphrase) -> dict[str, bytes]:
@@ -184,11 +208,16 @@ def _made(folder: Path, found: Standing, wanted: Mapping[str, Leaf], ask: Passph
     for issuer in sorted({leaf.issuer for leaf in new.values()}):
         if authorities[issuer].key is None:
             authorities[issuer] = _unlocked(folder, issuer, ask)
+
+    def issue(name: str) -> dict[str, bytes]:
+        leaf, had = new[name], found.files.get(f"{name}.key")  # that of a renewal stays, byte for byte
+        pair = issuing.issue(authorities[leaf.issuer], leaf, certificates.read_key(had) if had is not None else None)
+        return _pair(name, pair) if had is None else {f"{name}.crt": pair.certificate}
+
     # RSA keys take a tenth of a second each, and making them releases the interpreter's lock.
     with ThreadPoolExecutor() as pool:
-        pairs = pool.map(lambda leaf: issuing.issue(authorities[leaf.issuer], leaf), new.values())
-        for name, pair in zip(new, pairs, strict=True):
-            made |= _pair(name, pair)
+        for files in pool.map(issue, new):
+            made |= files
     return made
 
 

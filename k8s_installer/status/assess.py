@@ -11,12 +11,11 @@ import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from cryptography import x509
-
 from k8s_installer.errors import HostError
 from k8s_installer.model.desired import Desired, DesiredResource, Place, health_gates
 from k8s_installer.model.plan import Action, Change
 from k8s_installer.model.resources import File, Gate, Kind, Missing, Package, Ref, Seen, SeenFile, Unit
+from k8s_installer.pki.validity import end_of
 from k8s_installer.planning.differences import inputs, stale
 from k8s_installer.planning.make import make_plan, obstacle
 from k8s_installer.status.model import (
@@ -140,10 +139,10 @@ class _Look:
             file, found = item.resource, self._found(item.ref)
             if not isinstance(file, File) or file.secret or not isinstance(found, SeenFile):
                 continue
-            end = _expiry(file.content if found.sha256 == file.sha256 else found.content or b"")
+            end = end_of(file.content if found.sha256 == file.sha256 else found.content or b"")
             if end is not None:
-                days = math.floor((end - self.reached[item.ref.host].clock) / _DAY)
-                yield Certificate(item.ref.name, end, days)
+                days = math.floor((end.timestamp() - self.reached[item.ref.host].clock) / _DAY)
+                yield Certificate(item.ref.name, end.timestamp(), days)
 
     def _health(self, ref: Ref, gate: Gate) -> Health:
         host = self.reached.get(ref.host)
@@ -181,14 +180,3 @@ def _of_file(host: HostStatus, path: str, file: SeenFile, action: Action) -> Evi
 
 def _around(host: HostStatus, when: float) -> tuple[Session, ...]:
     return tuple(session for session in host.sessions if session.began <= when < session.ended + 1)
-
-
-def _expiry(content: bytes) -> float | None:
-    """When the first of the certificates in a file ends, in Unix seconds; None where there is none to read."""
-    if b"-----BEGIN CERTIFICATE-----" not in content:
-        return None
-    try:
-        found = x509.load_pem_x509_certificates(content)
-    except ValueError:
-        return None
-    return min(certificate.not_valid_after_utc.timestamp() for certificate in found)
