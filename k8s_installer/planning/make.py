@@ -35,7 +35,11 @@ _TOO_FAR_BACK = (
 
 
 def make_plan(
-    desired: Desired, seen: Mapping[Ref, Seen], batch: Batch = QUARTER, groups: Mapping[str, Group] = GROUPS
+    desired: Desired,
+    seen: Mapping[Ref, Seen],
+    batch: Batch = QUARTER,
+    groups: Mapping[str, Group] = GROUPS,
+    idle: Collection[Ref] = (),
 ) -> Plan:
     """Compare what is wanted with what was seen.
 
@@ -44,6 +48,7 @@ def make_plan(
         seen: what the hosts answered, for every package, file, unit and setting that is wanted.
         batch: how many nodes may restart something at the same time.
         groups: who takes turns with whom.
+        idle: units that serve nobody as they are: their restarts wait for no turn (`renewal.serving_nobody`).
 
     Raises:
         InstallerError: something wanted is unknown, and a plan over guesses is no plan; or something that would change
@@ -59,7 +64,7 @@ def make_plan(
             steps[ref] = changes
     if not steps:
         return Plan((), ())
-    restarting = _interrupting(steps, desired)
+    restarting = _interrupting(steps, desired).difference(idle)
     if restarting:
         steps = _enclosed(steps, {desired[ref].turn for ref in restarting}, desired, order, seen)
     before = nearest(steps, order, edges)
