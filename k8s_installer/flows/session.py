@@ -18,6 +18,7 @@ from k8s_installer.engine.owner import this_process
 from k8s_installer.errors import HostError, InstallerError
 from k8s_installer.flows import inputs as files
 from k8s_installer.flows import resolve
+from k8s_installer.flows.expiry import warn_of_ending
 from k8s_installer.flows.inputs import Inputs
 from k8s_installer.flows.narrow import first_asked
 from k8s_installer.flows.reporter import Reporter
@@ -61,10 +62,15 @@ class Session:
     def resolve(self, kept: Allocations | None = None) -> Resolved:
         """All that the inventory wants, while hosts are being logged in to: neither waits for the other.
 
+        Warns of certificates that are about to end.
+
         Args:
             kept: what was allocated before; what is recorded on this machine where this is None.
         """
-        return resolve.desire(self.cluster, self.profile, self.inputs.templates, resolve.present_keys, kept)
+        wanted = resolve.desire(self.cluster, self.profile, self.inputs.templates, resolve.present_keys, kept)
+        if kept is None:  # else it has been said
+            warn_of_ending(wanted.keys, self.inputs.inventory, self.reporter)
+        return wanted
 
     def observe(self, whole: Resolved, choose: Choice = everything) -> tuple[Resolved, ObservedFleet]:
         """What is wanted, and the hosts that it is about, seen.
