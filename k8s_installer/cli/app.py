@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from k8s_installer import __version__
-from k8s_installer.cli import bundle, change, inspect, keys, lab
+from k8s_installer.cli import bundle, certs, change, inspect, keys, lab
 from k8s_installer.cli.console import Exit, print_error, stderr, stdout, stop
 from k8s_installer.errors import InputError, InstallerError
 
@@ -32,6 +32,7 @@ app.add_typer(change.app)
 app.add_typer(lab.app, name="lab")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(keys.app, name="keys")
+app.add_typer(certs.app, name="certs")
 
 
 def _version(wanted: bool) -> None:

@@ -51,7 +51,7 @@ def apply(
         roll_back=rollback, preflight=preflight, break_lock=break_lock, replace_keys=replace_keys, limit=limit,
         only=only,
     )  # fmt: skip
-    _require_consent(yes or planfile is not None)
+    require_consent(yes or planfile is not None)
     raise stop(apply(options, Terminal(inventory, output)))
 
 
@@ -76,7 +76,7 @@ def rollback(
 
     inputs, size = Inputs(inventory, templates, bundle), Batch.parse(batch)
     options = Options(inputs, batch=size, yes=yes, verify=False, preflight=False, break_lock=break_lock)
-    _require_consent(yes)
+    require_consent(yes)
     raise stop(roll_back(options, Terminal(inventory, output, command="rollback")))
 
 
@@ -105,7 +105,7 @@ def reset(
     from k8s_installer.flows.inputs import Inputs
     from k8s_installer.flows.reset import reset
 
-    _require_consent(yes)
+    require_consent(yes)
     if yes and not name:
         raise InputError("--yes needs --name", hint="give the cluster's name, as the inventory has it: --name CLUSTER")
     options = Options(
@@ -115,6 +115,11 @@ def reset(
     raise stop(reset(options, Terminal(inventory, output, command="reset"), host=host, name=name, data=data))
 
 
-def _require_consent(given: bool) -> None:
+def require_consent(given: bool) -> None:
+    """Stop where nobody agrees to a change, and nobody can be asked.
+
+    Raises:
+        InputError: that is so.
+    """
     if not given and not sys.stdin.isatty():
         raise InputError("there is no terminal to ask on", hint="use --yes to run without a prompt")

@@ -208,7 +208,9 @@ def _with_keys(session: LockedSession, found: Planned, batch: Batch) -> Planned:
         return found
 
     def keys(cluster: Cluster, profile: Profile) -> pki.Pki:
-        return pki.ensure(pki_folder(cluster), leaves(cluster, profile), session.reporter.passphrase)
+        return pki.ensure(
+            pki_folder(cluster), leaves(cluster, profile), session.reporter.passphrase, found.wanted.renews or ()
+        )
 
     wanted, templates = found.wanted, session.inputs.templates
     whole = desire(wanted.inventory, wanted.profile, templates, keys, wanted.given.allocations)

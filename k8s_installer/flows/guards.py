@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from k8s_installer.engine.fleet import ObservedFleet
+from k8s_installer.errors import InputError
 from k8s_installer.flows import resolve
 from k8s_installer.flows.resolve import Resolved
 from k8s_installer.flows.session import Session
-from k8s_installer.model.resources import Ref, Seen
+from k8s_installer.model.resources import Kind, Missing, Ref, Seen
 from k8s_installer.planning import needed, records, trust
 from k8s_installer.planning.etcd import facts, members
 
@@ -37,6 +38,22 @@ def require_members(session: Session, wanted: Resolved, seen: ObservedFleet) -> 
     if names:
         known = {**known, **session.look(asked, names).seen}
     members.require_members(wanted.whole, known, wanted.desired)
+
+
+def require_installed(wanted: Resolved, seen: Mapping[Ref, Seen]) -> None:
+    """Stop a renewal on hosts that have nothing to renew yet: it would start half of what they need.
+
+    Raises:
+        InputError: there are such hosts.
+    """
+    units = [ref for ref in wanted.desired if ref.kind is Kind.UNIT]
+    bare = {ref.host for ref in units if seen.get(ref) is Missing.ABSENT}
+    if bare:
+        names = ", ".join(sorted(bare))
+        raise InputError(
+            f"{names} has programs that are not installed yet, so there is nothing to renew there",
+            hint="run k8s-installer apply first, or choose the other hosts with --host",
+        )
 
 
 def require_left(wanted: Resolved, seen: ObservedFleet) -> None:

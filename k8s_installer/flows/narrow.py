@@ -35,8 +35,9 @@ def part(wanted: Resolved, limit: str, only: str) -> Resolved:
         named = chosen("--only", only, _components(desired))
         desired, wanted = of_components(desired, named), replace(wanted, only=named)
     if desired is not wanted.whole:
-        beside = {**facts.evidence(wanted.whole, desired), **order.evidence(wanted.whole, desired)}
-        wanted = replace(wanted, desired=desired, beside=beside)
+        # a renewal needs no addons, and the API, which would answer for them, may have stopped for want of it
+        addons = order.evidence(wanted.whole, desired) if wanted.renews is None else {}
+        wanted = replace(wanted, desired=desired, beside={**facts.evidence(wanted.whole, desired), **addons})
     if limit:
         wanted = replace(_limited(wanted, limit), limit=chosen("--limit", limit, _hosts(wanted.inventory)))
     if (limit or only) and not wanted.undoes:
@@ -65,11 +66,11 @@ def _limited(wanted: Resolved, limit: str) -> Resolved:
     )
 
 
-def first_asked(cluster: Cluster, limit: str) -> list[str]:
+def first_asked(cluster: Cluster, limit: str, option: str = "--limit") -> list[str]:
     """The hosts that a run will need for sure, by name: they can be logged in to before more is known."""
     if not limit:
         return _hosts(cluster)
-    return list(dict.fromkeys([*chosen("--limit", limit, _hosts(cluster)), *_hosts(cluster, Role.MASTER)]))
+    return list(dict.fromkeys([*chosen(option, limit, _hosts(cluster)), *_hosts(cluster, Role.MASTER)]))
 
 
 def say_left_out(reporter: Reporter, whole: Resolved, limit: str, only: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 
 from k8s_installer.engine.fleet import ObservedFleet
 from k8s_installer.errors import InputError, InstallerError
-from k8s_installer.flows.guards import require_left, require_members, require_own_keys
+from k8s_installer.flows.guards import require_installed, require_left, require_members, require_own_keys
 from k8s_installer.flows.inputs import Inputs
 from k8s_installer.flows.output import write
 from k8s_installer.flows.reporter import Reporter
@@ -19,6 +20,7 @@ from k8s_installer.planning.etcd.quorum import require_quorum
 from k8s_installer.planning.make import make_plan
 from k8s_installer.planning.order import require_ahead
 from k8s_installer.planning.records import recording
+from k8s_installer.planning.renewal import serving_nobody
 from k8s_installer.planning.turns import Batch
 from k8s_installer.report.data import plan_data
 from k8s_installer.untrusted import userfile
@@ -53,10 +55,13 @@ def planned(session: Session, wanted: Resolved, seen: ObservedFleet, batch: Batc
     """
     if wanted.resets:
         require_left(wanted, seen)
+    if wanted.renews is not None:
+        require_installed(wanted, seen.seen)
     if not replace_keys:
         require_own_keys(wanted, seen.seen)
     require_members(session, wanted, seen)
-    require_ahead(wanted.whole, seen.seen, wanted.desired)
+    if wanted.renews is None:  # who has a certificate stays, so nobody needs other rights than before
+        require_ahead(wanted.whole, seen.seen, wanted.desired)
     made = made_of(wanted, seen, batch)
     require_quorum(wanted.whole, seen.seen, made)
     return Planned(wanted, seen, made)
@@ -64,7 +69,8 @@ def planned(session: Session, wanted: Resolved, seen: ObservedFleet, batch: Batc
 
 def made_of(wanted: Resolved, seen: ObservedFleet, batch: Batch) -> Plan:
     """The plan for what is wanted, with what hosts record of it."""
-    made = make_plan(wanted.desired, seen.seen, batch)
+    idle = serving_nobody(wanted.desired, seen.seen, dt.datetime.now(dt.UTC))
+    made = make_plan(wanted.desired, seen.seen, batch, idle=idle)
     return recording(made, wanted.desired, seen.seen, wanted.cluster.name)
 
 

@@ -40,6 +40,8 @@ class Resolved:
     wanted is what was there before them. `only` are the components that a command is limited to, `limit` the hosts;
     None is no limit. With `resets` nothing is wanted of the hosts of `cluster`, and other hosts stay as they are. With
     `data` what leaves a host takes its data along. `asked` is all that the inventory asks for, also in a reset.
+    `renews` are the certificates in the local folder that a renewal issues again, by the names of their leaves; None is
+    no renewal.
     """
 
     cluster: Cluster
@@ -58,6 +60,7 @@ class Resolved:
     limit: frozenset[str] | None = None
     resets: bool = False
     data: bool = False
+    renews: frozenset[str] | None = None
 
 
 def state_folder(cluster: Cluster) -> Path:

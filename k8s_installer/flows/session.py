@@ -292,6 +292,7 @@ def opened(
     reporter: Reporter,
     *,
     limit: str = "",
+    option: str = "--limit",
     download: bool = True,
     opens: bool = True,
     locks: bool = False,
@@ -302,6 +303,7 @@ def opened(
         inputs: the files that the command is about.
         reporter: receives notes and progress.
         limit: names of hosts, divided by commas, if the command is about a part.
+        option: what the user calls that.
         download: see `inputs.read`.
         opens: see `inputs.read`.
         locks: whether the cluster will be locked; masters are logged in to for that at the same time.
@@ -310,7 +312,7 @@ def opened(
         InputError: anything is wrong with what the user wrote; no host was asked.
     """
     cluster, profile = files.read(inputs, reporter, download=download, opens=opens)
-    first = first_asked(cluster, limit)
+    first = first_asked(cluster, limit, option)
     with (
         fleet.connecting(cluster.having(Role.MASTER) if locks else ()) as masters,
         fleet.connecting(cluster.everyone, first) as connections,

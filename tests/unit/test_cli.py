@@ -41,10 +41,11 @@ def test_the_version_is_printed(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["validate", "render", "preflight", "plan", "apply", "verify", "rollback", "status"]
+    "command",
+    ["validate", "render", "preflight", "plan", "apply", "verify", "rollback", "status", "certs status", "certs renew"],
 )
 def test_every_command_shows_an_example(command: str, folder: Path) -> None:
-    done = installer(command, "--help", folder=folder)
+    done = installer(*command.split(), "--help", folder=folder)
     assert done.returncode == 0
     assert f"k8s-installer {command} -i cluster.yaml" in " ".join(done.stdout.split())
 
@@ -57,8 +58,12 @@ def test_a_valid_inventory_is_said_to_be_so(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["validate", "render", "preflight", "plan", "apply --yes", "verify", "rollback --yes", "status"]
-)
+    "command",
+    [
+        "validate", "render", "preflight", "plan", "apply --yes", "verify", "rollback --yes", "status",
+        "certs status", "certs renew --yes",
+    ],
+)  # fmt: skip
 def test_a_mistake_is_exit_code_2_on_stderr_and_touches_nothing(command: str, folder: Path) -> None:
     (folder / "cluster.yaml").write_text(TEN_LINES.replace("max-pods", "max-podz"))
     done = installer(*command.split(), "-i", "cluster.yaml", folder=folder)
@@ -108,8 +113,9 @@ def test_a_template_with_a_mistake_is_told_before_any_key_is_made(folder: Path) 
     assert not (folder / ".k8s-installer").exists()
 
 
-def test_without_a_terminal_apply_wants_yes(folder: Path) -> None:
-    done = installer("apply", "-i", "cluster.yaml", folder=folder)
+@pytest.mark.parametrize("command", ["apply", "certs renew"])
+def test_without_a_terminal_apply_wants_yes(command: str, folder: Path) -> None:
+    done = installer(*command.split(), "-i", "cluster.yaml", folder=folder)
     assert done.returncode == 2
     assert "--yes" in done.stderr
     assert not (folder / ".k8s-installer").exists()
