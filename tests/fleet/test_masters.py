@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import datetime as dt
+import json
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
 
+from k8s_installer.flows import resolve
+from k8s_installer.model.resources import File
+from tests.aging import age
 from tests.fleet.conftest import Cluster, made_cluster, running_lab
 from tests.fleet.snapshots import snapshot
 from tests.unit.guide import write
@@ -30,6 +37,7 @@ FLAG = "  kube-apiserver: {{args: {{{}}}}}\n"
 def masters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with running_lab("tmasters", "--masters", "3", "--nodes", "1") as lab:
         cluster = made_cluster(lab, tmp_path_factory.mktemp("masters"))
+        age(cluster.inventory, dt.timedelta(days=400))  # what was issued today would not be renewed
         done = cluster.run("apply", "--yes")
         assert done.returncode == 0, done.stderr
         yield cluster
@@ -84,11 +92,16 @@ def files_of(cluster: Cluster, host: str) -> str:
 
 
 def test_one_master_restarts_at_a_time_and_the_others_answer_every_request(masters: Cluster) -> None:
+    require_one_outage_each(masters, "apply", text=masters.text + FLAG.format("v: 1"))
+
+
+def require_one_outage_each(masters: Cluster, command: str, text: str | None = None) -> None:
+    """Carry out a command; each master fails to answer once, and no two at the same time."""
     stop = threading.Event()
     found: dict[str, list[tuple[float, bool]]] = {}
     poller = threading.Thread(target=lambda: found.update(poll(masters, stop)))
     poller.start()
-    done = masters.run("apply", "--yes", "--no-verify", text=masters.text + FLAG.format("v: 1"))
+    done = masters.run(command, "--yes", "--no-verify", text=text)
     stop.set()
     poller.join()
     assert done.returncode == 0, done.stderr
@@ -181,3 +194,65 @@ def test_a_node_goes_on_without_the_first_masters_api_by_a_component_of_the_user
     assert masters.run("plan").returncode == 0
     after = {host: snapshot(masters, host, *OUR_OWN) for host in masters.addresses}
     assert {host: after[host] ^ before[host] for host in before} == {host: set() for host in before}
+
+
+def shown(masters: Cluster, code: int) -> dict[tuple[str, str], dict[str, object]]:
+    """The certificates that `certs status` shows, by host and file."""
+    done = masters.run("certs status", "-o", "json")
+    assert done.returncode == code, done.stderr
+    return {(item["host"], item["file"]): item for item in json.loads(done.stdout)["certificates"]}
+
+
+def test_all_certificates_are_renewed_one_master_at_a_time_and_a_second_renewal_restarts_nothing(
+    masters: Cluster,
+) -> None:
+    assert masters.run("apply", "--yes", "--no-verify").returncode == 0
+    before = shown(masters, 0)
+    require_one_outage_each(masters, "certs renew")
+    after = shown(masters, 0)
+    kept = {path for host, path in before if before[host, path]["serial"] == after[host, path]["serial"]}
+    assert all(path.endswith("ca.crt") for path in kept), kept
+    assert not [item for item in after.values() if item["restart_pending"] or item["differs_from_local"]]
+    processes = masters.processes()
+    again = masters.run("certs renew", "--yes", "--no-verify")
+    assert again.returncode == 0, again.stderr
+    assert "issued again, with their keys: 0 certificates" in again.stderr
+    assert masters.processes() == processes
+    assert masters.run("plan").returncode == 0
+
+
+def test_a_cluster_is_rescued_after_all_its_certificates_have_expired(masters: Cluster) -> None:
+    """Its programs have them and run until they end; then no member of etcd lets another one in."""
+    masters.on("m1", "kubectl create configmap kept --from-literal=a=b")
+    valid = 75  # seconds
+    age(masters.inventory, dt.timedelta(seconds=valid))
+    until = time.monotonic() + valid + 1
+    place(masters)
+    masters.on("m1", "for i in $(seq 60); do kubectl get --raw /readyz && exit 0; sleep 1; done; exit 1")
+    time.sleep(max(0.0, until - time.monotonic()))
+    assert all(item["days"] == -1 for (_, path), item in shown(masters, 3).items() if not path.endswith("ca.crt"))
+    masters.on("m1", "! kubectl get --raw /readyz")
+    planned = masters.run("plan")
+    assert "k8s-installer certs renew" in planned.stderr
+    began = time.monotonic()
+    done = masters.run("certs renew", "--yes")
+    assert done.returncode == 0, done.stderr
+    print(f"expired cluster rescued and verified in {time.monotonic() - began:.0f} s")  # noqa: T201
+    assert masters.on("m1", "kubectl get configmap kept -o jsonpath={.data.a}") == "b"
+    assert masters.run("plan").returncode == 0
+    assert all(item["days"] != -1 for item in shown(masters, 0).values())
+    masters.on("m1", "kubectl delete configmap kept")
+
+
+def place(masters: Cluster) -> None:
+    """Put the local certificates on the hosts, by hand and on all at once, and restart what reads them."""
+    wanted = resolve.resolve(masters.inventory, None, resolve.present_keys).desired
+    units = "etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy"
+    for host in masters.addresses:
+        files = {
+            ref.name: base64.b64encode(item.resource.content).decode()
+            for ref, item in wanted.items()
+            if ref.host == host and isinstance(item.resource, File) and ref.name.endswith(".crt")
+        }
+        writes = " && ".join(f"echo {content} | base64 -d >{path}" for path, content in files.items())
+        masters.on(host, f"{writes}; for u in {units}; do systemctl try-restart --no-block $u; done")
