@@ -133,6 +133,11 @@ class File:
         # once, and not whenever a host is compared: a file that all hosts share may have a line for each of them
         object.__setattr__(self, "sha256", hashlib.sha256(self.content).hexdigest())
 
+    @property
+    def new(self) -> str:
+        """What a pending file will be, in words."""
+        return "new certificate" if any(name.endswith(".crt") for name in self.made_of) else "new key"
+
 
 @dataclass(frozen=True, slots=True)
 class UploadedFile:

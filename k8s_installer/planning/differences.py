@@ -135,8 +135,8 @@ def _leaving(
 
 
 def _why(file: File | UploadedFile | Backup) -> str:
-    """Why a file has keys that are not created yet."""
-    return f"new key: {file.pending}" if isinstance(file, File) and file.pending else ""
+    """Why a file has a key or certificate that is not created yet."""
+    return f"{file.new}: {file.pending}" if isinstance(file, File) and file.pending else ""
 
 
 def _setting(wanted: DesiredResource, setting: Setting, found: Seen) -> Iterator[Change]:

@@ -30,7 +30,7 @@ def unified(change: Change) -> list[str]:
     old = before if isinstance(before, SeenFile) else None
     if file.pending:
         was = f"sha256 {old.sha256[:16]}" if old else "nothing"
-        return [f"-{was}", "+new key: made by apply"]
+        return [f"-{was}", f"+{file.new}: made by apply"]
     if file.secret or (old is not None and old.content is None):
         was = f"sha256 {old.sha256[:16]}" if old else "nothing"
         return [f"-{was}", f"+sha256 {file.sha256[:16]}{' (secret)' if file.secret else ''}"]

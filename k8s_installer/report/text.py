@@ -125,7 +125,7 @@ def _line(change: Change, width: int) -> Text:
     if isinstance(change.after, File) and change.action is Action.CREATE:
         size = "secret" if change.after.secret else f"{len(change.after.content.splitlines())} lines"
         if change.after.pending:
-            size = "new key"
+            size = change.after.new
         line.append(f"  {change.after.mode:04o} {change.after.owner}:{change.after.group}, {size}", "dim")
     elif isinstance(change.after, UploadedFile) and change.action is not Action.ATTRIBUTES:
         line.append(f"  ({change.reason}; {change.after.size / 1e6:.1f} MB to send)", "dim")

@@ -215,8 +215,8 @@ def test_a_plan_says_which_keys_will_be_new_and_why_and_a_saved_one_still_holds(
     made = make_plan(wanted.desired, seen)
     change = next(item for item in made.changes if item.ref.name == "/etc/kubernetes/pki/kubelet.crt")
     assert (change.ref.host, change.action) == ("n1", Action.UPDATE)
-    assert change.reason == "new key: its names differ: IP:10.77.0.29 instead of IP:10.77.0.21"
-    assert unified(change)[1] == "+new key: made by apply"
+    assert change.reason == "new certificate: its names differ: IP:10.77.0.29 instead of IP:10.77.0.21"
+    assert unified(change)[1] == "+new certificate: made by apply"
     # `apply FILE` compares before it makes a key, and so finds the same
     again = resolve.resolve(edited, None, resolve.present_keys)
     old, new = (planfile.saved("lab", item.desired, make_plan(item.desired, seen)) for item in (wanted, again))
@@ -228,7 +228,7 @@ def test_the_plan_of_a_first_install_shows_new_keys(tmp_path: Path, seen: dict[R
     made = make_plan(clone.desired, dict.fromkeys(seen, Missing.ABSENT))
     lines = [line.plain for line in plan_lines(clone.cluster, made, clone.desired, full=False)]
     assert "  m1  + create /etc/kubernetes/pki/ca.key  0600 kube:kube, new key" in lines
-    assert "  n1  + create /etc/kubernetes/pki/kubelet.crt  0644 root:root, new key" in lines
+    assert "  n1  + create /etc/kubernetes/pki/kubelet.crt  0644 root:root, new certificate" in lines
 
 
 def test_an_insecure_cluster_has_nothing_to_be_trusted(tmp_path: Path) -> None:
