@@ -255,4 +255,4 @@ def place(masters: Cluster) -> None:
             if ref.host == host and isinstance(item.resource, File) and ref.name.endswith(".crt")
         }
         writes = " && ".join(f"echo {content} | base64 -d >{path}" for path, content in files.items())
-        masters.on(host, f"{writes}; for u in {units}; do systemctl try-restart --no-block $u; done")
+        masters.on(host, f"{writes}; for u in {units}; do systemctl try-restart --no-block $u; done; true")

@@ -15,6 +15,7 @@ import pytest
 
 from benchmarks.pure import answers, recorded
 from k8s_installer.desired.certificates import leaves
+from k8s_installer.desired.files import PLACEHOLDERS
 from k8s_installer.engine import fleet, lock
 from k8s_installer.engine.fleet import Connections, ObservedFleet
 from k8s_installer.errors import HostError, InputError, TransportError
@@ -31,9 +32,11 @@ from k8s_installer.pki import certificates, issuing, record, store
 from k8s_installer.pki.validity import end_of, facts, is_of_server
 from k8s_installer.planning.turns import QUARTER
 from k8s_installer.report import certificates as report
+from k8s_installer.sources import tarball
 from k8s_installer.status.certificates import CertificateStatus
 from tests.aging import age
 from tests.fakes import FakeHost
+from tests.unit.clusters import SUM, TARBALL_ONLY
 from tests.unit.test_flows import Recorder
 
 TEXT = """\
@@ -97,6 +100,8 @@ def installed(wanted: Resolved) -> dict[str, FakeHost]:
         match found:
             case SeenFile() if isinstance(resource, File):
                 host.files[ref.name], host.contents[ref.name] = found, resource.content
+            case SeenFile():
+                host.files[ref.name] = found
             case SeenUnit():
                 host.units[ref.name] = found
             case SeenPackage():
@@ -175,6 +180,22 @@ def test_every_program_gets_a_new_certificate_with_its_key_and_nothing_else_chan
     actions = {words.split()[0] for words in planned(recorder)}
     assert actions == {"update", "restart", "wait"}
     assert "say issued again, with their keys: 18 certificates" in recorder.heard
+    assert not plan(cluster.inputs, Recorder(), QUARTER, replace_keys=False).plan
+
+
+@pytest.mark.parametrize("version", ["1.5.2", "1.9.4"])
+def test_older_versions_are_renewed_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    """The one comes as packages, the other as a tarball, which need not be there for this."""
+    monkeypatch.setattr(tarball, "programs", lambda *_: PLACEHOLDERS)
+    text = TEXT.replace('"1.20.2"', f'"{version}"' + f", tarball: {{sha256: {SUM}}}" * (version in TARBALL_ONLY))
+    (tmp_path / "cluster.yaml").write_text(text, encoding="utf-8")
+    resolve.resolve(tmp_path / "cluster.yaml", None, resolve.real_keys)
+    age(tmp_path / "cluster.yaml", LONG_AGO)
+    cluster = set_up(Hosts(Inputs(tmp_path / "cluster.yaml")), monkeypatch)
+    before = serials(cluster)
+    assert renew(cluster) is Outcome.DONE
+    kept = {path for (host, path), serial in serials(cluster).items() if before[host, path] == serial}
+    assert all(path.endswith("ca.crt") for path in kept), kept
     assert not plan(cluster.inputs, Recorder(), QUARTER, replace_keys=False).plan
 
 
