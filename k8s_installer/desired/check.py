@@ -15,7 +15,7 @@ from k8s_installer.desired.keys import wrong_keys
 from k8s_installer.desired.nodes import registering, unknown_effects
 from k8s_installer.desired.values import FORMS, FREE, Wrong, as_text, wrong
 from k8s_installer.errors import Finding, InputError, did_you_mean
-from k8s_installer.inventory import ArgValue, Cluster, Host
+from k8s_installer.inventory import ApiKind, ArgValue, Cluster, Host
 from k8s_installer.profiles import Component, Profile, Style, has_own, images
 from k8s_installer.profiles.schema import FlagValue
 from k8s_installer.render import Renderer
@@ -129,6 +129,16 @@ def _addons(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
         if addon.name in profile.addons:
             message = f"{addon.name} is a manifest of Kubernetes {profile.version} itself"
             yield Finding(str(cluster.folder / "addons"), 0, message, "rename the file")
+        for one in addon.kinds:
+            yield from _removed(profile, addon.file, one)
+
+
+def _removed(profile: Profile, file: str, one: ApiKind) -> Iterator[Finding]:
+    """An object by the name of an API that the version does not have."""
+    for removed in profile.removed_apis:
+        if one.api == removed.api and one.kind in removed.kinds.values():
+            message = f"there is no {one.kind} of {one.api} in Kubernetes {profile.version}"
+            yield Finding(file, one.line, message, f"use {removed.moved_to}" if removed.moved_to else "")
 
 
 def _tuning(cluster: Cluster, profile: Profile) -> Iterator[Finding]:

@@ -8,7 +8,13 @@ from pathlib import Path
 
 from k8s_installer.engine.fleet import ObservedFleet
 from k8s_installer.errors import InputError, InstallerError
-from k8s_installer.flows.guards import require_installed, require_left, require_members, require_own_keys
+from k8s_installer.flows.guards import (
+    require_installed,
+    require_left,
+    require_members,
+    require_own_keys,
+    require_versions,
+)
 from k8s_installer.flows.inputs import Inputs
 from k8s_installer.flows.output import write
 from k8s_installer.flows.reporter import Reporter
@@ -51,7 +57,7 @@ def planned(session: Session, wanted: Resolved, seen: ObservedFleet, batch: Batc
 
     Raises:
         InstallerError: it would cost keys that hosts rest on, etcd's data or quorum, the last master, or rights that
-            programs need.
+            programs need; or its version cannot be reached from what runs.
     """
     if wanted.resets:
         require_left(wanted, seen)
@@ -64,6 +70,7 @@ def planned(session: Session, wanted: Resolved, seen: ObservedFleet, batch: Batc
         require_ahead(wanted.whole, seen.seen, wanted.desired)
     made = made_of(wanted, seen, batch)
     require_quorum(wanted.whole, seen.seen, made)
+    require_versions(session, wanted, seen, made)
     return Planned(wanted, seen, made)
 
 

@@ -4,6 +4,7 @@ from k8s_installer.inventory.allocations import Allocations, settle
 from k8s_installer.inventory.allocations import read as read_allocations
 from k8s_installer.inventory.cluster import (
     Addon,
+    ApiKind,
     ArgValue,
     Cluster,
     Flannel,
@@ -24,6 +25,7 @@ from k8s_installer.inventory.load import load, parse
 __all__ = [
     "Addon",
     "Allocations",
+    "ApiKind",
     "ArgValue",
     "Cluster",
     "Flannel",

@@ -14,7 +14,7 @@ from typing import Any
 
 from k8s_installer.errors import Finding, InventoryError
 from k8s_installer.inventory import moment
-from k8s_installer.inventory.cluster import Addon
+from k8s_installer.inventory.cluster import Addon, ApiKind
 from k8s_installer.inventory.source import Lines, read_all
 from k8s_installer.untrusted import userfile
 from k8s_installer.untrusted.userfile import UnreadableError
@@ -97,7 +97,9 @@ def _read(path: Path, seen: dict[_Key, str], findings: list[Finding], *, early: 
     images = dict.fromkeys(image for data, _ in documents for image in _images(data))
     secret = any(item["kind"] == "Secret" for item, _ in objects)
     said = _said(text, file, findings, early=early)
-    yield _Manifest(Addon(path.name, content, secret, tuple(images)), [item for item, _ in objects], said)
+    kinds = tuple(ApiKind(item["apiVersion"], item["kind"], line) for item, line in objects)
+    addon = Addon(path.name, content, secret, tuple(images), file=file, kinds=kinds)
+    yield _Manifest(addon, [item for item, _ in objects], said)
 
 
 def _said(text: str, file: str, findings: list[Finding], *, early: bool) -> str | None:

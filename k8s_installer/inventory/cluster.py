@@ -203,12 +203,20 @@ class Origin:
         return Finding(self.file, self.lines.get(path, 0), message, suggestion)
 
 
+class ApiKind(NamedTuple):
+    """The API and the kind of an object in a manifest, and its line there."""
+
+    api: str
+    kind: str
+    line: int
+
+
 @dataclass(frozen=True, slots=True)
 class Addon:
     """A file of the user's `addons` folder: its name there, and its bytes.
 
     `secret` says that a Secret is among its objects, `images` are those that its pods name. `early` ones are applied
-    before the nodes start, the others once every gate holds.
+    before the nodes start, the others once every gate holds. `file` is its path, and `kinds` are those of its objects.
     """
 
     name: str
@@ -216,6 +224,8 @@ class Addon:
     secret: bool = False
     images: tuple[str, ...] = ()
     early: bool = False
+    file: str = field(default="", compare=False)
+    kinds: tuple[ApiKind, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

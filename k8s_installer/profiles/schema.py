@@ -265,7 +265,8 @@ class Component(_Model):
     `preflight` what is looked at on hosts before an install.
     `added_later` says that clusters may have its clients from before there was this component. `shown_by` are the
     components that were never started where it was not, besides those that come right after its gates. `leaves` is what
-    its programs make on a host, and leave there.
+    its programs make on a host, and leave there. `skew` is by how many minor versions it may be older than the API
+    server.
     """
 
     why: str
@@ -299,6 +300,7 @@ class Component(_Model):
     ports: Mapping[str, frozenset[Role]] = {}
     gates: Annotated[tuple[GateSpec, ...], BeforeValidator(_with_names)] = ()
     leaves: LeavesSpec | None = None
+    skew: int | None = None
 
 
 class ConfigSchema(_Model):
@@ -350,6 +352,17 @@ class AddonSpec(_Model):
     before: tuple[str, ...] = ()
 
 
+class RemovedApi(_Model):
+    """An API that an earlier version had: `kinds` of objects by resource, and the API that has the same objects now.
+
+    Where nothing has them (`moved_to` is empty), they are lost.
+    """
+
+    api: Annotated[str, Field(pattern=r"^[a-z0-9.-]+/v[a-z0-9]+$")]
+    kinds: Mapping[Annotated[str, Field(pattern=r"^[a-z]+$")], str]
+    moved_to: str = ""
+
+
 class Profile(_Model):
     """What one Kubernetes version runs with. `known_flags` are those of each program, by name.
 
@@ -361,9 +374,13 @@ class Profile(_Model):
     this order and before those of the inventory, by the name that each file has on the first master.
     `programs` says where the server programs can come from; the first is the default. `tarball` is where upstream
     has its tarball.
+    `upgrades_from` are the minor versions from which a cluster comes to this one, besides its own. `removed_apis` are
+    those that this version does not serve, and an earlier one did.
     """
 
     version: str
+    upgrades_from: tuple[Annotated[str, Field(pattern=r"^\d{1,6}\.\d{1,6}$")], ...] = ()
+    removed_apis: tuple[RemovedApi, ...] = ()
     security: tuple[Security, ...]
     programs: tuple[Programs, ...] = ("packages",)
     tarball: str = ""
