@@ -14,7 +14,7 @@ from itertools import groupby
 
 from k8s_installer.host import families, leftovers, paths, placed, statedir
 from k8s_installer.host.evidence import END, ERRORS
-from k8s_installer.model.plan import Action, Change
+from k8s_installer.model.plan import REPLACED, Action, Change
 from k8s_installer.model.resources import (
     Absent,
     Backup,
@@ -218,6 +218,9 @@ def _transaction(verb: str, changes: Sequence[tuple[int, Change]]) -> str:
         failed = _failed(indices[0])
         ask = f"out=$({placed.installing(records[0], names)} 2>&1 && {placed.noted(records)} 2>&1) || {failed}"
         note = f"noted=$({placed.ARRIVED} 2>&1) || out=$out$noted\n"
+    if any(change.action in REPLACED for _, change in changes):
+        ask = placed.BEFORE_OTHERS + ask
+        note = f"noted=$({placed.AFTER_OTHERS} 2>&1) || out=$out$noted\n" + note
     # yum 3.4 exits 0 although a package was not available, as long as it could install another one
     return (
         _each("begin", indices)

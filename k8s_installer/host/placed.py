@@ -149,14 +149,23 @@ users_of() { # package...: the words of the commands by which their scriptlets m
 first_transaction() { # package...: those of them that came first, all at once; somebody may have installed more since
   rpm -q --qf '%{INSTALLTID} %{NAME}\n' "$@" | sort -n | awk 'NR == 1 { first = $1 } $1 == first { print $2 }'
 }
-arrived() { # record what has come since `installing`, besides what was asked for
-  { read -r details && read -r asked; } <"$state/installing" || { echo "$state/installing: damaged"; return 1; }
-  # a package that came while our file was in its place: its own is the original
+untouched() { # the files of ours whose original is just as a package brought it, a line each
+  recorded file | while IFS= read -r path; do
+    original=$(original_of "$path") && [ -f "$original" ] && packaged "$path" "$original" && echo "$path"
+  done
+}
+put_aside() { # files that `untouched` gave: what packages brought while ours were in their places is the original
   recorded file | while IFS= read -r path; do
     [ -f "$path.rpmnew" ] && packaged "$path" "$path.rpmnew" || continue
     original=$(original_of "$path") && (umask 077; mkdir -p "$state/originals") || exit 1
-    if [ -e "$original" ]; then rm -f "$path.rpmnew"; else mv -T "$path.rpmnew" "$original"; fi || exit 1
-  done || return 1
+    if [ ! -e "$original" ] || printf '%s\n' "$1" | grep -qxF -e "$path"; then mv -T "$path.rpmnew" "$original"
+    else rm -f "$path.rpmnew" # what somebody had there before counts
+    fi || exit 1
+  done
+}
+arrived() { # record what has come since `installing`, besides what was asked for
+  { read -r details && read -r asked; } <"$state/installing" || { echo "$state/installing: damaged"; return 1; }
+  put_aside '' || return 1
   found_now=$(packages_and_users) || return 1
   came=$(printf '%s\n' "$found_now" | grep -vxF -f "$state/installing" | sort -u)
   packages=$(printf '%s\n' "$came" | sed -n 's/^package //p')
@@ -286,8 +295,10 @@ KNOWN = "known=$(recorded file) || crowded=yes\n"
 COMPACT_CROWDED = '[ -z "${crowded-}" ] || compact\n'
 
 
-# After a transaction of yum's.
+# After a transaction of yum's that installs, and around one that replaces packages by other versions.
 ARRIVED = "arrived"
+BEFORE_OTHERS = "untouched=$(untouched)\n"
+AFTER_OTHERS = 'put_aside "$untouched"'
 
 
 def installing(entry: Placed, asked: Iterable[str]) -> str:

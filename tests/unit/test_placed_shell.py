@@ -36,6 +36,7 @@ from k8s_installer.model.resources import (
     Seen,
     SeenFile,
     SeenLeftovers,
+    SeenPackage,
     SeenRecord,
     SeenUnit,
     Unit,
@@ -1089,3 +1090,37 @@ def test_what_a_package_brings_beside_a_file_of_ours_is_the_original(host: Path)
     arrive(host)
     assert [path.exists() for path in beside] == [False, True]  # nothing is recorded of the other
     assert [path.read_text() for path in (host / "state/originals").iterdir()] == ["of kube"]
+
+
+def upgrade(name: str, version: str) -> Change:
+    before = SeenPackage("1.0", "1", 0.0)
+    return change(Action.UPGRADE, Kind.PACKAGE, name, Package(name, version), before=before)
+
+
+def test_what_an_upgrade_brings_beside_files_of_ours_is_the_original_where_nobody_had_edited_it(host: Path) -> None:
+    ours, edited, alike = host / "usr/apiserver", host / "usr/config", host / "usr/scheduler"
+    installed(host, "kube", ours, edited, alike)
+    edited.write_text("somebody's\n")
+    done(host, *map(create, (ours, edited, alike)))
+    new = hashlib.sha256(b"of kube 2").hexdigest()
+    files = f'printf "%s {new}\\n" {ours} {edited} >"$TEST/rpms/kube/files"'
+    beside = f"for path in {ours} {edited}; do printf 'of kube 2' >$path.rpmnew; done"
+    program(host / "bin", "yum", f'{files}; {beside}; mkdir "$TEST/rpms/kube-2.0"')
+    done(host, upgrade("kube", "2.0"))
+    assert [path.name for path in ours.parent.glob("*.rpm*")] == []
+    assert {path.read_text() for path in (ours, edited, alike)} == {"ours\n"}
+    assert sorted(path.read_text() for path in (host / "state/originals").iterdir()) == [
+        "of kube", "of kube 2", "somebody's\n",
+    ]  # fmt: skip
+    done(host, leave(ours))
+    assert ours.read_text() == "of kube 2"
+
+
+def test_a_failed_upgrade_leaves_the_originals(host: Path) -> None:
+    path = host / "usr/apiserver"
+    installed(host, "kube", path)
+    done(host, create(path))
+    program(host / "bin", "yum", "echo no more mirrors to try; exit 1")
+    result = run(host, script(list(enumerate([upgrade("kube", "2.0")]))))
+    assert "no more mirrors" in evidence(result.stdout)
+    assert [found.read_text() for found in (host / "state/originals").iterdir()] == ["of kube"]
