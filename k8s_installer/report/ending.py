@@ -8,9 +8,10 @@ from pathlib import Path
 from rich.console import Group
 from rich.text import Text
 
-from k8s_installer.model.plan import Action, Change, Plan
+from k8s_installer.model.plan import REPLACED, Action, Change, Plan
 from k8s_installer.model.resources import Gate, Unit
-from k8s_installer.model.run import Run
+from k8s_installer.model.run import Run, State
+from k8s_installer.planning import rollback
 from k8s_installer.report import timing
 from k8s_installer.report.diff import unified
 from k8s_installer.report.text import about, change_words
@@ -65,6 +66,7 @@ def failed(
         lines += list(_led_here(by_host[change.ref.host], change))
     for back, way in undone:
         lines += list(_undone(back, way))
+    lines += list(_stay(plan, run))
     if run.interrupted:
         lines.append(Text("Stopped on request; the steps in progress were finished.", "bold yellow"))
     if run.sent:
@@ -97,6 +99,16 @@ def _undone(back: Plan, way: Run) -> Iterator[Text]:
     yield Text(f"{member} was not fully rolled back: {done} of {len(back.changes)} changes undone.", "bold red")
     for event in way.skipped:
         yield Text(f"  not started: {change_words(back.changes[event.index])}", "yellow")
+
+
+def _stay(plan: Plan, run: Run) -> Iterator[Text]:
+    """The packages that a failed turn leaves in other versions than it began with."""
+    turns = rollback.failed_turns(plan, run)
+    done = [plan.changes[event.index] for event in run.events if event.state is State.DONE]
+    replaced = [change for change in done if change.action in REPLACED and change.turn in turns]
+    for host in dict.fromkeys(change.ref.host for change in replaced):
+        names = ", ".join(change.ref.name for change in replaced if change.ref.host == host)
+        yield Text(f"{host} keeps the new version of {names}: packages are not rolled back.", "yellow")
 
 
 def _led_here(of_host: Sequence[Change], failed_change: Change) -> Iterator[Text]:

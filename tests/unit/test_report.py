@@ -22,6 +22,7 @@ from k8s_installer.model.resources import (
     Ref,
     Seen,
     SeenFile,
+    SeenPackage,
     SeenSetting,
     Setting,
     Unit,
@@ -225,6 +226,17 @@ def failed_and_undone(*, well: bool) -> str:
         fleet["m1"].refuses.clear()
     way = apply(back, fleet, lambda event: None, threading.Event())
     return printed(ending.failed(plan, run, [(back, way)], Path("c.yaml"), Path("run.trace")))
+
+
+def test_packages_that_a_failed_turn_leaves_in_a_new_version_are_named() -> None:
+    fleet = converged()
+    fleet["m1"].packages["kubernetes-master"] = SeenPackage("1.4.0", "1", 1.0)
+    fleet["m1"].refuses["kube-apiserver"] = "unknown flag"
+    plan = planned(desired(), fleet)
+    run = apply(plan, fleet, lambda event: None, threading.Event())
+    shown = printed(ending.failed(plan, run, [], Path("c.yaml"), Path("run.trace")))
+    assert "m1 keeps the new version of kubernetes-master: packages are not rolled back." in shown
+    assert "keeps the new version" not in failed_and_undone(well=True)
 
 
 def test_the_way_back_is_told_with_both_failures_if_it_fails_too() -> None:
