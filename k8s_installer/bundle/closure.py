@@ -9,7 +9,7 @@ from typing import Any
 
 from k8s_installer.bundle.repodata import Capability, Rpm, holds
 from k8s_installer.model.resources import Package
-from k8s_installer.planning.evr import NEWER
+from k8s_installer.planning.evr import NEWER, Evr, compare
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def closure(wanted: Iterable[Package], offers: Offers, assumed: Sequence[str] = 
             queue.append(rpm)
 
     for package in sorted(set(wanted), key=lambda item: (item.name, item.version)):
-        fitting = [rpm for rpm in offers.by_name.get(package.name, ()) if package.version in ("", rpm.evr.version)]
+        fitting = [rpm for rpm in offers.by_name.get(package.name, ()) if _fits(rpm, package.version)]
         if fitting:
             take(max(fitting, key=_newest))
         elif not _is_assumed(package.name, assumed):
@@ -75,6 +75,12 @@ def closure(wanted: Iterable[Package], offers: Offers, assumed: Sequence[str] = 
             else:
                 take(found)
     return Closure(tuple(chosen.values()), tuple(lacking))
+
+
+def _fits(rpm: Rpm, version: str) -> bool:
+    wanted = Evr.parse(version)
+    own = rpm.evr if wanted.epoch else rpm.evr._replace(epoch="")
+    return not version or compare(own, wanted) == 0
 
 
 def _provider(required: Capability, offers: Offers, chosen: Mapping[str, Rpm]) -> Rpm | None:

@@ -187,7 +187,8 @@ def _requisites(
     """Packages and users: what comes before the files."""
     for package, text in component.packages.items():
         where = f"{name} {source.profile.version}: package {package}"
-        version = source.text(text, source.context, turn.member, where=where)
+        of_profile = source.text(text, source.context, turn.member, where=where)
+        version = source.cluster.packages.get(package, of_profile)
         because = f"Contains the program, unit and user of {name}." if component.unit else component.why
         if component.programs:
             because = f"Contains programs that {name} calls."

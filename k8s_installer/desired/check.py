@@ -26,7 +26,7 @@ def check(cluster: Cluster, profile: Profile) -> list[Finding]:
 
     Deprecated flags are fine: they work. Flags of a program whose list we do not have (flannel's) are not checked.
     """
-    found = [_own_profile, _security, _network, _programs, _dns, _addons, unknown_effects]
+    found = [_own_profile, _security, _network, _programs, _packages, _dns, _addons, unknown_effects]
     cluster = registering(cluster, profile)
     parts = chain.from_iterable(part(cluster, profile) for part in found)
     # Components of a mode that the version does not have agree on nothing.
@@ -107,6 +107,21 @@ def _programs(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
     elif source == "packages" and cluster.tarball is not None:
         message = "a tarball is set, but programs come from packages"
         yield cluster.origin.finding(("cluster", "tarball"), message, "set programs: tarball, or leave it out")
+
+
+def _packages(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
+    """Packages that nothing installs, and those of Kubernetes' own in another version than the cluster's."""
+    there = {name: text for one in profile.fitting(cluster).components.values() for name, text in one.packages.items()}
+    renderer, names = Renderer(sandboxed=has_own(cluster)), of_cluster(cluster, profile)
+    for name, said in cluster.packages.items():
+        if name not in there:
+            message = f"packages: no component of this cluster installs {name}"
+            yield cluster.origin.finding(("packages", name), message, did_you_mean(name, there))
+            continue
+        version = renderer.text(there[name], names, cluster.name, where=f"{profile.version}: package {name}")
+        if version and said.rpartition(":")[2].partition("-")[0] != version:
+            message = f"packages: {name} {said} is not of version {version}, which the cluster has"
+            yield cluster.origin.finding(("packages", name), message, f"{version}-RELEASE, or leave it out")
 
 
 def _dns(cluster: Cluster, profile: Profile) -> Iterator[Finding]:

@@ -236,6 +236,7 @@ class Cluster:
     `bundle` is the file from which packages and images come, for hosts that reach no repository: an absolute path,
     empty where each command names it, None if there is none.
     `programs` says where Kubernetes' own programs come from, packages or a tarball; None leaves it to the profile.
+    `packages` are the versions of packages that the inventory names, as VERSION or VERSION-RELEASE.
     `flannel` is there where the network is flannel's.
     `leaving` are hosts that are no longer of the cluster (`state: absent`), and may still have what was placed there.
     `leader` names the first master once that is settled (`allocations.settle`).
@@ -259,6 +260,7 @@ class Cluster:
     repos: str = ""
     bundle: str | None = None
     bundle_sha256: str = ""  # of its manifest; empty where any will do
+    packages: Mapping[str, str] = field(default_factory=dict)
     flannel: Flannel | None = None
     dns: str = "none"
     outside_name: str = ""

@@ -116,6 +116,7 @@ def _cluster(model: InventoryModel, folder: Path, origin: Origin, manifests: tup
         repos=model.repos if isinstance(model.repos, str) else "",
         bundle=_bundle(model.repos, folder),
         bundle_sha256=model.repos.sha256 if isinstance(model.repos, BundleModel) else "",
+        packages=model.packages,
         dns=model.cluster.dns,
         outside_name=model.cluster.outside_name or "",
         load_balancer=model.cluster.api_endpoint or "",

@@ -24,6 +24,8 @@ _REPOS = re.compile(r"(https?|ftp|file)://[^\s\"'\\$`%]+")
 _URL = re.compile(r"https?://[^\s/]+/\S+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _IMAGES_AT = re.compile(r"[A-Za-z0-9][-.A-Za-z0-9]*(:\d{1,5})?(/[a-z0-9][-._a-z0-9]*)*")
+_PACKAGE = re.compile(r"[A-Za-z0-9][-._+A-Za-z0-9]*")
+_EVR = re.compile(r"(\d{1,9}:)?[A-Za-z0-9][A-Za-z0-9._+~^]*(-[A-Za-z0-9][A-Za-z0-9._+~^]*)?")
 _PROXY = re.compile(r"https?://[-.:\w\[\]]+:\d+/?")
 # Where CentOS 7 is since its mirrors are gone. Plain HTTP, for a host that was never updated knows no authority that
 # signed this server's certificate; what is installed from it is checked by the distribution's own key.
@@ -64,6 +66,18 @@ def _sum(value: object) -> object:
 def _url(value: str) -> str:
     if not _URL.fullmatch(value):
         raise ValueError("must be the URL of a file, starting with https:// or http://")
+    return value
+
+
+def _package(value: str) -> str:
+    if not _PACKAGE.fullmatch(value):
+        raise ValueError("is not the name of a package")
+    return value
+
+
+def _evr(value: str) -> str:
+    if not _EVR.fullmatch(value):
+        raise ValueError("must be VERSION-RELEASE or VERSION, as `yum list --showduplicates NAME` shows it")
     return value
 
 
@@ -170,6 +184,8 @@ Endpoint = Annotated[str, AfterValidator(addresses.endpoint)]
 Address = Annotated[IPv4Address, BeforeValidator(_text)]
 Network = Annotated[IPv4Network, BeforeValidator(_text)]
 Word = Annotated[str, BeforeValidator(_word)]
+PackageName = Annotated[str, AfterValidator(_package)]
+PackageVersion = Annotated[str, BeforeValidator(_quoted), AfterValidator(_evr)]
 ImageName = Annotated[Word, AfterValidator(addresses.image)]
 LabelKey = Annotated[str, AfterValidator(nodes.label_key)]
 LabelText = Annotated[str, AfterValidator(nodes.label)]
@@ -366,6 +382,7 @@ class InventoryModel(_Model):
     images: ImagesModel = ImagesModel()
     host_settings: HostSettingsModel = HostSettingsModel()
     repos: Annotated[str | BundleModel, BeforeValidator(_repos)] = ""
+    packages: dict[PackageName, PackageVersion] = {}
     nodes: NodesModel = NodesModel()
     hosts: Annotated[dict[Label, HostModel], Field(min_length=1)]
     components: dict[str, ComponentModel] = {}

@@ -256,7 +256,8 @@ def _yum(host: CheckedHost) -> Iterator[Finding]:
     else:
         for name in sorted(host.missing):
             version, offered = host.needs.packages[name], answer.offers.get(name, frozenset())
-            if not any(version in ("", offer.rpartition("-")[0]) for offer in offered):
+            plain = version.rpartition(":")[2]  # offers have no epoch
+            if not any(plain in ("", offer, offer.rpartition("-")[0]) for offer in offered):
                 there = f"; available: {', '.join(sorted(offered))}" if offered else ""
                 yield host.error("no-package", f"{name} {version}".strip() + there)
 

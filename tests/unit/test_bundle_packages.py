@@ -83,6 +83,17 @@ def test_a_closure_is_what_is_wanted_and_all_that_it_requires_in_the_newest_vers
     assert names(found([Package("docker", "1.12")], built)) == ["docker-1.12-1.el7.x86_64"]
 
 
+@pytest.mark.parametrize(
+    ("version", "release"),
+    [("", "10"), ("1.13", "10"), ("1.13-9", "9"), ("2:1.13-9", "9"), ("1.13-8", ""), ("1:1.13-9", "")],
+)
+def test_a_package_may_be_wanted_in_one_release(version: str, release: str) -> None:
+    built = [Built("docker", "1.13", epoch="2", release=one) for one in ("9", "10")]
+    done = found([Package("docker", version)], built)
+    assert names(done) == [f"docker-1.13-{release}.x86_64"] * bool(release)
+    assert bool(done.lacking) is not bool(release)
+
+
 def test_of_several_providers_it_takes_one_that_is_there_then_the_one_of_that_name_then_the_shortest_name() -> None:
     built = [
         Built("app", requires=["mta", "web"]),

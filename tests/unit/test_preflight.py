@@ -485,6 +485,13 @@ def test_packages_that_nobody_offers_are_named_with_what_there_is() -> None:
         "kubernetes-client 1.20.2; available: 1.5.2-0.7.git269f928.el7",
         "kubernetes-node 1.20.2",
     ]
+    node = frozenset({"1.20.2-1.el7"})
+    offers |= {"kubernetes-client": node, "kubernetes-node": node}
+    for wanted, known in (("1.20.2", True), ("1.20.2-1.el7", True), ("0:1.20.2-1.el7", True), ("1.20.2-2.el7", False)):
+        packages = {**NEEDS["n1"].packages, "kubernetes-node": wanted}
+        needed = {**NEEDS, "n1": dataclasses.replace(NEEDS["n1"], packages=packages)}
+        said = [item.evidence for item in judged(yum=Yum(0, offers, ""), needed=needed).findings]
+        assert said == [f"kubernetes-node {wanted}; available: 1.20.2-1.el7"] * (not known)
     nothing = judged(yum=Yum(1, {}, "Error: No matching Packages to list"))
     assert [item.evidence for item in nothing.findings] == [
         "docker",

@@ -15,7 +15,7 @@ from benchmarks.pure import answers
 from k8s_installer import profiles
 from k8s_installer.desired import check, desire
 from k8s_installer.engine.fleet import ObservedFleet
-from k8s_installer.errors import HostError, InstallerError
+from k8s_installer.errors import HostError, InstallerError, InventoryError
 from k8s_installer.flows.guards import require_versions
 from k8s_installer.flows.resolve import Resolved
 from k8s_installer.flows.session import Session
@@ -24,7 +24,7 @@ from k8s_installer.host.versions import Answer, ApiObject
 from k8s_installer.inventory import Addon, ApiKind, Cluster
 from k8s_installer.model.desired import Desired
 from k8s_installer.model.plan import Action, Plan
-from k8s_installer.model.resources import Kind, Missing, Ref, Seen, SeenFile, SeenPackage
+from k8s_installer.model.resources import Kind, Missing, Package, Ref, Seen, SeenFile, SeenPackage
 from k8s_installer.planning import versions
 from k8s_installer.planning.make import make_plan
 from k8s_installer.planning.select import narrowed
@@ -262,6 +262,56 @@ def test_a_profile_says_from_where_it_is_reached(version: str) -> None:
     major, minor = versions.minor(version)
     assert profile.upgrades_from == (f"{major}.{minor - 1}",)
     assert profile.components["kubelet"].skew is not None
+
+
+# packages in one release
+
+
+def pinned(more: str, programs: str = "") -> Cluster:
+    return cluster(topology=HOSTS, programs=programs, more=f"packages: {more}\n")
+
+
+def test_the_inventory_may_name_the_release_of_a_package() -> None:
+    items = wanted(pinned('{etcd: "3.3.11-2.el7.centos", docker: "2:1.13.1-209.el7", kubernetes-node: 1.20.2-1.el7}'))
+    found = {ref: item.resource.version for ref, item in items.items() if isinstance(item.resource, Package)}
+    assert {ref.name: version for ref, version in found.items()} == {
+        "etcd": "3.3.11-2.el7.centos", "docker": "2:1.13.1-209.el7", "kubernetes-node": "1.20.2-1.el7",
+        "kubernetes-master": "1.20.2", "kubernetes-client": "1.20.2",
+    }  # fmt: skip
+    etcd = Ref("m1", Kind.PACKAGE, "etcd")
+    seen = {**answers(items), etcd: SeenPackage("3.3.11", "1.el7.centos", 1.0)}
+    plan = make_plan(items, seen)
+    assert [(change.action, change.ref.name) for change in plan.changes][:2] == [
+        (Action.UPGRADE, "etcd"), (Action.RESTART, "etcd"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("{etdc: 3.3.11-2}", "packages: no component of this cluster installs etdc (did you mean etcd?)"),
+        ("{flannel: 0.7.1-4.el7}", "packages: no component of this cluster installs flannel"),
+        ("{kubernetes-node: 1.20.3-1.el7}", "packages: kubernetes-node 1.20.3-1.el7 is not of version 1.20.2, which the cluster has (1.20.2-RELEASE, or leave it out)"),
+        ('{kubernetes-node: "0:1.20.2-1.el7"}', ""),
+    ],
+)  # fmt: skip
+def test_a_package_that_nothing_installs_is_found(more: str, words: str) -> None:
+    found = pinned(more)
+    assert [str(finding).partition(": ")[2] for finding in check(found, profiles.profile_of(found))] == [words] * bool(
+        words
+    )
+
+
+def test_programs_of_a_tarball_have_no_packages() -> None:
+    found = pinned("{kubernetes-node: 1.20.2-1}", "tarball")
+    (finding,) = check(found, profiles.profile_of(found))
+    assert finding.message == "packages: no component of this cluster installs kubernetes-node"
+
+
+@pytest.mark.parametrize("more", ["{etcd: 3.3}", "{etcd: -1}", "{etcd: '1 2'}", "{etcd: '1-2-3'}", "{'a b': '1'}"])
+def test_what_is_no_version_of_a_package_is_refused(more: str) -> None:
+    with pytest.raises(InventoryError, match="packages"):
+        pinned(more)
 
 
 # what a master answers
