@@ -6,17 +6,23 @@ import base64
 import datetime as dt
 import json
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from k8s_installer.flows import resolve
 from k8s_installer.model.resources import File
+from k8s_installer.profiles.files import PROFILES
 from tests.aging import age
 from tests.fleet.conftest import Cluster, made_cluster, running_lab
+from tests.fleet.releases import COMMENT, OWN, offered, repository
 from tests.fleet.snapshots import snapshot
 from tests.unit.guide import write
 
@@ -95,22 +101,34 @@ def test_one_master_restarts_at_a_time_and_the_others_answer_every_request(maste
     require_one_outage_each(masters, "apply", text=masters.text + FLAG.format("v: 1"))
 
 
-def require_one_outage_each(masters: Cluster, command: str, text: str | None = None) -> None:
-    """Carry out a command; each master fails to answer once, and no two at the same time."""
+def outage_of_each(masters: Cluster, change: Callable[[], None]) -> dict[str, tuple[float, float]]:
+    """Make a change; each master fails to answer once, from and to these times, and no two at the same time."""
     stop = threading.Event()
     found: dict[str, list[tuple[float, bool]]] = {}
     poller = threading.Thread(target=lambda: found.update(poll(masters, stop)))
     poller.start()
-    done = masters.run(command, "--yes", "--no-verify", text=text)
-    stop.set()
-    poller.join()
-    assert done.returncode == 0, done.stderr
+    try:
+        change()
+    finally:
+        stop.set()
+        poller.join()
     spans = {name: outages(found[name]) for name in MASTERS}
     assert all(len(found[name]) > 50 for name in MASTERS)
     assert {name: len(gone) for name, gone in spans.items()} == dict.fromkeys(MASTERS, 1), spans
     (first,), (second,), (third,) = (spans[name] for name in MASTERS)
     assert first[1] <= second[0]
     assert second[1] <= third[0]
+    return {name: gone[0] for name, gone in spans.items()}
+
+
+def require_one_outage_each(masters: Cluster, command: str, text: str | None = None) -> None:
+    """Carry out a command; each master fails to answer once, and no two at the same time."""
+
+    def change() -> None:
+        done = masters.run(command, "--yes", "--no-verify", text=text)
+        assert done.returncode == 0, done.stderr
+
+    outage_of_each(masters, change)
 
 
 def test_a_value_that_ends_the_apiserver_rolls_the_first_back_and_touches_no_other(masters: Cluster) -> None:
@@ -256,3 +274,107 @@ def place(masters: Cluster) -> None:
         }
         writes = " && ".join(f"echo {content} | base64 -d >{path}" for path, content in files.items())
         masters.on(host, f"{writes}; for u in {units}; do systemctl try-restart --no-block $u; done; true")
+
+
+NEXT = "1.20.3"
+RELEASES = ("0.lab.el7", "1.lab.el7")
+PACKAGES = ("kubernetes-master", "kubernetes-node", "kubernetes-client")
+STEPS = (6, 12)  # lines of the journal at which a run is killed
+
+
+def of_version(cluster: Cluster, version: str) -> str:
+    text = cluster.text.replace(OWN, version)
+    assert text != cluster.text
+    return text
+
+
+def own_profile(cluster: Cluster, version: str, **keys: object) -> str:
+    """An inventory of another minor version, whose profile is beside it."""
+    text = (PROFILES / "1.20.2.yaml").read_text().replace('version: "1.20.2"', f'version: "{version}"')
+    for key, value in keys.items():
+        lines = text.splitlines()
+        first = next(number for number, line in enumerate(lines) if line.startswith(f"{key}:"))
+        last = next(
+            number for number, line in enumerate([*lines[first + 1 :], "end"], first + 1) if line[:1] not in (" ", "#")
+        )
+        text = "\n".join([*lines[:first], f"{key}: {json.dumps(value)}", *lines[last:]])
+    folder = cluster.folder / "profiles"
+    (folder / "flags").mkdir(parents=True, exist_ok=True)
+    (folder / f"{version}.yaml").write_text(text)
+    for kind in ("json", "yaml"):
+        shutil.copy(PROFILES / f"flags/1.20.2.{kind}", folder / f"flags/{version}.{kind}")
+    return of_version(cluster, version)
+
+
+OLD_ROLE = """\
+apiVersion: rbac.authorization.k8s.io/v1beta1
+kind: ClusterRole
+metadata: {name: of-an-old-manifest}
+"""
+
+
+def test_versions_that_cannot_be_reached_and_apis_in_use_stop_a_plan(masters: Cluster) -> None:
+    try:
+        older = masters.run("plan", text=own_profile(masters, "1.19.0"))
+        assert older.returncode == 1
+        assert "version 1.19.0 is older than what runs: m1 (1.20.2), m2 (1.20.2), m3 (1.20.2)" in older.stderr
+        skips = masters.run("plan", text=own_profile(masters, "1.22.0", upgrades_from=["1.21"]))
+        assert skips.returncode == 1
+        assert "version 1.22.0 cannot be reached from what runs: m1 (1.20.2), m2 (1.20.2), m3 (1.20.2)" in skips.stderr
+        removed = [{"api": "rbac.authorization.k8s.io/v1beta1", "kinds": {"clusterroles": "ClusterRole"}, "moved_to": "rbac.authorization.k8s.io/v1"}]  # fmt: skip
+        following = own_profile(masters, "1.21.0", upgrades_from=["1.20"], removed_apis=removed)
+        masters.on("m1", f"cat <<'END' | kubectl apply -f -\n{OLD_ROLE}END")
+        in_use = masters.run("plan", text=following)
+        assert in_use.returncode == 1
+        words = (
+            "ClusterRole of rbac.authorization.k8s.io/v1beta1: of-an-old-manifest (use rbac.authorization.k8s.io/v1)"
+        )
+        assert words in in_use.stderr
+        masters.on("m1", "kubectl delete clusterrole of-an-old-manifest")
+        alone = masters.run("apply", "--yes", "--limit", "n1", text=following)
+        assert alone.returncode == 1
+        assert "kubelets of Kubernetes 1.21.0 on n1 would be newer than the API server of m1 (1.20.2)" in alone.stderr
+        planned = masters.run("plan", text=following)
+        assert planned.returncode == 3, planned.stderr
+        assert "n1  ^ upgrade package kubernetes-node 1.21.0" in planned.stdout
+    finally:
+        shutil.rmtree(masters.folder / "profiles")
+
+
+def killed_at(cluster: Cluster, line: int, text: str) -> int:
+    """Apply, and die at a line of the journal; the exit status."""
+    path = cluster.folder / "edited.yaml"
+    path.write_text(text)
+    argv = [sys.executable, "-m", "tests.fleet.crash", str(line), str(path)]
+    return subprocess.run(argv, capture_output=True, check=False, timeout=600, stdin=subprocess.DEVNULL).returncode
+
+
+def test_an_edit_of_the_version_upgrades_masters_one_by_one_and_then_nodes(masters: Cluster, tmp_path: Path) -> None:
+    """Killed twice, typed again: each API server is away once, no two at a time, and the node comes last."""
+    first_release = dict.fromkeys(PACKAGES, f"{NEXT}-{RELEASES[0]}")
+    text = of_version(masters, NEXT) + f"packages: {json.dumps(first_release)}\n"
+    with offered(masters, repository(tmp_path, NEXT, RELEASES)):
+        planned = masters.run("plan", text=text)
+        assert planned.returncode == 3, planned.stderr
+        assert planned.stdout.count("cannot be rolled back") == len([*MASTERS, "n1"]) * 2
+
+        def change() -> None:
+            died = [killed_at(masters, line, text) for line in STEPS]
+            assert died == [-signal.SIGKILL] * len(STEPS)
+            assert f"kubernetes-node-{OWN}" in masters.on("n1", "rpm -q kubernetes-node")
+            done = masters.run("apply", "--yes", "--no-verify", text=text)
+            assert done.returncode == 0, done.stderr
+
+        spans = outage_of_each(masters, change)
+        assert masters.run("plan", text=text).returncode == 0
+        release = masters.run("apply", "--yes", "--limit", "n1", text=text.replace(*RELEASES))
+        assert release.returncode == 0, release.stderr
+        assert f"n1  ^ upgrade package kubernetes-node {NEXT}-{RELEASES[1]}" in release.stdout
+        assert f"kubernetes-node-{NEXT}-{RELEASES[1]}" in masters.on("n1", "rpm -q kubernetes-node")
+    gaps = ", ".join(f"{name} {to - since:.1f} s" for name, (since, to) in spans.items())
+    sys.stderr.write(f"\nupgrade to {NEXT}, killed {len(STEPS)} times: away for {gaps}, one at a time\n")
+    assert "v1.20.3" in masters.on("m1", "kubectl get node n1 -o jsonpath={.status.nodeInfo.kubeletVersion}")
+    for name in masters.addresses:
+        assert masters.on(name, "find /etc -name '*.rpmnew' -o -name '*.rpmsave'") == ""
+        originals = masters.on(name, "cat /var/lib/k8s-installer/originals/*")
+        assert originals.count(COMMENT) >= 1, originals

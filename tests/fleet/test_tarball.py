@@ -6,6 +6,9 @@ import hashlib
 import json
 import re
 import shutil
+import signal
+import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,22 +17,20 @@ from typing import Any
 
 import pytest
 
-from k8s_installer.lab import programs, state
-from tests.fleet.conftest import PROGRAMS, Cluster, made_cluster, running_lab
+from tests.fleet import releases
+from tests.fleet.conftest import Cluster, made_cluster, running_lab
+from tests.fleet.releases import OWN
 
 pytestmark = pytest.mark.fleet
 
 MASTER = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 NODE = ("kubelet", "kube-proxy")
-CACHE = state.default_cache()  # the lab's own, whatever these tests set
 MORE = b"\0"  # after the end of a program: other bytes that run the same
 
 
-def packed(path: Path, changed: str = "") -> str:
-    """A tarball of the lab's programs in upstream's layout, one of them `changed`; its SHA-256."""
-    version = programs.BUILT_VERSION
-    given = Path(PROGRAMS) if PROGRAMS else None
-    made, _ = programs.programs(CACHE, version, given, lambda _: None)
+def packed(path: Path, changed: str = "", version: str = OWN) -> str:
+    """A tarball of the lab's programs in upstream's layout, one of them `changed`, or all of a version; its SHA-256."""
+    made = releases.made() if version == OWN else releases.saying(path.with_suffix(".bin"), version)
     folder = path.with_suffix(".d") / "kubernetes/server/bin"
     folder.mkdir(parents=True)
     for name, source in made.items():
@@ -145,3 +146,24 @@ def test_packages_take_the_place_of_the_tarball_and_it_theirs(cluster: Cluster) 
             assert ("not installed" in cluster.on(host, f"rpm -q {package} || true")) is not packaged
             assert (cluster.on(host, ours) == "") is packaged
             assert cluster.on(host, "find /etc/kubernetes /usr/bin -name '*.rpm*'") == ""
+
+
+def test_another_patch_version_comes_by_an_edit_of_version_and_tarball(cluster: Cluster) -> None:
+    """Killed on the way and typed again."""
+    path = cluster.folder / "next.tar.gz"
+    text = re.sub("sha256: [0-9a-f]+", f"sha256: {packed(path, version='1.20.3')}", cluster.text)
+    text = text.replace(str(cluster.folder / "server.tar.gz"), str(path))
+    assert "is of Kubernetes v1.20.3, not v1.20.2" in cluster.run("plan", text=text).stderr
+    text = text.replace(OWN, "1.20.3")
+    steps = changes(cluster, text)
+    assert [host for host, action, _ in steps if action == "update"] == ["m1"] * 4 + ["n1"] * 3
+    assert {name for host, action, name in steps if (host, action) == ("m1", "restart")} == set(MASTER)
+    edited = cluster.folder / "edited.yaml"
+    edited.write_text(text)
+    argv = [sys.executable, "-m", "tests.fleet.crash", "9", str(edited)]
+    died = subprocess.run(argv, capture_output=True, check=False, timeout=600, stdin=subprocess.DEVNULL)
+    assert died.returncode == -signal.SIGKILL
+    assert cluster.run("apply", "--yes", "--no-verify", text=text).returncode == 0
+    assert changes(cluster, text) == []
+    assert cluster.on("m1", "kubectl get --raw /version | grep gitVersion").strip() == '"gitVersion": "v1.20.3",'
+    assert cluster.on("m1", "kubectl get node n1 -o jsonpath={.status.nodeInfo.kubeletVersion}") == "v1.20.3"
