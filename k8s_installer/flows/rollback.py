@@ -13,6 +13,7 @@ from k8s_installer.host import families
 from k8s_installer.model.plan import REPLACED, Action
 from k8s_installer.model.resources import Kind, Missing
 from k8s_installer.planning import rollback
+from k8s_installer.planning.versions import minor
 from k8s_installer.runs import history, journal
 
 
@@ -37,6 +38,7 @@ def _before_last_run(wanted: Resolved, reporter: Reporter) -> Resolved:
         )
     for run in undone:
         _require_something_before(run)
+    _require_same_minor(undone, runs)
     for change in (change for run in undone for change in run.touched()):
         if change.action in (Action.INSTALL, Action.CLEAN, *REPLACED) or (
             change.action is Action.SET
@@ -63,4 +65,22 @@ def _require_something_before(run: journal.Past) -> None:
         raise InstallerError(
             f"run {run.run} started {first.name} on {first.host}: nothing ran before it",
             hint="a first start cannot be rolled back",
+        )
+
+
+def _require_same_minor(undone: tuple[journal.Past, ...], runs: tuple[journal.Past, ...]) -> None:
+    """Stop where the way back leads to an older minor version of Kubernetes; a patch goes both ways.
+
+    Raises:
+        InstallerError: it does.
+    """
+    last, oldest = undone[0], undone[-1]
+    earlier = next((run for run in runs if run.run < oldest.run), None)
+    versions = [str(run.header.get("version", "")) for run in (last, earlier) if run is not None]
+    if len(versions) > 1 and all(versions) and minor(versions[0]) > minor(versions[1]):
+        raise InstallerError(
+            f"run {oldest.run} upgraded the cluster from Kubernetes {versions[1]} to {versions[0]}: it is not rolled "
+            "back",
+            hint="an older minor version may not be able to read what a newer one has stored in etcd\n"
+            "correct the inventory, and apply; or restore a backup from before the upgrade",
         )

@@ -273,6 +273,30 @@ def test_a_host_that_was_swept_is_no_part_of_a_rollback(cluster: Fleet) -> None:
     assert "remove `state: absent`" in raised.value.hint
 
 
+def upgraded(folder: Path, *versions: str) -> None:
+    """The journals of runs with these versions in the inventory, each of which removed a file."""
+    there = SeenFile("1" * 64, 0o644, "root", "root", 1.0)
+    step = Change(Ref("n1", Kind.FILE, GONE), Action.REMOVE, "kubelet", there, Original(), "")
+    for number, version in enumerate(versions, 1):
+        with journal.start(folder, {"cluster": "lab", "version": version}, run=str(number)) as book:
+            book.event(Event(0, State.DONE, 0.0), step)
+            book.close("done")
+
+
+@pytest.mark.parametrize(("before", "after", "goes"), [("1.19.9", "1.20.2", False), ("1.20.0", "1.20.2", True), ("1.21.0", "1.20.2", True)])  # fmt: skip
+def test_a_rollback_does_not_lead_to_an_older_minor_version(
+    cluster: Fleet, before: str, after: str, *, goes: bool
+) -> None:
+    upgraded(cluster.inputs.inventory.parent / ".k8s-installer/lab/journal", before, after)
+    options = Options(cluster.inputs, verify=False, preflight=False)
+    with pytest.raises(InstallerError) as raised:
+        roll_back(options, cluster.recorder)
+    words = f"run 2 upgraded the cluster from Kubernetes {before} to {after}: it is not rolled back"
+    assert (words == raised.value.message, "restore a backup" in raised.value.hint) == (not goes, not goes)
+    # where it goes the hosts are asked, and this one says nothing of the file
+    assert (f"n1: file {GONE} is unknown" in raised.value.message) is goes
+
+
 def test_a_plan_takes_no_lock_and_leaves_no_trace(cluster: Fleet) -> None:
     found = plan(cluster.inputs, cluster.recorder, QUARTER, replace_keys=False)
     assert not found.plan
