@@ -27,9 +27,12 @@ from k8s_installer.host.observe import HostCache
 from k8s_installer.inventory import Allocations, Cluster, Role
 from k8s_installer.model.desired import Desired
 from k8s_installer.model.plan import Plan
+from k8s_installer.model.resources import Kind, Ref
 from k8s_installer.planning import records, rollback
 from k8s_installer.planning.adopting import with_adopted
-from k8s_installer.planning.leaving import KUBELET, with_leaving, without_nodes
+from k8s_installer.planning.etcd.changing import changing, questions
+from k8s_installer.planning.etcd.facts import runs
+from k8s_installer.planning.leaving import API, KUBELET, with_leaving, without_nodes
 from k8s_installer.profiles import Profile
 from k8s_installer.report import data
 from k8s_installer.runs import cache, journal
@@ -137,6 +140,9 @@ class Session:
             desired = without_nodes(desired, nodes, master)
         seen = self._without_gone(wanted, seen)
         seen = self._with_leaving(desired, seen)
+        if not wanted.resets:
+            desired, found = changing(wanted.whole, desired, seen.seen, [host.name for host in wanted.cluster.everyone])
+            seen = replace(seen, seen=found)
         leaving = tuple(host for host in wanted.cluster.leaving if host.name not in foreign)
         cluster = replace(wanted.cluster, leaving=leaving)
         return replace(wanted, cluster=cluster, desired=with_adopted(desired, seen.seen)), seen
@@ -221,6 +227,7 @@ class Session:
         asked = {**wanted.roots, **wanted.beside, **wanted.desired, **wanted.evidence}
         names = {ref.host for ref in asked} | {host.name for host in wanted.cluster.everyone}
         asked |= {item.ref: item for item in map(records.question, names)}
+        asked |= questions(wanted.whole, [host.name for host in wanted.cluster.everyone])
         remembered = cache.load(path)
         seen = self.look(asked, names, remembered)
         if seen.memories != remembered:
@@ -241,10 +248,14 @@ class Session:
 
 
 def _deletes_nodes(wanted: Resolved, seen: ObservedFleet) -> str:
-    """The master that deletes Node objects: the first one that stays, and answers; empty where there is none."""
+    """The master that deletes Node objects: the first one that stays, and answers; empty where there is none.
+
+    Rather one whose apiserver runs: the first master may be about to be installed.
+    """
     leaving = {host.name for host in wanted.cluster.everyone} if wanted.resets else set()
     masters = [host.name for host in wanted.inventory.having(Role.MASTER)]
     able = [name for name in masters if name not in leaving and name not in seen.unreachable]
+    able = [name for name in able if runs(seen.seen.get(Ref(name, Kind.UNIT, API)))] or able
     return next((name for name in able if name == wanted.cluster.leader), able[0] if able else "")
 
 

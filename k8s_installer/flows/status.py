@@ -15,6 +15,7 @@ from k8s_installer.flows.resolve import Resolved, corrected
 from k8s_installer.flows.session import Session, opened
 from k8s_installer.model.desired import DesiredResource, by_host
 from k8s_installer.model.resources import Ref, Seen
+from k8s_installer.planning.etcd.changing import questions
 from k8s_installer.planning.records import question
 from k8s_installer.status import HostStatus, Status
 from k8s_installer.transport import Transport
@@ -43,7 +44,9 @@ def look(inputs: Inputs, reporter: Reporter) -> Status:
 def _statuses(session: Session, wanted: Resolved) -> Statuses:
     """How hosts are, also those that are absent, and what was placed there."""
     wants = by_host(wanted.desired)
-    asked = {host.name: [*wants.get(host.name, ()), question(host.name)] for host in wanted.cluster.everyone}
+    names = [host.name for host in wanted.cluster.everyone]
+    members = by_host(questions(wanted.whole, names))
+    asked = {name: [*wants.get(name, ()), question(name), *members.get(name, ())] for name in names}
     return session.ask(asked.keys(), lambda transport: _status(transport, asked[transport.host]))
 
 

@@ -36,7 +36,8 @@ members() {{
 {others}  printf '%s\\n' "$own"
 }}
 """
-_MEMBER_LIST = "/cluster/member/list"
+# What all members are asked; our own answer is the first to be asked for, and stands last.
+_OF_ALL = {Check.ETCD_MEMBERS: "/cluster/member/list", Check.ETCD_AGREES: "/maintenance/status"}
 _STATE = ("ActiveState", "SubState", "MainPID")
 # When the unit's main process started, in microseconds since the host booted; and what to count that from. The uptime
 # is read before the calendar, so a process seems to have started some milliseconds late, never early.
@@ -46,6 +47,7 @@ _STATUS = ("-w", "\\nstatus %{http_code}\\n")
 _NEWLINE = "\\n"  # written by curl after each body
 _NEXT = "--- the next answer"
 _NUMBER = re.compile(r"[0-9]{1,9}")
+_INDEX = re.compile(r"[0-9]{1,20}")
 _LONGEST = 2000  # characters of what an answer says
 # The annotation in which a leader wrote its lease before there were Lease objects (1.14).
 _OLD_LEASE = "control-plane.alpha.kubernetes.io/leader"
@@ -96,10 +98,12 @@ def script(gate: Gate, patience: int = 0, since: int = 0) -> str:
     Without patience it is asked once; else, for so many whole seconds, until it answers with status 200. Whether the
     body then says yes is for `judge`. With `since` the unit's ends of the last so many seconds are counted.
     """
-    words = curl.command(gate.url, *_STATUS, ca=gate.ca, cert=gate.cert, key=gate.key)
-    members = _members(gate) if gate.check is Check.ETCD_MEMBERS else ""
-    ask = members + _ASK.format(ask="members" if members else shlex.join(words), patience=patience)
-    return ask + unit_script(gate.unit, since, started=gate.check is Check.LEASE_HELD)
+    ask = shlex.join(curl.command(gate.url, *_STATUS, ca=gate.ca, cert=gate.cert, key=gate.key))
+    functions = ""
+    if gate.check in _OF_ALL:
+        functions, ask = _members(gate), "members"
+    asked = functions + _ASK.format(ask=ask, patience=patience)
+    return asked + unit_script(gate.unit, since, started=gate.check is Check.LEASE_HELD)
 
 
 def _members(gate: Gate) -> str:
@@ -107,7 +111,7 @@ def _members(gate: Gate) -> str:
 
     def ask(urls: Sequence[str], *options: str) -> str:
         *words, _ = curl.command("", *options, "-d", "{}", ca=gate.ca, cert=gate.cert, key=gate.key, seconds=2)
-        return " ".join([shlex.join(words), *(f"{shlex.quote(url)}/$api{_MEMBER_LIST}" for url in urls)])
+        return " ".join([shlex.join(words), *(f"{shlex.quote(url)}/$api{_OF_ALL[gate.check]}" for url in urls)])
 
     own = urlsplit(gate.url)
     peers = [urlsplit(member.partition("=")[2]).hostname for member in gate.expects]
@@ -200,11 +204,13 @@ def _holds(gate: Gate, body: str, started: float) -> bool:  # noqa: PLR0911 - on
             return _etcd_healthy(body)
         case Check.ETCD_MEMBERS:
             return not _strangers(gate, body)
+        case Check.ETCD_AGREES:
+            return not _disagreeing(gate, body)
         case Check.NODE_READY:
             return _node_ready(body)
         case Check.POD_READY:
             return any(pods.ready(pod) for pod in _items(body))
-        case Check.LEASE_HELD:
+        case _:  # Check.LEASE_HELD
             return _renewed(body) > started > 0
 
 
@@ -260,6 +266,35 @@ def _strangers(gate: Gate, body: str) -> str:
     return "; ".join(filter(None, said))
 
 
+def _disagreeing(gate: Gate, body: str) -> str:
+    """What keeps etcd's members from being one cluster with one log, in words; empty where they are.
+
+    Our own answer is the last line and was the first to be given: the others have to have all that was in our log then.
+    """
+    said = [found for found in map(strictly.json_object, strictly.lines(body)) if isinstance(found.get("header"), dict)]
+    if not said:
+        return "etcd does not report its status"
+    *others, own = said
+    everyone = others or said  # an only member asks nobody else
+    clusters = {str(answer["header"].get("cluster_id")) for answer in said}
+    last = _index(own)
+    words = [
+        f"{len(gate.expects) - len(everyone)} of {len(gate.expects)} members do not answer"
+        if len(everyone) < len(gate.expects)
+        else "",
+        f"{len(clusters)} separate clusters" if len(clusters) > 1 else "",
+        "a member knows no leader" if any(strictly.text(answer.get("leader")) in ("", "0") for answer in said) else "",
+        "a member does not have all of the log yet" if any(_index(answer) < last for answer in everyone) else "",
+    ]
+    return "; ".join(filter(None, words))
+
+
+def _index(status: Json) -> int:
+    """How much of the log a member has."""
+    index = strictly.text(status.get("raftIndex"))
+    return int(index) if _INDEX.fullmatch(index) else 0
+
+
 def _node_ready(body: str) -> bool:
     node = strictly.json_object(body)
     return _ready(node).get("status") == "True" and not _kept_off(node)
@@ -297,6 +332,9 @@ def _said(gate: Gate, body: str) -> str:
     check, found = gate.check, strictly.json_object(body)
     if check is Check.ETCD_MEMBERS and strictly.json_object(strictly.lines(body)[-1] if body else ""):
         said = _strangers(gate, body) or f"etcd has these members, in one cluster: {', '.join(gate.expects)}"
+        return said[:_LONGEST]
+    if check is Check.ETCD_AGREES and body:
+        said = _disagreeing(gate, body) or f"one cluster with one log: {', '.join(gate.expects)}"
         return said[:_LONGEST]
     if check is Check.NODE_READY and _ready(found):
         return node_words(found)

@@ -10,21 +10,26 @@ from dataclasses import dataclass
 class Group:
     """Hosts that take turns while something of theirs restarts.
 
-    `at_once` is how many members may have their turn at the same time; None is what `--batch` says.
+    `at_once` is how many members may have their turn at the same time; None is what `--batch` says. Where others use
+    what its members run (`serves`), a host that is no longer one leaves when nobody does any more: in the last group.
     """
 
     name: str
     at_once: int | None = 1
+    serves: bool = False
 
+
+FORMER = "former"
 
 # Each comes after all those above it. What is in none of these (addons are) says itself what it comes before and after.
 GROUPS: Mapping[str, Group] = {
     group.name: group
     for group in (
-        Group("etcd"),
-        Group("flannel-etcd"),
+        Group("etcd", serves=True),
+        Group("flannel-etcd", serves=True),
         Group("flannel-network"),
-        Group("masters"),
+        Group("masters", serves=True),
         Group("nodes", at_once=None),
+        Group(FORMER),
     )
 }

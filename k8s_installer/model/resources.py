@@ -282,6 +282,7 @@ class Check(StrEnum):
     ANSWERS = "answers"  # any answer with status 200
     ETCD_HEALTH = "etcd-health"  # etcd's /health: {"health": "true"}
     ETCD_MEMBERS = "etcd-members"  # etcd's own list of its members is `expects`, and no member is in another cluster
+    ETCD_AGREES = "etcd-agrees"  # all members of `expects` are in one cluster, and have the log that this one has
     NODE_READY = "node-ready"  # a Node object whose condition Ready is True
     POD_READY = "pod-ready"  # a list of pods, one of which is ready
     LEASE_HELD = "lease-held"  # a leader's lease that was renewed since this unit's process started

@@ -7,6 +7,9 @@ that is not installed, a setting with its old value. From there on it is planned
 On one host the order is: units stop; what is wanted comes up; files leave, ahead of the restart of units that read
 them and stay; then what programs have left, packages, and settings. So a mistake in what is wanted shows before
 anything is gone that it may need.
+
+A host that is no longer a master or a member of etcd is one until everybody uses the others: what it had for that, and
+for other roles that it loses, leaves in a turn of its own after all other groups.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from k8s_installer.host.addons import ADDONS as ADDONS_SETTING
 from k8s_installer.host.nodes import NAME as NODE
 from k8s_installer.host.paths import ADDONS, unit_of
 from k8s_installer.model.desired import Desired, DesiredResource, Turn, by_host
-from k8s_installer.model.groups import GROUPS
+from k8s_installer.model.groups import FORMER, GROUPS
 from k8s_installer.model.resources import (
     Gate,
     Kind,
@@ -43,6 +46,7 @@ from k8s_installer.planning.records import NONE, entries, is_of_node, is_user
 KUBELET = "kubelet"  # the component that makes a host a node
 API = "kube-apiserver"  # the component that makes it a master
 _MADE = ("folders", "links", "chains", "rules", "routes", "units")  # of `Leaves`: what programs may have made alike
+_ORDER = tuple(GROUPS)
 _AFTER = {Kind.FILE: 0, Kind.LEFTOVERS: 1, Kind.PACKAGE: 2, Kind.SETTING: 3}  # the order of what leaves after units
 
 
@@ -69,7 +73,9 @@ def with_leaving(
         if is_of_node(ref.kind, ref.name):
             of_nodes.add(ref.name)
     running: dict[str, set[str]] = defaultdict(set)
+    groups: dict[str, set[str]] = defaultdict(set)
     for ref, wanted in whole.items():
+        groups[ref.host].add(wanted.turn.group)
         if ref.kind is Kind.UNIT:
             running[ref.host].add(wanted.component)
     wanted_on = by_host(part)
@@ -90,7 +96,8 @@ def with_leaving(
         if gone:
             elsewhere = {name for kind, name in names[host] if kind is Kind.UNIT and Ref(host, kind, name) not in part}
             own = wanted_on.get(host, [])
-            result |= {item.ref: item for item in _without(own, host, gone, runs, elsewhere, data=data)}
+            former = _former(gone, groups[host])
+            result |= {item.ref: item for item in _without(own, host, gone, runs, former, elsewhere, data=data)}
             if master and any(entry.kind is Kind.LEFTOVERS and entry.name == KUBELET for entry in gone):
                 _delete_node(result, host, master)
     return result
@@ -150,18 +157,25 @@ def _original(entry: Placed) -> str | None:
     return families.original(entry.name, None if entry.before == NONE else entry.before)
 
 
+def _former(gone: Iterable[Placed], groups: Collection[str]) -> Collection[str]:
+    """The groups that a host leaves after all others: none, unless others use what one of these runs."""
+    left = {entry.group for entry in gone} - {*groups}
+    return left if any(GROUPS[name].serves for name in left if name in GROUPS) else ()
+
+
 def _without(
     own: Sequence[DesiredResource],
     host: str,
     gone: Sequence[Placed],
     runs: Collection[str],
+    former: Collection[str],
     elsewhere: Container[str],
     *,
     data: bool,
 ) -> Iterator[DesiredResource]:
     """What changes in what a host wants, since these are gone: what leaves, and units that stay and read it."""
     running = {wanted.ref.name for wanted in own if isinstance(wanted.resource, Unit)}
-    item = partial(_item, host, stays=bool(running))
+    item = partial(_item, host, former, stays=bool(running))
     stopping = [entry for entry in gone if entry.kind is Kind.UNIT and not _ran(entry)]
     returning = [entry for entry in gone if entry.kind is Kind.UNIT and _ran(entry)]  # without our files
     read_by: dict[str, list[str]] = defaultdict(list)
@@ -169,11 +183,13 @@ def _without(
         for unit in entry.units if entry.kind is Kind.FILE else ():
             read_by[unit].append(entry.name)
 
-    # units stop, the last to start first
-    stops: list[Ref] = []
-    for entry in reversed(stopping):
-        yield item(entry, _unit(entry, read_by[entry.name]), stops[-1:])
-        stops.append(Ref(host, Kind.UNIT, entry.name))
+    # units stop, the last to start first; what comes up does not wait for those that stop after all others
+    stops, last_stops = list[Ref](), list[Ref]()
+    stopping.reverse()
+    stopping.sort(key=partial(_stop_place, former))
+    for entry in stopping:
+        yield item(entry, _unit(entry, read_by[entry.name]), (last_stops or stops)[-1:])
+        (last_stops if entry.group in former else stops).append(Ref(host, Kind.UNIT, entry.name))
 
     # what is wanted comes up; files leave ahead of the restart of units that read them and stay
     running |= {entry.name for entry in returning}
@@ -191,11 +207,11 @@ def _without(
     # then all other files, what programs have left, packages, and settings, one after the other
     up = [wanted.ref for wanted in (*own, *back) if isinstance(wanted.resource, Unit | Gate)]
     before = (*up, *stops[-1:])
-    for entry in sorted((entry for entry in late if entry.kind in _AFTER), key=_place):
+    for entry in sorted((entry for entry in late if entry.kind in _AFTER), key=partial(_place, former)):
         resource = _opposite(entry, elsewhere, in_use=entry.component in runs, data=data)
         if isinstance(resource, NoLeftovers):
             resource = NoLeftovers(_apart(resource.leaves, own))
-        yield item(entry, resource, before)
+        yield item(entry, resource, (*before, *last_stops[-1:]) if entry.group in former else before)
         before = (Ref(host, entry.kind, entry.name),)
 
 
@@ -215,8 +231,13 @@ def _apart(leaves: Leaves, own: Iterable[DesiredResource]) -> Leaves:
     return replace(leaves, **apart)
 
 
-def _place(entry: Placed) -> int:
-    return _AFTER[entry.kind]
+def _place(former: Collection[str], entry: Placed) -> tuple[bool, int]:
+    return entry.group in former, _AFTER[entry.kind]
+
+
+def _stop_place(former: Collection[str], entry: Placed) -> int:
+    """Of units that stop after all others, those of nodes come first and etcd last, whatever was placed first."""
+    return 1 + len(_ORDER) - _ORDER.index(entry.group) if entry.group in former and entry.group in _ORDER else 0
 
 
 def _ran(entry: Placed) -> bool:
@@ -243,11 +264,14 @@ def _opposite(entry: Placed, elsewhere: Container[str], *, in_use: bool, data: b
     return NoLeftovers(entry.leaves if data else entry.leaves.without_data())
 
 
-def _item(host: str, entry: Placed, resource: Resource, after: Iterable[Ref], *, stays: bool) -> DesiredResource:
+def _item(
+    host: str, former: Collection[str], entry: Placed, resource: Resource, after: Iterable[Ref], *, stays: bool
+) -> DesiredResource:
     """What leaves a host on which units of ours stay or not."""
     ref = Ref(host, entry.kind, entry.name)
     because = f"{entry.component} no longer has it" if stays else f"{host} has no {entry.component} any more"
-    turn = Turn(entry.group if entry.group in GROUPS else "", host)  # a version that wrote the record had other ones
+    group = entry.group if entry.group in GROUPS else ""  # a version that wrote the record had other ones
+    turn = Turn(FORMER if entry.group in former else group, host)
     return DesiredResource(ref, resource, entry.component, tuple(after), because, turn, leaving=True)
 
 

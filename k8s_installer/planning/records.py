@@ -11,6 +11,7 @@ from typing import Any
 
 from k8s_installer.errors import InstallerError
 from k8s_installer.host import families
+from k8s_installer.host.etcd import CHANGES as MEMBERSHIP
 from k8s_installer.host.families.user import NAME as USER
 from k8s_installer.host.placed import NAME, PATH
 from k8s_installer.model.desired import Desired, DesiredResource, by_host
@@ -33,8 +34,8 @@ from k8s_installer.model.resources import (
 from k8s_installer.planning.make import readers
 
 NONE = "absent"  # what a setting was that was not there
-# Of these nothing is taken back: applied objects are the cluster's, and loaded images go with docker's own folder.
-_STAY = ("addon", "addons", "image")
+# Of these nothing is taken back: applied objects and members are the cluster's, loaded images go with docker's folder.
+_STAY = ("addon", "addons", "image", *MEMBERSHIP)
 
 
 def question(host: str) -> DesiredResource:

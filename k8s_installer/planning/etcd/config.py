@@ -6,11 +6,13 @@ It is ETCD_NAME=VALUE, as systemd reads it. What is not there has etcd's default
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from k8s_installer.host.paths import ETCD_DATA
 
 _DEFAULT_NAME, _DEFAULT_URL, _DEFAULT_TOKEN = "default", "http://localhost:2380", "etcd-cluster"
+_FIRST_START = ("ETCD_INITIAL_CLUSTER", "ETCD_INITIAL_CLUSTER_STATE")  # what is read at the first start alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,38 @@ def start(config: bytes) -> Start:
         said.get("ETCD_INITIAL_CLUSTER_TOKEN") or _DEFAULT_TOKEN,
         joins=said.get("ETCD_INITIAL_CLUSTER_STATE") == "existing",
     )
+
+
+def itself(config: bytes) -> tuple[str, str]:
+    """The name of the member that this file starts, and its URL for the others."""
+    said = environment(config)
+    return said.get("ETCD_NAME") or _DEFAULT_NAME, said.get("ETCD_INITIAL_ADVERTISE_PEER_URLS") or _DEFAULT_URL
+
+
+def as_started(config: bytes, before: bytes) -> bytes:
+    """The file with the members of another one: a member that has data has them in that, and does not read these."""
+    said = environment(before)
+    return _with(config, {name: said.get(name) for name in _FIRST_START})
+
+
+def joining(config: bytes, members: Iterable[str]) -> bytes:
+    """The file of a member that joins those that etcd has: NAME=URL of each, itself among them."""
+    return _with(config, dict(zip(_FIRST_START, (",".join(members), "existing"), strict=True)))
+
+
+def _with(config: bytes, values: Mapping[str, str | None]) -> bytes:
+    """The file with these variables where they stand, or at its end; one that is None has no line."""
+    lines: list[str] = []
+    rest = dict(values)
+    for line in config.decode(errors="surrogateescape").split("\n"):
+        name = line.partition("=")[0].strip()
+        if name not in values:
+            lines.append(line)
+        elif (value := rest.pop(name, None)) is not None:
+            lines.append(f'{name}="{value}"')
+    more = [f'{name}="{value}"' for name, value in rest.items() if value is not None]
+    lines[-1:-1] = more  # ahead of the empty end of the last line
+    return "\n".join(lines).encode(errors="surrogateescape")
 
 
 def folders(config: bytes) -> Folders:

@@ -8,8 +8,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from k8s_installer.host.etcd import MEMBERS
 from k8s_installer.model.desired import Desired, DesiredResource
-from k8s_installer.model.resources import Backup, Data, File, Gate, Kind, Missing, Ref, Seen, SeenFile, SeenUnit, Unit
+from k8s_installer.model.resources import (
+    Backup,
+    Data,
+    File,
+    Gate,
+    Kind,
+    Missing,
+    Ref,
+    Seen,
+    SeenFile,
+    SeenSetting,
+    SeenUnit,
+    Unit,
+)
 from k8s_installer.planning.differences import inputs
 from k8s_installer.planning.etcd.config import Folders, Start, environment, folders, listens, start
 
@@ -30,6 +44,7 @@ class Member:
     `has_data` is None where the host did not answer. `found` and `wanted` are None where the file is not there, or is
     brought back. `enabled` says that etcd was started there before, and `move` that its folders change. `uses_log` says
     whether what runs has its data there, and is None where nobody has to ask: it was started with the file as it is.
+    `admitted` says that it joins, and etcd's own list has it or will: `changing` has judged that.
     """
 
     host: str
@@ -41,6 +56,7 @@ class Member:
     wanted: Start | None
     move: Move | None
     uses_log: bool | None
+    admitted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +91,7 @@ def evidence(whole: Desired, part: Desired) -> Desired:
         for wanted, data in items:
             host = wanted.ref.host
             refs |= dict.fromkeys((wanted.ref, Ref(host, Kind.FILE, data.config), Ref(host, Kind.UNIT, unit)))
-        refs |= dict.fromkeys(_with_files(_clients(whole, unit), whole, items[0][1]))
+        refs |= dict.fromkeys(_with_files(clients(whole, unit), whole, items[0][1]))
     return {ref: whole[ref] for ref in refs}
 
 
@@ -124,14 +140,14 @@ def _etcd(
     if not starts:
         return Etcd(unit, (), starts, (), ())
     data = items[0][1]
-    clients = _clients(whole, unit)
+    its = clients(whole, unit)
     marks = _marks(items, whole) if data.added_later else ()
     return Etcd(
         unit,
         tuple(_member(wanted.ref, data, whole, seen, part) for wanted, data in items),
         starts,
-        used=tuple(ref for ref in (*clients, *_shown_by(whole, data)) if _was_started(ref, whole, seen, marks)),
-        unknown=tuple(ref for ref in clients if seen.get(ref, Missing.UNKNOWN) is Missing.UNKNOWN),
+        used=tuple(ref for ref in (*its, *_shown_by(whole, data)) if _was_started(ref, whole, seen, marks)),
+        unknown=tuple(ref for ref in its if seen.get(ref, Missing.UNKNOWN) is Missing.UNKNOWN),
     )
 
 
@@ -144,7 +160,7 @@ def _may_start(host: str, data: Data, seen: Mapping[Ref, Seen], part: Desired) -
 def _member(log: Ref, data: Data, whole: Desired, seen: Mapping[Ref, Seen], part: Desired) -> Member:
     config = Ref(log.host, Kind.FILE, data.config)
     unit = seen.get(Ref(log.host, Kind.UNIT, data.unit))
-    content = _content(config, whole, seen)
+    content = content_of(config, whole, seen)
     was = start(content) if content is not None else None
     will = part[config].resource if config in part else None
     return Member(
@@ -157,6 +173,11 @@ def _member(log: Ref, data: Data, whole: Desired, seen: Mapping[Ref, Seen], part
         wanted=start(will.content) if isinstance(will, File) else None if config in part else was,
         move=_move(config, content, will, seen),
         uses_log=_uses_log(seen.get(log), seen.get(config), unit),
+        admitted=any(
+            isinstance(found, SeenSetting) and ref.name.startswith(f"{MEMBERS} {data.config} ")
+            for ref, found in seen.items()
+            if ref.kind is Kind.SETTING
+        ),
     )
 
 
@@ -189,7 +210,7 @@ def _is_there(log: Ref, seen: Mapping[Ref, Seen]) -> bool | None:
     return None if found is Missing.UNKNOWN else isinstance(found, SeenFile)
 
 
-def _content(ref: Ref, whole: Desired, seen: Mapping[Ref, Seen]) -> bytes | None:
+def content_of(ref: Ref, whole: Desired, seen: Mapping[Ref, Seen]) -> bytes | None:
     """The content of a file on its host, as far as it is known: hosts do not send what is as wanted."""
     found, wanted = seen.get(ref), whole[ref].resource
     if not isinstance(found, SeenFile):
@@ -197,7 +218,7 @@ def _content(ref: Ref, whole: Desired, seen: Mapping[Ref, Seen]) -> bytes | None
     return wanted.content if isinstance(wanted, File) and found.sha256 == wanted.sha256 else found.content
 
 
-def _clients(whole: Desired, unit: str) -> list[Ref]:
+def clients(whole: Desired, unit: str) -> list[Ref]:
     """The services that wait for the health of an etcd."""
     gates = {ref for ref, item in whole.items() if isinstance(item.resource, Gate) and item.resource.unit == unit}
     return [ref for ref, item in whole.items() if isinstance(item.resource, Unit) and not gates.isdisjoint(item.after)]
@@ -219,14 +240,14 @@ def _marks(items: list[tuple[DesiredResource, Data]], whole: Desired) -> tuple[b
     """By what a file shows that its reader asks this etcd: one of its URLs, or the CA by which it is known."""
     marks: dict[bytes, None] = {}
     for wanted, data in items:
-        content = _wanted_content(Ref(wanted.ref.host, Kind.FILE, data.config), whole)
+        content = wanted_content(Ref(wanted.ref.host, Kind.FILE, data.config), whole)
         authority = Ref(wanted.ref.host, Kind.FILE, environment(content).get("ETCD_TRUSTED_CA_FILE", ""))
         marks |= dict.fromkeys(url.encode() for url in listens(content))
-        marks[_wanted_content(authority, whole).strip()] = None
+        marks[wanted_content(authority, whole).strip()] = None
     return tuple(filter(None, marks))
 
 
-def _wanted_content(ref: Ref, whole: Desired) -> bytes:
+def wanted_content(ref: Ref, whole: Desired) -> bytes:
     """The content of a file that is wanted; empty where none is."""
     file = whole[ref].resource if ref in whole else None
     return file.content if isinstance(file, File) else b""
@@ -246,7 +267,7 @@ def _was_started(client: Ref, whole: Desired, seen: Mapping[Ref, Seen], marks: t
 
 def _has_read(unit: SeenUnit, ref: Ref, whole: Desired, seen: Mapping[Ref, Seen], marks: tuple[bytes, ...]) -> bool:
     """Whether a file has one of the marks, and had it when the process of the unit started, if that runs."""
-    found, content = seen.get(ref), _content(ref, whole, seen)
+    found, content = seen.get(ref), content_of(ref, whole, seen)
     if content is None or not isinstance(found, SeenFile) or not any(mark in content for mark in marks):
         return False
     return not runs(unit) or found.modified_at <= unit.started_at

@@ -1,5 +1,8 @@
 """Whether an etcd may be started as the inventory asks, given which hosts have its data. Pure.
 
+Where etcd answers, its own list says who its members are, and `changing` has made the steps to those of the inventory.
+This is about the files and the data, and all that is known where it does not answer.
+
 etcd reads `initial-cluster` only where it has no log yet. A member that starts without one, and with
 `initial-cluster-state: new`, makes a cluster of its own with whoever else does, beside the one that has the data; both
 then call themselves healthy (seen with etcd 3.3.25 and 3.4.23). A member that had data and lost it is worse: it votes
@@ -29,7 +32,10 @@ from k8s_installer.model.resources import Ref, Seen
 from k8s_installer.planning.etcd.facts import Etcd, Member, etcds
 
 GUIDE = "docs/etcd.md"
-_CHANGE = f"revert the members in the inventory, or change them by hand first, one at a time: {GUIDE}"
+_CHANGE = (
+    "revert the members in the inventory; or start etcd on those that it has, so that it can be asked for its members, "
+    f"then run this command again: {GUIDE}"
+)
 _LOST = (
     "mount its disk, or set data-dir and wal-dir back; if the data is lost, remove the member and add it again: "
     + GUIDE
@@ -136,7 +142,7 @@ def _runs_empty(etcd: Etcd, member: Member) -> _Finding | None:
 
 def _joined_before(etcd: Etcd, member: Member) -> _Finding | None:
     """It was started to join before: that it is to join is left from then, and lets nobody in."""
-    if member.found is None or not member.found.joins or not member.enabled:
+    if member.admitted or member.found is None or not member.found.joins or not member.enabled:
         return None
     words = (
         f"{_nothing(etcd, member)}, but was started with initial-cluster-state existing before: it has lost its data"
@@ -193,7 +199,9 @@ def _situations(member: Member) -> tuple[_Situation, ...]:
 
 def _apart(member: Member, elder: Member) -> bool:
     """Whether a member that starts empty makes another cluster than one that has data did."""
-    return member.wanted is None or elder.found is None or not elder.found.makes(member.wanted)
+    if member.wanted is None or elder.found is None:
+        return True
+    return elder.found.joins or not elder.found.makes(member.wanted)  # who joined has the cluster of others
 
 
 def _nothing(etcd: Etcd, member: Member) -> str:
