@@ -32,6 +32,7 @@ from k8s_installer.planning import records, rollback
 from k8s_installer.planning.adopting import with_adopted
 from k8s_installer.planning.etcd.changing import changing, questions
 from k8s_installer.planning.etcd.facts import runs
+from k8s_installer.planning.handover import with_handover
 from k8s_installer.planning.leaving import API, KUBELET, with_leaving, without_nodes
 from k8s_installer.profiles import Profile
 from k8s_installer.report import data
@@ -134,6 +135,7 @@ class Session:
         desired = with_leaving(
             wanted.whole, wanted.desired, seen.seen, there, wanted.only, master=master, data=wanted.data
         )
+        desired = with_handover(wanted.whole, desired)
         gone = [host for host in about if host in wanted.cluster.leaving and host.name not in there]
         if master and (wanted.only is None or KUBELET in wanted.only):
             nodes = [host.name for host in gone if Role.NODE in host.roles]

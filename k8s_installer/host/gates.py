@@ -38,6 +38,14 @@ members() {{
 """
 # What all members are asked; our own answer is the first to be asked for, and stands last.
 _OF_ALL = {Check.ETCD_MEMBERS: "/cluster/member/list", Check.ETCD_AGREES: "/maintenance/status"}
+# A lease is read twice: a leader renews it every two seconds, and one that has stopped does not, whatever clocks say.
+_LEASE = """\
+lease() {{
+  printf '%s\\n' "$({ask} 2>/dev/null | tr -d '\\n')"
+  sleep 3
+  {again}
+}}
+"""
 _STATE = ("ActiveState", "SubState", "MainPID")
 # When the unit's main process started, in microseconds since the host booted; and what to count that from. The uptime
 # is read before the calendar, so a process seems to have started some milliseconds late, never early.
@@ -102,6 +110,9 @@ def script(gate: Gate, patience: int = 0, since: int = 0) -> str:
     functions = ""
     if gate.check in _OF_ALL:
         functions, ask = _members(gate), "members"
+    elif gate.check is Check.LEASE_RENEWED:
+        first = shlex.join(curl.command(gate.url, ca=gate.ca, cert=gate.cert, key=gate.key))
+        functions, ask = _LEASE.format(ask=first, again=ask), "lease"
     asked = functions + _ASK.format(ask=ask, patience=patience)
     return asked + unit_script(gate.unit, since, started=gate.check is Check.LEASE_HELD)
 
@@ -210,6 +221,9 @@ def _holds(gate: Gate, body: str, started: float) -> bool:  # noqa: PLR0911 - on
             return _node_ready(body)
         case Check.POD_READY:
             return any(pods.ready(pod) for pod in _items(body))
+        case Check.LEASE_RENEWED:
+            first, _, second = body.partition("\n")
+            return _renewed(second) > _renewed(first) > 0
         case _:  # Check.LEASE_HELD
             return _renewed(body) > started > 0
 

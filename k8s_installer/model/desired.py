@@ -81,7 +81,7 @@ def by_host(desired: Desired) -> Mapping[str, list[DesiredResource]]:
     return found
 
 
-_STEPS = (Check.ETCD_AGREES,)  # what is waited for between two changes
+_STEPS = (Check.ETCD_AGREES, Check.LEASE_RENEWED)  # what is waited for between two changes
 
 
 def health_gates(items: Iterable[DesiredResource]) -> list[tuple[Ref, Gate]]:

@@ -286,6 +286,7 @@ class Check(StrEnum):
     NODE_READY = "node-ready"  # a Node object whose condition Ready is True
     POD_READY = "pod-ready"  # a list of pods, one of which is ready
     LEASE_HELD = "lease-held"  # a leader's lease that was renewed since this unit's process started
+    LEASE_RENEWED = "lease-renewed"  # a leader's lease that is being renewed, by whichever process has it
 
 
 @dataclass(frozen=True, slots=True)
