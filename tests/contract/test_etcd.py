@@ -98,7 +98,7 @@ class Members:
             process.terminate()
             process.wait()
 
-    def ask(self, name: str, path: str, data: object) -> dict[str, object]:
+    def ask(self, name: str, path: str, data: object, seconds: int = 5) -> dict[str, object]:
         """One call of etcd's own API, under the prefix that this version knows."""
         keys = [str(self.folder / "m1/pki" / file) for file in ("ca.crt", "healthcheck.crt", "healthcheck.key")]
         for prefix in ("v3", "v3beta"):
@@ -106,7 +106,7 @@ class Members:
                 "curl",
                 "-sS",
                 "-m",
-                "5",
+                str(seconds),
                 "--cacert",
                 keys[0],
                 "--cert",
