@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import json
+import re
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -21,9 +21,11 @@ from k8s_installer.flows import resolve
 from k8s_installer.model.resources import File
 from k8s_installer.profiles.files import PROFILES
 from tests.aging import age
-from tests.fleet.conftest import Cluster, made_cluster, running_lab
+from tests.fleet.client import Client
+from tests.fleet.conftest import EVERY, Cluster, made_cluster, running_lab
 from tests.fleet.releases import COMMENT, OWN, offered, repository
 from tests.fleet.snapshots import snapshot
+from tests.fleet.test_chaos import FIRST_EVENT, TOO_MANY, killed_at
 from tests.unit.guide import write
 
 pytestmark = pytest.mark.fleet
@@ -188,6 +190,64 @@ def test_a_lost_member_is_not_begun_again_whatever_part_of_the_cluster_is_applie
     assert masters.run("apply", "--yes").returncode == 0
 
 
+def members_of(cluster: Cluster, *names: str) -> str:
+    """The inventory with etcd on these masters alone."""
+    return re.sub(
+        r"(?m)^(  (m\d):.*roles: \[)[^]]*\]",
+        lambda found: f"{found[1]}{'etcd, ' if found[2] in names else ''}master]",
+        cluster.text,
+    )
+
+
+def listed_members(cluster: Cluster, host: str) -> set[str]:
+    """The names in etcd's own list."""
+    pki = "/etc/etcd/pki"
+    answer = cluster.on(
+        host,
+        f"curl -s --cacert {pki}/ca.crt --cert {pki}/healthcheck.crt --key {pki}/healthcheck.key "
+        "-d '{}' https://127.0.0.1:2379/v3beta/cluster/member/list",
+    )
+    return {str(member["name"]) for member in json.loads(answer)["members"]}
+
+
+def converged(cluster: Cluster, text: str) -> int:
+    """Apply an inventory in runs that are killed after some lines of their journals; how many it took."""
+    path, kills, more = cluster.folder / "killed.yaml", 0, 1 if EVERY else 12
+    path.write_text(text)
+    while (done := killed_at(cluster, FIRST_EVENT + 1 + more * (1 + kills % 2), path)).returncode == -signal.SIGKILL:
+        kills += 1
+        assert kills < TOO_MANY
+    assert done.returncode == 0, done.stderr
+    assert cluster.run("plan", text=text).returncode == 0
+    return kills
+
+
+def test_etcd_shrinks_to_one_member_and_grows_to_three_in_runs_that_are_killed_while_a_client_writes(
+    masters: Cluster,
+) -> None:
+    (state,) = masters.folder.glob(".k8s-installer/*")
+    client, one = Client(state / "pki", {name: masters.addresses[name] for name in MASTERS}), members_of(masters, "m1")
+    with client.working():
+        shrunk = converged(masters, one)
+        assert listed_members(masters, "m1") == {"m1"}
+        for host in ("m2", "m3"):
+            assert masters.on(host, "systemctl is-active etcd || true").strip() != "active"
+        done = masters.run("plan", text=masters.text)
+        assert done.returncode == 1
+        assert "m2 has data of a member that is not in etcd's list any more" in " ".join(done.stderr.split())
+        for host in ("m2", "m3"):
+            masters.on(host, "rm -rf /var/lib/etcd/default.etcd")
+        grown = converged(masters, masters.text)
+    assert listed_members(masters, "m3") == {"m1", "m2", "m3"}
+    sys.stderr.write(f"\n3 to 1 members: {shrunk} kills, 1 to 3: {grown} kills, converged; {client.words()}\n")
+    assert min(shrunk, grown) > 1
+    assert client.both_down() == []
+    for name in MASTERS:
+        assert set(client.written) <= client.there(name)
+    assert masters.run("verify").returncode == 0
+    client.clear("m1")
+
+
 def test_a_node_goes_on_without_the_first_masters_api_by_a_component_of_the_users(masters: Cluster) -> None:
     """The load balancer of docs/adding-a-component.md, as it stands there; dropped again, it leaves no trace."""
     before = {host: snapshot(masters, host, *OUR_OWN) for host in masters.addresses}
@@ -341,14 +401,6 @@ def test_versions_that_cannot_be_reached_and_apis_in_use_stop_a_plan(masters: Cl
         shutil.rmtree(masters.folder / "profiles")
 
 
-def killed_at(cluster: Cluster, line: int, text: str) -> int:
-    """Apply, and die at a line of the journal; the exit status."""
-    path = cluster.folder / "edited.yaml"
-    path.write_text(text)
-    argv = [sys.executable, "-m", "tests.fleet.crash", str(line), str(path)]
-    return subprocess.run(argv, capture_output=True, check=False, timeout=600, stdin=subprocess.DEVNULL).returncode
-
-
 def test_an_edit_of_the_version_upgrades_masters_one_by_one_and_then_nodes(masters: Cluster, tmp_path: Path) -> None:
     """Killed twice, typed again: each API server is away once, no two at a time, and the node comes last."""
     first_release = dict.fromkeys(PACKAGES, f"{NEXT}-{RELEASES[0]}")
@@ -359,7 +411,9 @@ def test_an_edit_of_the_version_upgrades_masters_one_by_one_and_then_nodes(maste
         assert planned.stdout.count("cannot be rolled back") == len([*MASTERS, "n1"]) * 2
 
         def change() -> None:
-            died = [killed_at(masters, line, text) for line in STEPS]
+            path = masters.folder / "killed.yaml"
+            path.write_text(text)
+            died = [killed_at(masters, line, path).returncode for line in STEPS]
             assert died == [-signal.SIGKILL] * len(STEPS)
             assert f"kubernetes-node-{OWN}" in masters.on("n1", "rpm -q kubernetes-node")
             done = masters.run("apply", "--yes", "--no-verify", text=text)
