@@ -9,7 +9,7 @@ from k8s_installer.flows.apply import Options, apply
 from k8s_installer.flows.outcome import Outcome
 from k8s_installer.flows.reporter import Reporter
 from k8s_installer.flows.resolve import Resolved, state_folder
-from k8s_installer.host import families
+from k8s_installer.host import etcd, families
 from k8s_installer.model.plan import REPLACED, Action
 from k8s_installer.model.resources import Kind, Missing
 from k8s_installer.planning import rollback
@@ -38,6 +38,7 @@ def _before_last_run(wanted: Resolved, reporter: Reporter) -> Resolved:
         )
     for run in undone:
         _require_something_before(run)
+        _require_same_members(run)
     _require_same_minor(undone, runs)
     for change in (change for run in undone for change in run.touched()):
         if change.action in (Action.INSTALL, Action.CLEAN, *REPLACED) or (
@@ -65,6 +66,19 @@ def _require_something_before(run: journal.Past) -> None:
         raise InstallerError(
             f"run {run.run} started {first.name} on {first.host}: nothing ran before it",
             hint="a first start cannot be rolled back",
+        )
+
+
+def _require_same_members(run: journal.Past) -> None:
+    """Stop where a run changed etcd's members: one that has left has the data of no member any more.
+
+    Raises:
+        InstallerError: it did.
+    """
+    if any(change.ref.kind is Kind.SETTING and change.ref.name.split()[0] in etcd.CHANGES for change in run.touched()):
+        raise InstallerError(
+            f"run {run.run} changed etcd's members: it is not rolled back",
+            hint="edit the roles in the inventory, and apply: members join and leave one at a time (docs/etcd.md)",
         )
 
 

@@ -26,7 +26,18 @@ from k8s_installer.flows.rollback import roll_back
 from k8s_installer.host.statedir import NOT_KEPT
 from k8s_installer.model.desired import Desired, DesiredResource, by_host
 from k8s_installer.model.plan import Action, Change, Plan
-from k8s_installer.model.resources import File, Kind, Missing, Original, Placed, Ref, Seen, SeenFile, SeenRecord
+from k8s_installer.model.resources import (
+    File,
+    Kind,
+    Missing,
+    Original,
+    Placed,
+    Ref,
+    Seen,
+    SeenFile,
+    SeenRecord,
+    Setting,
+)
 from k8s_installer.model.run import Event, OnEvent, State
 from k8s_installer.planning.turns import QUARTER
 from k8s_installer.preflight import Preflight
@@ -295,6 +306,18 @@ def test_a_rollback_does_not_lead_to_an_older_minor_version(
     assert (words == raised.value.message, "restore a backup" in raised.value.hint) == (not goes, not goes)
     # where it goes the hosts are asked, and this one says nothing of the file
     assert (f"n1: file {GONE} is unknown" in raised.value.message) is goes
+
+
+def test_a_run_that_changed_members_of_etcd_is_not_rolled_back(cluster: Fleet) -> None:
+    name = "etcd-removed 7 https://127.0.0.1:2379"
+    step = Change(Ref("m1", Kind.SETTING, name), Action.SET, "etcd", Missing.ABSENT, Setting("absent"), "")
+    with journal.start(
+        cluster.inputs.inventory.parent / ".k8s-installer/lab/journal", {"cluster": "lab"}, run="1"
+    ) as book:
+        book.event(Event(0, State.DONE, 0.0), step)
+    with pytest.raises(InstallerError, match="run 1 changed etcd's members") as raised:
+        roll_back(Options(cluster.inputs, verify=False, preflight=False), cluster.recorder)
+    assert "edit the roles" in raised.value.hint
 
 
 def test_a_plan_takes_no_lock_and_leaves_no_trace(cluster: Fleet) -> None:
