@@ -26,6 +26,10 @@ _ITEMS = (
     "{{range .items}}{{with .metadata.namespace}}{{.}}/{{end}}{{.metadata.name}} "
     '{{with .metadata.annotations}}{{with index . "' + _APPLIED + '"}}{{urlquery .}}{{end}}{{end}}{{"\\n"}}{{end}}'
 )
+# Manifests have values that nobody but their owner is to read: what leaves the host is whether one names the API.
+_BY = """\
+BEGIN { name = api; sub("/", "%2F", name); name = "%22apiVersion%22%3A%22" name "%22" }
+{ print "object", api, resource, $1, index($2, name) ? "applied" : "known" }"""
 
 QUESTION = f"""\
 root=${{K8S_INSTALLER_ROOT-}}
@@ -45,11 +49,15 @@ _USERS = f"""\
 root=${{K8S_INSTALLER_ROOT-}}
 {KUBE}\
 served=$(kube 20 api-versions 2>&1) || {{ printf 'unanswered %s\\n' "$(echo $served)"; exit; }}
-ask() {{ # api resource
+objects() {{ # api resource
+  kube 60 get "$2.${{1##*/}}.${{1%%/*}}" --all-namespaces -o go-template='{_ITEMS}'
+}}
+ask() {{ # api resource: kubectl warns on stderr of what is deprecated
   printf '%s\\n' "$served" | grep -qxF "$1" || return 0
-  if found=$(kube 60 get "$2.${{1##*/}}.${{1%%/*}}" --all-namespaces -o go-template='{_ITEMS}' 2>&1); then
-    [ -z "$found" ] || printf '%s\\n' "$found" | sed "s|^|object $1 $2 |"
+  if found=$(objects "$1" "$2" 2>/dev/null); then
+    [ -z "$found" ] || printf '%s\\n' "$found" | awk -v api="$1" -v resource="$2" '{_BY}'
   else
+    found=$(objects "$1" "$2" 2>&1 >/dev/null)
     case $found in *"doesn't have a resource type"*) ;; *) printf 'unanswered %s\\n' "$(echo $found)" ;; esac
   fi
 }}
@@ -121,6 +129,6 @@ def parse_users(text: str) -> tuple[ApiObject, ...] | str:
 
 def _object(line: str) -> ApiObject:
     word, api, resource, name, applied = answers.words(line, 5, "not an object")
-    if word != "object":
+    if word != "object" or applied not in ("applied", "known"):
         raise Malformed("not an object", line)
-    return ApiObject(api, resource, name, f"%22apiVersion%22%3A%22{api.replace('/', '%2F')}%22" in applied)
+    return ApiObject(api, resource, name, applied == "applied")

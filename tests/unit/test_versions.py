@@ -204,10 +204,10 @@ def test_objects_of_apis_that_go_are_named() -> None:
     made = upgrade(wanted(lab()), *ALL)
     users = "".join(
         [
-            *(f"object extensions/v1beta1 deployments a/{name} %22apiVersion%22%3A%22extensions%2Fv1beta1%22\n" for name in "abcdefg"),
-            "object extensions/v1beta1 deployments a/later %22apiVersion%22%3A%22apps%2Fv1%22\n",
-            "object extensions/v1beta1 podsecuritypolicies nobodys \n",
-            "object settings.k8s.io/v1alpha1 podpresets web/env \n",
+            *(f"object extensions/v1beta1 deployments a/{name} applied\n" for name in "abcdefg"),
+            "object extensions/v1beta1 deployments a/later known\n",
+            "object extensions/v1beta1 podsecuritypolicies nobodys known\n",
+            "object settings.k8s.io/v1alpha1 podpresets web/env known\n",
             "end\n",
         ]
     )  # fmt: skip
@@ -323,7 +323,9 @@ def test_half_an_answer_is_none(text: str) -> None:
         question.parse(text)
 
 
-@pytest.mark.parametrize("text", ["", "object a b c d\n", "thing a/b c d e\nend\n", "object a/b c\nend\n"])
+@pytest.mark.parametrize(
+    "text", ["", "object a b c d\n", "thing a/b c d known\nend\n", "object a/b c\nend\n", "object a/b c d e\nend\n"]
+)
 def test_half_a_list_of_objects_is_none(text: str) -> None:
     with pytest.raises(Malformed):
         question.parse_users(text)
@@ -341,8 +343,9 @@ case "$1" in -s) shift 2 ;; --kubeconfig=*) shift ;; esac
 case "$1 $2" in
   'get nodes') echo kubelet n1 v1.19.3 ;;
   api-versions*) printf '%s\\n' apps/v1 extensions/v1beta1 settings.k8s.io/v1alpha1 batch/v2alpha1 ;;
-  'get deployments'*) printf '%s\\n' 'a/one %7B%22apiVersion%22%3A%22extensions%2Fv1beta1%22' 'a/two ' ;;
-  'get podpresets'*) ;;
+  'get deployments'*) printf '%s\\n' 'a/one %7B%22apiVersion%22%3A%22extensions%2Fv1beta1%22%2C' 'a/two ' \\
+    'a/three %7B%22apiVersion%22%3A%22apps%2Fv1%22%7D' ;;
+  'get podpresets'*) echo 'Warning: PodPreset is deprecated' >&2 ;;
   'get jobs'*) echo "error: the server doesn't have a resource type" >&2; exit 1 ;;
   *) echo 'Unauthorized' >&2; exit 1 ;;
 esac
@@ -398,9 +401,11 @@ def test_objects_are_asked_for_by_the_api_that_goes(master: Path) -> None:
     assert found == (
         ApiObject("extensions/v1beta1", "deployments", "a/one", applied=True),
         ApiObject("extensions/v1beta1", "deployments", "a/two", applied=False),
+        ApiObject("extensions/v1beta1", "deployments", "a/three", applied=False),
     )
     asked = [line.partition("get ")[2].split()[0] for line in (master / "said").read_text().splitlines()[1:]]
-    assert asked == ["deployments.v1beta1.extensions", "podpresets.v1alpha1.settings.k8s.io", "jobs.v2alpha1.batch"]
+    jobs = "jobs.v2alpha1.batch"  # a second time for the words of the refusal
+    assert asked == ["deployments.v1beta1.extensions", "podpresets.v1alpha1.settings.k8s.io", jobs, jobs]
     assert question.parse_users(answer(master, question.users([("apps/v1", "daemonsets")]))) == "Unauthorized"
     (master / "down").touch()
     refused = question.parse_users(answer(master, question.users(apis)))
