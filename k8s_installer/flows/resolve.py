@@ -62,6 +62,11 @@ class Resolved:
     data: bool = False
     renews: frozenset[str] | None = None
 
+    @property
+    def moves_members(self) -> bool:
+        """Whether etcd's members become those of the inventory: neither a reset nor a renewal is about them."""
+        return not self.resets and self.renews is None
+
 
 def state_folder(cluster: Cluster) -> Path:
     """Where a cluster's keys and journals are kept on this machine: beside its inventory."""

@@ -142,7 +142,7 @@ class Session:
             desired = without_nodes(desired, nodes, master)
         seen = self._without_gone(wanted, seen)
         seen = self._with_leaving(desired, seen)
-        if not wanted.resets:
+        if wanted.moves_members:
             desired, found = changing(wanted.whole, desired, seen.seen, [host.name for host in wanted.cluster.everyone])
             seen = replace(seen, seen=found)
         leaving = tuple(host for host in wanted.cluster.leaving if host.name not in foreign)
@@ -229,7 +229,8 @@ class Session:
         asked = {**wanted.roots, **wanted.beside, **wanted.desired, **wanted.evidence}
         names = {ref.host for ref in asked} | {host.name for host in wanted.cluster.everyone}
         asked |= {item.ref: item for item in map(records.question, names)}
-        asked |= questions(wanted.whole, [host.name for host in wanted.cluster.everyone])
+        if wanted.moves_members:
+            asked |= questions(wanted.whole, [host.name for host in wanted.cluster.everyone])
         remembered = cache.load(path)
         seen = self.look(asked, names, remembered)
         if seen.memories != remembered:
