@@ -26,7 +26,8 @@ class Place(Enum):
 
     What OPENS a turn is a step, not a state: it is planned only where something in the turn restarts, and nothing else
     of the member begins before it is done. What CLOSES it is a state like any other: it comes last in the turn, and
-    also after a turn that a failed run left open. Both are gates or settings.
+    also after a turn that a failed run left open. Both are gates or settings. Either may be only for some changes
+    (`DesiredResource.only_for`). A setting that opens a turn which nothing closes is set back if the turn fails.
     """
 
     OPENS = "opens"
@@ -54,7 +55,9 @@ class DesiredResource:
     `because` says in one sentence why the resource exists; it is for people, and no code branches on it.
     `turn` says with which others it may not be down at the same time, `place` where it stands in that. `note` is what a
     change of it must tell people. `ahead` turns edges around; see there. What is `leaving` was placed on the host
-    before, and is no longer wanted. What returns is `recorded` by the lines that there were about it.
+    before, and is no longer wanted. What returns is `recorded` by the lines that there were about it. What opens or
+    closes a turn is done `only_for` these changes in the turn: a unit that restarts or stops, and anything else that
+    is replaced; empty for every restart.
     """
 
     ref: Ref
@@ -68,6 +71,7 @@ class DesiredResource:
     ahead: Ahead | None = None
     leaving: bool = False
     recorded: tuple[Placed, ...] = ()
+    only_for: tuple[Ref, ...] = ()
 
 
 Desired = Mapping[Ref, DesiredResource]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from k8s_installer.errors import InstallerError
 from k8s_installer.host.statedir import MOST_KEPT, NOT_KEPT, RUNS_KEPT
-from k8s_installer.model.desired import Desired, Place, Turn
+from k8s_installer.model.desired import Desired, DesiredResource, Place, Turn
 from k8s_installer.model.graph import nearest, ordered
 from k8s_installer.model.groups import GROUPS, Group
-from k8s_installer.model.plan import INTERRUPTING, UNDATED, Action, Change, Plan
+from k8s_installer.model.plan import INTERRUPTING, NO_RESTART, UNDATED, Action, Change, Plan
 from k8s_installer.model.resources import (
     Gate,
     Kind,
@@ -64,9 +64,11 @@ def make_plan(
             steps[ref] = changes
     if not steps:
         return Plan((), ())
-    restarting = _interrupting(steps, desired).difference(idle)
-    if restarting:
-        steps = _enclosed(steps, {desired[ref].turn for ref in restarting}, desired, order, seen)
+    ends = (ref for ref, changes in steps.items() if any(change.action in INTERRUPTING for change in changes))
+    interrupting = frozenset(ends).difference(idle)
+    if interrupting:
+        steps = _enclosed(steps, interrupting, desired, order, seen)
+    restarting = _with_company(interrupting, desired)
     before = nearest(steps, order, edges)
     turns = {ref: desired[ref].turn for ref in steps}
     if restarting:
@@ -77,29 +79,40 @@ def make_plan(
     return _numbered({ref: steps[ref] for ref in ordered(steps, before)}, before, turns)
 
 
-def _interrupting(steps: Mapping[Ref, list[Change]], desired: Desired) -> set[Ref]:
-    """What ends a process; not in a group that all members leave, for nobody is left there to take turns with."""
-    found = {ref for ref, changes in steps.items() if any(change.action in INTERRUPTING for change in changes)}
-    staying = {wanted.turn.group for wanted in desired.values() if not wanted.leaving} if found else set()
-    return {ref for ref in found if desired[ref].turn.group in staying}
+def _with_company(interrupting: Collection[Ref], desired: Desired) -> set[Ref]:
+    """Those of a group in which somebody stays: where all members leave there is nobody to take turns with."""
+    staying = {wanted.turn.group for wanted in desired.values() if not wanted.leaving} if interrupting else set()
+    return {ref for ref in interrupting if desired[ref].turn.group in staying}
 
 
 def _enclosed(
     steps: Mapping[Ref, list[Change]],
-    turns: Collection[Turn],
+    interrupting: frozenset[Ref],
     desired: Desired,
-    order: Iterable[Ref],
+    order: Sequence[Ref],
     seen: Mapping[Ref, Seen],
 ) -> dict[Ref, list[Change]]:
-    """The steps with what opens and closes these turns, whatever was seen of it."""
+    """The steps with what opens and closes the turns of those that interrupt something, whatever was seen of it."""
     words = {Place.OPENS: "before its services restart", Place.CLOSES: "after its services have restarted"}
+    turns = {desired[ref].turn for ref in interrupting}
     found = dict(steps)
-    for ref in order:
+    ends = [ref for ref in order if desired[ref].place in words]
+    # what closes a turn may be only for what opens it
+    for ref in sorted(ends, key=lambda ref: desired[ref].place is Place.CLOSES):
         wanted = desired[ref]
-        if wanted.place in words and wanted.turn in turns and ref not in found:
+        called_for = _has_cause(wanted, found, interrupting) if wanted.only_for else wanted.turn in turns
+        if ref not in found and called_for:
             action = Action.WAIT if isinstance(wanted.resource, Gate) else Action.SET
-            found[ref] = [as_change(wanted, seen.get(ref, Missing.ABSENT), action, words[wanted.place])]
+            reason = wanted.because if wanted.leaving else words[wanted.place]
+            found[ref] = [as_change(wanted, seen.get(ref, Missing.ABSENT), action, reason)]
     return {ref: found[ref] for ref in order if ref in found}
+
+
+def _has_cause(wanted: DesiredResource, steps: Mapping[Ref, list[Change]], interrupting: frozenset[Ref]) -> bool:
+    """Whether one of the changes that this opens or closes a turn only for is made, and not for the first time."""
+    changes = (change for ref in wanted.only_for if ref.kind is not Kind.UNIT for change in steps.get(ref, ()))
+    replaces = any(change.before is not Missing.ABSENT and change.action not in NO_RESTART for change in changes)
+    return replaces or not interrupting.isdisjoint(wanted.only_for)
 
 
 def obstacle(ref: Ref, found: Seen | None) -> str:

@@ -140,7 +140,8 @@ def undo(plan: Plan, run: Run, turn: Turn) -> Plan:
     Files get their old bytes and settings their old values, what was made is removed, and what was restarted is
     restarted and waited for. What fails on the way back keeps nothing else from it but what needs it: a service whose
     own files are back restarts, whatever came of the one before it. A turn that was opened is closed once all of this
-    is done; if something is not, it stays open. The plan is empty where nothing ran before: a first start that fails
+    is done, or its opening set back if nothing closes it; if something is not done, it stays open. The plan is empty
+    where nothing ran before: a first start that fails
     has nothing to go back to, and its files are the evidence. Packages stay, and so do users.
     """
     last = {event.index: event.state for event in run.events}
@@ -153,9 +154,20 @@ def undo(plan: Plan, run: Run, turn: Turn) -> Plan:
         for index, change in within.items()
     )
     if turn in _opened(plan, run) and (whole or back or not touched):
-        closing = (change for change in mine.values() if change.place is Place.CLOSES)
-        back += [_again(change, change.action, "its turn is over") for change in closing]
+        closing = [change for change in mine.values() if change.place is Place.CLOSES]
+        back += [_again(change, change.action, "its turn is over") for change in closing or _reopened(mine.values())]
     return _in_order(back)
+
+
+def _reopened(turn: Iterable[Change]) -> Iterator[Change]:
+    """What sets back the settings that open a turn which nothing closes."""
+    for change in turn:
+        if change.place is Place.OPENS and isinstance(change.after, Setting):
+            found = change.before.value if isinstance(change.before, SeenSetting) else None
+            value = families.original(change.ref.name, found)
+            if value is not None:
+                now, reason = SeenSetting(change.after.value), "its turn is over"
+                yield replace(change, before=now, after=Setting(value), reason=reason, place=Place.CLOSES)
 
 
 def _back(plan: Plan, run: Run, within: Mapping[int, Change]) -> list[Change]:
