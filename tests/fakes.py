@@ -12,12 +12,14 @@ from pathlib import Path
 from k8s_installer.engine.remote import OnReport, Outcome
 from k8s_installer.errors import TransportError
 from k8s_installer.host import perform
+from k8s_installer.host.drains import DRAINED, RELEASED, SCHEDULABLE
 from k8s_installer.host.gates import GateAnswer, UnitState
 from k8s_installer.host.placed import RENDERED
 from k8s_installer.model.desired import DesiredResource
 from k8s_installer.model.plan import NO_RESTART, Action, Change
 from k8s_installer.model.resources import (
     Backup,
+    Check,
     Data,
     File,
     Gate,
@@ -84,6 +86,8 @@ class FakeHost:
     data_owners: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of data that stays, by the leftovers' name
     data_stays: dict[str, tuple[str, ...]] = field(default_factory=dict)  # where it is, by the same name
     unhealthy: set[str] = field(default_factory=set)  # units whose gates do not hold, although they run
+    cordoned: set[str] = field(default_factory=set)  # nodes of its cluster
+    keeping: dict[str, str] = field(default_factory=dict)  # node -> what kubectl drain says, which fails
     cut_at: str = ""  # the name of the resource before which the connection is lost
     log: list[str] = field(default_factory=list)
     clock: float = 1000.0
@@ -100,7 +104,7 @@ class FakeHost:
             case Kind.UNIT:
                 found = self.units.get(name)
             case Kind.SETTING:
-                found = SeenSetting(self.settings[name]) if self.settings.get(name, "absent") != "absent" else None
+                found = self._setting(name)
             case Kind.RECORD:
                 found = SeenRecord(tuple(self.record.values())) if self.record else None
             case Kind.LEFTOVERS:
@@ -109,6 +113,21 @@ class FakeHost:
             case _:
                 found = self._file(item)
         return Missing.ABSENT if found is None else found
+
+    def _setting(self, name: str) -> SeenSetting | None:
+        family, _, node = name.partition(" ")
+        if family in (DRAINED, SCHEDULABLE):
+            return SeenSetting(DRAINED if f"{DRAINED} {node}" in self.settings else RELEASED)
+        return SeenSetting(self.settings[name]) if self.settings.get(name, "absent") != "absent" else None
+
+    def _drain(self, node: str, value: str) -> None:
+        """Cordon a node, unless somebody has, or give back what was cordoned here."""
+        if value != RELEASED:
+            ours = node not in self.cordoned or self.settings.get(f"{DRAINED} {node}") == "ours"
+            self.settings[f"{DRAINED} {node}"] = "ours" if ours else "theirs"
+            self.cordoned.add(node)
+        elif self.settings.pop(f"{DRAINED} {node}", "theirs") == "ours":
+            self.cordoned.discard(node)
 
     def _of_data(self, item: DesiredResource, known: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
         assert isinstance(item.resource, NoLeftovers)
@@ -223,6 +242,10 @@ class FakeHost:
                 words = self._service(change)
             case Setting() as setting:
                 assert change.before is not Missing.ABSENT or change.ref.name.startswith("user ")
+                family, _, subject = change.ref.name.partition(" ")
+                if family in (DRAINED, SCHEDULABLE):
+                    self._drain(subject, setting.value)
+                    return ""
                 self.settings[change.ref.name] = setting.value
                 self.owners.add(change.ref.name.removeprefix("user "))
             case Gate() | Data():
@@ -373,11 +396,20 @@ class FakeHost:
         return ""
 
     def probe(self, gate: Gate, patience: int = 0, since: int = 0) -> GateAnswer:
+        if gate.check is Check.DRAINED:
+            return self._drained(gate)
         state = self.units.get(gate.unit)
         held = gate.unit not in self.refuses.keys() | self.unhealthy and (
             bool(gate.unit_host) or (state is not None and state.active == "active")
         )
         return GateAnswer(held, f"{gate.url}: {'ok' if held else 'no answer'}", self.unit_state(gate.unit))
+
+    def _drained(self, gate: Gate) -> GateAnswer:
+        (node,) = gate.expects
+        assert f"{DRAINED} {node}" in self.settings, f"nobody drains {node}"
+        words = self.keeping.get(node, "")
+        state = self.unit_state(gate.unit)
+        return GateAnswer(not words, f"node {node} is not drained", state, over=bool(words), log=words)
 
     def unit_state(self, unit: str, since: int = 0) -> UnitState:
         state = self.units.get(unit)

@@ -37,7 +37,7 @@ def apply(plan: Plan, remotes: Mapping[str, Remote], on_event: OnEvent, stop: th
     try:
         while scheduler.unfinished():
             for job in scheduler.next_jobs():
-                pool.submit(work, job, plan, remotes, scheduler.inbox)
+                pool.submit(work, job, plan, remotes, scheduler.inbox, stop)
             scheduler.receive()
     finally:
         # after a second Ctrl-C nobody waits: the workers end when their connections are closed
@@ -138,8 +138,8 @@ class _Scheduler:
             self._skip(sorted(self.pending[host].keys() - self.running), f"{host} can no longer be reached")
 
     def _record(self, event: Event) -> None:
-        if event.state is State.SENDING:
-            self._record_upload(event)
+        if event.state is State.PROGRESS:
+            self._pass_on(event)
             return
         index = event.index
         self.states[index] = event.state
@@ -155,8 +155,8 @@ class _Scheduler:
         self.events.append(event)
         self.on_event(event)
 
-    def _record_upload(self, event: Event) -> None:
-        """Bytes on their way are for the screen; those of an upload that ended are the run's count."""
+    def _pass_on(self, event: Event) -> None:
+        """Progress is for the screen; the bytes of an upload that ended are the run's count."""
         if event.sent:
             host = self._host(event.index)
             self.sent[host] = self.sent.get(host, 0) + event.sent

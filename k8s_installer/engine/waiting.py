@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from k8s_installer.engine.remote import Remote
 from k8s_installer.errors import HostError
-from k8s_installer.host import evidence, pods
+from k8s_installer.host import evictions, evidence, pods
 from k8s_installer.host.gates import GateAnswer, UnitState
 from k8s_installer.model.resources import Check, Gate
 
@@ -24,7 +26,15 @@ NEXT_REPORT_SECONDS = 20.0
 # For so long an image may be away from its registry, or a pod find no node.
 IN_VAIN_SECONDS = 20.0
 
+# How often a gate that takes long says what it waits for, if that has changed.
+PROGRESS_SECONDS = 5.0
+
 _UNKNOWN = UnitState("unknown", 0)
+OnProgress = Callable[[str], None]
+
+
+def quietly(_words: str) -> None:
+    """Tell nobody what is waited for."""
 
 
 @dataclass(slots=True)
@@ -38,6 +48,8 @@ class _Watch:
     unit: UnitState = _UNKNOWN
     started: float = 0.0
     first: pods.Standing | None = None  # of the pods, as they were when they were first seen
+    told_at: float = 0.0
+    told: str = ""
 
     def elapsed(self) -> float:
         return time.monotonic() - self.began
@@ -46,7 +58,7 @@ class _Watch:
         """Whether waiting longer is in vain: its unit has failed, or comes and goes, or its pods cannot run."""
         self.processes |= {self.unit.pid} - {0}
         exits = max(self.unit.exits, len(self.processes) - 1)
-        if self.unit.state == "failed" or exits >= EXITS_TO_GIVE_UP:
+        if answer.over or self.unit.state == "failed" or exits >= EXITS_TO_GIVE_UP:
             return True
         if answer.pods is None:
             self.in_vain_since = None
@@ -62,13 +74,21 @@ class _Watch:
         return self.in_vain_since is not None and now - self.in_vain_since >= IN_VAIN_SECONDS
 
 
-def wait(gate: Gate, asked: Remote, witness: Remote) -> str:
+def wait(
+    gate: Gate,
+    asked: Remote,
+    witness: Remote,
+    progress: OnProgress = quietly,
+    stop: threading.Event | None = None,
+) -> str:
     """Wait for a gate; return nothing if it holds, else why it does not, with evidence.
 
     Args:
         gate: what is asked.
         asked: the host that is asked.
         witness: the host on which the unit runs that the gate waits for; it may be the same.
+        progress: called with what a drain waits for, whenever that changes.
+        stop: once it is set, a drain is not waited for any longer; other gates are.
 
     Raises:
         TransportError: the host that is asked cannot be asked.
@@ -80,13 +100,30 @@ def wait(gate: Gate, asked: Remote, witness: Remote) -> str:
             return ""
         watch.unit = answer.unit if witness is asked else _unit(gate, witness, watch)
         hopeless = watch.hopeless(answer)
-        if hopeless or watch.elapsed() > gate.deadline:
-            late = (
-                f"given up after {watch.elapsed():.0f} s" if hopeless else f"did not pass within {gate.deadline:.0f} s"
-            )
+        stopped = gate.check is Check.DRAINED and stop is not None and stop.is_set()
+        if hopeless or stopped or watch.elapsed() > gate.deadline:
+            late = f"given up after {watch.elapsed():.0f} s"
+            if stopped:
+                late = "stopped on request"
+            elif not hopeless:
+                late = f"did not pass within {gate.deadline:.0f} s"
             words = f"{answer.words}: reported before {gate.unit} last started" if answer.holds else answer.words
             return "\n".join([evidence.clipped(f"{late}: {words}"), *_own_words(gate, answer, asked, witness)])
+        if gate.check is Check.DRAINED:
+            _tell(gate, answer, asked, watch, progress)
         time.sleep(POLL_SECONDS)
+
+
+def _tell(gate: Gate, answer: GateAnswer, asked: Remote, watch: _Watch, progress: OnProgress) -> None:
+    """Say now and then which pods a drain waits for."""
+    now = time.monotonic()
+    if now - watch.told_at < PROGRESS_SECONDS:
+        return
+    watch.told_at = now
+    words = evictions.progress(asked.ask(gate, answer.questions))
+    if words and words != watch.told:
+        watch.told = words
+        progress(words)
 
 
 def _reported(gate: Gate, answer: GateAnswer, witness: Remote, watch: _Watch) -> bool:
@@ -123,6 +160,8 @@ def _own_words(gate: Gate, answer: GateAnswer, asked: Remote, witness: Remote) -
     """What the pods that a gate waits for said, or its unit and its journal."""
     try:
         texts = asked.ask(gate, answer.questions) if answer.questions else ()
+        if gate.check is Check.DRAINED:
+            return [*map(evidence.clipped, evictions.evidence(answer.log, texts, forced=not gate.required))]
         if said := pods.answers(texts, evidence.MOST_LINES - 1):
             return said
         text = evidence.shortened(witness.evidence(gate.unit), evidence.MOST_LINES - 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +41,9 @@ class Tell(Protocol):
         """As the fields of an `Event`."""
 
 
-def work(indices: tuple[int, ...], plan: Plan, remotes: Mapping[str, Remote], inbox: Inbox) -> None:
+def work(
+    indices: tuple[int, ...], plan: Plan, remotes: Mapping[str, Remote], inbox: Inbox, stop: threading.Event
+) -> None:
     """A worker's whole life: do the job, report every step, and never leave the scheduler without an answer.
 
     Args:
@@ -48,6 +51,7 @@ def work(indices: tuple[int, ...], plan: Plan, remotes: Mapping[str, Remote], in
         plan: the plan that they are of.
         remotes: a connected host for every host name in the plan.
         inbox: gets an event for each step, and at the end `Finished`.
+        stop: set when nothing new begins; a gate that may take many minutes is not waited for any longer then.
     """
     changes = [(index, plan.changes[index]) for index in in_script_order(plan, indices)]
     not_ended = [index for index, _ in changes]
@@ -56,7 +60,7 @@ def work(indices: tuple[int, ...], plan: Plan, remotes: Mapping[str, Remote], in
     def tell(index: int, state: State, detail: str, sent: int = 0) -> None:
         if state is State.RUNNING:
             begun.add(index)
-        elif state is not State.SENDING:
+        elif state is not State.PROGRESS:
             not_ended.remove(index)
         inbox.put(Event(index, state, time.monotonic(), detail, sent))
 
@@ -64,7 +68,7 @@ def work(indices: tuple[int, ...], plan: Plan, remotes: Mapping[str, Remote], in
     try:
         index, change = changes[0]
         if isinstance(change.after, Gate):
-            _wait(index, change.ref.host, change.after, remotes, tell)
+            _wait(index, change.ref.host, change.after, remotes, tell, stop)
         else:
             _perform(changes, remotes[change.ref.host], tell)
     except InstallerError as error:
@@ -77,11 +81,16 @@ def work(indices: tuple[int, ...], plan: Plan, remotes: Mapping[str, Remote], in
     inbox.put(Finished(indices, lost, fault))
 
 
-def _wait(index: int, host: str, gate: Gate, remotes: Mapping[str, Remote], tell: Tell) -> None:
+def _wait(index: int, host: str, gate: Gate, remotes: Mapping[str, Remote], tell: Tell, stop: threading.Event) -> None:
     tell(index, State.RUNNING, "")
     asked = remotes[host]
-    words = wait(gate, asked, remotes.get(gate.unit_host, asked))
-    tell(index, State.FAILED if words else State.DONE, words)
+
+    def progress(words: str) -> None:
+        tell(index, State.PROGRESS, words)
+
+    words = wait(gate, asked, remotes.get(gate.unit_host, asked), progress, stop)
+    failed = bool(words) and (gate.required or stop.is_set())
+    tell(index, State.FAILED if failed else State.DONE, words)
 
 
 def _perform(changes: Sequence[tuple[int, Change]], remote: Remote, tell: Tell) -> None:
@@ -90,9 +99,9 @@ def _perform(changes: Sequence[tuple[int, Change]], remote: Remote, tell: Tell) 
 
     def read(report: Report) -> None:
         if report.word == "uploaded":
-            tell(report.index, State.SENDING, "", report.sent)
+            tell(report.index, State.PROGRESS, "", report.sent)
         if report.word == "sent":
-            tell(report.index, State.SENDING, f"{report.sent // MB} of {sizes[report.index] // MB} MB")
+            tell(report.index, State.PROGRESS, f"{report.sent // MB} of {sizes[report.index] // MB} MB")
         if report.word in states:
             tell(report.index, states[report.word], "")
 

@@ -33,7 +33,7 @@ def carried_out(
     with stop_on_ctrl_c(lost, reporter.say) as stop:
 
         def note(event: Event) -> None:
-            if event.state is not State.SENDING:
+            if event.state is not State.PROGRESS:
                 book.event(event, made.changes[event.index])
             show(event)
 
@@ -55,7 +55,7 @@ def _way_back(
     with stop.finishing(what), reporter.progress(back) as show:
 
         def note(event: Event) -> None:
-            if event.state is not State.SENDING:
+            if event.state is not State.PROGRESS:
                 with suppress(InstallerError):  # of all things, this must not stop for want of a line
                     book.undo(event, back.changes[event.index])
             show(event)

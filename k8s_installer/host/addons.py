@@ -40,14 +40,15 @@ KUBE = f"""\
 kube() {{ # seconds words...
   limit=$1
   shift
-  if [ -f "$root{paths.KUBECONFIG}" ]; then
-    timeout "$limit" kubectl --kubeconfig="$root{paths.KUBECONFIG}" "$@"
-  else
-    timeout "$limit" kubectl -s http://127.0.0.1:8080 "$@"
-  fi
+  reached
+  timeout "$limit" kubectl $server "$@"
   status=$?
   [ $status -ne 124 ] || echo "kubectl $1: no answer within $limit s" >&2
   return $status
+}}
+reached() {{ # sets server to how kubectl reaches the API
+  server='-s http://127.0.0.1:8080'
+  [ ! -f "$root{paths.KUBECONFIG}" ] || server=--kubeconfig=$root{paths.KUBECONFIG}
 }}
 """
 _WITHDRAW = f"""\

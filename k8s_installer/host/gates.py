@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
-from k8s_installer.host import curl, pods
+from k8s_installer.host import curl, drains, evictions, pods
 from k8s_installer.model.resources import Check, Gate
 from k8s_installer.untrusted import answers as strictly
 from k8s_installer.untrusted.answers import Json
@@ -20,7 +20,7 @@ read -r up idle </proc/uptime
 end=$((${{up%.*}} + {patience}))
 while answer=$({ask} 2>&1); read -r up idle </proc/uptime; [ "${{up%.*}}" -lt $end ]; do
   case $answer in (*'status 200') break ;; esac
-  sleep 0.1
+  sleep {pause}
 done
 printf '%s\\n' "$answer"
 """
@@ -89,7 +89,8 @@ class GateAnswer:
     """A gate's answer: whether it holds, the words it gave, and how the unit is doing on the host that was asked.
 
     Of a gate that waits for pods `pods` says how they are doing, and `questions` are the URLs of their own words. Of
-    one that waits for a node `reported_at` is when its kubelet last reported (Unix seconds; 0 if not known).
+    one that waits for a node `reported_at` is when its kubelet last reported (Unix seconds; 0 if not known). `over`
+    says that it will never hold, and `log` is the log of what it waits for.
     """
 
     holds: bool
@@ -98,6 +99,8 @@ class GateAnswer:
     pods: pods.Standing | None = None
     questions: tuple[str, ...] = ()
     reported_at: float = 0.0
+    over: bool = False
+    log: str = ""
 
 
 def script(gate: Gate, patience: int = 0, since: int = 0) -> str:
@@ -106,15 +109,23 @@ def script(gate: Gate, patience: int = 0, since: int = 0) -> str:
     Without patience it is asked once; else, for so many whole seconds, until it answers with status 200. Whether the
     body then says yes is for `judge`. With `since` the unit's ends of the last so many seconds are counted.
     """
-    ask = shlex.join(curl.command(gate.url, *_STATUS, ca=gate.ca, cert=gate.cert, key=gate.key))
-    functions = ""
+    function, command = _question(gate)
+    pause = 1 if gate.check is Check.DRAINED else 0.1
+    ask = function + _ASK.format(ask=command, patience=patience, pause=pause)
+    return ask + unit_script(gate.unit, since, started=gate.check is Check.LEASE_HELD)
+
+
+def _question(gate: Gate) -> tuple[str, str]:
+    """The function of the shell that asks a gate, if it needs one, and the command."""
+    if gate.check is Check.DRAINED:
+        return drains.question("".join(gate.expects))
     if gate.check in _OF_ALL:
-        functions, ask = _members(gate), "members"
-    elif gate.check is Check.LEASE_RENEWED:
+        return _members(gate), "members"
+    ask = shlex.join(curl.command(gate.url, *_STATUS, ca=gate.ca, cert=gate.cert, key=gate.key))
+    if gate.check is Check.LEASE_RENEWED:
         first = shlex.join(curl.command(gate.url, ca=gate.ca, cert=gate.cert, key=gate.key))
-        functions, ask = _LEASE.format(ask=first, again=ask), "lease"
-    asked = functions + _ASK.format(ask=ask, patience=patience)
-    return asked + unit_script(gate.unit, since, started=gate.check is Check.LEASE_HELD)
+        return _LEASE.format(ask=first, again=ask), "lease"
+    return "", ask
 
 
 def _members(gate: Gate) -> str:
@@ -193,6 +204,8 @@ def judge(gate: Gate, output: str) -> GateAnswer:
     words = body.strip() if rest else output.strip()
     listed = _items(body) if gate.check is Check.POD_READY and status == "200" else None
     unit = _unit(shown)
+    if gate.check is Check.DRAINED:
+        return _drain(gate, words, status, unit)
     return GateAnswer(
         holds=status == "200" and _holds(gate, body, unit.started),
         words=f"{gate.url}: {_said(gate, words) or 'no answer'} (status {status})",
@@ -205,11 +218,23 @@ def judge(gate: Gate, output: str) -> GateAnswer:
     )
 
 
+def _drain(gate: Gate, log: str, status: str, unit: UnitState) -> GateAnswer:
+    """How a drain is doing, by kubectl's log and how that has ended."""
+    return GateAnswer(
+        holds=status == str(drains.DONE),
+        words=f"node {' '.join(gate.expects)} is not drained",
+        unit=unit,
+        questions=evictions.questions(gate.url),
+        over=status == str(drains.FAILED),
+        log=log,
+    )
+
+
 def _holds(gate: Gate, body: str, started: float) -> bool:  # noqa: PLR0911 - one for each check
     match gate.check:
         case Check.OK:
             return body.strip() == "ok"
-        case Check.ANSWERS:
+        case Check.ANSWERS | Check.DRAINED:  # the status says it
             return True
         case Check.ETCD_HEALTH:
             return _etcd_healthy(body)

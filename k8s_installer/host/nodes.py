@@ -18,6 +18,7 @@ from functools import partial
 from urllib.parse import quote_plus, unquote_plus
 
 from k8s_installer.host.addons import KUBE
+from k8s_installer.host.drains import DRAINS
 from k8s_installer.host.family import ABSENT, NONE, Family
 
 NAME = "node"
@@ -38,10 +39,10 @@ ask_node() {{ # names
   done
 }}
 """
-_SET = """\
-set_node() { # name value: a kubelet makes its own
-  kube 60 delete node "$1" --ignore-not-found
-}
+_SET = f"""\
+set_node() {{ # name value: a kubelet makes its own
+  kube 60 delete node "$1" --ignore-not-found && rm -rf "$root{DRAINS}/$1"
+}}
 """
 # All nodes are asked for once, whatever is asked of them: KIND NODE KEY =VALUE. Of what is empty or not there, `range`
 # makes nothing.

@@ -9,6 +9,7 @@
 | `incoming/` | what was uploaded and is not placed yet | seven days |
 | `due/UNIT` | a unit whose process is older than this has to restart | for good; it is empty |
 | `reload/UNIT` | the unit's definition changed without a time that systemd could see | until systemd has loaded it |
+| `drains/NODE` | a node that this master drains: kubectl's process, log and exit status | until it is given back |
 | `installing` | the packages, users and groups from before a transaction of yum's | until what it brought is recorded |
 | `running` | the process of the script that changes this host, and when it started | until the next one |
 | `lock` | on a master: which run changes the cluster, and until when (`engine/lease.py`) | until its run ends |

@@ -287,6 +287,7 @@ class Check(StrEnum):
     POD_READY = "pod-ready"  # a list of pods, one of which is ready
     LEASE_HELD = "lease-held"  # a leader's lease that was renewed since this unit's process started
     LEASE_RENEWED = "lease-renewed"  # a leader's lease that is being renewed, by whichever process has it
+    DRAINED = "drained"  # the drain of a node that this host runs has ended well
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +297,8 @@ class Gate:
     `unit` is the service whose status and journal are the evidence when the gate fails; it runs on
     `unit_host`, or where that is empty, on the gate's own host. `ca`, `cert` and `key` are paths on the gate's
     host; `key` is never read by us. `expects` is what the answer must list: for etcd, NAME=PEER-URL of each member.
+    For a drain it is the node, and `url` has the list of the node's pods. A run continues after a gate that is not
+    `required` and did not hold, and reports why it did not.
     """
 
     url: str
@@ -307,6 +310,7 @@ class Gate:
     unit_host: str = ""
     deadline: float = 60.0
     expects: tuple[str, ...] = ()
+    required: bool = True
 
 
 @dataclass(frozen=True, slots=True)

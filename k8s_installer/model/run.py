@@ -15,7 +15,7 @@ class State(StrEnum):
     DONE = "done"
     FAILED = "failed"
     SKIPPED = "skipped"
-    SENDING = "sending"  # no state to be in: how far the upload of its file is, before its script runs
+    PROGRESS = "progress"  # no state to be in: how far the upload of its file is, or what a gate waits for
 
 
 ENDED = frozenset({State.DONE, State.FAILED, State.SKIPPED})

@@ -42,7 +42,7 @@ def summary(plan: Plan) -> dict[str, int]:
 
 
 def run_data(plan: Plan, run: Run) -> dict[str, object]:
-    """A run: the last state of every change, and the evidence of each failure."""
+    """A run: the last state of every change, and the evidence of each failure and of what it continued without."""
     last = {event.index: event for event in run.events}
     return {
         "changes": [

@@ -27,7 +27,7 @@ def applied(
     Of `around`, which are the hosts' times before and after the run (`preflight`, `verify`), 0 is not shown. `closing`
     are the last words where they are not that the next plan is empty.
     """
-    lines = [Text("Time by phase", "bold")]
+    lines = [*_without(plan, run), Text("Time by phase", "bold")]
     spans = {"preflight": around["preflight"], **timing.phases(plan, run), "verify": around["verify"]}
     spans = {name: seconds for name, seconds in spans.items() if seconds or name not in around}
     width = max(len(name) for name in spans)
@@ -64,6 +64,7 @@ def failed(
         lines.append(Text(f"{about(change)}: could not {change_words(change)}", "bold red"))
         lines += [Text(f"  {line}") for line in event.detail.splitlines()]
         lines += list(_led_here(by_host[change.ref.host], change))
+    lines += list(_without(plan, run))
     for back, way in undone:
         lines += list(_undone(back, way))
     lines += list(_stay(plan, run))
@@ -80,6 +81,15 @@ def failed(
     return Group(*lines)
 
 
+def _without(plan: Plan, run: Run) -> Iterator[Text]:
+    """What a run continued without, and why that did not hold."""
+    for event in run.events:
+        if event.state is State.DONE and event.detail:
+            change = plan.changes[event.index]
+            yield Text(f"{change.ref.host}: --force: did not {change_words(change)}", "bold yellow")
+            yield from (Text(f"  {line}") for line in event.detail.splitlines())
+
+
 def sent(by_host: Mapping[str, int]) -> str:
     """How many bytes of files went over the wire, in all and to each host."""
     each = ", ".join(f"{host} {count / _MB:.1f}" for host, count in sorted(by_host.items()))
@@ -89,7 +99,8 @@ def sent(by_host: Mapping[str, int]) -> str:
 def _undone(back: Plan, way: Run) -> Iterator[Text]:
     member = back.changes[0].turn.member
     if not way.failures and not way.skipped:
-        yield Text(f"{member} was rolled back: {len(back.changes)} changes undone, healthy again.", "yellow")
+        count = f"{len(back.changes)} change{'' if len(back.changes) == 1 else 's'}"
+        yield Text(f"{member} was rolled back: {count} undone, healthy again.", "yellow")
         return
     for event in way.failures:
         change = back.changes[event.index]

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from k8s_installer.model.plan import Plan
+from k8s_installer.model.resources import Kind
 from k8s_installer.model.run import Event, OnEvent, State
 from k8s_installer.report.text import about, change_words
 
@@ -50,9 +51,11 @@ class Lines:
         self._begun: dict[int, float] = {}
 
     def take(self, event: Event) -> None:
-        """Print what an event says, if it ends a change; the time that its upload took counts."""
+        """Print what an event says, if it ends a change or names what is waited for; the time of an upload counts."""
         change = self._plan.changes[event.index]
-        if event.state in (State.SENDING, State.RUNNING):
+        if event.state is State.PROGRESS and change.ref.kind is Kind.GATE:
+            self._console.print(f"{change.ref.host}: {change.ref.name}: {event.detail}", markup=False, soft_wrap=True)
+        if event.state in (State.PROGRESS, State.RUNNING):
             self._begun.setdefault(event.index, event.at)
         if event.state not in (State.DONE, State.FAILED):
             return
@@ -76,7 +79,7 @@ class Board:
     def take(self, event: Event) -> None:
         """Keep what an event says."""
         change = self._plan.changes[event.index]
-        if event.state is State.SENDING:
+        if event.state is State.PROGRESS:
             self._now = f"{change.ref.host}: {change.ref.name} {event.detail}"
             return
         self._states[event.index] = event.state

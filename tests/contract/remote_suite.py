@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from k8s_installer.engine.remote import Outcome, Remote
+from k8s_installer.engine.waiting import wait
 from k8s_installer.host import nodes as host_nodes
 from k8s_installer.host import perform
 from k8s_installer.host.placed import RENDERED
@@ -306,6 +307,25 @@ def settings(remote: Remote) -> None:
     assert outcome == Outcome(frozenset({0, 1}))
     assert not planned(remote, mixed, swap)
     assert list(remote.observe([selinux]).values()) == [SeenSetting("enforcing now, permissive at boot")]
+
+
+def drains(remote: Remote) -> None:
+    """A node is drained while the host does other things, is known to be until it is given back, and then is not."""
+    begins = want(remote, Kind.SETTING, "drained n1", Setting("timeout=60s,force"))
+    closes = want(remote, Kind.SETTING, "schedulable n1", Setting("released"))
+    gate = Gate("http://127.0.0.1/api/v1/pods", Check.DRAINED, "kubelet", expects=("n1",), deadline=20)
+    assert list(remote.observe([begins, closes]).values()) == [SeenSetting("released")] * 2
+    assert not planned(remote, begins, closes)
+    opens = Change(begins.ref, Action.SET, "suite", SeenSetting("released"), begins.resource, "the suite")
+    outcome, _ = carried_out(remote, Plan((opens,), ((),)))
+    assert outcome == Outcome(frozenset({0}))
+    assert wait(gate, remote, remote) == ""
+    assert list(remote.observe([begins, closes]).values()) == [SeenSetting("drained")] * 2
+    plan = planned(remote, closes)
+    assert [change.reason for change in plan.changes] == ["a run drained it and did not finish"]
+    carried_out(remote, plan)
+    assert not planned(remote, closes)
+    assert list(remote.observe([begins]).values()) == [SeenSetting("released")]
 
 
 ROTATED = b"""\

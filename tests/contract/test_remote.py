@@ -12,6 +12,7 @@ from k8s_installer.transport import Transport, connect
 from tests.contract import remote_suite
 from tests.contract.sshd import serve
 from tests.fakes import FakeHost
+from tests.unit.test_drains import cluster_in
 from tests.unit.test_host_settings import enforcing
 from tests.unit.test_perform import program
 
@@ -80,5 +81,23 @@ def test_a_real_host_keeps_the_contract_of_settings(tmp_path: Path) -> None:
         transport = connect(server.host())
         try:
             remote_suite.settings(SshRemote(transport))
+        finally:
+            transport.close()
+
+
+def test_the_fake_keeps_the_contract_of_drains() -> None:
+    remote_suite.drains(FakeHost("m1"))
+
+
+def test_a_real_host_keeps_the_contract_of_drains(tmp_path: Path) -> None:
+    """What runs in the background does not keep the connection's streams, or the setting would take as long."""
+    cluster_in(tmp_path)
+    program(tmp_path / "bin", "sudo", 'shift 2; exec "$@"')
+    path = f"PATH={tmp_path}/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    program(tmp_path / "bin", "systemctl", f"touch {tmp_path}/drains; echo ActiveState=active")  # the gate was asked
+    with serve(tmp_path / "sshd", env=[path, f"K8S_INSTALLER_ROOT={tmp_path}/root"]) as server:
+        transport = connect(server.host())
+        try:
+            remote_suite.drains(SshRemote(transport))
         finally:
             transport.close()

@@ -48,8 +48,8 @@ def test_it_is_planned_and_carried_out_like_a_file(tmp_path: Path) -> None:
     assert not run.failures
     assert fleet["m1"].contents[CONFIG] == b"a program" * 1_000_000
     assert not planned(wanted, fleet)
-    assert [event.detail for event in told if event.state is State.SENDING] == ["0 of 9 MB", "9 of 9 MB"]
-    assert State.SENDING not in {event.state for event in run.events}
+    assert [event.detail for event in told if event.state is State.PROGRESS] == ["0 of 9 MB", "9 of 9 MB"]
+    assert State.PROGRESS not in {event.state for event in run.events}
     assert run.sent == {"m1": 9_000_000}
     assert data.run_data(plan, run)["sent_bytes"] == {"m1": 9_000_000}
     alone = Run((Event(0, State.RUNNING, 1.0), Event(0, State.DONE, 3.0)), interrupted=False)
@@ -62,7 +62,7 @@ def test_its_mode_alone_sends_nothing(tmp_path: Path) -> None:
     stricter = planned(desired(config=large(tmp_path, mode=0o700)), fleet)
     assert words(stricter) == [f"m1 attributes {CONFIG}"]
     _, told = carried_out(stricter, fleet)
-    assert State.SENDING not in {event.state for event in told}
+    assert State.PROGRESS not in {event.state for event in told}
 
 
 def test_a_source_that_is_another_file_fails_before_anything_begins(tmp_path: Path) -> None:
@@ -123,12 +123,12 @@ def test_reports_say_how_much_is_sent_and_show_no_difference(tmp_path: Path) -> 
 def test_progress_says_how_far_an_upload_is(tmp_path: Path) -> None:
     _, plan, _ = edited(tmp_path)
     board = progress.Board(plan, ["m1", "n1"])
-    board.take(Event(0, State.SENDING, 1.0, "45 of 110 MB"))
+    board.take(Event(0, State.PROGRESS, 1.0, "45 of 110 MB"))
     assert board.table().caption == f"m1: {CONFIG} 45 of 110 MB"
     assert board._states[0] is State.WAITING
     console = Console(file=io.StringIO(), width=100)
     with progress.shown(plan, console) as on_event:
-        for event in (Event(0, State.SENDING, 1.0, "1 of 9 MB"), Event(0, State.SENDING, 2.0, "9 of 9 MB"),
+        for event in (Event(0, State.PROGRESS, 1.0, "1 of 9 MB"), Event(0, State.PROGRESS, 2.0, "9 of 9 MB"),
                       Event(0, State.RUNNING, 3.0), Event(0, State.DONE, 4.0)):  # fmt: skip
             on_event(event)
     assert isinstance(console.file, io.StringIO)
