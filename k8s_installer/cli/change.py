@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from k8s_installer.cli.console import Output, stop
-from k8s_installer.cli.options import AtOnce, BreakLock, Bundle, Format, Inventory, ReplaceKeys, Templates, Yes
+from k8s_installer.cli.options import (
+    AtOnce,
+    BreakLock,
+    Bundle,
+    DrainTimeout,
+    Force,
+    Format,
+    Inventory,
+    ReplaceKeys,
+    Templates,
+    Yes,
+)
 from k8s_installer.cli.terminal import Terminal
 from k8s_installer.errors import InputError
 
@@ -19,7 +30,8 @@ app = typer.Typer()
 @app.command(
     epilog="Examples: `k8s-installer apply -i cluster.yaml` bootstraps the cluster; after an edit, the same command "
     "changes what the edit affects and nothing else. `k8s-installer apply plan.json -i cluster.yaml` applies a saved "
-    "plan, or stops if anything has changed since."
+    "plan, or stops if anything has changed since. `k8s-installer apply -i cluster.yaml --drain-timeout 60 --force` "
+    "gives each node that leaves a minute to drain, and continues without the pods that are still there."
 )
 def apply(
     inventory: Inventory,
@@ -37,6 +49,8 @@ def apply(
     preflight: Annotated[
         bool, typer.Option(help="If packages are missing, first find what would stop their install.")
     ] = True,
+    drain_timeout: DrainTimeout = None,
+    force: Force = False,
     break_lock: BreakLock = False,
     replace_keys: ReplaceKeys = False,
     output: Format = Output.TEXT,
@@ -46,10 +60,10 @@ def apply(
     from k8s_installer.flows.inputs import Inputs
     from k8s_installer.planning.turns import Batch
 
+    inputs = Inputs(inventory, templates, bundle, drain_timeout, force)
     options = Options(
-        Inputs(inventory, templates, bundle), saved_plan=planfile, batch=Batch.parse(batch), yes=yes, verify=verify,
-        roll_back=rollback, preflight=preflight, break_lock=break_lock, replace_keys=replace_keys, limit=limit,
-        only=only,
+        inputs, saved_plan=planfile, batch=Batch.parse(batch), yes=yes, verify=verify, roll_back=rollback,
+        preflight=preflight, break_lock=break_lock, replace_keys=replace_keys, limit=limit, only=only,
     )  # fmt: skip
     require_consent(yes or planfile is not None)
     raise stop(apply(options, Terminal(inventory, output)))
@@ -62,6 +76,8 @@ def rollback(
     bundle: Bundle = None,
     yes: Yes = False,
     batch: AtOnce = "25%",
+    drain_timeout: DrainTimeout = None,
+    force: Force = False,
     break_lock: BreakLock = False,
     output: Format = Output.TEXT,
 ) -> None:
@@ -74,7 +90,7 @@ def rollback(
     from k8s_installer.flows.rollback import roll_back
     from k8s_installer.planning.turns import Batch
 
-    inputs, size = Inputs(inventory, templates, bundle), Batch.parse(batch)
+    inputs, size = Inputs(inventory, templates, bundle, drain_timeout, force), Batch.parse(batch)
     options = Options(inputs, batch=size, yes=yes, verify=False, preflight=False, break_lock=break_lock)
     require_consent(yes)
     raise stop(roll_back(options, Terminal(inventory, output, command="rollback")))
@@ -94,6 +110,8 @@ def reset(
         bool,
         typer.Option("--skip-unreachable", help="Reset the hosts that answer; what was placed on the others stays."),
     ] = False,
+    drain_timeout: DrainTimeout = None,
+    force: Force = False,
     break_lock: BreakLock = False,
     output: Format = Output.TEXT,
 ) -> None:
@@ -109,8 +127,8 @@ def reset(
     if yes and not name:
         raise InputError("--yes needs --name", hint="give the cluster's name, as the inventory has it: --name CLUSTER")
     options = Options(
-        Inputs(inventory, None), yes=yes, verify=False, roll_back=False, preflight=False, break_lock=break_lock,
-        skip_unreachable=skip_unreachable,
+        Inputs(inventory, drain_timeout=drain_timeout, force=force), yes=yes, verify=False, roll_back=False,
+        preflight=False, break_lock=break_lock, skip_unreachable=skip_unreachable,
     )  # fmt: skip
     raise stop(reset(options, Terminal(inventory, output, command="reset"), host=host, name=name, data=data))
 

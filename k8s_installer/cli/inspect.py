@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from k8s_installer.cli.console import Output, print_json, stdout, stop
-from k8s_installer.cli.options import AtOnce, Bundle, Format, Inventory, ReplaceKeys, Templates
+from k8s_installer.cli.options import AtOnce, Bundle, DrainTimeout, Force, Format, Inventory, ReplaceKeys, Templates
 from k8s_installer.cli.terminal import Terminal
 from k8s_installer.errors import InputError
 from k8s_installer.flows.outcome import Outcome
@@ -95,6 +95,8 @@ def plan(
         bool, typer.Option("--diff", help="Also show what each change is for, and the content of new files.")
     ] = False,
     batch: AtOnce = "25%",
+    drain_timeout: DrainTimeout = None,
+    force: Force = False,
     replace_keys: ReplaceKeys = False,
     output: Annotated[
         str,
@@ -112,7 +114,8 @@ def plan(
     form = Output(output) if output in list(Output) else Output.TEXT
     size = Batch.parse(batch)
     terminal = Terminal(inventory, form, full=diff)
-    found = plan(Inputs(inventory, templates, bundle), terminal, size, replace_keys=replace_keys)
+    inputs = Inputs(inventory, templates, bundle, drain_timeout, force)
+    found = plan(inputs, terminal, size, replace_keys=replace_keys)
     terminal.plan(found.wanted, found.plan)
     if form is Output.JSON:
         print_json(plan_data(found.wanted.cluster, found.plan))

@@ -30,6 +30,20 @@ ReplaceKeys = Annotated[
 AtOnce = Annotated[
     str, typer.Option("--batch", help="How many nodes may restart at once, such as 3 or 25% (at most 250).")
 ]
+DrainTimeout = Annotated[
+    int | None,
+    typer.Option(
+        min=0, max=86400, metavar="SECONDS", show_default=False,
+        help="How long a node may take to drain, instead of the inventory's drain_timeout; 0 drains none.",
+    ),
+]  # fmt: skip
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="Drain also pods that nothing recreates or that have local data, and continue if a drain fails.",
+    ),
+]
 BreakLock = Annotated[
     bool,
     typer.Option(

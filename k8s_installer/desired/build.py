@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from k8s_installer.desired import draining
 from k8s_installer.desired.addons import addons, before_nodes
 from k8s_installer.desired.check import check
 from k8s_installer.desired.context import Context, by_address, of_host
@@ -20,7 +21,7 @@ from k8s_installer.inventory import Allocations, Cluster, Host, Role, settle
 from k8s_installer.inventory.allocations import NONE
 from k8s_installer.model.desired import Desired, DesiredResource, Turn
 from k8s_installer.model.groups import GROUPS
-from k8s_installer.model.resources import Data, Gate, Kind, Leaves, Package, Ref, Setting, Unit, UploadedFile
+from k8s_installer.model.resources import Check, Data, Gate, Kind, Leaves, Package, Ref, Setting, Unit, UploadedFile
 from k8s_installer.pki import Pki
 from k8s_installer.profiles import Component, GateSpec, Profile
 from k8s_installer.profiles.schema import FlagValue, endpoint
@@ -82,7 +83,15 @@ def desire(
     ]
     result |= {wanted.ref: wanted for wanted in nodes_of(cluster, profile, result, ready)}
     result |= {wanted.ref: wanted for wanted in addons(source, master, ready, healthy)}
+    result |= {wanted.ref: wanted for wanted in _drains(source, fleet, [result[ref] for ref in healthy])}
     return result
+
+
+def _drains(source: Source, fleet: Topology, gates: Iterable[DesiredResource]) -> Iterator[DesiredResource]:
+    """What opens and closes the turns of nodes, on the master that is asked whether they are ready."""
+    for gate in gates:
+        if isinstance(gate.resource, Gate) and gate.resource.check is Check.NODE_READY:
+            yield from draining.around(source.cluster, source.profile, fleet.layouts[gate.turn.member], gate)
 
 
 @dataclass(frozen=True, slots=True)

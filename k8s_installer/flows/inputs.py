@@ -15,14 +15,17 @@ from k8s_installer.sources import tarball
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Which files a command is about: the inventory, templates that come before the packaged ones, a bundle.
+    """What a command is about: the inventory, templates that come before the packaged ones, a bundle.
 
-    The bundle is the one from which packages, images and programs come, instead of the inventory's.
+    The bundle is the one from which packages, images and programs come, instead of the inventory's. So is
+    `drain_timeout`, the seconds that a node may take to drain; with `force` the node is changed all the same.
     """
 
     inventory: Path
     templates: Path | None = None
     bundle: Path | None = None
+    drain_timeout: int | None = None
+    force: bool = False
 
 
 def read(
@@ -33,7 +36,7 @@ def read(
     A profile of another patch version is reported as a warning.
 
     Args:
-        inputs: the files. A bundle is verified, and taken apart into the user's cache.
+        inputs: the files and options. A bundle is verified, and taken apart into the user's cache.
         reporter: receives notes and progress.
         download: whether a tarball that is not here is fetched; it is left for later otherwise.
         opens: whether the bundle is looked at; it need not be there otherwise.
@@ -42,6 +45,8 @@ def read(
         InputError: anything is wrong with the inventory, or its tarball or bundle is not what it says.
     """
     cluster, profile = resolve.checked(inputs.inventory)
+    timeout = cluster.drain.timeout if inputs.drain_timeout is None else inputs.drain_timeout
+    cluster = replace(cluster, drain=replace(cluster.drain, timeout=timeout, force=inputs.force))
     note = profiles.note(cluster.version, profile)
     if note:
         reporter.warn(note)

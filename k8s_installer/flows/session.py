@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from k8s_installer.desired import draining
 from k8s_installer.engine import fleet, lock
 from k8s_installer.engine.fleet import Connections, ObservedFleet
 from k8s_installer.engine.owner import this_process
@@ -33,7 +34,7 @@ from k8s_installer.planning.adopting import with_adopted
 from k8s_installer.planning.etcd.changing import changing, questions
 from k8s_installer.planning.etcd.facts import runs
 from k8s_installer.planning.handover import with_handover
-from k8s_installer.planning.leaving import API, KUBELET, with_leaving, without_nodes
+from k8s_installer.planning.leaving import API, KUBELET, with_drains, with_leaving, without_nodes
 from k8s_installer.profiles import Profile
 from k8s_installer.report import data
 from k8s_installer.runs import cache, journal
@@ -136,6 +137,11 @@ class Session:
             wanted.whole, wanted.desired, seen.seen, there, wanted.only, master=master, data=wanted.data
         )
         desired = with_handover(wanted.whole, desired)
+        if master and _nodes_stay(wanted):
+            profile = wanted.profile.fitting(wanted.cluster)
+            desired = with_drains(
+                desired, lambda node, turn: draining.opening(wanted.inventory, profile, node, master, turn)
+            )
         gone = [host for host in about if host in wanted.cluster.leaving and host.name not in there]
         if master and (wanted.only is None or KUBELET in wanted.only):
             nodes = [host.name for host in gone if Role.NODE in host.roles]
@@ -164,7 +170,7 @@ class Session:
 
     def _with_leaving(self, desired: Desired, seen: ObservedFleet) -> ObservedFleet:
         """What was seen, and what hosts have of that which is to leave; nobody is asked where nothing is."""
-        going = {ref: item for ref, item in desired.items() if item.leaving}
+        going = {ref: item for ref, item in desired.items() if item.leaving and ref.kind is not Kind.GATE}
         if not going:
             return seen
         more = self.look(going, {ref.host for ref in going})
@@ -260,6 +266,12 @@ def _deletes_nodes(wanted: Resolved, seen: ObservedFleet) -> str:
     able = [name for name in masters if name not in leaving and name not in seen.unreachable]
     able = [name for name in able if runs(seen.seen.get(Ref(name, Kind.UNIT, API)))] or able
     return next((name for name in able if name == wanted.cluster.leader), able[0] if able else "")
+
+
+def _nodes_stay(wanted: Resolved) -> bool:
+    """Whether there are nodes that can take the pods of those that leave."""
+    leaving = {host.name for host in wanted.cluster.everyone} if wanted.resets else set()
+    return any(host.name not in leaving for host in wanted.inventory.having(Role.NODE))
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,6 +229,22 @@ class Addon:
 
 
 @dataclass(frozen=True, slots=True)
+class Drain:
+    """How nodes are drained: those that leave, and before `restarts` that end pods, too, if the inventory says so.
+
+    `timeout` is in seconds; 0 drains nothing. Unless they are set, kubectl refuses a node with pods of DaemonSets,
+    which a drain leaves where they are, and one with pods that lose what they have in emptyDir volumes. `force` allows
+    both, and to delete pods that nothing recreates; the node is changed whatever became of its drain.
+    """
+
+    restarts: bool = False
+    timeout: int = 300
+    ignore_daemonsets: bool = False
+    delete_local_data: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
     """A whole inventory. `folder` is where the file lies: state, profiles and templates of the user's are beside it.
 
@@ -268,6 +284,7 @@ class Cluster:
     addons: tuple[Addon, ...] = ()
     leader: str = ""
     leaving: tuple[Host, ...] = ()
+    drain: Drain = Drain()
 
     @property
     def everyone(self) -> tuple[Host, ...]:

@@ -19,6 +19,7 @@ from k8s_installer.inventory.cluster import (
     Addon,
     ArgValue,
     Cluster,
+    Drain,
     Flannel,
     Host,
     HostSettings,
@@ -31,6 +32,7 @@ from k8s_installer.inventory.cluster import (
 )
 from k8s_installer.inventory.schema import (
     BundleModel,
+    ClusterModel,
     ComponentModel,
     FlannelModel,
     HostModel,
@@ -122,6 +124,16 @@ def _cluster(model: InventoryModel, folder: Path, origin: Origin, manifests: tup
         load_balancer=model.cluster.api_endpoint or "",
         addons=manifests,
         flannel=_flannel(model),
+        drain=_drain(model.cluster),
+    )
+
+
+def _drain(model: ClusterModel) -> Drain:
+    return Drain(
+        restarts=model.drain,
+        timeout=model.drain_timeout,
+        ignore_daemonsets=model.drain_daemonsets == "ignore",
+        delete_local_data=model.drain_local_data == "delete",
     )
 
 

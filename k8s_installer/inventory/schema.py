@@ -32,6 +32,7 @@ _PROXY = re.compile(r"https?://[-.:\w\[\]]+:\d+/?")
 VAULT = "http://vault.centos.org"
 RELEASE = "7.9.2009"  # the last one, and its folder there
 _OWN_REPOS = ("mirror", "vault")
+MOST_DRAIN_SECONDS = 86400
 _DOMAIN_LENGTH = 200  # of 253, so that names of Services fit in front of it
 
 
@@ -238,6 +239,10 @@ class ClusterModel(_Model):
     api_endpoint: Endpoint | None = None
     programs: Literal["packages", "tarball"] | None = None
     tarball: TarballModel | None = None
+    drain: bool = False
+    drain_timeout: Annotated[int, Field(ge=0, le=MOST_DRAIN_SECONDS)] = 300
+    drain_daemonsets: Literal["refuse", "ignore"] = "refuse"
+    drain_local_data: Literal["refuse", "delete"] = "refuse"
 
 
 class SshModel(_Model):

@@ -19,12 +19,14 @@ class Group:
     serves: bool = False
 
 
+LEAVING = "leaving"  # nodes that leave, while they are drained
 FORMER = "former"
 
 # Each comes after all those above it. What is in none of these (addons are) says itself what it comes before and after.
 GROUPS: Mapping[str, Group] = {
     group.name: group
     for group in (
+        Group(LEAVING, at_once=None),
         Group("etcd", serves=True),
         Group("flannel-etcd", serves=True),
         Group("flannel-network"),

@@ -15,7 +15,7 @@ for other roles that it loses, leaves in a turn of its own after all other group
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -25,7 +25,7 @@ from k8s_installer.host.addons import ADDONS as ADDONS_SETTING
 from k8s_installer.host.nodes import NAME as NODE
 from k8s_installer.host.paths import ADDONS, unit_of
 from k8s_installer.model.desired import Desired, DesiredResource, Turn, by_host
-from k8s_installer.model.groups import FORMER, GROUPS
+from k8s_installer.model.groups import FORMER, GROUPS, LEAVING
 from k8s_installer.model.resources import (
     Gate,
     Kind,
@@ -45,6 +45,7 @@ from k8s_installer.planning.records import NONE, entries, is_of_node, is_user
 
 KUBELET = "kubelet"  # the component that makes a host a node
 API = "kube-apiserver"  # the component that makes it a master
+_KUBELET_LEFT = (Kind.LEFTOVERS, KUBELET)
 _MADE = ("folders", "links", "chains", "rules", "routes", "units")  # of `Leaves`: what programs may have made alike
 _ORDER = tuple(GROUPS)
 _AFTER = {Kind.FILE: 0, Kind.LEFTOVERS: 1, Kind.PACKAGE: 2, Kind.SETTING: 3}  # the order of what leaves after units
@@ -100,6 +101,28 @@ def with_leaving(
             result |= {item.ref: item for item in _without(own, host, gone, runs, former, elsewhere, data=data)}
             if master and any(entry.kind is Kind.LEFTOVERS and entry.name == KUBELET for entry in gone):
                 _delete_node(result, host, master)
+    return result
+
+
+def with_drains(part: Desired, drains: Callable[[str, Turn], Iterable[DesiredResource]]) -> Desired:
+    """What is wanted, with what drains the nodes that leave, if their kubelets run: without one no pod would end.
+
+    That comes before anything of theirs stops, and before other hosts lose their routes to these nodes' pods.
+
+    Args:
+        part: what `with_leaving` gave.
+        drains: gives what drains a node, in order, by its name and the turn that it has for that.
+    """
+    result = dict(part)
+    nodes = [ref.host for ref, item in part.items() if item.leaving and ref[1:] == _KUBELET_LEFT]
+    own = by_host(part) if nodes else {}
+    for node in nodes:
+        kubelet = (Ref(node, Kind.UNIT, KUBELET),)
+        drained = [replace(item, leaving=True, only_for=kubelet) for item in drains(node, Turn(LEAVING, node))]
+        stops = [item for item in own[node] if item.leaving and item.ref.kind is Kind.UNIT]
+        end = tuple(item.ref for item in drained[-1:])
+        for item in (*drained, *(replace(item, after=(*item.after, *end)) for item in stops)):
+            result[item.ref] = item
     return result
 
 

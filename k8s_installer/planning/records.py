@@ -11,6 +11,7 @@ from typing import Any
 
 from k8s_installer.errors import InstallerError
 from k8s_installer.host import families
+from k8s_installer.host.drains import DRAINED, SCHEDULABLE
 from k8s_installer.host.etcd import CHANGES as MEMBERSHIP
 from k8s_installer.host.families.user import NAME as USER
 from k8s_installer.host.placed import NAME, PATH
@@ -34,8 +35,9 @@ from k8s_installer.model.resources import (
 from k8s_installer.planning.make import readers
 
 NONE = "absent"  # what a setting was that was not there
-# Of these nothing is taken back: applied objects and members are the cluster's, loaded images go with docker's folder.
-_STAY = ("addon", "addons", "image", *MEMBERSHIP)
+# Of these nothing is taken back: applied objects and members are the cluster's, loaded images go with docker's folder,
+# and what was drained is given back by what closes its turn.
+_STAY = ("addon", "addons", "image", DRAINED, SCHEDULABLE, *MEMBERSHIP)
 
 
 def question(host: str) -> DesiredResource:

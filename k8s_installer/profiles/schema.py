@@ -243,6 +243,14 @@ class CertificateSpec(_Model):
     rsa: bool = False
 
 
+class DrainSpec(_Model):
+    """The flags of this version's `kubectl drain`, without dashes: what each of them allows."""
+
+    daemonsets: str
+    local_data: str
+    unmanaged: str
+
+
 class Component(_Model):
     """One program and all that belongs to it; its name in `Profile.components` is that of the inventory.
 
@@ -267,6 +275,8 @@ class Component(_Model):
     components that were never started where it was not, besides those that come right after its gates. `leaves` is what
     its programs make on a host, and leave there. `skew` is by how many minor versions it may be older than the API
     server.
+    `stops_pods` says when it ends the pods of its host: with each restart, or if another version of its programs takes
+    over. `drain` is of the component by which a host is a node.
     """
 
     why: str
@@ -301,6 +311,8 @@ class Component(_Model):
     gates: Annotated[tuple[GateSpec, ...], BeforeValidator(_with_names)] = ()
     leaves: LeavesSpec | None = None
     skew: int | None = None
+    stops_pods: Literal["restart", "upgrade"] | None = None
+    drain: DrainSpec | None = None
 
 
 class ConfigSchema(_Model):

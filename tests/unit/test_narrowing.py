@@ -102,7 +102,12 @@ def test_a_node_alone_takes_a_look_at_the_node_and_at_what_masters_have_recorded
     assert [host.name for host in wanted.cluster.hosts] == ["m1", "n1"]
     assert {ref.host for ref in wanted.desired if ref.kind is Kind.GATE} == {"m1", "n1"}
     assert [files(wanted, master) for master in ("m1", "m2", "m3")] == [{RECORD}] * 3
-    assert {ref.kind for ref in wanted.desired if ref.host in ("m1", "m2", "m3")} == {Kind.GATE, Kind.FILE}
+    assert {ref.kind for ref in wanted.desired if ref.host in ("m1", "m2", "m3")} == {
+        Kind.GATE,
+        Kind.FILE,
+        Kind.SETTING,
+    }
+    assert {ref.name for ref in wanted.desired if ref.host == "m1" and ref.kind is Kind.SETTING} == {"schedulable n1"}
     cluster, _ = resolve.checked(path)
     assert first_asked(cluster, "n1") == ["n1", "m1", "m2", "m3"]
     assert first_asked(cluster, "") == ["m1", "m2", "m3", "n1", "n2"]

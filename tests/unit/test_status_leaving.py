@@ -135,7 +135,12 @@ def test_a_role_that_a_host_has_no_longer_is_a_row_that_says_so(hosts: Hosts) ->
 def test_an_absent_host_is_shown_as_long_as_something_is_there(hosts: Hosts) -> None:
     node, left = Ref("m1", Kind.SETTING, "node n2"), Ref("n2", Kind.LEFTOVERS, "kubelet")
     hosts.records["n2"] = (Placed(Kind.LEFTOVERS, "kubelet", "kubelet", "nodes", leaves=KUBELET),)
-    hosts.more = {node: SeenSetting("present"), left: SeenLeftovers(("/var/lib/kubelet",))}
+    drained = Ref("m1", Kind.SETTING, "drained n2")
+    hosts.more = {
+        node: SeenSetting("present"),
+        left: SeenLeftovers(("/var/lib/kubelet",)),
+        drained: SeenSetting("released"),
+    }
     assert hosts.status() == (
         ["n2: leftovers kubelet: n2 has no kubelet any more", "m1: setting node n2: its host is no node any more"],
         True,

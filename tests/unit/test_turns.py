@@ -253,7 +253,7 @@ def test_what_has_no_group_of_its_own_goes_with_the_first_of_the_hosts_roles() -
 
 
 def test_the_groups_are_in_the_order_in_which_they_come() -> None:
-    assert list(GROUPS) == ["etcd", "flannel-etcd", "flannel-network", "masters", "nodes", "former"]
+    assert list(GROUPS) == ["leaving", "etcd", "flannel-etcd", "flannel-network", "masters", "nodes", "former"]
 
 
 # What opens and closes a turn: a node is drained by the master before it changes, and takes pods again after.
