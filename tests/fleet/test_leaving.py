@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
-from tests.fleet import standins
+from tests.fleet import pair, standins
 from tests.fleet.conftest import Cluster, made_cluster, running_lab
 from tests.fleet.snapshots import snapshot
 
@@ -92,17 +95,101 @@ def test_settings_and_a_role_that_are_dropped_leave_their_hosts(cluster: Cluster
     assert {host: cluster.on(host, limits) for host in cluster.addresses} == dict.fromkeys(cluster.addresses, "0\n")
 
 
-def test_a_host_that_is_absent_is_as_it_was_and_no_node_any_more(cluster: Cluster, before: dict[str, set[str]]) -> None:
-    absent = edited(
-        cluster,
-        f"n2: {{address: {cluster.addresses['n2']}, {NODE}",
-        f"n2: {{address: {cluster.addresses['n2']}, {NODE[:-1]}, state: absent}}",
+def absent(cluster: Cluster) -> str:
+    entry = f"n2: {{address: {cluster.addresses['n2']}, {NODE}"
+    return edited(cluster, entry, f"{entry[:-1]}, state: absent}}")
+
+
+def cordoned(cluster: Cluster) -> bool:
+    return "SchedulingDisabled" in cluster.on("m1", "kubectl get nodes")
+
+
+def processes_without_n2(cluster: Cluster) -> set[str]:
+    """A change of the routes runs the unit of the network once more, which has no process."""
+    return {f"{unit}: {it}" for unit, it in cluster.processes().items() if unit[:2] != "n2" and "MainPID=0" not in it}
+
+
+KEPT = "the PodDisruptionBudget default/pair allows no eviction now (it has 2 healthy pods and needs 2)"
+
+
+def test_a_drain_that_a_budget_does_not_allow_stops_nothing_and_is_undone(cluster: Cluster) -> None:
+    assert pair.placed(cluster, least=2) == {"n1", "n2"}
+    running = cluster.processes()
+    done = cluster.run("apply", "--yes", "--no-verify", "--drain-timeout", "8", text=absent(cluster))
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "cordon and drain node n2 within 8s" in done.stdout
+    assert "waiting for default/pair-" in done.stderr
+    assert f"is still there: {KEPT}" in done.stderr
+    assert "n2 was rolled back" in done.stderr
+    assert cluster.processes() == running
+    assert not cordoned(cluster)
+    assert cluster.on("m1", "pgrep -c -f 'kubect[l].* drain ' || true") == "0\n"
+
+
+def test_a_drain_that_is_cut_off_is_given_back_at_once_or_by_the_next_run(cluster: Cluster) -> None:
+    path = cluster.folder / "edited.yaml"
+    path.write_text(absent(cluster))
+    for number, left in ((signal.SIGINT, False), (signal.SIGKILL, True)):
+        argv = [sys.executable, "-m", "k8s_installer", "apply", "--yes", "--no-verify", "-i", str(path)]
+        with subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as run:
+            assert run.stderr is not None
+            assert any("waiting for default/pair-" in line for line in run.stderr)
+            run.send_signal(number)
+            run.communicate(timeout=60)
+        assert run.returncode == (-number if left else 1)
+        assert cordoned(cluster) == left
+    planned = cluster.run("plan", text=cluster.text)
+    assert "uncordon node n2  (a run drained it and did not finish)" in planned.stdout
+
+
+def test_a_node_that_leaves_is_drained_and_two_replicas_are_never_both_down(cluster: Cluster) -> None:
+    """The run before was killed while it drained this node: the same command resumes."""
+    pair.placed(cluster, least=1)
+    with pair.asked(cluster):
+        said = applied(cluster, absent(cluster), "--no-verify")
+    assert said.index("cordon and drain node n2") < said.index("stop kubelet")
+    assert cluster.on("m1", "kubectl get nodes -o name") == "node/n1\n"
+    assert pair.placed(cluster, least=1) == {"n1"}
+    others = processes_without_n2(cluster)
+    n1, n2 = (
+        next(line for line in cluster.text.splitlines() if line.startswith(f"  {name}:")) for name in ("n1", "n2")
     )
-    silent = cluster.run("apply", "--yes", "--no-verify", text=elsewhere(cluster, absent))
+    first = edited(cluster, f"{n1}\n{n2}\n", f"{n2}\n{n1}\n")
+    applied(cluster, first, "--no-verify")  # the same host under its old name, and ahead of the other node
+    assert cluster.on("m1", "kubectl get nodes -o name").split() == ["node/n1", "node/n2"]
+    assert not cordoned(cluster)
+    assert processes_without_n2(cluster) == others
+
+
+def test_docker_restarts_on_one_drained_node_after_the_other(cluster: Cluster) -> None:
+    drains = edited(cluster, "cluster:\n", "cluster:\n  drain: true\n")
+    text = drains.replace("  docker:\n    args:\n", "  docker:\n    args:\n      log-level: warn\n")
+    pair.placed(cluster, least=1)
+    with pair.asked(cluster):
+        said = applied(cluster, text, "--no-verify")
+    steps = [f"{words}{node}" for node in ("n1", "n2") for words in ("cordon and drain node ", "uncordon node ")]
+    assert sorted(steps, key=said.index) == steps
+    assert not cordoned(cluster)
+    node = min(pair.placed(cluster, least=2))
+    forced = cluster.run(
+        "apply", "--yes", "--no-verify", "--limit", node, "--drain-timeout", "5", "--force", text=drains
+    )
+    assert forced.returncode == 0, forced.stdout + forced.stderr
+    assert f"m1: --force: did not wait until node {node} is drained" in forced.stderr
+    assert KEPT in forced.stderr
+    assert not cordoned(cluster)
+    cluster.on("m1", "kubectl delete deployment,service,pdb pair")
+    applied(cluster, cluster.text, "--no-verify")
+
+
+def test_a_host_that_is_absent_is_as_it_was_and_no_node_any_more(cluster: Cluster, before: dict[str, set[str]]) -> None:
+    silent = cluster.run("apply", "--yes", "--no-verify", text=elsewhere(cluster, absent(cluster)))
     assert silent.returncode == 0, silent.stdout + silent.stderr
     assert "n2 is absent in the inventory and cannot be reached" in silent.stderr
     assert "n2" not in cluster.on("m1", "kubectl get nodes -o name")
-    applied(cluster, absent)  # with verify: pods run without it
+    applied(cluster, absent(cluster))  # with verify: pods run without it
     assert "n2" not in cluster.on("m1", "kubectl get nodes -o name")
     assert snapshot(cluster, "n2") ^ before["n2"] == set()
 
