@@ -211,6 +211,21 @@ def mismatch(pair: Pair, leaf: Leaf, authority: Authority) -> str:
     certificate, key = _read_pair(pair)
     if not _issued_by(certificate, (authority.certificate,)):
         return "its CA differs"
+    return _unlike(certificate, key, leaf)
+
+
+def mismatches_in_ca_alone(pair: Pair, leaf: Leaf, authority: Authority) -> bool:
+    """Whether a pair differs from what would be issued for `leaf` in nothing but who issued it.
+
+    Raises:
+        Flaw: one of the two cannot be read, or they do not belong together.
+    """
+    certificate, key = _read_pair(pair)
+    return not _issued_by(certificate, (authority.certificate,)) and not _unlike(certificate, key, leaf)
+
+
+def _unlike(certificate: x509.Certificate, key: PrivateKey, leaf: Leaf) -> str:
+    """In what a certificate and its key differ from what a leaf needs, in words."""
     if isinstance(key, rsa.RSAPrivateKey) != leaf.rsa:
         return f"it needs an {'RSA' if leaf.rsa else 'EC'} key"
     if certificate.subject != subject_of(leaf):

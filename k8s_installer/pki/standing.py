@@ -252,6 +252,17 @@ class _Judge:
             self.unsigned[name] = leaf
             return
         self.pending |= dict.fromkeys((certificate, key), reason)
+        if own and len(there) == len((certificate, key)) and self._keeps_key(certificate, key, leaf, authority):
+            self.kept[key] = self.files[key]
+            del self.pending[key]
+
+    def _keeps_key(self, certificate: str, key: str, leaf: Leaf, authority: Authority | None) -> bool:
+        """Whether a pair lacks nothing but that another CA issues now: at no moment has a host half of a new pair."""
+        try:
+            pair = Pair(self.files[certificate], self.files[key])
+            return authority is not None and certificates.mismatches_in_ca_alone(pair, leaf, authority)
+        except Flaw:
+            return False
 
     def renew(self, names: Collection[str]) -> None:
         """Issue these again, of those that are kept; their keys stay."""
