@@ -10,6 +10,7 @@ from k8s_installer.cli.change import require_consent
 from k8s_installer.cli.console import Exit, Output, stop
 from k8s_installer.cli.options import AtOnce, BreakLock, Format, Inventory, Templates, Yes
 from k8s_installer.cli.terminal import Terminal
+from k8s_installer.model.rotation import Step
 
 app = typer.Typer(help="A cluster's certificates: how long they are valid, and new ones.", no_args_is_help=True)
 
@@ -77,3 +78,41 @@ def renew(
     require_consent(yes)
     terminal = Terminal(inventory, output, command="certs renew")
     raise stop(renew(options, terminal, component=component, host=host, days=days))
+
+
+@app.command(
+    epilog="Examples: `k8s-installer certs rotate ca add -i cluster.yaml`; when every pod that uses the API has been "
+    "restarted: `k8s-installer certs rotate ca use -i cluster.yaml`; in the end: "
+    "`k8s-installer certs rotate ca drop -i cluster.yaml`. Other CAs: etcd-ca, etcd-peer-ca, front-proxy-ca, flannel-ca"
+)
+def rotate(
+    ca: Annotated[str, typer.Argument(metavar="CA", help="The CA, by its name in the folder pki.")],
+    step: Annotated[Step, typer.Argument(metavar="STEP", help="add, use or drop; each when the one before is done.")],
+    inventory: Inventory,
+    templates: Templates = None,
+    yes: Yes = False,
+    verify: Annotated[bool, typer.Option(help="Verify the cluster with real pods when done.")] = True,
+    batch: AtOnce = "25%",
+    rollback: Annotated[bool, typer.Option(help="Undo a turn if its service or gate fails.")] = True,
+    ignore_pods: Annotated[
+        bool, typer.Option("--ignore-pods", help="Use the new CA although pods run that trust the old one alone.")
+    ] = False,
+    break_lock: BreakLock = False,
+    output: Format = Output.TEXT,
+) -> None:
+    """Replace a CA without downtime: add the new one on all hosts, use it for all certificates, drop the old one.
+
+    Each step is a plan like that of apply. Run again, it resumes.
+    """
+    from k8s_installer.flows.apply import Options
+    from k8s_installer.flows.inputs import Inputs
+    from k8s_installer.flows.rotate import rotate
+    from k8s_installer.planning.turns import Batch
+
+    options = Options(
+        Inputs(inventory, templates), batch=Batch.parse(batch), yes=yes, verify=verify, roll_back=rollback,
+        preflight=False, break_lock=break_lock,
+    )  # fmt: skip
+    require_consent(yes)
+    terminal = Terminal(inventory, output, command=f"certs rotate {ca} {step}")
+    raise stop(rotate(options, terminal, ca=ca, step=step, ignore_pods=ignore_pods))

@@ -207,12 +207,12 @@ def _with_keys(session: LockedSession, found: Planned, batch: Batch) -> Planned:
     if not any(isinstance(change.after, File) and change.after.pending for change in found.plan.changes):
         return found
 
-    def keys(cluster: Cluster, profile: Profile) -> pki.Pki:
-        return pki.ensure(
-            pki_folder(cluster), leaves(cluster, profile), session.reporter.passphrase, found.wanted.renews or ()
-        )
-
     wanted, templates = found.wanted, session.inputs.templates
+
+    def keys(cluster: Cluster, profile: Profile) -> pki.Pki:
+        needed, ask = leaves(cluster, profile), session.reporter.passphrase
+        return pki.ensure(pki_folder(cluster), needed, ask, wanted.renews or (), wanted.advance)
+
     whole = desire(wanted.inventory, wanted.profile, templates, keys, wanted.given.allocations)
     wanted = with_keys(wanted, whole)
     return Planned(wanted, found.seen, made_of(wanted, found.seen, batch))

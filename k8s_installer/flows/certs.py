@@ -43,14 +43,13 @@ def status(inputs: Inputs, reporter: Reporter, *, host: str = "") -> Certificate
     with opened(inputs, reporter, limit=host, option="--host", download=False, opens=False) as session:
         cluster, profile = session.cluster, session.profile
         wanted = resolve.desire(cluster, profile, inputs.templates, None).desired
-        needed = _needed(leaves(cluster, profile))
+        needed, folder = required(leaves(cluster, profile)), pki_folder(cluster)
         names = [one.name for one in cluster.hosts]
         asked = certificates.asked(wanted, chosen("--host", host, names) if host else names)
         seen = session.look(asked, {ref.host for ref in asked})
-    here = pki.certificates_in(pki_folder(cluster), needed)
-    return certificates.found(wanted, asked, seen.seen, here, dt.datetime.now(dt.UTC)).without(
-        seen.unreachable, local=not host
-    )
+    here = pki.certificates_in(folder, needed)
+    found = certificates.found(wanted, asked, seen.seen, here, dt.datetime.now(dt.UTC))
+    return replace(found.without(seen.unreachable, local=not host), rotations=pki.rotations(folder, needed))
 
 
 def renew(
@@ -142,7 +141,7 @@ class _Picked:
 
 
 def _picked(whole: Resolved, component: str, host: str, days: int | None) -> _Picked:
-    needed = _needed(leaves(whole.inventory, whole.profile))
+    needed = required(leaves(whole.inventory, whole.profile))
     components = dict.fromkeys(item.component for item in whole.desired.values())
     of = chosen("--component", component, components) if component else components.keys()
     names = [one.name for one in whole.inventory.hosts]
@@ -179,7 +178,12 @@ def _fate(found: Issued, now: dt.datetime, days: int | None) -> _Fate:
     return _Fate.LATER if days is not None and found.ends - now >= dt.timedelta(days=days) else _Fate.ISSUED
 
 
-def _needed(wanted: Mapping[str, Leaf]) -> Mapping[str, Leaf]:
+def required(wanted: Mapping[str, Leaf]) -> Mapping[str, Leaf]:
+    """The same certificates.
+
+    Raises:
+        InputError: there are none.
+    """
     if not wanted:
         raise InputError(
             "this cluster has no certificates, because security is insecure",

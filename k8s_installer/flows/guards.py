@@ -14,6 +14,7 @@ from k8s_installer.model.plan import Plan
 from k8s_installer.model.resources import Kind, Missing, Ref, Seen
 from k8s_installer.planning import needed, records, trust, versions
 from k8s_installer.planning.etcd import facts, members
+from k8s_installer.planning.make import make_plan
 from k8s_installer.profiles.schema import RemovedApi
 from k8s_installer.transport import Transport
 from k8s_installer.untrusted.answers import understood
@@ -58,6 +59,29 @@ def require_installed(wanted: Resolved, seen: Mapping[Ref, Seen]) -> None:
         raise InputError(
             f"{names} has programs that are not installed yet, so there is nothing to renew there",
             hint="run k8s-installer apply first, or choose the other hosts with --host",
+        )
+
+
+def require_settled(wanted: Resolved, seen: ObservedFleet) -> None:
+    """Stop a step of a rotation where a host has not made the one before, or may not have.
+
+    Raises:
+        InstallerError: such hosts, and what they lack.
+    """
+    if seen.unreachable:
+        names = ", ".join(sorted(seen.unreachable))
+        raise InstallerError(
+            f"the next step needs every host, and {names} cannot be reached: it would be cut off from the others",
+            hint=f"try again when {names} answers, or set `state: absent` for it in the inventory and apply",
+        )
+    ahead = [change for change in make_plan(wanted.before, seen.seen).changes if change.ref.kind is not Kind.GATE]
+    if ahead:
+        hosts = ", ".join(dict.fromkeys(change.ref.host for change in ahead))
+        first = ahead[0]
+        raise InstallerError(
+            f"the next step needs every host as the inventory and the local folder say, and {hosts} differ "
+            f"({first.ref.host}: {first.action} {first.ref.name}: {first.reason})",
+            hint="run k8s-installer apply first, then try again",
         )
 
 

@@ -13,6 +13,7 @@ from k8s_installer.flows.guards import (
     require_left,
     require_members,
     require_own_keys,
+    require_settled,
     require_versions,
 )
 from k8s_installer.flows.inputs import Inputs
@@ -63,6 +64,8 @@ def planned(session: Session, wanted: Resolved, seen: ObservedFleet, batch: Batc
         require_left(wanted, seen)
     if wanted.renews is not None:
         require_installed(wanted, seen.seen)
+    if wanted.advance is not None:
+        require_settled(wanted, seen)
     if not replace_keys:
         require_own_keys(wanted, seen.seen)
     require_members(session, wanted, seen)

@@ -20,6 +20,7 @@ from k8s_installer.inventory import Allocations, Cluster, Role
 from k8s_installer.inventory.allocations import NONE, Settled
 from k8s_installer.model.desired import Desired
 from k8s_installer.model.resources import File, Leaves, Ref, Seen
+from k8s_installer.model.rotation import Advance
 from k8s_installer.sources import tarball
 from k8s_installer.untrusted import userfile
 from k8s_installer.untrusted.userfile import UnreadableError
@@ -41,7 +42,7 @@ class Resolved:
     None is no limit. With `resets` nothing is wanted of the hosts of `cluster`, and other hosts stay as they are. With
     `data` what leaves a host takes its data along. `asked` is all that the inventory asks for, also in a reset.
     `renews` are the certificates in the local folder that a renewal issues again, by the names of their leaves; None is
-    no renewal.
+    no renewal. `advance` is the step of a rotation that is to be made, and `before` what hosts must have ahead of it.
     """
 
     cluster: Cluster
@@ -61,6 +62,8 @@ class Resolved:
     resets: bool = False
     data: bool = False
     renews: frozenset[str] | None = None
+    advance: Advance | None = None
+    before: Desired = field(default_factory=dict)
 
     @property
     def moves_members(self) -> bool:

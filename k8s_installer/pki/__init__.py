@@ -13,9 +13,21 @@ says what people may put there.
 """
 
 from k8s_installer.pki.leaves import ROOTS, Leaf, Pki, placeholder
-from k8s_installer.pki.store import certificates_in, ensure, fill, issued, look, note_use, unsigned
+from k8s_installer.pki.store import (
+    certificates_in,
+    end_rotation,
+    ensure,
+    fill,
+    issued,
+    look,
+    note_use,
+    rotating,
+    rotations,
+    unsigned,
+)
 
 __all__ = [
     "ROOTS", "Leaf", "Pki",
-    "certificates_in", "ensure", "fill", "issued", "look", "note_use", "placeholder", "unsigned",
+    "certificates_in", "end_rotation", "ensure", "fill", "issued", "look", "note_use", "placeholder", "rotating",
+    "rotations", "unsigned",
 ]  # fmt: skip

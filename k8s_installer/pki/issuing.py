@@ -35,9 +35,14 @@ def new_leaf_key(leaf: Leaf) -> PrivateKey:
     return new_rsa_key() if leaf.rsa else ec.generate_private_key(ec.SECP256R1())
 
 
+def new_authority_key() -> PrivateKey:
+    """A new key of a CA."""
+    return ec.generate_private_key(ec.SECP256R1())
+
+
 def new_authority(name: str) -> Pair:
     """A new CA, signed by itself."""
-    return self_signed(name, ec.generate_private_key(ec.SECP256R1()))
+    return self_signed(name, new_authority_key())
 
 
 def self_signed(name: str, key: PrivateKey) -> Pair:

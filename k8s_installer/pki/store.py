@@ -10,14 +10,15 @@ import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from k8s_installer.errors import InputError
-from k8s_installer.pki import certificates, issuing, record, returned, standing, validity
+from k8s_installer.model.rotation import Advance, Step
+from k8s_installer.pki import certificates, issuing, record, returned, rotation, standing, validity
 from k8s_installer.pki.certificates import Authority, Flaw, Locked, Pair
 from k8s_installer.pki.inherited import INHERITED, inherited
-from k8s_installer.pki.leaves import AUTHORITIES, ENCRYPTION, ROOTS, TOKENS, Leaf, Pki, names, root_of
+from k8s_installer.pki.leaves import AUTHORITIES, ENCRYPTION, ROOTS, TOKENS, Leaf, Pki, authorities, names, root_of
 from k8s_installer.pki.record import Record
 from k8s_installer.pki.standing import KEY_BYTES, Standing, stand
 from k8s_installer.untrusted import userfile
@@ -37,8 +38,13 @@ def nobody(path: str) -> bytes:
     raise InputError(f"{path} has a passphrase", hint="this command does not ask for it")
 
 
-def look(folder: Path, wanted: Mapping[str, Leaf]) -> Pki:
+def look(folder: Path, wanted: Mapping[str, Leaf], advance: Advance | None = None) -> Pki:
     """What the folder has for these certificates, with placeholders for what `apply` would make; writes nothing.
+
+    Args:
+        folder: where it is.
+        wanted: the certificates that the cluster needs.
+        advance: a step of a rotation, as if it had been made.
 
     Raises:
         InputError: the folder cannot be used, or a key is lost or damaged; everything at once.
@@ -46,10 +52,23 @@ def look(folder: Path, wanted: Mapping[str, Leaf]) -> Pki:
     if not wanted:
         return Pki({})
     with _told(folder), _reading(folder):
-        return _stand(folder, wanted)[0].pki(wanted)
+        at = _stand(folder, wanted, advance=advance)
+    found = at.standing.pki(wanted)
+    trusted = at.advanced.get(f"{advance.ca}.crt") if advance else None
+    if advance is None or trusted is None:
+        return found
+    # one that stands in (`inherited`) is the same file; what a new CA is here is another one each time
+    same = [name for name, content in found.files.items() if content == trusted]
+    return replace(found, pending={**dict.fromkeys(same, rotation.REASONS[advance.step]), **found.pending})
 
 
-def ensure(folder: Path, wanted: Mapping[str, Leaf], ask: Passphrase = nobody, renewed: Collection[str] = ()) -> Pki:
+def ensure(
+    folder: Path,
+    wanted: Mapping[str, Leaf],
+    ask: Passphrase = nobody,
+    renewed: Collection[str] = (),
+    advance: Advance | None = None,
+) -> Pki:
     """Load the PKI, making what is pending; a second call gives the same bytes.
 
     A certificate of ours that no longer fits the inventory (a host has another address) is issued again. What
@@ -61,6 +80,7 @@ def ensure(folder: Path, wanted: Mapping[str, Leaf], ask: Passphrase = nobody, r
         wanted: the certificates that the cluster needs.
         ask: for the passphrase of a CA's key, once for each that must sign.
         renewed: the certificates, by the names of their leaves, that are issued again with the keys that they have.
+        advance: a step of a rotation, which is made.
 
     Raises:
         InputError: the folder cannot be used, a key is lost or damaged, or a passphrase cannot be asked for.
@@ -68,15 +88,67 @@ def ensure(folder: Path, wanted: Mapping[str, Leaf], ask: Passphrase = nobody, r
     if not wanted:
         return Pki({})
     with _told(folder), _alone(folder):
-        found, known = _stand(folder, wanted, renewed)
-        if found.pending:
-            made = _made(folder, found, wanted, ask)
-            _write_all(folder, made, known.adding(made))
-            found, _ = _stand(folder, wanted)
+        at = _stand(folder, wanted, renewed, advance)
+        if at.standing.pending or at.advanced:
+            made = _made(folder, at.standing, wanted, ask)
+            _write_all(folder, {**at.advanced, **made}, at.record.adding(made))
+            at = _stand(folder, wanted)
         else:
             with suppress(OSError):  # nothing is made, so a folder that cannot be written to is no error
-                _settle(folder, known, known.settled(found.files))
-        return found.pki(wanted)
+                _settle(folder, at.record, at.record.settled(at.standing.files))
+        return at.standing.pki(wanted)
+
+
+def rotating(folder: Path, wanted: Mapping[str, Leaf], ca: str) -> Step | None:
+    """How far the rotation of a CA is; None if none is under way.
+
+    Raises:
+        InputError: the cluster has no such CA, or it cannot be rotated from here.
+    """
+    if ca not in authorities(wanted):
+        raise InputError(f"there is no CA {ca}", hint=f"there are {', '.join(authorities(wanted))}")
+    with _told(folder), _reading(folder):
+        files = _rotated(folder, ca)
+    lacking = [name for name in (f"{ca}.crt", f"{ca}.key") if name not in files]
+    if lacking:
+        hint = "get it from the cluster's hosts (k8s-installer keys recover -i INVENTORY) or from a backup"
+        other = INHERITED.get(ca)
+        if other and f"{ca}.crt" in lacking:
+            hint = f"etcd's members have {other} for each other, too, if they were made before there was {ca}"
+        raise InputError(f"{folder / lacking[0]} is not on this machine", hint=hint)
+    try:
+        return rotation.step_of(files, ca)
+    except Flaw as flaw:
+        raise InputError(
+            f"{ca} cannot be rotated: one of {ca}.key, {', '.join(rotation.beside(ca))} in {folder} {flaw}",
+            hint="see docs/keys.md for changing a CA by hand",
+        ) from None
+
+
+def rotations(folder: Path, wanted: Mapping[str, Leaf]) -> dict[str, Step]:
+    """The CAs whose rotation is under way, each with the last step that was made; what cannot be read is left out.
+
+    Raises:
+        InputError: the folder cannot be used.
+    """
+    found: dict[str, Step] = {}
+    with _told(folder), _reading(folder):
+        for ca in authorities(wanted):
+            with suppress(Flaw, KeyError):
+                at = rotation.step_of(_rotated(folder, ca), ca)
+                found |= {ca: at} if at else {}
+    return found
+
+
+def end_rotation(folder: Path, ca: str) -> None:
+    """Remove what the folder has beside the usual files while a CA is rotated.
+
+    Raises:
+        InputError: the folder cannot be used.
+    """
+    with _told(folder), _alone(folder):
+        for name in rotation.beside(ca):
+            (folder / name).unlink(missing_ok=True)
 
 
 def unsigned(folder: Path, wanted: Mapping[str, Leaf]) -> Mapping[str, Leaf]:
@@ -182,10 +254,45 @@ def _files(folder: Path, wanted: Mapping[str, Leaf]) -> dict[str, bytes]:
     return {name: content for name in names(wanted) if (content := read(folder, name)) is not None}
 
 
-def _stand(folder: Path, wanted: Mapping[str, Leaf], renewed: Collection[str] = ()) -> tuple[Standing, Record]:
+@dataclass(frozen=True, slots=True)
+class _At:
+    """A folder, judged, with its record, and what a step of a rotation writes there, which is judged as if it had."""
+
+    standing: Standing
+    record: Record
+    advanced: Mapping[str, bytes]
+
+
+def _stand(
+    folder: Path, wanted: Mapping[str, Leaf], renewed: Collection[str] = (), advance: Advance | None = None
+) -> _At:
     files = _files(folder, wanted)
     known = read_record(folder, files)
-    return stand(folder, files, known, wanted, renewed), known
+    advanced: Mapping[str, bytes] = {}
+    if advance is not None:
+        advanced, known = _advanced(folder, advance, known)
+    return _At(stand(folder, {**files, **advanced}, known, wanted, renewed), known, advanced)
+
+
+def _advanced(folder: Path, advance: Advance, known: Record) -> tuple[Mapping[str, bytes], Record]:
+    """What a step of a rotation writes, and the record with that."""
+    ca, files = advance.ca, _rotated(folder, advance.ca)
+    certificate = rotation.beside(ca)[1]
+    own = known.has(f"{ca}.crt", files[f"{ca}.crt"])
+    try:
+        new = rotation.changes(files, advance, own=own)
+    except Flaw as flaw:
+        raise InputError(f"{folder}: {flaw}", hint="docs/keys.md says how a CA is changed") from None
+    whole = {**files, **new}
+    if certificate not in files or known.has(certificate, whole[certificate]):
+        known = known.adding(new)
+    return new, known
+
+
+def _rotated(folder: Path, ca: str) -> dict[str, bytes]:
+    """The files that the rotation of a CA is about."""
+    names = (f"{ca}.crt", f"{ca}.key", *rotation.beside(ca))
+    return {name: content for name in names if (content := read(folder, name)) is not None}
 
 
 def _made(folder: Path, found: Standing, wanted: Mapping[str, Leaf], ask: Passphrase) -> dict[str, bytes]:

@@ -27,6 +27,7 @@ def data(status: CertificatesStatus, warn_days: int) -> dict[str, object]:
     return {
         "warn_days": warn_days,
         "ending": len(status.ending(warn_days)),
+        "rotations": dict(status.rotations),
         "unreachable": {name: str(error) for name, error in sorted(status.unreachable.items())},
         "certificates": [_data(item) for item in status.certificates],
     }
@@ -77,6 +78,10 @@ def _last(status: CertificatesStatus, warn_days: int, inventory: Path) -> Iterat
         yield Text()
     for _, error in sorted(status.unreachable.items()):
         yield Text(str(error), _BAD)
+    for ca, step in status.rotations.items():
+        yield Text()
+        yield Text(f"A rotation of {ca} is under way: {step} is the last step that was made.", _CARE)
+        yield Text(f"Next: k8s-installer certs rotate {ca} {step.next or step} -i {inventory}")
     ending = status.ending(warn_days)
     if ending:
         yield Text()

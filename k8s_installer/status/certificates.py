@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from k8s_installer.errors import HostError
 from k8s_installer.model.desired import Desired, DesiredResource
 from k8s_installer.model.resources import File, Gate, Kind, Missing, Ref, Seen, SeenFile, SeenUnit
+from k8s_installer.model.rotation import Step
 from k8s_installer.pki.certificates import Flaw
 from k8s_installer.pki.validity import Facts, facts
 from k8s_installer.planning.make import readers
@@ -41,10 +42,11 @@ class CertificateStatus:
 
 @dataclass(frozen=True, slots=True)
 class CertificatesStatus:
-    """All certificates, and why some hosts could not be asked."""
+    """All certificates, why some hosts could not be asked, and the CAs whose rotation is under way, with its step."""
 
     certificates: tuple[CertificateStatus, ...]
     unreachable: Mapping[str, HostError]
+    rotations: Mapping[str, Step] = field(default_factory=dict)
 
     def ending(self, days: int) -> list[CertificateStatus]:
         """Those with fewer than so many days left."""

@@ -42,7 +42,19 @@ def test_the_version_is_printed(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["validate", "render", "preflight", "plan", "apply", "verify", "rollback", "status", "certs status", "certs renew"],
+    [
+        "validate",
+        "render",
+        "preflight",
+        "plan",
+        "apply",
+        "verify",
+        "rollback",
+        "status",
+        "certs status",
+        "certs renew",
+        "certs rotate ca add",
+    ],
 )
 def test_every_command_shows_an_example(command: str, folder: Path) -> None:
     done = installer(*command.split(), "--help", folder=folder)
@@ -61,7 +73,7 @@ def test_a_valid_inventory_is_said_to_be_so(folder: Path) -> None:
     "command",
     [
         "validate", "render", "preflight", "plan", "apply --yes", "verify", "rollback --yes", "status",
-        "certs status", "certs renew --yes",
+        "certs status", "certs renew --yes", "certs rotate ca add --yes",
     ],
 )  # fmt: skip
 def test_a_mistake_is_exit_code_2_on_stderr_and_touches_nothing(command: str, folder: Path) -> None:
@@ -113,7 +125,7 @@ def test_a_template_with_a_mistake_is_told_before_any_key_is_made(folder: Path) 
     assert not (folder / ".k8s-installer").exists()
 
 
-@pytest.mark.parametrize("command", ["apply", "certs renew"])
+@pytest.mark.parametrize("command", ["apply", "certs renew", "certs rotate ca add"])
 def test_without_a_terminal_apply_wants_yes(command: str, folder: Path) -> None:
     done = installer(*command.split(), "-i", "cluster.yaml", folder=folder)
     assert done.returncode == 2

@@ -1,0 +1,150 @@
+"""`certs rotate`: another CA in the place of one, step by step (`pki/rotation.py` has the steps)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from k8s_installer import pki
+from k8s_installer.desired.certificates import leaves
+from k8s_installer.errors import CommandFailed, HostError, InputError, InstallerError
+from k8s_installer.flows import inputs as files
+from k8s_installer.flows import resolve
+from k8s_installer.flows.apply import Options, apply
+from k8s_installer.flows.certs import required
+from k8s_installer.flows.outcome import Outcome
+from k8s_installer.flows.reporter import Reporter
+from k8s_installer.flows.resolve import Resolved, pki_folder
+from k8s_installer.flows.session import opened
+from k8s_installer.host import tokens
+from k8s_installer.inventory import Cluster
+from k8s_installer.model.resources import Kind, Ref, SeenUnit
+from k8s_installer.model.rotation import Advance, Step
+from k8s_installer.pki import Pki
+from k8s_installer.profiles import Profile
+from k8s_installer.transport import Transport
+from k8s_installer.untrusted.answers import understood
+
+API = "ca"  # the CA of the API's server, which pods trust, too
+_CONTROLLERS = "kube-controller-manager"  # which gives service accounts the CA
+_SHOWN = 5
+_DONE = {
+    Step.ADD: "All hosts trust the new CA, which issues nothing yet.",
+    Step.USE: "All certificates are issued by the new CA; the old one is still trusted.",
+    Step.DROP: "Hosts trust the new CA alone.",
+}
+_ELSEWHERE = {
+    Step.ADD: "Before the next step: give /etc/kubernetes/pki/ca.crt to whoever uses the API from elsewhere "
+    "(kubeconfigs, webhooks), and restart the pods that use it: they read their CA when they start.",
+    Step.USE: "Before the next step: replace client certificates of the old CA in kubeconfigs elsewhere.",
+}
+
+
+def rotate(options: Options, reporter: Reporter, *, ca: str, step: Step, ignore_pods: bool = False) -> Outcome:
+    """Make one step of the rotation of a CA on all hosts: an `apply` with the local folder as that step leaves it.
+
+    The folder is written once the plan is agreed to. Typed again, the step is resumed; where it is complete nothing
+    changes. It begins only where all hosts answer and have, in files and in processes, what the step before leaves.
+
+    Args:
+        options: the user's request.
+        reporter: receives notes, the plan, progress and the result.
+        ca: the name of the CA in the local folder.
+        step: which step.
+        ignore_pods: whether the API's new CA is used although pods run that trust the old one alone.
+
+    Raises:
+        InputError: there is no such CA, it cannot be rotated from here, or another step comes first.
+        InstallerError: hosts are not where the step begins, or pods trust the old CA alone.
+    """
+    inventory = options.inputs.inventory
+    cluster, profile = files.read(options.inputs, reporter, download=False, opens=False)
+    folder, needed = pki_folder(cluster), required(leaves(cluster, profile))
+    at = pki.rotating(folder, needed, ca)
+    if step is Step.DROP and at is None:
+        pki.end_rotation(folder, ca)
+        reporter.say(f"no rotation of {ca} is under way: hosts have no other CA to drop")
+        return Outcome.DONE
+    if ca == API and step is Step.USE and at is Step.ADD and not ignore_pods:
+        _require_pods(options, reporter)
+
+    def change(whole: Resolved) -> Resolved:
+        at = pki.rotating(folder, needed, ca)
+        if at is step:
+            return whole
+        _require_next(ca, at, step, inventory)
+        advance = Advance(ca, step)
+
+        def keys(_cluster: Cluster, _profile: Profile) -> Pki:
+            return pki.look(folder, needed, advance)
+
+        after = resolve.desire(whole.inventory, whole.profile, options.inputs.templates, keys, whole.given.allocations)
+        return replace(after, advance=advance, before=whole.desired)
+
+    closing = tuple(_closing(ca, step, inventory))
+    outcome = apply(options, reporter, change, closing=lambda _found: closing)
+    if outcome is Outcome.DONE and step is Step.DROP:
+        pki.end_rotation(folder, ca)
+    return outcome
+
+
+def _require_pods(options: Options, reporter: Reporter) -> None:
+    """Stop where pods would no longer know the API's server.
+
+    Raises:
+        InstallerError: service accounts or pods trust the old CA alone, or no master answers about them.
+    """
+    with opened(options.inputs, reporter) as session:
+        wanted = session.resolve()
+        asked = {ref: item for ref, item in wanted.desired.items() if ref == Ref(ref.host, Kind.UNIT, _CONTROLLERS)}
+        units = session.look(asked, {ref.host for ref in asked})
+        units.require_all()
+        first = session.cluster.first_master.name
+        found = session.ask([first], _trust)[first]
+    if isinstance(found, HostError):
+        raise found
+    if found.outdated:
+        raise InstallerError(
+            f"the controller-manager has not given service accounts the new CA yet: {_some(found.outdated)}",
+            hint=f"see its log on the masters (journalctl -u {_CONTROLLERS}), then try again",
+        )
+    given = max(unit.started_at for unit in units.seen.values() if isinstance(unit, SeenUnit))
+    old = found.before(given)
+    if old:
+        raise InstallerError(
+            f"{len(old)} pods started before their service accounts had the new CA, and would not trust the API's "
+            f"server any more: {_some(old)}",
+            hint="restart them (kubectl delete pod, or kubectl rollout restart), then try again; with --ignore-pods if "
+            "none of them uses the API",
+        )
+
+
+def _trust(transport: Transport) -> tokens.Trust:
+    result = transport.run(tokens.SCRIPT, timeout=tokens.SECONDS)
+    if result.status != 0:
+        raise CommandFailed(transport.host, "asking what pods trust", result.status, "", result.stderr)
+    return understood(transport.host, lambda: tokens.parse(result.stdout))
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}"
+
+
+def _require_next(ca: str, at: Step | None, step: Step, inventory: Path) -> None:
+    if at is step.before:
+        return
+    words, following = (f"its step {at} is the last that was made", at.next) if at else ("none is under way", Step.ADD)
+    raise InputError(
+        f"step {step} of the rotation of {ca} cannot be made now: {words}",
+        hint=f"next: k8s-installer certs rotate {ca} {following or at} -i {inventory}",
+    )
+
+
+def _closing(ca: str, step: Step, inventory: Path) -> Iterator[str]:
+    yield f"{ca}: {_DONE[step]}"
+    if ca == API and step in _ELSEWHERE:
+        yield _ELSEWHERE[step]
+    following = f"rotate {ca} {step.next}" if step.next else "status"
+    yield f"Next: k8s-installer certs {following} -i {inventory}"

@@ -1,0 +1,440 @@
+"""Another CA in the place of one: in steps, never with a certificate that somebody does not trust yet."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from k8s_installer import pki
+from k8s_installer.desired.certificates import leaves
+from k8s_installer.errors import InputError, InstallerError
+from k8s_installer.flows import certs, resolve, rotate
+from k8s_installer.flows.apply import Options, apply
+from k8s_installer.flows.inputs import Inputs
+from k8s_installer.flows.outcome import Outcome
+from k8s_installer.flows.plan import plan
+from k8s_installer.model.rotation import Advance, Step
+from k8s_installer.pki import certificates, issuing, record, store
+from k8s_installer.pki.validity import facts
+from k8s_installer.planning.turns import QUARTER
+from k8s_installer.report import certificates as report
+from tests.unit.test_certs import TEXT, Hosts, Killed, renew, serials, set_up
+from tests.unit.test_flows import Recorder
+from tests.unit.test_pki_kept import pkcs8
+
+ROOTS = ("ca", "etcd-ca", "etcd-peer-ca", "front-proxy-ca")
+CLIENT_OF_API = "/etc/kubernetes/pki/scheduler.crt"
+CA = "/etc/kubernetes/pki/ca.crt"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rotation")
+    (folder / "cluster.yaml").write_text(TEXT, encoding="utf-8")
+    resolve.resolve(folder / "cluster.yaml", None, resolve.real_keys)
+    return folder
+
+
+@pytest.fixture
+def cluster(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hosts:
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr(rotate, "_require_pods", lambda *_: None)
+    return set_up(Hosts(Inputs(tmp_path / "cluster.yaml")), monkeypatch)
+
+
+def turned(cluster: Hosts, step: str, ca: str = "ca", reporter: Recorder | None = None, **options: object) -> Outcome:
+    chosen = Options(cluster.inputs, yes=True, verify=False, preflight=False)
+    return rotate.rotate(replace(chosen, **options), reporter or Recorder(), ca=ca, step=Step(step))  # type: ignore[arg-type]
+
+
+def issuers(cluster: Hosts) -> set[str]:
+    """Who issued the certificates of programs that hosts have."""
+    return {facts(content).issuer for place, content in of_programs(cluster)}
+
+
+def of_programs(cluster: Hosts) -> Iterator[tuple[tuple[str, str], bytes]]:
+    for name, host in cluster.hosts.items():
+        for path, content in host.contents.items():
+            if path.endswith(".crt") and not path.endswith("ca.crt"):
+                yield (name, path), content
+
+
+def trusted(cluster: Hosts, path: str = CA) -> dict[str, list[str]]:
+    """The CAs that each host trusts, by name."""
+    return {
+        name: [one.subject.rfc4514_string() for one in certificates.read_certificates(host.contents[path])]
+        for name, host in cluster.hosts.items()
+        if path in host.contents
+    }
+
+
+def require_trust(cluster: Hosts) -> None:
+    """Whatever any host shows, every host with files of that CA trusts."""
+    authorities = [
+        (name, path, certificates.read_any_authority(content, None))
+        for name, host in cluster.hosts.items()
+        for path, content in host.contents.items()
+        if path.endswith("ca.crt")
+    ]
+    for place, content in of_programs(cluster):
+        base = facts(content).issuer.removesuffix("-2")
+        about = [one for one in authorities if one[2].certificate.subject.rfc4514_string().removesuffix("-2") == base]
+        assert about
+        for name, path, authority in about:
+            assert certificates.issued_under(content, authority), f"{name} {path} does not trust {place}"
+
+
+def settled(cluster: Hosts) -> bool:
+    return not plan(cluster.inputs, Recorder(), QUARTER, replace_keys=False).plan
+
+
+@pytest.mark.parametrize("ca", ROOTS)
+def test_a_ca_is_replaced_in_three_steps(cluster: Hosts, ca: str) -> None:
+    keys = {path: path.read_bytes() for path in cluster.pki.glob("*/*.key")}
+    old, before = (cluster.pki / f"{ca}.key").read_bytes(), serials(cluster)
+    assert turned(cluster, "add", ca) is Outcome.DONE
+    kept = {place for place, serial in serials(cluster).items() if before[place] == serial}
+    assert kept == set(before), "the old one comes first, and nothing is issued"
+    assert settled(cluster)
+    assert turned(cluster, "use", ca) is Outcome.DONE
+    assert (cluster.pki / f"{ca}.key").read_bytes() != old
+    assert keys == {path: path.read_bytes() for path in cluster.pki.glob("*/*.key")}, "programs keep their keys"
+    assert settled(cluster)
+    assert turned(cluster, "drop", ca) is Outcome.DONE
+    assert settled(cluster)
+    assert not [path.name for path in cluster.pki.iterdir() if "next" in path.name or "old" in path.name]
+    name = next(name for root, name in certificates_of(cluster).items() if root == ca)
+    assert f"CN={name}" in issuers(cluster)
+    assert f"CN={name.removesuffix('-2')}" not in issuers(cluster)
+
+
+def certificates_of(cluster: Hosts) -> dict[str, str]:
+    """The common name of each CA of the folder."""
+    return {ca: facts((cluster.pki / f"{ca}.crt").read_bytes()).subject.removeprefix("CN=") for ca in ROOTS}
+
+
+@pytest.mark.parametrize("ca", ["ca", "etcd-peer-ca"])
+def test_at_no_moment_does_a_host_show_what_another_does_not_trust(cluster: Hosts, ca: str) -> None:
+    lines = 0
+
+    def look(_line: object) -> None:
+        nonlocal lines
+        lines += 1
+        require_trust(cluster)
+
+    for step in Step:
+        assert turned(cluster, step, ca, after_line=look) is Outcome.DONE
+        require_trust(cluster)
+    assert lines > 60
+
+
+def test_one_master_and_member_after_the_other_gets_each_step(cluster: Hosts) -> None:
+    for step in ("add", "use"):
+        recorder = Recorder()
+        turned(cluster, step, "ca", recorder)
+        done = [
+            words for words in recorder.heard if words.startswith("done ") and words.endswith("unit kube-apiserver")
+        ]
+        assert [words.split(" ")[1] for words in done] == ["m1:", "m2:", "m3:"]
+        assert recorder.heard.index(done[1]) > recorder.heard.index("done m1: gate kube-apiserver is ready")
+
+
+def test_a_plan_that_nobody_agrees_to_changes_nothing_here_either(cluster: Hosts) -> None:
+    for step in ("add", "use", "drop"):
+        before = {path: path.read_bytes() for path in cluster.pki.rglob("*") if path.is_file()}
+        recorder = Recorder(reply="n")
+        assert turned(cluster, step, "ca", recorder, yes=False) is Outcome.FAILED
+        assert any(words.startswith("ask ") for words in recorder.heard)
+        assert {path: path.read_bytes() for path in cluster.pki.rglob("*") if path.is_file()} == before
+        assert turned(cluster, step) is Outcome.DONE
+
+
+def test_a_step_has_a_place(cluster: Hosts) -> None:
+    with pytest.raises(
+        InputError, match="step use of the rotation of ca cannot be made now: none is under way"
+    ) as caught:
+        turned(cluster, "use")
+    assert caught.value.hint.startswith(f"next: k8s-installer certs rotate ca add -i {cluster.inputs.inventory}")
+    recorder = Recorder()
+    assert turned(cluster, "drop", reporter=recorder) is Outcome.DONE
+    assert recorder.heard == ["say no rotation of ca is under way: hosts have no other CA to drop"]
+    turned(cluster, "add")
+    with pytest.raises(InputError, match="its step add is the last that was made") as caught:
+        turned(cluster, "drop")
+    assert caught.value.hint.startswith(f"next: k8s-installer certs rotate ca use -i {cluster.inputs.inventory}")
+    turned(cluster, "use")
+    with pytest.raises(InputError, match="its step use is the last that was made") as caught:
+        turned(cluster, "add")
+    assert caught.value.hint.startswith(f"next: k8s-installer certs rotate ca drop -i {cluster.inputs.inventory}")
+
+
+def test_a_step_that_is_made_is_not_made_again(cluster: Hosts) -> None:
+    for step in Step:
+        turned(cluster, step)
+        before = {path: path.read_bytes() for path in cluster.pki.rglob("*.*") if path.is_file()}
+        changed = {name: len(host.log) for name, host in cluster.hosts.items()}
+        assert turned(cluster, step) is Outcome.DONE
+        assert {path: path.read_bytes() for path in cluster.pki.rglob("*.*") if path.is_file()} == before
+        assert {name: len(host.log) for name, host in cluster.hosts.items()} == changed
+
+
+def test_status_says_how_far_a_rotation_is(cluster: Hosts) -> None:
+    assert certs.status(cluster.inputs, Recorder()).rotations == {}
+    for step, following in (("add", "use"), ("use", "drop")):
+        turned(cluster, step, "etcd-ca")
+        status = certs.status(cluster.inputs, Recorder())
+        assert status.rotations == {"etcd-ca": Step(step)}
+        text = "\n".join(str(line) for line in report.table(status, 30, Path("cluster.yaml")).renderables)
+        assert f"A rotation of etcd-ca is under way: {step} is the last step that was made." in text
+        assert text.endswith(f"Next: k8s-installer certs rotate etcd-ca {following} -i cluster.yaml")
+        assert report.data(status, 30)["rotations"] == {"etcd-ca": step}
+
+
+def test_a_second_rotation_has_a_name_of_its_own(cluster: Hosts) -> None:
+    for _ in range(2):
+        for step in Step:
+            turned(cluster, step, "front-proxy-ca")
+    assert certificates_of(cluster)["front-proxy-ca"] == "front-proxy-ca-3"
+
+
+# what stops a step
+
+
+def test_a_host_that_does_not_answer_stops_the_next_step(cluster: Hosts) -> None:
+    turned(cluster, "add")
+    cluster.silent = {"n1"}
+    with pytest.raises(InstallerError, match="the next step needs every host, and n1 cannot be reached") as caught:
+        turned(cluster, "use")
+    assert "state: absent" in caught.value.hint
+    assert trusted(cluster)["n1"] == ["CN=kubernetes-ca", "CN=kubernetes-ca-2"]
+
+
+def test_a_process_that_still_trusts_the_old_ca_alone_stops_the_next_step(cluster: Hosts) -> None:
+    turned(cluster, "add")
+    kubelet = cluster.hosts["n1"].units["kubelet"]
+    cluster.hosts["n1"].units["kubelet"] = replace(kubelet, started_at=1.0)
+    with pytest.raises(InstallerError, match=r"and n1 differ \(n1: restart kubelet: .* changed after it started\)"):
+        turned(cluster, "use")
+    assert apply(Options(cluster.inputs, yes=True, verify=False, preflight=False), Recorder()) is Outcome.DONE
+    assert turned(cluster, "use") is Outcome.DONE
+
+
+def test_an_edit_is_applied_first(cluster: Hosts) -> None:
+    cluster.inputs.inventory.write_text(TEXT + "components: {kubelet: {args: {v: 4}}}\n", encoding="utf-8")
+    with pytest.raises(InstallerError, match="and n1 differ") as caught:
+        turned(cluster, "add")
+    assert caught.value.hint.startswith("run k8s-installer apply first, then try again")
+    assert not list(cluster.pki.glob("*next*"))
+
+
+def test_a_turn_that_fails_goes_back_and_the_step_is_resumed(cluster: Hosts) -> None:
+    turned(cluster, "add")
+    cluster.inputs.inventory.write_text(TEXT + "components: {kube-apiserver: {deadline: 1}}\n", encoding="utf-8")
+    cluster.hosts["m2"].unhealthy.add("kube-apiserver")
+    assert turned(cluster, "use") is Outcome.FAILED
+    require_trust(cluster)
+    assert len(issuers(cluster)) > len(ROOTS), "m1 has new ones, m2 its old ones again"
+    with pytest.raises(InstallerError, match="the next step needs every host"):
+        turned(cluster, "drop")
+    cluster.hosts["m2"].unhealthy.clear()
+    assert turned(cluster, "use") is Outcome.DONE
+    assert turned(cluster, "drop") is Outcome.DONE
+    assert settled(cluster)
+
+
+def test_an_apply_in_the_middle_keeps_the_step_and_a_renewal_takes_the_ca_that_signs(cluster: Hosts) -> None:
+    turned(cluster, "add")
+    assert apply(Options(cluster.inputs, yes=True, verify=False, preflight=False), Recorder()) is Outcome.DONE
+    assert trusted(cluster)["n1"] == ["CN=kubernetes-ca", "CN=kubernetes-ca-2"]
+    turned(cluster, "use")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("k8s_installer.pki.validity.Issued.is_new", lambda *_: False)
+        assert renew(cluster, component="kube-scheduler") is Outcome.DONE
+    assert facts(cluster.certificate("m1", CLIENT_OF_API)).issuer == "CN=kubernetes-ca-2"
+    require_trust(cluster)
+
+
+# cut off
+
+
+@pytest.mark.parametrize(
+    ("step", "lines"), [(Step.ADD, 30), (Step.USE, 2), (Step.USE, 9), (Step.USE, 55), (Step.DROP, 30)]
+)
+def test_a_step_that_is_killed_is_resumed_by_typing_it_again(cluster: Hosts, step: Step, lines: int) -> None:
+    for earlier in list(Step)[: list(Step).index(step)]:
+        turned(cluster, earlier)
+    count = 0
+
+    def die(_line: object) -> None:
+        nonlocal count
+        count += 1
+        if count == lines:
+            raise Killed
+
+    with pytest.raises(Killed):
+        turned(cluster, step, after_line=die)
+    require_trust(cluster)
+    for later in list(Step)[list(Step).index(step) :]:
+        assert turned(cluster, later) is Outcome.DONE
+        require_trust(cluster)
+    assert settled(cluster)
+    assert trusted(cluster)["n1"] == ["CN=kubernetes-ca-2"]
+
+
+@pytest.mark.parametrize(
+    ("step", "writes"),
+    [(Step.ADD, 1), (Step.ADD, 2), (Step.ADD, 3), (Step.USE, 1), (Step.USE, 2), (Step.USE, 7), (Step.DROP, 1)],
+)
+def test_a_step_that_is_cut_off_while_it_writes_the_folder_is_resumed(
+    cluster: Hosts, monkeypatch: pytest.MonkeyPatch, step: Step, writes: int
+) -> None:
+    for earlier in list(Step)[: list(Step).index(step)]:
+        turned(cluster, earlier)
+    real, left = store.write, writes
+
+    def write(folder: Path, name: str, content: bytes) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Killed
+        real(folder, name, content)
+
+    monkeypatch.setattr(store, "write", write)
+    with suppress(Killed):
+        turned(cluster, step)
+    monkeypatch.setattr(store, "write", real)
+    assert apply(Options(cluster.inputs, yes=True, verify=False, preflight=False), Recorder()) is Outcome.DONE
+    require_trust(cluster)
+    for later in list(Step)[list(Step).index(step) :]:
+        assert turned(cluster, later) is Outcome.DONE
+    assert settled(cluster)
+    assert trusted(cluster)["n1"] == ["CN=kubernetes-ca-2"]
+
+
+def test_the_way_back_is_open_until_the_old_ca_is_dropped(cluster: Hosts) -> None:
+    """As docs/keys.md says: with the old key, and nothing of the new CA beside it."""
+
+    def applied() -> None:
+        assert apply(Options(cluster.inputs, yes=True, verify=False, preflight=False), Recorder()) is Outcome.DONE
+        require_trust(cluster)
+
+    old = (cluster.pki / "ca.crt").read_bytes()
+    turned(cluster, "add")
+    turned(cluster, "use")
+    shutil.copy(cluster.pki / "ca-old.key", cluster.pki / "ca.key")
+    (cluster.pki / "ca-next.key").unlink()
+    applied()
+    assert "CN=kubernetes-ca-2" not in issuers(cluster)
+    (cluster.pki / "ca-next.crt").unlink()
+    (cluster.pki / "ca.crt").write_bytes(old)
+    applied()
+    assert trusted(cluster)["n1"] == ["CN=kubernetes-ca"]
+    for step in Step:
+        assert turned(cluster, step) is Outcome.DONE
+    assert trusted(cluster)["n1"] == ["CN=kubernetes-ca-2"]
+
+
+def test_a_pair_of_which_half_is_new_gets_another_key(cluster: Hosts) -> None:
+    """A run was cut off that issued it for another address; then another CA begins to issue."""
+    needed = leaves(*resolve.checked(cluster.inputs.inventory))
+    old = (cluster.pki / "m1/etcd.crt").read_bytes()
+    pki.ensure(cluster.pki, {**needed, "m1/etcd": replace(needed["m1/etcd"], names=("m1", "10.0.0.9"))})
+    (cluster.pki / "m1/etcd.crt").write_bytes(old)
+    assert {"m1/etcd.crt", "m1/etcd.key"} <= pki.look(cluster.pki, needed).pending.keys()
+
+
+# whose CA
+
+
+def test_somebody_s_own_ca_is_followed_by_one_that_they_supply(cluster: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = record.load((cluster.pki / record.FILE).read_bytes())
+    theirs = {name: sums for name, sums in known.made.items() if not name.startswith("front-proxy-ca")}
+    store.write(cluster.pki, record.FILE, record.dump(replace(known, made=theirs)))
+    with pytest.raises(
+        InputError, match=r"put the CA that follows it into front-proxy-ca-next\.crt and front-proxy-ca-n"
+    ):
+        turned(cluster, "add", "front-proxy-ca")
+    new = issuing.new_authority("ours")
+    (cluster.pki / "front-proxy-ca-next.crt").write_bytes(new.certificate)
+    with pytest.raises(InputError, match=r"front-proxy-ca-next\.crt has no key beside it"):
+        turned(cluster, "add", "front-proxy-ca")
+    (cluster.pki / "front-proxy-ca-next.key").write_bytes((cluster.pki / "sa.key").read_bytes())
+    with pytest.raises(InputError, match="does not belong to the key beside it"):
+        turned(cluster, "add", "front-proxy-ca")
+    for ending in ("crt", "key"):
+        shutil.copy(cluster.pki / f"admin.{ending}", cluster.pki / f"front-proxy-ca-next.{ending}")
+    with pytest.raises(InputError, match=r"front-proxy-ca-next\.crt is not the certificate of a CA"):
+        turned(cluster, "add", "front-proxy-ca")
+    (cluster.pki / "front-proxy-ca-next.crt").write_bytes(new.certificate)
+    (cluster.pki / "front-proxy-ca-next.key").write_bytes(new.key)
+    for step in Step:
+        assert turned(cluster, step, "front-proxy-ca") is Outcome.DONE
+    assert certificates_of(cluster)["front-proxy-ca"] == "ours"
+    assert "CN=ours" in issuers(cluster)
+    left = record.load((cluster.pki / record.FILE).read_bytes())
+    assert not [name for name in left.made if name.startswith("front-proxy-ca.")], "it is still theirs"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("ca.key", None, "ca.key is not on this machine"),
+        ("ca.key", b"locked", "ca cannot be rotated: .* has a passphrase"),
+        ("ca.key", b"odd", "ca cannot be rotated: .* is not a PEM private key"),
+    ],
+)
+def test_a_ca_that_cannot_sign_from_here_is_refused(
+    cluster: Hosts, monkeypatch: pytest.MonkeyPatch, name: str, content: bytes | None, message: str
+) -> None:
+    path = cluster.pki / name
+    if content is None:
+        path.unlink()
+        known = record.load((cluster.pki / record.FILE).read_bytes())
+        store.write(cluster.pki, record.FILE, record.dump(known.lacking([name])))
+    else:
+        path.write_bytes(pkcs8(certificates.read_key(path.read_bytes()), b"x") if content == b"locked" else content)
+    set_up(cluster, monkeypatch) if content != b"odd" else None
+    with pytest.raises(InputError, match=message):
+        turned(cluster, "add")
+
+
+def test_a_ca_that_there_is_not_is_refused(cluster: Hosts) -> None:
+    with pytest.raises(InputError, match="there is no CA flannel-ca") as caught:
+        turned(cluster, "add", "flannel-ca")
+    assert caught.value.hint == "there are ca, etcd-ca, etcd-peer-ca, front-proxy-ca"
+
+
+def test_a_cluster_whose_peers_share_a_ca_rotates_that_for_both(
+    cluster: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in (*cluster.pki.glob("etcd-peer-ca.*"), *cluster.pki.glob("*/etcd-peer.*")):
+        path.unlink()
+    known = record.load((cluster.pki / record.FILE).read_bytes())
+    kept = {name: sums for name, sums in known.made.items() if "etcd-peer" not in name}
+    used = {name: total for name, total in known.used.items() if "etcd-peer" not in name}
+    store.write(cluster.pki, record.FILE, record.dump(replace(known, made=kept, used=used)))
+    set_up(cluster, monkeypatch)
+    with pytest.raises(InputError, match=r"etcd-peer-ca\.crt is not on this machine") as caught:
+        turned(cluster, "add", "etcd-peer-ca")
+    assert "etcd-ca for each other" in caught.value.hint
+    for step in Step:
+        assert turned(cluster, step, "etcd-ca") is Outcome.DONE
+    assert trusted(cluster, "/etc/etcd/pki/peer-ca.crt")["m2"] == ["CN=etcd-ca-2"]
+    assert facts(cluster.certificate("m1", "/etc/etcd/pki/peer.crt")).issuer == "CN=etcd-ca-2"
+    assert settled(cluster)
+
+
+def test_a_folder_that_another_run_has_changed_meanwhile_is_refused(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    wanted = resolve.resolve(tmp_path / "cluster.yaml", None, resolve.present_keys)
+    folder = resolve.pki_folder(wanted.inventory)
+    needed = leaves(wanted.inventory, wanted.profile)
+    advance = Advance("ca", Step.ADD)
+    pki.ensure(folder, needed, advance=advance)
+    with pytest.raises(InputError, match="ca has changed meanwhile: its rotation is at step add"):
+        pki.ensure(folder, needed, advance=advance)
