@@ -83,10 +83,11 @@ def renew(
 @app.command(
     epilog="Examples: `k8s-installer certs rotate ca add -i cluster.yaml`; when every pod that uses the API has been "
     "restarted: `k8s-installer certs rotate ca use -i cluster.yaml`; in the end: "
-    "`k8s-installer certs rotate ca drop -i cluster.yaml`. Other CAs: etcd-ca, etcd-peer-ca, front-proxy-ca, flannel-ca"
+    "`k8s-installer certs rotate ca drop -i cluster.yaml`. Other names: etcd-ca, etcd-peer-ca, front-proxy-ca, "
+    "flannel-ca; encryption, the key of Secrets"
 )
 def rotate(
-    ca: Annotated[str, typer.Argument(metavar="CA", help="The CA, by its name in the folder pki.")],
+    root: Annotated[str, typer.Argument(metavar="NAME", help="The CA, by its name in the folder pki; or encryption.")],
     step: Annotated[Step, typer.Argument(metavar="STEP", help="add, use or drop; each when the one before is done.")],
     inventory: Inventory,
     templates: Templates = None,
@@ -100,7 +101,7 @@ def rotate(
     break_lock: BreakLock = False,
     output: Format = Output.TEXT,
 ) -> None:
-    """Replace a CA without downtime: add the new one on all hosts, use it for all certificates, drop the old one.
+    """Replace a CA or the key of Secrets without downtime: add the new one on all hosts, use it, drop the old one.
 
     Each step is a plan like that of apply. Run again, it resumes.
     """
@@ -114,5 +115,5 @@ def rotate(
         preflight=False, break_lock=break_lock,
     )  # fmt: skip
     require_consent(yes)
-    terminal = Terminal(inventory, output, command=f"certs rotate {ca} {step}")
-    raise stop(rotate(options, terminal, ca=ca, step=step, ignore_pods=ignore_pods))
+    terminal = Terminal(inventory, output, command=f"certs rotate {root} {step}")
+    raise stop(rotate(options, terminal, root=root, step=step, ignore_pods=ignore_pods))

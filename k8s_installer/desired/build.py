@@ -17,6 +17,7 @@ from k8s_installer.desired.nodes import nodes_of, registering
 from k8s_installer.desired.proxies import inside
 from k8s_installer.errors import InventoryError
 from k8s_installer.host.families.firewalld import UNIT as FIREWALLD
+from k8s_installer.host.secrets import NAME as SECRETS
 from k8s_installer.inventory import Allocations, Cluster, Host, Role, settle
 from k8s_installer.inventory.allocations import NONE
 from k8s_installer.model.desired import Desired, DesiredResource, Turn
@@ -27,6 +28,7 @@ from k8s_installer.profiles import Component, GateSpec, Profile
 from k8s_installer.profiles.schema import FlagValue, endpoint
 from k8s_installer.render import Renderer
 
+_SECRETS_OF = "kube-apiserver"  # who writes them
 _BY_ROLE = {Role.ETCD: "etcd", Role.MASTER: "masters", Role.NODE: "nodes"}  # groups of `model.groups`, in their order
 
 
@@ -84,6 +86,11 @@ def desire(
     result |= {wanted.ref: wanted for wanted in nodes_of(cluster, profile, result, ready)}
     result |= {wanted.ref: wanted for wanted in addons(source, master, ready, healthy)}
     result |= {wanted.ref: wanted for wanted in _drains(source, fleet, [result[ref] for ref in healthy])}
+    if pki.writes:
+        ref = Ref(master.name, Kind.SETTING, SECRETS)
+        because = "All Secrets in etcd are written with the newest key, so that the others can go."
+        turn = Turn(_SECRETS_OF, master.name)
+        result[ref] = DesiredResource(ref, Setting(pki.writes), _SECRETS_OF, tuple(healthy), because, turn)
     return result
 
 

@@ -203,11 +203,15 @@ def _note_use(found: Planned) -> None:
 
 
 def _with_keys(session: LockedSession, found: Planned, batch: Batch) -> Planned:
-    """Make the keys that the plan would send, now that it is agreed to, and the same plan with them."""
-    if not any(isinstance(change.after, File) and change.after.pending for change in found.plan.changes):
-        return found
+    """Make the keys that the plan would send, or the step of a rotation, now that it is agreed to.
 
+    Returns:
+        The same plan, with these keys.
+    """
     wanted, templates = found.wanted, session.inputs.templates
+    pending = any(isinstance(change.after, File) and change.after.pending for change in found.plan.changes)
+    if not pending and wanted.advance is None:
+        return found
 
     def keys(cluster: Cluster, profile: Profile) -> pki.Pki:
         needed, ask = leaves(cluster, profile), session.reporter.passphrase

@@ -74,7 +74,7 @@ def require_settled(wanted: Resolved, seen: ObservedFleet) -> None:
             f"the next step needs every host, and {names} cannot be reached: it would be cut off from the others",
             hint=f"try again when {names} answers, or set `state: absent` for it in the inventory and apply",
         )
-    ahead = [change for change in make_plan(wanted.before, seen.seen).changes if change.ref.kind is not Kind.GATE]
+    ahead = [change for change in make_plan(wanted.beside, seen.seen).changes if change.ref.kind is not Kind.GATE]
     if ahead:
         hosts = ", ".join(dict.fromkeys(change.ref.host for change in ahead))
         first = ahead[0]

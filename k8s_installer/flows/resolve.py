@@ -42,7 +42,7 @@ class Resolved:
     None is no limit. With `resets` nothing is wanted of the hosts of `cluster`, and other hosts stay as they are. With
     `data` what leaves a host takes its data along. `asked` is all that the inventory asks for, also in a reset.
     `renews` are the certificates in the local folder that a renewal issues again, by the names of their leaves; None is
-    no renewal. `advance` is the step of a rotation that is to be made, and `before` what hosts must have ahead of it.
+    no renewal. `advance` is the step of a rotation that is to be made; `beside` is then what hosts must have before it.
     """
 
     cluster: Cluster
@@ -63,7 +63,6 @@ class Resolved:
     data: bool = False
     renews: frozenset[str] | None = None
     advance: Advance | None = None
-    before: Desired = field(default_factory=dict)
 
     @property
     def moves_members(self) -> bool:

@@ -1,4 +1,4 @@
-"""`certs rotate`: another CA in the place of one, step by step (`pki/rotation.py` has the steps)."""
+"""`certs rotate`: another CA or key in the place of one, step by step (`pki/rotation.py` has the steps)."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ from k8s_installer.inventory import Cluster
 from k8s_installer.model.resources import Kind, Ref, SeenUnit
 from k8s_installer.model.rotation import Advance, Step
 from k8s_installer.pki import Pki
+from k8s_installer.pki.leaves import ENCRYPTION
+from k8s_installer.pki.rotation import SECRETS
+from k8s_installer.planning.renewal import users
 from k8s_installer.profiles import Profile
 from k8s_installer.transport import Transport
 from k8s_installer.untrusted.answers import understood
@@ -39,10 +42,15 @@ _ELSEWHERE = {
     "(kubeconfigs, webhooks), and restart the pods that use it: they read their CA when they start.",
     Step.USE: "Before the next step: replace client certificates of the old CA in kubeconfigs elsewhere.",
 }
+_OF_SECRETS = {
+    Step.ADD: "All masters can read Secrets with the new key, which writes nothing yet.",
+    Step.USE: "All Secrets are written with the new key; the old one can still be read.",
+    Step.DROP: "Masters have the new key alone. encryption-old.key stays in the folder pki: older backups need it.",
+}
 
 
-def rotate(options: Options, reporter: Reporter, *, ca: str, step: Step, ignore_pods: bool = False) -> Outcome:
-    """Make one step of the rotation of a CA on all hosts: an `apply` with the local folder as that step leaves it.
+def rotate(options: Options, reporter: Reporter, *, root: str, step: Step, ignore_pods: bool = False) -> Outcome:
+    """Make one step of a rotation on all hosts: an `apply` with the local folder as that step leaves it.
 
     The folder is written once the plan is agreed to. Typed again, the step is resumed; where it is complete nothing
     changes. It begins only where all hosts answer and have, in files and in processes, what the step before leaves.
@@ -50,42 +58,44 @@ def rotate(options: Options, reporter: Reporter, *, ca: str, step: Step, ignore_
     Args:
         options: the user's request.
         reporter: receives notes, the plan, progress and the result.
-        ca: the name of the CA in the local folder.
+        root: the name of the CA in the local folder, or `encryption`, the key of Secrets.
         step: which step.
         ignore_pods: whether the API's new CA is used although pods run that trust the old one alone.
 
     Raises:
-        InputError: there is no such CA, it cannot be rotated from here, or another step comes first.
+        InputError: there is no such CA or key, it cannot be rotated from here, or another step comes first.
         InstallerError: hosts are not where the step begins, or pods trust the old CA alone.
     """
     inventory = options.inputs.inventory
     cluster, profile = files.read(options.inputs, reporter, download=False, opens=False)
     folder, needed = pki_folder(cluster), required(leaves(cluster, profile))
-    at = pki.rotating(folder, needed, ca)
+    at = pki.rotating(folder, needed, root)
     if step is Step.DROP and at is None:
-        pki.end_rotation(folder, ca)
-        reporter.say(f"no rotation of {ca} is under way: hosts have no other CA to drop")
+        pki.end_rotation(folder, root)
+        reporter.say(f"no rotation of {root} is under way: hosts have no other one to drop")
         return Outcome.DONE
-    if ca == API and step is Step.USE and at is Step.ADD and not ignore_pods:
+    if root == API and step is Step.USE and at is Step.ADD and not ignore_pods:
         _require_pods(options, reporter)
 
     def change(whole: Resolved) -> Resolved:
-        at = pki.rotating(folder, needed, ca)
+        at = pki.rotating(folder, needed, root)
         if at is step:
             return whole
-        _require_next(ca, at, step, inventory)
-        advance = Advance(ca, step)
+        if root == SECRETS and ENCRYPTION not in users(whole.desired):
+            raise InputError(f"Kubernetes {cluster.version} does not encrypt Secrets: there is no key to rotate")
+        _require_next(root, at, step, inventory)
+        advance = Advance(root, step)
 
         def keys(_cluster: Cluster, _profile: Profile) -> Pki:
             return pki.look(folder, needed, advance)
 
         after = resolve.desire(whole.inventory, whole.profile, options.inputs.templates, keys, whole.given.allocations)
-        return replace(after, advance=advance, before=whole.desired)
+        return replace(after, advance=advance, beside=whole.desired)
 
-    closing = tuple(_closing(ca, step, inventory))
+    closing = tuple(_closing(root, step, inventory))
     outcome = apply(options, reporter, change, closing=lambda _found: closing)
     if outcome is Outcome.DONE and step is Step.DROP:
-        pki.end_rotation(folder, ca)
+        pki.end_rotation(folder, root)
     return outcome
 
 
@@ -132,19 +142,19 @@ def _some(names: Sequence[str]) -> str:
     return f"{', '.join(names[:_SHOWN])}{more}"
 
 
-def _require_next(ca: str, at: Step | None, step: Step, inventory: Path) -> None:
+def _require_next(root: str, at: Step | None, step: Step, inventory: Path) -> None:
     if at is step.before:
         return
     words, following = (f"its step {at} is the last that was made", at.next) if at else ("none is under way", Step.ADD)
     raise InputError(
-        f"step {step} of the rotation of {ca} cannot be made now: {words}",
-        hint=f"next: k8s-installer certs rotate {ca} {following or at} -i {inventory}",
+        f"step {step} of the rotation of {root} cannot be made now: {words}",
+        hint=f"next: k8s-installer certs rotate {root} {following or at} -i {inventory}",
     )
 
 
-def _closing(ca: str, step: Step, inventory: Path) -> Iterator[str]:
-    yield f"{ca}: {_DONE[step]}"
-    if ca == API and step in _ELSEWHERE:
+def _closing(root: str, step: Step, inventory: Path) -> Iterator[str]:
+    yield f"{root}: {(_OF_SECRETS if root == SECRETS else _DONE)[step]}"
+    if root == API and step in _ELSEWHERE:
         yield _ELSEWHERE[step]
-    following = f"rotate {ca} {step.next}" if step.next else "status"
+    following = f"rotate {root} {step.next}" if step.next else "status"
     yield f"Next: k8s-installer certs {following} -i {inventory}"

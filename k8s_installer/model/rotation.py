@@ -1,4 +1,4 @@
-"""The steps in which a CA takes the place of another; `pki/rotation.py` says what each does."""
+"""The steps in which a CA or key takes the place of another; `pki/rotation.py` says what each does."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """A step of the rotation of one CA that is to be made."""
+    """A step of the rotation of one CA or key that is to be made."""
 
-    ca: str
+    root: str
     step: Step

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 _VALUES = ("name:", "secret:")
 _PROVIDERS = ("aescbc:", "aesgcm:", "secretbox:", "kms:")
@@ -35,6 +36,44 @@ sealed() {{
   done
 }}
 """
+
+
+KEY_BYTES = 32  # of a key for aescbc
+FIRST = "key1"  # the name of a key that has none of its own
+_NAME = re.compile(r"key[0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class NamedKey:
+    """A key of Secrets, in base64, under the name that is stored with each Secret that it encrypts."""
+
+    name: str
+    secret: str = field(repr=False)
+
+    def line(self) -> str:
+        """The line of `encryption.key` that it is, with its end."""
+        return f"{self.secret}\n" if self.name == FIRST else f"{self.name} {self.secret}\n"
+
+    def words(self) -> frozenset[str]:
+        """What `sums` finds of it in a configuration."""
+        pieces = (f"name:{self.name}", f"secret:{self.secret}")
+        return frozenset(hashlib.sha256(word.encode()).hexdigest() for word in pieces)
+
+
+def keys(text: bytes) -> list[NamedKey]:
+    """The keys of `encryption.key`, a line each: the first one writes, the others only read."""
+    lines = (line.split() for line in text.decode(errors="replace").splitlines())
+    return [NamedKey(words[0] if words[1:] else FIRST, words[-1]) for words in lines if words]
+
+
+def own_name(name: object) -> str:
+    """The name of a key that a configuration has, where this program gives such names; else that of the first."""
+    return name if isinstance(name, str) and _NAME.fullmatch(name) else FIRST
+
+
+def following(known: Iterable[NamedKey]) -> str:
+    """The name of the next key: none that was there before."""
+    return f"key{max((int(key.name[3:]) for key in known if _NAME.fullmatch(key.name)), default=1) + 1}"
 
 
 def sums(config: bytes) -> frozenset[str]:

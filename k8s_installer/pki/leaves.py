@@ -15,7 +15,7 @@ AUTHORITIES = {
     "flannel-ca": "flannel-ca",
 }
 TOKENS = "sa"  # the pair that signs and checks the tokens of service accounts
-ENCRYPTION = "encryption.key"  # 32 random bytes in base64, for secrets in etcd
+ENCRYPTION = "encryption.key"  # 32 random bytes in base64, for secrets in etcd; while they are rotated, a line each
 LOCAL = ("localhost", "127.0.0.1")
 
 
@@ -25,13 +25,17 @@ class Pki:
 
     `pending` are those that `apply` would make, each with the reason; placeholders stand in their place. `absent`
     are keys of CAs that are kept elsewhere, or behind a passphrase: no host gets them, and no program signs with
-    them. `strange` are keys that stand in the place of others that this cluster was given before.
+    them. `strange` are keys that stand in the place of others that this cluster was given before. `writes` is the name
+    of the key with which all Secrets are to be written again, and `retired` are the sums, as hosts show them, of the
+    keys with which none is written any more.
     """
 
     files: Mapping[str, bytes] = field(repr=False)
     pending: Mapping[str, str] = field(default_factory=dict)
     absent: frozenset[str] = frozenset()
     strange: frozenset[str] = frozenset()
+    writes: str = ""
+    retired: frozenset[str] = frozenset()
 
     def __getitem__(self, name: str) -> bytes:
         """The bytes of one file.

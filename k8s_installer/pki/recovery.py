@@ -185,12 +185,13 @@ def _of_secrets(config: bytes) -> bytes:
         data, _ = source.read(config.decode(), "")
         (resources, *_) = data["resources"]  # type: ignore[index]
         providers = [provider[name] for provider in resources["providers"] for name in _PROVIDERS if name in provider]
-        secret = providers[0]["keys"][0]["secret"]
-    except (InputError, LookupError, TypeError, ValueError):
-        secret = None
+        first = providers[0]["keys"][0]
+        name, secret = first.get("name"), first["secret"]
+    except (InputError, LookupError, TypeError, ValueError, AttributeError):
+        name, secret = None, None
     if not isinstance(secret, str):
         raise Flaw("is missing from its configuration, or the configuration cannot be read")
-    key = f"{secret}\n".encode(errors="replace")
+    key = encryption.NamedKey(encryption.own_name(name), secret).line().encode(errors="replace")
     words = encryption_flaw(key)
     if words:
         raise Flaw(words)

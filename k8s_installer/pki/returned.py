@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from k8s_installer.pki import certificates
+from k8s_installer.pki import certificates, encryption
 from k8s_installer.pki.certificates import Flaw, Locked
 from k8s_installer.pki.leaves import ENCRYPTION, ROOTS, Leaf
 
@@ -34,7 +34,9 @@ def _same_root(name: str, content: bytes, found: Mapping[str, bytes]) -> bool:
 
 def keys_of(name: str, content: bytes) -> set[bytes]:
     """By what a root is known: its public keys, or the key of Secrets itself."""
-    if name == ENCRYPTION or name.endswith(".pub"):
+    if name == ENCRYPTION:
+        return {key.secret.encode() for key in encryption.keys(content)}
+    if name.endswith(".pub"):
         return {content.strip()}
     if name.endswith(".key"):
         return {certificates.public_pem(certificates.read_key(content)).strip()}

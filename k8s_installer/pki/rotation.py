@@ -1,4 +1,4 @@
-"""Another CA in the place of one, in three steps. Pure.
+"""Another CA, or another key of Secrets, in the place of one, in three steps. Pure.
 
 Each step changes a few files of the folder, and hosts get them by an ordinary apply:
 
@@ -7,43 +7,59 @@ Each step changes a few files of the folder, and hosts get them by an ordinary a
 | add | `ca.crt` has the new CA beside the old one | trust both |
 | use | `ca.key` is the new one's, so all certificates are issued again | show certificates of the new one |
 | drop | `ca.crt` has the new CA alone | trust the new one alone |
+| add | `encryption.key` has the new key after the old one | read with both |
+| use | it has the new key first | write with the new one; then all Secrets are written again |
+| drop | it has the new key alone | read with the new one alone |
 
-`ca-next.crt` and `ca-next.key` are the new CA until the last step has ended. So the files themselves say how far a
-rotation is, also after a run that was cut off between two of them.
+`ca-next.crt` and `ca-next.key`, or `encryption-next.key`, are the new one until the last step has ended. So the files
+themselves say how far a rotation is, also after a run that was cut off between two of them.
 """
 
 from __future__ import annotations
 
+import base64
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from cryptography.x509.oid import NameOID
 
 from k8s_installer.model.rotation import Advance, Step
-from k8s_installer.pki import certificates, issuing
+from k8s_installer.pki import certificates, encryption, issuing
 from k8s_installer.pki.certificates import Authority, Flaw
-from k8s_installer.pki.leaves import AUTHORITIES
+from k8s_installer.pki.encryption import NamedKey
+from k8s_installer.pki.leaves import AUTHORITIES, ENCRYPTION
 
-REASONS = {
-    Step.ADD: "the new CA is trusted beside the old one",
-    Step.DROP: "the old CA is no longer trusted",
-}
-
-
-def beside(ca: str) -> tuple[str, ...]:
-    """The files that a folder has beside the usual ones while a CA is rotated, in the order in which they may go.
-
-    The last is the key of the old one, for whoever wants to go back.
-    """
-    return f"{ca}-next.key", f"{ca}-next.crt", f"{ca}-old.key"
+SECRETS = "encryption"  # the root that is the key of Secrets
+ADDED = "the new one is accepted beside the old one"
 
 
-def step_of(files: Mapping[str, bytes], ca: str) -> Step | None:
+def beside(root: str) -> tuple[str, ...]:
+    """The files that a folder has beside the usual ones while a root is rotated; the last is the key of the old one."""
+    certificate = () if root == SECRETS else (f"{root}-next.crt",)
+    return f"{root}-next.key", *certificate, f"{root}-old.key"
+
+
+def passing(root: str) -> tuple[str, ...]:
+    """Those of them that go when a rotation has ended, in their order; backups of etcd need old keys of Secrets."""
+    return beside(root)[:-1] if root == SECRETS else beside(root)
+
+
+def about(root: str) -> tuple[str, ...]:
+    """The usual files that the rotation of a root changes."""
+    return (ENCRYPTION,) if root == SECRETS else (f"{root}.crt", f"{root}.key")
+
+
+def step_of(files: Mapping[str, bytes], root: str) -> Step | None:
     """How far a rotation is by the files of a folder, those of `beside` among them; None if none is under way.
 
     Raises:
         Flaw: one of them cannot be read.
     """
+    return _step_of_secrets(files) if root == SECRETS else _step_of_ca(files, root)
+
+
+def _step_of_ca(files: Mapping[str, bytes], ca: str) -> Step | None:
     key, certificate, _ = beside(ca)
     trusted, signing = files[f"{ca}.crt"], certificates.read_key(files[f"{ca}.key"])
     if key not in files or certificate not in files:
@@ -56,21 +72,35 @@ def step_of(files: Mapping[str, bytes], ca: str) -> Step | None:
     return Step.DROP if trusted == files[certificate] else Step.USE
 
 
+def _step_of_secrets(files: Mapping[str, bytes]) -> Step | None:
+    known, new = (encryption.keys(files.get(name, b"")) for name in (ENCRYPTION, beside(SECRETS)[0]))
+    if not new or new[0] not in known:
+        return None
+    if known[0] != new[0]:
+        return Step.ADD
+    return Step.USE if known[1:] else Step.DROP
+
+
 def changes(files: Mapping[str, bytes], advance: Advance, *, own: bool) -> dict[str, bytes]:
     """The files that a step writes, in their order.
 
     Args:
         files: those of the folder, and those of `beside`.
         advance: the step.
-        own: whether the CA was made here, so that its successor is made here, too.
+        own: whether a CA was made here, so that its successor is made here, too.
 
     Raises:
         Flaw: the step before has not been made, or this one has been; or the new CA cannot be used, and the words
             begin with its file.
     """
-    ca, at = advance.ca, step_of(files, advance.ca)
+    at = step_of(files, advance.root)
     if at is not advance.step.before:
-        raise Flaw(f"{ca} has changed meanwhile: its rotation is at step {at}")
+        raise Flaw(f"{advance.root} has changed meanwhile: its rotation is at step {at}")
+    return _of_secrets(files, advance.step) if advance.root == SECRETS else _of_ca(files, advance, own=own)
+
+
+def _of_ca(files: Mapping[str, bytes], advance: Advance, *, own: bool) -> dict[str, bytes]:
+    ca = advance.root
     key, certificate, old = beside(ca)
     if advance.step is Step.USE:
         return {old: files[f"{ca}.key"], f"{ca}.key": files[key]}
@@ -83,6 +113,24 @@ def changes(files: Mapping[str, bytes], advance: Advance, *, own: bool) -> dict[
     except Flaw as flaw:
         raise Flaw(f"{certificate} {flaw}") from None
     return {**made, f"{ca}.crt": _joined(files[f"{ca}.crt"], new[certificate])}
+
+
+def _of_secrets(files: Mapping[str, bytes], step: Step) -> dict[str, bytes]:
+    next_key, old_key = beside(SECRETS)
+    known, new = encryption.keys(files[ENCRYPTION]), encryption.keys(files.get(next_key, b""))
+    if step is Step.ADD:
+        secret = base64.b64encode(os.urandom(encryption.KEY_BYTES)).decode()
+        new = new or [NamedKey(encryption.following(known), secret)]
+        return {next_key: _lines(new[:1]), ENCRYPTION: _lines([*known, new[0]])}
+    if step is Step.DROP:
+        return {ENCRYPTION: _lines(new[:1])}
+    others = [key for key in known if key != new[0]]
+    before = [key for key in encryption.keys(files.get(old_key, b"")) if key not in others]
+    return {old_key: _lines([*before, *others]), ENCRYPTION: _lines([new[0], *others])}
+
+
+def _lines(keys: Iterable[NamedKey]) -> bytes:
+    return "".join(key.line() for key in keys).encode()
 
 
 def _successor(files: Mapping[str, bytes], ca: str, *, own: bool) -> dict[str, bytes]:

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from k8s_installer.errors import InputError
-from k8s_installer.pki import certificates
+from k8s_installer.pki import certificates, encryption
 from k8s_installer.pki.certificates import Authority, Flaw, Locked, Pair
 from k8s_installer.pki.inherited import INHERITED, inherited
 from k8s_installer.pki.leaves import ENCRYPTION, ROOTS, TOKENS, Leaf, Pki, authorities, names, root_of, stand_in
 from k8s_installer.pki.record import Record, digest
 
-KEY_BYTES = 32
 LOST = (
     "get them from the cluster's hosts: k8s-installer keys recover -i INVENTORY\n"
     "or restore the files from a backup. They are never replaced by new ones: running hosts trust the lost ones"
@@ -107,14 +106,17 @@ def _roots_judged(folder: Path, files: Mapping[str, bytes], record: Record, want
 
 
 def encryption_flaw(text: bytes) -> str:
-    """Why a key of Secrets cannot be used, in words; empty if it can."""
+    """Why the keys of Secrets cannot be used, in words; empty if they can."""
+    found = encryption.keys(text)
+    fit = all(_length(key.secret) == encryption.KEY_BYTES for key in found)
+    return "" if found and fit else f"is not {encryption.KEY_BYTES} bytes in base64" if found else "is empty"
+
+
+def _length(secret: str) -> int:
     try:
-        length = len(base64.b64decode(text.strip(), validate=True))
+        return len(base64.b64decode(secret, validate=True))
     except ValueError:
-        length = 0
-    if length == KEY_BYTES:
-        return ""
-    return f"is not {KEY_BYTES} bytes in base64" if text.strip() else "is empty"
+        return 0
 
 
 class _Judge:

@@ -15,12 +15,13 @@ from pathlib import Path
 
 from k8s_installer.errors import InputError
 from k8s_installer.model.rotation import Advance, Step
-from k8s_installer.pki import certificates, issuing, record, returned, rotation, standing, validity
+from k8s_installer.pki import certificates, encryption, issuing, record, returned, rotation, standing, validity
 from k8s_installer.pki.certificates import Authority, Flaw, Locked, Pair
+from k8s_installer.pki.encryption import KEY_BYTES
 from k8s_installer.pki.inherited import INHERITED, inherited
 from k8s_installer.pki.leaves import AUTHORITIES, ENCRYPTION, ROOTS, TOKENS, Leaf, Pki, authorities, names, root_of
 from k8s_installer.pki.record import Record
-from k8s_installer.pki.standing import KEY_BYTES, Standing, stand
+from k8s_installer.pki.standing import Standing, stand
 from k8s_installer.untrusted import userfile
 from k8s_installer.untrusted.userfile import UnreadableError
 
@@ -53,13 +54,13 @@ def look(folder: Path, wanted: Mapping[str, Leaf], advance: Advance | None = Non
         return Pki({})
     with _told(folder), _reading(folder):
         at = _stand(folder, wanted, advance=advance)
-    found = at.standing.pki(wanted)
-    trusted = at.advanced.get(f"{advance.ca}.crt") if advance else None
-    if advance is None or trusted is None:
+    found = at.pki(wanted)
+    if advance is None or advance.step is not Step.ADD:
         return found
-    # one that stands in (`inherited`) is the same file; what a new CA is here is another one each time
-    same = [name for name, content in found.files.items() if content == trusted]
-    return replace(found, pending={**dict.fromkeys(same, rotation.REASONS[advance.step]), **found.pending})
+    # what is made here is another one each time; and what stands in (`inherited`) is the same file
+    new = set(at.advanced.values())
+    pending = {name: rotation.ADDED for name, content in found.files.items() if content in new}
+    return replace(found, pending={**pending, **found.pending})
 
 
 def ensure(
@@ -96,58 +97,60 @@ def ensure(
         else:
             with suppress(OSError):  # nothing is made, so a folder that cannot be written to is no error
                 _settle(folder, at.record, at.record.settled(at.standing.files))
-        return at.standing.pki(wanted)
+        return at.pki(wanted)
 
 
-def rotating(folder: Path, wanted: Mapping[str, Leaf], ca: str) -> Step | None:
-    """How far the rotation of a CA is; None if none is under way.
+def rotating(folder: Path, wanted: Mapping[str, Leaf], root: str) -> Step | None:
+    """How far the rotation of a CA or key is; None if none is under way.
 
     Raises:
         InputError: the cluster has no such CA, or it cannot be rotated from here.
     """
-    if ca not in authorities(wanted):
-        raise InputError(f"there is no CA {ca}", hint=f"there are {', '.join(authorities(wanted))}")
+    known = (*authorities(wanted), rotation.SECRETS)
+    if root not in known:
+        raise InputError(f"there is no {root} to rotate", hint=f"there are {', '.join(known)}")
     with _told(folder), _reading(folder):
-        files = _rotated(folder, ca)
-    lacking = [name for name in (f"{ca}.crt", f"{ca}.key") if name not in files]
+        files = _rotated(folder, root)
+    lacking = [name for name in rotation.about(root) if name not in files]
     if lacking:
         hint = "get it from the cluster's hosts (k8s-installer keys recover -i INVENTORY) or from a backup"
-        other = INHERITED.get(ca)
-        if other and f"{ca}.crt" in lacking:
-            hint = f"etcd's members have {other} for each other, too, if they were made before there was {ca}"
+        other = INHERITED.get(root)
+        if other and f"{root}.crt" in lacking:
+            hint = f"etcd's members have {other} for each other, too, if they were made before there was {root}"
         raise InputError(f"{folder / lacking[0]} is not on this machine", hint=hint)
     try:
-        return rotation.step_of(files, ca)
+        return rotation.step_of(files, root)
     except Flaw as flaw:
+        names = ", ".join((*rotation.about(root), *rotation.beside(root)))
         raise InputError(
-            f"{ca} cannot be rotated: one of {ca}.key, {', '.join(rotation.beside(ca))} in {folder} {flaw}",
+            f"{root} cannot be rotated: one of {names} in {folder} {flaw}",
             hint="see docs/keys.md for changing a CA by hand",
         ) from None
 
 
 def rotations(folder: Path, wanted: Mapping[str, Leaf]) -> dict[str, Step]:
-    """The CAs whose rotation is under way, each with the last step that was made; what cannot be read is left out.
+    """The roots whose rotation is under way, each with the last step that was made; what cannot be read is left out.
 
     Raises:
         InputError: the folder cannot be used.
     """
     found: dict[str, Step] = {}
     with _told(folder), _reading(folder):
-        for ca in authorities(wanted):
+        for root in (*authorities(wanted), rotation.SECRETS):
             with suppress(Flaw, KeyError):
-                at = rotation.step_of(_rotated(folder, ca), ca)
-                found |= {ca: at} if at else {}
+                at = rotation.step_of(_rotated(folder, root), root)
+                found |= {root: at} if at else {}
     return found
 
 
-def end_rotation(folder: Path, ca: str) -> None:
-    """Remove what the folder has beside the usual files while a CA is rotated.
+def end_rotation(folder: Path, root: str) -> None:
+    """Remove what the folder has beside the usual files while a CA or key is rotated.
 
     Raises:
         InputError: the folder cannot be used.
     """
     with _told(folder), _alone(folder):
-        for name in rotation.beside(ca):
+        for name in rotation.passing(root):
             (folder / name).unlink(missing_ok=True)
 
 
@@ -256,11 +259,26 @@ def _files(folder: Path, wanted: Mapping[str, Leaf]) -> dict[str, bytes]:
 
 @dataclass(frozen=True, slots=True)
 class _At:
-    """A folder, judged, with its record, and what a step of a rotation writes there, which is judged as if it had."""
+    """A folder, judged, with its record, and what a step of a rotation writes there, which is judged as if it had.
+
+    `secrets` are the files that the rotation of the key of Secrets is about.
+    """
 
     standing: Standing
     record: Record
     advanced: Mapping[str, bytes]
+    secrets: Mapping[str, bytes]
+
+    def pki(self, wanted: Mapping[str, Leaf]) -> Pki:
+        """What files are rendered with; see `Standing.pki`."""
+        found, (_, old) = self.standing.pki(wanted), rotation.beside(rotation.SECRETS)
+        match rotation.step_of(self.secrets, rotation.SECRETS):
+            case Step.USE:
+                return replace(found, writes=encryption.keys(self.secrets[ENCRYPTION])[0].name)
+            case Step.DROP:
+                retired = (key.words() for key in encryption.keys(self.secrets.get(old, b"")))
+                return replace(found, retired=frozenset[str]().union(*retired))
+        return found
 
 
 def _stand(
@@ -271,27 +289,28 @@ def _stand(
     advanced: Mapping[str, bytes] = {}
     if advance is not None:
         advanced, known = _advanced(folder, advance, known)
-    return _At(stand(folder, {**files, **advanced}, known, wanted, renewed), known, advanced)
+    secrets = {**_rotated(folder, rotation.SECRETS), **advanced}
+    return _At(stand(folder, {**files, **advanced}, known, wanted, renewed), known, advanced, secrets)
 
 
 def _advanced(folder: Path, advance: Advance, known: Record) -> tuple[Mapping[str, bytes], Record]:
     """What a step of a rotation writes, and the record with that."""
-    ca, files = advance.ca, _rotated(folder, advance.ca)
-    certificate = rotation.beside(ca)[1]
-    own = known.has(f"{ca}.crt", files[f"{ca}.crt"])
+    root, files = advance.root, _rotated(folder, advance.root)
+    successor = rotation.beside(root)[0]
+    first = rotation.about(root)[0]
+    own = known.has(first, files[first])
     try:
         new = rotation.changes(files, advance, own=own)
     except Flaw as flaw:
         raise InputError(f"{folder}: {flaw}", hint="docs/keys.md says how a CA is changed") from None
-    whole = {**files, **new}
-    if certificate not in files or known.has(certificate, whole[certificate]):
-        known = known.adding(new)
-    return new, known
+    # what somebody supplied to follow stays theirs
+    mine = successor not in files or known.has(successor, files[successor])
+    return new, known.adding(new) if mine else known
 
 
-def _rotated(folder: Path, ca: str) -> dict[str, bytes]:
-    """The files that the rotation of a CA is about."""
-    names = (f"{ca}.crt", f"{ca}.key", *rotation.beside(ca))
+def _rotated(folder: Path, root: str) -> dict[str, bytes]:
+    """The files that the rotation of a CA or key is about."""
+    names = (*rotation.about(root), *rotation.beside(root))
     return {name: content for name in names if (content := read(folder, name)) is not None}
 
 

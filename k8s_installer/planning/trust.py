@@ -115,12 +115,13 @@ def _overlap(file: File, found: SeenFile) -> bool:
 def _same(file: File, found: SeenFile, name: str, keys: Pki) -> bool | None:
     """Whether a host's file is of the key that is here; None of a private key or an edited file, which say nothing.
 
-    A configuration with keys of Secrets is, if the wanted one has all that is in it: Secrets stay readable.
+    A configuration with keys of Secrets is, if the wanted one has all that is in it but what no Secret is written with
+    any more: Secrets stay readable.
     """
     if found.sha256 == file.sha256:
         return True
     if name == ENCRYPTION:
-        return found.sealed <= encryption.sums(file.content) if found.sealed else None
+        return found.sealed <= encryption.sums(file.content) | keys.retired if found.sealed else None
     if found.content is None or not name.endswith((".crt", ".pub")):
         return None
     if name.endswith(".pub"):

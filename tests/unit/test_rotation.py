@@ -44,12 +44,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cluster(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hosts:
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     monkeypatch.setattr(rotate, "_require_pods", lambda *_: None)
-    return set_up(Hosts(Inputs(tmp_path / "cluster.yaml")), monkeypatch)
+    found = set_up(Hosts(Inputs(tmp_path / "cluster.yaml")), monkeypatch)
+    found.hosts["m1"].settings["secrets"] = "none"
+    return found
 
 
 def turned(cluster: Hosts, step: str, ca: str = "ca", reporter: Recorder | None = None, **options: object) -> Outcome:
     chosen = Options(cluster.inputs, yes=True, verify=False, preflight=False)
-    return rotate.rotate(replace(chosen, **options), reporter or Recorder(), ca=ca, step=Step(step))  # type: ignore[arg-type]
+    return rotate.rotate(replace(chosen, **options), reporter or Recorder(), root=ca, step=Step(step))  # type: ignore[arg-type]
 
 
 def issuers(cluster: Hosts) -> set[str]:
@@ -162,7 +164,7 @@ def test_a_step_has_a_place(cluster: Hosts) -> None:
     assert caught.value.hint.startswith(f"next: k8s-installer certs rotate ca add -i {cluster.inputs.inventory}")
     recorder = Recorder()
     assert turned(cluster, "drop", reporter=recorder) is Outcome.DONE
-    assert recorder.heard == ["say no rotation of ca is under way: hosts have no other CA to drop"]
+    assert recorder.heard == ["say no rotation of ca is under way: hosts have no other one to drop"]
     turned(cluster, "add")
     with pytest.raises(InputError, match="its step add is the last that was made") as caught:
         turned(cluster, "drop")
@@ -404,9 +406,9 @@ def test_a_ca_that_cannot_sign_from_here_is_refused(
 
 
 def test_a_ca_that_there_is_not_is_refused(cluster: Hosts) -> None:
-    with pytest.raises(InputError, match="there is no CA flannel-ca") as caught:
+    with pytest.raises(InputError, match="there is no flannel-ca to rotate") as caught:
         turned(cluster, "add", "flannel-ca")
-    assert caught.value.hint == "there are ca, etcd-ca, etcd-peer-ca, front-proxy-ca"
+    assert caught.value.hint == "there are ca, etcd-ca, etcd-peer-ca, front-proxy-ca, encryption"
 
 
 def test_a_cluster_whose_peers_share_a_ca_rotates_that_for_both(
@@ -438,3 +440,79 @@ def test_a_folder_that_another_run_has_changed_meanwhile_is_refused(made: Path, 
     pki.ensure(folder, needed, advance=advance)
     with pytest.raises(InputError, match="ca has changed meanwhile: its rotation is at step add"):
         pki.ensure(folder, needed, advance=advance)
+
+
+# the key of Secrets
+
+CONFIG = "/etc/kubernetes/pki/encryption.yaml"
+
+
+def keys_of(cluster: Hosts, host: str) -> list[str]:
+    """The names of the keys that a master has, the one that writes first."""
+    lines = cluster.certificate(host, CONFIG).decode().splitlines()
+    return [line.split()[-1] for line in lines if "name:" in line]
+
+
+def test_the_key_of_secrets_is_replaced_and_all_are_written_again(cluster: Hosts) -> None:
+    old = (cluster.pki / "encryption.key").read_bytes()
+    assert turned(cluster, "add", "encryption") is Outcome.DONE
+    assert [keys_of(cluster, name) for name in ("m1", "m2", "m3")] == [["key1", "key2"]] * 3
+    recorder = Recorder()
+    assert turned(cluster, "use", "encryption", recorder) is Outcome.DONE
+    assert keys_of(cluster, "m3") == ["key2", "key1"]
+    done = [words for words in recorder.heard if words.startswith("done ")]
+    assert done[-1] == "done m1: setting secrets", "all masters write with it first"
+    assert cluster.hosts["m1"].settings["secrets"] == "key2"
+    assert settled(cluster)
+    assert turned(cluster, "drop", "encryption") is Outcome.DONE
+    assert keys_of(cluster, "m2") == ["key2"]
+    assert settled(cluster)
+    assert (cluster.pki / "encryption-old.key").read_bytes() == old
+    assert not (cluster.pki / "encryption-next.key").exists()
+    for step in Step:
+        assert turned(cluster, step, "encryption") is Outcome.DONE
+    assert keys_of(cluster, "m2") == ["key3"]
+    assert settled(cluster)
+    assert len((cluster.pki / "encryption-old.key").read_text().splitlines()) == 2
+
+
+def test_a_key_is_not_dropped_before_all_secrets_are_written_again(cluster: Hosts) -> None:
+    turned(cluster, "add", "encryption")
+    cluster.hosts["m1"].refuses["secrets"] = "the API server says no"
+    assert turned(cluster, "use", "encryption") is Outcome.FAILED
+    with pytest.raises(InstallerError, match=r"m1 differ \(m1: set secrets: some may be written with another key\)"):
+        turned(cluster, "drop", "encryption")
+    cluster.hosts["m1"].refuses.clear()
+    assert turned(cluster, "use", "encryption") is Outcome.DONE
+    assert turned(cluster, "drop", "encryption") is Outcome.DONE
+    assert keys_of(cluster, "m1") == ["key2"]
+
+
+@pytest.mark.parametrize(("step", "lines"), [(Step.ADD, 9), (Step.USE, 4), (Step.USE, 20), (Step.DROP, 9)])
+def test_a_killed_step_of_the_key_of_secrets_is_resumed(cluster: Hosts, step: Step, lines: int) -> None:
+    for earlier in list(Step)[: list(Step).index(step)]:
+        turned(cluster, earlier, "encryption")
+    count = 0
+
+    def die(_line: object) -> None:
+        nonlocal count
+        count += 1
+        if count == lines:
+            raise Killed
+
+    with pytest.raises(Killed):
+        turned(cluster, step, "encryption", after_line=die)
+    for later in list(Step)[list(Step).index(step) :]:
+        assert turned(cluster, later, "encryption") is Outcome.DONE
+    assert keys_of(cluster, "m1") == keys_of(cluster, "m3") == ["key2"]
+    assert settled(cluster)
+
+
+def test_a_version_that_encrypts_no_secrets_has_no_key_to_rotate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cluster.yaml").write_text(TEXT.replace("1.20.2", "1.5.2"), encoding="utf-8")
+    resolve.resolve(tmp_path / "cluster.yaml", None, resolve.real_keys)
+    cluster = set_up(Hosts(Inputs(tmp_path / "cluster.yaml")), monkeypatch)
+    with pytest.raises(InputError, match=r"Kubernetes 1\.5\.2 does not encrypt Secrets"):
+        turned(cluster, "add", "encryption")

@@ -293,7 +293,7 @@ def test_keys_of_secrets_in_a_template_beside_the_inventory_are_ours(
     own = tmp_path / "templates/kubernetes/encryption.yaml.j2"
     own.parent.mkdir(parents=True)
     new = "      - name: key2\n        secret: " + "B" * 42 + "A=\n"
-    own.write_text(text.replace("      - name: key1\n", f"{new}      - name: key1\n"), encoding="utf-8")
+    own.write_text(text.replace("      keys:\n", f"      keys:\n{new}"), encoding="utf-8")
     wanted = resolve.resolve(path, None, resolve.present_keys)
     rotated = with_config(wanted, seen)
     assert foreign(wanted.desired, rotated, wanted.keys) == []

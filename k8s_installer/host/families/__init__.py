@@ -18,6 +18,7 @@
 | `node-annotated-taint` | as of `node-taint`, before 1.6 | the same | |
 | `drained` | a Node | flags of its drain, drained, released (see `host/drains.py`) | it is released |
 | `schedulable` | a Node | released, drained | it is released |
+| `secrets` | | key2: the key with which all are written, none | no note of it: as if written with another |
 | `addons` | | a,b: those that were applied | one more than is wanted is taken out of the cluster |
 | `addon` | a manifest's name | its sum, none (see `host/addons.py`) | |
 | `etcd-members` and three more | see `host/etcd.py` | | etcd does not answer |
@@ -31,14 +32,15 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 
-from k8s_installer.host import addons, drains, etcd, images, nodes
+from k8s_installer.host import addons, drains, etcd, images, nodes, secrets
 from k8s_installer.host.families import firewalld, hosts_file, journal, selinux, swap, user, yum_proxy
 from k8s_installer.host.family import ABSENT, Family, Value
 from k8s_installer.untrusted.answers import words as split
 
 _ALL = (
     selinux.FAMILY, swap.FAMILY, *firewalld.FAMILIES, yum_proxy.FAMILY, hosts_file.FAMILY,
-    journal.FAMILY, user.FAMILY, images.FAMILY, *nodes.FAMILIES, *drains.FAMILIES, *addons.FAMILIES, *etcd.FAMILIES,
+    journal.FAMILY, user.FAMILY, images.FAMILY, *nodes.FAMILIES, *drains.FAMILIES, secrets.FAMILY,
+    *addons.FAMILIES, *etcd.FAMILIES,
 )  # fmt: skip
 FAMILIES: Mapping[str, Family] = {family.name: family for family in _ALL}
 

@@ -1,0 +1,53 @@
+"""The key with which all Secrets in etcd are written: asked and set on a master, by its kubectl. Pure.
+
+The API server writes with the first key of its configuration, and reads with all. A Secret that is written before a
+key came first keeps its old one until it is written again. Which key all are written with is noted in the cluster
+itself: a restored snapshot has the note of its time.
+"""
+
+from __future__ import annotations
+
+from k8s_installer.host.addons import KUBE
+from k8s_installer.host.family import NONE, Family
+
+NAME = "secrets"
+UNANSWERED = "unanswered"
+NOTE = "k8s-installer/secrets"  # an annotation of the namespace kube-system
+_TRIES = 5  # somebody may change or delete a Secret meanwhile
+
+_ASK = f"""\
+ask_{NAME}() {{
+  note=$(kube 10 get namespace kube-system -o jsonpath='{{.metadata.annotations.{NOTE}}}') || note={UNANSWERED}
+  echo "setting ${{note:={NONE}}} $note {NAME}"
+}}
+"""
+# A Secret goes from the API and back to it by a pipe; to standard error go names alone.
+_SET = f"""\
+set_{NAME}() {{ # key
+  spaces=$(kube 60 get namespaces -o name) || return 1
+  for space in $spaces; do
+    space=${{space##*/}} tries=0
+    while found=$(kube 60 get secrets -n "$space" -o name) || return 1; [ -n "$found" ]; do
+      kube 300 get secrets -n "$space" -o json | kube 300 replace -n "$space" -f - >/dev/null && break
+      [ $((tries += 1)) -lt {_TRIES} ] || return 1
+      sleep 1
+    done
+  done
+  kube 30 annotate --overwrite namespace kube-system "{NOTE}=$1" >/dev/null
+}}
+"""
+
+
+def _differs(_subject: str, seen: str | None, wanted: str) -> str:
+    if seen == wanted:
+        return ""
+    return "the API server does not answer for it" if seen == UNANSWERED else "some may be written with another key"
+
+
+def _words(_subject: str, wanted: str) -> str:
+    return f"write all Secrets again, with {wanted}"
+
+
+FAMILY = Family(
+    NAME, ask=(KUBE, _ASK), set=(KUBE, _SET), differs=_differs, original=lambda _: None, words=_words, one_way=True
+)
