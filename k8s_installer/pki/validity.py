@@ -58,6 +58,19 @@ def facts(pem: bytes) -> Facts:
     )
 
 
+def described(pem: bytes) -> list[str]:
+    """The certificates of a file, a line each for people; none where there is none to read."""
+    try:
+        found = certificates.read_certificates(pem)
+    except Flaw:
+        return []
+    return [
+        f"{one.subject.rfc4514_string()}, issued by {one.issuer.rfc4514_string()}, "
+        f"serial {_hexadecimal(one.serial_number)}, until {one.not_valid_after_utc:%Y-%m-%d}"
+        for one in found
+    ]
+
+
 def _hexadecimal(number: int) -> str:
     text = f"{number:X}"
     return text.zfill(len(text) + len(text) % 2)

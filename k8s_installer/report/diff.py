@@ -11,6 +11,7 @@ from k8s_installer.host import families
 from k8s_installer.host.family import NONE
 from k8s_installer.model.plan import Action, Change
 from k8s_installer.model.resources import File, Original, SeenFile, SeenSetting, Setting
+from k8s_installer.pki.validity import described
 
 _VARIABLE = re.compile(r'([A-Z_]+)="?(.*?)"?\s*')
 
@@ -35,8 +36,16 @@ def unified(change: Change) -> list[str]:
         was = f"sha256 {old.sha256[:16]}" if old else "nothing"
         return [f"-{was}", f"+sha256 {file.sha256[:16]}{' (secret)' if file.secret else ''}"]
     place = f"{change.ref.host}:{change.ref.name}"
-    hunks = _hunks(old.content if old and old.content else b"", file.content)
+    content = old.content if old and old.content else b""
+    hunks = _certificates(content, file.content) or _hunks(content, file.content)
     return [f"--- {place if old else '/dev/null'}", f"+++ {place}", *hunks] if hunks else []
+
+
+def _certificates(old: bytes, new: bytes) -> list[str]:
+    """What changes between two files of certificates, a line for each; base64 says nothing to people."""
+    lines = [described(pem) for pem in (old, new)]
+    gone, come = ([line for line in lines[one] if line not in lines[1 - one]] for one in (0, 1))
+    return [*(f"-{line}" for line in gone), *(f"+{line}" for line in come)] if lines[1] else []
 
 
 def _back(change: Change, before: SeenFile) -> list[str]:

@@ -18,11 +18,14 @@ from k8s_installer.flows.apply import Options, apply
 from k8s_installer.flows.inputs import Inputs
 from k8s_installer.flows.outcome import Outcome
 from k8s_installer.flows.plan import plan
+from k8s_installer.model.plan import Action, Change
+from k8s_installer.model.resources import File, Kind, Ref, SeenFile
 from k8s_installer.model.rotation import Advance, Step
 from k8s_installer.pki import certificates, issuing, record, store
 from k8s_installer.pki.validity import facts
 from k8s_installer.planning.turns import QUARTER
 from k8s_installer.report import certificates as report
+from k8s_installer.report.diff import unified
 from tests.unit.test_certs import TEXT, Hosts, Killed, renew, serials, set_up
 from tests.unit.test_flows import Recorder
 from tests.unit.test_pki_kept import pkcs8
@@ -195,6 +198,21 @@ def test_status_says_how_far_a_rotation_is(cluster: Hosts) -> None:
         assert f"A rotation of etcd-ca is under way: {step} is the last step that was made." in text
         assert text.endswith(f"Next: k8s-installer certs rotate etcd-ca {following} -i cluster.yaml")
         assert report.data(status, 30)["rotations"] == {"etcd-ca": step}
+
+
+def test_a_plan_shows_certificates_in_words(cluster: Hosts) -> None:
+    turned(cluster, "add", "etcd-ca")
+    turned(cluster, "use", "etcd-ca")
+    old = (cluster.pki / "etcd-ca.crt").read_bytes()
+    new = (cluster.pki / "etcd-ca-next.crt").read_bytes()
+    ref = Ref("m1", Kind.FILE, "/etc/etcd/pki/ca.crt")
+    seen = SeenFile(File(old).sha256, 0o644, "root", "root", 0.0, old)
+    lines = unified(Change(ref, Action.UPDATE, "etcd", seen, File(new), ""))
+    assert lines[:2] == ["--- m1:/etc/etcd/pki/ca.crt", "+++ m1:/etc/etcd/pki/ca.crt"]
+    (line,) = lines[2:]
+    assert line.startswith("-CN=etcd-ca, issued by CN=etcd-ca, serial ")
+    odd = unified(Change(ref, Action.UPDATE, "etcd", seen, File(b"odd\n"), ""))
+    assert odd[-1] == "+odd"
 
 
 def test_a_second_rotation_has_a_name_of_its_own(cluster: Hosts) -> None:
