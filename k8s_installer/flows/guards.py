@@ -14,6 +14,7 @@ from k8s_installer.model.plan import Plan
 from k8s_installer.model.resources import Kind, Missing, Ref, Seen
 from k8s_installer.planning import needed, records, trust, versions
 from k8s_installer.planning.etcd import facts, members
+from k8s_installer.planning.etcd.changing import changing
 from k8s_installer.planning.make import make_plan
 from k8s_installer.profiles.schema import RemovedApi
 from k8s_installer.transport import Transport
@@ -74,7 +75,10 @@ def require_settled(wanted: Resolved, seen: ObservedFleet) -> None:
             f"the next step needs every host, and {names} cannot be reached: it would be cut off from the others",
             hint=f"try again when {names} answers, or set `state: absent` for it in the inventory and apply",
         )
-    ahead = [change for change in make_plan(wanted.beside, seen.seen).changes if change.ref.kind is not Kind.GATE]
+    # as a plan shows it: a member of etcd keeps the list that it was started with
+    everyone = [host.name for host in wanted.cluster.everyone]
+    settled, known = changing(wanted.beside, wanted.beside, seen.seen, everyone)
+    ahead = [change for change in make_plan(settled, known).changes if change.ref.kind is not Kind.GATE]
     if ahead:
         hosts = ", ".join(dict.fromkeys(change.ref.host for change in ahead))
         first = ahead[0]

@@ -178,6 +178,20 @@ def test_a_step_has_a_place(cluster: Hosts) -> None:
     assert caught.value.hint.startswith(f"next: k8s-installer certs rotate ca drop -i {cluster.inputs.inventory}")
 
 
+def test_a_member_that_joined_later_has_another_first_start_in_its_file_and_is_as_it_should_be(cluster: Hosts) -> None:
+    path = "/etc/etcd/etcd.conf"
+    for name in ("m2", "m3"):
+        host = cluster.hosts[name]
+        before = host.contents[path]
+        host.contents[path] = before.replace(b'CLUSTER_STATE="new"', b'CLUSTER_STATE="existing"')
+        assert host.contents[path] != before
+        host.files[path] = replace(host.files[path], sha256=File(host.contents[path]).sha256)
+    joined = {name: cluster.hosts[name].contents[path] for name in ("m2", "m3")}
+    for step in Step:
+        assert turned(cluster, step, "etcd-peer-ca") is Outcome.DONE
+    assert {name: cluster.hosts[name].contents[path] for name in ("m2", "m3")} == joined
+
+
 def test_a_step_that_is_made_is_not_made_again(cluster: Hosts) -> None:
     for step in Step:
         turned(cluster, step)
