@@ -187,9 +187,13 @@ def test_a_stopped_service_is_started_again(cluster: Cluster) -> None:
 
 
 def node(cluster: Cluster, name: str) -> dict[str, dict[str, str]]:
-    """Labels and annotations of a node, and its taints by key."""
+    """Labels and annotations of a node, and its taints by key, but for those that Kubernetes itself sets for a while."""
     found = json.loads(cluster.on("m1", f"kubectl get node {name} -o json"))
-    taints = {taint["key"]: f"{taint.get('value', '')}:{taint['effect']}" for taint in found["spec"].get("taints", ())}
+    taints = {
+        taint["key"]: f"{taint.get('value', '')}:{taint['effect']}"
+        for taint in found["spec"].get("taints", ())
+        if not taint["key"].startswith("node.kubernetes.io/")
+    }
     return {**{key: found["metadata"][key] for key in ("labels", "annotations")}, "taints": taints}
 
 
