@@ -21,8 +21,8 @@ from k8s_installer.flows.resolve import Resolved
 from k8s_installer.flows.session import Session
 from k8s_installer.host import versions as question
 from k8s_installer.host.versions import Answer, ApiObject
-from k8s_installer.inventory import Addon, ApiKind, Cluster
-from k8s_installer.model.desired import Desired
+from k8s_installer.inventory import Addon, ApiKind, Cluster, Drain
+from k8s_installer.model.desired import Desired, Turn
 from k8s_installer.model.plan import Action, Plan
 from k8s_installer.model.resources import Kind, Missing, Package, Ref, Seen, SeenFile, SeenPackage
 from k8s_installer.planning import versions
@@ -120,6 +120,17 @@ def test_a_version_that_can_be_reached_is_planned(programs: str) -> None:
         masters = Masters(dict.fromkeys(("m1", "m2"), says(running, n1="v1.18.3", n2=running)))
         guarded(lab(programs=programs), made, masters)
         assert masters.asked[:2] == ["m1", "m2"]
+
+
+@pytest.mark.parametrize("programs", ["packages", "tarball"])
+def test_nodes_are_drained_before_their_programs_are_replaced_where_the_inventory_asks_for_it(programs: str) -> None:
+    asking = replace(lab(programs=programs), drain=Drain(restarts=True))
+    plan, _ = upgrade(wanted(asking), *ALL)
+    for name in ("n1", "n2"):
+        mine = [change.ref.name for change in plan.changes if change.turn == Turn("nodes", name)]
+        assert mine[:2] == [f"drained {name}", f"node {name} is drained"]
+        assert mine[-1] == f"schedulable {name}"
+    assert not any("drained" in change.ref.name for change in upgrade(wanted(lab(programs=programs)), *ALL)[0].changes)
 
 
 @pytest.mark.parametrize(
