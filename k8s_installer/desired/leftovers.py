@@ -35,7 +35,9 @@ def leaves_of_host(name: str, component: Component, text: Text, flags: Mapping[s
     left = leaves(name, component.leaves, text)
     if left is None or component.leaves is None or not (component.data or component.folders):
         return left
-    given = {flag: posixpath.normpath(str(value)) for flag, value in flags.items() if _FOLDER.fullmatch(str(value))}
+    naming = (*component.data, *component.folders, *component.leaves.below)
+    words = {flag: str(flags[flag]) for flag in naming if flag in flags}
+    given = {flag: posixpath.normpath(word) for flag, word in words.items() if _FOLDER.fullmatch(word)}
     own = [given[flag] for flag in (*component.data, *component.folders) if flag in given]
     data = [given[flag] for flag in component.data if flag in given]
     data += [
