@@ -21,7 +21,7 @@ from k8s_installer.planning.etcd.state import Etcd, etcds, question_of
 
 def questions(whole: Desired, hosts: Iterable[str]) -> Desired:
     """What asks hosts for the members of each etcd: all of them, for a member that leaves is no longer wanted."""
-    names = [question_of(data, gate) for (_, data), gate in etcds(whole)]
+    names = [question_of(items, gate) for items, gate in etcds(whole)]
     refs = [Ref(host, Kind.SETTING, name) for host in hosts for name in names]
     return {ref: DesiredResource(ref, Setting(ABSENT), "etcd", (), "The members that etcd has.") for ref in refs}
 
@@ -41,10 +41,10 @@ def changing(
         InstallerError: the members cannot become those of the inventory; see `membership.steps`.
     """
     result, more = dict(part), dict[Ref, Seen]()
-    for (wanted, data), gate in etcds(whole):
-        etcd = Etcd(data.unit, gate, wanted.component, whole, seen, hosts)
+    for items, gate in etcds(whole):
+        etcd = Etcd(items, gate, whole, seen, hosts)
         result |= etcd.kept(result)
-        if any(ref.name == data.unit and ref.kind is Kind.UNIT for ref in part):
+        if any(ref.name == etcd.unit and ref.kind is Kind.UNIT for ref in part):
             chain = Chain(etcd, result)
             chain.weave(etcd.steps(part))
             more |= dict.fromkeys(chain.settings, Missing.ABSENT)

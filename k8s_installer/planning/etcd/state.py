@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import cast
 
 from k8s_installer.errors import InstallerError
@@ -26,20 +27,22 @@ from k8s_installer.planning.etcd.config import as_started, itself, start
 from k8s_installer.planning.etcd.facts import by_unit, content_of, wanted_content
 from k8s_installer.planning.etcd.membership import Step, Wanted, steps
 
+Items = Sequence[tuple[DesiredResource, Data]]  # of one etcd, a member each
 
-def etcds(whole: Desired) -> list[tuple[tuple[DesiredResource, Data], Gate]]:
-    """The first member of each etcd, and the gate that asks it for its members."""
+
+def etcds(whole: Desired) -> list[tuple[Items, Gate]]:
+    """The members of each etcd, and the gate that asks one for its members."""
     gates = {
         gate.unit: gate
         for item in whole.values()
         if isinstance(gate := item.resource, Gate) and gate.check is Check.ETCD_MEMBERS
     }
-    return [(items[0], gates[unit]) for unit, items in by_unit(whole).items() if unit in gates]
+    return [(items, gates[unit]) for unit, items in by_unit(whole).items() if unit in gates]
 
 
-def question_of(data: Data, gate: Gate) -> str:
+def question_of(items: Items, gate: Gate) -> str:
     """The name of the setting that asks a host for the members of an etcd."""
-    return question(data.config, endpoint(gate))
+    return question(items[0][1].config, endpoint(gate))
 
 
 def endpoint(gate: Gate) -> Endpoint:
@@ -58,30 +61,39 @@ class Member:
     config: Ref
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Etcd:
     """One etcd: what the inventory wants of it, and what hosts have."""
 
-    unit: str
+    items: Items
     gate: Gate
-    component: str
     whole: Desired
     seen: Mapping[Ref, Seen]
     hosts: Collection[str]
 
     @property
+    def unit(self) -> str:
+        """The name of its service."""
+        return self.items[0][1].unit
+
+    @property
+    def component(self) -> str:
+        """What it belongs to."""
+        return self.items[0][0].component
+
+    @cached_property
     def members(self) -> list[Member]:
         """The hosts that the inventory wants as members."""
         return [
             Member(wanted.ref.host, *itself(wanted_content(config, self.whole)), wanted.ref, config)
-            for wanted, data in by_unit(self.whole)[self.unit]
+            for wanted, data in self.items
             for config in [Ref(wanted.ref.host, Kind.FILE, data.config)]
         ]
 
-    @property
+    @cached_property
     def answers(self) -> dict[str, str]:
         """By host, what its etcd says."""
-        name = question_of(by_unit(self.whole)[self.unit][0][1], self.gate)
+        name = question_of(self.items, self.gate)
         found = {host: self.seen.get(Ref(host, Kind.SETTING, name)) for host in self.hosts}
         return {host: answer.value for host, answer in found.items() if isinstance(answer, SeenSetting)}
 
