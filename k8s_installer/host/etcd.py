@@ -95,6 +95,15 @@ patiently() { # seconds words...: until it succeeds; what etcd said last is the 
   done
 }
 """
+# A member is added and promoted by its URL for other members.
+_BY_URL = """\
+by_url() { # seconds function "NAME ENDPOINT" peer-url
+  tries=$1 function=$2 peer=$4
+  set -- $3
+  shift
+  patiently "$tries" "$function" "$peer" "$@"
+}
+"""
 _ADD = """\
 try_add() { # peer-url endpoint...
   peer=$1
@@ -106,12 +115,7 @@ try_add() { # peer-url endpoint...
   etcd_call cluster/member/add "{\\"peerURLs\\":[\\"$peer\\"]$learner}" "$@" || return 1
   case $said in *'"member":'*) ;; *) return 1 ;; esac
 }
-set_etcd_added() { # "NAME ENDPOINT" peer-url
-  peer=$2
-  set -- $1
-  shift
-  patiently 60 try_add "$peer" "$@"
-}
+set_etcd_added() { by_url 60 try_add "$@"; }
 """
 _MEMBER = """\
 member_with() { # text: of the list in $said, the member that has it
@@ -129,12 +133,7 @@ try_promote() { # peer-url endpoint...
   etcd_call cluster/member/promote "{\\"ID\\":\\"$id\\"}" "$@" || return 1
   case $said in *'"members":'*) ;; *) return 1 ;; esac
 }
-set_etcd_voter() { # "NAME ENDPOINT" peer-url
-  peer=$2
-  set -- $1
-  shift
-  patiently 300 try_promote "$peer" "$@"
-}
+set_etcd_voter() { by_url 300 try_promote "$@"; }
 """
 # A leader that is removed costs an election, in which nothing can be written. A member that is no leader refuses.
 _REMOVE = """\
@@ -184,8 +183,8 @@ FAMILIES = (
         differs=lambda _subject, _seen, _wanted: "",
         original=lambda _before: None,
     ),
-    _family(ADDED, _ADD, words="add {} to etcd's members"),
-    _family(VOTER, _MEMBER, _PROMOTE, words="let {} vote in etcd"),
+    _family(ADDED, _BY_URL, _ADD, words="add {} to etcd's members"),
+    _family(VOTER, _BY_URL, _MEMBER, _PROMOTE, words="let {} vote in etcd"),
     _family(REMOVED, _MEMBER, _REMOVE, words="remove {} from etcd's members"),
 )
 CHANGES = (ADDED, VOTER, REMOVED)  # what is done once, and is no state of the host

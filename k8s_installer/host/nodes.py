@@ -185,30 +185,24 @@ def _says(what: str, subject: str, wanted: str) -> str:
     return f"set {what} {key}{text}{colon}{effect}"
 
 
-def _metadata(name: str, what: str) -> Family:
-    function = name.replace("-", "_")
-    ask = f'ask_{function}() {{ ask_nodes {name} {what} "$@"; }}\n'
-    put = f'set_{function}() {{ patch_node {what}s "$1" "$2"; }}\n'
+def _family(name: str, kind: str, what: str, function: str, put: str) -> Family:
+    """What nodes have of a `kind`, as it is asked for; `put` is the command of the `function` that sets it."""
+    own = name.replace("-", "_")
     return Family(
-        name, ask=(KUBE, _ASK_ALL, ask), set=(KUBE, _ACCEPTED, _PATCH, put), differs=_has, original=_original,
-        words=partial(_says, what), node=_node,
-    )  # fmt: skip
-
-
-def _taints(name: str, kind: str) -> Family:
-    function = name.replace("-", "_")
-    ask = f'ask_{function}() {{ ask_nodes {name} {kind} "$@"; }}\n'
-    put = f'set_{function}() {{ taint_node "$1" "$2"; }}\n'
-    return Family(
-        name, ask=(KUBE, _ASK_ALL, ask), set=(KUBE, _ACCEPTED, _TAINT, put), differs=_has, original=_original,
-        words=partial(_says, "taint"), node=_node,
-    )  # fmt: skip
+        name,
+        ask=(KUBE, _ASK_ALL, f'ask_{own}() {{ ask_nodes {name} {kind} "$@"; }}\n'),
+        set=(KUBE, _ACCEPTED, function, f'set_{own}() {{ {put} "$1" "$2"; }}\n'),
+        differs=_has,
+        original=_original,
+        words=partial(_says, what),
+        node=_node,
+    )
 
 
 FAMILIES = (
     Family(NAME, ask=(KUBE, _ASK), set=(KUBE, _SET), differs=_differs, words=_words, one_way=True),
-    _metadata(LABEL, "label"),
-    _metadata(ANNOTATION, "annotation"),
-    _taints(TAINT, "taint"),
-    _taints(ANNOTATED_TAINT, "annotated"),
+    _family(LABEL, "label", "label", _PATCH, "patch_node labels"),
+    _family(ANNOTATION, "annotation", "annotation", _PATCH, "patch_node annotations"),
+    _family(TAINT, "taint", "taint", _TAINT, "taint_node"),
+    _family(ANNOTATED_TAINT, "annotated", "taint", _TAINT, "taint_node"),
 )
