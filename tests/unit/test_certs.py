@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -290,16 +290,22 @@ def test_a_certificate_of_the_users_and_one_whose_ca_is_elsewhere_stay(cluster: 
     assert {"/etc/kubernetes/pki/apiserver.crt", "/etc/kubernetes/pki/front-proxy-client.crt"} <= kept
 
 
-def test_a_cluster_whose_peers_share_a_certificate_has_one_renewed_for_both(
-    cluster: Hosts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As one was made before etcd's peers had a CA of their own: nothing is written for what stands in."""
+def peers_share(cluster: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a cluster one from before etcd's peers had a CA of their own."""
     for path in (*cluster.pki.glob("etcd-peer-ca.*"), *cluster.pki.glob("*/etcd-peer.*")):
         path.unlink()
     known = record.load((cluster.pki / record.FILE).read_bytes())
     made = {name: sums for name, sums in known.made.items() if "etcd-peer" not in name}
-    store.write(cluster.pki, record.FILE, record.dump(replace(known, made=made)))
+    used = {name: total for name, total in known.used.items() if "etcd-peer" not in name}
+    store.write(cluster.pki, record.FILE, record.dump(replace(known, made=made, used=used)))
     set_up(cluster, monkeypatch)
+
+
+def test_a_cluster_whose_peers_share_a_certificate_has_one_renewed_for_both(
+    cluster: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is written for what stands in."""
+    peers_share(cluster, monkeypatch)
     before = serials(cluster)
     assert renew(cluster, component="etcd") is Outcome.DONE
     after = serials(cluster)
@@ -366,17 +372,22 @@ class Killed(BaseException):
     """The tool dies."""
 
 
-@pytest.mark.parametrize("lines", [2, 30, 80])
-def test_a_run_that_is_killed_is_resumed_by_typing_it_again(cluster: Hosts, lines: int) -> None:
+def dying_at(line: int) -> Callable[[object], None]:
+    """What to call after each line of a journal, for the tool to die at one of them."""
     count = 0
 
     def die(_line: object) -> None:
         nonlocal count
         count += 1
-        if count == lines:
+        if count == line:
             raise Killed
 
-    options = Options(cluster.inputs, yes=True, verify=False, preflight=False, after_line=die)
+    return die
+
+
+@pytest.mark.parametrize("lines", [2, 30, 80])
+def test_a_run_that_is_killed_is_resumed_by_typing_it_again(cluster: Hosts, lines: int) -> None:
+    options = Options(cluster.inputs, yes=True, verify=False, preflight=False, after_line=dying_at(lines))
     with pytest.raises(Killed):
         certs.renew(options, Recorder())
     issued = {path: path.read_bytes() for path in cluster.pki.rglob("*.crt")}

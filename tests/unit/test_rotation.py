@@ -26,7 +26,7 @@ from k8s_installer.pki.validity import facts
 from k8s_installer.planning.turns import QUARTER
 from k8s_installer.report import certificates as report
 from k8s_installer.report.diff import unified
-from tests.unit.test_certs import TEXT, Hosts, Killed, renew, serials, set_up
+from tests.unit.test_certs import TEXT, Hosts, Killed, dying_at, peers_share, renew, serials, set_up
 from tests.unit.test_flows import Recorder
 from tests.unit.test_pki_kept import pkcs8
 
@@ -302,16 +302,8 @@ def test_an_apply_in_the_middle_keeps_the_step_and_a_renewal_takes_the_ca_that_s
 def test_a_step_that_is_killed_is_resumed_by_typing_it_again(cluster: Hosts, step: Step, lines: int) -> None:
     for earlier in list(Step)[: list(Step).index(step)]:
         turned(cluster, earlier)
-    count = 0
-
-    def die(_line: object) -> None:
-        nonlocal count
-        count += 1
-        if count == lines:
-            raise Killed
-
     with pytest.raises(Killed):
-        turned(cluster, step, after_line=die)
+        turned(cluster, step, after_line=dying_at(lines))
     require_trust(cluster)
     for later in list(Step)[list(Step).index(step) :]:
         assert turned(cluster, later) is Outcome.DONE
@@ -446,13 +438,7 @@ def test_a_ca_that_there_is_not_is_refused(cluster: Hosts) -> None:
 def test_a_cluster_whose_peers_share_a_ca_rotates_that_for_both(
     cluster: Hosts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for path in (*cluster.pki.glob("etcd-peer-ca.*"), *cluster.pki.glob("*/etcd-peer.*")):
-        path.unlink()
-    known = record.load((cluster.pki / record.FILE).read_bytes())
-    kept = {name: sums for name, sums in known.made.items() if "etcd-peer" not in name}
-    used = {name: total for name, total in known.used.items() if "etcd-peer" not in name}
-    store.write(cluster.pki, record.FILE, record.dump(replace(known, made=kept, used=used)))
-    set_up(cluster, monkeypatch)
+    peers_share(cluster, monkeypatch)
     with pytest.raises(InputError, match=r"etcd-peer-ca\.crt is not on this machine") as caught:
         turned(cluster, "add", "etcd-peer-ca")
     assert "etcd-ca for each other" in caught.value.hint
@@ -524,16 +510,8 @@ def test_a_key_is_not_dropped_before_all_secrets_are_written_again(cluster: Host
 def test_a_killed_step_of_the_key_of_secrets_is_resumed(cluster: Hosts, step: Step, lines: int) -> None:
     for earlier in list(Step)[: list(Step).index(step)]:
         turned(cluster, earlier, "encryption")
-    count = 0
-
-    def die(_line: object) -> None:
-        nonlocal count
-        count += 1
-        if count == lines:
-            raise Killed
-
     with pytest.raises(Killed):
-        turned(cluster, step, "encryption", after_line=die)
+        turned(cluster, step, "encryption", after_line=dying_at(lines))
     for later in list(Step)[list(Step).index(step) :]:
         assert turned(cluster, later, "encryption") is Outcome.DONE
     assert keys_of(cluster, "m1") == keys_of(cluster, "m3") == ["key2"]
