@@ -19,10 +19,21 @@ Library exceptions are translated where the library is called, so that no caller
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 _LONGEST = 2000  # characters of what is said about a host: it may have been the host's to say
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Names for a sentence: the first ones, and how many there are beyond `most`.
+
+    Example:
+        >>> listed(["m1", "m2", "m3"], 2)
+        'm1, m2 and 1 more'
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 class InstallerError(Exception):

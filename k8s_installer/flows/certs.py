@@ -9,7 +9,7 @@ from enum import Enum
 
 from k8s_installer import pki
 from k8s_installer.desired.certificates import leaves
-from k8s_installer.errors import InputError
+from k8s_installer.errors import InputError, listed
 from k8s_installer.flows import resolve
 from k8s_installer.flows.apply import Options, apply
 from k8s_installer.flows.inputs import Inputs
@@ -101,7 +101,6 @@ class _Fate(Enum):
 
 
 _LEFT_OUT = (_Fate.CHANGING, _Fate.SHARED)  # of these hosts keep what they have
-_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +135,7 @@ class _Picked:
         for fate in _Fate:
             names = self.of(fate)
             if names and fate is not _Fate.ISSUED:
-                more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-                yield f"{fate.value}: {', '.join(names[:_SHOWN])}{more}"
+                yield f"{fate.value}: {listed(names)}"
 
 
 def _picked(whole: Resolved, component: str, host: str, days: int | None) -> _Picked:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from k8s_installer import pki
 from k8s_installer.desired.certificates import leaves
-from k8s_installer.errors import CommandFailed, HostError, InputError, InstallerError
+from k8s_installer.errors import CommandFailed, HostError, InputError, InstallerError, listed
 from k8s_installer.flows import inputs as files
 from k8s_installer.flows import resolve
 from k8s_installer.flows.apply import Options, apply
@@ -31,7 +31,6 @@ from k8s_installer.untrusted.answers import understood
 
 API = "ca"  # the CA of the API's server, which pods trust, too
 _CONTROLLERS = "kube-controller-manager"  # which gives service accounts the CA
-_SHOWN = 5
 _DONE = {
     Step.ADD: "All hosts trust the new CA, which issues nothing yet.",
     Step.USE: "All certificates are issued by the new CA; the old one is still trusted.",
@@ -116,7 +115,7 @@ def _require_pods(options: Options, reporter: Reporter) -> None:
         raise found
     if found.outdated:
         raise InstallerError(
-            f"the controller-manager has not given service accounts the new CA yet: {_some(found.outdated)}",
+            f"the controller-manager has not given service accounts the new CA yet: {listed(found.outdated)}",
             hint=f"see its log on the masters (journalctl -u {_CONTROLLERS}), then try again",
         )
     given = max(unit.started_at for unit in units.seen.values() if isinstance(unit, SeenUnit))
@@ -124,7 +123,7 @@ def _require_pods(options: Options, reporter: Reporter) -> None:
     if old:
         raise InstallerError(
             f"{len(old)} pods started before their service accounts had the new CA, and would not trust the API's "
-            f"server any more: {_some(old)}",
+            f"server any more: {listed(old)}",
             hint="restart them (kubectl delete pod, or kubectl rollout restart), then try again; with --ignore-pods if "
             "none of them uses the API",
         )
@@ -135,11 +134,6 @@ def _trust(transport: Transport) -> tokens.Trust:
     if result.status != 0:
         raise CommandFailed(transport.host, "asking what pods trust", result.status, "", result.stderr)
     return understood(transport.host, lambda: tokens.parse(result.stdout))
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{', '.join(names[:_SHOWN])}{more}"
 
 
 def _require_next(root: str, at: Step | None, step: Step, inventory: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from k8s_installer.errors import listed
 from k8s_installer.untrusted import answers as strictly
 from k8s_installer.untrusted.answers import Json
 
@@ -16,7 +17,6 @@ _CREATOR = "kubernetes.io/created-by"  # who made a pod, in JSON: 1.5 has no own
 _HEALTHY = ("currentHealthy", "desiredHealthy")
 _BUDGETS = ("policy/v1", "policy/v1beta1")  # from 1.21, and from 1.5 to 1.24
 _LONGER = "to allow more time: --drain-timeout SECONDS; to continue without these pods: --force"
-_NAMED = 5  # pods in a line of progress
 _LINES = 12  # of evidence
 # What kubectl says when it refuses a node, and what allows it. 1.20 has renamed the flag for local data.
 _LOCAL_DATA = "to lose what these pods have in emptyDir volumes: cluster: {drain_local_data: delete}"
@@ -46,9 +46,7 @@ def progress(texts: Sequence[str]) -> str:
         texts: the answers to `questions`.
     """
     pods, budgets = _parsed(texts)
-    names = [_with_budget(pod, budgets) for pod in pods[:_NAMED]]
-    more = f" and {len(pods) - _NAMED} more" if len(pods) > _NAMED else ""
-    return f"waiting for {', '.join(names)}{more}" if pods else ""
+    return f"waiting for {listed([_with_budget(pod, budgets) for pod in pods])}" if pods else ""
 
 
 def evidence(log: str, texts: Sequence[str], *, forced: bool = False) -> list[str]:

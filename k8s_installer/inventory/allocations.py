@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 
-from k8s_installer.errors import Finding
+from k8s_installer.errors import Finding, listed
 from k8s_installer.inventory.cluster import Cluster, Host, Role
 
 NODE_PREFIX = 24  # each node's docker hands out a /24: 254 pods, above the kubelet's default limit of 110
@@ -198,7 +198,7 @@ def _no_room(
     inside = _blocks((subnet for subnet in [*given.values(), *former.values()] if subnet.subnet_of(pods)), NODE_PREFIX)
     taken = sum(2 ** max(0, NODE_PREFIX - subnet.prefixlen) for subnet in inside)
     wide = NODE_PREFIX - (taken + len(left) - 1).bit_length()
-    names = ", ".join(host.name for host in left[:3]) + (f" and {len(left) - 3} more" if len(left) > 3 else "")  # noqa: PLR2004
+    names = listed([host.name for host in left], 3)
     reserved = ", ".join(f"{subnet} was {name}'s" for name, subnet in in_order(former)[:3])
     path = ("cluster", "pod_cidr") if ("cluster", "pod_cidr") in cluster.origin.lines else ("hosts", left[0].name)
     return cluster.origin.finding(

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from k8s_installer.errors import InputError, InstallerError
+from k8s_installer.errors import InputError, InstallerError, listed
 from k8s_installer.inventory import source
 from k8s_installer.model.desired import Desired
 from k8s_installer.model.resources import File
@@ -44,7 +44,6 @@ done
 echo {end}
 """
 _LARGEST = 1 << 20  # bytes of a key, of certificates or of a configuration; more than that is none of them
-_SHOWN = 5  # hosts in a line
 _PROVIDERS = ("secretbox", "aescbc", "aesgcm")
 
 Names = Mapping[str, str]  # of the PKI, by the path that has them on a host
@@ -127,7 +126,7 @@ def fitting(
         if found is not None:
             files[name], hosts[name] = found
     for name, words in list(_strangers(files)):
-        notes.append(f"{name} of {_named(hosts[name])} is left out: {words}")
+        notes.append(f"{name} of {listed(hosts[name])} is left out: {words}")
         del files[name]
     expected = [name for name in ROOTS if any(name in names.values() for names in asked.values())]
     notes += (f"no host that answered has a usable {name}" for name in expected if name not in files)
@@ -213,14 +212,14 @@ def _root(
             raise InstallerError(f"hosts disagree about {name}: {words}", hint=_DISAGREE)
         notes.append(f"{name} is left out: hosts disagree about it: {words}. {_DISAGREE.capitalize()}")
         return None
-    others = [_named(_hosts_of(group)) for group in groups if group not in chosen]
+    others = [listed(_hosts_of(group)) for group in groups if group not in chosen]
     notes += (f"{name} of {names} is left out: it differs from the masters'" for names in others)
     if not chosen:
         return None
     content = _preferred(name, chosen[0], masters)
     if len(chosen[0]) > 1:
         words = "; ".join(_sum(*version) for version in chosen[0].items())
-        taken = _named(chosen[0][content])
+        taken = listed(chosen[0][content])
         notes.append(f"{name} has the same key but different bytes on hosts: {words}. The one of {taken} is used")
     return content, chosen[0][content]
 
@@ -271,12 +270,7 @@ def _hosts_of(versions: _Versions) -> tuple[str, ...]:
 
 
 def _sum(content: bytes, hosts: tuple[str, ...]) -> str:
-    return f"sha256 {digest(content)[:16]} on {_named(hosts)}"
-
-
-def _named(hosts: tuple[str, ...]) -> str:
-    more = f" and {len(hosts) - _SHOWN} more" if len(hosts) > _SHOWN else ""
-    return ", ".join(hosts[:_SHOWN]) + more
+    return f"sha256 {digest(content)[:16]} on {listed(hosts)}"
 
 
 def _strangers(files: Mapping[str, bytes]) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from k8s_installer.errors import InstallerError
+from k8s_installer.errors import InstallerError, listed
 from k8s_installer.model.desired import Desired
 from k8s_installer.model.resources import File, Missing, Ref, Seen, SeenFile
 from k8s_installer.pki import encryption
@@ -19,7 +19,6 @@ _ROTATION = (
     "an encryption.yaml of the hosts has a key, key name or provider that the local one lacks, and "
     "Secrets may be written with it: see docs/keys.md for how to finish a rotation"
 )
-_SHOWN = 5  # hosts in a line; a large cluster has the same file on every host
 REPLACE = (
     "apply --replace-keys replaces them: every component restarts with the new ones, tokens of service accounts become "
     "invalid, and Secrets that are encrypted in etcd can no longer be read"
@@ -188,7 +187,5 @@ def _lines(found: list[Foreign]) -> list[str]:
     for item in found:
         hosts.setdefault((item.name, item.ref.name, item.sha256), []).append(item.ref.host)
     return [
-        f"{name}, as {path} (sha256 {digest[:16]}), on {', '.join(names[:_SHOWN])}"
-        + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-        for (name, path, digest), names in hosts.items()
+        f"{name}, as {path} (sha256 {digest[:16]}), on {listed(names)}" for (name, path, digest), names in hosts.items()
     ]

@@ -9,10 +9,10 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from statistics import median_low
 
-from k8s_installer.errors import HostError, MalformedAnswer
+from k8s_installer.errors import HostError, MalformedAnswer, listed
 from k8s_installer.inventory import Cluster, Role
 from k8s_installer.preflight import tables
-from k8s_installer.preflight.checks import EACH, CheckedHost, finding_of, listed
+from k8s_installer.preflight.checks import EACH, CheckedHost, finding_of
 from k8s_installer.preflight.model import Answers, Finding, Needs, Preflight, Severity
 from k8s_installer.preflight.tables import CHECKS
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from k8s_installer.errors import listed
 from k8s_installer.host import yum
 from k8s_installer.host.paths import ETCD_DATA, OS_RELEASE, RESOLV_CONF
 from k8s_installer.inventory import Role
@@ -17,7 +18,6 @@ from k8s_installer.preflight import tables
 from k8s_installer.preflight.model import Answers, Finding, Listener, Needs, Severity
 from k8s_installer.preflight.tables import CHECKS
 
-_NAMED = 5  # hosts that are named in a sentence; the rest is counted
 _WORDS = 200  # characters of what a program said
 _SHELL_STATUS_TIMED_OUT = frozenset({124, 137})
 
@@ -279,9 +279,3 @@ EACH: Sequence[Callable[[CheckedHost], Iterator[Finding]]] = (
 def finding_of(check: str, severity: Severity, host: str, evidence: str, **names: object) -> Finding:
     """What a check has found on a host; `names` are those of its fix."""
     return Finding(check, severity, host, evidence, CHECKS[check].fix.format(host=host, **names))
-
-
-def listed(names: Sequence[str]) -> str:
-    """Names for a sentence; of many the rest is counted."""
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Group
 from rich.text import Text
 
+from k8s_installer.errors import listed
 from k8s_installer.preflight import CHECKS, Finding, Preflight, Severity
 
 _STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "yellow"}
@@ -54,9 +55,8 @@ def data(found: Preflight) -> dict[str, object]:
 
 
 def _finding(check: str, severity: Severity, evidence: str, fix: str, hosts: list[str]) -> Iterator[Text]:
-    more = f" and {len(hosts) - _NAMED} more" if len(hosts) > _NAMED else ""
     yield Text.assemble(
-        (f"{severity:<8}", _STYLE[severity]), (check, "bold"), f"  {', '.join(hosts[:_NAMED])}{more}: ",
+        (f"{severity:<8}", _STYLE[severity]), (check, "bold"), f"  {listed(hosts, _NAMED)}: ",
         f"{CHECKS[check].means}",
     )  # fmt: skip
     yield Text(f"        {evidence}", "dim")

@@ -5,8 +5,7 @@ A host without the file has no names, and gets one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from k8s_installer.errors import listed
 from k8s_installer.host import paths
 from k8s_installer.host.family import NONE, REPLACE, Family
 
@@ -55,13 +54,12 @@ def _differs(_subject: str, seen: str | None, wanted: str) -> str:
         ("without", [entry for entry in new if entry not in old]),
         ("with", [entry for entry in old if entry not in new]),
     )
-    parts = [f"{word} {_some(entries)}" for word, entries in differences if entries]
+    parts = [
+        f"{word} {listed([entry.replace('=', ' ') for entry in entries], _NAMED)}"
+        for word, entries in differences
+        if entries
+    ]
     return f"it is {', '.join(parts)}" if parts else "its names are in a different order"
-
-
-def _some(entries: Sequence[str]) -> str:
-    text = ", ".join(entry.replace("=", " ") for entry in entries[:_NAMED])
-    return f"{text} and {len(entries) - _NAMED} more" if len(entries) > _NAMED else text
 
 
 def _words(_subject: str, wanted: str) -> str:
