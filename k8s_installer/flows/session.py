@@ -137,7 +137,7 @@ class Session:
             wanted.whole, wanted.desired, seen.seen, there, wanted.only, master=master, data=wanted.data
         )
         desired = with_handover(wanted.whole, desired)
-        if master and _nodes_stay(wanted):
+        if master and _staying(wanted, Role.NODE):  # who can take the pods of those that leave
             profile = wanted.profile.fitting(wanted.cluster)
             desired = with_drains(
                 desired, lambda node, turn: draining.opening(wanted.inventory, profile, node, master, turn)
@@ -261,17 +261,15 @@ def _deletes_nodes(wanted: Resolved, seen: ObservedFleet) -> str:
 
     Rather one whose apiserver runs: the first master may be about to be installed.
     """
-    leaving = {host.name for host in wanted.cluster.everyone} if wanted.resets else set()
-    masters = [host.name for host in wanted.inventory.having(Role.MASTER)]
-    able = [name for name in masters if name not in leaving and name not in seen.unreachable]
+    able = [name for name in _staying(wanted, Role.MASTER) if name not in seen.unreachable]
     able = [name for name in able if runs(seen.seen.get(Ref(name, Kind.UNIT, API)))] or able
     return next((name for name in able if name == wanted.cluster.leader), able[0] if able else "")
 
 
-def _nodes_stay(wanted: Resolved) -> bool:
-    """Whether there are nodes that can take the pods of those that leave."""
-    leaving = {host.name for host in wanted.cluster.everyone} if wanted.resets else set()
-    return any(host.name not in leaving for host in wanted.inventory.having(Role.NODE))
+def _staying(wanted: Resolved, role: Role) -> list[str]:
+    """The hosts of a role that a reset is not about: all of them where the run is none."""
+    reset = {host.name for host in wanted.cluster.everyone} if wanted.resets else set()
+    return [host.name for host in wanted.inventory.having(role) if host.name not in reset]
 
 
 @dataclass(frozen=True, slots=True)
