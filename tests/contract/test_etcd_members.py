@@ -348,6 +348,22 @@ def test_a_member_whose_host_or_disk_is_gone_is_replaced(members: Changing) -> N
     assert members.value("m2") == "b25l"
 
 
+def test_a_member_that_a_first_start_did_not_get_to_is_started(members: Changing) -> None:
+    desired = members.wanted("m1", "m2", "m3")
+    for name in ("m1", "m2"):
+        members.confs[name] = conf(desired, name)
+        (members.folder / name / "etcd.conf").write_bytes(members.confs[name])
+        members.launch(name)
+    until = time.monotonic() + 40
+    while members.ask("m1", "kv/range", {"key": "AA=="}).get("header") is None:
+        assert time.monotonic() < until
+    members.put("m1", "b25l")
+    members.converge("m1", "m2", "m3")
+    assert listed(members, "m1") == {"m1", "m2", "m3"}
+    assert members.value("m3") == "b25l"
+    assert not [change for change in members.plan("m1", "m2", "m3").changes if members.does(change)]
+
+
 def test_what_would_cost_the_quorum_is_refused_and_not_a_member_changes(members: Changing) -> None:
     begin(members, "m1", "m2", "m3")
     members.crash("m3", gone=True)

@@ -271,10 +271,23 @@ def test_a_minority_that_died_is_replaced(names: list[str], data: st.DataObject,
     assert len(etcd.listed) == len(etcd.running) == len(names)
 
 
-def said(names: Sequence[str], *, api: str = "v3beta", cluster: str = "1", index: int = 7, unstarted: str = "") -> str:
-    """What a host answers that runs etcd."""
+def said(
+    names: Sequence[str],
+    *,
+    api: str = "v3beta",
+    cluster: str = "1",
+    index: int = 7,
+    unstarted: str = "",
+    first: str = "",
+) -> str:
+    """What a host answers that runs etcd; a member that was added has no name before it has started, as one of the
+    first has.
+    """
     members = [
-        {"ID": name[1:], "peerURLs": [url(name)]} | ({"name": name} if name != unstarted else {}) for name in names
+        {"ID": name[1:], "peerURLs": [url(name)]}
+        | ({"name": name} if name != unstarted else {})
+        | ({"clientURLs": [url(name).replace(":2380", ":2379")]} if name not in (unstarted, first) else {})
+        for name in names
     ]
     header = {"cluster_id": cluster}
     parts = [{"header": header, "members": members}, {"header": header, "leader": "1", "raftIndex": str(index)}]
@@ -289,6 +302,16 @@ def test_the_list_is_that_of_who_has_the_most_of_the_log() -> None:
     )
     for text in ("", "v3", "v3|{}|{}", 'v3|{"error":"rpc not supported for learner"}|{"raftIndex":"x"}', "v3|[|{"):
         assert view({"m1": text}) is None
+
+
+def test_a_member_of_a_first_start_that_never_started_has_lost_nothing() -> None:
+    three = wanted(THREE)
+    found = bare(three, seen(three, {name: conf(three, name) for name in ("m1", "m2")}), "m3")
+    made, there, _ = plan_of(
+        three, reported(three, found, dict.fromkeys(("m1", "m2"), said(["m1", "m2", "m3"], first="m3")))
+    )
+    assert order(made)[:2] == ["start etcd on m3", "agree"]
+    assert start(conf(there, "m3")).members == start(conf(three, "m3")).members
 
 
 def test_separate_clusters_are_refused() -> None:

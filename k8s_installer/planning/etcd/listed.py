@@ -14,7 +14,7 @@ GUIDE = "docs/etcd.md"
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A member in etcd's own list; one that was added and never started has no name. `id` is in decimal digits."""
+    """A member in etcd's own list; one that has never started has no name. `id` is in decimal digits."""
 
     id: str
     name: str
@@ -78,9 +78,11 @@ def _read(text: str) -> _Answer:
 
 
 def _member(item: answers.Json) -> Listed:
+    # those of a cluster's first start have names from the beginning, and URLs for clients only when they have started
+    started = bool(answers.texts(item.get("clientURLs")))
     return Listed(
         answers.text(item.get("ID")),
-        answers.text(item.get("name")),
+        answers.text(item.get("name")) if started else "",
         tuple(sorted(answers.texts(item.get("peerURLs")))),
         item.get("isLearner") is True,
     )
