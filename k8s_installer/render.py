@@ -70,6 +70,7 @@ class Renderer:
             self._sandbox.add_filter("to_yaml", self._to_yaml)
         else:
             self._environment.filters["to_yaml"] = self._to_yaml
+        self._files: dict[str, jinja2.Template] = {}
         self._expressions: dict[str, jinja2.Template] = {}
         self._names: dict[str, frozenset[str]] = {}
         self._yaml: dict[str, str] = {}
@@ -81,7 +82,9 @@ class Renderer:
             TemplateError: the template is missing, is no Jinja, or uses a name that is not there.
         """
         try:
-            return self._rendered(self._environment.get_template(template), context).encode()
+            if template not in self._files:
+                self._files[template] = self._environment.get_template(template)
+            return self._rendered(self._files[template], context).encode()
         except _FAULTS as error:
             raise self._error(error, template, host) from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 
 from k8s_installer.desired import draining
 from k8s_installer.desired.addons import addons, before_nodes
@@ -12,11 +13,10 @@ from k8s_installer.desired.context import Context, by_address, of_host
 from k8s_installer.desired.files import PLACEHOLDERS, Source, files, flags
 from k8s_installer.desired.host import host_baseline
 from k8s_installer.desired.layout import Layout, Named, shape, user
-from k8s_installer.desired.leftovers import leaves_of_host
+from k8s_installer.desired.leftovers import folder_flags, leaves_of_host
 from k8s_installer.desired.nodes import nodes_of, registering
 from k8s_installer.desired.proxies import inside
 from k8s_installer.errors import InventoryError
-from k8s_installer.host.families.firewalld import UNIT as FIREWALLD
 from k8s_installer.host.secrets import NAME as SECRETS
 from k8s_installer.inventory import Allocations, Cluster, Host, Role, settle
 from k8s_installer.inventory.allocations import NONE
@@ -163,7 +163,7 @@ def _host(source: Source, fleet: Topology, host: Host) -> Iterator[DesiredResour
     for name, component in layout.components.items():
         turn = _turn(host, component.roles, component.unit)
         said = flags(source, name, host, context)
-        left = leaves_of_host(name, component, source.shared_text(f"{name}: leaves"), said)
+        left = _left(source, name, component, said)
         yield from _requisites(source, named, name, component, own.repos, turn, left)
         for path, program in layout.programs[name].items():
             because = f"The program of {name}." if component.unit else f"{program} is for administrators on the host."
@@ -179,6 +179,14 @@ def _host(source: Source, fleet: Topology, host: Host) -> Iterator[DesiredResour
             gate = _gate(source, fleet, host, name, spec, previous, context)
             yield gate
             previous = (gate.ref,)
+
+
+def _left(source: Source, name: str, component: Component, said: Mapping[str, FlagValue]) -> Leaves | None:
+    """What a component leaves on a host; hosts whose flags name the same folders share it."""
+    key = (name, *map(said.get, folder_flags(component)))
+    if key not in source.left:
+        source.left[key] = leaves_of_host(name, component, source.shared_text(f"{name}: leaves"), said)
+    return source.left[key]
 
 
 def _ports(source: Source, layout: Layout, host: Host, context: Context) -> list[str]:
@@ -227,13 +235,14 @@ def _unit(
     layout = fleet.layouts[host.name]
     component = layout.components[name]
     runs = () if component.programs else tuple(component.packages)
-    specs = (component.leaves, *(spec.leaves for spec in layout.files[name].values()))
     unit = Unit(
-        component.unit, layout.defined_by[name], layout.reads[name], runs,
-        # kube-proxy and the kubelet write their own chains again within a minute
-        cleared_by=(FIREWALLD,) if any(spec.rules for spec in specs if spec) else (),
+        component.unit,
+        layout.defined_by[name],
+        layout.reads[name],
+        runs,
+        cleared_by=layout.cleared_by[name],
         leaves=leaves,
-    )  # fmt: skip
+    )
     after = [
         *layout.inputs(name, named),
         *(() if component.after.here else ready),  # the others of a host come after these
@@ -294,8 +303,12 @@ def _turn(host: Host, roles: frozenset[Role], group: str = "") -> Turn:
     What has a group of its own (an etcd, by its unit's name) takes turns in that. All else, the host's own settings
     included, goes with the first of the host's roles that it is for: what the others do waits for it.
     """
-    first = next(of_role for role, of_role in _BY_ROLE.items() if role in roles & host.roles)
-    return Turn(group if group in GROUPS else first, host.name)
+    return Turn(_group(roles & host.roles, group), host.name)
+
+
+@cache
+def _group(roles: frozenset[Role], own: str) -> str:
+    return own if own in GROUPS else next(group for role, group in _BY_ROLE.items() if role in roles)
 
 
 def _inputs(layout: Layout, host: Host, name: str) -> list[Ref]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Address
 
 from k8s_installer.desired.ports import kubelet_port, node_ports
 from k8s_installer.desired.proxies import bypass
@@ -12,10 +11,6 @@ from k8s_installer.inventory import Cluster, Host, Role
 from k8s_installer.profiles import Profile, images
 
 Context = Mapping[str, object]
-
-OF_HOST = frozenset(
-    {"host", "api_endpoint", "pod_gateway", "cgroup_driver", "kubelet_port", "no_proxy"}
-)  # the names that `of_host` adds
 
 
 def of_cluster(cluster: Cluster, profile: Profile, *, signs: bool = True) -> dict[str, object]:
@@ -33,7 +28,7 @@ def of_cluster(cluster: Cluster, profile: Profile, *, signs: bool = True) -> dic
 
 def by_address(hosts: Iterable[Host]) -> tuple[Host, ...]:
     """Hosts in an order of their own: programs do not care, and an inventory that is reordered changes no file."""
-    return tuple(sorted(hosts, key=lambda host: int(IPv4Address(host.address))))
+    return tuple(sorted(hosts, key=lambda host: tuple(map(int, host.address.split(".")))))
 
 
 def _by_subnet(hosts: Iterable[Host]) -> tuple[Host, ...]:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from k8s_installer.desired.context import OF_HOST, Context, by_address, header, of_cluster
+from k8s_installer.desired.context import Context, by_address, header, of_cluster
 from k8s_installer.desired.flags import Render, config, effective, variables
 from k8s_installer.desired.leftovers import leaves
 from k8s_installer.inventory import Cluster, Host, Tuning
 from k8s_installer.inventory.allocations import Settled
-from k8s_installer.model.resources import File, UploadedFile
+from k8s_installer.model.resources import File, Leaves, UploadedFile
 from k8s_installer.pki import Pki
 from k8s_installer.profiles import FileSpec, Profile
 from k8s_installer.profiles.schema import FlagValue
@@ -36,9 +36,10 @@ PLACEHOLDERS: Mapping[str, UploadedFile] = _Placeholders()
 class Source:
     """All that files are made from.
 
-    What is the same on every host is made once: `shared` remembers such files, by path, and `texts` the texts of
-    a profile's templates. `names` are the hosts' names and addresses, as /etc/hosts is to have them, and `record` is
-    what is allocated, as masters keep it.
+    What is the same on several hosts is made once: `shared` remembers files that all have, by path; `texts` the texts
+    of a profile's templates; and `left` what components leave, by component and the folders that its flags name.
+    `names` are the hosts' names and addresses, as /etc/hosts is to have them, and `record` is what is allocated, as
+    masters keep it.
     """
 
     cluster: Cluster
@@ -51,6 +52,7 @@ class Source:
     record: File
     shared: dict[str, File] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
+    left: dict[tuple[object, ...], Leaves | None] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -66,7 +68,7 @@ class Source:
         if template in self.texts:
             return self.texts[template]
         text = self.renderer.text(template, context, host, where=where)
-        if not self.renderer.names(template) & OF_HOST:
+        if self.renderer.names(template) <= self.context.keys():
             self.texts[template] = text
         return text
 
@@ -162,7 +164,7 @@ def _file(source: Source, path: str, spec: FileSpec, context: Context, whom: str
         secret,
         tuple(used.names),
         pending,
-        leaves(path, spec.leaves, source.shared_text(f"{path}: leaves")),
+        leaves(path, spec.leaves, source.shared_text(f"{path}: leaves")) if spec.leaves else None,
     )
 
 

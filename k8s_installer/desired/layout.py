@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from k8s_installer.host.families.firewalld import UNIT as FIREWALLD
 from k8s_installer.host.paths import BINARIES
 from k8s_installer.inventory import Cluster, Host, Role
 from k8s_installer.model.resources import Kind, Ref
@@ -21,7 +22,8 @@ class Layout:
 
     `files` are those of each component whose conditions hold, `programs` its programs by path. `defined_by` are its
     unit file and drop-ins, `reads` the paths that its process reads, its own and others', and `requisites` what must be
-    there before a path is written.
+    there before a path is written; `owned` are those of each component. `cleared_by` are units whose changes clear the
+    rules that a component writes.
     """
 
     components: Mapping[str, Component]
@@ -30,6 +32,8 @@ class Layout:
     defined_by: Mapping[str, tuple[str, ...]]
     reads: Mapping[str, tuple[str, ...]]
     requisites: Mapping[str, tuple[Requisite, ...]]
+    owned: Mapping[str, tuple[Requisite, ...]]
+    cleared_by: Mapping[str, tuple[str, ...]]
 
     @classmethod
     def of(cls, cluster: Cluster, profile: Profile, shape: Shape) -> Layout:
@@ -56,20 +60,18 @@ class Layout:
             + tuple(path for path in component.reads if path in there)
             for name, component in components.items()
         }
+        owned = {name: _requisites(component) for name, component in components.items()}
         requisites: dict[str, dict[Requisite, None]] = {path: {} for path in there}
-        for name, component in components.items():
+        for name in components:
             for path in (*files[name], *reads[name]):
-                requisites[path].update(dict.fromkeys(_requisites(component)))
+                requisites[path].update(dict.fromkeys(owned[name]))
         before = {path: tuple(names) for path, names in requisites.items()}
-        return cls(components, files, programs, defined_by, reads, before)
+        cleared_by = {name: _cleared_by(component, files[name]) for name, component in components.items()}
+        return cls(components, files, programs, defined_by, reads, before, owned, cleared_by)
 
     def named(self, host: str) -> Named:
         """The names of all that a host of this layout has."""
-        refs = {
-            requisite: Ref(host, *requisite)
-            for component in self.components.values()
-            for requisite in _requisites(component)
-        }
+        refs = {requisite: Ref(host, *requisite) for owned in self.owned.values() for requisite in owned}
         after = {several: tuple(refs[one] for one in several) for several in set(self.requisites.values())}
         return Named(
             refs,
@@ -80,7 +82,7 @@ class Layout:
     def inputs(self, name: str, named: Named) -> list[Ref]:
         """What a component's unit runs, is defined by and reads, and the users that it runs as."""
         return [
-            *(named.requisites[one] for one in _requisites(self.components[name])),
+            *(named.requisites[one] for one in self.owned[name]),
             *(named.files[path] for path in self.defined_by[name]),
             *(named.files[path] for path in self.reads[name]),
         ]
@@ -108,6 +110,12 @@ def user(name: str) -> str:
     return f"user {name}"
 
 
-def _requisites(component: Component) -> list[Requisite]:
+def _requisites(component: Component) -> tuple[Requisite, ...]:
     packages = [(Kind.PACKAGE, package) for package in component.packages]
-    return packages + [(Kind.SETTING, user(name)) for name in component.users]
+    return (*packages, *((Kind.SETTING, user(name)) for name in component.users))
+
+
+def _cleared_by(component: Component, files: Mapping[str, FileSpec]) -> tuple[str, ...]:
+    """Of whom rules stand in firewalld's way; kube-proxy and the kubelet write their own chains again in a minute."""
+    specs = (component.leaves, *(spec.leaves for spec in files.values()))
+    return (FIREWALLD,) if any(spec.rules for spec in specs if spec) else ()

@@ -27,16 +27,20 @@ def leaves(name: str, spec: LeavesSpec | None, text: Text) -> Leaves | None:
     return Leaves(name, folders, spec.data, spec.links, spec.chains, rules, spec.routes, spec.units)
 
 
+def folder_flags(component: Component) -> tuple[str, ...]:
+    """The flags that choose where a component leaves something."""
+    return (*component.data, *component.folders, *(component.leaves.below if component.leaves else ()))
+
+
 def leaves_of_host(name: str, component: Component, text: Text, flags: Mapping[str, FlagValue]) -> Leaves | None:
-    """What a component leaves on one host: also in the folders that its `flags` there name.
+    """What a component leaves on one host: also in the folders that its `folder_flags` there name.
 
     Programs own more than these if such a folder is part of every system, as /data may be: it has data, and stays.
     """
     left = leaves(name, component.leaves, text)
     if left is None or component.leaves is None or not (component.data or component.folders):
         return left
-    naming = (*component.data, *component.folders, *component.leaves.below)
-    words = {flag: str(flags[flag]) for flag in naming if flag in flags}
+    words = {flag: str(flags[flag]) for flag in folder_flags(component) if flag in flags}
     given = {flag: posixpath.normpath(word) for flag, word in words.items() if _FOLDER.fullmatch(word)}
     own = [given[flag] for flag in (*component.data, *component.folders) if flag in given]
     data = [given[flag] for flag in component.data if flag in given]

@@ -17,6 +17,7 @@ LISTENING = (
     "metrics-bind-address", "listen-metrics-urls",
 )  # fmt: skip
 _LAST = 65535
+_PORT = Flag(type="int32")
 
 
 def node_ports(cluster: Cluster) -> tuple[int, int]:
@@ -30,7 +31,7 @@ def kubelet_port(host: Host) -> int:
     """The port on which the apiserver reaches a node's kubelet; the node tells the apiserver."""
     tuning = host.tuning.get("kubelet")
     text = str(tuning.args.get("port") or tuning.config.get("port") or "") if tuning else ""
-    return int(number(Flag(type="int32"), text) or KUBELET)
+    return int(number(_PORT, text) or KUBELET)
 
 
 def read_range(text: str) -> tuple[int, int] | None:

@@ -355,15 +355,15 @@ class ComponentModel(_Model):
     """One entry of `components:`; which names there are, the version's profile says."""
 
     deadline: Annotated[float, Field(gt=0, le=3600)] | None = None
-    args: dict[Flag, Arg] = {}
-    config: dict[str, object] = {}
+    args: dict[Flag, Arg] = Field(default_factory=dict)
+    config: dict[str, object] = Field(default_factory=dict)
 
 
 class NodesModel(_Model):
     """`nodes:`, of all nodes; a host's own labels and annotations are over these, and its taints in their place."""
 
-    labels: dict[LabelKey, LabelValue] = {}
-    annotations: dict[AnnotationKey, AnnotationValue] = {}
+    labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)
+    annotations: dict[AnnotationKey, AnnotationValue] = Field(default_factory=dict)
     taints: list[TaintText] | None = None
 
 
@@ -374,7 +374,7 @@ class HostModel(NodesModel):
     roles: Annotated[list[Role], Field(min_length=1)]
     ssh: SshModel = SshModel()
     host_settings: HostSettingsModel = HostSettingsModel()
-    components: dict[str, ComponentModel] = {}
+    components: dict[str, ComponentModel] = Field(default_factory=dict)
     pod_subnet: Network | None = None
     state: Literal["present", "absent"] = "present"
 
@@ -387,7 +387,7 @@ class InventoryModel(_Model):
     images: ImagesModel = ImagesModel()
     host_settings: HostSettingsModel = HostSettingsModel()
     repos: Annotated[str | BundleModel, BeforeValidator(_repos)] = ""
-    packages: dict[PackageName, PackageVersion] = {}
+    packages: dict[PackageName, PackageVersion] = Field(default_factory=dict)
     nodes: NodesModel = NodesModel()
     hosts: Annotated[dict[Label, HostModel], Field(min_length=1)]
-    components: dict[str, ComponentModel] = {}
+    components: dict[str, ComponentModel] = Field(default_factory=dict)

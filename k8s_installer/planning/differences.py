@@ -61,18 +61,19 @@ def changes_of(
     found = seen.get(ref, Missing.UNKNOWN)
     if found is Missing.UNKNOWN:
         raise InstallerError(f"{ref} is unknown: cannot plan before the host has answered for it")
-    if isinstance(resource, Data):
-        return  # never changed: `members` says what it means
-    if isinstance(resource, Package):
-        yield from _package(wanted, resource, found)
-    elif isinstance(resource, File | UploadedFile | Backup):
-        yield from _file(wanted, resource, found)
-    elif isinstance(resource, Absent | NoPackage | Original | NoLeftovers | Record):
-        yield from _leaving(wanted, resource, found)
-    elif isinstance(resource, Setting):
-        yield from _setting(wanted, resource, found)
-    else:
-        yield from _unit(wanted, resource, found, seen, steps)
+    match resource:
+        case File() | UploadedFile() | Backup():
+            yield from _file(wanted, resource, found)
+        case Package():
+            yield from _package(wanted, resource, found)
+        case Setting():
+            yield from _setting(wanted, resource, found)
+        case Unit():
+            yield from _unit(wanted, resource, found, seen, steps)
+        case Data():
+            pass  # never changed: `members` says what it means
+        case _:
+            yield from _leaving(wanted, resource, found)
 
 
 def as_change(wanted: DesiredResource, before: Seen, action: Action, reason: str) -> Change:
@@ -180,12 +181,13 @@ def _idle(state: SeenUnit) -> str:
     return f"it is {state.active} ({state.sub})"
 
 
-def inputs(wanted: DesiredResource) -> Iterator[Ref]:
+def inputs(wanted: DesiredResource) -> list[Ref]:
     """The packages and files whose change makes a unit restart; nothing of what is no unit."""
     unit, host = wanted.resource, wanted.ref.host
-    runs, files = (unit.runs, (*unit.defined_by, *unit.reads)) if isinstance(unit, Unit) else ((), ())
-    yield from (Ref(host, Kind.PACKAGE, package) for package in runs)
-    yield from (Ref(host, Kind.FILE, path) for path in files)
+    if not isinstance(unit, Unit):
+        return []
+    packages = [Ref(host, Kind.PACKAGE, package) for package in unit.runs]
+    return packages + [Ref(host, Kind.FILE, path) for path in (*unit.defined_by, *unit.reads)]
 
 
 def _rewritten(wanted: DesiredResource, paths: Iterable[str], steps: Mapping[Ref, list[Change]]) -> bool:
@@ -196,7 +198,9 @@ def _rewritten(wanted: DesiredResource, paths: Iterable[str], steps: Mapping[Ref
 def _outdated(wanted: DesiredResource, seen: Mapping[Ref, Seen], steps: Mapping[Ref, list[Change]]) -> str:
     """Why the running process is not what its inputs say: one of them changes in this plan, or it is stale already."""
     changing = [
-        ref.name for ref in inputs(wanted) if any(change.action not in NO_RESTART for change in steps.get(ref, ()))
+        ref.name
+        for ref in inputs(wanted)
+        if ref in steps and any(change.action not in NO_RESTART for change in steps[ref])
     ]
     if changing:
         return f"{_some(changing)} changes"

@@ -25,8 +25,10 @@ def edges(desired: Desired, seen: Mapping[Ref, Seen]) -> dict[Ref, tuple[Ref, ..
 
 def clearing(wanted: DesiredResource, among: Container[Ref]) -> tuple[Ref, ...]:
     """The units among these that take away what a unit has made."""
-    names = wanted.resource.cleared_by if isinstance(wanted.resource, Unit) else ()
-    return tuple(ref for name in names if (ref := Ref(wanted.ref.host, Kind.UNIT, name)) in among)
+    if not isinstance(wanted.resource, Unit) or not wanted.resource.cleared_by:
+        return ()
+    refs = (Ref(wanted.ref.host, Kind.UNIT, name) for name in wanted.resource.cleared_by)
+    return tuple(ref for ref in refs if ref in among)
 
 
 def _goes_ahead(ahead: Ahead, desired: Desired, seen: Mapping[Ref, Seen]) -> bool:

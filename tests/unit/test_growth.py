@@ -18,7 +18,7 @@ import pytest
 
 from benchmarks.pure import answers
 from k8s_installer import inventory, profiles
-from k8s_installer.desired import Desired, context, desire
+from k8s_installer.desired import Desired, desire
 from k8s_installer.inventory import Cluster
 from k8s_installer.model.desired import DesiredResource, Place, Turn
 from k8s_installer.model.plan import Action, Plan
@@ -157,12 +157,6 @@ def test_the_same_number_of_templates_is_rendered_for_each_host(monkeypatch: pyt
         return len(rendered)
 
     assert grows_evenly(count)
-
-
-def test_what_a_host_adds_to_the_names_is_known() -> None:
-    lab = cluster(1)
-    host = lab.hosts[-1]
-    assert set(context.of_host(host, lab, host, profiles.load("1.20.2"), ())) == context.OF_HOST
 
 
 def test_a_file_that_all_hosts_share_is_one_file() -> None:
