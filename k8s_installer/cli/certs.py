@@ -84,10 +84,10 @@ def renew(
     epilog="Examples: `k8s-installer certs rotate ca add -i cluster.yaml`; when every pod that uses the API has been "
     "restarted: `k8s-installer certs rotate ca use -i cluster.yaml`; in the end: "
     "`k8s-installer certs rotate ca drop -i cluster.yaml`. Other names: etcd-ca, etcd-peer-ca, front-proxy-ca, "
-    "flannel-ca; encryption, the key of Secrets"
+    "flannel-ca; encryption, the key of Secrets; sa, the key of tokens"
 )
 def rotate(
-    root: Annotated[str, typer.Argument(metavar="NAME", help="The CA, by its name in the folder pki; or encryption.")],
+    root: Annotated[str, typer.Argument(metavar="NAME", help="A CA's name in the folder pki; encryption; or sa.")],
     step: Annotated[Step, typer.Argument(metavar="STEP", help="add, use or drop; each when the one before is done.")],
     inventory: Inventory,
     templates: Templates = None,
@@ -96,14 +96,14 @@ def rotate(
     batch: AtOnce = "25%",
     rollback: Annotated[bool, typer.Option(help="Undo a turn if its service or gate fails.")] = True,
     ignore_pods: Annotated[
-        bool, typer.Option("--ignore-pods", help="Use the new CA although pods run that trust the old one alone.")
+        bool, typer.Option("--ignore-pods", help="Continue although pods with the old CA or an old token are cut off.")
     ] = False,
     break_lock: BreakLock = False,
     output: Format = Output.TEXT,
 ) -> None:
-    """Replace a CA or the key of Secrets without downtime: add the new one on all hosts, use it, drop the old one.
+    """Replace a CA, the key of Secrets or that of tokens: add the new one on all hosts, use it, drop the old one.
 
-    Each step is a plan like that of apply. Run again, it resumes.
+    Each step is a plan like that of apply, without downtime. Run again, it resumes.
     """
     from k8s_installer.flows.apply import Options
     from k8s_installer.flows.inputs import Inputs

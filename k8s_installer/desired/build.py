@@ -17,6 +17,7 @@ from k8s_installer.desired.leftovers import folder_flags, leaves_of_host
 from k8s_installer.desired.nodes import nodes_of, registering
 from k8s_installer.desired.proxies import inside
 from k8s_installer.errors import InventoryError
+from k8s_installer.host.accounts import NAME as TOKENS
 from k8s_installer.host.secrets import NAME as SECRETS
 from k8s_installer.inventory import Allocations, Cluster, Host, Role, settle
 from k8s_installer.inventory.allocations import NONE
@@ -28,7 +29,7 @@ from k8s_installer.profiles import Component, GateSpec, Profile
 from k8s_installer.profiles.schema import FlagValue, endpoint
 from k8s_installer.render import Renderer
 
-_SECRETS_OF = "kube-apiserver"  # who writes them
+_API = "kube-apiserver"
 _BY_ROLE = {Role.ETCD: "etcd", Role.MASTER: "masters", Role.NODE: "nodes"}  # groups of `model.groups`, in their order
 
 
@@ -86,12 +87,20 @@ def desire(
     result |= {wanted.ref: wanted for wanted in nodes_of(cluster, profile, result, ready)}
     result |= {wanted.ref: wanted for wanted in addons(source, master, ready, healthy)}
     result |= {wanted.ref: wanted for wanted in _drains(source, fleet, [result[ref] for ref in healthy])}
-    if pki.writes:
-        ref = Ref(master.name, Kind.SETTING, SECRETS)
-        because = "All Secrets in etcd are written with the newest key, so that the others can go."
-        turn = Turn(_SECRETS_OF, master.name)
-        result[ref] = DesiredResource(ref, Setting(pki.writes), _SECRETS_OF, tuple(healthy), because, turn)
+    result |= {wanted.ref: wanted for wanted in _rotated(pki, master, healthy)}
     return result
+
+
+def _rotated(pki: Pki, master: Host, healthy: Iterable[Ref]) -> Iterator[DesiredResource]:
+    """What the cluster itself must have before the old key of a rotation can go."""
+    turn = Turn(_API, master.name)
+    for name, value, because in (
+        (SECRETS, pki.writes, "All Secrets in etcd are written with the newest key, so that the others can go."),
+        (TOKENS, pki.tokens, "All service accounts have a token of the newest key, so that the others can go."),
+    ):
+        if value:
+            ref = Ref(master.name, Kind.SETTING, name)
+            yield DesiredResource(ref, Setting(value), _API, tuple(healthy), because, turn)
 
 
 def _drains(source: Source, fleet: Topology, gates: Iterable[DesiredResource]) -> Iterator[DesiredResource]:

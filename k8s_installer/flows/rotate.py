@@ -22,7 +22,7 @@ from k8s_installer.inventory import Cluster
 from k8s_installer.model.resources import Kind, Ref, SeenUnit
 from k8s_installer.model.rotation import Advance, Step
 from k8s_installer.pki import Pki
-from k8s_installer.pki.leaves import ENCRYPTION
+from k8s_installer.pki.leaves import ENCRYPTION, TOKENS
 from k8s_installer.pki.rotation import SECRETS
 from k8s_installer.planning.renewal import users
 from k8s_installer.profiles import Profile
@@ -31,7 +31,11 @@ from k8s_installer.untrusted.answers import understood
 
 API = "ca"  # the CA of the API's server, which pods trust, too
 _CONTROLLERS = "kube-controller-manager"  # which gives service accounts the CA
-_DONE = {
+_CUT_OFF = {  # the steps that cut off pods which have read what was before, and in which words
+    (API, Step.USE): "started before their service accounts had the new CA, and would no longer trust the API server",
+    (TOKENS, Step.DROP): "have tokens of the old key, which the API server would no longer accept",
+}
+_OF_CA = {
     Step.ADD: "All hosts trust the new CA, which issues nothing yet.",
     Step.USE: "All certificates are issued by the new CA; the old one is still trusted.",
     Step.DROP: "Hosts trust the new CA alone.",
@@ -41,11 +45,18 @@ _ELSEWHERE = {
     "(kubeconfigs, webhooks), and restart the pods that use it: they read their CA when they start.",
     Step.USE: "Before the next step: replace client certificates of the old CA in kubeconfigs elsewhere.",
 }
+_OF_TOKENS = {
+    Step.ADD: "All masters accept tokens of the new key, which signs nothing yet.",
+    Step.USE: "All tokens of service accounts are signed with the new key; those of the old one are still accepted. "
+    "Before the next step: restart the pods that use the API, and replace tokens elsewhere.",
+    Step.DROP: "Masters accept tokens of the new key alone. Secrets of older tokens can be deleted.",
+}
 _OF_SECRETS = {
     Step.ADD: "All masters can read Secrets with the new key, which writes nothing yet.",
     Step.USE: "All Secrets are written with the new key; the old one can still be read.",
     Step.DROP: "Masters have the new key alone. encryption-old.key stays in the folder pki: older backups need it.",
 }
+_WORDS = {SECRETS: _OF_SECRETS, TOKENS: _OF_TOKENS}
 
 
 def rotate(options: Options, reporter: Reporter, *, root: str, step: Step, ignore_pods: bool = False) -> Outcome:
@@ -57,13 +68,13 @@ def rotate(options: Options, reporter: Reporter, *, root: str, step: Step, ignor
     Args:
         options: the user's request.
         reporter: receives notes, the plan, progress and the result.
-        root: the name of the CA in the local folder, or `encryption`, the key of Secrets.
+        root: the name of the CA in the local folder, or `encryption`, the key of Secrets, or `sa`, that of tokens.
         step: which step.
-        ignore_pods: whether the API's new CA is used although pods run that trust the old one alone.
+        ignore_pods: whether a step is made although it cuts off pods.
 
     Raises:
         InputError: there is no such CA or key, it cannot be rotated from here, or another step comes first.
-        InstallerError: hosts are not where the step begins, or pods trust the old CA alone.
+        InstallerError: hosts are not where the step begins, or the step would cut off pods.
     """
     inventory = options.inputs.inventory
     cluster, profile = files.read(options.inputs, reporter, download=False, opens=False)
@@ -73,8 +84,8 @@ def rotate(options: Options, reporter: Reporter, *, root: str, step: Step, ignor
         pki.end_rotation(folder, root)
         reporter.say(f"no rotation of {root} is under way: hosts have no other one to drop")
         return Outcome.DONE
-    if root == API and step is Step.USE and at is Step.ADD and not ignore_pods:
-        _require_pods(options, reporter)
+    if (root, step) in _CUT_OFF and at is step.before and not ignore_pods:
+        _require_pods(options, reporter, root, _CUT_OFF[root, step])
 
     def change(whole: Resolved) -> Resolved:
         at = pki.rotating(folder, needed, root)
@@ -98,11 +109,11 @@ def rotate(options: Options, reporter: Reporter, *, root: str, step: Step, ignor
     return outcome
 
 
-def _require_pods(options: Options, reporter: Reporter) -> None:
-    """Stop where pods would no longer know the API's server.
+def _require_pods(options: Options, reporter: Reporter, root: str, words: str) -> None:
+    """Stop where pods would no longer trust the API server, or it would no longer accept their tokens.
 
     Raises:
-        InstallerError: service accounts or pods trust the old CA alone, or no master answers about them.
+        InstallerError: service accounts or pods have the old CA or tokens alone, or no master answers about them.
     """
     with opened(options.inputs, reporter) as session:
         wanted = session.resolve()
@@ -113,17 +124,16 @@ def _require_pods(options: Options, reporter: Reporter) -> None:
         found = session.ask([first], _trust)[first]
     if isinstance(found, HostError):
         raise found
-    if found.outdated:
+    if root == API and found.outdated:
         raise InstallerError(
             f"the controller-manager has not given service accounts the new CA yet: {listed(found.outdated)}",
             hint=f"see its log on the masters (journalctl -u {_CONTROLLERS}), then try again",
         )
     given = max(unit.started_at for unit in units.seen.values() if isinstance(unit, SeenUnit))
-    old = found.before(given)
+    old = found.before(given) if root == API else found.with_old_tokens()
     if old:
         raise InstallerError(
-            f"{len(old)} pods started before their service accounts had the new CA, and would not trust the API's "
-            f"server any more: {listed(old)}",
+            f"{len(old)} pods {words}: {listed(old)}",
             hint="restart them (kubectl delete pod, or kubectl rollout restart), then try again; with --ignore-pods if "
             "none of them uses the API",
         )
@@ -147,7 +157,7 @@ def _require_next(root: str, at: Step | None, step: Step, inventory: Path) -> No
 
 
 def _closing(root: str, step: Step, inventory: Path) -> Iterator[str]:
-    yield f"{root}: {(_OF_SECRETS if root == SECRETS else _DONE)[step]}"
+    yield f"{root}: {_WORDS.get(root, _OF_CA)[step]}"
     if root == API and step in _ELSEWHERE:
         yield _ELSEWHERE[step]
     following = f"rotate {root} {step.next}" if step.next else "status"

@@ -12,15 +12,25 @@ from k8s_installer.host.family import NONE, Family
 
 NAME = "secrets"
 UNANSWERED = "unanswered"
-NOTE = "k8s-installer/secrets"  # an annotation of the namespace kube-system
 _TRIES = 5  # somebody may change or delete a Secret meanwhile
 
-_ASK = f"""\
-ask_{NAME}() {{
-  note=$(kube 10 get namespace kube-system -o jsonpath='{{.metadata.annotations.{NOTE}}}') || note={UNANSWERED}
-  echo "setting ${{note:={NONE}}} $note {NAME}"
+
+def ask(name: str) -> str:
+    """The question for a note of the cluster: an annotation of the namespace kube-system."""
+    return f"""\
+ask_{name}() {{
+  note=$(kube 10 get namespace kube-system -o jsonpath='{{.metadata.annotations.k8s-installer/{name}}}') ||
+    note={UNANSWERED}
+  echo "setting ${{note:={NONE}}} $note {name}"
 }}
 """
+
+
+def note(name: str) -> str:
+    """The command that makes a note of a function's first argument."""
+    return f'kube 30 annotate --overwrite namespace kube-system "k8s-installer/{name}=$1" >/dev/null'
+
+
 # A Secret goes from the API and back to it by a pipe; to standard error go names alone.
 _SET = f"""\
 set_{NAME}() {{ # key
@@ -33,7 +43,7 @@ set_{NAME}() {{ # key
       sleep 1
     done
   done
-  kube 30 annotate --overwrite namespace kube-system "{NOTE}=$1" >/dev/null
+  {note(NAME)}
 }}
 """
 
@@ -49,5 +59,5 @@ def _words(_subject: str, wanted: str) -> str:
 
 
 FAMILY = Family(
-    NAME, ask=(KUBE, _ASK), set=(KUBE, _SET), differs=_differs, original=lambda _: None, words=_words, one_way=True
+    NAME, ask=(KUBE, ask(NAME)), set=(KUBE, _SET), differs=_differs, original=lambda _: None, words=_words, one_way=True
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
+from k8s_installer.host.accounts import OF_TOKENS
 from k8s_installer.host.addons import KUBE
 from k8s_installer.untrusted import answers
 from k8s_installer.untrusted.answers import Malformed
@@ -18,15 +19,12 @@ _TRIES = 30  # two seconds each: a controller-manager that has become the leader
 _TOKEN = "-token-"  # noqa: S105 - in the names of the Secrets that the controller-manager makes
 _MARGIN = dt.timedelta(seconds=30)  # for that, and for the kubelet to see it
 
-# kubectl takes no line ends inside braces
-_SECRETS = (
-    '{range .items[?(@.type=="kubernetes.io/service-account-token")]}'
-    '{.metadata.namespace}/{.metadata.name} {.data.ca\\.crt}{"\\n"}{end}'
-)
+_SECRETS = f'{OF_TOKENS}{{.metadata.namespace}}/{{.metadata.name}} {{.data.ca\\.crt}}{{"\\n"}}{{end}}'
 _PODS = (
     "{range .items[*]}pod {.metadata.namespace}/{.metadata.name} "
     '@{.status.startTime} {.spec.volumes[*].secret.secretName}{"\\n"}{end}'
 )
+_ACCOUNTS = '{range .items[*]}account {.metadata.namespace}/{.metadata.name} {.secrets[*].name}{"\\n"}{end}'
 SCRIPT = f"""\
 {KUBE}
 want=$(base64 -w0 <"$root/etc/kubernetes/pki/ca.crt") || exit 1
@@ -38,29 +36,39 @@ outdated() {{
 tries=0
 while old=$(outdated) || exit 1; [ -n "$old" ] && [ $((tries += 1)) -lt {_TRIES} ]; do sleep 2; done
 [ -z "$old" ] || printf '%s\\n' "$old"
+kube 60 get serviceaccounts --all-namespaces -o jsonpath='{_ACCOUNTS}' || exit 1
 kube 60 get pods --all-namespaces -o jsonpath='{_PODS}'
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod with the token of a service account, by namespace and name, and when its kubelet took it."""
+    """A pod, by namespace and name, when its kubelet took it, and the Secrets of tokens that it has mounted."""
 
     name: str
     started: dt.datetime
+    tokens: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """The Secrets of tokens that do not have the masters' CA, and the pods that have a token mounted."""
+    """The Secrets of tokens that do not have the masters' CA, the pods that have a token mounted, and accounts' tokens.
+
+    Secrets are by namespace and name.
+    """
 
     outdated: tuple[str, ...]
     pods: tuple[Pod, ...]
+    referred: frozenset[str] = frozenset()
 
     def before(self, when: float) -> list[str]:
         """The pods that started before a time (Unix seconds), or just after it."""
         limit = dt.datetime.fromtimestamp(when, dt.UTC) + _MARGIN
         return [pod.name for pod in self.pods if pod.started < limit]
+
+    def with_old_tokens(self) -> list[str]:
+        """The pods with a token to which no account refers any more."""
+        return [pod.name for pod in self.pods if not self.referred.issuperset(pod.tokens)]
 
 
 def parse(output: str) -> Trust:
@@ -71,14 +79,20 @@ def parse(output: str) -> Trust:
     """
     outdated: list[str] = []
     pods: list[Pod] = []
+    referred: set[str] = set()
     for line in answers.lines(output):
         word, _, others = line.partition(" ")
         name, *rest = others.split(" ")
         if word == "outdated":
             outdated.append(name)
-        elif word == "pod" and rest and rest[0] != "@" and any(_TOKEN in secret for secret in rest[1:]):
-            pods.append(Pod(name, _time(rest[0])))
-    return Trust(tuple(outdated), tuple(pods))
+            continue
+        space = name.partition("/")[0]
+        secrets = tuple(f"{space}/{secret}" for secret in rest if _TOKEN in secret)
+        if word == "account":
+            referred.update(secrets)
+        elif word == "pod" and secrets and rest[0] != "@":
+            pods.append(Pod(name, _time(rest[0]), secrets))
+    return Trust(tuple(outdated), tuple(pods), frozenset(referred))
 
 
 def _time(text: str) -> dt.datetime:

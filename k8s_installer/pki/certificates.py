@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv4Address
 from typing import TypeVar
@@ -26,6 +28,7 @@ _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 # Go knows Ed25519 in TLS since 1.13 (Kubernetes 1.17), and NSS, on which CentOS 7's curl is built, not at all.
 _KINDS = "use RSA of 2048 bits or more, or EC P-256, P-384 or P-521"
 _BEGIN_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
+_PUBLIC = re.compile(rb"-----BEGIN [A-Z ]*PUBLIC KEY-----.*?-----END [A-Z ]*PUBLIC KEY-----\n?", re.DOTALL)
 
 # What the library raises for a certificate that is malformed, or has what it does not know.
 _UNREADABLE = (
@@ -198,6 +201,15 @@ def private_pem(key: PrivateKey) -> bytes:
 def public_pem(key: PrivateKey | x509.Certificate) -> bytes:
     """The public half of a key, or of that of a certificate, as PEM: the same whatever form the file has."""
     return key.public_key().public_bytes(*_SPKI)
+
+
+def public_keys(pem: bytes) -> list[bytes]:
+    """The public keys of a file, each as `public_pem` gives it; what is none is left out."""
+    found: list[bytes] = []
+    for block in _PUBLIC.findall(pem):
+        with suppress(*_UNREADABLE):
+            found.append(serialization.load_pem_public_key(block).public_bytes(*_SPKI))
+    return found
 
 
 def mismatch(pair: Pair, leaf: Leaf, authority: Authority) -> str:

@@ -26,7 +26,8 @@ class Pki:
     `pending` are those that `apply` would make, each with the reason; placeholders stand in their place. `absent`
     are keys of CAs that are kept elsewhere, or behind a passphrase: no host gets them, and no program signs with
     them. `strange` are keys that stand in the place of others that this cluster was given before. `writes` is the name
-    of the key with which all Secrets are to be written again, and `retired` are the sums, as hosts show them, of the
+    of the key with which all Secrets are to be written again, `tokens` the sum of the one that is to sign all tokens of
+    service accounts again, and `retired` are the sums, as hosts show them, of the
     keys with which none is written any more.
     """
 
@@ -35,6 +36,7 @@ class Pki:
     absent: frozenset[str] = frozenset()
     strange: frozenset[str] = frozenset()
     writes: str = ""
+    tokens: str = ""
     retired: frozenset[str] = frozenset()
 
     def __getitem__(self, name: str) -> bytes:

@@ -23,6 +23,7 @@ from k8s_installer.pki.certificates import (
     issued_under,
     made_here,
     mismatch,
+    public_keys,
     public_pem,
     read_any_authority,
     read_certificates,
@@ -246,6 +247,8 @@ def _groups(answers: Mapping[str, Answers], name: str) -> list[_Versions]:
 def _identity(name: str, files: Answers) -> bytes:
     """By what a root of a host is known: the public half of its key, or the key of Secrets itself."""
     content = files[name]
+    if name.endswith(".pub"):
+        return content.strip()
     if not name.endswith(".crt"):
         (key,) = keys_of(name, content)
         return key
@@ -282,7 +285,7 @@ def _strangers(files: Mapping[str, bytes]) -> Iterator[tuple[str, str]]:
             except Flaw:
                 yield f"{name}.key", f"it does not belong to {name}.crt"
     private, public = (files.get(f"{TOKENS}.{ending}") for ending in ("key", "pub"))
-    if private is not None and public is not None and public_pem(read_key(private)).strip() != public.strip():
+    if private is not None and public is not None and public_pem(read_key(private)) not in public_keys(public):
         yield f"{TOKENS}.pub", f"it does not belong to {TOKENS}.key"
 
 

@@ -37,7 +37,7 @@ def keys_of(name: str, content: bytes) -> set[bytes]:
     if name == ENCRYPTION:
         return {key.secret.encode() for key in encryption.keys(content)}
     if name.endswith(".pub"):
-        return {content.strip()}
+        return {key.strip() for key in certificates.public_keys(content)}
     if name.endswith(".key"):
         return {certificates.public_pem(certificates.read_key(content)).strip()}
     return {certificates.public_pem(one).strip() for one in certificates.read_certificates(content)}

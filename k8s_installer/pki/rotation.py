@@ -1,4 +1,4 @@
-"""Another CA, or another key of Secrets, in the place of one, in three steps. Pure.
+"""Another CA, or another key of Secrets or tokens, in the place of one, in three steps. Pure.
 
 Each step changes a few files of the folder, and hosts get them by an ordinary apply:
 
@@ -10,9 +10,12 @@ Each step changes a few files of the folder, and hosts get them by an ordinary a
 | add | `encryption.key` has the new key after the old one | read with both |
 | use | it has the new key first | write with the new one; then all Secrets are written again |
 | drop | it has the new key alone | read with the new one alone |
+| add | `sa.pub` has the new key beside the old one | accept tokens of both |
+| use | `sa.key` is the new one | sign with the new one; then all service accounts get new tokens |
+| drop | `sa.pub` has the new key alone | accept tokens of the new one alone |
 
-`ca-next.crt` and `ca-next.key`, or `encryption-next.key`, are the new one until the last step has ended. So the files
-themselves say how far a rotation is, also after a run that was cut off between two of them.
+`ca-next.crt` and `ca-next.key`, `encryption-next.key` or `sa-next.key` are the new one until the last step has ended.
+So the files themselves say how far a rotation is, also after a run that was cut off between two of them.
 """
 
 from __future__ import annotations
@@ -28,15 +31,16 @@ from k8s_installer.model.rotation import Advance, Step
 from k8s_installer.pki import certificates, encryption, issuing
 from k8s_installer.pki.certificates import Authority, Flaw
 from k8s_installer.pki.encryption import NamedKey
-from k8s_installer.pki.leaves import AUTHORITIES, ENCRYPTION
+from k8s_installer.pki.leaves import AUTHORITIES, ENCRYPTION, TOKENS
 
 SECRETS = "encryption"  # the root that is the key of Secrets
+KEYS = (SECRETS, TOKENS)  # the roots that are no CA
 ADDED = "the new one is accepted beside the old one"
 
 
 def beside(root: str) -> tuple[str, ...]:
     """The files that a folder has beside the usual ones while a root is rotated; the last is the key of the old one."""
-    certificate = () if root == SECRETS else (f"{root}-next.crt",)
+    certificate = () if root in KEYS else (f"{root}-next.crt",)
     return f"{root}-next.key", *certificate, f"{root}-old.key"
 
 
@@ -47,7 +51,9 @@ def passing(root: str) -> tuple[str, ...]:
 
 def about(root: str) -> tuple[str, ...]:
     """The usual files that the rotation of a root changes."""
-    return (ENCRYPTION,) if root == SECRETS else (f"{root}.crt", f"{root}.key")
+    if root == SECRETS:
+        return (ENCRYPTION,)
+    return (f"{root}.key", f"{root}.pub") if root == TOKENS else (f"{root}.crt", f"{root}.key")
 
 
 def step_of(files: Mapping[str, bytes], root: str) -> Step | None:
@@ -56,6 +62,8 @@ def step_of(files: Mapping[str, bytes], root: str) -> Step | None:
     Raises:
         Flaw: one of them cannot be read.
     """
+    if root == TOKENS:
+        return _step_of_tokens(files)
     return _step_of_secrets(files) if root == SECRETS else _step_of_ca(files, root)
 
 
@@ -81,6 +89,23 @@ def _step_of_secrets(files: Mapping[str, bytes]) -> Step | None:
     return Step.USE if known[1:] else Step.DROP
 
 
+def _step_of_tokens(files: Mapping[str, bytes]) -> Step | None:
+    signing, accepted = _tokens(files)
+    new = files.get(beside(TOKENS)[0])
+    if new is None or (public := certificates.public_pem(certificates.read_key(new))) not in accepted:
+        return None
+    if signing != public:
+        return Step.ADD
+    return Step.DROP if accepted == [public] else Step.USE
+
+
+def _tokens(files: Mapping[str, bytes]) -> tuple[bytes, list[bytes]]:
+    """The public half of the key that signs tokens, and all that are accepted."""
+    private, public = about(TOKENS)
+    signing = certificates.public_pem(certificates.read_key(files[private]))
+    return signing, certificates.public_keys(files.get(public, signing))
+
+
 def changes(files: Mapping[str, bytes], advance: Advance, *, own: bool) -> dict[str, bytes]:
     """The files that a step writes, in their order.
 
@@ -96,6 +121,8 @@ def changes(files: Mapping[str, bytes], advance: Advance, *, own: bool) -> dict[
     at = step_of(files, advance.root)
     if at is not advance.step.before:
         raise Flaw(f"{advance.root} has changed meanwhile: its rotation is at step {at}")
+    if advance.root == TOKENS:
+        return _of_tokens(files, advance.step)
     return _of_secrets(files, advance.step) if advance.root == SECRETS else _of_ca(files, advance, own=own)
 
 
@@ -127,6 +154,18 @@ def _of_secrets(files: Mapping[str, bytes], step: Step) -> dict[str, bytes]:
     others = [key for key in known if key != new[0]]
     before = [key for key in encryption.keys(files.get(old_key, b"")) if key not in others]
     return {old_key: _lines([*before, *others]), ENCRYPTION: _lines([new[0], *others])}
+
+
+def _of_tokens(files: Mapping[str, bytes], step: Step) -> dict[str, bytes]:
+    next_key, old_key = beside(TOKENS)
+    private, public = about(TOKENS)
+    if step is Step.USE:
+        return {old_key: files[private], private: files[next_key]}
+    if step is Step.DROP:
+        return {public: _tokens(files)[0]}
+    key = files.get(next_key) or certificates.private_pem(issuing.new_rsa_key())
+    new = certificates.public_pem(certificates.read_key(key))
+    return {next_key: key, public: b"".join([*_tokens(files)[1], new])}
 
 
 def _lines(keys: Iterable[NamedKey]) -> bytes:

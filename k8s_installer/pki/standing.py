@@ -143,7 +143,9 @@ class _Judge:
     def identities(self) -> dict[str, str]:
         """The sums of the roots that can be used; what stands in for another one is left out."""
         public = {name: certificates.public_pem(authority.certificate) for name, authority in self.found.items()}
-        keys = {TOKENS: self.kept.get(f"{TOKENS}.pub"), ENCRYPTION: self.kept.get(ENCRYPTION)}
+        private = self.kept.get(f"{TOKENS}.key")
+        signing = certificates.public_pem(certificates.read_key(private)) if private is not None else None
+        keys = {TOKENS: signing, ENCRYPTION: self.kept.get(ENCRYPTION)}
         sums = {name: digest(text.strip()) for name, text in (public | keys).items() if text is not None}
         return {name: own for name, own in sums.items() if own != sums.get(INHERITED.get(name, ""))}
 
@@ -214,8 +216,9 @@ class _Judge:
             self.flaws.append(f"{self.folder / private} {flaw}")
             return
         # the public half follows from the key: nothing is lost with it, and nothing is to be written
-        self.kept |= {private: self.files[private], public: check}
-        if self.files.get(public, check).strip() != check.strip():
+        accepted = certificates.public_keys(self.files.get(public, check))
+        self.kept |= {private: self.files[private], public: b"".join(accepted)}
+        if check not in accepted:
             self.flaws.append(f"{self.folder / public} does not belong to the key beside it")
 
     def encryption(self) -> None:

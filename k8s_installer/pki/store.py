@@ -25,6 +25,7 @@ from k8s_installer.pki.standing import Standing, stand
 from k8s_installer.untrusted import userfile
 from k8s_installer.untrusted.userfile import UnreadableError
 
+_SUM = 12  # digits of a sum by which a key is known in the cluster
 _LARGEST = 1 << 20  # bytes; a bundle of all public CAs has a quarter of that
 _LOCK = os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO of that name is locked like a file, and nobody waits for its writer
 Passphrase = Callable[[str], bytes]  # asks for that of a key, by the key's path
@@ -106,12 +107,12 @@ def rotating(folder: Path, wanted: Mapping[str, Leaf], root: str) -> Step | None
     Raises:
         InputError: the cluster has no such CA, or it cannot be rotated from here.
     """
-    known = (*authorities(wanted), rotation.SECRETS)
+    known = (*authorities(wanted), *rotation.KEYS)
     if root not in known:
         raise InputError(f"there is no {root} to rotate", hint=f"there are {', '.join(known)}")
     with _told(folder), _reading(folder):
         files = _rotated(folder, root)
-    lacking = [name for name in rotation.about(root) if name not in files]
+    lacking = [name for name in rotation.about(root) if name not in files and not name.endswith(".pub")]
     if lacking:
         hint = "get it from the cluster's hosts (k8s-installer keys recover -i INVENTORY) or from a backup"
         other = INHERITED.get(root)
@@ -136,7 +137,7 @@ def rotations(folder: Path, wanted: Mapping[str, Leaf]) -> dict[str, Step]:
     """
     found: dict[str, Step] = {}
     with _told(folder), _reading(folder):
-        for root in (*authorities(wanted), rotation.SECRETS):
+        for root in (*authorities(wanted), *rotation.KEYS):
             with suppress(Flaw, KeyError):
                 at = rotation.step_of(_rotated(folder, root), root)
                 found |= {root: at} if at else {}
@@ -261,23 +262,28 @@ def _files(folder: Path, wanted: Mapping[str, Leaf]) -> dict[str, bytes]:
 class _At:
     """A folder, judged, with its record, and what a step of a rotation writes there, which is judged as if it had.
 
-    `secrets` are the files that the rotation of the key of Secrets is about.
+    `keys` are the files that the rotations of keys are about.
     """
 
     standing: Standing
     record: Record
     advanced: Mapping[str, bytes]
-    secrets: Mapping[str, bytes]
+    keys: Mapping[str, bytes]
 
     def pki(self, wanted: Mapping[str, Leaf]) -> Pki:
         """What files are rendered with; see `Standing.pki`."""
-        found, (_, old) = self.standing.pki(wanted), rotation.beside(rotation.SECRETS)
-        match rotation.step_of(self.secrets, rotation.SECRETS):
-            case Step.USE:
-                return replace(found, writes=encryption.keys(self.secrets[ENCRYPTION])[0].name)
-            case Step.DROP:
-                retired = (key.words() for key in encryption.keys(self.secrets.get(old, b"")))
-                return replace(found, retired=frozenset[str]().union(*retired))
+        found = self.standing.pki(wanted)
+        if found.pending.keys() & {ENCRYPTION, f"{TOKENS}.key"}:
+            return found
+        secrets, tokens = (rotation.step_of(self.keys, root) for root in rotation.KEYS)
+        if secrets is Step.USE:
+            found = replace(found, writes=encryption.keys(found[ENCRYPTION])[0].name)
+        if secrets is Step.DROP:
+            old = encryption.keys(self.keys.get(rotation.beside(rotation.SECRETS)[-1], b""))
+            found = replace(found, retired=frozenset[str]().union(*(key.words() for key in old)))
+        if tokens is Step.USE:
+            signing = certificates.public_pem(certificates.read_key(found[f"{TOKENS}.key"]))
+            found = replace(found, tokens=record.digest(signing)[:_SUM])
         return found
 
 
@@ -289,8 +295,9 @@ def _stand(
     advanced: Mapping[str, bytes] = {}
     if advance is not None:
         advanced, known = _advanced(folder, advance, known)
-    secrets = {**_rotated(folder, rotation.SECRETS), **advanced}
-    return _At(stand(folder, {**files, **advanced}, known, wanted, renewed), known, advanced, secrets)
+    keys = {name: content for root in rotation.KEYS for name, content in _rotated(folder, root).items()}
+    judged = stand(folder, {**files, **advanced}, known, wanted, renewed)
+    return _At(judged, known, advanced, {**keys, **advanced})
 
 
 def _advanced(folder: Path, advance: Advance, known: Record) -> tuple[Mapping[str, bytes], Record]:

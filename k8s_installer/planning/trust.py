@@ -12,7 +12,15 @@ from k8s_installer.errors import InstallerError, listed
 from k8s_installer.model.desired import Desired
 from k8s_installer.model.resources import File, Missing, Ref, Seen, SeenFile
 from k8s_installer.pki import encryption
-from k8s_installer.pki.certificates import Flaw, accepts, read_any_authority, share_a_key
+from k8s_installer.pki.certificates import (
+    Flaw,
+    accepts,
+    public_keys,
+    public_pem,
+    read_any_authority,
+    read_key,
+    share_a_key,
+)
 from k8s_installer.pki.leaves import ENCRYPTION, ROOTS, Pki, root_of
 
 _ROTATION = (
@@ -123,9 +131,9 @@ def _same(file: File, found: SeenFile, name: str, keys: Pki) -> bool | None:
         return found.sealed <= encryption.sums(file.content) | keys.retired if found.sealed else None
     if found.content is None or not name.endswith((".crt", ".pub")):
         return None
-    if name.endswith(".pub"):
-        return found.content.strip() == file.content.strip()
     try:
+        if name.endswith(".pub"):
+            return public_pem(read_key(keys[f"{root_of(name)}.key"])) in public_keys(found.content)
         return accepts(found.content, read_any_authority(keys[name], keys.files.get(f"{root_of(name)}.key")))
     except Flaw:
         return None

@@ -47,6 +47,7 @@ hosts:
   m3: {address: 10.0.0.3, roles: [etcd, master]}
   n1: {address: 10.0.0.21, roles: [node]}
 """
+OLDER = ("1.5.2", "1.9.4")
 PKI = ".k8s-installer/lab/pki"
 ETCD_FILE, ETCD = "/etc/etcd/pki/etcd.crt", "m1/etcd.crt"
 LONG_AGO = dt.timedelta(days=1825 - 200)  # how much is left after two hundred days
@@ -136,6 +137,16 @@ def set_up(found: Hosts, monkeypatch: pytest.MonkeyPatch) -> Hosts:
     return found
 
 
+def older(version: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Hosts:
+    """A cluster of another version; what comes as a tarball need not be there for this."""
+    monkeypatch.setattr(tarball, "programs", lambda *_: PLACEHOLDERS)
+    text = TEXT.replace('"1.20.2"', f'"{version}"' + f", tarball: {{sha256: {SUM}}}" * (version in TARBALL_ONLY))
+    (folder / "cluster.yaml").write_text(text, encoding="utf-8")
+    resolve.resolve(folder / "cluster.yaml", None, resolve.real_keys)
+    age(folder / "cluster.yaml", LONG_AGO)
+    return set_up(Hosts(Inputs(folder / "cluster.yaml")), monkeypatch)
+
+
 def renew(
     cluster: Hosts,
     reporter: Recorder | None = None,
@@ -183,15 +194,9 @@ def test_every_program_gets_a_new_certificate_with_its_key_and_nothing_else_chan
     assert not plan(cluster.inputs, Recorder(), QUARTER, replace_keys=False).plan
 
 
-@pytest.mark.parametrize("version", ["1.5.2", "1.9.4"])
+@pytest.mark.parametrize("version", OLDER)
 def test_older_versions_are_renewed_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
-    """The one comes as packages, the other as a tarball, which need not be there for this."""
-    monkeypatch.setattr(tarball, "programs", lambda *_: PLACEHOLDERS)
-    text = TEXT.replace('"1.20.2"', f'"{version}"' + f", tarball: {{sha256: {SUM}}}" * (version in TARBALL_ONLY))
-    (tmp_path / "cluster.yaml").write_text(text, encoding="utf-8")
-    resolve.resolve(tmp_path / "cluster.yaml", None, resolve.real_keys)
-    age(tmp_path / "cluster.yaml", LONG_AGO)
-    cluster = set_up(Hosts(Inputs(tmp_path / "cluster.yaml")), monkeypatch)
+    cluster = older(version, tmp_path, monkeypatch)
     before = serials(cluster)
     assert renew(cluster) is Outcome.DONE
     kept = {path for (host, path), serial in serials(cluster).items() if before[host, path] == serial}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,6 +19,8 @@ from k8s_installer.flows.apply import Options, apply
 from k8s_installer.flows.inputs import Inputs
 from k8s_installer.flows.outcome import Outcome
 from k8s_installer.flows.plan import plan
+from k8s_installer.flows.session import Session
+from k8s_installer.host.tokens import Pod, Trust
 from k8s_installer.model.plan import Action, Change
 from k8s_installer.model.resources import File, Kind, Ref, SeenFile
 from k8s_installer.model.rotation import Advance, Step
@@ -26,7 +29,7 @@ from k8s_installer.pki.validity import facts
 from k8s_installer.planning.turns import QUARTER
 from k8s_installer.report import certificates as report
 from k8s_installer.report.diff import unified
-from tests.unit.test_certs import TEXT, Hosts, Killed, dying_at, peers_share, renew, serials, set_up
+from tests.unit.test_certs import TEXT, Hosts, Killed, dying_at, older, peers_share, renew, serials, set_up
 from tests.unit.test_flows import Recorder
 from tests.unit.test_pki_kept import pkcs8
 
@@ -48,7 +51,7 @@ def cluster(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     monkeypatch.setattr(rotate, "_require_pods", lambda *_: None)
     found = set_up(Hosts(Inputs(tmp_path / "cluster.yaml")), monkeypatch)
-    found.hosts["m1"].settings["secrets"] = "none"
+    found.hosts["m1"].settings |= {"secrets": "none", "tokens": "none"}
     return found
 
 
@@ -374,6 +377,62 @@ def test_a_pair_of_which_half_is_new_gets_another_key(cluster: Hosts) -> None:
     assert {"m1/etcd.crt", "m1/etcd.key"} <= pki.look(cluster.pki, needed).pending.keys()
 
 
+# pods
+
+
+@pytest.fixture
+def with_pods(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hosts:
+    """A cluster at the step add of its CA and of its key of tokens, whose controller-managers started at 1000."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    cluster = set_up(Hosts(Inputs(tmp_path / "cluster.yaml")), monkeypatch)
+    cluster.hosts["m1"].settings |= {"secrets": "none", "tokens": "none"}
+    monkeypatch.setattr(Session, "ask", lambda _, names, question: {name: question(name) for name in names})
+    for step, root in (("add", "sa"), ("use", "sa"), ("add", "ca")):
+        turned(cluster, step, root)
+    return cluster
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, *pods: Pod, outdated: tuple[str, ...] = ()) -> None:
+    trust = Trust(outdated, pods, frozenset({"default/default-token-new"}))
+    monkeypatch.setattr(rotate, "_trust", lambda _: trust)
+
+
+OLD = Pod("default/web", dt.datetime(1970, 1, 1, tzinfo=dt.UTC), ("default/default-token-old",))
+NEW = Pod("default/new", dt.datetime(2030, 1, 1, tzinfo=dt.UTC), ("default/default-token-new",))
+
+
+@pytest.mark.parametrize(
+    ("step", "root", "words"),
+    [
+        ("use", "ca", "1 pods started before their service accounts had the new CA"),
+        ("drop", "sa", "1 pods have tokens of the old key"),
+    ],
+)
+def test_pods_that_would_be_cut_off_stop_a_step(
+    with_pods: Hosts, monkeypatch: pytest.MonkeyPatch, step: str, root: str, words: str
+) -> None:
+    answer(monkeypatch, OLD, NEW)
+    with pytest.raises(InstallerError, match=f"{words}.*: default/web$") as caught:
+        turned(with_pods, step, root)
+    assert "--ignore-pods" in caught.value.hint
+    answer(monkeypatch, NEW)
+    assert turned(with_pods, step, root) is Outcome.DONE
+    answer(monkeypatch, OLD)
+    assert turned(with_pods, step, root) is Outcome.DONE, "what is made already is not asked about again"
+
+
+def test_accounts_without_the_new_ca_stop_a_step_and_what_nobody_uses_does_not(
+    with_pods: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(monkeypatch, outdated=("default/default-token-old",))
+    with pytest.raises(
+        InstallerError, match="has not given service accounts the new CA yet: default/default-token-old"
+    ):
+        turned(with_pods, "use")
+    options = Options(with_pods.inputs, yes=True, verify=False, preflight=False)
+    assert rotate.rotate(options, Recorder(), root="ca", step=Step.USE, ignore_pods=True) is Outcome.DONE
+
+
 # whose CA
 
 
@@ -432,7 +491,7 @@ def test_a_ca_that_cannot_sign_from_here_is_refused(
 def test_a_ca_that_there_is_not_is_refused(cluster: Hosts) -> None:
     with pytest.raises(InputError, match="there is no flannel-ca to rotate") as caught:
         turned(cluster, "add", "flannel-ca")
-    assert caught.value.hint == "there are ca, etcd-ca, etcd-peer-ca, front-proxy-ca, encryption"
+    assert caught.value.hint == "there are ca, etcd-ca, etcd-peer-ca, front-proxy-ca, encryption, sa"
 
 
 def test_a_cluster_whose_peers_share_a_ca_rotates_that_for_both(
@@ -521,8 +580,63 @@ def test_a_killed_step_of_the_key_of_secrets_is_resumed(cluster: Hosts, step: St
 def test_a_version_that_encrypts_no_secrets_has_no_key_to_rotate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "cluster.yaml").write_text(TEXT.replace("1.20.2", "1.5.2"), encoding="utf-8")
-    resolve.resolve(tmp_path / "cluster.yaml", None, resolve.real_keys)
-    cluster = set_up(Hosts(Inputs(tmp_path / "cluster.yaml")), monkeypatch)
     with pytest.raises(InputError, match=r"Kubernetes 1\.5\.2 does not encrypt Secrets"):
-        turned(cluster, "add", "encryption")
+        turned(older("1.5.2", tmp_path, monkeypatch), "add", "encryption")
+
+
+@pytest.mark.parametrize(("version", "roots"), [("1.5.2", ("ca", "sa")), ("1.9.4", ("etcd-ca", "sa", "encryption"))])
+def test_older_versions_are_rotated_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, roots: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(rotate, "_require_pods", lambda *_: None)
+    cluster = older(version, tmp_path, monkeypatch)
+    cluster.hosts["m1"].settings |= {"secrets": "none", "tokens": "none"}
+    for root in roots:
+        for step in Step:
+            assert turned(cluster, step, root) is Outcome.DONE
+            require_trust(cluster)
+    assert settled(cluster)
+
+
+# the key of tokens
+
+PUBLIC = "/etc/kubernetes/pki/sa.pub"
+
+
+def accepted(cluster: Hosts, host: str) -> list[bytes]:
+    return certificates.public_keys(cluster.certificate(host, PUBLIC))
+
+
+def test_the_key_of_tokens_is_replaced_and_all_accounts_get_new_ones(cluster: Hosts) -> None:
+    old = accepted(cluster, "m1")
+    assert turned(cluster, "add", "sa") is Outcome.DONE
+    both = accepted(cluster, "m3")
+    assert both[:1] == old
+    assert len(both) == 2
+    recorder = Recorder()
+    assert turned(cluster, "use", "sa", recorder) is Outcome.DONE
+    assert [words for words in recorder.heard if words.startswith("done ")][-1] == "done m1: setting tokens"
+    assert (
+        certificates.public_pem(certificates.read_key(cluster.certificate("m2", "/etc/kubernetes/pki/sa.key")))
+        == both[1]
+    )
+    assert accepted(cluster, "m2") == both
+    assert settled(cluster)
+    assert turned(cluster, "drop", "sa") is Outcome.DONE
+    assert accepted(cluster, "m1") == both[1:]
+    assert settled(cluster)
+    assert not [path.name for path in cluster.pki.iterdir() if "next" in path.name or "old" in path.name]
+
+
+@pytest.mark.parametrize(("step", "lines"), [(Step.ADD, 9), (Step.USE, 4), (Step.USE, 20), (Step.DROP, 9)])
+def test_a_killed_step_of_the_key_of_tokens_is_resumed(cluster: Hosts, step: Step, lines: int) -> None:
+    old = accepted(cluster, "m1")
+    for earlier in list(Step)[: list(Step).index(step)]:
+        turned(cluster, earlier, "sa")
+    with pytest.raises(Killed):
+        turned(cluster, step, "sa", after_line=dying_at(lines))
+    for later in list(Step)[list(Step).index(step) :]:
+        assert turned(cluster, later, "sa") is Outcome.DONE
+    assert len(accepted(cluster, "m1")) == 1
+    assert accepted(cluster, "m1") == accepted(cluster, "m3") != old
+    assert settled(cluster)

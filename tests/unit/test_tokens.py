@@ -33,6 +33,7 @@ def asked(folder: Path, secrets: str, pods: str = PODS) -> subprocess.CompletedP
     out.mkdir()
     (out / "secrets").write_text(secrets)
     (out / "pods").write_text(pods)
+    (out / "serviceaccounts").write_text("account default/default default-token-xyzab\naccount kube-system/coredns \n")
     (folder / "bin").mkdir()
     program(folder / "bin", "kubectl", f'while [ "$1" != get ]; do shift; done; cat "{out}/$2"')
     program(folder / "bin", "sleep", "exit 0")
@@ -47,12 +48,15 @@ def test_secrets_with_the_masters_ca_are_up_to_date(tmp_path: Path) -> None:
     found = tokens.parse(done.stdout)
     assert found.outdated == ()
     assert found.before(NOON) == ["kube-system/coredns-1", "default/web"]
+    assert found.with_old_tokens() == ["kube-system/coredns-1"], "no account refers to its token any more"
 
 
 def test_secrets_with_another_ca_or_none_are_named(tmp_path: Path) -> None:
     done = asked(tmp_path, "default/default-token-xyzab b2xkCg==\ndefault/empty \n", "")
     assert done.returncode == 0
-    assert tokens.parse(done.stdout) == tokens.Trust(("default/default-token-xyzab", "default/empty"), ())
+    assert tokens.parse(done.stdout) == tokens.Trust(
+        ("default/default-token-xyzab", "default/empty"), (), frozenset({"default/default-token-xyzab"})
+    )
 
 
 def test_a_kubectl_that_gives_no_answer_fails(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@
 | `drained` | a Node | flags of its drain, drained, released (see `host/drains.py`) | it is released |
 | `schedulable` | a Node | released, drained | it is released |
 | `secrets` | | key2: the key with which all are written, none | no note of it: as if written with another |
+| `tokens` | | a sum of the key that signed those of service accounts, none | no note of it: as if signed with another |
 | `addons` | | a,b: those that were applied | one more than is wanted is taken out of the cluster |
 | `addon` | a manifest's name | its sum, none (see `host/addons.py`) | |
 | `etcd-members` and three more | see `host/etcd.py` | | etcd does not answer |
@@ -32,14 +33,14 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 
-from k8s_installer.host import addons, drains, etcd, images, nodes, secrets
+from k8s_installer.host import accounts, addons, drains, etcd, images, nodes, secrets
 from k8s_installer.host.families import firewalld, hosts_file, journal, selinux, swap, user, yum_proxy
 from k8s_installer.host.family import ABSENT, Family, Value
 from k8s_installer.untrusted.answers import words as split
 
 _ALL = (
     selinux.FAMILY, swap.FAMILY, *firewalld.FAMILIES, yum_proxy.FAMILY, hosts_file.FAMILY,
-    journal.FAMILY, user.FAMILY, images.FAMILY, *nodes.FAMILIES, *drains.FAMILIES, secrets.FAMILY,
+    journal.FAMILY, user.FAMILY, images.FAMILY, *nodes.FAMILIES, *drains.FAMILIES, secrets.FAMILY, accounts.FAMILY,
     *addons.FAMILIES, *etcd.FAMILIES,
 )  # fmt: skip
 FAMILIES: Mapping[str, Family] = {family.name: family for family in _ALL}
