@@ -17,13 +17,14 @@ from k8s_installer.engine import scheduler as engine
 from k8s_installer.flows.carry_out import carried_out
 from k8s_installer.flows.inputs import Inputs
 from k8s_installer.flows.interrupt import stop_on_ctrl_c
+from k8s_installer.flows.locked import LockedSession, locked
 from k8s_installer.flows.narrow import part, reached, say_left_out, skipped, warn_of_unreached
 from k8s_installer.flows.outcome import Outcome
 from k8s_installer.flows.plan import Planned, made_of, planned, require_same
 from k8s_installer.flows.preflight import before_install
 from k8s_installer.flows.reporter import Reporter, RunResult
 from k8s_installer.flows.resolve import Resolved, desire, keep, note_use, pki_folder, with_keys
-from k8s_installer.flows.session import Choice, LockedSession, Session, everything, opened
+from k8s_installer.flows.session import Choice, Session, everything, opened
 from k8s_installer.flows.verify import prove
 from k8s_installer.host.placed import SWEEP
 from k8s_installer.inventory import Cluster
@@ -97,7 +98,7 @@ def apply(
     with opened(options.inputs, reporter, limit=options.limit, locks=True) as session:
         whole = session.resolve()
         say_left_out(reporter, whole, options.limit, options.only)
-        with session.locked(force=options.break_lock, skip=options.skip_unreachable) as run:
+        with locked(session, force=options.break_lock, skip=options.skip_unreachable) as run:
             left, outcome = _applied(run, whole, choose, options, consent, closing)
             swept = left if outcome is Outcome.DONE and not run.lost.is_set() else []
             _sweep(run, [name for name in swept if name not in session.masters])

@@ -1,21 +1,18 @@
-"""A command's session with a cluster: inventory, connections to its hosts and, for changes, lock, trace and journal.
+"""A command's session with a cluster: its inventory, and connections to its hosts.
 
-A command that only reads opens a session and asks. One that changes hosts also takes the lock, and works with the
-session that `locked` yields: from there on, everything that hosts are sent and answer is in the run's trace.
+A command that only reads opens a session and asks. One that changes hosts takes the lock as well (`flows.locked`).
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from k8s_installer.desired import draining
-from k8s_installer.engine import fleet, lock
+from k8s_installer.engine import fleet
 from k8s_installer.engine.fleet import Connections, ObservedFleet
-from k8s_installer.engine.owner import this_process
 from k8s_installer.errors import HostError, InstallerError
 from k8s_installer.flows import inputs as files
 from k8s_installer.flows import resolve
@@ -27,7 +24,6 @@ from k8s_installer.flows.resolve import Resolved, corrected
 from k8s_installer.host.observe import HostCache
 from k8s_installer.inventory import Allocations, Cluster, Role
 from k8s_installer.model.desired import Desired
-from k8s_installer.model.plan import Plan
 from k8s_installer.model.resources import Kind, Ref
 from k8s_installer.planning import records, rollback
 from k8s_installer.planning.adopting import with_adopted
@@ -36,9 +32,7 @@ from k8s_installer.planning.etcd.facts import runs
 from k8s_installer.planning.handover import with_handover
 from k8s_installer.planning.leaving import API, KUBELET, with_drains, with_leaving, without_nodes
 from k8s_installer.profiles import Profile
-from k8s_installer.report import data
-from k8s_installer.runs import cache, journal
-from k8s_installer.runs.trace import Trace, open_trace, traced
+from k8s_installer.runs import cache
 from k8s_installer.transport import Line, Transport
 
 T = TypeVar("T")
@@ -207,28 +201,6 @@ class Session:
         """A connection as this session uses it."""
         return way
 
-    @contextmanager
-    def locked(self, *, force: bool, skip: bool = False) -> Iterator[LockedSession]:
-        """Hold the lock of a cluster that was opened with `locks`; an error that ends the run names its trace.
-
-        It is taken before anything is looked at: nobody else's run can come between a plan and its changes.
-
-        Args:
-            force: take it from whoever has it, and without masters that do not answer.
-            skip: take it without masters that do not answer, also where none does.
-        """
-        with open_trace(resolve.state_folder(self.cluster) / "journal") as trace:
-            try:
-                ways = {name: traced(line, trace) for name, line in self.masters.items()}
-                with lock.hold(ways, this_process(), force=force, skip=skip, say=self.reporter.alarm) as lost:
-                    yield LockedSession(
-                        self.inputs, self.cluster, self.profile, self.connections, self.reporter, self.masters,
-                        trace, lost,
-                    )  # fmt: skip
-            except InstallerError as error:
-                error.hint = "\n".join(filter(None, (error.hint, f"full trace: {trace.path}")))
-                raise
-
     def _seen(self, wanted: Resolved) -> ObservedFleet:
         path = resolve.state_folder(wanted.cluster) / "seen.json"
         # the evidence as the inventory has it, whatever is wanted of it
@@ -270,44 +242,6 @@ def _staying(wanted: Resolved, role: Role) -> list[str]:
     """The hosts of a role that a reset is not about: all of them where the run is none."""
     reset = {host.name for host in wanted.cluster.everyone} if wanted.resets else set()
     return [host.name for host in wanted.inventory.having(role) if host.name not in reset]
-
-
-@dataclass(frozen=True, slots=True)
-class LockedSession(Session):
-    """The session of a run that changes hosts: with its trace, and `lost`, which is set when the lock is lost."""
-
-    trace: Trace
-    lost: threading.Event
-
-    @property
-    def run(self) -> str:
-        """The run's name, which its trace, its journal and the hosts' backups have."""
-        return self.trace.run
-
-    def through(self, way: Transport) -> Transport:
-        """A connection that writes everything sent and answered to the trace."""
-        return traced(way, self.trace)
-
-    def journal(self, wanted: Resolved, made: Plan, after_line: journal.OnLine = journal.nothing) -> journal.Journal:
-        """Begin the journal of the run that carries out this plan; `with` closes it.
-
-        Args:
-            wanted: what the plan is made of.
-            made: the plan.
-            after_line: see `journal.start`.
-        """
-        owner = this_process()
-        header = {
-            "cluster": wanted.cluster.name,
-            "version": wanted.cluster.version,
-            "inventory": str(self.inputs.inventory),
-            "owner": owner.name,
-            "pid": owner.pid,
-            "summary": data.summary(made),
-            **({"undoes": list(wanted.undoes)} if wanted.undoes else {}),
-        }
-        folder = resolve.state_folder(wanted.cluster) / "journal"
-        return journal.start(folder, header, after_line, run=self.run)
 
 
 @contextmanager

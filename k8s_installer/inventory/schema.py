@@ -146,7 +146,7 @@ class BundleModel(BaseModel):
     Without a file it is given to each command.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     file: str
     sha256: str = ""
@@ -200,7 +200,7 @@ Arg = Annotated[Scalar | list[Scalar] | None, BeforeValidator(_word)]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, defer_build=True)
 
 
 class TarballModel(_Model):

@@ -41,7 +41,7 @@ class Flag(BaseModel):
     The value is more than TIMES that of each FLAG of `exceeds`, and at least TIMES those of `at_least`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     type: str = "string"
     default: str = ""

@@ -47,7 +47,7 @@ OfCluster = Annotated[When, AfterValidator(_of_cluster)]  # a condition that is 
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Style(StrEnum):

@@ -22,7 +22,7 @@ class When(BaseModel):
     the same for all hosts of a cluster.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     network: Network | None = None
     security: Security | None = None

@@ -21,9 +21,9 @@ from k8s_installer.flows.apply import Options
 from k8s_installer.flows.carry_out import carried_out as carry_out
 from k8s_installer.flows.inputs import Inputs
 from k8s_installer.flows.interrupt import Stop, stop_on_ctrl_c
+from k8s_installer.flows.locked import LockedSession
 from k8s_installer.flows.outcome import Outcome as End
 from k8s_installer.flows.plan import Planned
-from k8s_installer.flows.session import LockedSession
 from k8s_installer.inventory import Allocations
 from k8s_installer.model.plan import Action, Change, Plan
 from k8s_installer.model.run import Run
