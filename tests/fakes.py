@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from typing import BinaryIO
 
 from k8s_installer.engine.remote import OnReport, Outcome
 from k8s_installer.errors import TransportError
@@ -60,6 +61,9 @@ class NoUploads:
 
     def upload(self, script: str, source: Path, *, idle: float = 60.0, on_sent: OnSent | None = None) -> Result:
         raise AssertionError(f"{source} was uploaded")
+
+    def download(self, script: str, target: BinaryIO, *, idle: float = 60.0, on_saved: OnSent | None = None) -> Result:
+        raise AssertionError("something was downloaded")
 
 
 @dataclass

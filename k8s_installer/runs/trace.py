@@ -186,6 +186,9 @@ class _Traced:
     def upload(self, script: str, source: Path, *, idle: float = 60.0, on_sent: OnSent | None = None) -> Result:
         return self._noted(script, [], lambda: self._inner.upload(script, source, idle=idle, on_sent=on_sent))
 
+    def download(self, script: str, target: BinaryIO, *, idle: float = 60.0, on_saved: OnSent | None = None) -> Result:
+        return self._noted(script, [], lambda: self._inner.download(script, target, idle=idle, on_saved=on_saved))
+
     def prepare(self) -> None:
         self._inner.prepare()
 

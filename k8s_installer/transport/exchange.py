@@ -26,6 +26,8 @@ _PACKET_HEAD = 64
 _FEED_SECONDS = 0.01
 # Of one output of one script, in bytes: the list of 3,000 nodes has fewer, and what a host prints is kept in memory.
 LARGEST = 64 << 20
+# Of a download, which goes to a file: etcd's data has 8 GiB at most.
+LARGEST_DOWNLOAD = 16 << 30
 # An upload that moves so many bytes has not stopped; one that is taken byte by byte would never end.
 _PROGRESS = 64 * 1024
 # Paramiko's writes and requests have no deadline: so long after ours the connection is cut under them.
@@ -74,7 +76,11 @@ class Deadline:
 
 
 class TooMuchError(Exception):
-    """A script prints more than anybody asked for."""
+    """A script prints more than anybody asked for: more than `largest` bytes, or too many lines."""
+
+    def __init__(self, largest: int = LARGEST) -> None:
+        super().__init__()
+        self.largest = largest
 
 
 class Feed:
@@ -162,10 +168,11 @@ def exchange(channel: paramiko.Channel, feed: Feed, deadline: Deadline, out: Lin
     """Feed a script and read both outputs until both are closed; False where the deadline came first.
 
     One loop does all three: a host that waits for us to read does not take more of the script. With `idle`
-    the deadline is extended by every piece that the host takes, and never by what it prints.
+    the deadline is extended by every piece that the host takes or that is saved, and never by what it prints else.
 
     Raises:
-        TooMuchError: the script prints more than `LARGEST` bytes.
+        TooMuchError: the script prints more than anybody asked for.
+        InstallerError: what is to be saved cannot be written.
     """
     channel.settimeout(_FEED_SECONDS)
     # Not `channel.fileno()`: closing that channel closes a pipe to which Paramiko's thread may just be writing, and
@@ -186,9 +193,9 @@ def exchange(channel: paramiko.Channel, feed: Feed, deadline: Deadline, out: Lin
             _read(channel.recv_stderr_ready, channel.recv_stderr, err),
         ]
         if fed or any(read):
-            if idle and (feed.taken >= progress or waited != feed.waits):
+            if idle and (feed.taken + out.saved >= progress or waited != feed.waits):
                 deadline.extend()
-                waited, progress = feed.waits, feed.taken + _PROGRESS
+                waited, progress = feed.waits, feed.taken + out.saved + _PROGRESS
             continue
         if ended:
             return channel.status_event.wait(left)
@@ -224,6 +231,7 @@ class Lines:
 
     def __init__(self, marker: bytes, on_line: OnLine | None) -> None:
         self.begun = False
+        self.saved = 0  # bytes that are written elsewhere
         self._marker, self._on_line = marker, on_line
         self._kept = bytearray()  # one piece: a host that prints 30 million lines must not cost an object for each
         self._ended = 0  # offset after the last line that was read
@@ -265,3 +273,38 @@ class Lines:
             self._ended = 0
         elif self._on_line and self.begun:
             self._on_line(line.decode(errors="replace"))
+
+
+class Saved(Lines):
+    """An output whose bytes after the marker are written to a file, as they are; `on_saved` hears how many."""
+
+    def __init__(self, marker: bytes, target: BinaryIO, on_saved: OnSent | None) -> None:
+        super().__init__(marker, None)
+        self._target, self._on_saved = target, on_saved
+
+    def feed(self, data: bytes) -> None:
+        """Take what was read.
+
+        Raises:
+            TooMuchError: there were more bytes than anybody asks for.
+            InstallerError: they cannot be written.
+        """
+        if not self.begun:
+            super().feed(data)
+            data = self._after_marker()
+        self.saved += len(data)
+        if self.saved > LARGEST_DOWNLOAD:
+            raise TooMuchError(LARGEST_DOWNLOAD)
+        try:
+            self._target.write(data)
+        except OSError as error:
+            raise InstallerError(f"cannot write what a host sends: {error.strerror}") from None
+        if self._on_saved is not None and data:
+            self._on_saved(self.saved)
+
+    def _after_marker(self) -> bytes:
+        """What has come after the marker, if that has come; before it stands what a login shell printed."""
+        if not self.begun:
+            return b""
+        data, self._kept = bytes(self._kept), bytearray()
+        return data

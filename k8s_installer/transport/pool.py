@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from k8s_installer.errors import InstallerError, TransportError
 from k8s_installer.inventory.cluster import Host
@@ -79,6 +80,11 @@ class Line:
         """See `Transport.upload`."""
         with self._lent() as transport:
             return transport.upload(script, source, idle=idle, on_sent=on_sent)
+
+    def download(self, script: str, target: BinaryIO, *, idle: float = 60.0, on_saved: OnSent | None = None) -> Result:
+        """See `Transport.download`."""
+        with self._lent() as transport:
+            return transport.download(script, target, idle=idle, on_saved=on_saved)
 
     def prepare(self) -> None:
         """See `Transport.prepare`; a connection that is made later has a shell by itself."""

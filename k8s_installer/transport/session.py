@@ -10,19 +10,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import BoundedSemaphore, Thread
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import paramiko
 
 from k8s_installer.errors import CommandFailed, InstallerError, MalformedAnswer, TransportError
 from k8s_installer.transport.exchange import (
-    LARGEST,
     NO_STATUS,
     Deadline,
     Feed,
     Lines,
     OnLine,
     OnSent,
+    Saved,
     TooMuchError,
     exchange,
     hold_close,
@@ -79,6 +79,20 @@ class Transport(Protocol):
         Raises:
             InstallerError: the file cannot be read.
             TransportError: the host took nothing for `idle` seconds, or the connection was lost.
+            CommandFailed, MalformedAnswer: as `run`.
+        """
+
+    def download(self, script: str, target: BinaryIO, *, idle: float = 60.0, on_saved: OnSent | None = None) -> Result:
+        """Run a script as `run` does, and write the bytes that it prints to a local file; `stdout` is empty then.
+
+        `on_saved` gets how many bytes have come, in the calling thread.
+
+        Returns:
+            as `run`: whether all bytes have come, only the exit status says.
+
+        Raises:
+            InstallerError: the file cannot be written.
+            TransportError: the host sent nothing for `idle` seconds, or the connection was lost.
             CommandFailed, MalformedAnswer: as `run`.
         """
 
@@ -190,6 +204,12 @@ class SshTransport:
             out, err = Lines(marker.encode(), feed.ask), Lines(marker.encode(), None)
             return self._carry(_Talk(f"the upload of {source.name}", feed, out, err, idle, idle=True))
 
+    def download(self, script: str, target: BinaryIO, *, idle: float = 60.0, on_saved: OnSent | None = None) -> Result:
+        """See `Transport.download`."""
+        marker = secrets.token_hex(16)
+        out, err = Saved(marker.encode(), target, on_saved), Lines(marker.encode(), None)
+        return self._carry(_Talk("the download", Feed(wrap(script, marker).encode()), out, err, idle, idle=True))
+
     def _carry(self, talk: _Talk) -> Result:
         deadline = Deadline(talk.seconds, self._close)
         try:
@@ -204,9 +224,9 @@ class SshTransport:
             if deadline.left > 0:
                 raise self._lost(talk, str(error)) from None
             status = None
-        except TooMuchError:
+        except TooMuchError as error:
             raise MalformedAnswer(
-                self._host, f"{talk.what} printed more than {LARGEST >> 20} MiB, and was aborted"
+                self._host, f"{talk.what} printed more than {error.largest >> 20} MiB, and was aborted"
             ) from None
         if status is None:
             raise self._timed_out(talk)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -154,6 +155,9 @@ class Said:
 
     def upload(self, script: str, source: Path, *, idle: float = 60.0, on_sent: OnSent | None = None) -> Result:
         return self._inner.upload(script, source, idle=idle, on_sent=on_sent)
+
+    def download(self, script: str, target: BinaryIO, *, idle: float = 60.0, on_saved: OnSent | None = None) -> Result:
+        return self._inner.download(script, target, idle=idle, on_saved=on_saved)
 
     def prepare(self) -> None:
         self._inner.prepare()

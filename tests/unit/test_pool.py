@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import io
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -52,6 +54,10 @@ class Call:
         del source, idle, on_sent
         return self.run(script)
 
+    def download(self, script: str, target: BinaryIO, *, idle: float = 60.0, on_saved: OnSent | None = None) -> Result:
+        del target, idle, on_saved
+        return self.run(script)
+
     def prepare(self) -> None:
         self.phone.prepared.append(self.host)
 
@@ -72,6 +78,7 @@ def test_no_more_connections_are_open_than_may_be_and_all_hosts_answer() -> None
     assert len(phone.open) == 2
     assert phone.most == 3  # the new one is there before the oldest goes
     assert lines[0].upload("b", Path("x")).stdout == f"{lines[0].host} b"
+    assert lines[0].download("c", io.BytesIO()).stdout == f"{lines[0].host} c"
     assert phone.dialled == [line.host for line in (*lines, lines[0])]
 
 

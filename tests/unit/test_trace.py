@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import re
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -48,6 +50,9 @@ class Host:
     def upload(self, script: str, source: Path, *, idle: float = 60.0, on_sent: OnSent | None = None) -> Result:
         return self.run(script, timeout=idle)
 
+    def download(self, script: str, target: BinaryIO, *, idle: float = 60.0, on_saved: OnSent | None = None) -> Result:
+        return self.run(script, timeout=idle)
+
     def prepare(self) -> None:
         self.prepared = True
 
@@ -66,6 +71,12 @@ def test_an_upload_is_told_by_its_script(tmp_path: Path) -> None:
         traced(Host(Result(0, "send 0\n", "")), trace).upload("take it in", tmp_path / "kubelet")
         assert "take it in" in text(trace)
         assert "send 0" in text(trace)
+
+
+def test_a_download_is_told_by_its_script_and_nothing_of_what_came(tmp_path: Path) -> None:
+    with open_trace(tmp_path) as trace:
+        traced(Host(Result(0, "", "")), trace).download("give it out", io.BytesIO())
+        assert "give it out" in text(trace)
 
 
 def traces(folder: Path, answer: Result | BaseException, *scripts: str, lines: tuple[str, ...] = ()) -> str:
