@@ -13,10 +13,10 @@ from k8s_installer.engine.remote import Remote
 from k8s_installer.engine.waiting import wait
 from k8s_installer.errors import InstallerError
 from k8s_installer.host.evidence import explained
-from k8s_installer.host.perform import Report
+from k8s_installer.host.perform import Report, upload_of
 from k8s_installer.host.sequence import in_script_order
 from k8s_installer.model.plan import Change, Plan
-from k8s_installer.model.resources import Gate, UploadedFile
+from k8s_installer.model.resources import Gate
 from k8s_installer.model.run import Event, State
 
 MB = 1_000_000
@@ -95,7 +95,7 @@ def _wait(index: int, host: str, gate: Gate, remotes: Mapping[str, Remote], tell
 
 def _perform(changes: Sequence[tuple[int, Change]], remote: Remote, tell: Tell) -> None:
     states = {"begin": State.RUNNING, "done": State.DONE}
-    sizes = {index: change.after.size for index, change in changes if isinstance(change.after, UploadedFile)}
+    sizes = {index: file.size for index, change in changes if (file := upload_of(change)) is not None}
 
     def read(report: Report) -> None:
         if report.word == "uploaded":

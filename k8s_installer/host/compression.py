@@ -73,7 +73,8 @@ class Packer:
         Raises:
             InstallerError: as `shrinks`.
         """
-        target = (self._given or user_cache_path("k8s-installer") / "uploads") / f"{file.sha256}.gz"
+        cache = self._given or user_cache_path("k8s-installer") / "uploads"
+        target = (file.source.parent / "packed" if file.secret else cache) / f"{file.sha256}.gz"
         with self._lock:
             if file.sha256 not in self._gzipped:
                 with _opened(file) as source:

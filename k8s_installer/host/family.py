@@ -65,7 +65,8 @@ class Family:
             subject, with ABSENT where the host has no such thing. A subject without an answer is unknown. It reads
             only, and costs no process where a host has none of it. Empty where something else is asked (`unit`).
         set: defines the function `set_NAME [SUBJECT] NOW BOOT`, which sets it to any value that can be an answer, and
-            fails with words. It has `keep` (path: keep the file's bytes for a rollback) and `$root`.
+            fails with words. It has `keep` (path: keep the file's bytes for a rollback), `$root`, and `$incoming`, the
+            folder of what was uploaded.
         differs: of subject, what was seen (None: ABSENT) and what is wanted: why it must be set, or nothing.
         original: of what was seen before this program first set it, the value that puts that back; None where there is
             nothing to put back.

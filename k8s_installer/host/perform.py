@@ -181,8 +181,15 @@ def uploads(numbered: Sequence[tuple[int, Change]]) -> Iterator[tuple[int, Uploa
 
 def _uploaded(numbered: Iterable[tuple[int, Change]]) -> Iterator[tuple[int, UploadedFile]]:
     for index, change in numbered:
-        if isinstance(change.after, UploadedFile) and change.action is not Action.ATTRIBUTES:
-            yield index, change.after
+        file = upload_of(change)
+        if file is not None:
+            yield index, file
+
+
+def upload_of(change: Change) -> UploadedFile | None:
+    """The large file that a change needs on its host; None if it needs none."""
+    file = change.after.uses if isinstance(change.after, Setting) else change.after
+    return file if isinstance(file, UploadedFile) and change.action is not Action.ATTRIBUTES else None
 
 
 def batch(change: Change) -> str:

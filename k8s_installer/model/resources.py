@@ -12,7 +12,7 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 
 class Kind(StrEnum):
@@ -141,9 +141,9 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class UploadedFile:
-    """A file whose bytes are too many for a plan: the local file `source` has them. Never secret, never diffed.
+    """A file whose bytes are too many for a plan: the local file `source` has them. It is never diffed.
 
-    Two that say the same are equal wherever their bytes come from.
+    Two that say the same are equal wherever their bytes come from. No copy of a secret one is kept for other runs.
     """
 
     source: Path = field(repr=False, compare=False)
@@ -152,7 +152,7 @@ class UploadedFile:
     mode: int = 0o644
     owner: str = "root"
     group: str = "root"
-    secret: ClassVar[bool] = False
+    secret: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +208,12 @@ class Unit:
 class Setting:
     """A property of the host itself, now and from its next boot on; its name is FAMILY SUBJECT, or FAMILY alone.
 
-    The families are a closed set: `host.families` says what each can be, how it is asked and how it is set.
+    The families are a closed set: `host.families` says what each can be, how it is asked and how it is set. `uses` is a
+    large file that setting it takes: it is staged on the host before, and the family removes it from there.
     """
 
     value: str
+    uses: UploadedFile | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ from itertools import groupby
 from rich.text import Text
 
 from k8s_installer.host import families
+from k8s_installer.host.perform import upload_of
 from k8s_installer.inventory import Cluster
 from k8s_installer.model.desired import Desired
 from k8s_installer.model.plan import Action, Change, Plan
-from k8s_installer.model.resources import File, Kind, Package, SeenLeftovers, Setting, UploadedFile
+from k8s_installer.model.resources import File, Kind, Package, SeenLeftovers, Setting
 from k8s_installer.planning.rollback import reversible
 from k8s_installer.report.diff import flags, unified
 
@@ -127,8 +128,8 @@ def _line(change: Change, width: int) -> Text:
         if change.after.pending:
             size = change.after.new
         line.append(f"  {change.after.mode:04o} {change.after.owner}:{change.after.group}, {size}", "dim")
-    elif isinstance(change.after, UploadedFile) and change.action is not Action.ATTRIBUTES:
-        line.append(f"  ({change.reason}; {change.after.size / 1e6:.1f} MB to send)", "dim")
+    elif (upload := upload_of(change)) is not None:
+        line.append(f"  ({change.reason}; {upload.size / 1e6:.1f} MB to send)", "dim")
     elif isinstance(change.before, SeenLeftovers):
         stays = "".join(f"; the data in {path} stays" for path in change.before.stays)
         line.append(f"  ({change.reason}: {', '.join(change.before.names)}{stays})", "dim")

@@ -5,6 +5,7 @@ import hashlib
 import os
 import random
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path
 
@@ -47,6 +48,13 @@ def test_the_compressed_copy_is_the_file_and_the_same_each_time(
     second = Packer(tmp_path / "two").gzipped(file)
     assert second.path.read_bytes() == first.path.read_bytes()
     assert [path.name for path in (tmp_path / "one").iterdir()] == [f"{file.sha256}.gz"]
+
+
+def test_the_copy_of_a_secret_file_stays_beside_it(tmp_path: Path) -> None:
+    file = replace(large(tmp_path, PROGRAM), secret=True)
+    packed = Packer(tmp_path / "cache").gzipped(file)
+    assert packed.path.parent == tmp_path / "packed"
+    assert not (tmp_path / "cache").exists()
 
 
 def test_a_copy_is_made_once_for_all_hosts_and_found_by_the_next_run(
