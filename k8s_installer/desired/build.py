@@ -8,6 +8,7 @@ from functools import cache
 
 from k8s_installer.desired import draining
 from k8s_installer.desired.addons import addons, before_nodes
+from k8s_installer.desired.backups import backups
 from k8s_installer.desired.check import check
 from k8s_installer.desired.context import Context, by_address, of_host
 from k8s_installer.desired.files import PLACEHOLDERS, Source, files, flags
@@ -84,6 +85,7 @@ def desire(
         if component.roles == {Role.MASTER}
         for ref in _final(fleet.layouts[master.name], master, name)
     ]
+    result |= {wanted.ref: wanted for wanted in backups(cluster, result)}
     result |= {wanted.ref: wanted for wanted in nodes_of(cluster, profile, result, ready)}
     result |= {wanted.ref: wanted for wanted in addons(source, master, ready, healthy)}
     result |= {wanted.ref: wanted for wanted in _drains(source, fleet, [result[ref] for ref in healthy])}

@@ -76,6 +76,15 @@ class Proxy:
 
 
 @dataclass(frozen=True, slots=True)
+class EtcdBackups:
+    """When members of etcd back up (`daily`, `02:30`, ...), how many files each keeps, and in which folder."""
+
+    schedule: str
+    keep: int
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
 class HostSettings:
     """What is wanted of a host itself before anything is installed on it; `ignore`, or None, leaves it as it is.
 
@@ -90,6 +99,7 @@ class HostSettings:
     proxy: Proxy | None = None
     hosts_file: str = "ignore"
     journald: str = "ignore"
+    etcd_backups: EtcdBackups | None = None
     limit_nofile: int | None = None
     cgroup_driver: str | None = None
 

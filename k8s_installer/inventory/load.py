@@ -20,6 +20,7 @@ from k8s_installer.inventory.cluster import (
     ArgValue,
     Cluster,
     Drain,
+    EtcdBackups,
     Flannel,
     Host,
     HostSettings,
@@ -183,10 +184,12 @@ def _images(model: ImagesModel) -> Images:
 def _settings(layers: list[HostSettingsModel]) -> HostSettings:
     said: dict[str, Any] = {}
     for layer in layers:
-        said |= layer.model_dump(exclude_none=True, exclude={"proxy", "docker"})
+        said |= layer.model_dump(exclude_none=True, exclude={"proxy", "docker", "etcd_backups"})
         if layer.proxy is not None:
             proxy = layer.proxy
             said["proxy"] = Proxy(proxy.http, proxy.https or proxy.http, tuple(proxy.no_proxy))
+        if layer.etcd_backups is not None:
+            said["etcd_backups"] = EtcdBackups(**layer.etcd_backups.model_dump())
     return HostSettings(**said)
 
 

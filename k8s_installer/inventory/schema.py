@@ -304,6 +304,14 @@ class ProxyModel(_Model):
     no_proxy: list[Word] = []
 
 
+class EtcdBackupsModel(_Model):
+    """`etcd_backups:`; a schedule may be a time of day, by the host's clock."""
+
+    schedule: Annotated[str, Field(pattern=r"^(hourly|daily|weekly|([01][0-9]|2[0-3]):[0-5][0-9])$")]
+    keep: Annotated[int, Field(ge=1, le=1000)] = 7
+    folder: Annotated[str, Field(pattern=r"^(/[-\w.+@%:=]+)+$", max_length=200)] = "/var/lib/etcd-backups"
+
+
 class LogsModel(_Model):
     """`log:` of docker: how much of a container's output is kept."""
 
@@ -341,6 +349,7 @@ class HostSettingsModel(_Model):
     proxy: ProxyModel | None = None
     hosts_file: Literal["manage", "ignore"] | None = None
     journald: Literal["persistent", "ignore"] | None = None
+    etcd_backups: EtcdBackupsModel | None = None
     limit_nofile: Annotated[int, Field(ge=1024, le=1048576)] | None = None
     cgroup_driver: Literal["systemd", "cgroupfs"] | None = None
     docker: DockerModel = DockerModel()

@@ -15,6 +15,7 @@ from k8s_installer.host.drains import DRAINED, SCHEDULABLE
 from k8s_installer.host.etcd import CHANGES as MEMBERSHIP
 from k8s_installer.host.families.user import NAME as USER
 from k8s_installer.host.placed import NAME, PATH
+from k8s_installer.host.restored import DATA as RESTORED
 from k8s_installer.model.desired import Desired, DesiredResource, by_host
 from k8s_installer.model.plan import Action, Change, Plan
 from k8s_installer.model.resources import (
@@ -35,9 +36,9 @@ from k8s_installer.model.resources import (
 from k8s_installer.planning.make import readers
 
 NONE = "absent"  # what a setting was that was not there
-# Of these nothing is taken back: applied objects and members are the cluster's, loaded images go with docker's folder,
+# Of these nothing is taken back: objects, members and data are the cluster's, loaded images go with docker's folder,
 # and what was drained is given back by what closes its turn.
-_STAY = ("addon", "addons", "image", DRAINED, SCHEDULABLE, *MEMBERSHIP)
+_STAY = ("addon", "addons", "image", DRAINED, SCHEDULABLE, *MEMBERSHIP, *RESTORED)
 
 
 def question(host: str) -> DesiredResource:

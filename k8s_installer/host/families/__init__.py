@@ -23,9 +23,11 @@
 | `addons` | | a,b: those that were applied | one more than is wanted is taken out of the cluster |
 | `addon` | a manifest's name | its sum, none (see `host/addons.py`) | |
 | `etcd-members` and three more | see `host/etcd.py` | | etcd does not answer |
+| `etcd-backups` | | when, how many and where (see `host/backups.py`), none | there is no timer |
+| `etcd-restored`, `etcd-keys` | see `host/restored.py` | | etcd's data was not restored |
 
-The first eight are properties of the host itself; images are docker's, Nodes, addons and members the cluster's. Scripts
-run by POSIX sh on CentOS 7; `$root` is empty but for tests.
+The first eight are properties of the host itself; images are docker's, Nodes, addons, members and etcd's data the
+cluster's. Scripts run by POSIX sh on CentOS 7; `$root` is empty but for tests.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 
-from k8s_installer.host import accounts, addons, drains, etcd, images, nodes, secrets
+from k8s_installer.host import accounts, addons, backups, drains, etcd, images, nodes, restored, secrets
 from k8s_installer.host.families import firewalld, hosts_file, journal, selinux, swap, user, yum_proxy
 from k8s_installer.host.family import ABSENT, Family, Value
 from k8s_installer.untrusted.answers import words as split
@@ -41,7 +43,7 @@ from k8s_installer.untrusted.answers import words as split
 _ALL = (
     selinux.FAMILY, swap.FAMILY, *firewalld.FAMILIES, yum_proxy.FAMILY, hosts_file.FAMILY,
     journal.FAMILY, user.FAMILY, images.FAMILY, *nodes.FAMILIES, *drains.FAMILIES, secrets.FAMILY, accounts.FAMILY,
-    *addons.FAMILIES, *etcd.FAMILIES,
+    *addons.FAMILIES, *etcd.FAMILIES, backups.FAMILY, *restored.FAMILIES,
 )  # fmt: skip
 FAMILIES: Mapping[str, Family] = {family.name: family for family in _ALL}
 

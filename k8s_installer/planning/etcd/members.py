@@ -44,7 +44,8 @@ _JOINED = (
     "mount its disk; if the data is lost, remove the member and add it again, then systemctl disable {} on {}: " + GUIDE
 )
 _ALL_LOST = (
-    f"mount the disks, set data-dir and wal-dir back, or restore a backup: {GUIDE}; to start with an empty cluster, "
+    "mount the disks, or set data-dir and wal-dir back; or restore a backup: k8s-installer restore FILE -i INVENTORY; "
+    f"to start with an empty cluster ({GUIDE}), "
     "stop and disable {} on all hosts first"
 )
 _MOVE = (

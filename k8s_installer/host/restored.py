@@ -1,0 +1,145 @@
+"""etcd's data made of a backup: by a snapshot of API v3 on every member, and by writing the keys of API v2. Pure.
+
+| family | subject | value |
+|---|---|---|
+| `etcd-restored` | a member's data-dir | of what its data was made, as `made_of` says it |
+| `etcd-keys` | the URL of a member's own etcd, and its files | TOKEN|SUM of the requests that write the keys |
+
+A snapshot is restored where etcd does not run. The token is that of the new cluster: no old member can join it. What
+was there is kept in `before-TOKEN` in the same folder (also of a log that is apart), because a disk may be mounted
+there. The data itself has the mark by which it is known as restored, so a restore that was cut off resumes, and data
+that was lost since is restored again.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from k8s_installer.host import paths
+from k8s_installer.host.family import ABSENT, Family
+
+RESTORED, KEYS = "etcd-restored", "etcd-keys"
+_MARK = "member/restored"
+_API = "k8s-installer/restored"  # the key of API v2 that says which restore has written the others
+
+
+class MadeOf(NamedTuple):
+    """With what a member's data is made: a snapshot by its sum, and the member's place in the new cluster.
+
+    `members` are NAME=URL, divided by commas; `log` is the folder of its log, where that is apart from its data.
+    """
+
+    token: str
+    sha256: str
+    name: str
+    url: str
+    members: str
+    log: str = ""
+
+    def __str__(self) -> str:
+        """One word, as the mark in the data has it."""
+        return "|".join(self)
+
+
+# The mark comes into its place with the data, in one step. Until there is an old folder, what is there is old.
+_ASK = f"""\
+ask_etcd_restored() {{ # data-dirs
+  for data do
+    now={ABSENT}
+    [ ! -f "$root$data/{_MARK}" ] || read -r now <"$root$data/{_MARK}"
+    echo "setting $now $now {RESTORED} $data"
+  done
+}}
+"""
+_SET = f"""\
+logs_to() {{ # folder log: move the log's segments there
+  mkdir -p "$1" && find "$2" -maxdepth 1 -type f -exec mv -f {{}} "$1" ';'
+}}
+put_aside() {{ # data log token: what is there, once
+  old=$1/before-$3
+  if [ -d "$old" ]; then
+    rm -rf "$1/member" && {{ [ -z "$2" ] || find "$2" -maxdepth 1 -type f -exec rm -f {{}} +; }}
+    return
+  fi
+  [ -z "$2" ] || [ ! -d "$2" ] || logs_to "$2/before-$3" "$2" || return 1
+  if [ -d "$1/member" ]; then mv -T "$1/member" "$old"; else mkdir "$old"; fi
+}}
+set_etcd_restored() {{ # data made-of
+  data=$root$1 made=$2
+  before=$IFS IFS='|'
+  set -f
+  set -- $made
+  set +f
+  IFS=$before
+  token=$1 sum=$2 name=$3 url=$4 members=$5 log=${{6:+$root$6}}
+  ! systemctl -q is-active etcd || {{ echo "etcd runs: its data cannot be replaced"; return 1; }}
+  user=$(systemctl show -p User etcd)
+  user=${{user#User=}}
+  new=$data/new-$token
+  [ -d "$data" ] || (umask 077; mkdir -p "$data") || return 1
+  rm -rf "$new" && (
+    umask 077
+    ETCDCTL_API=3 etcdctl snapshot restore "$incoming/$sum" --name "$name" --initial-cluster "$members" \\
+      --initial-cluster-token "$token" --initial-advertise-peer-urls "$url" --data-dir "$new" &&
+      printf '%s\\n' "$made" >"$new/{_MARK}"
+  ) || {{ rm -rf "$new"; df -Ph "$data"; return 1; }}
+  put_aside "$data" "$log" "$token" || return 1
+  [ -z "$log" ] || {{ logs_to "$log" "$new/member/wal" && rmdir "$new/member/wal"; }} || return 1
+  for folder in "$data" $log; do
+    chown -R "${{user:-root}}:" "$folder" || return 1
+    [ ! -x {paths.RESTORECON} ] || restorecon -R "$folder"
+  done
+  find "$new" $log -maxdepth 3 -type f | while read -r file; do flushed "$file" || exit 1; done || return 1
+  mv -T "$new/member" "$data/member" && rmdir "$new" && rm -f "$incoming/$sum"
+}}
+"""
+# Requests are lines of PATH FORM; their bytes are on curl's stdin. A folder that is there already answers 403.
+_SET_KEYS = f"""\
+put_key() {{ # url path form [ca cert key]
+  where=$1/v2/keys$2 form=$3
+  shift 3
+  [ $# -eq 0 ] || set -- --cacert "$1" --cert "$2" --key "$3"
+  said=$(printf %s "$form" | curl -sS --noproxy '*' -m 30 -X PUT -d @- -w '\\n%{{http_code}}' "$@" "$where" 2>&1)
+  case $form${{said##*
+}} in *200 | *201 | dir=true*403) ;; *) printf '%s\\n' "$where: $said"; return 1 ;; esac
+}}
+set_etcd_keys() {{ # "URL [CA CERT KEY]" TOKEN|SUM
+  token=${{2%|*}} sum=${{2#*|}}
+  set -- $1
+  url=$1
+  shift
+  files=
+  [ $# -eq 0 ] || files="--cacert $1 --cert $2 --key $3"
+  case $(curl -sS --noproxy '*' -m 30 $files "$url/v2/keys/{_API}" 2>&1) in *"$token"*) return 0 ;; esac
+  while read -r path form; do
+    put_key "$url" "$path" "$form" "$@" || return 1
+  done <"$incoming/$sum" && put_key "$url" /{_API} "value=$token" "$@" && rm -f "$incoming/$sum"
+}}
+"""
+
+
+def _words(subject: str, wanted: str) -> str:
+    return f"restore etcd's data in {subject} from snapshot {MadeOf(*wanted.split('|')).sha256[:12]}"
+
+
+FAMILIES = (
+    Family(
+        RESTORED,
+        ask=(_ASK,),
+        set=(_SET,),
+        differs=lambda _subject, seen, wanted: "" if seen == wanted else "what is there is kept beside it",
+        original=lambda _before: None,
+        words=_words,
+        one_way=True,
+    ),
+    Family(
+        KEYS,
+        ask=(),
+        set=(_SET_KEYS,),
+        differs=lambda _subject, _seen, _wanted: "etcd's API v2 is no part of a snapshot",
+        original=lambda _before: None,
+        words=lambda _subject, _wanted: "write the keys of etcd's API v2",
+        one_way=True,
+    ),
+)
+DATA = (RESTORED, KEYS)  # what replaces data once, and is no state that a host is kept in
