@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from k8s_installer import __version__
-from k8s_installer.cli import bundle, certs, change, inspect, keys, lab
+from k8s_installer.cli import backup, bundle, certs, change, inspect, keys, lab
 from k8s_installer.cli.console import Exit, print_error, stderr, stdout, stop
 from k8s_installer.errors import InputError, InstallerError
 
@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(inspect.app)
 app.add_typer(change.app)
+app.add_typer(backup.app)
 app.add_typer(lab.app, name="lab")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(keys.app, name="keys")

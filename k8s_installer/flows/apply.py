@@ -42,7 +42,10 @@ Closing = Callable[[Planned], tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the user asked of a run; `skip_unreachable` is for a reset (see `narrow.reached`)."""
+    """What the user asked of a run; `skip_unreachable` is for a reset (see `narrow.reached`).
+
+    `begins` is called when all is agreed to, just before the first change.
+    """
 
     inputs: Inputs
     saved_plan: Path | None = None
@@ -57,6 +60,7 @@ class Options:
     limit: str = ""
     only: str = ""
     after_line: journal.OnLine = journal.nothing
+    begins: Callable[[Resolved], None] = lambda _wanted: None
 
     @property
     def proves(self) -> bool:
@@ -169,6 +173,7 @@ def _change(
         closing: see `apply`.
     """
     reporter = session.reporter
+    options.begins(found.wanted)
     # before any host has it: a run that dies gives nothing out twice
     keep(found.wanted.cluster, found.wanted.given.allocations)
     found = _with_keys(session, found, options.batch)

@@ -20,9 +20,11 @@ from k8s_installer.flows.inputs import Inputs
 from k8s_installer.flows.output import write
 from k8s_installer.flows.reporter import Reporter
 from k8s_installer.flows.resolve import Resolved
+from k8s_installer.flows.restoring import require_none
 from k8s_installer.flows.session import Session, opened
 from k8s_installer.model.plan import Plan
 from k8s_installer.planning import planfile
+from k8s_installer.planning.etcd import restoring
 from k8s_installer.planning.etcd.quorum import require_quorum
 from k8s_installer.planning.make import make_plan
 from k8s_installer.planning.order import require_ahead
@@ -57,9 +59,11 @@ def planned(session: Session, wanted: Resolved, seen: ObservedFleet, batch: Batc
     """The plan that makes hosts what is wanted of them.
 
     Raises:
-        InstallerError: it would cost keys that hosts rest on, etcd's data or quorum, the last master, or rights that
-            programs need; or its version cannot be reached from what runs.
+        InstallerError: a restore did not finish, or it would cost keys that hosts rest on, etcd's data or quorum, the
+            last master, or rights that programs need; or its version cannot be reached from what runs.
     """
+    if wanted.restores is None:
+        require_none(wanted.inventory)
     if wanted.resets:
         require_left(wanted, seen)
     if wanted.renews is not None:
@@ -78,10 +82,14 @@ def planned(session: Session, wanted: Resolved, seen: ObservedFleet, batch: Batc
 
 
 def made_of(wanted: Resolved, seen: ObservedFleet, batch: Batch) -> Plan:
-    """The plan for what is wanted, with what hosts record of it."""
-    idle = serving_nobody(wanted.desired, seen.seen, dt.datetime.now(dt.UTC))
-    made = make_plan(wanted.desired, seen.seen, batch, idle=idle)
-    return recording(made, wanted.desired, seen.seen, wanted.cluster.name)
+    """The plan for what is wanted, with what hosts record of it; ahead of a restore what stops for that."""
+    stops = Plan((), ())
+    if wanted.restores is not None:
+        stops, made = restoring.plan(wanted.desired, wanted.restores, seen.seen, batch)
+    else:
+        idle = serving_nobody(wanted.desired, seen.seen, dt.datetime.now(dt.UTC))
+        made = make_plan(wanted.desired, seen.seen, batch, idle=idle)
+    return restoring.joined(stops, recording(made, wanted.desired, seen.seen, wanted.cluster.name))
 
 
 def save(path: Path, found: Planned) -> None:

@@ -21,6 +21,7 @@ from k8s_installer.inventory.allocations import NONE, Settled
 from k8s_installer.model.desired import Desired
 from k8s_installer.model.resources import File, Leaves, Ref, Seen
 from k8s_installer.model.rotation import Advance
+from k8s_installer.planning.etcd.restoring import Restored
 from k8s_installer.sources import tarball
 from k8s_installer.untrusted import userfile
 from k8s_installer.untrusted.userfile import UnreadableError
@@ -43,6 +44,7 @@ class Resolved:
     `data` what leaves a host takes its data along. `asked` is all that the inventory asks for, also in a reset.
     `renews` are the certificates in the local folder that a renewal issues again, by the names of their leaves; None is
     no renewal. `advance` is the step of a rotation that is to be made; `beside` is then what hosts must have before it.
+    `restores` is what is wanted where etcd's data is replaced.
     """
 
     cluster: Cluster
@@ -59,6 +61,7 @@ class Resolved:
     undoes: tuple[str, ...] = ()
     only: frozenset[str] | None = None
     limit: frozenset[str] | None = None
+    restores: Restored | None = None
     resets: bool = False
     data: bool = False
     renews: frozenset[str] | None = None

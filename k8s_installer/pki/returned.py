@@ -44,7 +44,7 @@ def keys_of(name: str, content: bytes) -> set[bytes]:
 
 
 def missing(
-    here: Mapping[str, bytes], found: Mapping[str, bytes], wanted: Mapping[str, Leaf]
+    here: Mapping[str, bytes], found: Mapping[str, bytes], wanted: Mapping[str, Leaf], whose: str = "the hosts'"
 ) -> tuple[dict[str, bytes], tuple[str, ...]]:
     """The files that the folder lacks, and in words what hosts have that is not taken.
 
@@ -52,6 +52,7 @@ def missing(
         here: the files of the folder, whose roots are those of the hosts.
         found: those of the hosts.
         wanted: the certificates that the cluster needs.
+        whose: where they are from, for messages.
     """
     new = {name: content for name, content in found.items() if name in ROOTS and name not in here}
     notes: list[str] = []
@@ -59,7 +60,7 @@ def missing(
         pair = {name: found[name] for name in (f"{leaf}.crt", f"{leaf}.key") if name in found}
         kept = [name for name in pair if name in here and here[name] != pair[name]]
         if kept:
-            notes.append(f"{kept[0]} already exists here and differs from the hosts' file: the local one stays")
+            notes.append(f"{kept[0]} already exists here and differs from {whose} file: the local one stays")
         else:
             new |= {name: content for name, content in pair.items() if name not in here}
     return new, tuple(notes)

@@ -198,16 +198,17 @@ class Filled:
     problems: tuple[str, ...]
 
 
-def fill(folder: Path, wanted: Mapping[str, Leaf], found: Mapping[str, bytes]) -> Filled:
-    """Put keys that hosts gave into the folder, where it has none of that name; what is there is never replaced.
+def fill(folder: Path, wanted: Mapping[str, Leaf], found: Mapping[str, bytes], whose: str = "the hosts'") -> Filled:
+    """Put keys from elsewhere into the folder, where it has none of that name; what is there is never replaced.
 
-    Those that look made by this program are recorded as such, and the rest as somebody's own. Keys of CAs that no host
-    has are from now on known not to be here.
+    Those that look made by this program are recorded as such, and the rest as somebody's own. Keys of CAs that are not
+    among them are from now on known not to be here.
 
     Args:
         folder: where it is.
         wanted: the certificates that the cluster needs.
         found: keys and certificates by name, which fit each other.
+        whose: where they are from, for messages.
 
     Raises:
         InputError: a CA, or a key of tokens or Secrets, is there already and is another one; nothing was written.
@@ -219,8 +220,8 @@ def fill(folder: Path, wanted: Mapping[str, Leaf], found: Mapping[str, bytes]) -
         if other:
             hint = "move the folder away to recover all of it, or remove the files that are not this cluster's"
             names = ", ".join(str(folder / name) for name in other)
-            raise InputError(f"these files exist here and differ from the hosts': {names}", hint=hint)
-        new, notes = returned.missing(here, found, wanted)
+            raise InputError(f"these files exist here and differ from {whose}: {names}", hint=hint)
+        new, notes = returned.missing(here, found, wanted, whose)
         whole = {**here, **new}
         lacking = [f"{ca}.key" for ca in AUTHORITIES if f"{ca}.crt" in whole and f"{ca}.key" not in whole]
         made = {name: content for name, content in record.made_here(whole).items() if name in new}

@@ -54,6 +54,8 @@ def test_the_version_is_printed(folder: Path) -> None:
         "certs status",
         "certs renew",
         "certs rotate ca add",
+        "backup",
+        "restore lab.backup",
     ],
 )
 def test_every_command_shows_an_example(command: str, folder: Path) -> None:
