@@ -1,4 +1,7 @@
-"""`python -m tests.fleet.crash N INVENTORY [rollback]`: apply, or undo the last run; kill -9 at line N of its journal."""
+"""`python -m tests.fleet.crash N INVENTORY [rollback | BACKUP | @MEMBER]`: kill -9 at line N of a run's journal.
+
+The run is an apply, that which undoes the last one, or that which restores a backup or a member's data.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from k8s_installer.cli.console import stop
@@ -14,7 +18,10 @@ from k8s_installer.flows.apply import Options, apply
 from k8s_installer.flows.inputs import Inputs
 from k8s_installer.flows.outcome import Outcome
 from k8s_installer.flows.reporter import Reporter
+from k8s_installer.flows.restore import Source, restore
 from k8s_installer.flows.rollback import roll_back
+
+PHRASE = b"correct horse"  # of backups that are sealed
 
 
 def main(number: int, inventory: Path, flow: Callable[[Options, Reporter], Outcome]) -> int:
@@ -26,5 +33,18 @@ def main(number: int, inventory: Path, flow: Callable[[Options, Reporter], Outco
     return stop(flow(options, Terminal(inventory))).exit_code
 
 
+def flow(what: str) -> Callable[[Options, Reporter], Outcome]:
+    """The run that is killed."""
+    if what in ("", "rollback"):
+        return roll_back if what else apply
+
+    source = Source(member=what[1:]) if what.startswith("@") else Source(Path(what))
+
+    def restored(options: Options, reporter: Reporter) -> Outcome:
+        return restore(replace(options, roll_back=False), reporter, source, lambda: PHRASE)
+
+    return restored
+
+
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), Path(sys.argv[2]), roll_back if sys.argv[3:] else apply))
+    sys.exit(main(int(sys.argv[1]), Path(sys.argv[2]), flow("".join(sys.argv[3:]))))

@@ -8,6 +8,8 @@ import json
 import re
 import shutil
 import signal
+import stat
+import subprocess
 import sys
 import threading
 import time
@@ -21,8 +23,10 @@ from k8s_installer.flows import resolve
 from k8s_installer.model.resources import File
 from k8s_installer.profiles.files import PROFILES
 from tests.aging import age
+from tests.fleet import objects
 from tests.fleet.client import Client
-from tests.fleet.conftest import EVERY, Cluster, made_cluster, running_lab
+from tests.fleet.conftest import EVERY, Cluster, installer, made_cluster, running_lab
+from tests.fleet.crash import PHRASE
 from tests.fleet.releases import COMMENT, OWN, offered, repository
 from tests.fleet.snapshots import snapshot
 from tests.fleet.test_chaos import FIRST_EVENT, TOO_MANY, killed_at
@@ -368,6 +372,100 @@ def place(masters: Cluster) -> None:
         }
         writes = " && ".join(f"echo {content} | base64 -d >{path}" for path, content in files.items())
         masters.on(host, f"{writes}; for u in {units}; do systemctl try-restart --no-block $u; done; true")
+
+
+DATA = "/var/lib/etcd/default.etcd"
+AMID = 25  # the line of a restore's journal at which some members have the new data, and nothing has started
+
+
+def destroy(cluster: Cluster) -> None:
+    for name in MASTERS:
+        cluster.on(name, f"systemctl stop etcd; rm -rf {DATA}")
+
+
+def test_all_members_are_destroyed_and_a_backup_brings_every_object_back(masters: Cluster, tmp_path: Path) -> None:
+    (name,) = re.findall(r'^  name: "(.+)"$', masters.text, re.MULTILINE)
+    file, phrase = tmp_path / "lab.backup", tmp_path / "phrase"
+    phrase.write_bytes(PHRASE)
+    given = ["--passphrase-file", str(phrase)]
+    objects.create(masters)
+
+    (tmp_path / "small").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", tmp_path / "small"], check=True)
+    try:
+        full = masters.run("backup", "-o", str(tmp_path / "small/lab.backup"))
+        left = list((tmp_path / "small").iterdir())
+    finally:
+        subprocess.run(["umount", tmp_path / "small"], check=True)
+    assert (full.returncode, left) == (1, []), full.stderr
+    assert "No space left on device" in full.stderr
+    assert full.stderr.count("error: ") == 1
+    began = time.monotonic()
+    done = masters.run("backup", "-o", str(file), *given)
+    assert done.returncode == 0, done.stderr
+    took = time.monotonic() - began
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    objects.create_late(masters, 1)
+    destroy(masters)
+    lost = masters.run("apply", "--yes")
+    assert lost.returncode == 1
+    assert "k8s-installer restore FILE -i INVENTORY" in " ".join(lost.stderr.split())
+
+    began = time.monotonic()
+    assert killed_at(masters, AMID, masters.inventory, str(file)).returncode == -signal.SIGKILL
+    refused = masters.run("apply", "--yes")
+    assert refused.returncode == 1
+    assert f"a restore from {file} did not finish; nothing was changed" in " ".join(refused.stderr.split())
+    done = masters.run("restore", str(file), "--yes", "--name", name, "--no-verify", *given)
+    assert done.returncode == 0, done.stderr
+    sys.stderr.write(
+        f"\nbackup of {objects.COUNT} objects: {file.stat().st_size / 1e6:.1f} MB in {took:.1f} s; restored on three "
+        f"members in {time.monotonic() - began:.1f} s, killed once\n"
+    )
+    assert objects.kept(masters) == objects.EXPECTED
+    assert masters.run("plan").returncode == 0
+    assert masters.on("m2", f"ls {DATA}").split()[0].startswith(f"before-{name}-")
+
+
+def test_members_back_up_on_a_schedule_and_the_file_is_one_that_restore_takes(masters: Cluster, tmp_path: Path) -> None:
+    text = masters.text + "host_settings: {etcd_backups: {schedule: '02:30', keep: 2}}\n"
+    done = masters.run("apply", "--yes", "--no-verify", text=text)
+    assert done.returncode == 0, done.stderr
+    assert masters.run("plan", text=text).returncode == 0
+    for name in MASTERS:
+        assert "02:30:00" in masters.on(name, "systemctl list-timers etcd-backup.timer --no-pager")
+    masters.on("m2", "systemctl start etcd-backup")
+    file = tmp_path / "lab.backup"
+    file.write_bytes(base64.b64decode(masters.on("m2", "base64 /var/lib/etcd-backups/*.backup")))
+    checked = installer("restore", str(file), "--check", "-o", "json")
+    assert checked.returncode == 0, checked.stderr
+    assert json.loads(checked.stdout)["member"] == "m2"
+    assert masters.run("apply", "--yes", "--no-verify").returncode == 0
+    assert (
+        masters.on("m2", "ls /etc/systemd/system/etcd-backup.* 2>/dev/null; ls /var/lib/etcd-backups | wc -l") == "1\n"
+    )
+
+
+@pytest.mark.skipif(not EVERY, reason="takes twenty minutes: make test-all")
+def test_a_restore_that_is_killed_is_resumed_when_typed_again(masters: Cluster, tmp_path: Path) -> None:
+    """Onto members that run, at lines of its journal; what it restored has no object that was made after the backup."""
+    file = tmp_path / "lab.backup"
+    (name,) = re.findall(r'^  name: "(.+)"$', masters.text, re.MULTILINE)
+    assert masters.run("backup", "-o", str(file)).returncode == 0
+    kills = 0
+    for line in range(3, TOO_MANY, 7):
+        objects.create_late(masters, line)
+        died = killed_at(masters, line, masters.inventory, str(file))
+        if died.returncode != -signal.SIGKILL:
+            assert died.returncode == 0, died.stderr
+            break
+        kills += 1
+        done = masters.run("restore", str(file), "--yes", "--name", name, "--no-verify")
+        assert done.returncode == 0, done.stderr
+        assert objects.kept(masters) == objects.EXPECTED, line
+    sys.stderr.write(f"\nrestore: {kills} kill points, {kills} converged\n")
+    assert masters.run("plan").returncode == 0
+    assert masters.run("verify").returncode == 0
 
 
 NEXT = "1.20.3"

@@ -1,0 +1,110 @@
+"""Disasters after which no host, or one member of etcd, is left; with TEST_ALL=1 alone (`make test-all`).
+
+What `make test` has of backups is in `test_masters.py`: all members destroyed, and a restore that is killed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.fleet import objects
+from tests.fleet.conftest import EVERY, Cluster, installer, made_cluster, running_lab
+from tests.fleet.crash import PHRASE
+from tests.fleet.test_chaos import FIRST_EVENT, killed_at
+from tests.fleet.test_membership import LIST, roles
+
+pytestmark = [pytest.mark.fleet, pytest.mark.skipif(not EVERY, reason="takes four minutes: make test-all")]
+
+SMALL = {"m1": "etcd, master", "n1": "node"}
+LARGE = {"m1": "etcd, master", "m2": "etcd, master", "m3": "etcd, master", "n1": "node"}
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One master and one node; the lab's other hosts are bare."""
+    with running_lab("trestore", "--masters", "4", "--nodes", "2") as lab:
+        bare = made_cluster(lab, tmp_path_factory.mktemp("restore"))
+        done = bare.run("apply", "--yes", "--no-verify", text=roles(bare, **SMALL))
+        assert done.returncode == 0, done.stderr
+        yield bare
+
+
+@pytest.fixture(scope="module")
+def new(lab: Cluster) -> Cluster:
+    """The same cluster on hosts of the lab that are bare, with other addresses."""
+    at = lab.addresses
+    addresses = {"m1": at["m2"], "m2": at["m3"], "m3": at["m4"], "n1": at["n2"]}
+    return replace(lab, folder=lab.folder / "new", addresses=addresses)
+
+
+def restored(cluster: Cluster, text: str, *source: str) -> float:
+    """Restore; how many seconds it took. Every object is back, nothing is left to change, and the cluster works."""
+    (name,) = re.findall(r'^  name: "(.+)"$', text, re.MULTILINE)
+    cluster.inventory.write_text(text)
+    began = time.monotonic()
+    done = cluster.run("restore", *source, "--yes", "--name", name, "--no-verify")
+    took = time.monotonic() - began
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert objects.kept(cluster) == objects.EXPECTED
+    planned = cluster.run("plan")
+    assert planned.returncode == 0, planned.stdout + planned.stderr
+    verified = cluster.run("verify")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    return took
+
+
+def members(cluster: Cluster) -> set[str]:
+    return {member["name"] for member in json.loads(cluster.on("m1", LIST))["members"]}
+
+
+def power_off(cluster: Cluster, *hosts: str) -> None:
+    for host in hosts:
+        cluster.on(host, "systemctl poweroff --no-block")
+    time.sleep(5)
+
+
+def test_all_hosts_and_the_inventory_are_gone_and_one_member_becomes_three_on_new_hosts(
+    lab: Cluster, new: Cluster, tmp_path: Path
+) -> None:
+    file, phrase = tmp_path / "lab.backup", tmp_path / "phrase"
+    phrase.write_bytes(PHRASE)
+    given = ["--passphrase-file", str(phrase)]
+    objects.create(lab)
+    done = lab.run("backup", "-o", str(file), *given, text=roles(lab, **SMALL))
+    assert done.returncode == 0, done.stderr
+    power_off(lab, "m1", "n1")
+    shutil.rmtree(lab.folder / ".k8s-installer")
+
+    unpacked = installer("restore", str(file), "--check", "--unpack", str(new.folder), *given)
+    assert unpacked.returncode == 0, unpacked.stderr
+    text = (new.folder / "inventory.yaml").read_text()
+    took = restored(new, roles(replace(new, text=text), **LARGE), str(file), *given)
+    assert members(new) == {"m1", "m2", "m3"}
+    sys.stderr.write(f"\nrestored on four new hosts, one member to three: {took:.0f} s\n")
+
+
+def test_the_quorum_is_lost_for_good_and_the_data_of_the_member_that_is_left_is_enough(new: Cluster) -> None:
+    """No backup is used. Killed when the member's data is being replaced, the restore resumes with what it gave out."""
+    power_off(new, "m2", "m3")
+    refused = new.run("backup", "-o", str(new.folder / "late.backup"))
+    assert refused.returncode == 1
+    assert "no member of etcd can give a snapshot" in refused.stderr
+    text = roles(replace(new, text=new.inventory.read_text()), **SMALL)
+    new.inventory.write_text(text)
+    assert killed_at(new, FIRST_EVENT + 9, new.inventory, "@m1").returncode == -signal.SIGKILL
+    again = new.run("apply", "--yes")
+    assert again.returncode == 1
+    assert "a restore from --from-member m1 did not finish; nothing was changed" in " ".join(again.stderr.split())
+    took = restored(new, text, "--from-member", "m1")
+    assert members(new) == {"m1"}
+    sys.stderr.write(f"\nrestored from the one member that was left: {took:.0f} s\n")
