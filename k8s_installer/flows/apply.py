@@ -6,8 +6,8 @@ Such a command passes a `change` of what is wanted, and a question to ask: `roll
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from k8s_installer import pki
@@ -28,10 +28,10 @@ from k8s_installer.flows.session import Choice, Session, everything, opened
 from k8s_installer.flows.verify import prove
 from k8s_installer.host.placed import SWEEP
 from k8s_installer.inventory import Cluster
-from k8s_installer.model.resources import File, SeenRecord
+from k8s_installer.model.resources import File, Ref, SeenRecord
 from k8s_installer.model.run import Run
 from k8s_installer.planning import records, trust
-from k8s_installer.planning.make import waits
+from k8s_installer.planning.make import unproven, waits
 from k8s_installer.planning.turns import QUARTER, Batch
 from k8s_installer.profiles import Profile
 from k8s_installer.runs import history, journal
@@ -172,8 +172,13 @@ def _change(
         preflight_seconds: how long preflight took.
         closing: see `apply`.
     """
-    reporter = session.reporter
-    options.begins(found.wanted)
+    reporter, wanted = session.reporter, found.wanted
+    if wanted.moves_members and not (wanted.undoes or wanted.restores):  # what brings a cluster back waits for nothing
+        early = _awaited(session, found, unproven(wanted.desired, found.seen.seen, found.plan))
+        if early.broken:
+            reporter.ended(early)
+            return Outcome.FAILED
+    options.begins(wanted)
     # before any host has it: a run that dies gives nothing out twice
     keep(found.wanted.cluster, found.wanted.given.allocations)
     found = _with_keys(session, found, options.batch)
@@ -238,14 +243,20 @@ def _undone(session: LockedSession, found: Planned, options: Options) -> Outcome
 
 def _unchanged(session: LockedSession, found: Planned, closing: Closing) -> Outcome:
     """Nothing to change; but an earlier run may have died before its last gate, so health is awaited all the same."""
-    reporter, wanted, seen = session.reporter, found.wanted, found.seen
-    reporter.plan(wanted, found.plan)
-    sick = waits(wanted.desired, [ref for ref, _ in fleet.unhealthy(wanted.desired, seen.remotes)])
-    run = Run((), interrupted=False)
-    if sick:
-        with stop_on_ctrl_c(session.lost, reporter.say) as stop, reporter.progress(sick) as show:
-            run = engine.apply(sick, seen.remotes, show, stop)
-    end = RunResult(sick, run, session.trace.path, closing=closing(found))
+    reporter, seen = session.reporter, found.seen
+    reporter.plan(found.wanted, found.plan)
+    end = replace(_awaited(session, found, found.wanted.desired), closing=closing(found))
     reporter.ended(end)
     warn_of_unreached(reporter, seen)
     return Outcome.DONE if not (end.broken or seen.unreachable) else Outcome.FAILED
+
+
+def _awaited(session: LockedSession, found: Planned, refs: Iterable[Ref]) -> RunResult:
+    """Wait until the gates among these hold; nobody is asked twice that holds at once."""
+    desired, remotes, reporter = found.wanted.desired, found.seen.remotes, session.reporter
+    sick = waits(desired, [ref for ref, _ in fleet.unhealthy({ref: desired[ref] for ref in refs}, remotes)])
+    run = Run((), interrupted=False)
+    if sick:
+        with stop_on_ctrl_c(session.lost, reporter.say) as stop, reporter.progress(sick) as show:
+            run = engine.apply(sick, remotes, show, stop)
+    return RunResult(sick, run, session.trace.path)

@@ -455,7 +455,8 @@ def _marked(by_unit: Mapping[str, Seen], by_path: Mapping[str, SeenFile], now: f
             stale = reload.get(name, 0.0) > now - uptime  # at a boot systemd loads everything
             # what has started by a definition that is not the file's has to restart, whenever that was
             due_at = now if stale and unit.started_at > reload[name] else due.get(name, 0.0)
-            unit = dataclasses.replace(unit, needs_reload=unit.needs_reload or stale, due_at=due_at)  # noqa: PLW2901
+            again, age = unit.needs_reload or stale, now - unit.started_at
+            unit = dataclasses.replace(unit, needs_reload=again, due_at=due_at, age=age)  # noqa: PLW2901
         found[name] = unit
     return found
 

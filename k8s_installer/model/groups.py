@@ -35,3 +35,4 @@ GROUPS: Mapping[str, Group] = {
         Group(FORMER),
     )
 }
+SERVING = frozenset(name for name, group in GROUPS.items() if group.serves)

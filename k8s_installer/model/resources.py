@@ -9,6 +9,7 @@ up.
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 from pathlib import Path
@@ -355,7 +356,7 @@ class SeenUnit:
     """A unit as systemd shows it; `started_at` is when its main process started (Unix seconds, 0 if never).
 
     `due_at` is when a run last changed something that it had read and that has no time to show for it (0 if never):
-    a process that is older than that has to restart.
+    a process that is older than that has to restart. `age` is how long ago it started, in seconds by the host's clock.
     """
 
     load: str
@@ -366,6 +367,7 @@ class SeenUnit:
     started_at: float
     needs_reload: bool
     due_at: float = 0.0
+    age: float = field(default=math.inf, compare=False)
 
     @property
     def is_active(self) -> bool:

@@ -25,7 +25,7 @@ from k8s_installer.host.addons import ADDONS as ADDONS_SETTING
 from k8s_installer.host.nodes import NAME as NODE
 from k8s_installer.host.paths import ADDONS, unit_of
 from k8s_installer.model.desired import Desired, DesiredResource, Turn, by_host
-from k8s_installer.model.groups import FORMER, GROUPS, LEAVING
+from k8s_installer.model.groups import FORMER, GROUPS, LEAVING, SERVING
 from k8s_installer.model.resources import (
     Gate,
     Kind,
@@ -183,7 +183,7 @@ def _original(entry: Placed) -> str | None:
 def _former(gone: Iterable[Placed], groups: Collection[str]) -> Collection[str]:
     """The groups that a host leaves after all others: none, unless others use what one of these runs."""
     left = {entry.group for entry in gone} - {*groups}
-    return left if any(GROUPS[name].serves for name in left if name in GROUPS) else ()
+    return left if not SERVING.isdisjoint(left) else ()
 
 
 def _without(

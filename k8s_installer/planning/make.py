@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from k8s_installer.errors import InstallerError
 from k8s_installer.host.statedir import MOST_KEPT, NOT_KEPT, RUNS_KEPT
-from k8s_installer.model.desired import Desired, DesiredResource, Place, Turn
+from k8s_installer.model.desired import Desired, DesiredResource, Place, Turn, health_gates
 from k8s_installer.model.graph import nearest, ordered
-from k8s_installer.model.groups import GROUPS, Group
+from k8s_installer.model.groups import GROUPS, SERVING, Group
 from k8s_installer.model.plan import INTERRUPTING, NO_RESTART, UNDATED, Action, Change, Plan
 from k8s_installer.model.resources import (
     Gate,
@@ -20,6 +20,7 @@ from k8s_installer.model.resources import (
     Resource,
     Seen,
     SeenFile,
+    SeenUnit,
     Unit,
 )
 from k8s_installer.planning.differences import as_change, changes_of
@@ -169,6 +170,37 @@ def _cleared(steps: Mapping[Ref, list[Change]], desired: Desired) -> dict[Ref, t
         for other in clearing(wanted, steps):
             found[other] = (*found.get(other, ()), ref.name)
     return found
+
+
+def unproven(desired: Desired, seen: Mapping[Ref, Seen], made: Plan) -> list[Ref]:
+    """The gates that an earlier run may have died before, where a plan is about to end the same service of others.
+
+    They are of etcd and masters, of which one at a time is away: those whose process started less than the gate's
+    deadline ago, as long as the run that started it would still wait. One that comes after something that the plan
+    changes is not among them: the change may be what it lacks.
+    """
+    ends = {change.ref.name for change in made.changes if change.action in INTERRUPTING}
+    planned = {change.ref for change in made.changes}
+    young = (
+        ref
+        for ref, gate in health_gates(desired.values())
+        if gate.unit in ends and desired[ref].turn.group in SERVING and _is_young(ref, gate, seen)
+    )
+    return [ref for ref in young if planned.isdisjoint(_with_ancestors(ref, desired))]
+
+
+def _with_ancestors(ref: Ref, desired: Desired) -> set[Ref]:
+    found, left = {ref}, [ref]
+    while left:
+        new = set(desired[left.pop()].after).difference(found)
+        found |= new
+        left += new
+    return found
+
+
+def _is_young(ref: Ref, gate: Gate, seen: Mapping[Ref, Seen]) -> bool:
+    unit = seen.get(Ref(gate.unit_host or ref.host, Kind.UNIT, gate.unit))
+    return isinstance(unit, SeenUnit) and unit.is_active and unit.age < gate.deadline
 
 
 def waits(desired: Desired, gates: Iterable[Ref]) -> Plan:

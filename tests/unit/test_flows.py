@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.pure import answers
-from k8s_installer.engine import fleet, lock
+from k8s_installer.engine import fleet, lock, scheduler
 from k8s_installer.engine.fleet import Connections, ObservedFleet
 from k8s_installer.errors import InstallerError
 from k8s_installer.flows.apply import Options, apply
@@ -28,6 +28,7 @@ from k8s_installer.model.desired import Desired, DesiredResource, by_host
 from k8s_installer.model.plan import Action, Change, Plan
 from k8s_installer.model.resources import (
     File,
+    Gate,
     Kind,
     Missing,
     Original,
@@ -36,9 +37,10 @@ from k8s_installer.model.resources import (
     Seen,
     SeenFile,
     SeenRecord,
+    SeenUnit,
     Setting,
 )
-from k8s_installer.model.run import Event, OnEvent, State
+from k8s_installer.model.run import Event, OnEvent, Run, State
 from k8s_installer.planning.turns import QUARTER
 from k8s_installer.preflight import Preflight
 from k8s_installer.runs import journal
@@ -325,3 +327,34 @@ def test_a_plan_takes_no_lock_and_leaves_no_trace(cluster: Fleet) -> None:
     assert not found.plan
     assert cluster.recorder.heard == ["working reading 0 hosts"]
     assert not (cluster.inputs.inventory.parent / ".k8s-installer/lab/journal").exists()
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.DONE])
+def test_what_restarted_a_moment_ago_is_awaited_before_anything_else_restarts(
+    cluster: Fleet, monkeypatch: pytest.MonkeyPatch, state: State
+) -> None:
+    """As after a run that died between a restart and its gate."""
+    second = "  m2: {address: 10.0.0.2, roles: [master]}\n"
+    cluster.inputs.inventory.write_text(TEXT + second, encoding="utf-8")
+    young, stale = (Ref(host, Kind.UNIT, "kube-apiserver") for host in ("m1", "m2"))
+    plans: list[Plan] = []
+
+    def observe(connections: Connections, asked: Desired, *more: object) -> ObservedFleet:
+        found = cluster.observe(connections, asked, *more)
+        units = {ref: seen for ref in (young, stale) if isinstance(seen := found.seen[ref], SeenUnit)}
+        changed = {young: replace(units[young], age=2.0), stale: replace(units[stale], due_at=1e12)}
+        return replace(found, remotes={**found.remotes, "m2": FakeHost("m2")}, seen={**found.seen, **changed})
+
+    def carry_out(made: Plan, *_: object) -> Run:
+        plans.append(made)
+        return Run(tuple(Event(index, state, 0.0) for index in range(len(made.changes))), interrupted=False)
+
+    monkeypatch.setattr(fleet, "observe", observe)
+    monkeypatch.setattr(scheduler, "apply", carry_out)
+    options = Options(cluster.inputs, yes=True, verify=False, preflight=False, roll_back=False)
+    assert apply(options, cluster.recorder) is (Outcome.FAILED if state is State.FAILED else Outcome.DONE)
+    assert {(change.action, gate.unit) for change in plans[0].changes if isinstance(gate := change.after, Gate)} == {
+        (Action.WAIT, "kube-apiserver")
+    }
+    assert len(plans) == (1 if state is State.FAILED else 2)
+    assert "ended" in cluster.recorder.heard

@@ -85,6 +85,10 @@ def test_units_are_present_absent_or_unknown() -> None:
         SeenUnit("loaded", "inactive", "dead", False, 0, 0.0, True),
         Missing.UNKNOWN,
     ]
+    etcd, _, kubelet, _ = found.values()
+    assert isinstance(etcd, SeenUnit)
+    assert isinstance(kubelet, SeenUnit)
+    assert etcd.started_at + etcd.age == kubelet.age  # by the host's clock
 
 
 def test_a_package_that_rpm_did_not_answer_for_is_unknown_not_absent() -> None:

@@ -39,7 +39,7 @@ from k8s_installer.model.resources import (
     Unit,
 )
 from k8s_installer.model.run import Event, Run, State
-from k8s_installer.planning.make import make_plan
+from k8s_installer.planning.make import make_plan, unproven
 from k8s_installer.planning.rollback import PastSetting, failed_turns, undo
 from k8s_installer.planning.rollback import before as before_run
 from k8s_installer.planning.select import of_components
@@ -146,6 +146,39 @@ def test_a_node_that_is_new_waits_until_the_masters_that_restart_are_done() -> N
     masters = edited(desired, SHARED, ["m1", "m2", "m3"])
     plan = make_plan(desired, masters | bare(desired, ["n2"]))
     assert precedes(plan, in_group("masters"), in_group("nodes"))
+
+
+def test_members_that_started_a_moment_ago_are_awaited_before_another_restarts() -> None:
+    """An earlier run may have died between a restart and its gates; what is long up, or no member, is not asked."""
+    desired = wanted(MASTERS + NODES)
+    seen = edited(desired, SHARED, ["m2", "n2"])
+    scheduler, etcd = Ref("m3", Kind.UNIT, "kube-scheduler"), Ref("m3", Kind.UNIT, "etcd")
+    young = (Ref("m1", Kind.UNIT, "kube-apiserver"), scheduler, etcd, Ref("n1", Kind.UNIT, "kubelet"))
+    for ref in (*young, Ref("m2", Kind.UNIT, "kube-apiserver")):
+        found = seen[ref]
+        assert isinstance(found, SeenUnit)
+        seen[ref] = replace(found, age=3.0)
+    made = make_plan(desired, seen)
+    gates = {ref: item.resource for ref, item in desired.items() if isinstance(item.resource, Gate)}
+    awaited = {(gates[ref].unit_host or ref.host, gates[ref].unit) for ref in unproven(desired, seen, made)}
+    assert awaited == {("m1", "kube-apiserver"), ("m3", "kube-scheduler")}  # no etcd ends
+    assert unproven(desired, edited(desired, SHARED, ["m2", "n2"]), made) == []
+    assert unproven(desired, seen, Plan((), ())) == []
+    down = {ref: replace(item, active="failed") if isinstance(item, SeenUnit) else item for ref, item in seen.items()}
+    assert unproven(desired, down, made) == []
+    assert unproven(desired, {}, made) == []
+
+
+def test_a_member_that_may_lack_what_the_plan_brings_is_not_awaited() -> None:
+    desired = wanted(MASTERS + NODES)
+    seen = edited(desired, SHARED, ["m2"])
+    found, stopped = (seen[Ref(host, Kind.UNIT, name)] for host, name in (("m1", "kube-apiserver"), ("m3", "etcd")))
+    assert isinstance(found, SeenUnit)
+    assert isinstance(stopped, SeenUnit)
+    seen[Ref("m1", Kind.UNIT, "kube-apiserver")] = replace(found, age=3.0)
+    assert unproven(desired, seen, make_plan(desired, seen))
+    seen[Ref("m3", Kind.UNIT, "etcd")] = replace(stopped, active="failed")
+    assert unproven(desired, seen, make_plan(desired, seen)) == []
 
 
 def test_nodes_that_restart_wait_for_a_master_that_was_down() -> None:
