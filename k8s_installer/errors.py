@@ -10,6 +10,7 @@
     │   ├── MalformedAnswer     a host was asked, and what it printed is no answer
     │   └── LockHeld, LockLost  the cluster's lock is somebody else's (defined in lease.py)
     ├── HostsError          several hosts have trouble: every message at once
+    ├── LostError           what the cluster depends on is lost: what, where, and what brings it back
     ├── LimitError          this machine's limit of files or threads (defined in transport/limits.py)
     └── LabError            this machine cannot run the local hosts, or one of them failed
 
@@ -21,6 +22,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 _LONGEST = 2000  # characters of what is said about a host: it may have been the host's to say
 
@@ -113,6 +115,23 @@ class HostsError(InstallerError):
 
     def __init__(self, errors: list[HostError]) -> None:
         super().__init__("\n".join(f"{error}\n  {error.hint}" if error.hint else str(error) for error in errors))
+
+
+class Lost(StrEnum):
+    """What a cluster can lose that no plan brings back by itself."""
+
+    MEMBER = "member"  # the data of a member of etcd, while the others have a quorum
+    QUORUM = "quorum"
+    DATA = "data"  # that of all members
+    KEYS = "keys"  # those on this machine, while hosts have them
+
+
+class LostError(InstallerError):
+    """What a cluster depends on is lost: what, and on which hosts; each line of the hint is a way to bring it back."""
+
+    def __init__(self, what: Lost, hosts: Iterable[str], message: str, *, hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.what, self.hosts = what, tuple(hosts)
 
 
 class LabError(InstallerError):

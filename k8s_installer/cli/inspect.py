@@ -10,7 +10,7 @@ import typer
 from k8s_installer.cli.console import Output, print_json, stdout, stop
 from k8s_installer.cli.options import AtOnce, Bundle, DrainTimeout, Force, Format, Inventory, ReplaceKeys, Templates
 from k8s_installer.cli.terminal import Terminal
-from k8s_installer.errors import InputError
+from k8s_installer.errors import InputError, LostError
 from k8s_installer.flows.outcome import Outcome
 
 app = typer.Typer()
@@ -109,13 +109,18 @@ def plan(
     from k8s_installer.flows.inputs import Inputs
     from k8s_installer.flows.plan import plan, save
     from k8s_installer.planning.turns import Batch
-    from k8s_installer.report.data import plan_data
+    from k8s_installer.report.data import loss_data, plan_data
 
     form = Output(output) if output in list(Output) else Output.TEXT
     size = Batch.parse(batch)
     terminal = Terminal(inventory, form, full=diff)
     inputs = Inputs(inventory, templates, bundle, drain_timeout, force)
-    found = plan(inputs, terminal, size, replace_keys=replace_keys)
+    try:
+        found = plan(inputs, terminal, size, replace_keys=replace_keys)
+    except LostError as error:
+        if form is Output.JSON:
+            print_json({"losses": [loss_data(error)]})
+        raise
     terminal.plan(found.wanted, found.plan)
     if form is Output.JSON:
         print_json(plan_data(found.wanted.cluster, found.plan))
@@ -152,4 +157,6 @@ def status(
     terminal = Terminal(inventory, output)
     found = look(Inputs(inventory, templates, bundle), terminal)
     terminal.show(lambda: report.table(found, inventory), lambda: report.data(found))
+    for loss in found.losses:  # below the table, which may be long
+        terminal.error(loss)
     raise stop(Outcome.PENDING if found.differs else Outcome.DONE)

@@ -29,6 +29,7 @@ from k8s_installer.planning import records, rollback
 from k8s_installer.planning.adopting import with_adopted
 from k8s_installer.planning.etcd.changing import changing, questions
 from k8s_installer.planning.etcd.facts import runs
+from k8s_installer.planning.etcd.lost import require_kept
 from k8s_installer.planning.handover import with_handover
 from k8s_installer.planning.leaving import API, KUBELET, with_drains, with_leaving, without_nodes
 from k8s_installer.profiles import Profile
@@ -121,11 +122,15 @@ class Session:
 
         Raises:
             InstallerError: another cluster has a host that is not absent.
+            LostError: etcd has lost what this does not bring back; a part of the cluster may not need it.
         """
         seen = replace(seen, seen=records.brought_up_to_date(seen.seen, resolve.leaves_of(wanted)))
         about = [host for host in wanted.cluster.everyone if wanted.limit is None or host.name in wanted.limit]
         foreign = self._foreign(wanted, seen)
         there = [host.name for host in about if host.name not in seen.unreachable and host.name not in foreign]
+        if wanted.moves_members and wanted.limit is None and wanted.only is None:
+            names = [host.name for host in wanted.cluster.everyone]
+            require_kept(wanted.whole, seen.seen, names, seen.unreachable.keys())
         master = _deletes_nodes(wanted, seen)
         desired = with_leaving(
             wanted.whole, wanted.desired, seen.seen, there, wanted.only, master=master, data=wanted.data

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from k8s_installer import status
 from k8s_installer.engine.fleet import ObservedFleet
-from k8s_installer.errors import CommandFailed, HostError, InstallerError
+from k8s_installer.errors import CommandFailed, HostError, InstallerError, LostError
 from k8s_installer.flows.guards import require_own_keys
 from k8s_installer.flows.inputs import Inputs
 from k8s_installer.flows.reporter import Reporter
@@ -25,7 +26,7 @@ Statuses = Mapping[str, HostStatus | HostError]
 
 
 def look(inputs: Inputs, reporter: Reporter) -> Status:
-    """Ask every host; one that cannot be reached differs."""
+    """Ask every host; one that cannot be reached differs, and so does what is lost."""
     with opened(inputs, reporter) as session:
         wanted = session.resolve()
         statuses = _statuses(session, wanted)
@@ -33,12 +34,23 @@ def look(inputs: Inputs, reporter: Reporter) -> Status:
         if kept is not None:
             wanted = session.resolve(kept)
             statuses = _statuses(session, wanted)
-        try:  # the table says all the same how hosts are
+        losses: list[LostError] = []
+        with _noted(losses, reporter):  # the table says all the same how hosts are
             wanted, statuses = _with_placed(session, wanted, statuses)
+        with _noted(losses, reporter):
             require_own_keys(wanted, _seen(statuses))
-        except InstallerError as error:
-            reporter.error(error)
-    return status.assess(wanted.desired, statuses)
+    return replace(status.assess(wanted.desired, statuses), losses=tuple(losses))
+
+
+@contextmanager
+def _noted(losses: list[LostError], reporter: Reporter) -> Iterator[None]:
+    """Note what is lost, and show what else stops a plan."""
+    try:
+        yield
+    except LostError as error:
+        losses.append(error)
+    except InstallerError as error:
+        reporter.error(error)
 
 
 def _statuses(session: Session, wanted: Resolved) -> Statuses:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from k8s_installer.errors import InstallerError, listed
+from k8s_installer.errors import InstallerError, Lost, LostError, listed
 from k8s_installer.model.desired import Desired
 from k8s_installer.model.resources import File, Missing, Ref, Seen, SeenFile
 from k8s_installer.pki import encryption
@@ -148,7 +148,8 @@ def refuse(found: list[Foreign], keys: Pki, renamed_from: str) -> None:
         renamed_from: the cluster beside this one whose keys the hosts have, if there is one.
 
     Raises:
-        InstallerError: they do; it says which host has what, and how to go on.
+        InstallerError: they do; it says which host has what, and how to go on. It is a LostError where keys that hosts
+            have are missing here.
     """
     if not found:
         return
@@ -176,9 +177,11 @@ def refuse(found: list[Foreign], keys: Pki, renamed_from: str) -> None:
         first = _in_two_steps(overlapping)
     if not missing and any(item.name == ENCRYPTION for item in found):
         first = f"{first}\n{_ROTATION}"
-    raise InstallerError(
-        "\n  ".join([f"the hosts run with {words}; nothing was changed:", *lines]), hint=f"{first}\n{REPLACE}"
-    )
+    message = "\n  ".join([f"the hosts run with {words}; nothing was changed:", *lines])
+    hint = f"{first}\n{REPLACE}"
+    if missing:
+        raise LostError(Lost.KEYS, dict.fromkeys(item.ref.host for item in found), message, hint=hint)
+    raise InstallerError(message, hint=hint)
 
 
 def _in_two_steps(certificates: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from k8s_installer.errors import LostError
 from k8s_installer.inventory import Cluster
 from k8s_installer.model.plan import Change, Plan
 from k8s_installer.model.resources import (
@@ -39,6 +40,16 @@ def plan_data(cluster: Cluster, plan: Plan) -> dict[str, object]:
 def summary(plan: Plan) -> dict[str, int]:
     """How many changes there are of each action."""
     return dict(Counter(str(change.action) for change in plan.changes))
+
+
+def loss_data(loss: LostError) -> dict[str, object]:
+    """What a cluster has lost: what, on which hosts, and the ways to bring it back."""
+    return {
+        "what": str(loss.what),
+        "hosts": list(loss.hosts),
+        "message": loss.message,
+        "ways": loss.hint.splitlines(),
+    }
 
 
 def run_data(plan: Plan, run: Run) -> dict[str, object]:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from k8s_installer.model.plan import Action
 from k8s_installer.model.resources import Missing, SeenPackage, SeenUnit
+from k8s_installer.report.data import loss_data
 from k8s_installer.status import Certificate, ComponentStatus, Difference, Evidence, PackageStatus, Session, Status
 
 EXPIRES_SOON = 30  # days
@@ -23,6 +24,8 @@ _BAD, _CARE = "bold red", "yellow"
 def table(status: Status, inventory: Path) -> Group:
     """For people: a row for each component of each host, then all that differs, then the next command.
 
+    What is lost is not in it: there is no plan before that is back, and its error says what to type.
+
     The rows are lines of text, not a rich table: they keep their width in a pipe, where grep wants whole lines.
     """
     rows = [tuple(Text(word, "bold") for word in _HEADER), *_rows(status)]
@@ -30,7 +33,11 @@ def table(status: Status, inventory: Path) -> Group:
     lines = [_joined(row, widths) for row in rows]
     wrong = list(_wrong(status))
     if wrong:
-        lines += [Text(), *wrong, Text(), *_next(status, inventory)]
+        lines += [Text(), *wrong]
+    if status.losses:
+        return Group(*lines)
+    if wrong:
+        lines += [Text(), *_next(status, inventory)]
     else:
         lines += [Text(), Text("Every host matches the inventory and is healthy.", "bold green")]
     return Group(*lines)
@@ -43,6 +50,7 @@ def data(status: Status) -> dict[str, object]:
         by_host.setdefault(item.host, []).append(item)
     return {
         "differs": status.differs,
+        "losses": [loss_data(loss) for loss in status.losses],
         "hosts": [
             {
                 "name": host,

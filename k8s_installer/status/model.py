@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from k8s_installer.errors import HostError
+from k8s_installer.errors import HostError, LostError
 from k8s_installer.host.gates import GateAnswer
 from k8s_installer.model.plan import Action
 from k8s_installer.model.resources import Kind, Ref, Seen
@@ -128,15 +128,16 @@ class ComponentStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Every component of every host, and why some hosts could not be asked."""
+    """Every component of every host, why some hosts could not be asked, and what of the cluster is lost."""
 
     components: tuple[ComponentStatus, ...]
     unreachable: Mapping[str, HostError]
+    losses: tuple[LostError, ...] = ()
 
     @property
     def differs(self) -> bool:
         """Whether anything is not as the inventory says, or not known: bytes, versions, services, health, life."""
-        return bool(self.unreachable) or any(
+        return bool(self.unreachable or self.losses) or any(
             item.differences
             or not all(health.holds for health in item.health)
             or (item.certificate is not None and item.certificate.days < 0)

@@ -14,7 +14,7 @@ import pytest
 from benchmarks.pure import answers
 from k8s_installer.engine import fleet, lock, scheduler
 from k8s_installer.engine.fleet import Connections, ObservedFleet
-from k8s_installer.errors import InstallerError
+from k8s_installer.errors import InstallerError, LostError
 from k8s_installer.flows.apply import Options, apply
 from k8s_installer.flows.inputs import Inputs
 from k8s_installer.flows.outcome import Outcome
@@ -357,4 +357,20 @@ def test_what_restarted_a_moment_ago_is_awaited_before_anything_else_restarts(
         (Action.WAIT, "kube-apiserver")
     }
     assert len(plans) == (1 if state is State.FAILED else 2)
+    assert "ended" in cluster.recorder.heard
+
+
+def test_a_plan_stops_where_etcds_data_is_lost(cluster: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    def observe(connections: Connections, asked: Desired, *more: object) -> ObservedFleet:
+        found = cluster.observe(connections, asked, *more)
+        etcd = {ref: item.resource for ref, item in asked.items() if item.component == "etcd"}
+        gone = {ref: Missing.ABSENT for ref in etcd if ref.kind is not Kind.GATE}
+        return replace(found, seen={**found.seen, **gone})
+
+    monkeypatch.setattr(fleet, "observe", observe)
+    with pytest.raises(LostError, match="etcd's data is lost on all members") as raised:
+        plan(cluster.inputs, cluster.recorder, QUARTER, replace_keys=False)
+    assert raised.value.hosts == ("m1",)
+    narrowed = Options(cluster.inputs, limit="n1", yes=True, verify=False, preflight=False)
+    apply(narrowed, cluster.recorder)  # needs no etcd
     assert "ended" in cluster.recorder.heard

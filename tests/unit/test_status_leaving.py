@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ import pytest
 from benchmarks.pure import answers
 from k8s_installer.engine import fleet
 from k8s_installer.engine.fleet import Connections, ObservedFleet
-from k8s_installer.errors import TransportError
+from k8s_installer.errors import Lost, TransportError
 from k8s_installer.flows import status as flow
 from k8s_installer.flows.inputs import Inputs
 from k8s_installer.flows.status import look
@@ -60,6 +60,7 @@ class Hosts:
     more: dict[Ref, Seen] = field(default_factory=dict)
     away: set[str] = field(default_factory=set)
     unrecorded: set[str] = field(default_factory=set)
+    lost: dict[Kind, Seen] = field(default_factory=dict)
     again: list[Ref] = field(default_factory=list)
     recorder: Recorder = field(default_factory=Recorder)
 
@@ -77,6 +78,8 @@ class Hosts:
         found = seen[record]
         assert isinstance(found, SeenRecord)
         entries = SeenRecord((*found.entries, *self.records.get(way.host, ())))
+        of_etcd = (item.ref for item in wanted if item.component == "etcd" and item.ref.kind in self.lost)
+        seen |= {ref: self.lost[ref.kind] for ref in of_etcd}
         seen = {**seen, record: Missing.ABSENT if way.host in self.unrecorded else entries}
         healthy = GateAnswer(True, "ok", UnitState("active", 1))
         return HostStatus(seen, {ref: healthy for ref, _ in health_gates(wanted)}, {}, (), 0.0)
@@ -184,3 +187,15 @@ def test_a_host_that_stays_and_does_not_answer_is_shown_as_that(hosts: Hosts) ->
     hosts.away = {"n1"}
     assert hosts.status()[1] is True
     assert "n1: no answer" in [str(line) for line in hosts.table.renderables]
+
+
+def test_what_is_lost_is_data_of_the_status_and_what_else_stops_a_plan_is_shown_at_once(hosts: Hosts) -> None:
+    hosts.lost = {Kind.DATA: Missing.ABSENT, Kind.UNIT: replace(RUNNING, active="inactive")}
+    found = look(hosts.inputs, hosts.recorder)
+    assert [(loss.what, loss.hosts) for loss in found.losses] == [(Lost.DATA, ("m1",))]
+    assert not [line for line in hosts.recorder.heard if line.startswith("error")]
+    hosts.lost = {}
+    hosts.records["n1"] = (Placed(Kind.FILE, MOTD.name, "host", cluster="other"),)
+    found = look(hosts.inputs, hosts.recorder)
+    assert not found.losses
+    assert [line for line in hosts.recorder.heard if line.startswith("error")]

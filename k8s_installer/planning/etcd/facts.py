@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from k8s_installer.host.etcd import MEMBERS
@@ -137,8 +137,18 @@ def _etcd(
     unit: str, items: list[tuple[DesiredResource, Data]], whole: Desired, seen: Mapping[Ref, Seen], part: Desired
 ) -> Etcd:
     starts = frozenset(wanted.ref.host for wanted, data in items if _may_start(wanted.ref.host, data, seen, part))
-    if not starts:
-        return Etcd(unit, (), starts, (), ())
+    return known(unit, items, whole, seen, part, starts) if starts else Etcd(unit, (), starts, (), ())
+
+
+def known(
+    unit: str,
+    items: Sequence[tuple[DesiredResource, Data]],
+    whole: Desired,
+    seen: Mapping[Ref, Seen],
+    part: Desired,
+    starts: frozenset[str] = frozenset(),
+) -> Etcd:
+    """What is known of an etcd, whether the plan for a part of the whole starts any of its members or not."""
     data = items[0][1]
     its = clients(whole, unit)
     marks = _marks(items, whole) if data.added_later else ()
@@ -236,7 +246,7 @@ def _with_files(clients: Iterable[Ref], whole: Desired, data: Data) -> Iterator[
         yield from inputs(whole[ref]) if data.added_later else ()
 
 
-def _marks(items: list[tuple[DesiredResource, Data]], whole: Desired) -> tuple[bytes, ...]:
+def _marks(items: Sequence[tuple[DesiredResource, Data]], whole: Desired) -> tuple[bytes, ...]:
     """By what a file shows that its reader asks this etcd: one of its URLs, or the CA by which it is known."""
     marks: dict[bytes, None] = {}
     for wanted, data in items:
