@@ -79,7 +79,10 @@ def test_everything_stops_then_all_data_is_replaced_then_everything_starts() -> 
         assert before(plan, f"start {host} etcd", f"start {host} kube-apiserver")
     assert "stop n1 kubelet" not in steps(plan, Kind.UNIT)
     assert [one for one in steps(plan, Kind.UNIT) if " n1 " in one] == ["restart n1 kubelet", "restart n1 kube-proxy"]
-    assert before(plan, "start m3 kube-scheduler", "restart n1 kubelet")
+    for host in ("m1", "m2", "m3"):
+        assert before(plan, f"wait {host} kube-scheduler has a leader", "restart n1 kubelet")
+        assert before(plan, f"wait {host} kube-controller-manager is healthy", f"start {host} kube-scheduler")
+        assert not before(plan, f"wait {host} kube-controller-manager has a leader", f"start {host} kube-scheduler")
     reasons = {change.reason for change in plan.changes if change.action is Action.RESTART}
     assert reasons == {"what it knows of the API is newer than what was restored"}
     assert not any(change.ref.kind is Kind.PACKAGE for change in plan.changes)

@@ -40,7 +40,8 @@ from k8s_installer.planning.make import make_plan
 from k8s_installer.planning.turns import Batch
 
 ETCD = "etcd"
-_STOPS = ("masters", ETCD)
+_MASTERS = "masters"
+_STOPS = (_MASTERS, ETCD)
 _PHASE = "before the restore"  # under which the plan shows what stops
 _WRITES = "nothing may write while etcd's data is replaced"
 _KNOWS = "what it knows of the API is newer than what was restored"
@@ -113,7 +114,23 @@ def restored(whole: Desired, restore: Restore) -> Restored:
     if restore.keys is not None:
         result = _with_keys(result, members(whole)[min(members(whole))], restore.keys, restore.token)
     names = {name for _, data in items for name in data.shown_by}
-    return Restored(result, tuple(ref for ref, item in whole.items() if _is_unit_of(item, names)))
+    asking = tuple(ref for ref, item in whole.items() if _is_unit_of(item, names))
+    return Restored(dict(_leading_side_by_side(result)), asking)
+
+
+def _leading_side_by_side(wanted: Desired) -> Iterator[tuple[Ref, DesiredResource]]:
+    """The same where no service of a master waits for a leader of another service.
+
+    The leases are those of the backup, so each takes its time (15 s) to end: they may do so at the same time.
+    """
+    leases = {
+        ref
+        for ref, item in wanted.items()
+        if isinstance(item.resource, Gate) and item.resource.check in (Check.LEASE_HELD, Check.LEASE_RENEWED)
+    }
+    for ref, item in wanted.items():
+        waits = ref.kind is not Kind.UNIT or item.turn.group != _MASTERS
+        yield ref, item if waits else replace(item, after=tuple(one for one in item.after if one not in leases))
 
 
 def _is_unit_of(item: DesiredResource, names: Collection[str]) -> bool:
