@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import stat
-import subprocess
 import sys
 import threading
 import time
@@ -380,7 +379,7 @@ AMID = 25  # the line of a restore's journal at which some members have the new 
 
 def destroy(cluster: Cluster) -> None:
     for name in MASTERS:
-        cluster.on(name, f"systemctl stop etcd; rm -rf {DATA}")
+        cluster.on(name, f"systemctl kill -s KILL etcd; systemctl stop etcd; rm -rf {DATA}")
 
 
 def test_all_members_are_destroyed_and_a_backup_brings_every_object_back(masters: Cluster, tmp_path: Path) -> None:
@@ -389,17 +388,6 @@ def test_all_members_are_destroyed_and_a_backup_brings_every_object_back(masters
     phrase.write_bytes(PHRASE)
     given = ["--passphrase-file", str(phrase)]
     objects.create(masters)
-
-    (tmp_path / "small").mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", tmp_path / "small"], check=True)
-    try:
-        full = masters.run("backup", "-o", str(tmp_path / "small/lab.backup"))
-        left = list((tmp_path / "small").iterdir())
-    finally:
-        subprocess.run(["umount", tmp_path / "small"], check=True)
-    assert (full.returncode, left) == (1, []), full.stderr
-    assert "No space left on device" in full.stderr
-    assert full.stderr.count("error: ") == 1
     began = time.monotonic()
     done = masters.run("backup", "-o", str(file), *given)
     assert done.returncode == 0, done.stderr

@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -71,6 +72,20 @@ def power_off(cluster: Cluster, *hosts: str) -> None:
     for host in hosts:
         cluster.on(host, "systemctl poweroff --no-block")
     time.sleep(5)
+
+
+def test_a_disk_that_is_full_here_ends_a_backup_in_words_and_nothing_is_left(lab: Cluster, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small], check=True)
+    try:
+        full = lab.run("backup", "-o", str(small / "lab.backup"), text=roles(lab, **SMALL))
+        left = list(small.iterdir())
+    finally:
+        subprocess.run(["umount", small], check=True)
+    assert (full.returncode, left) == (1, []), full.stderr
+    assert "No space left on device" in full.stderr
+    assert full.stderr.count("error: ") == 1
 
 
 def test_all_hosts_and_the_inventory_are_gone_and_one_member_becomes_three_on_new_hosts(
