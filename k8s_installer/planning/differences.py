@@ -184,10 +184,8 @@ def _idle(state: SeenUnit) -> str:
 def inputs(wanted: DesiredResource) -> list[Ref]:
     """The packages and files whose change makes a unit restart; nothing of what is no unit."""
     unit, host = wanted.resource, wanted.ref.host
-    if not isinstance(unit, Unit):
-        return []
-    packages = [Ref(host, Kind.PACKAGE, package) for package in unit.runs]
-    return packages + [Ref(host, Kind.FILE, path) for path in (*unit.defined_by, *unit.reads)]
+    runs, files = (unit.runs, (*unit.defined_by, *unit.reads)) if isinstance(unit, Unit) else ((), ())
+    return [Ref(host, Kind.PACKAGE, package) for package in runs] + [Ref(host, Kind.FILE, path) for path in files]
 
 
 def _rewritten(wanted: DesiredResource, paths: Iterable[str], steps: Mapping[Ref, list[Change]]) -> bool:
