@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.fleet.conftest import Cluster
+from tests.fleet.reaching import image
 
 pytestmark = pytest.mark.fleet
 
@@ -80,10 +81,7 @@ def test_a_renamed_cluster_is_told_its_name(cluster: Cluster) -> None:
 
 
 def test_the_apiserver_may_ask_kubelets_and_nothing_else(cluster: Cluster) -> None:
-    image = next(line.split()[-1] for line in cluster.text.splitlines() if line.strip().startswith("verify:")).strip(
-        "}"
-    )
-    cluster.on("m1", f"kubectl run asked --image={image} --restart=Never --image-pull-policy=IfNotPresent")
+    cluster.on("m1", f"kubectl run asked --image={image(cluster)} --restart=Never --image-pull-policy=IfNotPresent")
     try:
         cluster.on("m1", "kubectl wait --for=condition=Ready --timeout=60s pod/asked")
         assert cluster.on("m1", "kubectl exec asked -- echo inside") == "inside\n"
