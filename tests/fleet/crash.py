@@ -1,6 +1,7 @@
-"""`python -m tests.fleet.crash N INVENTORY [rollback | BACKUP | @MEMBER]`: kill -9 at line N of a run's journal.
+"""`python -m tests.fleet.crash N INVENTORY [rollback | renew | rotate NAME STEP | BACKUP | @MEMBER]`: kill -9 at line N.
 
-The run is an apply, that which undoes the last one, or that which restores a backup or a member's data.
+The line is one of the journal of a run: an apply, that which undoes the last one, renews certificates, makes a step of a
+rotation, or restores a backup or a member's data.
 """
 
 from __future__ import annotations
@@ -10,16 +11,20 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from k8s_installer.cli.console import stop
 from k8s_installer.cli.terminal import Terminal
 from k8s_installer.flows.apply import Options, apply
+from k8s_installer.flows.certs import renew
 from k8s_installer.flows.inputs import Inputs
 from k8s_installer.flows.outcome import Outcome
 from k8s_installer.flows.reporter import Reporter
 from k8s_installer.flows.restore import Source, restore
 from k8s_installer.flows.rollback import roll_back
+from k8s_installer.flows.rotate import rotate
+from k8s_installer.model.rotation import Step
 
 PHRASE = b"correct horse"  # of backups that are sealed
 
@@ -33,18 +38,29 @@ def main(number: int, inventory: Path, flow: Callable[[Options, Reporter], Outco
     return stop(flow(options, Terminal(inventory))).exit_code
 
 
-def flow(what: str) -> Callable[[Options, Reporter], Outcome]:
+def flow(*words: str) -> Callable[[Options, Reporter], Outcome]:
     """The run that is killed."""
-    if what in ("", "rollback"):
-        return roll_back if what else apply
+    match words:
+        case ():
+            return apply
+        case ("rollback",):
+            return roll_back
+        case ("renew",):
+            return partial(without_preflight, renew)
+        case ("rotate", root, step):
+            return partial(without_preflight, partial(rotate, root=root, step=Step(step)))
+        case _:
+            (what,) = words
+            return partial(restored, Source(member=what[1:]) if what.startswith("@") else Source(Path(what)))
 
-    source = Source(member=what[1:]) if what.startswith("@") else Source(Path(what))
 
-    def restored(options: Options, reporter: Reporter) -> Outcome:
-        return restore(replace(options, roll_back=False), reporter, source, lambda: PHRASE)
+def without_preflight(of: Callable[[Options, Reporter], Outcome], options: Options, reporter: Reporter) -> Outcome:
+    return of(replace(options, preflight=False), reporter)
 
-    return restored
+
+def restored(source: Source, options: Options, reporter: Reporter) -> Outcome:
+    return restore(replace(options, roll_back=False), reporter, source, lambda: PHRASE)
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), Path(sys.argv[2]), flow("".join(sys.argv[3:]))))
+    sys.exit(main(int(sys.argv[1]), Path(sys.argv[2]), flow(*sys.argv[3:])))

@@ -37,7 +37,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 def killed_at(cluster: Cluster, line: int, inventory: Path, *flow: str) -> subprocess.CompletedProcess[str]:
-    """Apply, or `rollback`, and die at a line of the journal; the exit status is -9, or that of a run that ended."""
+    """Apply, or do what `flow` says, and die at a line of the journal; the status is -9, or that of a run that ended."""
     argv = [sys.executable, "-m", "tests.fleet.crash", str(line), str(inventory), *flow]
     return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=600, stdin=subprocess.DEVNULL)
 

@@ -26,6 +26,7 @@ from tests.fleet import objects
 from tests.fleet.client import Client
 from tests.fleet.conftest import EVERY, Cluster, installer, made_cluster, running_lab
 from tests.fleet.crash import PHRASE
+from tests.fleet.reaching import image
 from tests.fleet.releases import COMMENT, OWN, offered, repository
 from tests.fleet.snapshots import snapshot
 from tests.fleet.test_chaos import FIRST_EVENT, TOO_MANY, killed_at
@@ -53,6 +54,7 @@ ALL_SERVE = """for i in $(seq 60); do
   sleep 1
 done; exit 1"""
 LONG = pytest.mark.skipif(not EVERY, reason="takes minutes: make test-all")
+FEW = 10  # kills
 FLAG = "  kube-apiserver: {{args: {{{}}}}}\n"
 
 
@@ -225,11 +227,13 @@ def listed_members(cluster: Cluster, host: str) -> set[str]:
     return {str(member["name"]) for member in json.loads(answer)["members"]}
 
 
-def converged(cluster: Cluster, text: str) -> int:
-    """Apply an inventory in runs that are killed after some lines of their journals; how many it took."""
+def converged(cluster: Cluster, text: str, *flow: str) -> int:
+    """Apply an inventory, or do what `flow` says, in runs that are killed at some line of their journals; how many."""
     path, kills, more = cluster.folder / "killed.yaml", 0, 1 if EVERY else 12
     path.write_text(text)
-    while (done := killed_at(cluster, FIRST_EVENT + 1 + more * (1 + kills % 2), path)).returncode == -signal.SIGKILL:
+    while (
+        done := killed_at(cluster, FIRST_EVENT + 1 + more * (1 + kills % 2), path, *flow)
+    ).returncode == -signal.SIGKILL:
         kills += 1
         assert kills < TOO_MANY
     assert done.returncode == 0, done.stderr
@@ -368,6 +372,45 @@ def test_a_ca_is_replaced_in_three_steps_and_nothing_is_lost(masters: Cluster, c
     assert masters.run("plan").returncode == 0
     assert masters.on("m3", "kubectl get configmap kept -o jsonpath={.data.a}") == "b"
     masters.on("m1", "kubectl delete configmap kept")
+
+
+def pod(masters: Cluster) -> None:
+    """Run one that has the token of its service account mounted."""
+    masters.on("m1", f"kubectl run user --image={image(masters)} --restart=Never --image-pull-policy=IfNotPresent")
+    masters.on("m1", "kubectl wait --for=condition=Ready --timeout=60s pod/user")
+
+
+def answered(masters: Cluster) -> list[str]:
+    """What each master answers to the token of each pod on the node, as the pod reads it."""
+    mounted = "/var/lib/kubelet/pods/*/volumes/kubernetes.io~secret/*-token-*"
+    where = " ".join(masters.addresses[name] for name in MASTERS)
+    ask = (
+        "curl -s -o /dev/null -w '%{http_code} ' --cacert $d/ca.crt "
+        '-H "Authorization: Bearer $(cat $d/token)" https://$h:6443/api'
+    )
+    return masters.on("n1", f"for d in {mounted}; do for h in {where}; do {ask}; done; done").split()
+
+
+@LONG
+def test_the_key_of_tokens_is_replaced_in_runs_that_are_killed_while_a_pod_uses_its_token(masters: Cluster) -> None:
+    kills = 0
+    pod(masters)
+    try:
+        for step in ("add", "use"):
+            kills += converged(masters, masters.text, "rotate", "sa", step)
+            assert answered(masters) == ["200"] * len(MASTERS)
+        stopped = masters.run("certs rotate sa drop", "--yes", "--no-verify")
+        assert stopped.returncode == 1
+        assert "1 pods have tokens of the old key" in stopped.stderr
+        assert "default/user" in stopped.stderr
+        masters.on("m1", "kubectl delete pod user --now")
+        pod(masters)
+        kills += converged(masters, masters.text, "rotate", "sa", "drop")
+        assert answered(masters) == ["200"] * len(MASTERS)
+    finally:
+        masters.on("m1", "kubectl delete pod user --now")
+    sys.stderr.write(f"\nkey of tokens: {kills} kills, converged\n")
+    assert kills > FEW
 
 
 def place(masters: Cluster) -> None:
