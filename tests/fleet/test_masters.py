@@ -192,6 +192,18 @@ def test_a_node_alone_follows_the_masters_record_where_ours_is_older(masters: Cl
     assert "first-master m1" in record.read_text()
 
 
+def losses(cluster: Cluster) -> list[tuple[str, list[str]]]:
+    """What `plan` and `status` report as lost, and on which hosts; both the same."""
+    found = []
+    for command, code in (("plan", 1), ("status", 3)):
+        done = cluster.run(command, "-o", "json")
+        assert done.returncode == code, done.stderr
+        assert "components: {etcd: {args: {initial-cluster-state: existing}}}" in done.stderr
+        found.append(json.loads(done.stdout)["losses"])
+    assert found[0] == found[1]
+    return [(loss["what"], loss["hosts"]) for loss in found[0]]
+
+
 def test_a_lost_member_is_not_begun_again_whatever_part_of_the_cluster_is_applied(masters: Cluster) -> None:
     data = "/var/lib/etcd/default.etcd"
     masters.on("m3", f"systemctl stop etcd && mv {data} /var/lib/etcd/away")
@@ -200,6 +212,7 @@ def test_a_lost_member_is_not_begun_again_whatever_part_of_the_cluster_is_applie
         assert done.returncode == 1
         words = "m1, m2 have data of a cluster that is in use: this member has lost its data"
         assert words in " ".join(done.stderr.split()), done.stderr
+    assert losses(masters) == [("member", ["m3"])]
     assert masters.on("m3", "ls /var/lib/etcd; systemctl is-active etcd || true").split() == ["away", "inactive"]
     masters.on("m3", f"mv /var/lib/etcd/away {data}")
     done = masters.run("apply", "--yes", "--limit", "m3", "--only", "etcd")
