@@ -46,6 +46,11 @@ def backup(
     from k8s_installer.flows.inputs import Inputs
     from k8s_installer.report import backup as report
 
+    if str(output) in list(Output):
+        raise InputError(
+            f"-o {output} would write every secret of the cluster to a file named {output}",
+            hint=f"name the file, and give the format of stdout by --output-format {output}",
+        )
     terminal, began = Terminal(inventory, output_format), time.monotonic()
     sealed = encrypt or passphrase_file is not None
     phrase = _given(passphrase_file) or _chosen if sealed else None
@@ -96,7 +101,12 @@ def restore(
         raise InputError(
             "restore needs a backup, or --from-member HOST", hint="k8s-installer restore FILE -i INVENTORY"
         )
-    if check and file is not None:
+    if check:
+        if file is None:
+            raise InputError(
+                "--check reads a backup, and --from-member changes the cluster: give one of them",
+                hint="k8s-installer restore FILE --check",
+            )
         _check(file, phrase, unpack, output)
         return
     if inventory is None or unpack is not None:
