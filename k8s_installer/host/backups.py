@@ -1,7 +1,8 @@
 """Backups that a member of etcd makes by itself: a script, and a timer of systemd's that runs it. Pure.
 
 The value is one word, the parts divided by `|`, as `Schedule` has them; `none` is no such timer. What is made are
-files that `restore` takes; they have etcd's data and no keys. They stay when the timer goes.
+files that `restore` takes; they have etcd's data and no keys. They stay when the timer goes. Members may share a folder
+(NFS) with each other and with files of other names: each deletes only the oldest files of its own name.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ key=${3-}
 export ETCDCTL_API=3 NO_PROXY='*' no_proxy='*'
 tls() { if [ -n "$ca" ]; then "$@" --cacert "$ca" --cert "$cert" --key "$key"; else "$@"; fi; }
 mkdir -p "$folder"
+find "$folder" -maxdepth 1 -name '.new.??????' -mmin +120 -exec rm -rf {} + || : # of runs that were killed
 work=$(mktemp -d "$folder/.new.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
@@ -65,6 +67,13 @@ for api in v3 v3beta v3alpha; do
 done
 number() { n=$(printf '%s\\n' "$held" | sed -n "s/.*\\"$1\\":\\"\\([0-9]*\\)\\".*/\\1/p"); echo "${n:-0}"; }
 [ "$(number revision)" -gt 0 ] || { echo "etcd does not answer a read that needs its quorum: $held" >&2; exit 1; }
+size=$(tls etcdctl --endpoints "$url" endpoint status -w json | sed -n 's/.*"dbSize":\\([0-9]*\\).*/\\1/p')
+needs=$((2 * (${size:-0} >> 20) + 100)) # MB: a snapshot, the packed file, and what etcd itself may need meanwhile
+free=$(df -Pm "$folder" | { read -r head; read -r name all used free rest; echo "$free"; })
+[ "$free" -ge "$needs" ] || {
+  echo "no room for a backup in $folder: $free MB are free, $needs are needed" >&2
+  exit 1
+}
 tls etcdctl --endpoints "$url" snapshot save etcd/v3.db >/dev/null
 code=$(tls curl -sS --noproxy '*' -m 300 -o etcd/v2.json -w '%{http_code}' "$url/v2/keys/?recursive=true&quorum=true")
 case $code in 200 | 404) ;; *) echo "etcd answers its API v2 with status $code" >&2; exit 1 ;; esac
@@ -83,10 +92,14 @@ set -- manifest.json etcd/v3.db
 tar czf backup "$@"
 gzip -t backup
 sync
-mv backup "$folder/$cluster-$(date -u +%Y%m%dT%H%M%SZ).backup"
+new=$cluster-$host-$(date -u +%Y%m%dT%H%M%SZ).backup
+mv backup "$folder/$new"
 cd "$folder"
 set +f
-ls -1 "$cluster"-*.backup | sort -r | tail -n +$((keep + 1)) | while read -r old; do rm -f "$old"; done
+d=[0-9] date=[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]
+# whatever the clock says, the one that was just made stays
+ls -1 "$cluster-$host-"${date}T$d$d$d$d$d${d}Z.backup | grep -vxF "$new" | sort -r | tail -n +"$keep" |
+  while read -r old; do rm -f "$old"; done
 """
 _SERVICE = f"""\
 # written by k8s-installer
@@ -101,7 +114,7 @@ ExecStart={PROGRAM}
 _TIMER = """\
 # written by k8s-installer
 [Unit]
-Description=Backs up etcd's data now and then
+Description=Backs up etcd's data on a schedule
 [Timer]
 OnCalendar=%s
 Persistent=true
@@ -152,7 +165,7 @@ def _differs(_subject: str, seen: str | None, wanted: str) -> str:
     has = Value.parse(seen or NONE)
     if has.now == NONE:
         return "there is no timer"
-    return "its timer does not run" if _OFF in (has.now, has.boot) else "it is made otherwise"
+    return "its timer does not run" if _OFF in (has.now, has.boot) else "its settings differ"
 
 
 def _words(_subject: str, wanted: str) -> str:

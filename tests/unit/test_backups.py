@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -109,8 +111,65 @@ def test_differences_and_what_is_done_about_them_are_said() -> None:
         == "there is no timer"
     )
     assert families.differs(backups.NAME, f"off now, {value} at boot", value) == "its timer does not run"
-    assert families.differs(backups.NAME, value.replace("|7|", "|8|"), value) == "it is made otherwise"
+    assert families.differs(backups.NAME, value.replace("|7|", "|8|"), value) == "its settings differ"
     assert families.differs(backups.NAME, value, "none") == "the inventory does not ask for it any more"
     assert families.words(backups.NAME, value) == "back up etcd to /var/lib/etcd-backups, daily, and keep 7 files"
     assert families.words(backups.NAME, "none") == "stop backing up etcd"
     assert families.original(backups.NAME, None) == "none"
+
+
+def backs_up(host: Path, folder: Path, name: str = "m1", keep: str = "2", free: str = "900") -> str:
+    """Run the program of a member whose etcd has 300 MB; what it says."""
+    tools = host / "bin"
+    program(
+        tools, "curl", """case "$*" in *%{http_code}*) printf 404 ;; *) echo '{"revision":"5","count":"2"}' ;; esac"""
+    )
+    program(
+        tools,
+        "etcdctl",
+        """case "$*" in
+*status*) echo '[{"Status":{"dbSize":314572800,"dbSizeInUse":1}}]' ;; *"snapshot save"*) echo data >etcd/v3.db ;; esac""",
+    )
+    program(tools, "df", f"printf 'head\\nfs 1000 100 {free} 10%% /\\n'")
+    program(tools, "sync", ":")
+    value = DAILY._replace(folder=str(folder), keep=keep, host=name)
+    assert done(host, backups.NAME, str(value)).returncode == 0
+    return run(host, str(host / PROGRAM)).stderr
+
+
+def test_only_a_member_s_own_oldest_files_are_deleted_and_never_the_one_just_made(host: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    others = {
+        "lab-before-upgrade.backup", "lab-m1-before.backup", "lab-prod-20250101T000000Z.backup",
+        "lab-m10-20250101T000000Z.backup", "lab-m2-20250101T000000Z.backup", "lab-m1-20250101T000000Z.backup.old",
+    }  # fmt: skip
+    own = ["lab-m1-20250101T000000Z.backup", "lab-m1-20250102T000000Z.backup", "lab-m1-20990101T000000Z.backup"]
+    for name in (*others, *own):
+        (folder / name).touch()
+    assert backs_up(host, folder) == ""
+    left = {path.name for path in folder.iterdir()} - others
+    assert len(left) == 2
+    assert "lab-m1-20990101T000000Z.backup" in left, "by its name it is the newest"
+    assert not left <= set(own), "the new one is there, although the clock was once ahead"
+    assert backs_up(host, folder, keep="1") == ""
+    (new,) = {path.name for path in folder.iterdir()} - others
+    assert new not in own
+    assert backs_up(host, folder, name="m2") == ""
+    assert others < {path.name for path in folder.iterdir()}
+
+
+def test_without_room_for_it_there_is_no_backup_and_what_a_killed_one_left_is_removed(
+    host: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "small"
+    killed, running = folder / ".new.abcdef", folder / ".new.ghijkl"
+    for work in (killed, running):
+        work.mkdir(parents=True)
+        (work / "v3.db").touch()
+    os.utime(killed, (time.time() - 3 * 3600,) * 2)
+    words = f"no room for a backup in {folder}: 699 MB are free, 700 are needed\n"
+    assert backs_up(host, folder, free="699") == words
+    assert list(folder.iterdir()) == [running]
+    assert backs_up(host, folder, free="700") == ""
+    assert len(list(folder.iterdir())) == 2
