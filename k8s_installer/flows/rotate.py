@@ -81,7 +81,7 @@ def rotate(options: Options, reporter: Reporter, *, root: str, step: Step, ignor
     folder, needed = pki_folder(cluster), required(leaves(cluster, profile))
     at = pki.rotating(folder, needed, root)
     if step is Step.DROP and at is None:
-        pki.end_rotation(folder, root)
+        pki.require_ended(folder, root)
         reporter.say(f"no rotation of {root} is under way: hosts have no other one to drop")
         return Outcome.DONE
     if (root, step) in _CUT_OFF and at is step.before and not ignore_pods:

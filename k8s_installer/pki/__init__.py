@@ -21,6 +21,7 @@ from k8s_installer.pki.store import (
     issued,
     look,
     note_use,
+    require_ended,
     rotating,
     rotations,
     unsigned,
@@ -28,6 +29,6 @@ from k8s_installer.pki.store import (
 
 __all__ = [
     "ROOTS", "Leaf", "Pki",
-    "certificates_in", "end_rotation", "ensure", "fill", "issued", "look", "note_use", "placeholder", "rotating",
-    "rotations", "unsigned",
+    "certificates_in", "end_rotation", "ensure", "fill", "issued", "look", "note_use", "placeholder",
+    "require_ended", "rotating", "rotations", "unsigned",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from k8s_installer.pki import certificates, encryption
+from k8s_installer.pki import certificates, encryption, rotation
 from k8s_installer.pki.certificates import Flaw, Locked
 from k8s_installer.pki.leaves import ENCRYPTION, ROOTS, Leaf
 
@@ -55,6 +55,9 @@ def missing(
         whose: where they are from, for messages.
     """
     new = {name: content for name, content in found.items() if name in ROOTS and name not in here}
+    for root in rotation.ALL:  # a rotation that is under way goes on only where its files are those of that moment
+        if all(here.get(name, found.get(name)) == found.get(name) for name in rotation.about(root)):
+            new |= {name: found[name] for name in rotation.beside(root) if name in found and name not in here}
     notes: list[str] = []
     for leaf in wanted:
         pair = {name: found[name] for name in (f"{leaf}.crt", f"{leaf}.key") if name in found}

@@ -35,6 +35,7 @@ from k8s_installer.pki.leaves import AUTHORITIES, ENCRYPTION, TOKENS
 
 SECRETS = "encryption"  # the root that is the key of Secrets
 KEYS = (SECRETS, TOKENS)  # the roots that are no CA
+ALL = (*AUTHORITIES, *KEYS)
 ADDED = "the new one is accepted beside the old one"
 
 
@@ -54,6 +55,22 @@ def about(root: str) -> tuple[str, ...]:
     if root == SECRETS:
         return (ENCRYPTION,)
     return (f"{root}.key", f"{root}.pub") if root == TOKENS else (f"{root}.crt", f"{root}.key")
+
+
+def accepted(files: Mapping[str, bytes], root: str) -> int:
+    """How many CAs or keys hosts accept by these files: of a CA those of its whole chain.
+
+    Raises:
+        Flaw: one of them cannot be read.
+    """
+    if root == SECRETS:
+        return len(encryption.keys(files[ENCRYPTION]))
+    return len(_tokens(files)[1] if root == TOKENS else certificates.read_certificates(files[f"{root}.crt"]))
+
+
+def accepting(root: str) -> str:
+    """The usual file that has all CAs or keys which hosts accept."""
+    return {SECRETS: ENCRYPTION, TOKENS: f"{TOKENS}.pub"}.get(root, f"{root}.crt")
 
 
 def step_of(files: Mapping[str, bytes], root: str) -> Step | None:

@@ -7,7 +7,7 @@ import errno
 import fcntl
 import os
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -119,8 +119,14 @@ def rotating(folder: Path, wanted: Mapping[str, Leaf], root: str) -> Step | None
         if other and f"{root}.crt" in lacking:
             hint = f"etcd's members have {other} for each other, too, if they were made before there was {root}"
         raise InputError(f"{folder / lacking[0]} is not on this machine", hint=hint)
-    try:
+    with _flaws(folder, root):
         return rotation.step_of(files, root)
+
+
+@contextmanager
+def _flaws(folder: Path, root: str) -> Iterator[None]:
+    try:
+        yield
     except Flaw as flaw:
         names = ", ".join((*rotation.about(root), *rotation.beside(root)))
         raise InputError(
@@ -153,6 +159,28 @@ def end_rotation(folder: Path, root: str) -> None:
     with _told(folder), _alone(folder):
         for name in rotation.passing(root):
             (folder / name).unlink(missing_ok=True)
+
+
+def require_ended(folder: Path, root: str) -> None:
+    """Complete a last step that was interrupted; what was put there for a rotation to come stays.
+
+    Raises:
+        InputError: the folder cannot be used, or has lost the files of a rotation that is under way.
+    """
+    with _told(folder), _alone(folder), _flaws(folder, root):
+        files = _rotated(folder, root)
+        count, name = rotation.accepted(files, root), rotation.accepting(root)
+        following, *_, old = rotation.beside(root)
+        if count > 1:
+            raise InputError(
+                f"{folder / name} has {count} {'keys' if root in rotation.KEYS else 'certificates'}, and {following} "
+                "does not say which of them is the new one: nothing was dropped",
+                hint=f"to resume a rotation: put {', '.join(rotation.passing(root))} back from a backup, then try "
+                f"again; or edit {name}, then run k8s-installer apply (docs/keys.md)",
+            )
+        if following not in files and old in files:  # the successor is the first that is removed
+            for left in rotation.passing(root):
+                (folder / left).unlink(missing_ok=True)
 
 
 def unsigned(folder: Path, wanted: Mapping[str, Leaf]) -> Mapping[str, Leaf]:
@@ -214,8 +242,9 @@ def fill(folder: Path, wanted: Mapping[str, Leaf], found: Mapping[str, bytes], w
         InputError: a CA, or a key of tokens or Secrets, is there already and is another one; nothing was written.
     """
     with _told(folder), _alone(folder):
-        here = _files(folder, wanted)
-        known = read_record(folder, here)
+        usual = _files(folder, wanted)
+        known = read_record(folder, usual)
+        here = {**usual, **_all_rotated(folder)}
         other = returned.others(here, found)
         if other:
             hint = "move the folder away to recover all of it, or remove the files that are not this cluster's"
@@ -296,7 +325,7 @@ def _stand(
     advanced: Mapping[str, bytes] = {}
     if advance is not None:
         advanced, known = _advanced(folder, advance, known)
-    keys = {name: content for root in rotation.KEYS for name, content in _rotated(folder, root).items()}
+    keys = _all_rotated(folder, rotation.KEYS)
     judged = stand(folder, {**files, **advanced}, known, wanted, renewed)
     return _At(judged, known, advanced, {**keys, **advanced})
 
@@ -320,6 +349,10 @@ def _rotated(folder: Path, root: str) -> dict[str, bytes]:
     """The files that the rotation of a CA or key is about."""
     names = (*rotation.about(root), *rotation.beside(root))
     return {name: content for name in names if (content := read(folder, name)) is not None}
+
+
+def _all_rotated(folder: Path, roots: Iterable[str] = rotation.ALL) -> dict[str, bytes]:
+    return {name: content for root in roots for name, content in _rotated(folder, root).items()}
 
 
 def _made(folder: Path, found: Standing, wanted: Mapping[str, Leaf], ask: Passphrase) -> dict[str, bytes]:

@@ -181,6 +181,59 @@ def test_a_step_has_a_place(cluster: Hosts) -> None:
     assert caught.value.hint.startswith(f"next: k8s-installer certs rotate ca drop -i {cluster.inputs.inventory}")
 
 
+def test_a_drop_before_the_other_steps_keeps_a_ca_that_somebody_supplied(cluster: Hosts) -> None:
+    new = issuing.new_authority("ours")
+    given = {"ca-next.crt": new.certificate, "ca-next.key": new.key}
+    for name, content in given.items():
+        (cluster.pki / name).write_bytes(content)
+    assert turned(cluster, "drop") is Outcome.DONE
+    assert {name: (cluster.pki / name).read_bytes() for name in given} == given
+
+
+def test_a_drop_that_was_killed_at_its_end_is_completed(cluster: Hosts) -> None:
+    (cluster.pki / "ca-old.key").write_bytes(b"the old one")
+    assert turned(cluster, "drop") is Outcome.DONE
+    assert not (cluster.pki / "ca-old.key").exists()
+
+
+@pytest.mark.parametrize(
+    ("root", "words"),
+    [
+        ("ca", r"ca\.crt has 2 certificates, and ca-next\.key does not say"),
+        ("encryption", r"encryption\.key has 2 keys, and encryption-next\.key does not say"),
+        ("sa", r"sa\.pub has 2 keys, and sa-next\.key does not say"),
+    ],
+)
+def test_a_drop_says_so_where_the_files_of_a_rotation_are_lost(cluster: Hosts, root: str, words: str) -> None:
+    for step in ("add", "use"):
+        turned(cluster, step, root)
+    for path in cluster.pki.glob(f"{root}-next.*"):
+        path.unlink()
+    with pytest.raises(InputError, match=words) as caught:
+        turned(cluster, "drop", root)
+    assert f"put {root}-next.key" in caught.value.hint
+    assert (cluster.pki / f"{root}-old.key").exists()
+
+
+@pytest.mark.parametrize("root", ["ca", "encryption", "sa"])
+def test_a_rotation_that_is_under_way_comes_back_with_the_keys_of_a_backup(
+    made: Path, tmp_path: Path, root: str
+) -> None:
+    lab, profile = resolve.checked(made / "cluster.yaml")
+    wanted, own = certs.required(leaves(lab, profile)), tmp_path / "pki"
+    shutil.copytree(resolve.pki_folder(lab), own)
+    for step in (Step.ADD, Step.USE):
+        pki.ensure(own, wanted, advance=Advance(root, step))
+    found = {path.relative_to(own).as_posix(): path.read_bytes() for path in own.rglob("[!.]*.*")}
+    filled = pki.fill(tmp_path / "new", wanted, found, whose="the backup's")
+    assert (filled.notes, filled.problems) == ((), ())
+    assert pki.rotating(tmp_path / "new", wanted, root) is Step.USE
+    pki.ensure(tmp_path / "new", wanted, advance=Advance(root, Step.DROP))
+    pki.end_rotation(tmp_path / "new", root)
+    again = pki.fill(tmp_path / "new", wanted, found, whose="the backup's")
+    assert not again.written, "the step that was made here meanwhile stays"
+
+
 def test_a_member_that_joined_later_has_another_first_start_in_its_file_and_is_as_it_should_be(cluster: Hosts) -> None:
     path = "/etc/etcd/etcd.conf"
     for name in ("m2", "m3"):
