@@ -128,18 +128,18 @@ def _require_own(found: Backup, cluster: Cluster, source: Source) -> None:
 
 
 def _take_keys(found: Backup, cluster: Cluster, profile: Profile, reporter: Reporter) -> None:
-    """Put the keys of a backup into the local folder where it has none of that name; and what is allocated.
+    """Put the keys of a backup into the local folder, where local ones stay; and what is allocated.
 
     Raises:
-        InputError: those that are here are others.
+        InputError: Secrets in the backup could not be read beside those that are here.
     """
     if resolve.recorded(cluster) == NONE and archive.ALLOCATIONS in found.files:
         path = resolve.state_folder(cluster) / resolve.RECORD
         path.write_bytes(found.files[archive.ALLOCATIONS])
     needed = leaves(cluster, profile)
-    if not needed or not found.keys:
+    if not needed:
         return
-    filled = pki.fill(resolve.pki_folder(cluster), needed, found.keys, whose="the backup's")
+    filled = pki.fill_from_backup(resolve.pki_folder(cluster), needed, found.keys, found.manifest.created)
     for note in filled.notes:
         reporter.warn(note)
     if filled.written:

@@ -18,6 +18,7 @@ from k8s_installer.pki.store import (
     end_rotation,
     ensure,
     fill,
+    fill_from_backup,
     issued,
     look,
     note_use,
@@ -29,6 +30,6 @@ from k8s_installer.pki.store import (
 
 __all__ = [
     "ROOTS", "Leaf", "Pki",
-    "certificates_in", "end_rotation", "ensure", "fill", "issued", "look", "note_use", "placeholder",
-    "require_ended", "rotating", "rotations", "unsigned",
+    "certificates_in", "end_rotation", "ensure", "fill", "fill_from_backup", "issued", "look", "note_use",
+    "placeholder", "require_ended", "rotating", "rotations", "unsigned",
 ]  # fmt: skip

@@ -8,10 +8,14 @@ program that differs costs itself alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from k8s_installer.pki import certificates, encryption, rotation
 from k8s_installer.pki.certificates import Flaw, Locked
-from k8s_installer.pki.leaves import ENCRYPTION, ROOTS, Leaf
+from k8s_installer.pki.leaves import AUTHORITIES, ENCRYPTION, ROOTS, TOKENS, Leaf, root_of
+from k8s_installer.pki.standing import encryption_flaw
+
+_ENDINGS = ("crt", "key")
 
 
 def others(here: Mapping[str, bytes], found: Mapping[str, bytes]) -> tuple[str, ...]:
@@ -30,6 +34,73 @@ def _same_root(name: str, content: bytes, found: Mapping[str, bytes]) -> bool:
         return True
     except Flaw:
         return False
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A backup's keys, as they fit beside the local ones.
+
+    `found` is what fits; `changed` are local files with the backup's keys after their own, and `notes` say so.
+    """
+
+    found: Mapping[str, bytes]
+    changed: Mapping[str, bytes]
+    notes: tuple[str, ...]
+
+
+def fitted(here: Mapping[str, bytes], found: Mapping[str, bytes], wanted: Mapping[str, Leaf]) -> Beside:
+    """What a backup has for a folder whose roots may have been replaced since, or before: the local ones are used.
+
+    etcd's data needs no CA. Its Secrets are read, and its tokens accepted, with the backup's keys, so these are added
+    after the local ones.
+
+    Raises:
+        Flaw: the backup's keys of Secrets cannot be used beside the local ones.
+    """
+    other = {root_of(name) for name in others(here, found)}
+    fit = {name: content for name, content in found.items() if root_of(name) not in other}
+    foreign = [f"{leaf}.{ending}" for leaf, about in wanted.items() if about.issuer in other for ending in _ENDINGS]
+    notes = [f"{ca}.crt differs from the backup's: the local one stays" for ca in AUTHORITIES if ca in other]
+    changed: dict[str, bytes] = {}
+    if ENCRYPTION in here and ENCRYPTION in found:
+        changed |= with_readers(here[ENCRYPTION], found[ENCRYPTION])
+    if ENCRYPTION in changed:
+        notes.append(note_of(ENCRYPTION))
+    public = f"{TOKENS}.pub"
+    if public in here and public in found:
+        accepted, theirs = (certificates.public_keys(files[public]) for files in (here, found))
+        more = [key for key in theirs if key not in accepted]
+        if more:
+            changed[public] = b"".join((*accepted, *more))
+            notes.append(note_of(public))
+    return Beside({name: text for name, text in fit.items() if name not in foreign}, changed, tuple(notes))
+
+
+def note_of(name: str) -> str:
+    """What is to be known of a file to which keys of a backup were added."""
+    root, words = (
+        ("encryption", "Secrets in it can be read") if name == ENCRYPTION else (TOKENS, "its tokens are valid")
+    )
+    return (
+        f"{name} was replaced after this backup was made, and has its older keys again, so that {words}. To drop these "
+        f"when the restore is done: certs rotate {root} add, then use, then drop"
+    )
+
+
+def with_readers(own: bytes, others: bytes) -> dict[str, bytes]:
+    """`encryption.key` with other keys after its own; nothing where it has them all.
+
+    Raises:
+        Flaw: the others cannot be used, or one has the name of one of its own.
+    """
+    flaw = encryption_flaw(others)
+    if flaw:
+        raise Flaw(f"the older one {flaw}")
+    known = encryption.keys(own)
+    more = [key for key in dict.fromkeys(encryption.keys(others)) if key not in known]
+    if not {key.name for key in known}.isdisjoint(key.name for key in more):
+        raise Flaw("both have a key of the same name, so Secrets of the older one cannot be read")
+    return {ENCRYPTION: "".join(key.line() for key in (*known, *more)).encode()} if more else {}
 
 
 def keys_of(name: str, content: bytes) -> set[bytes]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from k8s_installer.errors import InputError
@@ -250,16 +251,90 @@ def fill(folder: Path, wanted: Mapping[str, Leaf], found: Mapping[str, bytes], w
             hint = "move the folder away to recover all of it, or remove the files that are not this cluster's"
             names = ", ".join(str(folder / name) for name in other)
             raise InputError(f"these files exist here and differ from {whose}: {names}", hint=hint)
-        new, notes = returned.missing(here, found, wanted, whose)
-        whole = {**here, **new}
-        lacking = [f"{ca}.key" for ca in AUTHORITIES if f"{ca}.crt" in whole and f"{ca}.key" not in whole]
-        made = {name: content for name, content in record.made_here(whole).items() if name in new}
-        own = known.adding(made).lacking(lacking)
-        sums = standing.identities(folder, whole, own, wanted)
-        given = {root_of(name) for name in found if name in ROOTS}
-        own = own.using({root: total for root, total in sums.items() if root in given})
-        _write_all(folder, new, own)
-        return Filled(tuple(new), notes, standing.problems(folder, whole, own, wanted))
+        return _take(folder, wanted, here, known, returned.Beside(found, {}, ()), whose)
+
+
+def fill_from_backup(folder: Path, wanted: Mapping[str, Leaf], found: Mapping[str, bytes], created: datetime) -> Filled:
+    """Put the keys of a backup into the folder, of which some may have been replaced since it was made.
+
+    Local roots stay. Keys with which Secrets of the backup are written, or its tokens signed, are added to them. A
+    backup without keys is of this cluster: what it may need of older keys is here, in `encryption-old.key`, or nowhere.
+
+    Args:
+        folder: where it is.
+        wanted: the certificates that the cluster needs.
+        found: keys and certificates by name; empty if the backup has none.
+        created: when it was made.
+
+    Raises:
+        InputError: Secrets of the backup could not be read beside the local keys; nothing was written.
+    """
+    with _told(folder), _alone(folder):
+        usual = _files(folder, wanted)
+        known = read_record(folder, usual)
+        here = {**usual, **_all_rotated(folder)}
+        try:
+            beside = returned.fitted(here, found, wanted) if found else _without_keys(folder, here, known, created)
+        except Flaw as flaw:
+            raise InputError(
+                f"these files exist here and differ from the backup's: {folder / ENCRYPTION}: {flaw}",
+                hint=f"if the cluster was installed again since: move {folder} away, to use the backup's keys alone, "
+                "and restore to hosts that are new or were reset (k8s-installer reset -i INVENTORY)",
+            ) from None
+        if not found and not beside.changed:
+            return Filled((), beside.notes, ())
+        return _take(folder, wanted, here, known, beside, "the backup's")
+
+
+def _without_keys(folder: Path, here: Mapping[str, bytes], known: Record, created: datetime) -> returned.Beside:
+    """What a backup of this cluster needs that has no keys: older ones, where these were replaced after it."""
+    changed: dict[str, bytes] = {}
+    notes: list[str] = []
+    old = here.get(rotation.beside(rotation.SECRETS)[-1], b"")
+    if ENCRYPTION in here and old and _since(folder / ENCRYPTION, created):
+        try:
+            changed = returned.with_readers(here[ENCRYPTION], old)
+        except Flaw as flaw:
+            notes.append(f"the keys in encryption-old.key are not used: {flaw}")
+    if changed:
+        notes.append(returned.note_of(ENCRYPTION))
+    if rotation.beside(TOKENS)[0] in known.made and _since(folder / f"{TOKENS}.key", created):
+        notes.append(
+            f"{TOKENS}.key was replaced after this backup was made, and the backup has no keys: the API server rejects "
+            f"tokens of service accounts in it. When the restore is done: certs rotate {TOKENS} add, then use, which "
+            "gives all of them new tokens; restart the pods that use the API; then drop"
+        )
+    return returned.Beside({}, changed, tuple(notes))
+
+
+def _since(path: Path, created: datetime) -> bool:
+    """Whether a file may have been written after this time."""
+    return path.exists() and path.stat().st_mtime >= created.timestamp()
+
+
+def _take(
+    folder: Path,
+    wanted: Mapping[str, Leaf],
+    here: Mapping[str, bytes],
+    known: Record,
+    given: returned.Beside,
+    whose: str,
+) -> Filled:
+    found = given.found
+    new, notes = returned.missing(here, found, wanted, whose)
+    mine = {name: content for name, content in given.changed.items() if known.has(name, here[name])}
+    new |= given.changed
+    whole = {**here, **new}
+    lacking = [f"{ca}.key" for ca in AUTHORITIES if f"{ca}.crt" in whole and f"{ca}.key" not in whole]
+    made = {name: content for name, content in record.made_here(whole).items() if name in new}
+    own = known.adding({**made, **mine}).lacking(lacking)
+    sums = standing.identities(folder, whole, own, wanted)
+    used = {root_of(name) for name in found if name in ROOTS}
+    if ENCRYPTION in given.changed and known.used.get(ENCRYPTION) == record.digest(here[ENCRYPTION].strip()):
+        used.add(ENCRYPTION)  # hosts were given the keys that are its first ones
+    own = own.using({root: total for root, total in sums.items() if root in used})
+    _write_all(folder, new, own)
+    return Filled(tuple(new), (*given.notes, *notes), standing.problems(folder, whole, own, wanted))
 
 
 def note_use(folder: Path, wanted: Mapping[str, Leaf], given: Collection[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from k8s_installer.model.plan import Action, Change
 from k8s_installer.model.resources import File, Kind, Ref, SeenFile
 from k8s_installer.model.rotation import Advance, Step
 from k8s_installer.pki import certificates, issuing, record, store
+from k8s_installer.pki.leaves import Leaf
 from k8s_installer.pki.validity import facts
 from k8s_installer.planning.turns import QUARTER
 from k8s_installer.report import certificates as report
@@ -232,6 +233,83 @@ def test_a_rotation_that_is_under_way_comes_back_with_the_keys_of_a_backup(
     pki.end_rotation(tmp_path / "new", root)
     again = pki.fill(tmp_path / "new", wanted, found, whose="the backup's")
     assert not again.written, "the step that was made here meanwhile stays"
+
+
+def kept(cluster: Hosts) -> dict[str, bytes]:
+    """The keys, as a backup has them."""
+    return {path.relative_to(cluster.pki).as_posix(): path.read_bytes() for path in cluster.pki.rglob("[!.]*.*")}
+
+
+def applied(cluster: Hosts) -> Outcome:
+    return apply(Options(cluster.inputs, yes=True, verify=False, preflight=False), Recorder())
+
+
+def rotated(cluster: Hosts, *roots: str) -> None:
+    for root in roots:
+        for step in Step:
+            assert turned(cluster, step, root) is Outcome.DONE
+
+
+def needed(cluster: Hosts) -> Mapping[str, Leaf]:
+    lab, profile = resolve.checked(cluster.inputs.inventory)
+    return certs.required(leaves(lab, profile))
+
+
+def test_a_backup_from_before_a_rotation_is_readable_and_its_tokens_are_valid(cluster: Hosts) -> None:
+    before = kept(cluster)
+    rotated(cluster, "ca", "encryption", "sa")
+    now = kept(cluster)
+    filled = pki.fill_from_backup(cluster.pki, needed(cluster), before, dt.datetime.now(dt.UTC))
+    assert filled.notes[0] == "ca.crt differs from the backup's: the local one stays"
+    assert "then drop" in filled.notes[1]
+    assert sorted(filled.written) == ["encryption.key", "sa.pub"]
+    assert not filled.problems
+    assert {name: text for name, text in kept(cluster).items() if name not in (*filled.written, record.FILE)} == {
+        name: text for name, text in now.items() if name not in (*filled.written, record.FILE)
+    }
+    assert applied(cluster) is Outcome.DONE
+    assert keys_of(cluster, "m2") == ["key2", "key1"]
+    assert accepted(cluster, "m2") == [now["sa.pub"], before["sa.pub"]]
+    assert settled(cluster)
+    again = pki.fill_from_backup(cluster.pki, needed(cluster), before, dt.datetime.now(dt.UTC))
+    assert (again.written, again.notes) == ((), filled.notes[:1])
+    rotated(cluster, "encryption", "sa")
+    assert keys_of(cluster, "m2") == ["key3"]
+    assert len(accepted(cluster, "m2")) == 1
+
+
+def test_a_backup_without_keys_is_read_with_the_old_ones_and_the_way_to_new_tokens_is_said(cluster: Hosts) -> None:
+    before = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1)
+    rotated(cluster, "encryption", "sa")
+    later = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
+    assert pki.fill_from_backup(cluster.pki, needed(cluster), {}, later) == store.Filled((), (), ())
+    filled = pki.fill_from_backup(cluster.pki, needed(cluster), {}, before)
+    assert filled.written == ("encryption.key",)
+    assert "certs rotate encryption add" in filled.notes[0]
+    assert "the API server rejects tokens" in filled.notes[1]
+    assert applied(cluster) is Outcome.DONE
+    assert keys_of(cluster, "m2") == ["key2", "key1"]
+    assert pki.fill_from_backup(cluster.pki, needed(cluster), {}, before) == store.Filled((), filled.notes[1:], ())
+
+
+@pytest.mark.parametrize(
+    ("theirs", "words"),
+    [(b"A" * 43 + b"=\n", "both have a key of the same name"), (b"key2 x\n", "is not 32 bytes in base64")],
+)
+def test_keys_of_secrets_that_cannot_be_used_side_by_side_are_refused(
+    cluster: Hosts, theirs: bytes, words: str
+) -> None:
+    before = kept(cluster)
+    with pytest.raises(InputError, match=words) as caught:
+        pki.fill_from_backup(
+            cluster.pki, needed(cluster), {**before, "encryption.key": theirs}, dt.datetime.now(dt.UTC)
+        )
+    assert f"move {cluster.pki} away" in caught.value.hint
+    assert kept(cluster) == before
+    (cluster.pki / "encryption-old.key").write_bytes(theirs)
+    filled = pki.fill_from_backup(cluster.pki, needed(cluster), {}, dt.datetime.fromtimestamp(0, dt.UTC))
+    assert words in filled.notes[0]
+    assert not filled.written
 
 
 def test_a_member_that_joined_later_has_another_first_start_in_its_file_and_is_as_it_should_be(cluster: Hosts) -> None:
