@@ -190,9 +190,12 @@ def _given_out(session: Session, member: Member, v3: BinaryIO, v2: BinaryIO, rep
 
 
 def _copied(session: Session, member: Member, v3: BinaryIO, reporter: Reporter) -> None:
-    fetch(session, member, snapshot.copy_script(ETCD, member.data), v3, reporter)
     try:
+        fetch(session, member, snapshot.copy_script(ETCD, member.data, member.log), v3, reporter)
         with_hash(v3)
+    except CommandFailed as error:
+        hint = f"systemctl stop {ETCD} on {member.host}, then run this again" if error.status == snapshot.RUNS else ""
+        raise InstallerError(error.message, hint=hint or "try another member, or restore a backup") from None
     except DamagedError as error:
         raise InstallerError(f"{member.host}: {error}", hint="try another member, or restore a backup") from None
 

@@ -19,6 +19,7 @@ from k8s_installer.untrusted.answers import Malformed
 _COUNT = '{"key":"AA==","range_end":"AA==","count_only":true}'
 _SPARE = 100  # MiB that stay free beside a snapshot: a full disk would stop etcd
 _SECONDS = 30
+RUNS = 10  # exit status where a member's file is asked for, and it is not stopped
 
 # etcd's gateway is under v3 from 3.4 on, under v3beta in 3.3 and under v3alpha before.
 _HOLDS = """\
@@ -69,12 +70,15 @@ esac
 # begin with /1.
 _COPY = """\
 # copy etcd's database
-if systemctl -q is-active {unit}; then
-  echo "{unit} runs, but does not answer" >&2
-  exit 1
-fi
-if grep -qs /1/registry {data}/member/snap/*.snap {data}/member/wal/*.wal; then
-  echo "Kubernetes' objects are in etcd's API v2, which is no part of this file" >&2
+case $(systemctl show -p ActiveState {unit}) in
+  ActiveState=inactive | ActiveState=failed) ;;
+  *)
+    echo "{unit} runs, or is about to, but does not answer: its file may change while it is copied" >&2
+    exit {runs}
+    ;;
+esac
+if grep -qs /1/registry {data}/member/snap/*.snap {log}/*.wal; then
+  echo "Kubernetes' objects are in etcd's API v2, which is not in this file" >&2
   exit 1
 fi
 exec cat {data}/member/snap/db
@@ -130,9 +134,12 @@ def keys_script(gate: Gate, *, quorum: bool = True) -> str:
     return f"# read the keys of etcd's API v2\n{_FOLDER}{_KEYS.format(ask=shlex.join(ask))}"
 
 
-def copy_script(unit: str, data: str) -> str:
-    """Give out the database of a member that does not run; `data` is its folder."""
-    return _COPY.format(unit=shlex.quote(unit), data=shlex.quote(data))
+def copy_script(unit: str, data: str, log: str) -> str:
+    """Give out the database of a member that does not run; `data` is its folder, and `log` that of its log.
+
+    One that runs, or may start while the file is copied, is refused with status `RUNS`.
+    """
+    return _COPY.format(unit=shlex.quote(unit), data=shlex.quote(data), log=shlex.quote(log), runs=RUNS)
 
 
 def _base(gate: Gate) -> str:

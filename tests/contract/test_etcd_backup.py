@@ -49,6 +49,14 @@ echo $((left - 1)) >{folder}/kill
 [ "$left" -ne 1 ] || kill -9 0
 exec {real} "$@"
 """
+SYSTEMCTL = """\
+#!/bin/sh
+case $* in
+  "show -p User etcd") echo User=root ;;
+  "show -p ActiveState etcd") echo ActiveState=inactive ;;
+  *) exit 3 ;;
+esac
+"""
 STEPS = ("etcdctl", "mkdir", "mv", "find", "chown", "sync", "rmdir", "rm")
 
 
@@ -115,7 +123,7 @@ def host(tmp_path: Path, programs: tuple[Path, Path]) -> Host:
     for name in STEPS:
         real = programs[1] if name == "etcdctl" else shutil.which(name)
         (tools / name).write_text(KILLER.format(folder=tmp_path, real=real))
-    (tools / "systemctl").write_text('#!/bin/sh\ncase $* in "show -p User etcd") echo User=root ;; *) exit 3 ;; esac\n')
+    (tools / "systemctl").write_text(SYSTEMCTL)
     for tool in tools.iterdir():
         tool.chmod(0o755)
     made = Host(
@@ -323,7 +331,7 @@ def test_one_member_of_three_is_left_and_its_data_is_enough(host: Host, members:
     given = host.sh(snapshot.save_script(asked, str(data)))
     assert given.returncode == 0, given.stderr
     members.stop("m1")
-    copied = host.sh(snapshot.copy_script("etcd", str(data)))
+    copied = host.sh(snapshot.copy_script("etcd", str(data), str(data / "member/wal")))
     assert copied.returncode == 0, copied.stderr
     database = host.folder / "db"
     database.write_bytes(copied.stdout)

@@ -84,7 +84,7 @@ def test_everything_stops_then_all_data_is_replaced_then_everything_starts() -> 
         assert before(plan, f"wait {host} kube-controller-manager is healthy", f"start {host} kube-scheduler")
         assert not before(plan, f"wait {host} kube-controller-manager has a leader", f"start {host} kube-scheduler")
     reasons = {change.reason for change in plan.changes if change.action is Action.RESTART}
-    assert reasons == {"what it knows of the API is newer than what was restored"}
+    assert reasons == {"its cached objects are newer than the restored ones"}
     assert not any(change.ref.kind is Kind.PACKAGE for change in plan.changes)
 
 
@@ -100,7 +100,9 @@ def test_a_log_that_is_apart_is_replaced_too() -> None:
     apart = "\n  m1: {address: 10.0.0.1, roles: [etcd, master], components: {etcd: {args: {data-dir: /data/etcd, wal-dir: /wal/etcd}}}}"
     ((ref, value),) = settings(apart).items()
     assert (ref.name, MadeOf(*value.split("|")).log) == ("etcd-restored /data/etcd", "/wal/etcd")
-    assert members(wanted(apart))["m1"].data == "/data/etcd"
+    member = members(wanted(apart))["m1"]
+    assert (member.data, member.log) == ("/data/etcd", "/wal/etcd")
+    assert members(wanted(ONE))["m1"].log == f"{DATA}/member/wal"
 
 
 def test_one_that_was_cut_off_after_all_data_was_replaced_stops_nothing_and_starts_the_rest() -> None:

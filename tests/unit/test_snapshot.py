@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,7 +34,35 @@ def test_a_member_is_asked_by_its_gates_files_or_by_none() -> None:
     assert "'http://127.0.0.1:2379/v2/keys/?recursive=true&quorum=true'" in snapshot.keys_script(PLAIN)
     assert "'http://127.0.0.1:2379/v2/keys/?recursive=true'" in snapshot.keys_script(PLAIN, quorum=False)
     assert "https://127.0.0.1:2379/version" in snapshot.holds_script(TLS)
-    assert "exec cat /srv/etcd/member/snap/db" in snapshot.copy_script("etcd", "/srv/etcd")
+    assert "exec cat /srv/etcd/member/snap/db" in snapshot.copy_script("etcd", "/srv/etcd", "/srv/wal")
+
+
+@pytest.mark.parametrize(
+    ("state", "log", "status", "said"),
+    [
+        ("inactive", "", 0, ""),
+        ("failed", "", 0, ""),
+        ("activating", "", snapshot.RUNS, "may change while it is copied"),  # it waits for its quorum
+        ("active", "", snapshot.RUNS, "may change while it is copied"),
+        ("", "", snapshot.RUNS, "may change while it is copied"),
+        ("inactive", "/1/registry/pods", 1, "in etcd's API v2"),
+    ],
+)
+def test_the_file_of_a_member_is_copied_only_while_it_is_stopped_and_has_all_objects(
+    tmp_path: Path, state: str, log: str, status: int, said: str
+) -> None:
+    for folder in ("data/member/snap", "wal", "tools"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "data/member/snap/db").write_text("database")
+    (tmp_path / "wal/0.wal").write_text(log)
+    systemctl = tmp_path / "tools/systemctl"
+    systemctl.write_text(f'#!/bin/sh\n[ "$1" = show ] && echo ActiveState={state}\n')
+    systemctl.chmod(0o755)
+    script = snapshot.copy_script("etcd", str(tmp_path / "data"), str(tmp_path / "wal"))
+    env = {"PATH": f"{tmp_path / 'tools'}:{os.environ['PATH']}"}
+    done = subprocess.run(["/bin/sh"], input=script, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (status, "" if said else "database")
+    assert said in done.stderr
 
 
 def test_what_a_member_has_is_read_strictly() -> None:

@@ -44,17 +44,18 @@ _MASTERS = "masters"
 _STOPS = (_MASTERS, ETCD)
 _PHASE = "before the restore"  # under which the plan shows what stops
 _WRITES = "nothing may write while etcd's data is replaced"
-_KNOWS = "what it knows of the API is newer than what was restored"
+_KNOWS = "its cached objects are newer than the restored ones"
 _ALWAYS = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A member of the cluster's etcd: its host, the gate of its health, and the folder of its data."""
+    """A member of the cluster's etcd: its host, the gate of its health, and the folders of its data and its log."""
 
     host: str
     gate: Gate
     data: str
+    log: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +85,8 @@ def members(whole: Desired) -> dict[str, Member]:
         for ref, item in whole.items()
         if isinstance(item.resource, Gate) and item.resource.unit == ETCD and item.resource.check is Check.ETCD_HEALTH
     }
-    return {
-        item.ref.host: Member(item.ref.host, gates[item.ref.host], folders(_config(item, data, whole)).data)
-        for item, data in by_unit(whole).get(ETCD, ())
-    }
+    places = {item.ref.host: folders(_config(item, data, whole)) for item, data in by_unit(whole).get(ETCD, ())}
+    return {host: Member(host, gates[host], place.data, place.log) for host, place in places.items()}
 
 
 def _config(item: DesiredResource, data: Data, whole: Desired) -> bytes:
