@@ -7,7 +7,7 @@
 
 A snapshot is restored where etcd does not run. The token is that of the new cluster: no old member can join it. What
 was there is kept in `before-TOKEN` in the same folder (also of a log that is apart), because a disk may be mounted
-there. The data itself has the mark by which it is known as restored, so a restore that was cut off resumes, and data
+there; data that this restore made and replaces again, which may be in use by then, in `before-TOKEN.1`. The data itself has the mark by which it is known as restored, so a restore that was cut off resumes, and data
 that was lost since is restored again.
 """
 
@@ -55,14 +55,18 @@ _SET = f"""\
 logs_to() {{ # folder log: move the log's segments there
   mkdir -p "$1" && find "$2" -maxdepth 1 -type f -exec mv -f {{}} "$1" ';'
 }}
-put_aside() {{ # data log token: what is there, once
-  old=$1/before-$3
-  if [ -d "$old" ]; then
-    rm -rf "$1/member" && {{ [ -z "$2" ] || find "$2" -maxdepth 1 -type f -exec rm -f {{}} +; }}
+put_aside() {{ # data log token: what is there, each time; nothing of it is removed
+  if [ -e "$1/before-$3" ] && [ ! -d "$1/member" ]; then # cut off since: its log is of data that never was complete
+    [ ! -d "$2" ] || find "$2" -maxdepth 1 -type f -exec rm -f {{}} +
     return
   fi
-  [ -z "$2" ] || [ ! -d "$2" ] || logs_to "$2/before-$3" "$2" || return 1
-  if [ -d "$1/member" ]; then mv -T "$1/member" "$old"; else mkdir "$old"; fi
+  name=before-$3 count=0
+  while [ -e "$1/$name" ]; do
+    count=$((count + 1))
+    name=before-$3.$count
+  done
+  [ ! -d "$2" ] || logs_to "$2/$name" "$2" || return 1
+  if [ -d "$1/member" ]; then mv -T "$1/member" "$1/$name"; else mkdir "$1/$name"; fi
 }}
 set_etcd_restored() {{ # data made-of
   data=$root$1 made=$2
@@ -72,12 +76,15 @@ set_etcd_restored() {{ # data made-of
   set +f
   IFS=$before
   token=$1 sum=$2 name=$3 url=$4 members=$5 log=${{6:+$root$6}}
-  ! systemctl -q is-active etcd || {{ echo "etcd runs: its data cannot be replaced"; return 1; }}
+  case $(systemctl show -p ActiveState etcd) in
+    ActiveState=inactive | ActiveState=failed) ;;
+    *) echo "etcd runs, or is about to: its data cannot be replaced"; return 1 ;;
+  esac
   user=$(systemctl show -p User etcd)
   user=${{user#User=}}
   new=$data/new-$token
   [ -d "$data" ] || (umask 077; mkdir -p "$data") || return 1
-  rm -rf "$new" && (
+  rm -rf "$data/new-${{token%-*}}-"* && ( # also of another restore, which was cut off
     umask 077
     ETCDCTL_API=3 etcdctl snapshot restore "$incoming/$sum" --name "$name" --initial-cluster "$members" \\
       --initial-cluster-token "$token" --initial-advertise-peer-urls "$url" --data-dir "$new" &&
@@ -127,7 +134,7 @@ FAMILIES = (
         RESTORED,
         ask=(_ASK,),
         set=(_SET,),
-        differs=lambda _subject, seen, wanted: "" if seen == wanted else "what is there is kept beside it",
+        differs=lambda _subject, seen, wanted: "" if seen == wanted else "the current data is kept in before-TOKEN",
         original=lambda _before: None,
         words=_words,
         one_way=True,
@@ -136,7 +143,7 @@ FAMILIES = (
         KEYS,
         ask=(),
         set=(_SET_KEYS,),
-        differs=lambda _subject, _seen, _wanted: "etcd's API v2 is no part of a snapshot",
+        differs=lambda _subject, _seen, _wanted: "etcd's API v2 is not in a snapshot",
         original=lambda _before: None,
         words=lambda _subject, _wanted: "write the keys of etcd's API v2",
         one_way=True,

@@ -94,7 +94,7 @@ def test_a_restored_member_is_a_setting_that_uses_an_upload() -> None:
     assert (
         families.differs(name, None, value)
         == families.differs(name, "other", value)
-        == "what is there is kept beside it"
+        == "the current data is kept in before-TOKEN"
     )
     assert families.one_way(name)
     assert families.original(name, "other") is None
@@ -127,3 +127,49 @@ def test_a_backup_is_shown_for_people_and_for_programs(tmp_path: Path) -> None:
     ]
     data = report.data(path, made, sealed=True)
     assert (data["bytes"], data["sealed"], data["keys"], data["cluster"]) == (1_500_000, True, 1234, "lab")
+
+
+def test_data_that_a_restore_made_before_is_kept_too_when_it_is_replaced_again(tmp_path: Path) -> None:
+    """A first pass may have replaced it days ago, so that it has what clients have written since."""
+    tools, data, log = tmp_path / "tools", tmp_path / "data", tmp_path / "wal"
+    for folder in (tools, data / "member", log, data / "new-lab-0000/member", tmp_path / "incoming"):
+        folder.mkdir(parents=True)
+    (data / "member/db").write_text("old")
+    (log / "0.wal").write_text("old")
+    (tools / "systemctl").write_text(
+        "#!/bin/sh\ncase $* in *ActiveState*) echo ActiveState=inactive ;; *) echo User=root ;; esac\n"
+    )
+    (tools / "etcdctl").write_text(
+        '#!/bin/sh\nfor last do :; done\nmkdir -p "$last/member/wal"\n'
+        'echo restored >"$last/member/db"\necho restored >"$last/member/wal/0.wal"\n'
+    )
+    (tools / "chown").write_text("#!/bin/sh\n")
+    for tool in tools.iterdir():
+        tool.chmod(0o755)
+    (tmp_path / "incoming/s").write_text("")
+    made = MadeOf("lab-1111", "s", "m1", "http://m1", "m1=http://m1", str(log))
+    change = Change(
+        Ref("m1", Kind.SETTING, f"etcd-restored {data}"), Action.SET, "etcd", Missing.ABSENT, Setting(str(made)), ""
+    )
+    env = {
+        "PATH": f"{tools}:{os.environ['PATH']}",
+        "K8S_INSTALLER_INCOMING": str(tmp_path / "incoming"),
+        "K8S_INSTALLER_KEPT": str(tmp_path / "kept"),
+    }
+
+    def restored() -> None:
+        done = subprocess.run(
+            ["/bin/sh"], input=perform.script([(0, change)]), env=env, capture_output=True, text=True, check=False
+        )
+        assert "done 0" in done.stdout, done
+
+    restored()
+    for number in (1, 2):
+        (data / "member/db").write_text(f"week {number}")
+        (log / "0.wal").write_text(f"week {number}")
+        restored()
+    aside = ("before-lab-1111", "before-lab-1111.1", "before-lab-1111.2")
+    assert [(data / name / "db").read_text() for name in aside] == ["old", "week 1", "week 2"]
+    assert [(log / name / "0.wal").read_text() for name in aside] == ["old", "week 1", "week 2"]
+    assert (data / "member/db").read_text() == (log / "0.wal").read_text() == "restored\n"
+    assert sorted(path.name for path in data.iterdir()) == [*aside, "member"]
