@@ -24,6 +24,7 @@ from k8s_installer.flows.plan import Planned, made_of, planned, require_same
 from k8s_installer.flows.preflight import before_install
 from k8s_installer.flows.reporter import Reporter, RunResult
 from k8s_installer.flows.resolve import Resolved, desire, keep, note_use, pki_folder, with_keys
+from k8s_installer.flows.restoring import require_none
 from k8s_installer.flows.session import Choice, Session, everything, opened
 from k8s_installer.flows.verify import prove
 from k8s_installer.host.placed import SWEEP
@@ -41,10 +42,18 @@ Closing = Callable[[Planned], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
+class Around:
+    """What a restore does around its run: just before the first change, and when the plan has been carried out."""
+
+    begins: Callable[[], None]
+    ends: Callable[[Planned, Run], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """What the user asked of a run; `skip_unreachable` is for a reset (see `narrow.reached`).
 
-    `begins` is called when all is agreed to, just before the first change.
+    Only a restore has something `around` it, and only it may run where a restore did not finish.
     """
 
     inputs: Inputs
@@ -60,7 +69,7 @@ class Options:
     limit: str = ""
     only: str = ""
     after_line: journal.OnLine = journal.nothing
-    begins: Callable[[Resolved], None] = lambda _wanted: None
+    around: Around | None = None
 
     @property
     def proves(self) -> bool:
@@ -121,6 +130,8 @@ def _applied(
 ) -> tuple[list[str], Outcome]:
     """Look, plan, ask and carry out; the hosts that have nothing of the cluster then, and what came of it."""
     began, reporter = time.monotonic(), session.reporter
+    if options.around is None:
+        require_none(session.cluster)
     wanted, seen = reached(*session.observe(whole, choose), skip=options.skip_unreachable)
     if options.skip_unreachable:
         seen = skipped(reporter, seen)
@@ -178,16 +189,19 @@ def _change(
         if early.broken:
             reporter.ended(early)
             return Outcome.FAILED
-    options.begins(wanted)
     # before any host has it: a run that dies gives nothing out twice
     keep(found.wanted.cluster, found.wanted.given.allocations)
     found = _with_keys(session, found, options.batch)
+    if options.around is not None:
+        options.around.begins()
     _note_use(found)
     found.seen.prepare(change.ref.host for change in found.plan.changes)
     with session.journal(found.wanted, found.plan, options.after_line) as book:
         run, undone = carried_out(
             found.plan, found.seen.remotes, book, session.lost, reporter, roll_back=options.roll_back
         )
+        if options.around is not None:
+            options.around.ends(found, run)
         broken = bool(run.failures or run.skipped)
         proof = prove(found.wanted, found.seen, reporter.check) if options.proves and not broken else None
         well = not broken and (proof is None or proof.passed) and not found.seen.unreachable

@@ -50,6 +50,7 @@ class Planned:
 def plan(inputs: Inputs, reporter: Reporter, batch: Batch, *, replace_keys: bool) -> Planned:
     """Observe every host and make the plan. No key is made: what would be is shown as that."""
     with opened(inputs, reporter) as session:
+        require_none(session.cluster)
         wanted, seen = session.observe(session.resolve())
         seen.require_all()
         return planned(session, wanted, seen, batch, replace_keys=replace_keys)
@@ -59,11 +60,9 @@ def planned(session: Session, wanted: Resolved, seen: ObservedFleet, batch: Batc
     """The plan that makes hosts what is wanted of them.
 
     Raises:
-        InstallerError: a restore did not finish, or it would cost keys that hosts rest on, etcd's data or quorum, the
+        InstallerError: it would cost keys that hosts rest on, etcd's data or quorum, the
             last master, or rights that programs need; or its version cannot be reached from what runs.
     """
-    if wanted.restores is None:
-        require_none(wanted.inventory)
     if wanted.resets:
         require_left(wanted, seen)
     if wanted.renews is not None:

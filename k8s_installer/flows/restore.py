@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -15,7 +16,7 @@ from k8s_installer.backup.etcd import DamagedError, with_hash
 from k8s_installer.desired.certificates import leaves
 from k8s_installer.errors import CommandFailed, InputError, InstallerError
 from k8s_installer.flows import resolve, restoring
-from k8s_installer.flows.apply import Options, apply
+from k8s_installer.flows.apply import Around, Options, apply
 from k8s_installer.flows.backup import fetch
 from k8s_installer.flows.outcome import Outcome
 from k8s_installer.flows.output import PRIVATE, write
@@ -24,8 +25,9 @@ from k8s_installer.flows.reporter import Reporter
 from k8s_installer.flows.resolve import Resolved
 from k8s_installer.flows.session import Session, opened
 from k8s_installer.host import snapshot
-from k8s_installer.inventory import Cluster
+from k8s_installer.inventory import Cluster, Role
 from k8s_installer.inventory.allocations import NONE
+from k8s_installer.model.run import Run
 from k8s_installer.planning.etcd.restoring import ETCD, Member, Restore, members, restored
 from k8s_installer.profiles import Profile
 
@@ -40,8 +42,13 @@ class Source:
     member: str = ""
 
     def __str__(self) -> str:
-        """As it is given on the command line."""
+        """As it was given on the command line."""
         return f"--from-member {self.member}" if self.file is None else str(self.file)
+
+    @property
+    def typed(self) -> str:
+        """As it can be typed in any folder."""
+        return f"--from-member {self.member}" if self.file is None else shlex.quote(str(self.file.absolute()))
 
 
 def restore(options: Options, reporter: Reporter, source: Source, passphrase: Passphrase, *, name: str = "") -> Outcome:
@@ -62,21 +69,17 @@ def restore(options: Options, reporter: Reporter, source: Source, passphrase: Pa
         raise InputError(f"--name {name}: the inventory is that of the cluster {cluster.name}")
     with restoring.place(cluster) as folder:
         if source.file is not None:
-            (folder / "v2.json").unlink(missing_ok=True)  # of another backup, whose restore did not finish
             with reporter.working(f"reading {source}"):
                 found = archive.read(source.file, passphrase, folder)
             _require_own(found, cluster, source)
             _take_keys(found, cluster, profile, reporter)
             _say(found, reporter)
-        elif restoring.has_data_of(cluster, str(source)):  # on the member it may be half replaced by now
-            reporter.say(f"the data that {source.member} gave out for this restore is in {folder}: it is used")
+        elif (left := restoring.data_of(cluster, source.typed)) is not None:  # the member's own may be half replaced
+            reporter.say(f"the data read from {source.member} for this restore is in {left}: it is used")
+            folder = left  # noqa: PLW2901 - the other one stays empty, and goes
         else:
             _from_member(options, source.member, folder, reporter)
-        asked = restoring.restore_of(cluster, folder)
-        outcome = _carried_out(options, reporter, source, asked)
-        if outcome is Outcome.DONE:
-            restoring.end(cluster)
-    return outcome
+        return _carried_out(options, reporter, source, restoring.restore_of(cluster, folder))
 
 
 def _carried_out(options: Options, reporter: Reporter, source: Source, asked: Restore) -> Outcome:
@@ -88,13 +91,40 @@ def _carried_out(options: Options, reporter: Reporter, source: Source, asked: Re
         cluster = wanted.cluster.name
         return reporter.ask(f"Type the name of the cluster ({cluster}) to replace etcd's data: ").strip() == cluster
 
-    def begins(wanted: Resolved) -> None:
-        restoring.begin(wanted.inventory, asked, str(source))
+    def ends(found: Planned, run: Run) -> None:
+        rest = _not_restarted(found, run)
+        if rest is not None:
+            restoring.end(cluster)
+        if rest:
+            reporter.warn(_rest(rest))
 
     def closing(found: Planned) -> tuple[str, ...]:
         return _closing(found, asked)
 
-    return apply(replace(options, begins=begins), reporter, change, consent, closing)
+    cluster, _ = resolve.checked(options.inputs.inventory)
+    around = Around(lambda: restoring.begin(cluster, asked, source.typed), ends)
+    outcome = apply(replace(options, around=around), reporter, change, consent, closing)
+    if outcome is Outcome.DONE:  # also where nothing was to be changed any more
+        restoring.end(cluster)
+    return outcome
+
+
+def _not_restarted(found: Planned, run: Run) -> tuple[str, ...] | None:
+    """The hosts on which the plan was not carried out; None if etcd's members or masters are among them.
+
+    Where they are not, etcd's data is the backup's and in use: to replace it again would lose what is written now.
+    """
+    broken = {found.plan.changes[event.index].ref.host for event in (*run.failures, *run.skipped)}
+    broken |= found.seen.unreachable.keys()
+    needed = {*members(found.wanted.asked), *(host.name for host in found.wanted.inventory.having(Role.MASTER))}
+    return tuple(sorted(broken)) if broken.isdisjoint(needed) else None
+
+
+def _rest(hosts: Sequence[str]) -> str:
+    return (
+        f"etcd's data is restored, and the restore has ended; apply does the rest on {', '.join(hosts)}, where cached"
+        " objects may be newer than the restored ones: systemctl restart kubelet kube-proxy"
+    )
 
 
 def _closing(found: Planned, asked: Restore) -> tuple[str, ...]:
@@ -104,7 +134,7 @@ def _closing(found: Planned, asked: Restore) -> tuple[str, ...]:
     old = f"The data that was there before is kept on {', '.join(having)} in {folders}: remove it when nobody needs it."
     return (
         old,
-        "Pods that watch the API may wait for news that never come: restart those of your own, and cluster DNS.",
+        "Pods that watch the API may miss changes: restart those of your own, and cluster DNS.",
     )
 
 

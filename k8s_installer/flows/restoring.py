@@ -1,18 +1,21 @@
 """A restore that has begun, as this machine remembers it: its data and its token, until it is done.
 
-They are in a folder beside the cluster's keys. From the moment that hosts may have been changed the folder has the
-token: typed again the same restore resumes with it, and other commands that change the cluster say so first.
+Each restore has a folder of its own beside the cluster's keys, so one that waits for an answer, or for the lock, is in
+nobody's way. From the moment that hosts may have been changed `begun` names that folder: typed again the same restore
+resumes with its token, and other commands that change the cluster say so first.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,15 +33,16 @@ _PIECE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A restore that did not finish: its token, the sum of its snapshot, and where the data came from."""
+    """A restore that did not finish: its token, the sum of its snapshot, where its data came from, and where it is."""
 
     token: str
     sha256: str
     source: str
+    data: Path
 
 
 def folder(cluster: Cluster) -> Path:
-    """Where a restore keeps what it needs on this machine."""
+    """Where restores keep what they need on this machine."""
     return state_folder(cluster) / "restoring"
 
 
@@ -51,7 +55,8 @@ def begun(cluster: Cluster) -> Begun | None:
     path = folder(cluster) / "begun"
     try:
         data = json.loads(userfile.content(path))
-        return Begun(str(data["token"]), str(data["sha256"]), str(data["source"]))
+        place = path.with_name(Path(str(data["data"])).name)
+        return Begun(str(data["token"]), str(data["sha256"]), str(data["source"]), place)
     except UnreadableError as error:
         if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
             return None
@@ -63,24 +68,45 @@ def begun(cluster: Cluster) -> Begun | None:
 
 
 def begin(cluster: Cluster, restore: Restore, source: str) -> None:
-    """Remember a restore, before any host is changed.
+    """Remember a restore, before any host is changed; the data of one that did not finish goes.
+
+    Args:
+        cluster: the inventory; its lock is held.
+        restore: the restore, whose data is in a folder that `place` gave, or that of one that did not finish.
+        source: where the data came from, as words of the command line.
 
     Raises:
-        InputError: that cannot be written.
+        InputError: that cannot be written, or another restore has taken this one's place.
     """
-    path = folder(cluster) / "begun"
-    data = {"token": restore.token, "sha256": restore.snapshot.sha256, "source": source}
+    path, place, old = folder(cluster) / "begun", restore.snapshot.source.parent, begun(cluster)
+    if not restore.snapshot.source.exists():
+        raise InputError("another restore began meanwhile; this one changed nothing", hint="run it again to replace it")
+    data = {"token": restore.token, "sha256": restore.snapshot.sha256, "source": source, "data": place.name}
     new = path.with_suffix(".new")
     try:
         new.write_text(json.dumps(data) + "\n", encoding="utf-8")
         new.replace(path)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from None
+    if old is not None and old.data != place:
+        shutil.rmtree(old.data, ignore_errors=True)
 
 
 def end(cluster: Cluster) -> None:
-    """Forget it, and remove its data from this machine."""
-    shutil.rmtree(folder(cluster), ignore_errors=True)
+    """Forget the restore that began, and remove its data from this machine.
+
+    Raises:
+        InputError: it cannot be forgotten.
+    """
+    old, path = begun(cluster), folder(cluster) / "begun"
+    if old is not None:
+        try:
+            path.unlink()
+        except OSError as error:
+            raise InputError(f"cannot remove {path}: {error.strerror}") from None
+        shutil.rmtree(old.data, ignore_errors=True)
+    with suppress(OSError):  # another restore waits for its answer
+        folder(cluster).rmdir()
 
 
 def require_none(cluster: Cluster) -> None:
@@ -100,21 +126,50 @@ def require_none(cluster: Cluster) -> None:
 
 @contextmanager
 def place(cluster: Cluster) -> Iterator[Path]:
-    """A folder for the data of a restore, which goes unless the restore has begun.
+    """A folder for the data of one restore, which goes unless that has begun; so do those that were left by a kill.
 
     Raises:
         InputError: it cannot be made.
     """
-    path = folder(cluster)
+    root = folder(cluster)
+    _sweep(root, begun(cluster))
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = Path(tempfile.mkdtemp(dir=root))
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from None
+        raise InputError(f"cannot write {root}: {error.strerror}") from None
     try:
+        fcntl.flock(handle, fcntl.LOCK_EX)  # the kernel ends it with the process, however that ends
         yield path
     finally:
-        if not (path / "begun").exists():
-            end(cluster)
+        os.close(handle)
+        if not has_begun(cluster, path):
+            shutil.rmtree(path, ignore_errors=True)
+        with suppress(OSError):
+            root.rmdir()
+
+
+def _sweep(root: Path, old: Begun | None) -> None:
+    """Remove the folders that nobody holds, but for that of the restore which began."""
+    for path in root.glob("*/"):
+        if old is not None and path == old.data:
+            continue
+        with suppress(OSError):
+            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path, ignore_errors=True)
+            finally:
+                os.close(handle)
+
+
+def has_begun(cluster: Cluster, data: Path) -> bool:
+    """Whether the restore with its data in this folder is the one that began, and did not end."""
+    with suppress(InputError):
+        old = begun(cluster)
+        return old is not None and old.data == data
+    return False
 
 
 def restore_of(cluster: Cluster, data: Path) -> Restore:
@@ -129,14 +184,16 @@ def restore_of(cluster: Cluster, data: Path) -> Restore:
     return Restore(token or f"{cluster.name}-{secrets.token_hex(4)}", snapshot, _keys(data))
 
 
-def has_data_of(cluster: Cluster, source: str) -> bool:
-    """Whether a restore from this source did not finish, and its data is here, whole.
+def data_of(cluster: Cluster, source: str) -> Path | None:
+    """The data of a restore from this source that did not finish; None where there is none, or it is not whole.
 
     Raises:
         InputError: what is remembered of it cannot be read.
     """
-    old, path = begun(cluster), folder(cluster) / "v3.db"
-    return old is not None and old.source == source and path.exists() and _uploaded(path).sha256 == old.sha256
+    old = begun(cluster)
+    if old is None or old.source != source or not (old.data / "v3.db").exists():
+        return None
+    return old.data if _uploaded(old.data / "v3.db").sha256 == old.sha256 else None
 
 
 def _keys(data: Path) -> UploadedFile | None:
@@ -147,8 +204,10 @@ def _keys(data: Path) -> UploadedFile | None:
     target = data / "v2.requests"
     try:
         content = requests(keys(path.read_bytes()))
-        with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+        handle, new = tempfile.mkstemp(dir=data)  # never in the place of one that is being uploaded
+        with os.fdopen(handle, "wb") as file:
             file.write(content)
+        Path(new).replace(target)
     except DamagedError as error:
         raise InputError(f"the backup cannot be used: {error}") from None
     except OSError as error:

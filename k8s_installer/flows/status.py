@@ -13,6 +13,7 @@ from k8s_installer.flows.guards import require_own_keys
 from k8s_installer.flows.inputs import Inputs
 from k8s_installer.flows.reporter import Reporter
 from k8s_installer.flows.resolve import Resolved, corrected
+from k8s_installer.flows.restoring import require_none
 from k8s_installer.flows.session import Session, opened
 from k8s_installer.model.desired import DesiredResource, by_host
 from k8s_installer.model.resources import Ref, Seen
@@ -35,6 +36,8 @@ def look(inputs: Inputs, reporter: Reporter) -> Status:
             wanted = session.resolve(kept)
             statuses = _statuses(session, wanted)
         losses: list[LostError] = []
+        with _noted(losses, reporter):
+            require_none(session.cluster)
         with _noted(losses, reporter):  # the table says all the same how hosts are
             wanted, statuses = _with_placed(session, wanted, statuses)
         with _noted(losses, reporter):

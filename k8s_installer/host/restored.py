@@ -7,8 +7,9 @@
 
 A snapshot is restored where etcd does not run. The token is that of the new cluster: no old member can join it. What
 was there is kept in `before-TOKEN` in the same folder (also of a log that is apart), because a disk may be mounted
-there; data that this restore made and replaces again, which may be in use by then, in `before-TOKEN.1`. The data itself has the mark by which it is known as restored, so a restore that was cut off resumes, and data
-that was lost since is restored again.
+there; data that this restore made and replaces again, which may be in use by then, in `before-TOKEN.1`. The data
+itself has the mark by which it is known as restored, so a restore that was cut off resumes, and data that was lost
+since is restored again.
 """
 
 from __future__ import annotations

@@ -23,16 +23,19 @@ from k8s_installer.cli.app import _status
 from k8s_installer.engine.fleet import Connections, ObservedFleet
 from k8s_installer.engine.remote import OnReport
 from k8s_installer.engine.remote import Outcome as Done
-from k8s_installer.errors import InputError, InstallerError
+from k8s_installer.errors import InputError, InstallerError, Lost, LostError
 from k8s_installer.flows import resolve, restoring
 from k8s_installer.flows.apply import Options, apply
 from k8s_installer.flows.outcome import Outcome
+from k8s_installer.flows.plan import plan
 from k8s_installer.flows.restore import Source, check, restore
 from k8s_installer.host import perform
 from k8s_installer.host.gates import GateAnswer, UnitState
+from k8s_installer.host.snapshot import RUNS
 from k8s_installer.model.desired import Desired
 from k8s_installer.model.plan import Change
 from k8s_installer.model.resources import Gate, Missing
+from k8s_installer.planning.turns import QUARTER
 from k8s_installer.transport import OnSent, Result
 from tests.unit.clusters import leaves
 from tests.unit.test_backing_up import Member
@@ -181,7 +184,7 @@ def test_one_that_was_cut_off_stops_other_commands_and_resumes_with_its_token(cl
     def begun(source: Path) -> str:
         """Restore, and die when that is remembered and no host has changed."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("k8s_installer.flows.apply.keep", lambda *_: dies(None))  # type: ignore[arg-type]
+            patch.setattr("k8s_installer.flows.apply._note_use", lambda *_: dies(None))  # type: ignore[arg-type]
             with pytest.raises(KeyboardInterrupt):
                 restored(cluster, source, yes=True)
         return token(cluster)
@@ -249,12 +252,123 @@ def test_an_old_unfinished_restore_adds_nothing_to_that_of_another_backup(cluste
     assert not [line for line in cluster.recorder.heard if "etcd-keys" in line]
 
 
+def unfinished(cluster: Fleet, source: Source) -> restoring.Begun:
+    """Restore, and die when that is remembered and no host has changed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("k8s_installer.flows.apply._note_use", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            restore(sure(cluster), cluster.recorder, source, lambda: PHRASE)
+    found = restoring.begun(resolve.checked(cluster.inputs.inventory)[0])
+    assert found is not None
+    return found
+
+
+def sure(cluster: Fleet) -> Options:
+    return Options(cluster.inputs, yes=True, verify=False, preflight=False, roll_back=False)
+
+
+def test_another_restore_that_is_refused_or_declined_leaves_the_data_of_one_that_began(
+    cluster: Fleet, tmp_path: Path
+) -> None:
+    path, other = made(tmp_path / "a b.backup"), made(tmp_path / "other.backup", more={backup.V3: snapshot(512)})
+    v2 = b'{"node": {"dir": true, "nodes": [{"key": "/registry/a", "value": "x"}]}}'
+    damaged = made(tmp_path / "damaged.backup", more={backup.V3: snapshot()[:-1], backup.V2: v2})
+    began = unfinished(cluster, Source(path))
+    assert began.source == f"'{path}'"
+    cluster.recorder.reply = "no"
+    assert restored(cluster, other) is Outcome.FAILED
+    with pytest.raises(InputError):
+        restored(cluster, damaged)
+    assert restoring.begun(resolve.checked(cluster.inputs.inventory)[0]) == began
+    assert [item.name for item in began.data.iterdir()] == ["v3.db"]
+    assert (began.data / "v3.db").read_bytes() == snapshot()
+    assert sorted(item.name for item in folder(cluster).iterdir()) == sorted(["begun", began.data.name])
+    assert restored(cluster, other, yes=True) is Outcome.DONE
+    assert not folder(cluster).exists()
+
+
+def test_restores_that_wait_for_an_answer_are_in_nobodys_way(cluster: Fleet, tmp_path: Path) -> None:
+    inventory, _ = resolve.checked(cluster.inputs.inventory)
+    left = folder(cluster) / "killed"
+    left.mkdir(parents=True)
+    (left / "v3.db").write_bytes(snapshot())
+    with restoring.place(inventory) as first:
+        assert not left.exists()
+        (first / "v3.db").write_bytes(snapshot())
+        with restoring.place(inventory) as second:
+            (second / "v3.db").write_bytes(snapshot(512))
+        assert not second.exists()
+        asked = restoring.restore_of(inventory, first)
+        restoring.begin(inventory, asked, "lab.backup")
+        with restoring.place(inventory) as third:
+            (third / "v3.db").write_bytes(snapshot(512))
+            restoring.begin(inventory, restoring.restore_of(inventory, third), "other.backup")
+        with pytest.raises(InputError, match="another restore began meanwhile"):
+            restoring.begin(inventory, asked, "lab.backup")
+    assert [item.name for item in third.iterdir()] == ["v3.db"]
+    restoring.end(inventory)
+    assert not folder(cluster).exists()
+
+
+def test_an_error_before_the_first_change_leaves_no_unfinished_restore(
+    cluster: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: object) -> None:
+        raise InputError("cannot write a key")
+
+    monkeypatch.setattr("k8s_installer.flows.apply._with_keys", refuses)
+    with pytest.raises(InputError, match="cannot write a key"):
+        restored(cluster, made(tmp_path / "lab.backup"), yes=True)
+    assert not folder(cluster).exists()
+
+
+@pytest.mark.parametrize(("broken", "ended"), [("n1: unit kubelet", True), ("m1: unit kube-scheduler", False)])
+def test_a_node_that_fails_does_not_keep_a_restore_unfinished_and_a_master_does(
+    cluster: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, *, ended: bool
+) -> None:
+    """By then the members have their data and clients write: nobody is asked to replace it once more."""
+    obey = Obedient.perform
+
+    def fails(self: Obedient, changes: Sequence[tuple[int, Change]], on_report: OnReport) -> Done:
+        for index, change in changes:
+            if str(change.ref) == broken:
+                on_report(perform.Report("begin", index))
+                on_report(perform.Report("failed", index, "no space left"))
+                return Done(frozenset(), index, "no space left")
+            obey(self, [(index, change)], on_report)
+        return Done(frozenset(index for index, _ in changes))
+
+    monkeypatch.setattr(Obedient, "perform", fails)
+    assert restored(cluster, made(tmp_path / "lab.backup"), yes=True) is Outcome.FAILED
+    assert (folder(cluster) / "begun").exists() is not ended
+    assert any("the restore has ended; apply does the rest on n1" in line for line in cluster.recorder.heard) is ended
+
+
+def test_an_unfinished_restore_is_named_before_what_hosts_have_lost_meanwhile(
+    cluster: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two steps of it a member has no data: what a lost member needs is then the wrong advice."""
+    unfinished(cluster, Source(made(tmp_path / "lab.backup")))
+
+    def lost(*_: object) -> None:
+        raise LostError(Lost.MEMBER, ["m1"], "this member has lost its data", hint="join it")
+
+    monkeypatch.setattr("k8s_installer.flows.session.require_kept", lost)
+    for run in (
+        lambda: apply(sure(cluster), cluster.recorder),
+        lambda: plan(cluster.inputs, cluster.recorder, QUARTER, replace_keys=False),
+    ):
+        with pytest.raises(InstallerError, match="did not finish"):
+            run()
+
+
 @dataclass
 class Giving(Member):
     """A member whose etcd runs, or whose file is all that is left of it."""
 
     running: bool = True
     file: bytes = b""
+    copied: int = 0
 
     def download(self, script: str, target: BinaryIO, *, idle: float, on_saved: OnSent) -> Result:
         if not script.startswith("# copy"):
@@ -262,7 +376,7 @@ class Giving(Member):
             return super().download(script, target, idle=idle, on_saved=on_saved)
         self.asked.append(script.splitlines()[0])
         target.write(self.file)
-        return Result(0, "", "")
+        return Result(self.copied, "", "etcd runs, or is about to\n" if self.copied else "")
 
 
 @pytest.fixture
@@ -289,7 +403,7 @@ def test_a_member_is_asked_once_and_a_restore_that_was_cut_off_uses_what_it_gave
 ) -> None:
     """When it resumes, the member's own data may be half replaced."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("k8s_installer.flows.apply.keep", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("k8s_installer.flows.apply._note_use", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             from_member(cluster)
     first, asked = token(cluster), list(member.asked)
@@ -311,7 +425,11 @@ def test_the_file_of_a_member_that_does_not_run_is_copied_and_a_damaged_one_is_r
     with pytest.raises(InstallerError, match="m1: the file of etcd's data is cut off"):
         from_member(cluster)
     assert not folder(cluster).exists()
-    member.file = snapshot()[:-32]
+    member.copied = RUNS
+    with pytest.raises(InstallerError, match="etcd runs, or is about to") as caught:
+        from_member(cluster)
+    assert caught.value.hint == "systemctl stop etcd on m1, then run this again"
+    member.file, member.copied = snapshot()[:-32], 0
     assert from_member(cluster) is Outcome.DONE
     assert [line for line in cluster.recorder.heard if line.endswith("its file is copied instead")]
     with pytest.raises(InputError, match="--from-member n1: the members of etcd are m1"):
