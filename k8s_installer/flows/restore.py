@@ -25,10 +25,10 @@ from k8s_installer.flows.reporter import Reporter
 from k8s_installer.flows.resolve import Resolved
 from k8s_installer.flows.session import Session, opened
 from k8s_installer.host import snapshot
-from k8s_installer.inventory import Cluster, Role
+from k8s_installer.inventory import Cluster
 from k8s_installer.inventory.allocations import NONE
 from k8s_installer.model.run import Run
-from k8s_installer.planning.etcd.restoring import ETCD, Member, Restore, members, restored
+from k8s_installer.planning.etcd.restoring import ETCD, Member, Restore, left, members, restored
 from k8s_installer.profiles import Profile
 
 Passphrase = Callable[[], bytes]
@@ -74,50 +74,39 @@ def restore(options: Options, reporter: Reporter, source: Source, passphrase: Pa
             _require_own(found, cluster, source)
             _take_keys(found, cluster, profile, reporter)
             _say(found, reporter)
-        elif (left := restoring.data_of(cluster, source.typed)) is not None:  # the member's own may be half replaced
-            reporter.say(f"the data read from {source.member} for this restore is in {left}: it is used")
-            folder = left  # noqa: PLW2901 - the other one stays empty, and goes
+        elif (data := restoring.data_of(cluster, source.typed)) is not None:  # the member's own may be half replaced
+            reporter.say(f"the data read from {source.member} for this restore is in {data}: it is used")
+            folder = data  # noqa: PLW2901 - the other one stays empty, and goes
         else:
             _from_member(options, source.member, folder, reporter)
-        return _carried_out(options, reporter, source, restoring.restore_of(cluster, folder))
+        return _carried_out(cluster, options, reporter, source, restoring.restore_of(cluster, folder))
 
 
-def _carried_out(options: Options, reporter: Reporter, source: Source, asked: Restore) -> Outcome:
+def _carried_out(cluster: Cluster, options: Options, reporter: Reporter, source: Source, asked: Restore) -> Outcome:
     def change(whole: Resolved) -> Resolved:
         wanted = restored(whole.desired, asked)
         return replace(whole, desired=wanted.desired, whole=wanted.desired, restores=wanted)
 
     def consent(reporter: Reporter, wanted: Resolved) -> bool:
-        cluster = wanted.cluster.name
-        return reporter.ask(f"Type the name of the cluster ({cluster}) to replace etcd's data: ").strip() == cluster
+        name = wanted.cluster.name
+        return reporter.ask(f"Type the name of the cluster ({name}) to replace etcd's data: ").strip() == name
 
     def ends(found: Planned, run: Run) -> None:
-        rest = _not_restarted(found, run)
-        if rest is not None:
-            restoring.end(cluster)
-        if rest:
-            reporter.warn(_rest(rest))
+        rest = left(found.plan, run)
+        if rest is None:
+            return
+        restoring.end(cluster)
+        if rest or found.seen.unreachable:
+            reporter.warn(_rest(sorted({*rest, *found.seen.unreachable})))
 
     def closing(found: Planned) -> tuple[str, ...]:
         return _closing(found, asked)
 
-    cluster, _ = resolve.checked(options.inputs.inventory)
     around = Around(lambda: restoring.begin(cluster, asked, source.typed), ends)
     outcome = apply(replace(options, around=around), reporter, change, consent, closing)
     if outcome is Outcome.DONE:  # also where nothing was to be changed any more
         restoring.end(cluster)
     return outcome
-
-
-def _not_restarted(found: Planned, run: Run) -> tuple[str, ...] | None:
-    """The hosts on which the plan was not carried out; None if etcd's members or masters are among them.
-
-    Where they are not, etcd's data is the backup's and in use: to replace it again would lose what is written now.
-    """
-    broken = {found.plan.changes[event.index].ref.host for event in (*run.failures, *run.skipped)}
-    broken |= found.seen.unreachable.keys()
-    needed = {*members(found.wanted.asked), *(host.name for host in found.wanted.inventory.having(Role.MASTER))}
-    return tuple(sorted(broken)) if broken.isdisjoint(needed) else None
 
 
 def _rest(hosts: Sequence[str]) -> str:

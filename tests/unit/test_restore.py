@@ -333,7 +333,7 @@ def test_a_node_that_fails_does_not_keep_a_restore_unfinished_and_a_master_does(
         for index, change in changes:
             if str(change.ref) == broken:
                 on_report(perform.Report("begin", index))
-                on_report(perform.Report("failed", index, "no space left"))
+                on_report(perform.Report("failed", index))
                 return Done(frozenset(), index, "no space left")
             obey(self, [(index, change)], on_report)
         return Done(frozenset(index for index, _ in changes))

@@ -34,6 +34,7 @@ from k8s_installer.model.resources import (
     Unit,
     UploadedFile,
 )
+from k8s_installer.model.run import Run
 from k8s_installer.planning.etcd.config import environment, folders, start
 from k8s_installer.planning.etcd.facts import by_unit
 from k8s_installer.planning.make import make_plan
@@ -203,6 +204,17 @@ def joined(first: Plan, second: Plan) -> Plan:
     ends = tuple(index for index in range(count) if index not in awaited)
     after = tuple(tuple(index + count for index in waits) or ends for waits in second.after)
     return Plan(first.changes + second.changes, first.after + after)
+
+
+def left(made: Plan, run: Run) -> tuple[str, ...] | None:
+    """The hosts on which a restore's plan was not carried out; None if etcd's members or masters are among them.
+
+    Where they are not, etcd's data is the backup's and in use: to replace it again would lose what is written now.
+    """
+    broken = [made.changes[event.index] for event in (*run.failures, *run.skipped)]
+    if any(change.turn.group in _STOPS for change in broken):
+        return None
+    return tuple(sorted({change.turn.member or change.ref.host for change in broken}))
 
 
 def _is_of(ref: Ref, family: str) -> bool:
