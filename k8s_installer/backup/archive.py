@@ -8,7 +8,6 @@ import io
 import os
 import tarfile
 import zlib
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from k8s_installer.untrusted.userfile import UnreadableError
 V3, V2 = "etcd/v3.db", "etcd/v2.json"
 INVENTORY, ALLOCATIONS, KEYS = "inventory.yaml", "allocations", "pki/"
 _LARGEST = 16 << 20  # bytes of a part that is no data of etcd's
+_MOST = 64 << 30  # bytes of all parts; etcd itself holds 8 GB at most
 _PIECE = 1 << 20
 _GZIP = b"\x1f\x8b"
 _FULL = "if the disk is full, make room; nothing was changed"
@@ -150,14 +150,15 @@ def checked(file: BinaryIO, passphrase: Passphrase, folder: Path | None = None) 
     begins = file.read(len(MAGIC))
     sealed = begins == MAGIC
     if not sealed and not begins.startswith(_GZIP):
-        raise DamagedError("it is no backup of this program's")
+        raise DamagedError("it is not a k8s-installer backup")
     file.seek(len(MAGIC) if sealed else 0)
     source: IO[bytes] = io.BufferedReader(Unsealing(file, passphrase()), _PIECE) if sealed else file
     try:
         with gzip.GzipFile(fileobj=source, mode="rb") as packed:
             found = _parts(packed, folder)
-            deque(iter(lambda: packed.read(_PIECE), b""), maxlen=0)  # to the end, where gzip has its own sum
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+            _to_end(packed)
+    # tarfile raises ValueError for numbers in extended headers
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, OverflowError) as error:
         raise DamagedError(f"it is damaged or cut off ({error})") from None
     return Backup(*found, sealed=sealed)
 
@@ -170,9 +171,11 @@ def _parts(packed: gzip.GzipFile, folder: Path | None) -> tuple[Manifest, dict[s
         files: dict[str, bytes] = {}
         for member in members:
             about = expected.pop(member.name, None)
-            source = tar.extractfile(member)
+            source = _content(tar, member)
             if about is None or source is None:
                 raise DamagedError(f"it has {member.name}, which its {NAME} does not name")
+            if member.size != about.size:
+                _differs(about)
             if member.name in (V3, V2):
                 _data(about, source, folder)
             else:
@@ -182,17 +185,31 @@ def _parts(packed: gzip.GzipFile, folder: Path | None) -> tuple[Manifest, dict[s
     return manifest, files
 
 
+def _to_end(packed: gzip.GzipFile) -> None:
+    """Read what follows the last part, up to where gzip has its own sum."""
+    while packed.read(_PIECE):
+        if packed.tell() > _MOST:
+            raise DamagedError("it has more bytes than any backup")
+
+
 def _manifest(tar: tarfile.TarFile, member: tarfile.TarInfo | None) -> Manifest:
-    source = tar.extractfile(member) if member is not None and member.name == NAME else None
+    source = _content(tar, member) if member is not None and member.name == NAME else None
     if source is None:
-        raise DamagedError(f"it is no backup of this program's: its first file is not {NAME}")
+        raise DamagedError(f"it is not a k8s-installer backup: its first file is not {NAME}")
     try:
         manifest = loaded(source.read(_LARGEST))
     except ValueError as error:
         raise DamagedError(str(error)) from None
     if V3 not in {entry.name for entry in manifest.files}:
-        raise DamagedError("it has no data of etcd's")
+        raise DamagedError("it contains no etcd data")
+    if manifest.size > _MOST:
+        raise DamagedError(f"its {NAME} names more bytes than any backup has")
     return manifest
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes] | None:
+    """The bytes of a plain file; None of a link, a device, or a file with holes, which may be of any size."""
+    return tar.extractfile(member) if member.isreg() and not member.issparse() else None
 
 
 def _small(about: Entry, source: IO[bytes]) -> bytes:

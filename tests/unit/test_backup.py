@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
 import stat
 import subprocess
+import tarfile
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -159,7 +161,7 @@ def test_what_is_no_backup_is_refused_in_words(tmp_path: Path) -> None:
     assert "is a directory, not a file" in refused(path)
     path.rmdir()
     path.write_bytes(b"cluster: {}\n")
-    assert "it is no backup of this program's" in refused(path)
+    assert "it is not a k8s-installer backup" in refused(path)
 
 
 def tarred(path: Path, *names: str, text: bytes = b"{}") -> Path:
@@ -181,9 +183,9 @@ def test_another_tar_is_no_backup(tmp_path: Path) -> None:
     assert "its first file is not manifest.json" in refused(tarred(path, "other.json"))
     assert "its manifest.json cannot be read: cluster: Field required" in refused(tarred(path, "manifest.json"))
     nothing = manifest.dumped(Manifest(cluster="c", version="1", created=AT, member="m", files=()))
-    assert "it has no data of etcd's" in refused(tarred(path, "manifest.json", text=nothing))
+    assert "it contains no etcd data" in refused(tarred(path, "manifest.json", text=nothing))
     half = manifest.loaded(nothing).model_copy(update={"files": (Entry(name=backup.V2, sha256="0" * 64, size=0),)})
-    assert "it has no data of etcd's" in refused(tarred(path, "manifest.json", text=manifest.dumped(half)))
+    assert "it contains no etcd data" in refused(tarred(path, "manifest.json", text=manifest.dumped(half)))
     newer = nothing.replace(b'"format": 1', b'"format": 2')
     assert "format: Input should be 1" in refused(tarred(path, "manifest.json", text=newer))
 
@@ -208,6 +210,49 @@ def test_a_part_that_is_not_what_the_manifest_says_is_named(tmp_path: Path) -> N
     )
     assert "which its manifest.json does not name" in refuses((inventory, v3, v2))
     assert "it is cut off: pki/m1/apiserver.key is missing" in refuses(about.files, [given[0], *given[2:]])
+
+
+def hostile(path: Path, about: Entry, **header: object) -> Path:
+    """A backup whose snapshot has this header in the tar."""
+    manifest_ = manifest.dumped(Manifest(cluster="lab", version="1.20.2", created=AT, member="m1", files=(about,)))
+    with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT) as tar:
+        first = tarfile.TarInfo(manifest.NAME)
+        first.size = len(manifest_)
+        tar.addfile(first, io.BytesIO(manifest_))
+        part = tarfile.TarInfo(backup.V3)
+        part.size = len(snapshot())
+        for name, value in header.items():
+            setattr(part, name, value)
+        tar.addfile(part, io.BytesIO(snapshot()))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ({"type": tarfile.SYMTYPE, "linkname": "/etc/shadow", "size": 0}, "does not name"),
+        ({"type": tarfile.DIRTYPE, "size": 0}, "does not name"),
+        ({"type": tarfile.FIFOTYPE, "size": 0}, "does not name"),
+        ({"pax_headers": {"GNU.sparse.map": "0,1,x"}}, "damaged or cut off"),
+        ({"pax_headers": {"GNU.sparse.map": f"0,0,{1 << 62},0", "GNU.sparse.size": str(1 << 62)}}, "does not name"),
+        ({"size": 512}, "does not match its sum"),
+    ],
+)
+def test_a_hostile_tar_is_refused_at_once(tmp_path: Path, header: dict[str, object], words: str) -> None:
+    about = archive.entry(backup.Part(backup.V3, io.BytesIO(snapshot())))
+    assert words in refused(hostile(tmp_path / "lab.backup", about, **header))
+
+
+def test_a_backup_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    about = archive.entry(backup.Part(backup.V3, io.BytesIO(snapshot())))
+    assert "names more bytes than any backup has" in refused(
+        hostile(tmp_path / "lab.backup", about.model_copy(update={"size": 1 << 60}))
+    )
+    path = hostile(tmp_path / "lab.backup", about)
+    backup.read(path, no_phrase)
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()) + bytes(4 << 20)))
+    monkeypatch.setattr(archive, "_MOST", 1 << 20)
+    assert "it has more bytes than any backup" in refused(path)
 
 
 @pytest.mark.parametrize(
