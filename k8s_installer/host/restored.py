@@ -118,7 +118,13 @@ set_etcd_keys() {{ # "URL [CA CERT KEY]" TOKEN|SUM
   shift
   files=
   [ $# -eq 0 ] || files="--cacert $1 --cert $2 --key $3"
-  case $(curl -sS --noproxy '*' -m 30 $files "$url/v2/keys/{_API}" 2>&1) in *"$token"*) return 0 ;; esac
+  # without an answer they may have been written, and objects changed since: nothing is written then
+  said=$(curl -sS --noproxy '*' -m 30 -w '\n%{{http_code}}' $files "$url/v2/keys/{_API}?quorum=true" 2>&1)
+  case $said in
+    *"$token"*200) return 0 ;;
+    *200 | *404) ;; # of another restore, or of none
+    *) printf '%s\n' "cannot tell whether the keys of API v2 have been written: $said"; return 1 ;;
+  esac
   while read -r path form; do
     put_key "$url" "$path" "$form" "$@" || return 1
   done <"$incoming/$sum" && put_key "$url" /{_API} "value=$token" "$@" && rm -f "$incoming/$sum"

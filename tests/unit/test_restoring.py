@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from benchmarks.pure import answers
 from k8s_installer.errors import InputError
+from k8s_installer.host import restored as on_host
 from k8s_installer.host.restored import MadeOf
 from k8s_installer.model.plan import Action, Plan
 from k8s_installer.model.resources import Kind, Missing, Ref, Seen, SeenSetting, SeenUnit, Setting, UploadedFile
@@ -156,6 +159,31 @@ def test_on_bare_hosts_nothing_stops_and_everything_is_installed() -> None:
     assert before(plan, "install m1 etcd", f"set m1 etcd-restored {DATA}")
     assert before(plan, "create m1 /etc/etcd/etcd.conf", f"set m1 etcd-restored {DATA}")
     assert before(plan, f"set m3 etcd-restored {DATA}", "start m1 etcd")
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "writes"),
+    [
+        ('{"node":{"value":"lab-1"}}\\n200', 0, False),
+        ('{"node":{"value":"lab-0"}}\\n200', 0, True),
+        ('{"errorCode":100}\\n404', 0, True),
+        ('{"message":"etcdserver: request timed out"}\\n500', 1, False),
+        ("curl: (28) Operation timed out\\n000", 1, False),
+    ],
+)
+def test_keys_of_the_old_api_are_written_only_where_they_are_known_not_to_be(
+    tmp_path: Path, answer: str, status: int, *, writes: bool
+) -> None:
+    (tmp_path / "sum").write_text("/registry/a value=old\n")
+    put, curl = tmp_path / "put", tmp_path / "curl"
+    curl.write_text(f"#!/bin/sh\ncase $* in *PUT*) echo x >>{put}; printf 201 ;; *) printf '{answer}' ;; esac\n")
+    curl.chmod(0o755)
+    text = f"{on_host._SET_KEYS}\nincoming={tmp_path}\nset_etcd_keys http://127.0.0.1:2379 'lab-1|sum'\n"
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    run = subprocess.run(["/bin/sh", "-s"], input=text, env={"PATH": path}, capture_output=True, text=True, check=False)
+    assert run.returncode == status, run
+    assert put.exists() == writes
+    assert ("cannot tell whether" in run.stdout) == bool(status)
 
 
 def test_without_a_member_there_is_nothing_to_restore_to() -> None:
