@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -25,7 +26,7 @@ from k8s_installer.flows.reporter import Reporter
 from k8s_installer.flows.resolve import Resolved
 from k8s_installer.flows.session import Session, opened
 from k8s_installer.host import snapshot
-from k8s_installer.inventory import Cluster
+from k8s_installer.inventory import Cluster, read_allocations
 from k8s_installer.inventory.allocations import NONE
 from k8s_installer.model.run import Run
 from k8s_installer.planning.etcd.restoring import ETCD, Member, Restore, left, members, restored
@@ -67,22 +68,38 @@ def restore(options: Options, reporter: Reporter, source: Source, passphrase: Pa
     cluster, profile = resolve.checked(options.inputs.inventory)
     if name and name != cluster.name:
         raise InputError(f"--name {name}: the inventory is that of the cluster {cluster.name}")
-    with restoring.place(cluster) as folder:
+    with restoring.place(cluster) as folder, ExitStack() as undo:
         if source.file is not None:
             with reporter.working(f"reading {source}"):
                 found = archive.read(source.file, passphrase, folder)
             _require_own(found, cluster, source)
-            _take_keys(found, cluster, profile, reporter)
+            before = _own_files(cluster)
+            try:
+                _take_keys(found, cluster, profile, reporter)
+            finally:
+                undo.callback(_put_back, cluster, before, _own_files(cluster))
             _say(found, reporter)
         elif (data := restoring.data_of(cluster, source.typed)) is not None:  # the member's own may be half replaced
             reporter.say(f"the data read from {source.member} for this restore is in {data}: it is used")
             folder = data  # noqa: PLW2901 - the other one stays empty, and goes
         else:
             _from_member(options, source.member, folder, reporter)
-        return _carried_out(cluster, options, reporter, source, restoring.restore_of(cluster, folder))
+        asked = restoring.restore_of(cluster, folder)
+
+        def begins() -> None:
+            restoring.begin(cluster, asked, source.typed)
+            undo.pop_all()
+
+        outcome = _carried_out(cluster, options, reporter, asked, begins)
+        if outcome is Outcome.DONE:  # also where nothing was to be changed any more
+            undo.pop_all()
+            restoring.end(cluster)
+        return outcome
 
 
-def _carried_out(cluster: Cluster, options: Options, reporter: Reporter, source: Source, asked: Restore) -> Outcome:
+def _carried_out(
+    cluster: Cluster, options: Options, reporter: Reporter, asked: Restore, begins: Callable[[], None]
+) -> Outcome:
     def change(whole: Resolved) -> Resolved:
         wanted = restored(whole.desired, asked)
         return replace(whole, desired=wanted.desired, whole=wanted.desired, restores=wanted)
@@ -102,11 +119,7 @@ def _carried_out(cluster: Cluster, options: Options, reporter: Reporter, source:
     def closing(found: Planned) -> tuple[str, ...]:
         return _closing(found, asked)
 
-    around = Around(lambda: restoring.begin(cluster, asked, source.typed), ends)
-    outcome = apply(replace(options, around=around), reporter, change, consent, closing)
-    if outcome is Outcome.DONE:  # also where nothing was to be changed any more
-        restoring.end(cluster)
-    return outcome
+    return apply(replace(options, around=Around(begins, ends)), reporter, change, consent, closing)
 
 
 def _rest(hosts: Sequence[str]) -> str:
@@ -153,8 +166,10 @@ def _take_keys(found: Backup, cluster: Cluster, profile: Profile, reporter: Repo
         InputError: Secrets in the backup could not be read beside those that are here.
     """
     if resolve.recorded(cluster) == NONE and archive.ALLOCATIONS in found.files:
-        path = resolve.state_folder(cluster) / resolve.RECORD
-        path.write_bytes(found.files[archive.ALLOCATIONS])
+        try:
+            resolve.keep(cluster, read_allocations(found.files[archive.ALLOCATIONS].decode()))
+        except ValueError as error:
+            raise InputError(f"what is allocated cannot be read from the backup: {error}") from None
     needed = leaves(cluster, profile)
     if not needed:
         return
@@ -163,6 +178,33 @@ def _take_keys(found: Backup, cluster: Cluster, profile: Profile, reporter: Repo
         reporter.warn(note)
     if filled.written:
         reporter.say(f"{len(filled.written)} keys and certificates written to {resolve.pki_folder(cluster)}")
+
+
+def _own_files(cluster: Cluster) -> dict[Path, bytes]:
+    """What this machine has of the cluster's keys and allocations.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    paths = [resolve.state_folder(cluster) / resolve.RECORD, *resolve.pki_folder(cluster).rglob("*")]
+    try:
+        return {path: path.read_bytes() for path in paths if path.is_file()}
+    except OSError as error:
+        raise InputError(f"cannot read {error.filename}: {error.strerror}") from None
+
+
+def _put_back(cluster: Cluster, before: Mapping[Path, bytes], after: Mapping[Path, bytes]) -> None:
+    """Take out of the local folder what was taken from a backup whose restore did not begin.
+
+    The plan needed it. Where another command has changed something there since, it may use these keys: all stays.
+    """
+    if _own_files(cluster) != after:
+        return
+    for path in after.keys() - before.keys():
+        path.unlink(missing_ok=True)
+    for path, content in before.items():
+        if after.get(path) != content:
+            write(path, content, PRIVATE)
 
 
 def _say(found: Backup, reporter: Reporter) -> None:

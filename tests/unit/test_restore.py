@@ -448,6 +448,9 @@ def test_keys_that_are_missing_here_come_back_and_others_are_refused(cluster: Fl
     path = made(tmp_path / "lab.backup", version="1.20.2", more=given)
     own = resolve.pki_folder(inventory)
     assert restored(cluster, path) is Outcome.FAILED  # the answer is no
+    assert not [item for item in own.rglob("*") if item.is_file() and item.name != ".lock"]
+    assert not (own.parent / resolve.RECORD).exists()
+    assert restored(cluster, path, yes=True) is Outcome.DONE
     for name in ("ca.key", "sa.key", "encryption.key", "etcd-ca.key", "m1/apiserver.crt"):
         assert (own / name).read_bytes() == files[name]
     (own / "encryption.key").write_bytes(files["encryption.key"][::-1].strip() + b"\n")
