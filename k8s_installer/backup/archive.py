@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import gzip
 import hashlib
 import io
@@ -69,28 +71,46 @@ def entry(part: Part) -> Entry:
 def target(path: Path) -> Iterator[BinaryIO]:
     """A file beside `path`, readable by its owner alone, which takes its place when all of it was written.
 
+    Where `path` is a link, the file it leads to is replaced. What a kill left beside it before is removed.
+
     Raises:
         InputError: it cannot be made.
         InstallerError: it cannot be written to its end.
     """
-    new = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        if path.is_dir():
+        real = path.resolve()
+        if real.is_dir():
             raise InputError(f"cannot write {path}: it is a folder")
+        if real.exists() and not real.is_file():
+            raise InputError(f"cannot write {path}: it is no regular file", hint="give the name of a file")
+        _sweep(real)
+        new = real.with_name(f".{real.name}.{os.getpid()}")
         file = os.fdopen(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w+b")
+    except RuntimeError:
+        raise InputError(f"cannot write {path}: it is a link to itself") from None
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from None
     try:
         with file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # the kernel ends it with the process, however that ends
             yield file
             file.flush()
             os.fsync(file.fileno())
-        new.replace(path)
+        new.replace(real)
     except OSError as error:
         raise InstallerError(f"cannot write {path}: {error.strerror}", hint=_FULL) from None
     finally:
         with suppress(OSError):
             new.unlink()
+
+
+def _sweep(path: Path) -> None:
+    """Remove what was left beside a backup by a process that was killed while it wrote it: it has every key."""
+    for old in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        if old.suffix[1:].isdecimal():
+            with suppress(OSError), old.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                old.unlink()
 
 
 def write(file: BinaryIO, manifest: Manifest, parts: Sequence[Part], passphrase: bytes | None = None) -> None:

@@ -6,8 +6,10 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import stat
 import subprocess
+import sys
 import tarfile
 from collections.abc import Sequence
 from contextlib import suppress
@@ -330,3 +332,37 @@ def test_a_target_that_cannot_be_made_is_known_at_once_and_a_broken_off_one_leav
         raise ZeroDivisionError
     assert path.read_bytes() == before
     assert [item.name for item in tmp_path.iterdir()] == ["lab.backup"]
+
+
+def test_only_a_regular_file_is_replaced_and_a_link_stays_one(tmp_path: Path) -> None:
+    path, link = made(tmp_path / "lab.backup"), tmp_path / "newest"
+    fifo, loop = tmp_path / "fifo", tmp_path / "loop"
+    os.mkfifo(fifo)
+    loop.symlink_to(loop)
+    for odd, words in ((fifo, "no regular file"), (Path("/dev/null"), "no regular file"), (loop, "cannot write")):
+        with pytest.raises(InputError, match=words), archive.target(odd):
+            raise AssertionError("nothing is asked for")
+    assert stat.S_ISFIFO(fifo.stat().st_mode)
+    link.symlink_to("lab.backup")
+    with archive.target(link) as file:
+        file.write(b"new")
+    assert (link.is_symlink(), path.read_bytes()) == (True, b"new")
+
+
+def test_what_a_killed_backup_left_is_removed_and_what_one_writes_is_not(tmp_path: Path) -> None:
+    path, mine = tmp_path / "lab.backup", tmp_path / ".lab.backup.old"
+    mine.write_text("mine")
+    program = (
+        "import os, sys; from pathlib import Path; from k8s_installer.backup import archive\n"
+        f"with archive.target(Path({str(path)!r})) as file: print(flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        left = tmp_path / f".lab.backup.{other.pid}"
+        made(path)
+        assert left.exists()
+        other.kill()
+    assert left.exists()
+    made(path)
+    assert sorted(item.name for item in tmp_path.iterdir()) == [mine.name, path.name]
