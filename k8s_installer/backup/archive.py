@@ -78,7 +78,7 @@ def target(path: Path) -> Iterator[BinaryIO]:
         InstallerError: it cannot be written to its end.
     """
     try:
-        real = path.resolve()
+        real = Path(os.path.realpath(path))
         if real.is_dir():
             raise InputError(f"cannot write {path}: it is a folder")
         if real.exists() and not real.is_file():
@@ -86,8 +86,6 @@ def target(path: Path) -> Iterator[BinaryIO]:
         _sweep(real)
         new = real.with_name(f".{real.name}.{os.getpid()}")
         file = os.fdopen(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w+b")
-    except RuntimeError:
-        raise InputError(f"cannot write {path}: it is a link to itself") from None
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from None
     try:

@@ -34,6 +34,7 @@ from k8s_installer.untrusted.answers import understood
 from k8s_installer.untrusted.userfile import UnreadableError
 
 _ASK_SECONDS = 60.0
+_LARGEST = 1 << 30  # bytes of API v2's answer, which is read into memory
 _IDLE_SECONDS = 300.0  # etcd writes a snapshot of gigabytes before the first byte comes
 
 Passphrase = Callable[[], bytes]
@@ -65,8 +66,7 @@ def backup(inputs: Inputs, target: Path, passphrase: Passphrase | None, reporter
         own = _own(inputs.inventory, session.cluster, session.profile)
         with archive.target(target) as sink, _unnamed(target) as v3, _unnamed(target) as v2:
             asked = members(resolve.desire(session.cluster, session.profile, inputs.templates, None).desired)
-            source = _source(session, asked, reporter)
-            nodes = _fetched(session, source, v3, v2, reporter)
+            source, nodes = _fetched(session, _sources(session, asked, reporter), v3, v2, reporter)
             data = {file.V3: v3, **({file.V2: v2} if nodes else {})}
             parts = [file.Part(name, io.BytesIO(content)) for name, content in own.items()]
             parts += [file.Part(name, content) for name, content in data.items()]
@@ -120,15 +120,15 @@ def _own(inventory: Path, cluster: Cluster, profile: Profile) -> dict[str, bytes
 @contextmanager
 def _unnamed(target: Path) -> Iterator[BinaryIO]:
     """A file on the target's disk that nobody else sees, and that is gone however this ends."""
-    with tempfile.TemporaryFile(dir=target.absolute().parent) as unnamed:
+    with tempfile.TemporaryFile(dir=target.resolve().parent) as unnamed:
         yield unnamed
 
 
-def _source(session: Session, asked: Mapping[str, Member], reporter: Reporter) -> Source:
-    """The member that gives its data: of those that answer with the quorum, the first by name.
+def _sources(session: Session, asked: Mapping[str, Member], reporter: Reporter) -> list[Source]:
+    """The members that can give their data: those that answer with the quorum, by name.
 
     Raises:
-        InstallerError: none does.
+        InstallerError: none can.
     """
     answers = session.ask(asked.keys(), lambda way: _holds(way, asked[way.host].gate))
     able = {host: found for host, found in answers.items() if isinstance(found, Holds)}
@@ -141,8 +141,7 @@ def _source(session: Session, asked: Mapping[str, Member], reporter: Reporter) -
         )
     for error in silent:
         reporter.warn(f"another member is asked: {error.message}")
-    host = min(able)
-    return Source(asked[host], able[host])
+    return [Source(asked[host], able[host]) for host in sorted(able)]
 
 
 def _holds(way: Transport, gate: Gate) -> Holds:
@@ -150,13 +149,34 @@ def _holds(way: Transport, gate: Gate) -> Holds:
     return understood(way.host, lambda: snapshot.holds(result.stdout))
 
 
-def _fetched(session: Session, source: Source, v3: BinaryIO, v2: BinaryIO, reporter: Reporter) -> int:
-    """Get both APIs' data into these files; how many keys the older one has."""
-    member = source.member
+def _fetched(
+    session: Session, sources: Sequence[Source], v3: BinaryIO, v2: BinaryIO, reporter: Reporter
+) -> tuple[Source, int]:
+    """Get both APIs' data into these files from the first of these members that gives it; how many keys the older has.
+
+    Raises:
+        CommandFailed: none of them gives it.
+    """
+    *others, last = sources
+    for source in others:
+        try:
+            return source, _given(session, source.member, v3, v2, reporter)
+        except HostError as error:  # such as one whose disk has no room for a snapshot
+            reporter.warn(f"another member is asked: {error.message}")
+            for file in (v3, v2):
+                file.seek(0)
+                file.truncate()
+    return last, _given(session, last.member, v3, v2, reporter)
+
+
+def _given(session: Session, member: Member, v3: BinaryIO, v2: BinaryIO, reporter: Reporter) -> int:
+    """Get both APIs' data of a member into these files; how many keys the older one has."""
     fetch(session, member, snapshot.save_script(member.gate, member.data), v3, reporter)
     fetch(session, member, snapshot.keys_script(member.gate), v2, reporter)
     v2.seek(0)
-    answer = v2.read()
+    answer = v2.read(_LARGEST + 1)
+    if len(answer) > _LARGEST:
+        raise InstallerError(f"{member.host}: its answer with the keys of etcd's API v2 is over {_LARGEST >> 20:,} MB")
     try:
         return len(etcd.keys(answer)) if answer else 0
     except DamagedError as error:
@@ -164,10 +184,10 @@ def _fetched(session: Session, source: Source, v3: BinaryIO, v2: BinaryIO, repor
 
 
 def fetch(session: Session, member: Member, script: str, target: BinaryIO, reporter: Reporter) -> None:
-    """Get what a member gives out into a file.
+    """Read a member's data into a file.
 
     Raises:
-        CommandFailed: it gives nothing out.
+        CommandFailed: it gives none.
     """
     way = session.through(session.connections.lines[member.host])
     with reporter.working(f"reading etcd's data from {member.host}") as working:
@@ -177,7 +197,7 @@ def fetch(session: Session, member: Member, script: str, target: BinaryIO, repor
 
         result = way.download(script, target, idle=_IDLE_SECONDS, on_saved=tell)
     if result.status != 0:
-        raise CommandFailed(member.host, "giving out etcd's data", result.status, "", result.stderr)
+        raise CommandFailed(member.host, "reading etcd's data", result.status, "", result.stderr)
 
 
 def _require_readable(sink: BinaryIO, phrase: bytes | None) -> None:

@@ -124,6 +124,25 @@ def test_one_that_does_not_answer_is_named_and_another_is_asked(cluster: Cluster
     assert archive.read(cluster.folder / "lab.backup", lambda: b"correct horse").sealed
 
 
+def test_where_one_member_has_no_room_for_a_snapshot_the_next_one_gives_it(cluster: Cluster) -> None:
+    first, second = cluster.members["m1"], cluster.members["m2"]
+    first.v3, first.v2, first.status = b"half of a snapshot that is longer than the other" * 4000, KEYS, 1
+    made = cluster.backup()
+    assert (made.member, made.keys_v2) == ("m2", 0)
+    assert "warn another member is asked: m1: reading etcd's data: exit 1: no room for a snapshot" in (
+        cluster.recorder.heard
+    )
+    archive.read(cluster.folder / "lab.backup", lambda: b"", cluster.folder)
+    assert (cluster.folder / "v3.db").read_bytes() == second.v3
+
+
+def test_an_answer_without_end_is_not_read_into_memory(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("k8s_installer.flows.backup._LARGEST", len(KEYS) - 1)
+    cluster.members["m1"].v2 = KEYS
+    with pytest.raises(InstallerError, match="m1: its answer with the keys of etcd's API v2 is over"):
+        cluster.backup()
+
+
 def test_without_a_quorum_nothing_is_written_and_what_to_do_is_said(cluster: Cluster) -> None:
     for member in cluster.members.values():
         member.holds = "curl: (7) Failed to connect\n"
@@ -136,10 +155,11 @@ def test_without_a_quorum_nothing_is_written_and_what_to_do_is_said(cluster: Clu
 def test_what_breaks_off_leaves_the_backup_of_before(cluster: Cluster) -> None:
     cluster.backup()
     before = (cluster.folder / "lab.backup").read_bytes()
-    member = cluster.members["m1"]
-    member.status = 1
-    with pytest.raises(CommandFailed, match="no room for a snapshot"):
+    for member in cluster.members.values():
+        member.status = 1
+    with pytest.raises(CommandFailed, match="m3: reading etcd's data: exit 1: no room for a snapshot"):
         cluster.backup()
+    member = cluster.members["m1"]
     member.status, member.v3 = 0, snapshot()[:-1]
     with pytest.raises(InstallerError, match="it is cut off"):
         cluster.backup()

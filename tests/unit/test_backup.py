@@ -336,11 +336,10 @@ def test_a_target_that_cannot_be_made_is_known_at_once_and_a_broken_off_one_leav
 
 def test_only_a_regular_file_is_replaced_and_a_link_stays_one(tmp_path: Path) -> None:
     path, link = made(tmp_path / "lab.backup"), tmp_path / "newest"
-    fifo, loop = tmp_path / "fifo", tmp_path / "loop"
+    fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    loop.symlink_to(loop)
-    for odd, words in ((fifo, "no regular file"), (Path("/dev/null"), "no regular file"), (loop, "cannot write")):
-        with pytest.raises(InputError, match=words), archive.target(odd):
+    for odd in (fifo, Path("/dev/null")):
+        with pytest.raises(InputError, match="no regular file"), archive.target(odd):
             raise AssertionError("nothing is asked for")
     assert stat.S_ISFIFO(fifo.stat().st_mode)
     link.symlink_to("lab.backup")
