@@ -21,7 +21,9 @@ from k8s_installer.verify.poll import Deadline, until
 _OBJECT_SECONDS = 30.0
 _SETTLE_SECONDS = 30.0  # the controller-manager looks at the taints of nodes every five seconds
 _START_SECONDS = 180.0  # the image comes from its registry first
-_ROUTE_SECONDS = 30.0
+# After an API server that was away, kube-proxy may wait for up to a minute before it asks for what is new (30 s and as
+# much again at random; client-go 0.20, tools/cache/reflector.go).
+_ROUTE_SECONDS = 90.0
 _HEAL_SECONDS = 60.0
 _REMOVE_SECONDS = 90.0
 _HTTP_NOT_FOUND = 404
