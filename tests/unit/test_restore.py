@@ -29,6 +29,7 @@ from k8s_installer.flows.apply import Options, apply
 from k8s_installer.flows.outcome import Outcome
 from k8s_installer.flows.plan import plan
 from k8s_installer.flows.restore import Source, check, restore
+from k8s_installer.flows.status import look
 from k8s_installer.host import perform
 from k8s_installer.host.gates import GateAnswer, UnitState
 from k8s_installer.host.snapshot import RUNS
@@ -360,6 +361,10 @@ def test_an_unfinished_restore_is_named_before_what_hosts_have_lost_meanwhile(
     ):
         with pytest.raises(InstallerError, match="did not finish"):
             run()
+    monkeypatch.setattr("k8s_installer.flows.status._statuses", lambda *_: {})
+    monkeypatch.setattr("k8s_installer.flows.status._with_placed", lambda _session, wanted, found: (wanted, found))
+    look(cluster.inputs, cluster.recorder)
+    assert [line for line in cluster.recorder.heard if line.startswith("error ") and "did not finish" in line]
 
 
 @dataclass
