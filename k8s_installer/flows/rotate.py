@@ -32,8 +32,11 @@ from k8s_installer.untrusted.answers import understood
 API = "ca"  # the CA of the API's server, which pods trust, too
 _CONTROLLERS = "kube-controller-manager"  # which gives service accounts the CA
 _CUT_OFF = {  # the steps that cut off pods which have read what was before, and in which words
-    (API, Step.USE): "started before their service accounts had the new CA, and would no longer trust the API server",
-    (TOKENS, Step.DROP): "have tokens of the old key, which the API server would no longer accept",
+    (
+        API,
+        Step.USE,
+    ): "these pods started before their service accounts had the new CA, and would no longer trust the API server",
+    (TOKENS, Step.DROP): "these pods have tokens of the old key, which the API server would no longer accept",
 }
 _OF_CA = {
     Step.ADD: "All hosts trust the new CA, which issues nothing yet.",
@@ -133,7 +136,7 @@ def _require_pods(options: Options, reporter: Reporter, root: str, words: str) -
     old = found.before(given) if root == API else found.with_old_tokens()
     if old:
         raise InstallerError(
-            f"{len(old)} pods {words}: {listed(old)}",
+            f"{words}: {listed(old)}",
             hint="restart them (kubectl delete pod, or kubectl rollout restart), then try again; with --ignore-pods if "
             "none of them uses the API",
         )

@@ -176,8 +176,8 @@ def require_ended(folder: Path, root: str) -> None:
             raise InputError(
                 f"{folder / name} has {count} {'keys' if root in rotation.KEYS else 'certificates'}, and {following} "
                 "does not say which of them is the new one: nothing was dropped",
-                hint=f"to resume a rotation: put {', '.join(rotation.passing(root))} back from a backup, then try "
-                f"again; or edit {name}, then run k8s-installer apply (docs/keys.md)",
+                hint=f"to resume it: put {', '.join(rotation.passing(root))} back from a backup, then try again\n"
+                f"to drop all but a new one: k8s-installer certs rotate {root} add -i INVENTORY, then use, then drop",
             )
         if following not in files and old in files:  # the successor is the first that is removed
             for left in rotation.passing(root):

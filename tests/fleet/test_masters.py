@@ -414,7 +414,7 @@ def test_the_key_of_tokens_is_replaced_in_runs_that_are_killed_while_a_pod_uses_
             assert answered(masters) == ["200"] * len(MASTERS)
         stopped = masters.run("certs rotate sa drop", "--yes", "--no-verify")
         assert stopped.returncode == 1
-        assert "1 pods have tokens of the old key" in stopped.stderr
+        assert "these pods have tokens of the old key" in stopped.stderr
         assert "default/user" in stopped.stderr
         masters.on("m1", "kubectl delete pod user --now")
         pod(masters)

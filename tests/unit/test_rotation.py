@@ -24,7 +24,7 @@ from k8s_installer.host.tokens import Pod, Trust
 from k8s_installer.model.plan import Action, Change
 from k8s_installer.model.resources import File, Kind, Ref, SeenFile
 from k8s_installer.model.rotation import Advance, Step
-from k8s_installer.pki import certificates, issuing, record, store
+from k8s_installer.pki import certificates, issuing, record, rotation, store
 from k8s_installer.pki.leaves import Leaf
 from k8s_installer.pki.validity import facts
 from k8s_installer.planning.turns import QUARTER
@@ -214,6 +214,9 @@ def test_a_drop_says_so_where_the_files_of_a_rotation_are_lost(cluster: Hosts, r
         turned(cluster, "drop", root)
     assert f"put {root}-next.key" in caught.value.hint
     assert (cluster.pki / f"{root}-old.key").exists()
+    rotated(cluster, root)  # as the hint says
+    assert rotation.accepted({path.name: path.read_bytes() for path in cluster.pki.glob("*.*")}, root) == 1
+    assert settled(cluster)
 
 
 @pytest.mark.parametrize("root", ["ca", "encryption", "sa"])
@@ -535,8 +538,8 @@ NEW = Pod("default/new", dt.datetime(2030, 1, 1, tzinfo=dt.UTC), ("default/defau
 @pytest.mark.parametrize(
     ("step", "root", "words"),
     [
-        ("use", "ca", "1 pods started before their service accounts had the new CA"),
-        ("drop", "sa", "1 pods have tokens of the old key"),
+        ("use", "ca", "these pods started before their service accounts had the new CA"),
+        ("drop", "sa", "these pods have tokens of the old key"),
     ],
 )
 def test_pods_that_would_be_cut_off_stop_a_step(
