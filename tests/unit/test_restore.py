@@ -36,6 +36,7 @@ from k8s_installer.host.snapshot import RUNS
 from k8s_installer.model.desired import Desired
 from k8s_installer.model.plan import Change
 from k8s_installer.model.resources import Gate, Missing
+from k8s_installer.model.rotation import Advance, Step
 from k8s_installer.planning.turns import QUARTER
 from k8s_installer.transport import OnSent, Result
 from tests.unit.clusters import leaves
@@ -286,6 +287,30 @@ def test_another_restore_that_is_refused_or_declined_leaves_the_data_of_one_that
     assert sorted(item.name for item in folder(cluster).iterdir()) == sorted(["begun", began.data.name])
     assert restored(cluster, other, yes=True) is Outcome.DONE
     assert not folder(cluster).exists()
+
+
+def test_a_timers_backup_from_before_a_rotation_says_what_it_adds_and_what_is_to_be_done(
+    cluster: Fleet, tmp_path: Path
+) -> None:
+    cluster.inputs.inventory.write_text(TLS)
+    inventory, _ = resolve.checked(cluster.inputs.inventory)
+    own, needed = resolve.pki_folder(inventory), leaves(inventory)
+    pki.ensure(own, needed)
+    for root in ("encryption", "sa"):
+        for step in Step:
+            pki.ensure(own, needed, advance=Advance(root, step))
+        pki.end_rotation(own, root)
+    before = (own / "encryption.key").read_bytes()
+    path = made(tmp_path / "lab.backup", version="1.20.2")
+    cluster.recorder.reply = "no"
+    assert restored(cluster, path) is Outcome.FAILED
+    warnings = [line for line in cluster.recorder.heard if line.startswith("warn ")]
+    assert [
+        word for line in warnings for word in ("certs rotate encryption add", "certs rotate sa add") if word in line
+    ]
+    assert (own / "encryption.key").read_bytes() == before
+    assert restored(cluster, path, yes=True) is Outcome.DONE
+    assert (own / "encryption.key").read_bytes() == before + (own / "encryption-old.key").read_bytes()
 
 
 def test_restores_that_wait_for_an_answer_are_in_nobodys_way(cluster: Fleet, tmp_path: Path) -> None:
