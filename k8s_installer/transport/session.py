@@ -248,14 +248,16 @@ class SshTransport:
             shell.close()
 
     def _prepared(self, deadline: Deadline) -> _Shell | None:
-        """The shell that was opened ahead, if there is one and it waits for a script."""
-        try:
-            shell = self._ahead.popleft().result(max(deadline.left, 0))
-        except Exception:  # noqa: BLE001 - none, or it was not opened: opening another one says why
-            return None
-        if shell.waits:
-            return shell
-        shell.close()
+        """A shell that was opened ahead, if there is one and it waits for a script.
+
+        One that was refused says nothing of the others: they may be why the host has no room for it.
+        """
+        while self._ahead:
+            with suppress(Exception):  # it was not opened, or another thread has taken it: the next one
+                shell = self._ahead.popleft().result(max(deadline.left, 0))
+                if shell.waits:
+                    return shell
+                shell.close()
         return None
 
     def _open(self, seconds: float) -> _Shell:
