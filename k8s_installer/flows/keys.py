@@ -14,7 +14,7 @@ from k8s_installer.flows.outcome import Outcome
 from k8s_installer.flows.reporter import Reporter
 from k8s_installer.flows.session import opened
 from k8s_installer.inventory import Role
-from k8s_installer.pki import certificates, issuing, recovery, store
+from k8s_installer.pki import certificates, issuing, keyfiles, recovery
 from k8s_installer.pki.leaves import AUTHORITIES
 from k8s_installer.transport import Transport
 
@@ -83,10 +83,10 @@ def request(inventory: Path, reporter: Reporter) -> Outcome:
     needed = pki.unsigned(own, leaves(cluster, profile))
     try:
         for name, leaf in needed.items():
-            pem = store.read(folder, f"{name}.key")  # of an earlier request, whose certificate may be on its way
+            pem = keyfiles.read(folder, f"{name}.key")  # of an earlier request, whose certificate may be on its way
             key = certificates.read_key(pem) if pem is not None else issuing.new_leaf_key(leaf)
-            store.write(folder, f"{name}.key", certificates.private_pem(key))
-            store.write(folder, f"{name}.csr", issuing.request(leaf, key))
+            keyfiles.write(folder, f"{name}.key", certificates.private_pem(key))
+            keyfiles.write(folder, f"{name}.csr", issuing.request(leaf, key))
             reporter.result(f"{name}.csr  {certificates.described(leaf)}; signed by {leaf.issuer}.crt")
     except (OSError, certificates.Flaw) as error:
         raise InputError(f"cannot use {folder}: {error}") from None

@@ -12,13 +12,12 @@ the traditional PEM form (PKCS#1, SEC 1): that NSS reads no PKCS#8, and Go has a
 says what people may put there.
 """
 
+from k8s_installer.pki.filling import fill, fill_from_backup
 from k8s_installer.pki.leaves import ROOTS, Leaf, Pki, placeholder
 from k8s_installer.pki.store import (
     certificates_in,
     end_rotation,
     ensure,
-    fill,
-    fill_from_backup,
     issued,
     look,
     note_use,

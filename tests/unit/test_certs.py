@@ -28,7 +28,7 @@ from k8s_installer.flows.reporter import Say
 from k8s_installer.flows.resolve import Resolved
 from k8s_installer.model.desired import Desired, by_host
 from k8s_installer.model.resources import File, Kind, Ref, Seen, SeenFile, SeenPackage, SeenSetting, SeenUnit
-from k8s_installer.pki import certificates, issuing, record, store
+from k8s_installer.pki import certificates, issuing, keyfiles, record, store
 from k8s_installer.pki.validity import end_of, facts, is_of_server
 from k8s_installer.planning.turns import QUARTER
 from k8s_installer.report import certificates as report
@@ -285,7 +285,7 @@ def test_a_certificate_of_the_users_and_one_whose_ca_is_elsewhere_stay(cluster: 
     mine = "m1/apiserver.crt"
     theirs = {name: sums for name, sums in known.made.items() if name != mine}
     own = replace(known, made=theirs).lacking(["front-proxy-ca.key"])
-    store.write(cluster.pki, record.FILE, record.dump(own))
+    keyfiles.write(cluster.pki, record.FILE, record.dump(own))
     before = serials(cluster)
     recorder = Recorder()
     assert renew(cluster, recorder) is Outcome.DONE
@@ -302,7 +302,7 @@ def peers_share(cluster: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
     known = record.load((cluster.pki / record.FILE).read_bytes())
     made = {name: sums for name, sums in known.made.items() if "etcd-peer" not in name}
     used = {name: total for name, total in known.used.items() if "etcd-peer" not in name}
-    store.write(cluster.pki, record.FILE, record.dump(replace(known, made=made, used=used)))
+    keyfiles.write(cluster.pki, record.FILE, record.dump(replace(known, made=made, used=used)))
     set_up(cluster, monkeypatch)
 
 
@@ -405,7 +405,7 @@ def test_a_run_that_is_cut_off_while_it_issues_leaves_pairs_that_fit(
     cluster: Hosts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only certificates are written, each by itself: whichever are new, every key beside them is still theirs."""
-    real, left = store.write, 5
+    real, left = keyfiles.write, 5
 
     def write(folder: Path, name: str, content: bytes) -> None:
         nonlocal left
@@ -414,10 +414,10 @@ def test_a_run_that_is_cut_off_while_it_issues_leaves_pairs_that_fit(
             raise Killed
         real(folder, name, content)
 
-    monkeypatch.setattr(store, "write", write)
+    monkeypatch.setattr(keyfiles, "write", write)
     with pytest.raises(Killed):
         renew(cluster)
-    monkeypatch.setattr(store, "write", real)
+    monkeypatch.setattr(keyfiles, "write", real)
     recorder = Recorder()
     assert renew(cluster, recorder) is Outcome.DONE
     assert "say issued again, with their keys: 14 certificates" in recorder.heard

@@ -16,7 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from k8s_installer import pki
 from k8s_installer.errors import InputError
 from k8s_installer.inventory import Cluster
-from k8s_installer.pki import certificates, issuing, store
+from k8s_installer.pki import certificates, issuing, keyfiles
 from k8s_installer.pki.leaves import Leaf, names
 from tests.unit.clusters import cluster, leaves, placeholder
 
@@ -145,14 +145,14 @@ def test_a_host_with_a_new_address_gets_new_certificates_and_nobody_else_does(tm
 
 @pytest.mark.parametrize("cut", ["ca.crt", "sa.key", "encryption.key", "n1/kubelet.crt", "m1/etcd.key"])
 def test_a_first_run_that_was_cut_off_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: str) -> None:
-    write = store.write
+    write = keyfiles.write
 
     def killed(folder: Path, name: str, content: bytes) -> None:
         if name == cut:
             raise KeyboardInterrupt
         write(folder, name, content)
 
-    monkeypatch.setattr(store, "write", killed)
+    monkeypatch.setattr(keyfiles, "write", killed)
     with pytest.raises(KeyboardInterrupt):
         pki.ensure(tmp_path, leaves(cluster()))
     monkeypatch.undo()
@@ -175,7 +175,7 @@ def test_first_runs_at_once_agree(tmp_path: Path) -> None:
 
 def test_a_run_waits_for_the_one_that_has_the_folder(tmp_path: Path) -> None:
     with ThreadPoolExecutor() as pool:
-        with store._alone(tmp_path):
+        with keyfiles.alone(tmp_path):
             waiting = pool.submit(pki.ensure, tmp_path, leaves(cluster()))
             assert not wait([waiting], timeout=0.3).done
             assert [path.name for path in tmp_path.iterdir()] == [".lock"]
@@ -200,7 +200,7 @@ def test_a_folder_that_can_only_be_read_is_read(
 def test_a_lost_public_half_of_the_token_key_comes_back(made: tuple[Path, Cluster, pki.Pki], tmp_path: Path) -> None:
     _, lab, first = made
     for file, pem in first.files.items():
-        store.write(tmp_path, file, pem)
+        keyfiles.write(tmp_path, file, pem)
     (tmp_path / "sa.pub").unlink()
     assert pki.ensure(tmp_path, leaves(lab)) == first
 
@@ -218,7 +218,7 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        store.write(tmp_path, "x.key", b"secret")
+        keyfiles.write(tmp_path, "x.key", b"secret")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -21,7 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from k8s_installer import pki
 from k8s_installer.errors import InputError
-from k8s_installer.pki import certificates, issuing, record, store
+from k8s_installer.pki import certificates, filling, issuing, keyfiles, record
 from k8s_installer.pki.leaves import AUTHORITIES, ROOTS, Leaf, names
 from tests.unit.clusters import cluster, leaves
 
@@ -522,7 +522,7 @@ def test_what_hosts_were_given_is_known_after_that(whole: Path, tmp_path: Path) 
     pki.note_use(folder, {}, ROOTS)
     assert bytes_of(folder) == bytes_of(whole)
     pki.note_use(folder, LEAVES, ROOTS)
-    known = store.read_record(folder, bytes_of(folder))
+    known = keyfiles.read_record(folder, bytes_of(folder))
     assert set(known.used) == {"ca", "etcd-ca", "etcd-peer-ca", "front-proxy-ca", "sa", "encryption.key"}
     before = (folder / record.FILE).stat().st_ino
     pki.note_use(folder, LEAVES, ROOTS)
@@ -587,18 +587,18 @@ def test_a_recovery_that_was_cut_off_does_not_make_what_somebody_supplied_ours(
     key = ec_key()
     own = client(whole, key, sans=("a.example",)).public_bytes(s.Encoding.PEM)
     found |= {"proxy.crt": own, "proxy.key": certificates.private_pem(key)}
-    write = store.write
+    write = keyfiles.write
 
     def killed(folder: Path, name: str, content: bytes) -> None:
         if name == "sa.key":
             raise KeyboardInterrupt
         write(folder, name, content)
 
-    monkeypatch.setattr(store, "write", killed)
+    monkeypatch.setattr(keyfiles, "write", killed)
     with pytest.raises(KeyboardInterrupt):
         pki.fill(tmp_path, LEAVES, dict(sorted(found.items())))
     monkeypatch.undo()
-    assert not {"proxy.crt", "proxy.key"} & store.read_record(tmp_path, {}).writing
+    assert not {"proxy.crt", "proxy.key"} & keyfiles.read_record(tmp_path, {}).writing
     assert not pki.fill(tmp_path, LEAVES, found).problems
     assert pki.ensure(tmp_path, LEAVES)["proxy.crt"] == own
 
@@ -680,9 +680,9 @@ def test_a_record_and_its_messages_have_no_key_in_them(whole: Path) -> None:
 
 
 def test_a_key_known_not_to_be_here_is_no_loss(folder: Path) -> None:
-    known = store.read_record(folder, bytes_of(folder))
+    known = keyfiles.read_record(folder, bytes_of(folder))
     (folder / "etcd-ca.key").unlink()
-    store.write(folder, record.FILE, record.dump(known.lacking(["etcd-ca.key"])))
+    keyfiles.write(folder, record.FILE, record.dump(known.lacking(["etcd-ca.key"])))
     shown = pki.look(folder, LEAVES)
     assert shown.absent == {"etcd-ca.key"}
     assert not shown.pending
@@ -708,7 +708,7 @@ def test_what_hosts_gave_back_fills_the_gaps_and_replaces_nothing(whole: Path, t
     assert not shown.pending
     assert shown.absent == {"etcd-ca.key", "front-proxy-ca.key"}
     assert all(path.stat().st_mode & 0o077 == 0 for path in (folder, *folder.rglob("*")))
-    assert pki.fill(folder, LEAVES, on_hosts) == store.Filled((), (), ())
+    assert pki.fill(folder, LEAVES, on_hosts) == filling.Filled((), (), ())
     (folder / "sa.key").write_bytes(pkcs8(RSA))
     before = bytes_of(folder)
     with pytest.raises(InputError, match=r"these files exist here and differ from the hosts': .*sa\.key$"):
@@ -731,18 +731,18 @@ def test_certificates_that_must_be_signed_elsewhere_are_listed(tmp_path: Path) -
 @pytest.fixture
 def unrecorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a first apply that wrote every key, and then had no room for its last line of the record."""
-    write, records = store.write, iter([True, False])
+    write, records = keyfiles.write, iter([True, False])
 
     def full(folder: Path, name: str, content: bytes) -> None:
         if name == record.FILE and not next(records):
             raise OSError(28, "No space left on device", name)
         write(folder, name, content)
 
-    monkeypatch.setattr(store, "write", full)
+    monkeypatch.setattr(keyfiles, "write", full)
     with pytest.raises(InputError, match="No space left on device"):
         pki.ensure(tmp_path, LEAVES)
     monkeypatch.undo()
-    assert store.read_record(tmp_path, {}).writing
+    assert keyfiles.read_record(tmp_path, {}).writing
     return tmp_path
 
 
@@ -767,7 +767,7 @@ def test_the_next_run_completes_the_record(
     unrecorded: Path, use: Callable[[Path, dict[str, Leaf]], object], name: str
 ) -> None:
     use(unrecorded, LEAVES)
-    assert not store.read_record(unrecorded, {}).writing
+    assert not keyfiles.read_record(unrecorded, {}).writing
     (unrecorded / name).unlink()
     refused(unrecorded, "are missing on this machine", name)
 
@@ -776,5 +776,5 @@ def test_a_record_that_still_cannot_be_written_stops_nothing(unrecorded: Path, m
     def full(folder: Path, name: str, content: bytes) -> None:
         raise OSError(28, "No space left on device", name)
 
-    monkeypatch.setattr(store, "write", full)
+    monkeypatch.setattr(keyfiles, "write", full)
     assert pki.ensure(unrecorded, LEAVES) == pki.look(unrecorded, LEAVES)

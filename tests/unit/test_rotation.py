@@ -24,7 +24,7 @@ from k8s_installer.host.tokens import Pod, Trust
 from k8s_installer.model.plan import Action, Change
 from k8s_installer.model.resources import File, Kind, Ref, SeenFile
 from k8s_installer.model.rotation import Advance, Step
-from k8s_installer.pki import certificates, issuing, record, rotation, store
+from k8s_installer.pki import certificates, filling, issuing, keyfiles, record, rotation
 from k8s_installer.pki.leaves import Leaf
 from k8s_installer.pki.validity import facts
 from k8s_installer.planning.turns import QUARTER
@@ -285,14 +285,14 @@ def test_a_backup_without_keys_is_read_with_the_old_ones_and_the_way_to_new_toke
     before = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1)
     rotated(cluster, "encryption", "sa")
     later = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
-    assert pki.fill_from_backup(cluster.pki, needed(cluster), {}, later) == store.Filled((), (), ())
+    assert pki.fill_from_backup(cluster.pki, needed(cluster), {}, later) == filling.Filled((), (), ())
     filled = pki.fill_from_backup(cluster.pki, needed(cluster), {}, before)
     assert filled.written == ("encryption.key",)
     assert "certs rotate encryption add" in filled.notes[0]
     assert "the API server rejects tokens" in filled.notes[1]
     assert applied(cluster) is Outcome.DONE
     assert keys_of(cluster, "m2") == ["key2", "key1"]
-    assert pki.fill_from_backup(cluster.pki, needed(cluster), {}, before) == store.Filled((), filled.notes[1:], ())
+    assert pki.fill_from_backup(cluster.pki, needed(cluster), {}, before) == filling.Filled((), filled.notes[1:], ())
 
 
 @pytest.mark.parametrize(
@@ -458,7 +458,7 @@ def test_a_step_that_is_cut_off_while_it_writes_the_folder_is_resumed(
 ) -> None:
     for earlier in list(Step)[: list(Step).index(step)]:
         turned(cluster, earlier)
-    real, left = store.write, writes
+    real, left = keyfiles.write, writes
 
     def write(folder: Path, name: str, content: bytes) -> None:
         nonlocal left
@@ -467,10 +467,10 @@ def test_a_step_that_is_cut_off_while_it_writes_the_folder_is_resumed(
             raise Killed
         real(folder, name, content)
 
-    monkeypatch.setattr(store, "write", write)
+    monkeypatch.setattr(keyfiles, "write", write)
     with suppress(Killed):
         turned(cluster, step)
-    monkeypatch.setattr(store, "write", real)
+    monkeypatch.setattr(keyfiles, "write", real)
     assert apply(Options(cluster.inputs, yes=True, verify=False, preflight=False), Recorder()) is Outcome.DONE
     require_trust(cluster)
     for later in list(Step)[list(Step).index(step) :]:
@@ -573,7 +573,7 @@ def test_accounts_without_the_new_ca_stop_a_step_and_what_nobody_uses_does_not(
 def test_somebody_s_own_ca_is_followed_by_one_that_they_supply(cluster: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
     known = record.load((cluster.pki / record.FILE).read_bytes())
     theirs = {name: sums for name, sums in known.made.items() if not name.startswith("front-proxy-ca")}
-    store.write(cluster.pki, record.FILE, record.dump(replace(known, made=theirs)))
+    keyfiles.write(cluster.pki, record.FILE, record.dump(replace(known, made=theirs)))
     with pytest.raises(
         InputError, match=r"put the CA that follows it into front-proxy-ca-next\.crt and front-proxy-ca-n"
     ):
@@ -614,7 +614,7 @@ def test_a_ca_that_cannot_sign_from_here_is_refused(
     if content is None:
         path.unlink()
         known = record.load((cluster.pki / record.FILE).read_bytes())
-        store.write(cluster.pki, record.FILE, record.dump(known.lacking([name])))
+        keyfiles.write(cluster.pki, record.FILE, record.dump(known.lacking([name])))
     else:
         path.write_bytes(pkcs8(certificates.read_key(path.read_bytes()), b"x") if content == b"locked" else content)
     set_up(cluster, monkeypatch) if content != b"odd" else None

@@ -21,7 +21,7 @@ from k8s_installer.flows.plan import Planned
 from k8s_installer.flows.resolve import Resolved
 from k8s_installer.model.plan import Action, Plan
 from k8s_installer.model.resources import File, Kind, Missing, Ref, Seen, SeenFile
-from k8s_installer.pki import certificates, encryption, issuing, store
+from k8s_installer.pki import certificates, encryption, issuing, keyfiles
 from k8s_installer.planning import planfile
 from k8s_installer.planning.make import make_plan
 from k8s_installer.planning.select import on_members
@@ -152,11 +152,11 @@ def test_a_key_of_secrets_that_was_never_used_here_is_refused_where_a_host_has_o
 ) -> None:
     folder = resolve.pki_folder(applied.cluster)
     other = resolve.resolve(applied.cluster.folder / "cluster.yaml", None, resolve.present_keys)
-    store.write(folder, "encryption.key", b"A" * 43 + b"=\n")
+    keyfiles.write(folder, "encryption.key", b"A" * 43 + b"=\n")
     try:
         other = resolve.resolve(applied.cluster.folder / "cluster.yaml", None, resolve.present_keys)
     finally:
-        store.write(folder, "encryption.key", applied.keys["encryption.key"])
+        keyfiles.write(folder, "encryption.key", applied.keys["encryption.key"])
     assert other.keys.strange == {"encryption.key"}
     assert "encryption.key, as /etc/kubernetes/pki/encryption.yaml" in message(other, seen).message
 
@@ -165,10 +165,10 @@ def test_a_key_of_secrets_of_somebody_s_own_that_is_swapped_is_refused(tmp_path:
     path = inventory(tmp_path)
     cluster, profile = resolve.checked(path)
     folder = resolve.pki_folder(cluster)
-    store.write(folder, "encryption.key", b"A" * 43 + b"=\n")
+    keyfiles.write(folder, "encryption.key", b"A" * 43 + b"=\n")
     first = resolve.resolve(path, None, resolve.real_keys)
     resolve.note_use(cluster, profile, pki.ROOTS)
-    store.write(folder, "encryption.key", b"B" * 42 + b"A=\n")
+    keyfiles.write(folder, "encryption.key", b"B" * 42 + b"A=\n")
     other = resolve.resolve(path, None, resolve.present_keys)
     assert "encryption.key, as /etc/kubernetes/pki/encryption.yaml" in message(other, answers(first.desired)).message
     resolve.note_use(cluster, profile, pki.ROOTS)  # as `apply --replace-keys` does
@@ -185,15 +185,15 @@ def test_our_ca_renewed_with_the_same_key_is_ours_in_whatever_form_its_key_is(tm
     if noted:
         resolve.note_use(cluster, profile, pki.ROOTS)
     key = certificates.read_key(first.keys["ca.key"])
-    store.write(folder, "ca.crt", issuing.self_signed("kubernetes-ca", key).certificate)
-    store.write(folder, "ca.key", pkcs8(key))
+    keyfiles.write(folder, "ca.crt", issuing.self_signed("kubernetes-ca", key).certificate)
+    keyfiles.write(folder, "ca.key", pkcs8(key))
     renewed = resolve.resolve(path, None, resolve.present_keys)
     assert (renewed.keys.strange == frozenset()) is noted
     assert foreign(renewed.desired, looked(renewed, answers(first.desired), first), renewed.keys) == []
     # and another key in its place is not
     pair = issuing.new_authority("kubernetes-ca")
-    store.write(folder, "ca.crt", pair.certificate)
-    store.write(folder, "ca.key", pair.key)
+    keyfiles.write(folder, "ca.crt", pair.certificate)
+    keyfiles.write(folder, "ca.key", pair.key)
     other = resolve.resolve(path, None, resolve.present_keys)
     found = foreign(other.desired, looked(other, answers(first.desired), first), other.keys)
     assert {item.name for item in found} == {"ca.crt", "ca.key"}
@@ -339,7 +339,7 @@ def test_a_new_master_is_no_witness_of_whose_keys_the_cluster_has(
     if damage == "no keys":
         shutil.rmtree(folder)
     else:
-        store.write(folder, "encryption.key", b"B" * 42 + b"A=\n")
+        keyfiles.write(folder, "encryption.key", b"B" * 42 + b"A=\n")
     wanted = part(resolve.resolve(path, None, resolve.present_keys), limit, "")
     other = "m2" if limit == "m1" else "m1"
     found = reinstalled(first, limit)
@@ -365,7 +365,7 @@ def test_a_new_master_gets_the_keys_that_hosts_were_given_whoever_else_is_away(m
 
 def test_what_no_host_has_and_no_run_has_sent_is_not_recorded_as_theirs(masters: tuple[Path, Resolved]) -> None:
     path, first = masters
-    store.write(resolve.pki_folder(first.inventory), "encryption.key", b"B" * 42 + b"A=\n")
+    keyfiles.write(resolve.pki_folder(first.inventory), "encryption.key", b"B" * 42 + b"A=\n")
     wanted = resolve.resolve(path, None, resolve.present_keys)
     found = {ref: found for ref, found in answers(first.whole).items() if ref.host == "n1"}
     node = replace(wanted, desired=on_members(wanted.desired, ["n1"]))
@@ -386,8 +386,8 @@ def with_bundle(masters: tuple[Path, Resolved], *, signs: str, first: str = "new
     folder, new = resolve.pki_folder(applied.inventory), issuing.new_authority("kubernetes-ca")
     old = certificates.Pair(applied.keys["ca.crt"], applied.keys["ca.key"])
     both = [new, old] if first == "new" else [old, new]
-    store.write(folder, "ca.crt", b"".join(one.certificate for one in both))
-    store.write(folder, "ca.key", (new if signs == "new" else old).key)
+    keyfiles.write(folder, "ca.crt", b"".join(one.certificate for one in both))
+    keyfiles.write(folder, "ca.key", (new if signs == "new" else old).key)
     wanted = resolve.resolve(path, None, resolve.present_keys)
     return wanted, looked(wanted, answers(applied.desired), applied)
 
@@ -417,7 +417,7 @@ def test_both_cas_are_sent_with_the_old_key_and_then_the_new_one_signs(
         for ref, seen in found.items()
     }  # fmt: skip
     for certificate in (both, new.certificate):  # the new one signs; then the old one goes
-        store.write(folder, "ca.crt", certificate)
-        store.write(folder, "ca.key", new.key)
+        keyfiles.write(folder, "ca.crt", certificate)
+        keyfiles.write(folder, "ca.key", new.key)
         wanted = resolve.resolve(masters[0], None, resolve.present_keys)
         assert foreign(wanted.desired, hosts, wanted.keys) == []
