@@ -163,9 +163,7 @@ def _fetched(
             return source, _given(session, source.member, v3, v2, reporter)
         except HostError as error:  # such as one whose disk has no room for a snapshot
             reporter.warn(f"another member is asked: {error.message}")
-            for file in (v3, v2):
-                file.seek(0)
-                file.truncate()
+            emptied(v3, v2)
     return last, _given(session, last.member, v3, v2, reporter)
 
 
@@ -181,6 +179,13 @@ def _given(session: Session, member: Member, v3: BinaryIO, v2: BinaryIO, reporte
         return len(etcd.keys(answer)) if answer else 0
     except DamagedError as error:
         raise InstallerError(f"{member.host}: {error}") from None
+
+
+def emptied(*files: BinaryIO) -> None:
+    """Take back what a member gave that did not give all."""
+    for one in files:
+        one.seek(0)
+        one.truncate()
 
 
 def fetch(session: Session, member: Member, script: str, target: BinaryIO, reporter: Reporter) -> None:

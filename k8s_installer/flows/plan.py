@@ -60,8 +60,8 @@ def planned(session: Session, wanted: Resolved, seen: ObservedFleet, batch: Batc
     """The plan that makes hosts what is wanted of them.
 
     Raises:
-        InstallerError: it would cost keys that hosts rest on, etcd's data or quorum, the
-            last master, or rights that programs need; or its version cannot be reached from what runs.
+        InstallerError: it would cost keys that hosts rest on, etcd's data or quorum, the last master, or rights that
+            programs need; or its version cannot be reached from what runs.
     """
     if wanted.resets:
         require_left(wanted, seen)

@@ -16,9 +16,9 @@ from k8s_installer.backup import Backup
 from k8s_installer.backup.etcd import DamagedError, with_hash
 from k8s_installer.desired.certificates import leaves
 from k8s_installer.errors import CommandFailed, InputError, InstallerError
-from k8s_installer.flows import resolve, restoring
+from k8s_installer.flows import resolve, restoredata, restoring
 from k8s_installer.flows.apply import Around, Options, apply
-from k8s_installer.flows.backup import fetch
+from k8s_installer.flows.backup import emptied, fetch
 from k8s_installer.flows.outcome import Outcome
 from k8s_installer.flows.output import PRIVATE, write
 from k8s_installer.flows.plan import Planned
@@ -79,12 +79,12 @@ def restore(options: Options, reporter: Reporter, source: Source, passphrase: Pa
             finally:
                 undo.callback(_put_back, cluster, before, _own_files(cluster))
             _say(found, reporter)
-        elif (data := restoring.data_of(cluster, source.typed)) is not None:  # the member's own may be half replaced
+        elif (data := restoredata.data_of(cluster, source.typed)) is not None:  # the member's own may be half replaced
             reporter.say(f"the data read from {source.member} for this restore is in {data}: it is used")
             folder = data  # noqa: PLW2901 - the other one stays empty, and goes
         else:
             _from_member(options, source.member, folder, reporter)
-        asked = restoring.restore_of(cluster, folder)
+        asked = restoredata.restore_of(cluster, folder)
 
         def begins() -> None:
             restoring.begin(cluster, asked, source.typed)
@@ -243,9 +243,7 @@ def _given_out(session: Session, member: Member, v3: BinaryIO, v2: BinaryIO, rep
         fetch(session, member, snapshot.keys_script(member.gate, quorum=False), v2, reporter)
     except CommandFailed as error:
         reporter.warn(f"{error.message}: its file is copied instead")
-        for file in (v3, v2):
-            file.seek(0)
-            file.truncate()
+        emptied(v3, v2)
         return False
     return True
 

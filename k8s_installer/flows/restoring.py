@@ -8,10 +8,8 @@ resumes with its token, and other commands that change the cluster say so first.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
-import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -19,16 +17,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from k8s_installer.backup.etcd import DamagedError, keys, requests
 from k8s_installer.errors import InputError, InstallerError
 from k8s_installer.flows.resolve import state_folder
 from k8s_installer.inventory import Cluster
-from k8s_installer.model.resources import UploadedFile
+from k8s_installer.pki import keyfiles
 from k8s_installer.planning.etcd.restoring import Restore
 from k8s_installer.untrusted import userfile
 from k8s_installer.untrusted.userfile import UnreadableError
-
-_PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +77,8 @@ def begin(cluster: Cluster, restore: Restore, source: str) -> None:
     if not restore.snapshot.source.exists():
         raise InputError("another restore began meanwhile; this one changed nothing", hint="run it again to replace it")
     data = {"token": restore.token, "sha256": restore.snapshot.sha256, "source": source, "data": place.name}
-    new = path.with_suffix(".new")
     try:
-        new.write_text(json.dumps(data) + "\n", encoding="utf-8")
-        new.replace(path)
+        keyfiles.write(path.parent, path.name, f"{json.dumps(data)}\n".encode())
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from None
     if old is not None and old.data != place:
@@ -170,55 +163,3 @@ def has_begun(cluster: Cluster, data: Path) -> bool:
         old = begun(cluster)
         return old is not None and old.data == data
     return False
-
-
-def restore_of(cluster: Cluster, data: Path) -> Restore:
-    """What the data in a folder restores: with the token of the restore of the same data that did not finish, if any.
-
-    Raises:
-        InputError: the data cannot be used.
-    """
-    snapshot = _uploaded(data / "v3.db")
-    old = begun(cluster)
-    token = old.token if old is not None and old.sha256 == snapshot.sha256 else ""
-    return Restore(token or f"{cluster.name}-{secrets.token_hex(4)}", snapshot, _keys(data))
-
-
-def data_of(cluster: Cluster, source: str) -> Path | None:
-    """The data of a restore from this source that did not finish; None where there is none, or it is not whole.
-
-    Raises:
-        InputError: what is remembered of it cannot be read.
-    """
-    old = begun(cluster)
-    if old is None or old.source != source or not (old.data / "v3.db").exists():
-        return None
-    return old.data if _uploaded(old.data / "v3.db").sha256 == old.sha256 else None
-
-
-def _keys(data: Path) -> UploadedFile | None:
-    """The requests that write the keys of API v2, if there are any."""
-    path = data / "v2.json"
-    if not path.exists():
-        return None
-    target = data / "v2.requests"
-    try:
-        content = requests(keys(path.read_bytes()))
-        handle, new = tempfile.mkstemp(dir=data)  # never in the place of one that is being uploaded
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(new).replace(target)
-    except DamagedError as error:
-        raise InputError(f"the backup cannot be used: {error}") from None
-    except OSError as error:
-        raise InputError(f"cannot write {target}: {error.strerror}") from None
-    return _uploaded(target)
-
-
-def _uploaded(path: Path) -> UploadedFile:
-    digest, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            digest.update(piece)
-            size += len(piece)
-    return UploadedFile(path, digest.hexdigest(), size, 0o600, secret=True)

@@ -24,7 +24,7 @@ from k8s_installer.engine.fleet import Connections, ObservedFleet
 from k8s_installer.engine.remote import OnReport
 from k8s_installer.engine.remote import Outcome as Done
 from k8s_installer.errors import InputError, InstallerError, Lost, LostError
-from k8s_installer.flows import resolve, restoring
+from k8s_installer.flows import resolve, restoredata, restoring
 from k8s_installer.flows.apply import Options, apply
 from k8s_installer.flows.outcome import Outcome
 from k8s_installer.flows.plan import plan
@@ -324,11 +324,11 @@ def test_restores_that_wait_for_an_answer_are_in_nobodys_way(cluster: Fleet, tmp
         with restoring.place(inventory) as second:
             (second / "v3.db").write_bytes(snapshot(512))
         assert not second.exists()
-        asked = restoring.restore_of(inventory, first)
+        asked = restoredata.restore_of(inventory, first)
         restoring.begin(inventory, asked, "lab.backup")
         with restoring.place(inventory) as third:
             (third / "v3.db").write_bytes(snapshot(512))
-            restoring.begin(inventory, restoring.restore_of(inventory, third), "other.backup")
+            restoring.begin(inventory, restoredata.restore_of(inventory, third), "other.backup")
         with pytest.raises(InputError, match="another restore began meanwhile"):
             restoring.begin(inventory, asked, "lab.backup")
     assert [item.name for item in third.iterdir()] == ["v3.db"]
@@ -507,7 +507,7 @@ def test_what_is_remembered_is_private(cluster: Fleet) -> None:
     inventory, _ = resolve.checked(cluster.inputs.inventory)
     with restoring.place(inventory) as place:
         (place / "v3.db").write_bytes(snapshot())
-        restoring.begin(inventory, restoring.restore_of(inventory, place), "lab.backup")
+        restoring.begin(inventory, restoredata.restore_of(inventory, place), "lab.backup")
     assert folder(cluster).stat().st_mode & 0o777 == 0o700
     assert json.loads((folder(cluster) / "begun").read_text())["source"] == "lab.backup"
     restoring.end(inventory)
