@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,8 @@ from k8s_installer import profiles
 from k8s_installer.desired.flags import variables
 from k8s_installer.desired.values import wrong
 from k8s_installer.inventory import ArgValue
+from k8s_installer.lab import debian
+from k8s_installer.lab.artifacts import artifact
 from k8s_installer.lab.state import default_cache
 from k8s_installer.profiles.flags import Flag
 
@@ -40,7 +43,25 @@ ENDS = {
     "kubelet": (("--exit-on-lock-contention",), "no lock file specified"),
     "kube-proxy": (("--write-config-to=/nonexistent/config",), "open /nonexistent/config: no such file"),
 }  # fmt: skip
+BOOKWORM = ("etcd-server/bookworm", "etcd-client/bookworm")  # 3.4
 Case = tuple[str, str, ArgValue]  # a program, its flag, a value
+
+
+def bookworm_etcd() -> Path:
+    """Where etcd and etcdctl 3.4 are, the first version that has learners.
+
+    Raises:
+        LabError: they cannot be fetched.
+    """
+
+    def make(out: Path) -> None:
+        work = out / ".work"
+        archive = debian.open_archive(work, [debian.Suite("deb", "bookworm")])
+        for deb in archive.download(BOOKWORM, work / "debs"):
+            debian.unpack(deb, out)
+        shutil.rmtree(work)
+
+    return artifact(default_cache(), "etcd", list(BOOKWORM), make) / "usr/bin"
 
 
 @functools.cache

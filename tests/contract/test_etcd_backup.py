@@ -21,8 +21,6 @@ from k8s_installer.backup import etcd as formats
 from k8s_installer.errors import LabError
 from k8s_installer.host import backups, families, perform, snapshot
 from k8s_installer.host.restored import MadeOf
-from k8s_installer.lab import debian
-from k8s_installer.lab.artifacts import artifact
 from k8s_installer.lab.rpms import payload
 from k8s_installer.lab.state import default_cache
 from k8s_installer.model.desired import Desired
@@ -30,6 +28,7 @@ from k8s_installer.model.plan import Action, Change
 from k8s_installer.model.resources import Check, Gate, Kind, Missing, Ref, Setting, UploadedFile
 from k8s_installer.planning.etcd import restoring
 from k8s_installer.planning.etcd.restoring import Restore
+from tests.contract.programs import bookworm_etcd
 from tests.contract.test_etcd import Members, conf, members, sums
 
 __all__ = ["members"]
@@ -40,7 +39,6 @@ STEP = 1 if os.environ.get("TEST_ALL") else 3  # programs between two kills
 KEYS = 1000
 PREFIX = "/registry/things/"
 TOKEN = "c-1234"  # noqa: S105 - the name of a cluster
-BOOKWORM = ("etcd-server/bookworm", "etcd-client/bookworm")  # 3.4
 # A program that kills the whole script which runs it, before the call whose number is in the file `kill`.
 KILLER = """\
 #!/bin/sh
@@ -68,20 +66,12 @@ def version(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def programs(version: str) -> tuple[Path, Path]:
     """etcd and etcdctl as the lab's hosts run them, and of the next version."""
-
-    def make(out: Path) -> None:
-        work = out / ".work"
-        archive = debian.open_archive(work, [debian.Suite("deb", "bookworm")])
-        for deb in archive.download(BOOKWORM, work / "debs"):
-            debian.unpack(deb, out)
-        shutil.rmtree(work)
-
     try:
         if version == "3.3":
             folder = payload(default_cache(), lambda _: None)
             return folder / "etcd-server/usr/bin/etcd", folder / "etcd-client/usr/bin/etcdctl"
-        folder = artifact(default_cache(), "etcd", list(BOOKWORM), make)
-        return folder / "usr/bin/etcd", folder / "usr/bin/etcdctl"
+        folder = bookworm_etcd()
+        return folder / "etcd", folder / "etcdctl"
     except LabError as error:
         pytest.skip(f"there is no etcd here, and none can be fetched: {error}")
 

@@ -26,8 +26,6 @@ from k8s_installer import inventory, pki, profiles
 from k8s_installer.desired import Desired, desire, etcd
 from k8s_installer.errors import InstallerError, LabError
 from k8s_installer.host import families, gates
-from k8s_installer.lab import debian
-from k8s_installer.lab.artifacts import artifact
 from k8s_installer.lab.rpms import payload
 from k8s_installer.lab.state import default_cache
 from k8s_installer.model.desired import DesiredResource, Turn
@@ -48,6 +46,7 @@ from k8s_installer.planning.etcd.changing import changing, questions
 from k8s_installer.planning.etcd.members import require_members
 from k8s_installer.planning.make import make_plan
 from k8s_installer.render import Renderer
+from tests.contract.programs import bookworm_etcd
 from tests.contract.test_etcd import CONF, Members, conf
 from tests.unit.clusters import leaves
 
@@ -55,7 +54,6 @@ HOSTS = ("m1", "m2", "m3", "m4", "m5", "m6")
 MOST = 1 if os.environ.get("TEST_ALL") else 3  # steps of a run before it is killed
 LOG = logging.getLogger(__name__)  # shown with --log-cli-level=INFO
 IDLE = SeenUnit("loaded", "inactive", "dead", enabled=False, pid=0, started_at=0.0, needs_reload=False)
-SEVERAL = ("etcd-server/bookworm",)  # 3.4
 
 
 class Killed(Exception):  # noqa: N818 - no error
@@ -65,20 +63,12 @@ class Killed(Exception):  # noqa: N818 - no error
 @pytest.fixture(scope="module", params=["3.3", "3.4"])
 def program(request: pytest.FixtureRequest) -> Path:
     """Etcd as the lab's hosts run it, and the first version that has learners."""
-    version, cache = str(request.param), default_cache()
-
-    def make(out: Path) -> None:
-        work = out / ".work"
-        archive = debian.open_archive(work, [debian.Suite("deb", "bookworm")])
-        for deb in archive.download(SEVERAL, work / "debs"):
-            debian.unpack(deb, out)
-        shutil.rmtree(work)
-
+    version = str(request.param)
     try:
         if version == "3.3":
-            found = payload(cache, lambda _: None) / "etcd-server/usr/bin/etcd"
+            found = payload(default_cache(), lambda _: None) / "etcd-server/usr/bin/etcd"
         else:
-            found = artifact(cache, "etcd", ["1", *SEVERAL], make) / "usr/bin/etcd"
+            found = bookworm_etcd() / "etcd"
     except LabError as error:
         pytest.skip(f"etcd {version} cannot be fetched: {error}")
     assert (
