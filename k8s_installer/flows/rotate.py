@@ -31,13 +31,10 @@ from k8s_installer.untrusted.answers import understood
 
 API = "ca"  # the CA of the API's server, which pods trust, too
 _CONTROLLERS = "kube-controller-manager"  # which gives service accounts the CA
-_CUT_OFF = {  # the steps that cut off pods which have read what was before, and in which words
-    (
-        API,
-        Step.USE,
-    ): "these pods started before their service accounts had the new CA, and would no longer trust the API server",
-    (TOKENS, Step.DROP): "these pods have tokens of the old key, which the API server would no longer accept",
-}
+_OLD_CA = "these pods started before their service accounts had the new CA, and would no longer trust the API server"
+_OLD_TOKENS = "these pods have tokens of the old key, which the API server would no longer accept"
+# The steps that cut off pods which have read what was before.
+_CUT_OFF = {(API, Step.USE): _OLD_CA, (TOKENS, Step.DROP): _OLD_TOKENS}
 _OF_CA = {
     Step.ADD: "All hosts trust the new CA, which issues nothing yet.",
     Step.USE: "All certificates are issued by the new CA; the old one is still trusted.",

@@ -7,9 +7,11 @@ stay, and pods that have mounted them go on until the old key is dropped.
 
 from __future__ import annotations
 
+from functools import partial
+
 from k8s_installer.host.addons import KUBE
 from k8s_installer.host.family import Family
-from k8s_installer.host.secrets import UNANSWERED, ask, note
+from k8s_installer.host.secrets import ask, differs, note
 
 NAME = "tokens"
 _TRIES = 60  # a second each, without a new token
@@ -53,10 +55,7 @@ set_{NAME}() {{ # the sum of the key
 """
 
 
-def _differs(_subject: str, seen: str | None, wanted: str) -> str:
-    if seen == wanted:
-        return ""
-    return "the API server does not answer for it" if seen == UNANSWERED else "some may be signed with another key"
+_differs = partial(differs, "some may be signed with another key")
 
 
 def _words(_subject: str, _wanted: str) -> str:
@@ -64,5 +63,11 @@ def _words(_subject: str, _wanted: str) -> str:
 
 
 FAMILY = Family(
-    NAME, ask=(KUBE, ask(NAME)), set=(KUBE, _SET), differs=_differs, original=lambda _: None, words=_words, one_way=True
+    NAME,
+    ask=(KUBE, ask(NAME)),
+    set=(KUBE, _SET),
+    differs=_differs,
+    original=lambda _: None,
+    words=_words,
+    one_way=True,
 )

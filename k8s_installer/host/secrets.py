@@ -7,6 +7,8 @@ itself: a restored snapshot has the note of its time.
 
 from __future__ import annotations
 
+from functools import partial
+
 from k8s_installer.host.addons import KUBE
 from k8s_installer.host.family import NONE, Family
 
@@ -48,10 +50,14 @@ set_{NAME}() {{ # key
 """
 
 
-def _differs(_subject: str, seen: str | None, wanted: str) -> str:
+def differs(otherwise: str, _subject: str, seen: str | None, wanted: str) -> str:
+    """Why what is noted differs from what is wanted; `otherwise` says what another note means."""
     if seen == wanted:
         return ""
-    return "the API server does not answer for it" if seen == UNANSWERED else "some may be written with another key"
+    return "the API server does not answer for it" if seen == UNANSWERED else otherwise
+
+
+_differs = partial(differs, "some may be written with another key")
 
 
 def _words(_subject: str, wanted: str) -> str:
@@ -59,5 +65,11 @@ def _words(_subject: str, wanted: str) -> str:
 
 
 FAMILY = Family(
-    NAME, ask=(KUBE, ask(NAME)), set=(KUBE, _SET), differs=_differs, original=lambda _: None, words=_words, one_way=True
+    NAME,
+    ask=(KUBE, ask(NAME)),
+    set=(KUBE, _SET),
+    differs=_differs,
+    original=lambda _: None,
+    words=_words,
+    one_way=True,
 )
