@@ -16,7 +16,12 @@ from pathlib import Path
 from k8s_installer.flows.resolve import real_keys, resolve
 from k8s_installer.host.addons import APPLIED
 from k8s_installer.host.paths import ADDONS
+from k8s_installer.host.placed import PATH as RECORD
+from k8s_installer.host.placed import line
+from k8s_installer.model.desired import by_host
 from k8s_installer.model.resources import Data, File, Kind, Ref, Setting, Unit
+from k8s_installer.planning.make import readers
+from k8s_installer.planning.records import lines
 
 _UNITS = "var/lib/systemctl"
 
@@ -59,6 +64,10 @@ def seeds(folder: Path, inventory: Path, layer: Path) -> Seeds:
         if isinstance(item.resource, Unit):
             root = found.common if units[ref.name] == len(hosts) else found.own / hosts[ref.host]
             _touch(root / _UNITS / ref.name, f"active running enabled {started} 1\n")
+    for host, items in by_host(desired).items():
+        read_by = readers((item.ref, item.resource) for item in items)
+        placed = "".join(f"{line(entry)}\n" for item in items for entry in lines(item, None, read_by))
+        _touch(found.own / hosts[host] / RECORD.lstrip("/"), placed)
     return found
 
 
