@@ -57,14 +57,17 @@ def removed(member_id: str, endpoint: Endpoint) -> str:
     return f"{REMOVED} {member_id} {endpoint}"
 
 
-# The gateway of another version answers 404 without JSON.
+# The gateway of another version answers 404 without JSON. One connection is enough for several paths: of all that it
+# takes to ask an etcd with TLS, that is most.
 _CALL = """\
-etcd_call() { # path data url [ca cert key]: $said is the answer, $api the prefix
-  path=$1 data=$2 url=$3
+etcd_call() { # paths data url [ca cert key]: $said are the answers, a line for each path, and $api the prefix
+  paths=$1 data=$2 url=$3
   shift 3
   [ $# -eq 0 ] || set -- --cacert "$1" --cert "$2" --key "$3"
   for api in v3 v3beta v3alpha; do
-    said=$(curl -sS --noproxy '*' -m 10 -d "$data" "$@" "$url/$api/$path" 2>&1) || return 1
+    urls=
+    for path in $paths; do urls="$urls $url/$api/$path"; done
+    said=$(curl -sS --noproxy '*' -m 10 -w '\\n' -d "$data" "$@" $urls 2>&1) || return 1
     case $said in '{'*) return 0 ;; esac
   done
   return 1
@@ -76,9 +79,11 @@ ask_etcd_members() {{ # subjects: CONFIG URL [CA CERT KEY]
     set -- $subject
     config=$1 now={ABSENT}
     shift
-    if [ -e "$root$config" ] && etcd_call cluster/member/list '{{}}' "$@"; then
-      list=$said
-      ! etcd_call maintenance/status '{{}}' "$@" || now=$(printf %s "$api|$list|$said" | tr -d ' \\t\\n')
+    if [ -e "$root$config" ] && etcd_call 'cluster/member/list maintenance/status' '{{}}' "$@"; then
+      now="$api|${{said%%
+*}}|${{said##*
+}}"
+      case $now in *[[:space:]]*) now=$(printf %s "$now" | tr -d '[:space:]') ;; esac
     fi
     echo "setting $now $now {MEMBERS} $subject"
   done
