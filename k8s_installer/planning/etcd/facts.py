@@ -38,7 +38,7 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class SeenMember:
     """One host of an etcd: where its log belongs and whether it is there, and how it was and is to be started.
 
     `has_data` is None where the host did not answer. `found` and `wanted` are None where the file is not there, or is
@@ -60,7 +60,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Etcd:
+class SeenEtcd:
     """One etcd: its unit, its members, and what is known of its clients.
 
     `starts` are the hosts on which the plan may start it. `used` are the clients that were started before, `unknown`
@@ -68,13 +68,13 @@ class Etcd:
     """
 
     unit: str
-    members: tuple[Member, ...]
+    members: tuple[SeenMember, ...]
     starts: frozenset[str]
     used: tuple[Ref, ...]
     unknown: tuple[Ref, ...]
 
     @property
-    def elders(self) -> list[Member]:
+    def elders(self) -> list[SeenMember]:
         """The members that have data."""
         return [member for member in self.members if member.has_data]
 
@@ -116,7 +116,7 @@ def further(whole: Desired, seen: Mapping[Ref, Seen], part: Desired) -> Desired:
     return found
 
 
-def etcds(whole: Desired, seen: Mapping[Ref, Seen], part: Desired) -> Iterator[Etcd]:
+def etcds(whole: Desired, seen: Mapping[Ref, Seen], part: Desired) -> Iterator[SeenEtcd]:
     """Every etcd of which a part of the whole may start a member, as it is on the hosts."""
     for unit, items in by_unit(whole).items():
         etcd = _etcd(unit, items, whole, seen, part)
@@ -135,9 +135,9 @@ def by_unit(whole: Desired) -> dict[str, list[tuple[DesiredResource, Data]]]:
 
 def _etcd(
     unit: str, items: list[tuple[DesiredResource, Data]], whole: Desired, seen: Mapping[Ref, Seen], part: Desired
-) -> Etcd:
+) -> SeenEtcd:
     starts = frozenset(wanted.ref.host for wanted, data in items if _may_start(wanted.ref.host, data, seen, part))
-    return known(unit, items, whole, seen, part, starts) if starts else Etcd(unit, (), starts, (), ())
+    return known(unit, items, whole, seen, part, starts) if starts else SeenEtcd(unit, (), starts, (), ())
 
 
 def known(
@@ -147,12 +147,12 @@ def known(
     seen: Mapping[Ref, Seen],
     part: Desired,
     starts: frozenset[str] = frozenset(),
-) -> Etcd:
+) -> SeenEtcd:
     """What is known of an etcd, whether the plan for a part of the whole starts any of its members or not."""
     data = items[0][1]
     its = clients(whole, unit)
     marks = _marks(items, whole) if data.added_later else ()
-    return Etcd(
+    return SeenEtcd(
         unit,
         tuple(_member(wanted.ref, data, whole, seen, part) for wanted, data in items),
         starts,
@@ -167,13 +167,13 @@ def _may_start(host: str, data: Data, seen: Mapping[Ref, Seen], part: Desired) -
     return Ref(host, Kind.UNIT, data.unit) in part and (Ref(host, Kind.FILE, data.config) in part or not runs(unit))
 
 
-def _member(log: Ref, data: Data, whole: Desired, seen: Mapping[Ref, Seen], part: Desired) -> Member:
+def _member(log: Ref, data: Data, whole: Desired, seen: Mapping[Ref, Seen], part: Desired) -> SeenMember:
     config = Ref(log.host, Kind.FILE, data.config)
     unit = seen.get(Ref(log.host, Kind.UNIT, data.unit))
     content = content_of(config, whole, seen)
     was = start(content) if content is not None else None
     will = part[config].resource if config in part else None
-    return Member(
+    return SeenMember(
         log.host,
         log.name,
         has_data=_is_there(log, seen),

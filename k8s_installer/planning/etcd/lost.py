@@ -52,7 +52,7 @@ def require_kept(whole: Desired, seen: Mapping[Ref, Seen], hosts: Collection[str
             _judge(etcd, facts.known(etcd.unit, items, whole, seen, whole), silent)
 
 
-def _judge(etcd: state.Etcd, about: facts.Etcd, silent: Collection[str]) -> None:
+def _judge(etcd: state.Etcd, about: facts.SeenEtcd, silent: Collection[str]) -> None:
     view = listed.view(etcd.answers)
     if view is None and not about.used:
         return  # a first start
@@ -80,14 +80,14 @@ def _listed(etcd: state.Etcd, view: listed.View) -> Iterator[tuple[str, str]]:
             yield one.name, next(found, one.name if one.name in etcd.answers else "")
 
 
-def _started(etcd: state.Etcd, about: facts.Etcd) -> Iterator[tuple[str, str]]:
+def _started(etcd: state.Etcd, about: facts.SeenEtcd) -> Iterator[tuple[str, str]]:
     """The members of the inventory that one with data was started with."""
     known = frozenset[str]().union(*(one.found.members for one in about.elders if one.found is not None))
     yield from ((one.name, one.host) for one in etcd.members if f"{one.name}={one.url}" in known)
 
 
 def _voter(
-    name: str, host: str, empty: Mapping[str, facts.Member], silent: Collection[str], etcd: state.Etcd
+    name: str, host: str, empty: Mapping[str, facts.SeenMember], silent: Collection[str], etcd: state.Etcd
 ) -> _Voter:
     if host in silent:
         return _Voter(host, f"{host} did not answer")
@@ -96,7 +96,7 @@ def _voter(
     return _Voter(host or name, "" if host else f"{name} is not in the inventory, and no host runs it")
 
 
-def _nothing(member: facts.Member, seen: Mapping[Ref, Seen]) -> str:
+def _nothing(member: facts.SeenMember, seen: Mapping[Ref, Seen]) -> str:
     words = f"{member.host} has no data of etcd in {member.log}"
     bare = seen.get(records.question(member.host).ref) is Missing.ABSENT
     return f"{words}, and nothing that was installed on it is left" if bare else words
@@ -122,7 +122,7 @@ def _quorum(voters: Sequence[_Voter], able: Sequence[str]) -> LostError:
     )
 
 
-def _data(members: Sequence[facts.Member], used: Ref, seen: Mapping[Ref, Seen]) -> LostError:
+def _data(members: Sequence[facts.SeenMember], used: Ref, seen: Mapping[Ref, Seen]) -> LostError:
     lines = [f"  {_nothing(member, seen)}" for member in members]
     return LostError(
         Lost.DATA,

@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from k8s_installer.errors import InstallerError
 from k8s_installer.model.desired import Desired
 from k8s_installer.model.resources import Ref, Seen
-from k8s_installer.planning.etcd.facts import Etcd, Member, etcds
+from k8s_installer.planning.etcd.facts import SeenEtcd, SeenMember, etcds
 
 GUIDE = "docs/etcd.md"
 _CHANGE = (
@@ -85,10 +85,10 @@ def require_members(whole: Desired, seen: Mapping[Ref, Seen], part: Desired | No
 
 
 _Finding = tuple[str, str]  # what is wrong, and what can be done about it
-_Situation = Callable[[Etcd, Member], _Finding | None]
+_Situation = Callable[[SeenEtcd, SeenMember], _Finding | None]
 
 
-def _wrong(etcd: Etcd) -> Iterator[_Finding]:
+def _wrong(etcd: SeenEtcd) -> Iterator[_Finding]:
     """What is wrong with the members that the plan may start: of each the first situation that it is in."""
     for member in etcd.members:
         if member.host in etcd.starts:
@@ -96,7 +96,7 @@ def _wrong(etcd: Etcd) -> Iterator[_Finding]:
             yield from filter(None, (next(filter(None, found), None),))
 
 
-def _changed(etcd: Etcd, member: Member) -> _Finding | None:
+def _changed(etcd: SeenEtcd, member: SeenMember) -> _Finding | None:
     """It has data, and the inventory changes its cluster."""
     was, now = member.found, member.wanted
     if not member.has_data or was is None or now is None or was.makes(now) or was.only_tls_differs(now):
@@ -110,7 +110,7 @@ def _changed(etcd: Etcd, member: Member) -> _Finding | None:
     return f"{words} {', '.join(filter(None, said))}", _CHANGE
 
 
-def _moved(etcd: Etcd, member: Member) -> _Finding | None:
+def _moved(etcd: SeenEtcd, member: SeenMember) -> _Finding | None:
     """It runs, and would restart with other folders: what is there is older than what it has confirmed."""
     if member.move is None or not member.runs or member.uses_log:
         return None
@@ -118,7 +118,7 @@ def _moved(etcd: Etcd, member: Member) -> _Finding | None:
     return f"{words}; it would restart with {member.move.after}", _MOVE.format(etcd.unit)
 
 
-def _runs_elsewhere(etcd: Etcd, member: Member) -> _Finding | None:
+def _runs_elsewhere(etcd: SeenEtcd, member: SeenMember) -> _Finding | None:
     """It runs with what its file said before an edit by hand, and what is in the folder that it says now is older."""
     if member.uses_log is not False or not member.has_data:
         return None
@@ -126,7 +126,7 @@ def _runs_elsewhere(etcd: Etcd, member: Member) -> _Finding | None:
     return f"{words}: its data is elsewhere", _ELSEWHERE.format(etcd.unit)
 
 
-def _left_behind(etcd: Etcd, member: Member) -> _Finding | None:
+def _left_behind(etcd: SeenEtcd, member: SeenMember) -> _Finding | None:
     """It is stopped, and would start with other folders while its log is still in the old one."""
     move = member.move
     if move is None or member.runs or move.left is False or move.before.log == move.after.log:
@@ -135,13 +135,13 @@ def _left_behind(etcd: Etcd, member: Member) -> _Finding | None:
     return f"{member.host} {has} {etcd.unit}'s log in {move.before.log}; it would start with {move.after}", _OLD_LOG
 
 
-def _runs_empty(etcd: Etcd, member: Member) -> _Finding | None:
+def _runs_empty(etcd: SeenEtcd, member: SeenMember) -> _Finding | None:
     """It runs with data that is not where it would look for it after a restart."""
     words = f"but {etcd.unit} runs there: its data is elsewhere, or was deleted"
     return (f"{_nothing(etcd, member)}, {words}", _LOST) if member.runs else None
 
 
-def _joined_before(etcd: Etcd, member: Member) -> _Finding | None:
+def _joined_before(etcd: SeenEtcd, member: SeenMember) -> _Finding | None:
     """It was started to join before: that it is to join is left from then, and lets nobody in."""
     if member.admitted or member.found is None or not member.found.joins or not member.enabled:
         return None
@@ -151,7 +151,7 @@ def _joined_before(etcd: Etcd, member: Member) -> _Finding | None:
     return words, _JOINED.format(etcd.unit, member.host)
 
 
-def _second_cluster(etcd: Etcd, member: Member) -> _Finding | None:
+def _second_cluster(etcd: SeenEtcd, member: SeenMember) -> _Finding | None:
     """Another member has data of a cluster that was made otherwise."""
     if not any(_apart(member, elder) for elder in etcd.elders):
         return None
@@ -159,7 +159,7 @@ def _second_cluster(etcd: Etcd, member: Member) -> _Finding | None:
     return words, _CHANGE
 
 
-def _lost_own(etcd: Etcd, member: Member) -> _Finding | None:
+def _lost_own(etcd: SeenEtcd, member: SeenMember) -> _Finding | None:
     """Another member has data of a cluster that is in use."""
     if not (etcd.elders and etcd.used):
         return None
@@ -167,7 +167,7 @@ def _lost_own(etcd: Etcd, member: Member) -> _Finding | None:
     return f"{_nothing(etcd, member)}, and {words}", _LOST
 
 
-def _unsure(etcd: Etcd, member: Member) -> _Finding | None:
+def _unsure(etcd: SeenEtcd, member: SeenMember) -> _Finding | None:
     """Who did not answer leaves open whether this is a first start."""
     silent = [other.host for other in etcd.members if other.has_data is None]
     if silent and not etcd.elders:
@@ -177,7 +177,7 @@ def _unsure(etcd: Etcd, member: Member) -> _Finding | None:
     return (f"{_nothing(etcd, member)}, and {words}", _ASK) if clients else None
 
 
-def _all_lost(etcd: Etcd, member: Member) -> _Finding | None:
+def _all_lost(etcd: SeenEtcd, member: SeenMember) -> _Finding | None:
     """No member has data, and the cluster was in use."""
     if not etcd.used or etcd.elders:
         return None
@@ -191,25 +191,25 @@ _OF_JOINING: tuple[_Situation, ...] = (_runs_empty, _joined_before)
 _OF_EMPTY: tuple[_Situation, ...] = (_runs_empty, _second_cluster, _lost_own, _unsure, _all_lost)
 
 
-def _situations(member: Member) -> tuple[_Situation, ...]:
+def _situations(member: SeenMember) -> tuple[_Situation, ...]:
     if member.has_data:
         return _OF_ALL
     joins = member.wanted is not None and member.wanted.joins
     return (*_OF_ALL, *(_OF_JOINING if joins else _OF_EMPTY))
 
 
-def _apart(member: Member, elder: Member) -> bool:
+def _apart(member: SeenMember, elder: SeenMember) -> bool:
     """Whether a member that starts empty makes another cluster than one that has data did."""
     if member.wanted is None or elder.found is None:
         return True
     return elder.found.joins or not elder.found.makes(member.wanted)  # who joined has the cluster of others
 
 
-def _nothing(etcd: Etcd, member: Member) -> str:
+def _nothing(etcd: SeenEtcd, member: SeenMember) -> str:
     return f"{member.host} has no data of {etcd.unit} in {member.log}"
 
 
-def _others(etcd: Etcd) -> str:
+def _others(etcd: SeenEtcd) -> str:
     return f"{_listed(elder.host for elder in etcd.elders)} {'has' if len(etcd.elders) == 1 else 'have'}"
 
 
