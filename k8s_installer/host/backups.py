@@ -1,12 +1,14 @@
 """Backups that a member of etcd makes by itself: a script, and a timer of systemd's that runs it. Pure.
 
-The value is one word, the parts divided by `|`, as `Schedule` has them; `none` is no such timer. What is made are
-files that `restore` takes; they have etcd's data and no keys. They stay when the timer goes. Members may share a folder
-(NFS) with each other and with files of other names: each deletes only the oldest files of its own name.
+The value is one word, the parts divided by `|`: those of `Schedule`, and a sum of what is written, so that another
+version of this program replaces its script. `none` is no such timer. What is made are files that `restore` takes; they
+have etcd's data and no keys. They stay when the timer goes. Members may share a folder (NFS) with each other and with
+files of other names: each deletes only the oldest files of its own name.
 """
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 from typing import NamedTuple
 
@@ -38,7 +40,7 @@ class Schedule(NamedTuple):
 
     def __str__(self) -> str:
         """One word."""
-        return "|".join(self)
+        return "|".join((*self, _SUM))
 
 
 # The program, after a line that sets `made` to the value. POSIX sh; what is asked first is a read by the quorum.
@@ -121,6 +123,7 @@ Persistent=true
 [Install]
 WantedBy=timers.target
 """
+_SUM = hashlib.sha256(f"{_BODY}{_SERVICE}{_TIMER}".encode()).hexdigest()[:8]
 _ASK = f"""\
 ask_etcd_backups() {{
   now={NONE} boot={NONE}
@@ -165,7 +168,10 @@ def _differs(_subject: str, seen: str | None, wanted: str) -> str:
     has = Value.parse(seen or NONE)
     if has.now == NONE:
         return "there is no timer"
-    return "its timer does not run" if _OFF in (has.now, has.boot) else "its settings differ"
+    if _OFF in (has.now, has.boot):
+        return "its timer does not run"
+    same = has.now.rsplit("|", 1)[0] == wanted.rsplit("|", 1)[0]
+    return "its script is of another version of k8s-installer" if same else "its settings differ"
 
 
 def _words(_subject: str, wanted: str) -> str:

@@ -56,7 +56,7 @@ def test_each_member_has_a_timer_where_the_inventory_asks_for_it_and_asks_its_et
     (item,) = (item for ref, item in found.items() if ref.name == backups.NAME)
     assert item.after == (Ref("m1", Kind.GATE, "etcd is healthy"),)
     plain = wanted("{etcd_backups: {schedule: weekly}}", version="1.5.2", security="insecure")
-    assert schedules(plain)["m2"].endswith("|m2|http://127.0.0.1:2379|||")
+    assert schedules(plain)["m2"].rpartition("|")[0].endswith("|m2|http://127.0.0.1:2379|||")
 
 
 @pytest.mark.parametrize(
@@ -112,6 +112,8 @@ def test_differences_and_what_is_done_about_them_are_said() -> None:
     )
     assert families.differs(backups.NAME, f"off now, {value} at boot", value) == "its timer does not run"
     assert families.differs(backups.NAME, value.replace("|7|", "|8|"), value) == "its settings differ"
+    older = f"{value.rpartition('|')[0]}|01234567"
+    assert families.differs(backups.NAME, older, value) == "its script is of another version of k8s-installer"
     assert families.differs(backups.NAME, value, "none") == "the inventory does not ask for it any more"
     assert families.words(backups.NAME, value) == "back up etcd to /var/lib/etcd-backups, daily, and keep 7 files"
     assert families.words(backups.NAME, "none") == "stop backing up etcd"
