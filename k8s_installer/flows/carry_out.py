@@ -14,7 +14,7 @@ from k8s_installer.flows.reporter import Reporter
 from k8s_installer.model.desired import Turn
 from k8s_installer.model.plan import Plan
 from k8s_installer.model.run import Event, Run, State
-from k8s_installer.planning import rollback
+from k8s_installer.planning.undo import failed_turns, undo
 from k8s_installer.runs.journal import Journal
 
 
@@ -39,8 +39,8 @@ def carried_out(
 
         with reporter.progress(made) as show:
             run = engine.apply(made, remotes, note, stop)
-        for turn in rollback.failed_turns(made, run) if roll_back else ():
-            back = rollback.undo(made, run, turn)
+        for turn in failed_turns(made, run) if roll_back else ():
+            back = undo(made, run, turn)
             if back:
                 undone.append((back, _way_back(back, turn, remotes, book, stop, reporter)))
     return run, undone

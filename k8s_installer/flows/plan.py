@@ -14,7 +14,6 @@ from k8s_installer.flows.guards import (
     require_members,
     require_own_keys,
     require_settled,
-    require_versions,
 )
 from k8s_installer.flows.inputs import Inputs
 from k8s_installer.flows.output import write
@@ -23,8 +22,8 @@ from k8s_installer.flows.resolve import Resolved
 from k8s_installer.flows.restoring import require_none
 from k8s_installer.flows.session import Session, opened
 from k8s_installer.model.plan import Plan
+from k8s_installer.model.resources import Ref
 from k8s_installer.planning import planfile
-from k8s_installer.planning.etcd import restoring
 from k8s_installer.planning.etcd.quorum import require_quorum
 from k8s_installer.planning.make import make_plan
 from k8s_installer.planning.order import require_ahead
@@ -76,19 +75,27 @@ def planned(session: Session, wanted: Resolved, seen: ObservedFleet, batch: Batc
         require_ahead(wanted.whole, seen.seen, wanted.desired)
     made = made_of(wanted, seen, batch)
     require_quorum(wanted.whole, seen.seen, made)
-    require_versions(session, wanted, seen, made)
+    if made:
+        from k8s_installer.flows.versions import require_versions  # most plans change nothing
+
+        require_versions(session, wanted, seen, made)
     return Planned(wanted, seen, made)
 
 
 def made_of(wanted: Resolved, seen: ObservedFleet, batch: Batch) -> Plan:
     """The plan for what is wanted, with what hosts record of it; ahead of a restore what stops for that."""
-    stops = Plan((), ())
-    if wanted.restores is not None:
-        stops, made = restoring.plan(wanted.desired, wanted.restores, seen.seen, batch)
-    else:
-        idle = serving_nobody(wanted.desired, seen.seen, dt.datetime.now(dt.UTC))
-        made = make_plan(wanted.desired, seen.seen, batch, idle=idle)
+    if wanted.restores is None:
+        made = make_plan(wanted.desired, seen.seen, batch, idle=idle_in(wanted, seen))
+        return recording(made, wanted.desired, seen.seen, wanted.cluster.name)
+    from k8s_installer.planning.etcd import restoring  # no other command needs it
+
+    stops, made = restoring.plan(wanted.desired, wanted.restores, seen.seen, batch)
     return restoring.joined(stops, recording(made, wanted.desired, seen.seen, wanted.cluster.name))
+
+
+def idle_in(wanted: Resolved, seen: ObservedFleet) -> frozenset[Ref]:
+    """The units that serve nobody now."""
+    return serving_nobody(wanted.desired, seen.seen, dt.datetime.now(dt.UTC))
 
 
 def save(path: Path, found: Planned) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from k8s_installer import desired, inventory, pki, profiles, render
 from k8s_installer.desired import leftovers
-from k8s_installer.desired.bundled import bundled
 from k8s_installer.desired.certificates import leaves
 from k8s_installer.desired.context import of_cluster
 from k8s_installer.desired.record import evidence, found
@@ -21,10 +21,12 @@ from k8s_installer.inventory.allocations import NONE, Settled
 from k8s_installer.model.desired import Desired
 from k8s_installer.model.resources import File, Leaves, Ref, Seen
 from k8s_installer.model.rotation import Advance
-from k8s_installer.planning.etcd.restoring import Restored
 from k8s_installer.sources import tarball
 from k8s_installer.untrusted import userfile
 from k8s_installer.untrusted.userfile import UnreadableError
+
+if TYPE_CHECKING:
+    from k8s_installer.planning.etcd.restoring import Restored
 
 RECORD = "allocations"  # beside the keys and the journal
 Keys = Callable[[Cluster, profiles.Profile], pki.Pki]
@@ -174,7 +176,9 @@ def desire(
     present = keys(cluster, profile) if keys else pki.placeholder(leaves(cluster, profile))
     wanted = desired.desire(cluster, profile, present, renderer, programs, kept)
     if cluster.bundle:
-        from k8s_installer import bundle  # most have none, and its metadata and checks take long to load
+        # most have none, and its metadata and checks take long to load
+        from k8s_installer import bundle
+        from k8s_installer.desired.bundled import bundled
 
         media = bundle.media(
             bundle.opened(Path(cluster.bundle), pinned=cluster.bundle_sha256), cluster, profile, wanted

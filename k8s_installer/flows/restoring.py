@@ -16,14 +16,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from k8s_installer.errors import InputError, InstallerError
 from k8s_installer.flows.resolve import state_folder
 from k8s_installer.inventory import Cluster
 from k8s_installer.pki import keyfiles
-from k8s_installer.planning.etcd.restoring import Restore
 from k8s_installer.untrusted import userfile
 from k8s_installer.untrusted.userfile import UnreadableError
+
+if TYPE_CHECKING:
+    from k8s_installer.planning.etcd.restoring import Restore
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from k8s_installer.host.observe import HostCache
 from k8s_installer.inventory import Allocations, Cluster, Role
 from k8s_installer.model.desired import Desired
 from k8s_installer.model.resources import Kind, Ref
-from k8s_installer.planning import records, rollback
+from k8s_installer.planning import records
 from k8s_installer.planning.adopting import with_adopted
 from k8s_installer.planning.etcd.changing import changing, questions
 from k8s_installer.planning.etcd.facts import runs
@@ -94,26 +94,27 @@ class Session:
         if not wanted.undoes:
             return self.with_placed(wanted, seen)
         records.require_own(seen.seen, [host.name for host in wanted.cluster.everyone], wanted.cluster.name)
-        wanted = self._without_swept(wanted, seen)
-        wanted = replace(wanted, desired=rollback.with_leftovers(wanted.desired, seen.seen))
+        wanted = self._going_back(wanted, seen)
         return wanted, self._with_leaving(wanted.desired, seen)
 
-    def _without_swept(self, wanted: Resolved, seen: ObservedFleet) -> Resolved:
+    def _going_back(self, wanted: Resolved, seen: ObservedFleet) -> Resolved:
         """What a rollback wants, without hosts that keep nothing to go back to.
 
         Raises:
             InstallerError: there are no others.
         """
+        from k8s_installer.planning import rollback  # no other command needs it
+
         names = rollback.swept(wanted.desired, seen.seen)
-        if not names:
-            return wanted
-        hosts = ", ".join(sorted(names))
-        words = f"a rollback cannot bring {hosts} back: everything was removed there, backups included"
         desired = rollback.without(wanted.desired, names)
-        if not desired:
-            raise InstallerError(words, hint="to install again: remove `state: absent` from the inventory, then apply")
-        self.reporter.warn(f"{words}; apply installs it again if the inventory asks for it")
-        return replace(wanted, desired=desired)
+        if names:
+            hosts = ", ".join(sorted(names))
+            words = f"a rollback cannot bring {hosts} back: everything was removed there, backups included"
+            if not desired:
+                hint = "to install again: remove `state: absent` from the inventory, then apply"
+                raise InstallerError(words, hint=hint)
+            self.reporter.warn(f"{words}; apply installs it again if the inventory asks for it")
+        return replace(wanted, desired=rollback.with_leftovers(desired, seen.seen))
 
     def with_placed(self, wanted: Resolved, seen: ObservedFleet) -> tuple[Resolved, ObservedFleet]:
         """The same, with what hosts have placed and is no longer wanted, and with what is missing in their records.

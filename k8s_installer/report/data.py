@@ -20,7 +20,7 @@ from k8s_installer.model.resources import (
     UploadedFile,
 )
 from k8s_installer.model.run import Run, State
-from k8s_installer.planning.rollback import reversible
+from k8s_installer.planning.undo import reversible
 from k8s_installer.report.diff import unified
 
 

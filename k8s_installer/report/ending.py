@@ -11,7 +11,7 @@ from rich.text import Text
 from k8s_installer.model.plan import REPLACED, Action, Change, Plan
 from k8s_installer.model.resources import Gate, Unit
 from k8s_installer.model.run import Run, State
-from k8s_installer.planning import rollback
+from k8s_installer.planning.undo import failed_turns
 from k8s_installer.report import timing
 from k8s_installer.report.diff import unified
 from k8s_installer.report.text import about, change_words
@@ -114,7 +114,7 @@ def _undone(back: Plan, way: Run) -> Iterator[Text]:
 
 def _stay(plan: Plan, run: Run) -> Iterator[Text]:
     """The packages that a failed turn leaves in other versions than it began with."""
-    turns = rollback.failed_turns(plan, run)
+    turns = failed_turns(plan, run)
     done = [plan.changes[event.index] for event in run.events if event.state is State.DONE]
     replaced = [change for change in done if change.action in REPLACED and change.turn in turns]
     for host in dict.fromkeys(change.ref.host for change in replaced):

@@ -13,7 +13,7 @@ from k8s_installer.inventory import Cluster
 from k8s_installer.model.desired import Desired
 from k8s_installer.model.plan import Action, Change, Plan
 from k8s_installer.model.resources import File, Kind, Package, SeenLeftovers, Setting
-from k8s_installer.planning.rollback import reversible
+from k8s_installer.planning.undo import reversible
 from k8s_installer.report.diff import flags, unified
 
 _STYLE = {

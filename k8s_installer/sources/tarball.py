@@ -7,19 +7,13 @@ tarball itself is not opened any more, and need not be downloaded.
 from __future__ import annotations
 
 import fcntl
-import gzip
 import hashlib
 import json
 import shutil
-import tarfile
 import tempfile
-import urllib.error
-import urllib.request
-import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import IO
 
@@ -154,6 +148,11 @@ def _read(archive: Path, say: Say) -> str:
 
 def _downloaded(url: str, archive: Path, say: Say) -> str:
     """Download a file; its SHA-256."""
+    # these take long to load, and most runs download nothing
+    import urllib.error
+    import urllib.request
+    from http.client import HTTPException
+
     name = url.rsplit("/", 1)[-1]
     total = hashlib.sha256()
     try:
@@ -174,6 +173,10 @@ def _downloaded(url: str, archive: Path, say: Say) -> str:
 
 def _extracted(archive: Path, wanted: Collection[str], folder: Path, say: Say) -> _Record:
     """Take out the wanted regular files, by names of ours: nothing in the archive says where anything goes."""
+    import gzip  # see `_downloaded`
+    import tarfile
+    import zlib
+
     programs: dict[str, tuple[str, int]] = {}
     tags: dict[str, str] = {}
     try:

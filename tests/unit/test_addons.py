@@ -24,7 +24,7 @@ from k8s_installer.inventory import Addon, Cluster, Role
 from k8s_installer.model.plan import Action, Change
 from k8s_installer.model.resources import Absent, File, Gate, Kind, Missing, Ref, Seen, SeenSetting, Setting
 from k8s_installer.planning.make import make_plan
-from k8s_installer.planning.rollback import reversible
+from k8s_installer.planning.undo import reversible
 from k8s_installer.render import Renderer
 from k8s_installer.report.text import change_words
 from tests.unit.clusters import MODES, TOPOLOGIES, cluster, placeholder

@@ -40,7 +40,7 @@ from k8s_installer.planning import records
 from k8s_installer.planning.adopting import with_adopted
 from k8s_installer.planning.leaving import with_drains, with_leaving
 from k8s_installer.planning.make import make_plan
-from k8s_installer.planning.rollback import failed_turns, undo
+from k8s_installer.planning.undo import failed_turns, undo
 from k8s_installer.render import Renderer
 from k8s_installer.report import ending
 from tests.fakes import IDLE, FakeHost

@@ -17,7 +17,7 @@ from k8s_installer.model.plan import Action, Plan
 from k8s_installer.model.resources import Backup, Kind, Ref, SeenFile, UploadedFile
 from k8s_installer.model.run import Event, Run, State
 from k8s_installer.planning.planfile import differences, saved
-from k8s_installer.planning.rollback import failed_turns, undo
+from k8s_installer.planning.undo import failed_turns, undo
 from k8s_installer.report import data, progress, text, timing
 from k8s_installer.runs import journal
 from tests.fakes import FakeHost

@@ -46,6 +46,7 @@ from k8s_installer.planning.adopting import with_adopted
 from k8s_installer.planning.leaving import with_leaving, without_nodes
 from k8s_installer.planning.make import make_plan
 from k8s_installer.planning.rollback import PastFile, PastItem, PastLeftovers, PastPackage, PastUnit
+from k8s_installer.planning.undo import failed_turns, undo
 from k8s_installer.report.text import change_words
 from k8s_installer.runs import history, journal
 from tests.fakes import IDLE, FakeHost
@@ -840,7 +841,7 @@ def test_a_turn_that_fails_records_the_settings_and_leftovers_that_it_brings_bac
     )  # fmt: skip
     states = [(index, State.DONE) for index in range(4)] + [(4, State.FAILED)]
     events = tuple(Event(index, each, 0.0) for index, end in states for each in (State.RUNNING, end))
-    back = rollback.undo(Plan(changes, ((),) * 5), Run(events, interrupted=False), turn)
+    back = undo(Plan(changes, ((),) * 5), Run(events, interrupted=False), turn)
     assert {step.ref.name: step.records for step in back.changes if step.records} == {
         "swap": (old,), MOTD: (file,), "proxy": (unit, left),
     }  # fmt: skip
@@ -861,8 +862,8 @@ def test_a_turn_that_fails_starts_again_what_it_had_stopped_and_records_it() -> 
     run = apply(plan, fleet, lambda event: None, threading.Event())
     host.refuses = {}
     assert (Kind.UNIT, "proxy") not in host.record
-    (turn,) = rollback.failed_turns(plan, run)
-    undone = rollback.undo(plan, run, turn)
+    (turn,) = failed_turns(plan, run)
+    undone = undo(plan, run, turn)
     carried_out(undone, fleet)
     assert DROP_IN in host.files
     assert host.units["proxy"].is_active
@@ -881,8 +882,8 @@ def test_a_turn_that_fails_has_our_file_again_and_still_the_one_from_before_us()
     host.refuses = {"kubelet": "no"}
     run = apply(plan, fleet, lambda event: None, threading.Event())
     host.refuses = {}
-    (turn,) = rollback.failed_turns(plan, run)
-    carried_out(rollback.undo(plan, run, turn), fleet)
+    (turn,) = failed_turns(plan, run)
+    carried_out(undo(plan, run, turn), fleet)
     assert host.contents[DROP_IN] == b"[Service]\nLimitNOFILE=9\n"
     applied(WITHOUT_DROP_IN, host)
     assert (host.contents[DROP_IN], host.files[DROP_IN].owner) == (content, "me")

@@ -24,7 +24,7 @@ from k8s_installer.model.resources import (
     Setting,
 )
 from k8s_installer.planning.make import make_plan, waits
-from k8s_installer.planning.rollback import reversible
+from k8s_installer.planning.undo import reversible
 from tests.fakes import FakeHost
 from tests.unit.example import CONFIG, DROP_IN, KEY, desired, hosts
 

@@ -28,7 +28,7 @@ from k8s_installer.model.resources import (
     Unit,
 )
 from k8s_installer.model.run import Event, Run, State
-from k8s_installer.planning.rollback import failed_turns, undo
+from k8s_installer.planning.undo import failed_turns, undo
 from k8s_installer.report import data, ending, progress, text, timing, verify
 from k8s_installer.report.diff import flags, unified
 from k8s_installer.verify import CheckResult, Proof, Status

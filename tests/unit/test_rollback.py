@@ -18,7 +18,8 @@ from k8s_installer.model.resources import Absent, Backup, Check, File, Gate, Kin
 from k8s_installer.model.run import Run, State
 from k8s_installer.planning.etcd.members import require_members
 from k8s_installer.planning.planfile import saved
-from k8s_installer.planning.rollback import PastFile, PastSetting, PastUnit, before, failed_turns, undo
+from k8s_installer.planning.rollback import PastFile, PastSetting, PastUnit, before
+from k8s_installer.planning.undo import failed_turns, undo
 from k8s_installer.profiles import profile_of
 from k8s_installer.report import ending
 from tests.fakes import FakeHost

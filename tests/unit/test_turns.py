@@ -40,10 +40,11 @@ from k8s_installer.model.resources import (
 )
 from k8s_installer.model.run import Event, Run, State
 from k8s_installer.planning.make import make_plan, unproven
-from k8s_installer.planning.rollback import PastSetting, failed_turns, undo
+from k8s_installer.planning.rollback import PastSetting
 from k8s_installer.planning.rollback import before as before_run
 from k8s_installer.planning.select import of_components
 from k8s_installer.planning.turns import Batch
+from k8s_installer.planning.undo import failed_turns, undo
 from k8s_installer.render import Renderer
 from tests.fakes import IDLE, FakeHost
 from tests.unit.clusters import cluster, placeholder

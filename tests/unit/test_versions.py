@@ -16,9 +16,9 @@ from k8s_installer import profiles
 from k8s_installer.desired import check, desire
 from k8s_installer.engine.fleet import ObservedFleet
 from k8s_installer.errors import HostError, InstallerError, InventoryError
-from k8s_installer.flows.guards import require_versions
 from k8s_installer.flows.resolve import Resolved
 from k8s_installer.flows.session import Session
+from k8s_installer.flows.versions import require_versions
 from k8s_installer.host import versions as question
 from k8s_installer.host.versions import Answer, ApiObject
 from k8s_installer.inventory import Addon, ApiKind, Cluster, Drain
