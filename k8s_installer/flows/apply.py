@@ -20,7 +20,7 @@ from k8s_installer.flows.interrupt import stop_on_ctrl_c
 from k8s_installer.flows.locked import LockedSession, locked
 from k8s_installer.flows.narrow import part, reached, say_left_out, skipped, warn_of_unreached
 from k8s_installer.flows.outcome import Outcome
-from k8s_installer.flows.plan import Planned, made_of, planned, require_same
+from k8s_installer.flows.plan import Planned, idle_in, made_of, planned, require_same
 from k8s_installer.flows.preflight import before_install
 from k8s_installer.flows.reporter import Reporter, RunResult
 from k8s_installer.flows.resolve import Resolved, desire, keep, note_use, pki_folder, with_keys
@@ -185,7 +185,8 @@ def _change(
     """
     reporter, wanted = session.reporter, found.wanted
     if wanted.moves_members and not (wanted.undoes or wanted.restores):  # what brings a cluster back waits for nothing
-        early = _awaited(session, found, unproven(wanted.desired, found.seen.seen, found.plan))
+        idle = idle_in(wanted, found.seen)
+        early = _awaited(session, found, unproven(wanted.desired, found.seen.seen, found.plan, idle))
         if early.broken:
             reporter.ended(early)
             return Outcome.FAILED

@@ -172,21 +172,29 @@ def _cleared(steps: Mapping[Ref, list[Change]], desired: Desired) -> dict[Ref, t
     return found
 
 
-def unproven(desired: Desired, seen: Mapping[Ref, Seen], made: Plan) -> list[Ref]:
+def unproven(desired: Desired, seen: Mapping[Ref, Seen], made: Plan, idle: Collection[Ref] = ()) -> list[Ref]:
     """The gates that an earlier run may have died before, where a plan is about to end the same service of others.
 
     They are of etcd and masters, of which one at a time is away: those whose process started less than the gate's
     deadline ago, as long as the run that started it would still wait. One that comes after something that the plan
-    changes is not among them: the change may be what it lacks.
+    changes is not among them: the change may be what it lacks. That is a change of its own host, or of a service
+    elsewhere that does not serve as it is. `idle` as in `make_plan`.
     """
     ends = {change.ref.name for change in made.changes if change.action in INTERRUPTING}
-    planned = {change.ref for change in made.changes}
+    planned = {change.ref for change in made.changes if change.ref.kind is not Kind.GATE}
+    brought = {ref for ref in planned if ref.kind is Kind.UNIT and (ref in idle or not _serves(seen.get(ref)))}
     young = (
         ref
         for ref, gate in health_gates(desired.values())
         if gate.unit in ends and desired[ref].turn.group in SERVING and _is_young(ref, gate, seen)
     )
-    return [ref for ref in young if planned.isdisjoint(_with_ancestors(ref, desired))]
+    return [ref for ref in young if not _may_lack(ref, desired, planned, brought)]
+
+
+def _may_lack(ref: Ref, desired: Desired, planned: Collection[Ref], brought: Collection[Ref]) -> bool:
+    ancestors = _with_ancestors(ref, desired)
+    own = (other for other in ancestors if other.host == ref.host)
+    return not ancestors.isdisjoint(brought) or any(other in planned for other in own)
 
 
 def _with_ancestors(ref: Ref, desired: Desired) -> set[Ref]:
@@ -196,6 +204,10 @@ def _with_ancestors(ref: Ref, desired: Desired) -> set[Ref]:
         found |= new
         left += new
     return found
+
+
+def _serves(unit: Seen | None) -> bool:
+    return isinstance(unit, SeenUnit) and unit.is_active
 
 
 def _is_young(ref: Ref, gate: Gate, seen: Mapping[Ref, Seen]) -> bool:

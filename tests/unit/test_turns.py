@@ -59,6 +59,7 @@ MASTERS = """
 NODES = """  n1: {address: 10.77.0.21, roles: [node]}
   n2: {address: 10.77.0.22, roles: [node]}
 """
+ETCD = "/etc/etcd/etcd.conf"
 SHARED = "/etc/kubernetes/config"  # every Kubernetes program of a host reads it
 PATH = "/etc/kubernetes/kubelet"
 
@@ -180,6 +181,21 @@ def test_a_member_that_may_lack_what_the_plan_brings_is_not_awaited() -> None:
     assert unproven(desired, seen, make_plan(desired, seen))
     seen[Ref("m3", Kind.UNIT, "etcd")] = replace(stopped, active="failed")
     assert unproven(desired, seen, make_plan(desired, seen)) == []
+
+
+def test_a_young_master_is_awaited_before_members_of_etcd_that_serve_it_restart() -> None:
+    """Unless these serve nobody as they are: the young one may not become ready without their restart."""
+    desired = wanted(MASTERS + NODES)
+    seen = edited(desired, SHARED, ["m2"]) | {
+        ref: found for ref, found in edited(desired, ETCD).items() if ref.name == ETCD and ref.host != "m1"
+    }
+    young = seen[Ref("m1", Kind.UNIT, "kube-apiserver")]
+    assert isinstance(young, SeenUnit)
+    seen[Ref("m1", Kind.UNIT, "kube-apiserver")] = replace(young, age=3.0)
+    made, members = make_plan(desired, seen), {Ref(host, Kind.UNIT, "etcd") for host in ("m2", "m3")}
+    assert members <= {change.ref for change in made.changes}
+    assert {ref.host for ref in unproven(desired, seen, made)} == {"m1"}
+    assert unproven(desired, seen, make_plan(desired, seen, idle=members), members) == []
 
 
 def test_nodes_that_restart_wait_for_a_master_that_was_down() -> None:
