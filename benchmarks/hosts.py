@@ -142,6 +142,7 @@ def _layer(folder: Path, root: Path) -> Path:
             source = data_folder() / "rpms" / name / part
             if source.is_dir():
                 shutil.copytree(source, layer / part, dirs_exist_ok=True)
+    (layer / "etc/etcd/etcd.conf").unlink()  # a node has none, and so is not asked for etcd's members
     (layer / "usr/bin").mkdir(parents=True)
     for name in ("systemctl", "curl", "kubectl"):
         shutil.copy(_STANDINS / name, layer / "usr/bin" / name)
