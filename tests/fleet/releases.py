@@ -18,6 +18,8 @@ from tests.fleet.conftest import PROGRAMS, Cluster
 
 CACHE = state.default_cache()  # the lab's own, whatever a test sets
 OWN = programs.BUILT_VERSION
+NEXT, MINOR = "1.20.3", "1.21.0"
+RELEASES = ("0.lab.el7", "1.lab.el7")
 COMMENT = "# of another release\n"
 CONFIGURED = ("apiserver", "controller-manager", "scheduler", "config", "kubelet", "proxy")
 
@@ -50,7 +52,7 @@ def repository(folder: Path, version: str, releases: Sequence[str]) -> Path:
     spec = files / "kubernetes.spec"
     text = spec.read_text()
     for release in releases:
-        spec.write_text(text.replace("0.lab.el7", release))
+        spec.write_text(text.replace(RELEASES[0], release))
         build(spec, repo, {"lab_files": str(files), "kube_version": version, **of_programs})
     subprocess.run(["createrepo_c", "--quiet", repo], check=True)
     shutil.rmtree(folder / "bin")

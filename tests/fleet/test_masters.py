@@ -27,7 +27,7 @@ from tests.fleet.client import Client
 from tests.fleet.conftest import EVERY, Cluster, installer, made_cluster, running_lab
 from tests.fleet.crash import PHRASE
 from tests.fleet.reaching import image
-from tests.fleet.releases import COMMENT, OWN, offered, repository
+from tests.fleet.releases import COMMENT, MINOR, NEXT, OWN, RELEASES, offered, repository
 from tests.fleet.snapshots import snapshot
 from tests.fleet.test_chaos import FIRST_EVENT, TOO_MANY, killed_at
 from tests.unit.guide import write
@@ -523,8 +523,6 @@ def test_a_restore_that_is_killed_is_resumed_when_typed_again(masters: Cluster, 
     assert masters.run("verify").returncode == 0
 
 
-NEXT = "1.20.3"
-RELEASES = ("0.lab.el7", "1.lab.el7")
 PACKAGES = ("kubernetes-master", "kubernetes-node", "kubernetes-client")
 STEPS = (6, 12)  # lines of the journal at which a run is killed
 
@@ -619,3 +617,28 @@ def test_an_edit_of_the_version_upgrades_masters_one_by_one_and_then_nodes(maste
         assert masters.on(name, "find /etc -name '*.rpmnew' -o -name '*.rpmsave'") == ""
         originals = masters.on(name, "cat /var/lib/k8s-installer/originals/*")
         assert originals.count(COMMENT) >= 1, originals
+
+
+@LONG
+def test_the_next_minor_version_is_an_edit_like_any_other(masters: Cluster, tmp_path: Path) -> None:
+    """Of a version that only a profile beside the inventory knows."""
+    release = dict.fromkeys(PACKAGES, f"{MINOR}-{RELEASES[0]}")
+    text = own_profile(masters, MINOR, upgrades_from=["1.20"]) + f"packages: {json.dumps(release)}\n"
+
+    def change() -> None:
+        done = masters.run("apply", "--yes", text=text)
+        assert done.returncode == 0, done.stderr
+
+    try:
+        with offered(masters, repository(tmp_path, MINOR, RELEASES[:1])):
+            spans = outage_of_each(masters, change)
+            assert masters.run("plan", text=text).returncode == 0
+        back = masters.run("plan", text=of_version(masters, NEXT))
+        assert back.returncode == 1
+        assert f"version {NEXT} is older than what runs" in back.stderr
+    finally:
+        shutil.rmtree(masters.folder / "profiles")
+    gaps = ", ".join(f"{name} {to - since:.1f} s" for name, (since, to) in spans.items())
+    sys.stderr.write(f"\nupgrade to {MINOR}: away for {gaps}, one at a time\n")
+    versions = masters.on("m1", "kubectl get nodes -o jsonpath='{.items[*].status.nodeInfo.kubeletVersion}'")
+    assert versions.split() == [f"v{MINOR}"]

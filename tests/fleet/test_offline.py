@@ -19,7 +19,8 @@ import pytest
 
 from k8s_installer.lab import debian
 from k8s_installer.lab.server import servers
-from tests.fleet.conftest import Cluster, installer, made_cluster, running_lab
+from tests.fleet.conftest import EVERY, Cluster, installer, made_cluster, running_lab
+from tests.fleet.releases import NEXT, OWN, RELEASES, repository
 from tests.fleet.wire import heard
 
 pytestmark = pytest.mark.fleet
@@ -269,6 +270,29 @@ def test_a_signed_package_is_installed_where_the_host_has_its_key_alone(
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["sent_bytes"] == {}
     assert "Key ID" in offline.cluster.on("n1", "rpm -q --qf '%{RSAHEADER:pgpsig}' kubernetes-client")
+
+
+@pytest.mark.skipif(not EVERY, reason="takes minutes: make test-all")
+def test_a_bundle_of_the_next_version_upgrades_hosts_that_reach_nothing(
+    offline: Offline, other: tuple[Path, str, dict[str, Any]], tmp_path: Path
+) -> None:
+    assert other[0].exists()
+    files = tmp_path / "files"
+    files.mkdir()
+    packages = repository(tmp_path / "next", NEXT, RELEASES[:1]).glob("*.rpm")
+    others = (path for path in (offline.cluster.folder / "files").iterdir() if "kubernetes" not in path.name)
+    for path in (*packages, *others):
+        (files / path.name).symlink_to(path.resolve())
+    text, bundle = offline.cluster.text.replace(OWN, NEXT), tmp_path / "next.bundle"
+    made = offline.cluster.run("bundle", "create", "-o", str(bundle), "--from", str(files), *ASSUMED, text=text)
+    assert made.returncode == 0, made.stderr
+    done = offline.cluster.run("apply", "--yes", "--bundle", str(bundle), text=text)
+    assert done.returncode == 0, done.stderr
+    assert offline.cluster.run("plan", "--bundle", str(bundle), text=text).returncode == 0
+    for host, role in (("m1", "master"), ("n1", "node")):
+        assert (
+            offline.cluster.on(host, f"rpm -q kubernetes-{role}") == f"kubernetes-{role}-{NEXT}-{RELEASES[0]}.x86_64\n"
+        )
 
 
 def test_nothing_has_left_the_bridge_in_all_this_time_and_what_does_is_heard(offline: Offline) -> None:
