@@ -426,6 +426,29 @@ def test_the_key_of_tokens_is_replaced_in_runs_that_are_killed_while_a_pod_uses_
     assert kills > FEW
 
 
+def written_with(masters: Cluster) -> set[str]:
+    """The keys with which Secrets are written in etcd."""
+    pki = "/etc/etcd/pki"
+    etcdctl = (
+        f"ETCDCTL_API=3 etcdctl --endpoints https://127.0.0.1:2379 --cacert {pki}/ca.crt --cert {pki}/healthcheck.crt "
+        f"--key {pki}/healthcheck.key get /registry/secrets/ --prefix --print-value-only"
+    )
+    return set(masters.on("m1", f"{etcdctl} | grep -ao 'k8s:enc:[a-z]*:v1:[^:]*:' | cut -d: -f5").split())
+
+
+@LONG
+def test_the_key_of_secrets_is_replaced_in_runs_that_are_killed(masters: Cluster) -> None:
+    masters.on("m1", "kubectl create secret generic kept --from-literal=a=b")
+    assert written_with(masters) == {"key1"}
+    kills = sum(converged(masters, masters.text, "rotate", "encryption", step) for step in ("add", "use", "drop"))
+    sys.stderr.write(f"\nkey of Secrets: {kills} kills, converged\n")
+    assert kills > FEW
+    assert written_with(masters) == {"key2"}
+    for name in MASTERS:
+        assert base64.b64decode(masters.on(name, "kubectl get secret kept -o jsonpath={.data.a}")) == b"b"
+    masters.on("m1", "kubectl delete secret kept")
+
+
 def place(masters: Cluster) -> None:
     """Put the local certificates on the hosts, by hand and on all at once, and restart what reads them."""
     wanted = resolve.resolve(masters.inventory, None, resolve.present_keys).desired
