@@ -363,6 +363,18 @@ def test_a_cluster_is_rescued_after_all_its_certificates_have_expired(masters: C
     masters.on("m1", "kubectl delete configmap kept")
 
 
+@LONG
+def test_all_certificates_are_renewed_in_runs_that_are_killed(masters: Cluster) -> None:
+    age(masters.inventory, dt.timedelta(days=400))
+    assert masters.run("apply", "--yes", "--no-verify").returncode == 0
+    kills = converged(masters, masters.text, "renew")
+    sys.stderr.write(f"\nrenewal: {kills} kills, converged\n")
+    assert kills > FEW
+    found = shown(masters, 0)
+    assert all(int(str(item["days"])) > 1800 for (_, path), item in found.items() if not path.endswith("ca.crt"))
+    assert not [item for item in found.values() if item["restart_pending"] or item["differs_from_local"]]
+
+
 @pytest.mark.parametrize("ca", ["etcd-peer-ca", *(["etcd-ca", "front-proxy-ca", "ca"] if EVERY else [])])
 def test_a_ca_is_replaced_in_three_steps_and_nothing_is_lost(masters: Cluster, ca: str) -> None:
     """The members of etcd accept each other by it, so a step that came too early would cost the quorum."""
