@@ -242,10 +242,12 @@ def listed_members(cluster: Cluster, host: str) -> set[str]:
 
 def converged(cluster: Cluster, text: str, *flow: str) -> int:
     """Apply an inventory, or do what `flow` says, in runs that are killed at some line of their journals; how many."""
-    path, kills, more = cluster.folder / "killed.yaml", 0, 1 if EVERY else 12
+    path, kills = cluster.folder / "killed.yaml", 0
     path.write_text(text)
+    line = FIRST_EVENT + 1
     while (
-        done := killed_at(cluster, FIRST_EVENT + 1 + more * (1 + kills % 2), path, *flow)
+        # each a line further: the first lines only say what a script will do that nobody has sent yet
+        done := killed_at(cluster, line + (kills if EVERY else 12 * (1 + kills % 2)), path, *flow)
     ).returncode == -signal.SIGKILL:
         kills += 1
         assert kills < TOO_MANY
