@@ -120,8 +120,8 @@ def test_one_master_restarts_at_a_time_and_the_others_answer_every_request(maste
     require_one_outage_each(masters, "apply", text=masters.text + FLAG.format("v: 1"))
 
 
-def outage_of_each(masters: Cluster, change: Callable[[], None]) -> dict[str, tuple[float, float]]:
-    """Make a change; each master fails to answer once, from and to these times, and no two at the same time."""
+def one_outage_each(masters: Cluster, what: str, change: Callable[[], None]) -> None:
+    """Make a change; each master fails to answer once, and no two at the same time."""
     stop = threading.Event()
     found: dict[str, list[tuple[float, bool]]] = {}
     poller = threading.Thread(target=lambda: found.update(poll(masters, stop)))
@@ -137,17 +137,18 @@ def outage_of_each(masters: Cluster, change: Callable[[], None]) -> dict[str, tu
     (first,), (second,), (third,) = (spans[name] for name in MASTERS)
     assert first[1] <= second[0]
     assert second[1] <= third[0]
-    return {name: gone[0] for name, gone in spans.items()}
+    gaps = ", ".join(f"{name} {to - since:.1f} s" for name, ((since, to),) in spans.items())
+    sys.stderr.write(f"\n{what}: away for {gaps}, one at a time\n")
 
 
 def require_one_outage_each(masters: Cluster, command: str, text: str | None = None) -> None:
-    """Carry out a command; each master fails to answer once, and no two at the same time."""
+    """Carry out a command; see `one_outage_each`."""
 
     def change() -> None:
         done = masters.run(command, "--yes", "--no-verify", text=text)
         assert done.returncode == 0, done.stderr
 
-    outage_of_each(masters, change)
+    one_outage_each(masters, command, change)
 
 
 def test_a_value_that_ends_the_apiserver_rolls_the_first_back_and_touches_no_other(masters: Cluster) -> None:
@@ -641,14 +642,12 @@ def test_an_edit_of_the_version_upgrades_masters_one_by_one_and_then_nodes(maste
             done = masters.run("apply", "--yes", "--no-verify", text=text)
             assert done.returncode == 0, done.stderr
 
-        spans = outage_of_each(masters, change)
+        one_outage_each(masters, f"upgrade to {NEXT}, killed {len(STEPS)} times", change)
         assert masters.run("plan", text=text).returncode == 0
         release = masters.run("apply", "--yes", "--limit", "n1", text=text.replace(*RELEASES))
         assert release.returncode == 0, release.stderr
         assert f"n1  ^ upgrade package kubernetes-node {NEXT}-{RELEASES[1]}" in release.stdout
         assert f"kubernetes-node-{NEXT}-{RELEASES[1]}" in masters.on("n1", "rpm -q kubernetes-node")
-    gaps = ", ".join(f"{name} {to - since:.1f} s" for name, (since, to) in spans.items())
-    sys.stderr.write(f"\nupgrade to {NEXT}, killed {len(STEPS)} times: away for {gaps}, one at a time\n")
     assert "v1.20.3" in masters.on("m1", "kubectl get node n1 -o jsonpath={.status.nodeInfo.kubeletVersion}")
     for name in masters.addresses:
         assert masters.on(name, "find /etc -name '*.rpmnew' -o -name '*.rpmsave'") == ""
@@ -668,14 +667,12 @@ def test_the_next_minor_version_is_an_edit_like_any_other(masters: Cluster, tmp_
 
     try:
         with offered(masters, repository(tmp_path, MINOR, RELEASES[:1])):
-            spans = outage_of_each(masters, change)
+            one_outage_each(masters, f"upgrade to {MINOR}", change)
             assert masters.run("plan", text=text).returncode == 0
         back = masters.run("plan", text=of_version(masters, NEXT))
         assert back.returncode == 1
         assert f"version {NEXT} is older than what runs" in back.stderr
     finally:
         shutil.rmtree(masters.folder / "profiles")
-    gaps = ", ".join(f"{name} {to - since:.1f} s" for name, (since, to) in spans.items())
-    sys.stderr.write(f"\nupgrade to {MINOR}: away for {gaps}, one at a time\n")
     versions = masters.on("m1", "kubectl get nodes -o jsonpath='{.items[*].status.nodeInfo.kubeletVersion}'")
     assert versions.split() == [f"v{MINOR}"]
