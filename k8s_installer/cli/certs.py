@@ -8,13 +8,11 @@ import typer
 
 from k8s_installer.cli.change import require_consent
 from k8s_installer.cli.console import Exit, Output, stop
-from k8s_installer.cli.options import AtOnce, BreakLock, Format, Inventory, Templates, Yes
+from k8s_installer.cli.options import AtOnce, BreakLock, Format, Hosts, Inventory, Templates, Yes, named
 from k8s_installer.cli.terminal import Terminal
 from k8s_installer.model.rotation import Step
 
 app = typer.Typer(help="A cluster's certificates: how long they are valid, and new ones.", no_args_is_help=True)
-
-Hosts = Annotated[str, typer.Option("--host", metavar="HOST,...", help="Only these hosts.")]
 
 
 @app.command(
@@ -25,7 +23,7 @@ Hosts = Annotated[str, typer.Option("--host", metavar="HOST,...", help="Only the
 def status(
     inventory: Inventory,
     warn_days: Annotated[int, typer.Option("--warn-days", min=0, metavar="N", help="How many days are few.")] = 30,
-    host: Hosts = "",
+    host: Hosts = None,
     templates: Templates = None,
     output: Format = Output.TEXT,
 ) -> None:
@@ -35,7 +33,7 @@ def status(
     from k8s_installer.report import certificates as report
 
     terminal = Terminal(inventory, output)
-    found = status(Inputs(inventory, templates), terminal, host=host)
+    found = status(Inputs(inventory, templates), terminal, host=host or "")
     terminal.show(lambda: report.table(found, warn_days, inventory), lambda: report.data(found, warn_days))
     code = Exit.FAILED if found.unreachable else Exit.PENDING if found.ending(warn_days) else Exit.DONE
     raise stop(code)
@@ -48,8 +46,13 @@ def status(
 )
 def renew(
     inventory: Inventory,
-    component: Annotated[str, typer.Option(metavar="COMPONENT,...", help="Only these components' certificates.")] = "",
-    host: Hosts = "",
+    component: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COMPONENT,...", callback=named, help="Only these components' certificates.", show_default=False
+        ),
+    ] = None,
+    host: Hosts = None,
     days: Annotated[
         int | None,
         typer.Option("--days", min=0, metavar="N", help="Only certificates with fewer days left.", show_default=False),
@@ -77,7 +80,7 @@ def renew(
     )  # fmt: skip
     require_consent(yes)
     terminal = Terminal(inventory, output, command="certs renew")
-    raise stop(renew(options, terminal, component=component, host=host, days=days))
+    raise stop(renew(options, terminal, component=component or "", host=host or "", days=days))
 
 
 @app.command(

@@ -16,10 +16,12 @@ from k8s_installer.cli.options import (
     DrainTimeout,
     Force,
     Format,
+    Hosts,
     Inventory,
     ReplaceKeys,
     Templates,
     Yes,
+    named,
 )
 from k8s_installer.cli.terminal import Terminal
 from k8s_installer.errors import InputError
@@ -43,8 +45,15 @@ def apply(
     yes: Yes = False,
     verify: Annotated[bool, typer.Option(help="Verify the cluster with real pods when done.")] = True,
     batch: AtOnce = "25%",
-    limit: Annotated[str, typer.Option(metavar="HOST,...", help="Only these hosts.")] = "",
-    only: Annotated[str, typer.Option(metavar="COMPONENT,...", help="Only these components; skips verify.")] = "",
+    limit: Annotated[
+        str | None, typer.Option(metavar="HOST,...", callback=named, help="Only these hosts.", show_default=False)
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COMPONENT,...", callback=named, help="Only these components; skips verify.", show_default=False
+        ),
+    ] = None,
     rollback: Annotated[bool, typer.Option(help="Undo a turn if its service or gate fails.")] = True,
     preflight: Annotated[
         bool, typer.Option(help="If packages are missing, first find what would stop their install.")
@@ -63,7 +72,7 @@ def apply(
     inputs = Inputs(inventory, templates, bundle, drain_timeout, force)
     options = Options(
         inputs, saved_plan=planfile, batch=Batch.parse(batch), yes=yes, verify=verify, roll_back=rollback,
-        preflight=preflight, break_lock=break_lock, replace_keys=replace_keys, limit=limit, only=only,
+        preflight=preflight, break_lock=break_lock, replace_keys=replace_keys, limit=limit or "", only=only or "",
     )  # fmt: skip
     require_consent(yes or planfile is not None)
     raise stop(apply(options, Terminal(inventory, output)))
@@ -102,7 +111,7 @@ def rollback(
 )
 def reset(
     inventory: Inventory,
-    host: Annotated[str, typer.Option(metavar="HOST,...", help="Only these hosts.")] = "",
+    host: Hosts = None,
     data: Annotated[bool, typer.Option("--data", help="Remove data too, and the cluster's keys here.")] = False,
     yes: Yes = False,
     name: Annotated[str, typer.Option(metavar="CLUSTER", help="The cluster's name; --yes needs it.")] = "",
@@ -130,7 +139,7 @@ def reset(
         Inputs(inventory, drain_timeout=drain_timeout, force=force), yes=yes, verify=False, roll_back=False,
         preflight=False, break_lock=break_lock, skip_unreachable=skip_unreachable,
     )  # fmt: skip
-    raise stop(reset(options, Terminal(inventory, output, command="reset"), host=host, name=name, data=data))
+    raise stop(reset(options, Terminal(inventory, output, command="reset"), host=host or "", name=name, data=data))
 
 
 def require_consent(given: bool) -> None:

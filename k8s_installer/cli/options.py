@@ -8,6 +8,21 @@ from typing import Annotated
 import typer
 
 from k8s_installer.cli.console import Output
+from k8s_installer.errors import InputError
+
+
+def named(option: typer.CallbackParam, names: str | None) -> str | None:
+    """The names that an option was given; an empty text is no way to leave it out.
+
+    `--host "$HOSTS"` with a variable that nobody has set would otherwise be about every host.
+
+    Raises:
+        InputError: it was given without one.
+    """
+    if names == "":
+        raise InputError(f"{option.opts[0]}: no name given", hint=f"leave {option.opts[0]} out to mean all of them")
+    return names
+
 
 Inventory = Annotated[
     Path,
@@ -23,6 +38,10 @@ Bundle = Annotated[
 ]
 Format = Annotated[Output, typer.Option("-o", "--output", help="Format of stdout.")]
 
+Hosts = Annotated[
+    str | None,
+    typer.Option("--host", metavar="HOST,...", callback=named, help="Only these hosts.", show_default=False),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not prompt.")]
 ReplaceKeys = Annotated[
     bool, typer.Option("--replace-keys", help="Replace the hosts' CAs and keys with this machine's.")

@@ -135,6 +135,21 @@ def test_without_a_terminal_apply_wants_yes(command: str, folder: Path) -> None:
     assert not (folder / ".k8s-installer").exists()
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "apply --yes --limit", "apply --yes --only", "reset --yes --name lab --host", "certs status --host",
+        "certs renew --yes --host", "certs renew --yes --component",
+    ],
+)  # fmt: skip
+def test_an_empty_option_is_not_about_all_hosts(command: str, folder: Path) -> None:
+    done = installer(*command.split(), "", "-i", "cluster.yaml", folder=folder)
+    option = command.rsplit(maxsplit=1)[-1]
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: {option}: no name given\n  leave {option} out to mean all of them\n"
+    assert [path.name for path in folder.iterdir()] == ["cluster.yaml"]
+
+
 def test_rendered_files_are_written_without_keys(folder: Path) -> None:
     done = installer("render", "-i", "cluster.yaml", "-o", "out", folder=folder)
     assert (done.returncode, done.stdout) == (0, "")
