@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -58,9 +59,24 @@ def main() -> NoReturn:
     os._exit(status)
 
 
+def _require_streams() -> None:
+    """Put nothing where a stream is closed: the next file or connection to be opened would stand in its place.
+
+    Raises:
+        InputError: stdout is closed, and what a command finds would be lost.
+    """
+    lost = sys.stdout is None
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - until the end
+    if lost:
+        raise InputError("stdout is closed", hint="to throw results away, use >/dev/null")
+
+
 def _status() -> int:
     try:
         try:
+            _require_streams()
             app()
         finally:
             sys.stdout.flush()

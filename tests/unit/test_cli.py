@@ -17,9 +17,14 @@ HERE = str(Path(__file__).parents[2])  # this checkout, wherever the installed p
 TEN_LINES = GOOD.replace('"1.5.2"', '"1.20.2"')
 
 
-def installer(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def closing(stream: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The same from a shell that closes one of its streams."""
+    return installer(*arguments, folder=folder, through=("sh", "-c", f'exec "$@" {stream}', "sh"))
+
+
+def installer(*arguments: str, folder: Path, through: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "k8s_installer", *arguments],
+        [*through, sys.executable, "-m", "k8s_installer", *arguments],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -148,6 +153,22 @@ def test_an_empty_option_is_not_about_all_hosts(command: str, folder: Path) -> N
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"error: {option}: no name given\n  leave {option} out to mean all of them\n"
     assert [path.name for path in folder.iterdir()] == ["cluster.yaml"]
+
+
+@pytest.mark.parametrize("command", ["validate -i cluster.yaml", "validate -i cluster.yaml -o json", "--help"])
+def test_a_closed_stdout_is_told_in_one_message(command: str, folder: Path) -> None:
+    done = closing(">&-", *command.split(), folder=folder)
+    assert (done.returncode, done.stderr) == (2, "error: stdout is closed\n  to throw results away, use >/dev/null\n")
+
+
+def test_a_closed_stdin_is_no_terminal(folder: Path) -> None:
+    done = closing("<&-", "apply", "-i", "cluster.yaml", folder=folder)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, "error: there is no terminal to ask on")
+
+
+def test_a_closed_stderr_costs_the_message_alone(folder: Path) -> None:
+    done = closing("2>&-", "validate", "-i", "none.yaml", folder=folder)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
 
 
 def test_rendered_files_are_written_without_keys(folder: Path) -> None:
