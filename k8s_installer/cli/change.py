@@ -67,11 +67,13 @@ def apply(
     """Plan, ask, make the changes, verify: one command bootstraps a cluster and keeps it in line with the inventory."""
     from k8s_installer.flows.apply import Options, apply
     from k8s_installer.flows.inputs import Inputs
+    from k8s_installer.flows.plan import load
     from k8s_installer.planning.turns import Batch
 
     inputs = Inputs(inventory, templates, bundle, drain_timeout, force)
+    saved = load(planfile) if planfile is not None else None
     options = Options(
-        inputs, saved_plan=planfile, batch=Batch.parse(batch), yes=yes, verify=verify, roll_back=rollback,
+        inputs, saved_plan=saved, batch=Batch.parse(batch), yes=yes, verify=verify, roll_back=rollback,
         preflight=preflight, break_lock=break_lock, replace_keys=replace_keys, limit=limit or "", only=only or "",
     )  # fmt: skip
     require_consent(yes or planfile is not None)

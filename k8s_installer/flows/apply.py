@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from k8s_installer import pki
 from k8s_installer.desired.certificates import leaves
@@ -20,7 +19,7 @@ from k8s_installer.flows.interrupt import stop_on_ctrl_c
 from k8s_installer.flows.locked import LockedSession, locked
 from k8s_installer.flows.narrow import part, reached, say_left_out, skipped, warn_of_unreached
 from k8s_installer.flows.outcome import Outcome
-from k8s_installer.flows.plan import Planned, idle_in, made_of, planned, require_same
+from k8s_installer.flows.plan import Planned, SavedPlan, idle_in, made_of, planned, require_same
 from k8s_installer.flows.preflight import before_install
 from k8s_installer.flows.reporter import Reporter, RunResult
 from k8s_installer.flows.resolve import Resolved, desire, keep, note_use, pki_folder, with_keys
@@ -57,7 +56,7 @@ class Options:
     """
 
     inputs: Inputs
-    saved_plan: Path | None = None
+    saved_plan: SavedPlan | None = None
     batch: Batch = QUARTER
     yes: bool = False
     verify: bool = True

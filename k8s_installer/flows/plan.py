@@ -46,6 +46,14 @@ class Planned:
     plan: Plan
 
 
+@dataclass(frozen=True, slots=True)
+class SavedPlan:
+    """A plan that was saved, and the file that it is in."""
+
+    path: Path
+    plan: planfile.Saved
+
+
 def plan(inputs: Inputs, reporter: Reporter, batch: Batch, *, replace_keys: bool) -> Planned:
     """Observe every host and make the plan. No key is made: what would be is shown as that."""
     with opened(inputs, reporter) as session:
@@ -107,22 +115,29 @@ def save(path: Path, found: Planned) -> None:
     write(path, planfile.dump(_saved(found), plan_data(found.wanted.cluster, found.plan)).encode())
 
 
-def require_same(path: Path, found: Planned) -> None:
+def load(path: Path) -> SavedPlan:
+    """Read a plan that `save` wrote.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return SavedPlan(path, planfile.load(userfile.text(path, _LARGEST_PLAN), str(path)))
+    except UnreadableError as error:
+        raise InputError(f"cannot read {path}: {error}") from None
+
+
+def require_same(old: SavedPlan, found: Planned) -> None:
     """Stop where a plan is not the one that was saved.
 
     Raises:
-        InputError: the saved plan cannot be read.
-        InstallerError: it is stale.
+        InstallerError: that is stale.
     """
-    try:
-        old = planfile.load(userfile.text(path, _LARGEST_PLAN), str(path))
-    except UnreadableError as error:
-        raise InputError(f"cannot read {path}: {error}") from None
-    moved = planfile.differences(old, _saved(found))
+    moved = planfile.differences(old.plan, _saved(found))
     if moved:
         raise InstallerError(
-            "\n  ".join([f"{path}: the plan is stale; nothing was changed:", *moved]),
-            hint=f"review what changed, then save the plan again: k8s-installer plan -o {path}",
+            "\n  ".join([f"{old.path}: the plan is stale; nothing was changed:", *moved]),
+            hint=f"review what changed, then save the plan again: k8s-installer plan -i INVENTORY -o {old.path}",
         )
 
 

@@ -171,6 +171,25 @@ def test_a_closed_stderr_costs_the_message_alone(folder: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "cannot read plan.json: No such file or directory"),
+        ("", "plan.json: not a saved plan"),
+        ('{"format": 1, "lines"', "plan.json: not a saved plan"),
+        ("[1]", "plan.json: not a saved plan"),
+    ],
+)
+def test_a_plan_that_cannot_be_read_is_told_before_a_host_is_asked(
+    content: str | None, words: str, folder: Path
+) -> None:
+    if content is not None:
+        (folder / "plan.json").write_text(content)
+    done = installer("apply", "plan.json", "-i", "cluster.yaml", folder=folder)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, f"error: {words}")
+    assert not (folder / ".k8s-installer").exists()
+
+
 def test_rendered_files_are_written_without_keys(folder: Path) -> None:
     done = installer("render", "-i", "cluster.yaml", "-o", "out", folder=folder)
     assert (done.returncode, done.stdout) == (0, "")
