@@ -116,10 +116,12 @@ def fitting(
         masters: the names of the masters.
 
     Raises:
-        InstallerError: no master has the CA of the cluster, or they disagree about it.
+        InstallerError: no host has keys, no master has the CA of the cluster, or they disagree about it.
     """
     notes: list[str] = []
     clean = {host: dict(_usable(host, files, notes)) for host, files in answers.items()}
+    if not any(clean.values()):
+        raise _nothing(sorted(asked.keys() - answers.keys()))
     files: dict[str, bytes] = {}
     hosts: dict[str, tuple[str, ...]] = {}
     for name in ROOTS:
@@ -205,7 +207,7 @@ def _root(
     groups = _groups(clean, name)
     leading = [group for group in groups if not set(masters).isdisjoint(_hosts_of(group))]
     if name == CA and not leading:
-        raise _no_ca(groups, masters)
+        raise _no_ca(masters)
     chosen = leading or groups
     if len(chosen) > 1:
         words = "; ".join(_sum(_preferred(name, group, masters), _hosts_of(group)) for group in chosen)
@@ -225,9 +227,16 @@ def _root(
     return content, chosen[0][content]
 
 
-def _no_ca(groups: list[_Versions], masters: Collection[str]) -> InstallerError:
-    if not groups:
-        return InstallerError("no host has keys of this cluster, so there is nothing to recover")
+def _nothing(silent: list[str]) -> InstallerError:
+    if silent:
+        return InstallerError(
+            "no host that answered has keys of this cluster; nothing was written",
+            hint=f"try again when {listed(silent)} can be reached",
+        )
+    return InstallerError("no host has keys of this cluster, so there is nothing to recover")
+
+
+def _no_ca(masters: Collection[str]) -> InstallerError:
     return InstallerError(
         f"no master that answered has a usable {CA}: nothing was written",
         hint=f"masters have the keys that everything depends on; try again when one answers: {', '.join(masters)}",

@@ -168,6 +168,13 @@ def test_a_node_with_a_ca_of_another_cluster_costs_itself_alone(hosts: Answers) 
 
 def test_hosts_without_keys_have_nothing(hosts: Answers) -> None:
     refused({host: {} for host in hosts}, "no host has keys of this cluster")
+    refused({host: {"ca.crt": b"rubbish"} for host in hosts}, "no host has keys of this cluster")
+
+
+def test_hosts_that_did_not_answer_may_have_them(hosts: Answers) -> None:
+    refused({"n1": {}}, "no host that answered has keys of this cluster; nothing was written")
+    refused({}, "no host that answered has keys of this cluster; nothing was written")
+    refused({"n1": {"sa.key": hosts["m1"]["sa.key"]}}, "no master that answered has a usable ca.crt")
 
 
 def test_without_a_master_nothing_is_taken(hosts: Answers) -> None:
