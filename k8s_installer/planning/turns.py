@@ -9,6 +9,7 @@ A plan in which nothing restarts takes no turns.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -39,9 +40,10 @@ class Batch:
             InputError: it is neither.
         """
         number = text.removesuffix("%")
-        if not number.isdigit() or int(number) < 1 or (text.endswith("%") and int(number) > 100):  # noqa: PLR2004 - per cent
+        count = int(number) if re.fullmatch("[0-9]{1,9}", number) else 0
+        if count < 1 or (text.endswith("%") and count > 100):  # noqa: PLR2004 - per cent
             raise InputError(f"--batch {text}: use a number of nodes, or a percentage such as 25%")
-        return cls(percent=int(number)) if text.endswith("%") else cls(count=int(number))
+        return cls(percent=count) if text.endswith("%") else cls(count=count)
 
     def of(self, members: int) -> int:
         """How many members of a group of this size may restart something at once."""

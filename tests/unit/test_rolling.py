@@ -138,7 +138,7 @@ def _reaches_another_member(plan: Plan, index: int) -> bool:
     return any(plan.changes[i].turn != plan.changes[index].turn or _reaches_another_member(plan, i) for i in waits)
 
 
-@pytest.mark.parametrize("text", ["", "0", "-1", "x", "0%", "101%", "1.5"])
+@pytest.mark.parametrize("text", ["", "0", "-1", "x", "0%", "101%", "1.5", "²", "9" * 5000])
 def test_a_batch_that_makes_no_sense_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="--batch"):
         Batch.parse(text)
