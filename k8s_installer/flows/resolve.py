@@ -95,6 +95,9 @@ def recorded(cluster: Cluster) -> Allocations:
                 return NONE
             case NotADirectoryError():
                 raise _no_folder(cluster) from None
+            case PermissionError():
+                hint = "run k8s-installer as the user that this file belongs to"
+                raise InputError(f"cannot read {path}: {error}", hint=hint) from None
         raise _unreadable(path, error) from None
     except ValueError as error:
         raise _unreadable(path, error) from None

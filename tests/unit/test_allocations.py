@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -352,7 +355,9 @@ def test_a_record_that_cannot_be_read_stops_the_plan(tmp_path: Path) -> None:
     assert resolve.corrected(here, {**seen, routes: unread}) is None
 
 
-def test_the_local_record_is_kept_beside_the_keys_and_a_broken_one_is_told(tmp_path: Path) -> None:
+def test_the_local_record_is_kept_beside_the_keys_and_a_broken_one_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     here = Folder(tmp_path, BEFORE)
     assert resolve.recorded(here.cluster) == NONE
     made = kept_by(here.cluster)
@@ -362,6 +367,11 @@ def test_the_local_record_is_kept_beside_the_keys_and_a_broken_one_is_told(tmp_p
     path.write_text("pod-subnet x n1\n")
     with pytest.raises(InputError, match=r"cannot read .*allocations"):
         resolve.recorded(here.cluster)
+    with monkeypatch.context() as patched:  # root may read everything
+        patched.setattr(os, "open", Mock(side_effect=PermissionError(errno.EACCES, "Permission denied")))
+        with pytest.raises(InputError, match=r"allocations: Permission denied") as caught:
+            resolve.recorded(here.cluster)
+    assert caught.value.hint == "run k8s-installer as the user that this file belongs to"
     path.unlink()
     path.mkdir()
     with pytest.raises(InputError, match=r"cannot write .*allocations"):
