@@ -98,9 +98,8 @@ def restore(
     """
     phrase = _given(passphrase_file) or (lambda: _asked(f"Pass phrase of {file}: "))
     if (file is None) == (not from_member):
-        raise InputError(
-            "restore needs a backup, or --from-member HOST", hint="k8s-installer restore FILE -i INVENTORY"
-        )
+        words = "needs a backup, or" if file is None else "takes a backup or a member's data, not both: leave out"
+        raise InputError(f"restore {words} --from-member HOST", hint="k8s-installer restore FILE -i INVENTORY")
     if check:
         if file is None:
             raise InputError(

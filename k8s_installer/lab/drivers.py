@@ -40,7 +40,8 @@ def ssh(name: str, host: str, user: str, command: Sequence[str]) -> int:
     found = status(name)
     known = {one.name: one for one in found.lab.hosts} if found.lab else {}
     if host not in known:
-        raise InputError(f"lab {name} has no host {host}", hint=f"it has {', '.join(known)}" if known else "lab up")
+        hint = f"it has {', '.join(known)}" if known else f"k8s-installer lab up --name {name} starts one"
+        raise InputError(f"lab {name} has no host {host}", hint=hint)
     # one word is a command line, as with ssh itself; several are the words of one command
     remote = command if len(command) <= 1 else [shlex.join(command)]
     argv = [*hosts.ssh_command(found.folder, known[host], user), *remote]

@@ -540,6 +540,7 @@ def test_bad_input_is_one_message_and_exit_code_2_and_nothing_is_left(
         f"restore lab.backup -i cluster.yaml --yes {given}": "--yes needs --name",
         f"restore lab.backup {sure}": "there is no terminal to ask for the pass phrase on",
         "restore -i cluster.yaml": "restore needs a backup, or --from-member HOST",
+        f"restore lab.backup --from-member m1 {sure}": "restore takes a backup or a member's data, not both",
         "restore lab.backup": "restore needs an inventory",
         f"restore --from-member m1 --check {sure}": "--check reads a backup, and --from-member changes the cluster",
         "restore none --check": "cannot read none: No such file or directory",
