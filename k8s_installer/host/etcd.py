@@ -68,7 +68,10 @@ etcd_call() { # paths data url [ca cert key]: $said are the answers, a line for 
     urls=
     for path in $paths; do urls="$urls $url/$api/$path"; done
     said=$(curl -sS --noproxy '*' -m 10 -w '\\n' -d "$data" "$@" $urls 2>&1) || return 1
-    case $said in '{'*) return 0 ;; esac
+    case $said in
+      '{'*) return 0 ;;
+      curl:*) return 1 ;; # no answer to the first path, whatever came of the last
+    esac
   done
   return 1
 }
