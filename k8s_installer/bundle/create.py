@@ -76,6 +76,8 @@ def create(
     folder = target.absolute().parent
     if not folder.is_dir():
         raise InputError(f"cannot write the bundle: folder {folder} does not exist")
+    if target.is_dir():
+        raise InputError(f"cannot write the bundle: {target} is a folder", hint="give the name of a file")
     try:
         return _made(cluster, profile, desired, sources, target, say, store)
     except OSError as error:

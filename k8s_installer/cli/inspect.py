@@ -112,6 +112,8 @@ def plan(
     from k8s_installer.report.data import loss_data, plan_data
 
     form = Output(output) if output in list(Output) else Output.TEXT
+    if output != form and Path(output).is_dir():  # before hosts are asked, which may take long
+        raise InputError(f"cannot write the plan: {output or '.'} is a folder", hint="give the name of a file")
     size = Batch.parse(batch)
     terminal = Terminal(inventory, form, full=diff)
     inputs = Inputs(inventory, templates, bundle, drain_timeout, force)

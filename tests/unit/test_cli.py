@@ -190,6 +190,15 @@ def test_a_plan_that_cannot_be_read_is_told_before_a_host_is_asked(
     assert not (folder / ".k8s-installer").exists()
 
 
+@pytest.mark.parametrize("output", ["out", "."])
+@pytest.mark.parametrize(("command", "what"), [("plan", "plan"), ("bundle create --repo file:///none", "bundle")])
+def test_a_folder_as_the_file_to_write_is_told_first(command: str, what: str, output: str, folder: Path) -> None:
+    (folder / "out").mkdir()
+    done = installer(*command.split(), "-i", "cluster.yaml", "-o", output, folder=folder)
+    words = f"error: cannot write the {what}: {output} is a folder\n  give the name of a file\n"
+    assert (done.returncode, done.stderr) == (2, words)
+
+
 def test_rendered_files_are_written_without_keys(folder: Path) -> None:
     done = installer("render", "-i", "cluster.yaml", "-o", "out", folder=folder)
     assert (done.returncode, done.stdout) == (0, "")
