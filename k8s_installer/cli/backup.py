@@ -13,7 +13,7 @@ import typer
 
 from k8s_installer.cli.change import require_consent
 from k8s_installer.cli.console import Output, stop
-from k8s_installer.cli.options import AtOnce, BreakLock, Bundle, Format, Inventory, Templates, Yes
+from k8s_installer.cli.options import AtOnce, BreakLock, Bundle, Format, Inventory, Templates, Yes, require_other
 from k8s_installer.cli.terminal import Terminal
 from k8s_installer.errors import InputError
 
@@ -51,6 +51,7 @@ def backup(
             f"-o {output} would write every secret of the cluster to a file named {output}",
             hint=f"name the file, and give the format of stdout by --output-format {output}",
         )
+    require_other(output, inventory)
     terminal, began = Terminal(inventory, output_format), time.monotonic()
     sealed = encrypt or passphrase_file is not None
     phrase = _given(passphrase_file) or _chosen if sealed else None

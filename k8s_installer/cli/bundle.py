@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from k8s_installer.cli.console import Output
-from k8s_installer.cli.options import Format, Inventory
+from k8s_installer.cli.options import Format, Inventory, require_other
 from k8s_installer.cli.terminal import Terminal
 
 app = typer.Typer(
@@ -56,6 +56,7 @@ def create(
     from k8s_installer.flows import bundle
     from k8s_installer.report import bundle as report
 
+    require_other(output, inventory)
     terminal, began = Terminal(inventory, output_format), time.monotonic()
     asked = bundle.BundleRequest(inventory, templates, output, tuple(repo or ()), folder, tuple(assume or ()), registry)
     made = bundle.create(asked, terminal)

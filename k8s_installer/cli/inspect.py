@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from k8s_installer.cli.console import Output, print_json, stdout, stop
-from k8s_installer.cli.options import AtOnce, Bundle, DrainTimeout, Force, Format, Inventory, ReplaceKeys, Templates
+from k8s_installer.cli.options import (
+    AtOnce,
+    Bundle,
+    DrainTimeout,
+    Force,
+    Format,
+    Inventory,
+    ReplaceKeys,
+    Templates,
+    require_other,
+)
 from k8s_installer.cli.terminal import Terminal
 from k8s_installer.errors import InputError, LostError
 from k8s_installer.flows.outcome import Outcome
@@ -112,8 +122,10 @@ def plan(
     from k8s_installer.report.data import loss_data, plan_data
 
     form = Output(output) if output in list(Output) else Output.TEXT
-    if output != form and Path(output).is_dir():  # before hosts are asked, which may take long
-        raise InputError(f"cannot write the plan: {output or '.'} is a folder", hint="give the name of a file")
+    if output != form:
+        if Path(output).is_dir():  # before hosts are asked, which may take long
+            raise InputError(f"cannot write the plan: {output or '.'} is a folder", hint="give the name of a file")
+        require_other(Path(output), inventory)
     size = Batch.parse(batch)
     terminal = Terminal(inventory, form, full=diff)
     inputs = Inputs(inventory, templates, bundle, drain_timeout, force)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,17 @@ def named(option: typer.CallbackParam, names: str | None) -> str | None:
     if names == "":
         raise InputError(f"{option.opts[0]}: no name given", hint=f"leave {option.opts[0]} out to mean all of them")
     return names
+
+
+def require_other(output: Path, inventory: Path) -> None:
+    """Stop where a command would write over the inventory that it reads.
+
+    Raises:
+        InputError: that is so.
+    """
+    with suppress(OSError):  # one of them is not there
+        if output.samefile(inventory):
+            raise InputError(f"-o {output} is the inventory, which would be overwritten", hint="give another file")
 
 
 Inventory = Annotated[

@@ -199,6 +199,16 @@ def test_a_folder_as_the_file_to_write_is_told_first(command: str, what: str, ou
     assert (done.returncode, done.stderr) == (2, words)
 
 
+@pytest.mark.parametrize("command", ["plan", "backup", "bundle create --repo file:///none"])
+def test_the_inventory_is_not_overwritten(command: str, folder: Path) -> None:
+    (folder / "link.yaml").symlink_to("cluster.yaml")
+    for output in ("cluster.yaml", "link.yaml"):
+        done = installer(*command.split(), "-i", "cluster.yaml", "-o", output, folder=folder)
+        words = f"error: -o {output} is the inventory, which would be overwritten\n  give another file\n"
+        assert (done.returncode, done.stderr) == (2, words)
+    assert (folder / "cluster.yaml").read_text() == TEN_LINES
+
+
 def test_rendered_files_are_written_without_keys(folder: Path) -> None:
     done = installer("render", "-i", "cluster.yaml", "-o", "out", folder=folder)
     assert (done.returncode, done.stdout) == (0, "")
