@@ -137,11 +137,12 @@ def down(name: str, say: Say, cache: Path | None = None) -> bool:
     """Remove a lab and everything of it; return whether there was anything.
 
     Raises:
+        InputError: no lab has such a name.
         LabError: something of it would not go away.
     """
     place = cache or state.default_cache()
+    folder = state.folder_of(place, name)
     with locked(place / "locks" / f"lab-{name}"):
-        folder = state.folder_of(place, name)
         if not folder.exists() and not remains(name, place):
             say(f"there is no lab {name}: nothing to do")
             return False

@@ -78,8 +78,21 @@ def default_cache() -> Path:
 
 
 def folder_of(cache: Path, name: str) -> Path:
-    """Return the folder of a lab, there or not."""
+    """Return the folder of a lab, there or not.
+
+    Raises:
+        InputError: no lab has such a name; it might lead to the folders of all.
+    """
+    flaw = _flaw_of(name)
+    if flaw:
+        raise InputError(flaw)
     return cache / "labs" / name
+
+
+def _flaw_of(name: str) -> str:
+    if _NAME.fullmatch(name) and len(name) <= _LONGEST_NAME:
+        return ""
+    return f"--name {name!r}: at most {_LONGEST_NAME} lowercase letters, digits and inner dashes (it names a bridge)"
 
 
 def check(name: str, shape: Shape) -> None:
@@ -88,11 +101,7 @@ def check(name: str, shape: Shape) -> None:
     Raises:
         InputError: with everything that is wrong, in one message.
     """
-    wrong: list[str] = []
-    if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
-        wrong.append(
-            f"--name {name!r}: at most {_LONGEST_NAME} lowercase letters, digits and inner dashes (it names a bridge)"
-        )
+    wrong = list(filter(None, [_flaw_of(name)]))
     if not 1 <= shape.masters <= MOST_MASTERS:
         wrong.append(f"--masters {shape.masters}: from 1 to {MOST_MASTERS}")
     if not 0 <= shape.nodes <= MOST_NODES:
@@ -168,7 +177,7 @@ def load_or_none(cache: Path, name: str) -> Lab | None:
 def load_all(cache: Path) -> list[Lab]:
     """Return all labs whose record can be read, by name."""
     names = sorted(path.parent.name for path in (cache / "labs").glob("*/lab.json"))
-    return [lab for name in names if (lab := load_or_none(cache, name))]
+    return [lab for name in names if not _flaw_of(name) and (lab := load_or_none(cache, name))]
 
 
 def with_process(lab: Lab, host: str, process: Process) -> Lab:

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from typer.testing import CliRunner
@@ -105,6 +107,30 @@ def test_nonsense_is_refused_before_anything_is_touched(
     assert isinstance(done.exception, InputError)
     assert word in done.exception.message
     assert list(tmp_path.rglob("*")) == []
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../..", "/tmp", "other/..", "a b"])
+@pytest.mark.parametrize("command", [["down"], ["down", "--purge"], ["status"], ["ssh", "m1"]])
+def test_a_name_that_no_lab_has_leads_to_no_folder(
+    runner: CliRunner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: list[str], name: str
+) -> None:
+    for function in ("_clear", "remains", "purge"):
+        monkeypatch.setattr(fleet, function, Mock(side_effect=AssertionError(function)))
+    monkeypatch.setattr(shutil, "rmtree", Mock(side_effect=AssertionError("rmtree")))
+    record = tmp_path / "k8s-installer/labs/other/lab.json"
+    record.parent.mkdir(parents=True)
+    record.touch()
+    done = runner.invoke(command_line.app, [*command, "--name", name])
+    assert isinstance(done.exception, InputError)
+    assert done.exception.message.startswith(f"--name {name!r}: at most 11 lowercase letters")
+    assert [path.name for path in (tmp_path / "k8s-installer").iterdir()] == ["labs"]
+
+
+def test_a_folder_that_is_no_lab_does_not_hide_the_others(tmp_path: Path) -> None:
+    state.save(tmp_path, LAB)
+    (tmp_path / "labs/Demo (copy)").mkdir()
+    (tmp_path / "labs/Demo (copy)/lab.json").write_bytes((tmp_path / "labs/demo/lab.json").read_bytes())
+    assert state.load_all(tmp_path) == [LAB]
 
 
 def test_a_folder_of_programs_must_be_there(runner: CliRunner) -> None:
