@@ -140,5 +140,5 @@ class LabError(InstallerError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Ask for the nearest of the known words; empty where none is near."""
-    close = difflib.get_close_matches(word, list(known), n=1)
+    close = difflib.get_close_matches(word, filter(None, known), n=1)
     return f"did you mean {close[0]}?" if close else ""

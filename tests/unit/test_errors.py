@@ -23,3 +23,8 @@ def test_a_finding_reads_like_a_compilers() -> None:
 def test_the_nearest_known_word_is_asked_for_and_nothing_where_none_is_near() -> None:
     assert did_you_mean("kubelte", frozenset({"docker", "kubelet"})) == "did you mean kubelet?"
     assert did_you_mean("zzz", ["docker"]) == ""
+
+
+def test_a_word_that_is_empty_is_near_none() -> None:
+    assert did_you_mean("", ["", "lab"]) == ""
+    assert did_you_mean("lba", ["", "lab"]) == "did you mean lab?"
