@@ -48,7 +48,10 @@ from k8s_installer.untrusted import userfile
 from k8s_installer.untrusted.userfile import UnreadableError
 
 # In a writer's words, where pydantic speaks of Python's types.
-_WORDS = {"model_type": "must be a mapping", "dict_type": "must be a mapping", "list_type": "must be a list"}
+_WORDS = {
+    "model_type": "must be a mapping", "dict_type": "must be a mapping", "list_type": "must be a list",
+    "too_short": "must not be empty",
+}  # fmt: skip
 _CAN_BE_NONE = frozenset({"gateway", "key", "known_hosts"})
 DEFAULT_SSH = SshModel(user="root", port=22, host_keys="strict", connect_timeout=10)
 

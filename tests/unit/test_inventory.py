@@ -113,6 +113,7 @@ def test_a_host_has_the_pod_subnet_that_the_inventory_names_and_no_other() -> No
         ("m1: {", "m1: {pod_subnet: 10.244.9.0/24, ", "cluster.yaml:6: host m1 has a pod_subnet but is not a node"),
         ('"1.5.2"', "1.20", 'cluster.yaml:3: cluster.version: 1.2 must be quoted: write "1.2" with the quotes, or YAML reads it as a number'),
         ("m1: {address", "M_1: {address", "cluster.yaml:6: hosts.M_1: 'M_1' must be a DNS label: at most 63 lowercase letters, digits and '-'"),
+        ("address: 10.77.0.21, roles: [node]", "address: 10.77.0.21, roles: []", "cluster.yaml:7: hosts.n1.roles: must not be empty"),
         ("address: 10.77.0.21, ", "", "cluster.yaml:7: missing key hosts.n1.address"),
         ("n1: {", "m1: {", "cluster.yaml:7: duplicate key hosts.m1 (first on line 6)"),
         ("{max-pods: 50}", "{max-pods: {api/all: true, b: c}}", "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: must not be a mapping: use a list, [api/all=true, b=c]"),
