@@ -58,14 +58,18 @@ def about(root: str) -> tuple[str, ...]:
 
 
 def accepted(files: Mapping[str, bytes], root: str) -> int:
-    """How many CAs or keys hosts accept by these files: of a CA those of its whole chain.
+    """How many CAs or keys hosts accept by these files; a CA and those above it in its chain are one.
 
     Raises:
         Flaw: one of them cannot be read.
     """
     if root == SECRETS:
         return len(encryption.keys(files[ENCRYPTION]))
-    return len(_tokens(files)[1] if root == TOKENS else certificates.read_certificates(files[f"{root}.crt"]))
+    if root == TOKENS:
+        return len(_tokens(files)[1])
+    found = certificates.read_certificates(files[f"{root}.crt"])
+    above = {one.issuer for one in found if one.issuer != one.subject}
+    return sum(one.subject not in above for one in found)
 
 
 def accepting(root: str) -> str:

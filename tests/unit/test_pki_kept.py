@@ -778,3 +778,16 @@ def test_a_record_that_still_cannot_be_written_stops_nothing(unrecorded: Path, m
 
     monkeypatch.setattr(keyfiles, "write", full)
     assert pki.ensure(unrecorded, LEAVES) == pki.look(unrecorded, LEAVES)
+
+
+def test_a_chain_is_one_ca_of_which_there_is_nothing_to_drop(tmp_path: Path) -> None:
+    root, below = chain(tmp_path)
+    put(tmp_path, "ca", below.certificate, below.key, root.pem)
+    pki.ensure(tmp_path, LEAVES)
+    pki.require_ended(tmp_path, "ca")
+    other = ec_key()
+    beside = Ca(signed("beside", other, root, ca=True), other)
+    for joined in (below.pem + root.pem + beside.pem, beside.pem + below.pem + root.pem):
+        (tmp_path / "ca.crt").write_bytes(joined)
+        with pytest.raises(InputError, match=r"ca\.crt has 2 certificates, and ca-next\.key does not say"):
+            pki.require_ended(tmp_path, "ca")
