@@ -84,6 +84,8 @@ def rotate(options: Options, reporter: Reporter, *, root: str, step: Step, ignor
         pki.require_ended(folder, root)
         reporter.say(f"no rotation of {root} is under way: hosts have no other one to drop")
         return Outcome.DONE
+    if at is not step:
+        _require_next(root, at, step, inventory)
     if (root, step) in _CUT_OFF and at is step.before and not ignore_pods:
         _require_pods(options, reporter, root, _CUT_OFF[root, step])
 

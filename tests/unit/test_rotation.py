@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -161,6 +162,12 @@ def test_a_plan_that_nobody_agrees_to_changes_nothing_here_either(cluster: Hosts
         assert any(words.startswith("ask ") for words in recorder.heard)
         assert {path: path.read_bytes() for path in cluster.pki.rglob("*") if path.is_file()} == before
         assert turned(cluster, step) is Outcome.DONE
+
+
+def test_a_step_out_of_place_is_refused_before_a_host_is_asked(cluster: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rotate, "apply", Mock(side_effect=AssertionError))
+    with pytest.raises(InputError, match="none is under way"):
+        turned(cluster, "use")
 
 
 def test_a_step_has_a_place(cluster: Hosts) -> None:
