@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from k8s_installer import pki
@@ -15,13 +17,23 @@ from k8s_installer.flows.reporter import Reporter
 from k8s_installer.flows.session import opened
 from k8s_installer.inventory import Role
 from k8s_installer.pki import certificates, issuing, keyfiles, recovery
-from k8s_installer.pki.leaves import AUTHORITIES
+from k8s_installer.pki.leaves import AUTHORITIES, Leaf
 from k8s_installer.transport import Transport
 
 _SECONDS = 60.0
 
 
-def recover(inventory: Path, reporter: Reporter) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """The files that were written to a folder, each with the hosts that have it, and what is still wrong there."""
+
+    folder: Path
+    hosts: Mapping[str, tuple[str, ...]]
+    problems: tuple[str, ...]
+    outcome: Outcome
+
+
+def recover(inventory: Path, reporter: Reporter) -> Recovered:
     """Ask every host for its keys, and keep those that fit together. Nothing of this is traced: it is all secret."""
     with opened(Inputs(inventory), reporter, download=False, opens=False) as session:
         cluster, profile = session.cluster, session.profile
@@ -42,8 +54,6 @@ def recover(inventory: Path, reporter: Reporter) -> Outcome:
     found = recovery.fitting(answers, needed, places, [host.name for host in cluster.having(Role.MASTER)])
     folder = resolve.pki_folder(cluster)
     filled = pki.fill(folder, needed, found.files)
-    for name in filled.written:
-        reporter.result(f"{name}  from {', '.join(found.hosts[name][:3])}")
     for note in (*found.notes, *filled.notes):
         reporter.warn(note)
     reporter.say(f"{len(filled.written)} files written to {folder}")
@@ -51,7 +61,13 @@ def recover(inventory: Path, reporter: Reporter) -> Outcome:
     if filled.problems:
         for line in ("plan and apply will not run until this is fixed:", *filled.problems):
             reporter.warn(line)
-    return Outcome.DONE if len(answers) == len(asked) and not filled.problems else Outcome.FAILED
+    whole = len(answers) == len(asked) and not filled.problems
+    return Recovered(
+        folder,
+        {name: found.hosts[name] for name in filled.written},
+        tuple(filled.problems),
+        Outcome.DONE if whole else Outcome.FAILED,
+    )
 
 
 def _warn_of_missing(folder: Path, reporter: Reporter) -> None:
@@ -76,8 +92,8 @@ def _keys(transport: Transport, names: recovery.Names) -> dict[str, bytes]:
     return found
 
 
-def request(inventory: Path, reporter: Reporter) -> Outcome:
-    """Write a key and a request for each certificate that somebody else must sign."""
+def request(inventory: Path, reporter: Reporter) -> tuple[Path, Mapping[str, Leaf]]:
+    """Write a key and a request for each certificate that somebody else must sign: to which folder, and for which."""
     cluster, profile = files.read(Inputs(inventory), reporter, download=False, opens=False)
     own, folder = resolve.pki_folder(cluster), resolve.state_folder(cluster) / "requests"
     needed = pki.unsigned(own, leaves(cluster, profile))
@@ -87,11 +103,10 @@ def request(inventory: Path, reporter: Reporter) -> Outcome:
             key = certificates.read_key(pem) if pem is not None else issuing.new_leaf_key(leaf)
             keyfiles.write(folder, f"{name}.key", certificates.private_pem(key))
             keyfiles.write(folder, f"{name}.csr", issuing.request(leaf, key))
-            reporter.result(f"{name}.csr  {certificates.described(leaf)}; signed by {leaf.issuer}.crt")
     except (OSError, certificates.Flaw) as error:
         raise InputError(f"cannot use {folder}: {error}") from None
     if needed:
         reporter.say(f"have each .csr signed, then put the certificates (.crt) and the keys from {folder} into {own}")
     else:
         reporter.say("no certificate is needed from a CA whose key is kept elsewhere")
-    return Outcome.DONE
+    return folder, needed

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import subprocess
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -9,16 +10,16 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import typer
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from k8s_installer import pki, profiles
-from k8s_installer.cli.terminal import Terminal
+from k8s_installer.cli import keys
+from k8s_installer.cli.console import Exit, Output
 from k8s_installer.desired import desire
 from k8s_installer.engine import fleet
 from k8s_installer.errors import InstallerError, TransportError
-from k8s_installer.flows import keys
-from k8s_installer.flows.outcome import Outcome
 from k8s_installer.model.resources import File
 from k8s_installer.pki import certificates, issuing, recovery
 from k8s_installer.pki.certificates import Pair, private_pem, public_pem, read_key
@@ -393,6 +394,12 @@ def test_an_odd_certificate_costs_its_host_alone(hosts: Answers, case: str) -> N
     ]
 
 
+def recovered(path: Path, output: Output = Output.TEXT) -> int:
+    with pytest.raises(typer.Exit) as ended:
+        keys.recover(path, output)
+    return ended.value.exit_code
+
+
 @pytest.mark.parametrize("dead", ["n1", "e1"])
 def test_the_command_saves_the_rest_and_ends_with_what_is_missing(
     hosts: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], dead: str
@@ -402,7 +409,7 @@ def test_the_command_saves_the_rest_and_ends_with_what_is_missing(
     answers: dict[str, object] = {**hosts, dead: TransportError(dead, "no route to host")}
     monkeypatch.setattr(fleet, "connecting", lambda *_: nullcontext(SimpleNamespace(lines={})))
     monkeypatch.setattr(fleet, "asked", lambda *_: answers)
-    assert keys.recover(path, Terminal(path)) is Outcome.FAILED
+    assert recovered(path) == Exit.FAILED
     shown = capsys.readouterr()
     assert "ca.key  from m1, m2" in shown.out
     assert "no route to host" in shown.err
@@ -411,8 +418,11 @@ def test_the_command_saves_the_rest_and_ends_with_what_is_missing(
     assert ("plan and apply will not run until this is fixed:" in shown.err) is (dead == "e1")
     assert ("e1/etcd.crt and e1/etcd.key: subject CN=e1" in shown.err) is (dead == "e1")
     answers |= hosts
-    assert keys.recover(path, Terminal(path)) is Outcome.DONE
-    assert f"from {dead}" in capsys.readouterr().out
+    assert recovered(path, Output.JSON) == Exit.DONE
+    data = json.loads(capsys.readouterr().out)
+    assert {tuple(item["hosts"]) for item in data["written"]} == {(dead,)}
+    assert all(Path(item["file"]).exists() for item in data["written"])
+    assert data["problems"] == []
     assert "BEGIN" not in shown.out + shown.err
 
 
@@ -471,3 +481,24 @@ def test_a_ca_is_known_by_the_certificate_that_signs_and_not_by_another_in_its_f
     assert fitted(changed(hosts, "m2", ca_crt=both)).files["ca.crt"] == both
     other = issuing.new_authority("kubernetes-ca")
     refused(changed(hosts, "m2", ca_crt=both, ca_key=other.key), "hosts disagree about ca.crt")
+
+
+def test_requests_are_for_what_a_ca_signs_whose_key_is_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, own = tmp_path / "cluster.yaml", tmp_path / ".k8s-installer/lab/pki"
+    path.write_text(f'cluster: {{name: lab, version: "1.20.2"}}\nhosts:{TOPOLOGIES["etcd-apart"]}', encoding="utf-8")
+    own.mkdir(parents=True, mode=0o700)
+    keys.request(path)
+    assert capsys.readouterr().out == ""
+    (own / "ca.crt").write_bytes(issuing.new_authority("kubernetes-ca").certificate)
+    keys.request(path)
+    lines = capsys.readouterr().out.splitlines()
+    assert "admin.csr  subject" in lines[0]
+    keys.request(path, Output.JSON)
+    data = json.loads(capsys.readouterr().out)["requests"]
+    assert len(data) == len(lines)
+    assert {item["signed_by"] for item in data} == {"ca.crt"}
+    for item in data:
+        assert x509.load_pem_x509_csr(Path(item["request"]).read_bytes()).is_signature_valid
+        assert Path(item["key"]).stat().st_mode & 0o777 == 0o600
