@@ -84,7 +84,7 @@ def _evr(value: str) -> str:
 
 def _quoted(value: object) -> object:
     if isinstance(value, int | float):
-        raise ValueError(f'must be quoted: write "{value}" with the quotes, or YAML reads it as a number')  # noqa: TRY004
+        raise ValueError("must be in quotes: without them YAML reads a number, and 1.20 as 1.2")  # noqa: TRY004
     return value
 
 

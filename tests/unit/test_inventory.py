@@ -111,7 +111,7 @@ def test_a_host_has_the_pod_subnet_that_the_inventory_names_and_no_other() -> No
         ("components:\n", "components:\n  etcd: {args: {--debug: true}}\n", "cluster.yaml:10: components.etcd.args.--debug: '--debug' is not a flag name: use letters, digits, '-' and '_', without leading dashes"),
         ("max-pods: 50", 'max-pods: "\\0"', "cluster.yaml:8: hosts.n2.components.kubelet.args.max-pods: '\\x00' has a line break or another control character, which a systemd command line cannot contain"),
         ("m1: {", "m1: {pod_subnet: 10.244.9.0/24, ", "cluster.yaml:6: host m1 has a pod_subnet but is not a node"),
-        ('"1.5.2"', "1.20", 'cluster.yaml:3: cluster.version: 1.2 must be quoted: write "1.2" with the quotes, or YAML reads it as a number'),
+        ('"1.5.2"', "1.20", "cluster.yaml:3: cluster.version: 1.2 must be in quotes: without them YAML reads a number, and 1.20 as 1.2"),
         ("m1: {address", "M_1: {address", "cluster.yaml:6: hosts.M_1: 'M_1' must be a DNS label: at most 63 lowercase letters, digits and '-'"),
         ("address: 10.77.0.21, roles: [node]", "address: 10.77.0.21, roles: []", "cluster.yaml:7: hosts.n1.roles: must not be empty"),
         ("address: 10.77.0.21, ", "", "cluster.yaml:7: missing key hosts.n1.address"),
