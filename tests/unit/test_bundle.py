@@ -369,6 +369,9 @@ def test_all_that_the_sources_lack_is_said_at_once_and_nothing_is_written(place:
         place.create(replace(place.cluster, repos=place.repository), repositories=())
     with refused("does not exist"):
         Place(place.folder / "none", "", "", place.store, place.cluster).create()
+    place.file.mkdir()
+    with refused("is a folder"):
+        place.create()
 
 
 def test_what_is_no_repository_is_said(place: Place) -> None:
