@@ -88,9 +88,11 @@ def _package(wanted: DesiredResource, package: Package, found: Seen) -> Iterator
     if not isinstance(found, SeenPackage):
         yield as_change(wanted, found, Action.INSTALL, "not installed")
     elif package.version:
-        order = evr.compare(_installed(found, package), Evr.parse(package.version))
-        reason = f"version {found.version} is installed, should be {package.version}"
+        installed, asked = _installed(found, package), Evr.parse(package.version)
+        order = evr.compare(installed, asked)
         if order:
+            words = installed if asked.release else installed.version
+            reason = f"version {words} is installed, should be {package.version}"
             yield as_change(wanted, found, Action.DOWNGRADE if order > 0 else Action.UPGRADE, reason)
 
 

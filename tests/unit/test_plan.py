@@ -115,6 +115,12 @@ def test_another_version_is_an_upgrade_that_cannot_be_rolled_back() -> None:
     assert plan.changes[0].reason == "version 1.20.2 is installed, should be 1.20.3"
 
 
+def test_another_release_of_the_same_version_is_named_with_the_installed_one() -> None:
+    plan = planned(desired(master=Package("kubernetes-master", "1.20.2-9.el7")), converged())
+    assert words(plan)[0] == "m1 upgrade kubernetes-master"
+    assert plan.changes[0].reason == "version 1.20.2-1.el7 is installed, should be 1.20.2-9.el7"
+
+
 @pytest.mark.parametrize(
     ("state", "expected"),
     [
