@@ -1,4 +1,4 @@
-"""Another patch version of the lab's Kubernetes: the same programs, which say that they are of that version."""
+"""Other releases of the lab's packages; Kubernetes also in another patch version: the same programs, which say so."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from k8s_installer.lab import programs, state
 from k8s_installer.lab.artifacts import data_folder
-from k8s_installer.lab.rpms import build
+from k8s_installer.lab.rpms import build, payload
 from tests.fleet.conftest import PROGRAMS, Cluster
 
 CACHE = state.default_cache()  # the lab's own, whatever a test sets
@@ -40,8 +40,11 @@ def saying(folder: Path, version: str) -> Mapping[str, Path]:
     return {name: folder / name for name in made()}
 
 
-def repository(folder: Path, version: str, releases: Sequence[str]) -> Path:
-    """A yum repository of a version's packages, whose configuration files differ from the lab's in a comment."""
+def repository(folder: Path, version: str, releases: Mapping[str, Sequence[str]]) -> Path:
+    """A yum repository of other releases of the lab's packages, of each spec file by its name.
+
+    Those of Kubernetes are of this version, and their configuration files differ from the lab's in a comment.
+    """
     files, repo = folder / "files", folder / "repo"
     shutil.copytree(data_folder() / "rpms", files)
     for name in CONFIGURED:
@@ -49,11 +52,14 @@ def repository(folder: Path, version: str, releases: Sequence[str]) -> Path:
             config.write(COMMENT)
     repo.mkdir()
     of_programs = {name.replace("-", "_"): str(path) for name, path in saying(folder / "bin", version).items()}
-    spec = files / "kubernetes.spec"
-    text = spec.read_text()
-    for release in releases:
-        spec.write_text(text.replace(RELEASES[0], release))
-        build(spec, repo, {"lab_files": str(files), "kube_version": version, **of_programs})
+    third_party = payload(CACHE, lambda _: None)
+    macros = {"lab_files": str(files), "lab_payload": str(third_party), "kube_version": version, **of_programs}
+    for name, wanted in releases.items():
+        spec = files / f"{name}.spec"
+        text = spec.read_text()
+        for release in wanted:
+            spec.write_text(text.replace(RELEASES[0], release))
+            build(spec, repo, macros)
     subprocess.run(["createrepo_c", "--quiet", repo], check=True)
     shutil.rmtree(folder / "bin")
     return repo

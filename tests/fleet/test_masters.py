@@ -30,7 +30,7 @@ from tests.fleet.reaching import image
 from tests.fleet.releases import COMMENT, MINOR, NEXT, OWN, RELEASES, offered, repository
 from tests.fleet.snapshots import snapshot
 from tests.fleet.test_chaos import FIRST_EVENT, TOO_MANY, killed_at
-from tests.unit.guide import write
+from tests.unit.guide import REPO, write
 
 pytestmark = pytest.mark.fleet
 
@@ -408,15 +408,15 @@ def pod(masters: Cluster) -> None:
     masters.on("m1", "kubectl wait --for=condition=Ready --timeout=60s pod/user")
 
 
-def answered(masters: Cluster) -> list[str]:
+def answered(cluster: Cluster, *masters: str) -> list[str]:
     """What each master answers to the token of each pod on the node, as the pod reads it."""
     mounted = "/var/lib/kubelet/pods/*/volumes/kubernetes.io~secret/*-token-*"
-    where = " ".join(masters.addresses[name] for name in MASTERS)
+    where = " ".join(cluster.addresses[name] for name in masters)
     ask = (
         "curl -s -o /dev/null -w '%{http_code} ' --cacert $d/ca.crt "
         '-H "Authorization: Bearer $(cat $d/token)" https://$h:6443/api'
     )
-    return masters.on("n1", f"for d in {mounted}; do for h in {where}; do {ask}; done; done").split()
+    return cluster.on("n1", f"for d in {mounted}; do for h in {where}; do {ask}; done; done").split()
 
 
 @LONG
@@ -426,7 +426,7 @@ def test_the_key_of_tokens_is_replaced_in_runs_that_are_killed_while_a_pod_uses_
     try:
         for step in ("add", "use"):
             kills += converged(masters, masters.text, "rotate", "sa", step)
-            assert answered(masters) == ["200"] * len(MASTERS)
+            assert answered(masters, *MASTERS) == ["200"] * len(MASTERS)
         stopped = masters.run("certs rotate sa drop", "--yes", "--no-verify")
         assert stopped.returncode == 1
         assert "these pods have tokens of the old key" in stopped.stderr
@@ -434,7 +434,7 @@ def test_the_key_of_tokens_is_replaced_in_runs_that_are_killed_while_a_pod_uses_
         masters.on("m1", "kubectl delete pod user --now")
         pod(masters)
         kills += converged(masters, masters.text, "rotate", "sa", "drop")
-        assert answered(masters) == ["200"] * len(MASTERS)
+        assert answered(masters, *MASTERS) == ["200"] * len(MASTERS)
     finally:
         masters.on("m1", "kubectl delete pod user --now")
     sys.stderr.write(f"\nkey of tokens: {kills} kills, converged\n")
@@ -480,6 +480,8 @@ def place(masters: Cluster) -> None:
 
 DATA = "/var/lib/etcd/default.etcd"
 AMID = 25  # the line of a restore's journal at which some members have the new data, and nothing has started
+# The same of members that run: they stop first, so none has it at that line; at the other all have it, and etcd runs.
+STOPPING, STARTED = AMID, 45
 
 
 def destroy(cluster: Cluster) -> None:
@@ -561,6 +563,68 @@ def test_a_restore_that_is_killed_is_resumed_when_typed_again(masters: Cluster, 
     assert masters.run("verify").returncode == 0
 
 
+def token_of(cluster: Cluster) -> str:
+    """That of the restore which did not finish."""
+    (begun,) = cluster.folder.glob(".k8s-installer/*/restoring/begun")
+    return str(json.loads(begun.read_text())["token"])
+
+
+def by_hand(cluster: Cluster) -> None:
+    """What docs/backup.md says of a return to the data from before, on all members and then on nodes."""
+    page = (REPO / "docs/backup.md").read_text()
+    members, here, nodes = re.findall(r"(?ms)^```sh\n(.*?)^```$", page.partition("### To give up on it")[2])[:3]
+    for name in MASTERS:
+        cluster.on(name, f"set -e; {members.replace('TOKEN', token_of(cluster))}")
+    assert here.startswith("rm -r .k8s-installer/CLUSTER/restoring\n")
+    (begun,) = cluster.folder.glob(".k8s-installer/*/restoring")
+    shutil.rmtree(begun)
+    done = cluster.run("apply", "--yes", "--no-verify")
+    assert done.returncode == 0, done.stdout + done.stderr
+    cluster.on("n1", nodes)
+
+
+@LONG
+@pytest.mark.parametrize("line", [STOPPING, STARTED])
+def test_a_restore_that_did_not_finish_is_given_up_by_hand(masters: Cluster, tmp_path: Path, line: int) -> None:
+    """Members stop, or have the backup's data and run: everybody has the data from before again."""
+    file = tmp_path / "lab.backup"
+    objects.create(masters)
+    assert masters.run("backup", "-o", str(file)).returncode == 0
+    objects.create_late(masters, line)
+    assert killed_at(masters, line, masters.inventory, str(file)).returncode == -signal.SIGKILL
+    has_data = f"before-{token_of(masters)}" in "".join(masters.on(name, f"ls {DATA}") for name in MASTERS)
+    assert has_data == (line == STARTED)
+    began = time.monotonic()
+    by_hand(masters)
+    sys.stderr.write(f"\nthe data from before is back, by hand, in {time.monotonic() - began:.0f} s\n")
+    assert objects.kept(masters) == {**objects.EXPECTED, f"kept-{objects.COUNT + line}": "late"}
+    assert masters.run("plan").returncode == 0
+    verified = masters.run("verify")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    masters.on("m1", f"kubectl -n kept delete configmap kept-{objects.COUNT + line}")
+
+
+@LONG
+def test_another_backup_replaces_a_restore_that_did_not_finish(masters: Cluster, tmp_path: Path) -> None:
+    (name,) = re.findall(r'^  name: "(.+)"$', masters.text, re.MULTILINE)
+    first, second = tmp_path / "first.backup", tmp_path / "second.backup"
+    objects.create(masters)
+    assert masters.run("backup", "-o", str(first)).returncode == 0
+    objects.create_late(masters, 1)
+    assert masters.run("backup", "-o", str(second)).returncode == 0
+    objects.create_late(masters, 2)
+    assert killed_at(masters, STOPPING, masters.inventory, str(first)).returncode == -signal.SIGKILL
+    began = time.monotonic()
+    done = masters.run("restore", str(second), "--yes", "--name", name, "--no-verify")
+    assert done.returncode == 0, done.stdout + done.stderr
+    sys.stderr.write(f"\nanother backup in the place of one, in {time.monotonic() - began:.0f} s\n")
+    assert objects.kept(masters) == {**objects.EXPECTED, f"kept-{objects.COUNT + 1}": "late"}
+    assert masters.run("plan").returncode == 0
+    verified = masters.run("verify")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    masters.on("m1", f"kubectl -n kept delete configmap kept-{objects.COUNT + 1}")
+
+
 PACKAGES = ("kubernetes-master", "kubernetes-node", "kubernetes-client")
 STEPS = (6, 12)  # lines of the journal at which a run is killed
 
@@ -624,11 +688,88 @@ def test_versions_that_cannot_be_reached_and_apis_in_use_stop_a_plan(masters: Cl
         shutil.rmtree(masters.folder / "profiles")
 
 
+@pytest.fixture(scope="module")
+def newer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with the next version of Kubernetes, and another release of docker and of etcd."""
+    return repository(
+        tmp_path_factory.mktemp("newer"), NEXT, dict.fromkeys(("kubernetes", "docker", "etcd"), RELEASES[1:])
+    )
+
+
+def release_of(cluster: Cluster, host: str, package: str) -> str:
+    """VERSION-RELEASE of a package, as a host has it."""
+    return cluster.on(host, f"rpm -q --qf '%{{VERSION}}-%{{RELEASE}}' {package}")
+
+
+def restarted(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    return {name for name in before if before[name] != after[name]}
+
+
+@LONG
+def test_another_release_of_docker_is_named_in_the_inventory_and_so_is_the_way_back(
+    masters: Cluster, newer: Path
+) -> None:
+    version, _, own = release_of(masters, "n1", "docker").partition("-")
+    assert own == RELEASES[0]
+    with offered(masters, newer):
+        for word, release in (("^ upgrade", RELEASES[1]), ("v downgrade", RELEASES[0])):
+            text = masters.text + f"packages: {{docker: {version}-{release}}}\n"
+            planned = masters.run("plan", text=text)
+            assert planned.returncode == 3, planned.stderr
+            (other,) = set(RELEASES) - {release}
+            words = f"version {version}-{other} is installed, should be {version}-{release}"
+            assert f"n1  {word} package docker {version}-{release}  ({words})" in planned.stdout
+            before, began = masters.processes(), time.monotonic()
+            done = masters.run("apply", "--yes", text=text)
+            assert done.returncode == 0, done.stdout + done.stderr
+            sys.stderr.write(f"\ndocker {release}: {time.monotonic() - began:.0f} s, with verify\n")
+            assert release_of(masters, "n1", "docker") == f"{version}-{release}"
+            assert restarted(before, masters.processes()) == {"n1 docker", "n1 kubelet"}  # which depends on it
+            assert masters.run("plan", text=text).returncode == 0
+    assert masters.run("plan").returncode == 0
+
+
+@LONG
+def test_what_yum_update_brought_is_in_the_plan_and_apply_puts_it_right(masters: Cluster, newer: Path) -> None:
+    """Kubernetes goes back to the inventory's version; docker and etcd, of which it says none, restart in the new one."""
+    others = {"n1": "docker", "m2": "etcd"}
+    own = {package: release_of(masters, host, package) for host, package in others.items()}
+    with offered(masters, newer):
+        for host in others:
+            masters.on(host, "yum -y -q update >/dev/null 2>&1")
+        planned = masters.run("plan")
+        assert planned.returncode == 3, planned.stderr
+        status = masters.run("status")
+        assert status.returncode == 3
+        assert f"{NEXT}, not {OWN}" in status.stdout
+        for host, package in (("m2", "kubernetes-master"), ("n1", "kubernetes-node")):
+            assert release_of(masters, host, package) == f"{NEXT}-{RELEASES[1]}"
+            assert f"{host}  v downgrade package {package} {OWN}" in planned.stdout
+        for package in others.values():
+            assert f"restart {package}  ({package} changed after it started)" in planned.stdout
+        before, began = masters.processes(), time.monotonic()
+        done = masters.run("apply", "--yes")
+        assert done.returncode == 0, done.stdout + done.stderr
+        sys.stderr.write(f"\nafter yum update: {time.monotonic() - began:.0f} s, with verify\n")
+        assert restarted(before, masters.processes()) == {
+            *(f"m2 {unit}" for unit in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")),
+            *(f"n1 {unit}" for unit in ("docker", "kubelet", "kube-proxy")),
+        }
+        assert masters.run("plan").returncode == 0
+        for host, package in (("m2", "kubernetes-master"), ("n1", "kubernetes-node")):
+            assert release_of(masters, host, package).startswith(f"{OWN}-")
+        for host, package in others.items():
+            assert release_of(masters, host, package).endswith(RELEASES[1])
+    text = masters.text + f"packages: {json.dumps(own)}\n"
+    assert masters.run("apply", "--yes", "--no-verify", text=text).returncode == 0
+    assert masters.run("plan").returncode == 0
+
+
 def test_an_edit_of_the_version_upgrades_masters_one_by_one_and_then_nodes(masters: Cluster, tmp_path: Path) -> None:
     """Killed twice, typed again: each API server is away once, no two at a time, and the node comes last."""
     first_release = dict.fromkeys(PACKAGES, f"{NEXT}-{RELEASES[0]}")
     text = of_version(masters, NEXT) + f"packages: {json.dumps(first_release)}\n"
-    with offered(masters, repository(tmp_path, NEXT, RELEASES)):
+    with offered(masters, repository(tmp_path, NEXT, {"kubernetes": RELEASES})):
         planned = masters.run("plan", text=text)
         assert planned.returncode == 3, planned.stderr
         assert planned.stdout.count("cannot be rolled back") == len([*MASTERS, "n1"]) * 2
@@ -666,7 +807,7 @@ def test_the_next_minor_version_is_an_edit_like_any_other(masters: Cluster, tmp_
         assert done.returncode == 0, done.stderr
 
     try:
-        with offered(masters, repository(tmp_path, MINOR, RELEASES[:1])):
+        with offered(masters, repository(tmp_path, MINOR, {"kubernetes": RELEASES[:1]})):
             one_outage_each(masters, f"upgrade to {MINOR}", change)
             assert masters.run("plan", text=text).returncode == 0
         back = masters.run("plan", text=of_version(masters, NEXT))

@@ -279,7 +279,7 @@ def test_a_bundle_of_the_next_version_upgrades_hosts_that_reach_nothing(
     assert other[0].exists()
     files = tmp_path / "files"
     files.mkdir()
-    packages = repository(tmp_path / "next", NEXT, RELEASES[:1]).glob("*.rpm")
+    packages = repository(tmp_path / "next", NEXT, {"kubernetes": RELEASES[:1]}).glob("*.rpm")
     others = (path for path in (offline.cluster.folder / "files").iterdir() if "kubernetes" not in path.name)
     for path in (*packages, *others):
         (files / path.name).symlink_to(path.resolve())
