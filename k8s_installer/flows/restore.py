@@ -69,13 +69,14 @@ def restore(options: Options, reporter: Reporter, source: Source, passphrase: Pa
     if name and name != cluster.name:
         raise InputError(f"--name {name}: the inventory is that of the cluster {cluster.name}")
     with restoring.place(cluster) as folder, ExitStack() as undo:
+        rejects_tokens = False
         if source.file is not None:
             with reporter.working(f"reading {source}"):
                 found = archive.read(source.file, passphrase, folder)
             _require_own(found, cluster, source)
             before = _own_files(cluster)
             try:
-                _take_keys(found, cluster, profile, reporter)
+                rejects_tokens = _take_keys(found, cluster, profile, reporter)
             finally:
                 undo.callback(_put_back, cluster, before, _own_files(cluster))
             _say(found, reporter)
@@ -84,7 +85,7 @@ def restore(options: Options, reporter: Reporter, source: Source, passphrase: Pa
             folder = data  # noqa: PLW2901 - the other one stays empty, and goes
         else:
             _from_member(options, source.member, folder, reporter)
-        asked = restoredata.restore_of(cluster, folder)
+        asked = replace(restoredata.restore_of(cluster, folder), replaces_pods=not rejects_tokens)
 
         def begins() -> None:
             restoring.begin(cluster, asked, source.typed)
@@ -125,7 +126,8 @@ def _carried_out(
 def _rest(hosts: Sequence[str]) -> str:
     return (
         f"etcd's data is restored, and the restore has ended; apply does the rest on {', '.join(hosts)}, where cached"
-        " objects may be newer than the restored ones: systemctl restart kubelet kube-proxy"
+        " objects may be newer than the restored ones: systemctl restart kubelet kube-proxy, and then replace the pods"
+        " of cluster DNS"
     )
 
 
@@ -136,7 +138,7 @@ def _closing(found: Planned, asked: Restore) -> tuple[str, ...]:
     old = f"The data that was there before is kept on {', '.join(having)} in {folders}: remove it when nobody needs it."
     return (
         old,
-        "Pods that watch the API may miss changes: restart those of your own, and cluster DNS.",
+        "Pods of your own that watch the API may miss changes: restart them.",
     )
 
 
@@ -159,8 +161,11 @@ def _require_own(found: Backup, cluster: Cluster, source: Source) -> None:
         )
 
 
-def _take_keys(found: Backup, cluster: Cluster, profile: Profile, reporter: Reporter) -> None:
+def _take_keys(found: Backup, cluster: Cluster, profile: Profile, reporter: Reporter) -> bool:
     """Put the keys of a backup into the local folder, where local ones stay; and what is allocated.
+
+    Returns:
+        Whether the API server will reject the tokens in the backup.
 
     Raises:
         InputError: Secrets in the backup could not be read beside those that are here.
@@ -172,12 +177,13 @@ def _take_keys(found: Backup, cluster: Cluster, profile: Profile, reporter: Repo
             raise InputError(f"what is allocated cannot be read from the backup: {error}") from None
     needed = leaves(cluster, profile)
     if not needed:
-        return
+        return False
     filled = pki.fill_from_backup(resolve.pki_folder(cluster), needed, found.keys, found.manifest.created)
     for note in filled.notes:
         reporter.warn(note)
     if filled.written:
         reporter.say(f"{len(filled.written)} keys and certificates written to {resolve.pki_folder(cluster)}")
+    return filled.rejects_tokens
 
 
 def _own_files(cluster: Cluster) -> dict[Path, bytes]:

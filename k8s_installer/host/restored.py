@@ -1,9 +1,12 @@
 """etcd's data made of a backup: by a snapshot of API v3 on every member, and by writing the keys of API v2. Pure.
 
+Pods that watch the API wait for a revision that the data does not have, so those that the cluster needs are replaced.
+
 | family | subject | value |
 |---|---|---|
 | `etcd-restored` | a member's data-dir | of what its data was made, as `made_of` says it |
 | `etcd-keys` | the URL of a member's own etcd, and its files | TOKEN|SUM of the requests that write the keys |
+| `pods-replaced` | the URL of a list of pods, and files | TOKEN; other pods take the place of those |
 
 A snapshot is restored where etcd does not run. The token is that of the new cluster: no old member can join it. What
 was there is kept in `before-TOKEN` in the same folder (also of a log that is apart), because a disk may be mounted
@@ -19,7 +22,7 @@ from typing import NamedTuple
 from k8s_installer.host import paths
 from k8s_installer.host.family import ABSENT, Family
 
-RESTORED, KEYS = "etcd-restored", "etcd-keys"
+RESTORED, KEYS, PODS = "etcd-restored", "etcd-keys", "pods-replaced"
 _MARK = "member/restored"
 _API = "k8s-installer/restored"  # the key of API v2 that says which restore has written the others
 
@@ -130,6 +133,20 @@ set_etcd_keys() {{ # "URL [CA CERT KEY]" TOKEN|SUM
   done <"$incoming/$sum" && put_key "$url" /{_API} "value=$token" "$@" && rm -f "$incoming/$sum"
 }}
 """
+# Their objects go at once: a pod that still ends would count as a ready one.
+_SET_PODS = """\
+set_pods_replaced() { # "URL [CA CERT KEY]" TOKEN
+  set -f
+  set -- $1
+  set +f
+  url=$1 now='{"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0}'
+  shift
+  [ $# -eq 0 ] || set -- --cacert "$1" --cert "$2" --key "$3"
+  said=$(curl -sS --noproxy '*' -m 30 -X DELETE -H 'Content-Type: application/json' -d "$now" -o /dev/null \\
+    -w '%{http_code}' "$@" "$url" 2>&1)
+  [ "$said" = 200 ] || { printf '%s\n' "$url: $said"; return 1; }
+}
+"""
 
 
 def _words(subject: str, wanted: str) -> str:
@@ -155,5 +172,14 @@ FAMILIES = (
         words=lambda _subject, _wanted: "write the keys of etcd's API v2",
         one_way=True,
     ),
+    Family(
+        PODS,
+        ask=(),
+        set=(_SET_PODS,),
+        differs=lambda _subject, _seen, _wanted: "what they watched is newer than the restored objects",
+        original=lambda _before: None,
+        words=lambda _subject, _wanted: "replace the pods of the cluster's DNS",
+        one_way=True,
+    ),
 )
-DATA = (RESTORED, KEYS)  # what replaces data once, and is no state that a host is kept in
+DATA = (RESTORED, KEYS, PODS)  # what replaces data once, and is no state that a host is kept in

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -17,11 +17,15 @@ from k8s_installer.pki.record import Record
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What became of a folder: names that were written, words about what was not, and what still keeps it from use."""
+    """What became of a folder: names that were written, words about what was not, and what still keeps it from use.
+
+    `rejects_tokens` says that the API server will not accept the tokens of service accounts in a backup.
+    """
 
     written: tuple[str, ...]
     notes: tuple[str, ...]
     problems: tuple[str, ...]
+    rejects_tokens: bool = False
 
 
 def fill(folder: Path, wanted: Mapping[str, Leaf], found: Mapping[str, bytes], whose: str = "the hosts'") -> Filled:
@@ -78,9 +82,15 @@ def fill_from_backup(folder: Path, wanted: Mapping[str, Leaf], found: Mapping[st
                 hint=f"if the cluster was installed again since: move {folder} away, to use the backup's keys alone, "
                 "and restore to hosts that are new or were reset (k8s-installer reset -i INVENTORY)",
             ) from None
+        rejects = not found and _rejects_tokens(folder, known, created)
         if not found and not beside.changed:
-            return Filled((), beside.notes, ())
-        return _take(folder, wanted, here, known, beside, "the backup's")
+            return Filled((), beside.notes, (), rejects)
+        return replace(_take(folder, wanted, here, known, beside, "the backup's"), rejects_tokens=rejects)
+
+
+def _rejects_tokens(folder: Path, known: Record, created: datetime) -> bool:
+    """Whether the key of tokens was replaced after a backup without keys was made."""
+    return rotation.beside(TOKENS)[0] in known.made and _since(folder / f"{TOKENS}.key", created)
 
 
 def _without_keys(folder: Path, here: Mapping[str, bytes], known: Record, created: datetime) -> returned.Beside:
@@ -95,7 +105,7 @@ def _without_keys(folder: Path, here: Mapping[str, bytes], known: Record, create
             notes.append(f"the keys in encryption-old.key are not used: {flaw}")
     if changed:
         notes.append(returned.note_of(ENCRYPTION))
-    if rotation.beside(TOKENS)[0] in known.made and _since(folder / f"{TOKENS}.key", created):
+    if _rejects_tokens(folder, known, created):
         notes.append(
             f"{TOKENS}.key was replaced after this backup was made, and the backup has no keys: the API server rejects "
             f"tokens of service accounts in it. When the restore is done: certs rotate {TOKENS} add, then use, which "

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fleet import objects
+from tests.fleet import objects, reaching
 from tests.fleet.conftest import EVERY, Cluster, installer, made_cluster, running_lab
 from tests.fleet.crash import PHRASE
 from tests.fleet.test_chaos import FIRST_EVENT, killed_at
@@ -26,6 +26,7 @@ from tests.fleet.test_membership import LIST, roles
 
 pytestmark = [pytest.mark.fleet, pytest.mark.skipif(not EVERY, reason="takes four minutes: make test-all")]
 
+LAB = "trestore"
 SMALL = {"m1": "etcd, master", "n1": "node"}
 LARGE = {"m1": "etcd, master", "m2": "etcd, master", "m3": "etcd, master", "n1": "node"}
 
@@ -33,7 +34,7 @@ LARGE = {"m1": "etcd, master", "m2": "etcd, master", "m3": "etcd, master", "n1":
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """One master and one node; the lab's other hosts are bare."""
-    with running_lab("trestore", "--masters", "4", "--nodes", "2") as lab:
+    with running_lab(LAB, "--masters", "4", "--nodes", "2") as lab:
         bare = made_cluster(lab, tmp_path_factory.mktemp("restore"))
         done = bare.run("apply", "--yes", "--no-verify", text=roles(bare, **SMALL))
         assert done.returncode == 0, done.stderr
@@ -86,6 +87,60 @@ def test_a_disk_that_is_full_here_ends_a_backup_in_words_and_nothing_is_left(lab
     assert (full.returncode, left) == (1, []), full.stderr
     assert "No space left on device" in full.stderr
     assert full.stderr.count("error: ") == 1
+
+
+def own_dns(cluster: Cluster) -> str:
+    """Run another DNS of the cluster, as somebody's own pod that watches the API; its address."""
+    made = json.loads(cluster.on("m1", "kubectl -n kube-system get deployment coredns -o json"))
+    labels = {"app": "own-dns"}
+    made["metadata"] = {"name": "own-dns", "namespace": "kube-system"}
+    made["spec"]["selector"]["matchLabels"] = made["spec"]["template"]["metadata"]["labels"] = labels
+    cluster.on("m1", f"cat <<'END' | kubectl apply -f -\n{json.dumps(made)}\nEND")
+    return address_of_own_dns(cluster)
+
+
+def address_of_own_dns(cluster: Cluster) -> str:
+    cluster.on("m1", "kubectl -n kube-system rollout status --timeout=90s deployment own-dns")
+    return cluster.on("m1", "kubectl -n kube-system get pods -l app=own-dns -o jsonpath='{.items[*].status.podIP}'")
+
+
+def resolves(cluster: Cluster, name: str, server: str) -> bool:
+    """Whether a DNS in the cluster has a Service."""
+    ask = f"nslookup {name}.default.svc.cluster.local {server}"
+    said = cluster.on("m1", f"kubectl exec deployment/user -- {ask} 2>&1 || true")
+    assert "Server:" in said, said
+    return "10.254." in said.partition("Name:")[2]
+
+
+def test_a_pod_that_watched_the_api_before_a_restore_notices_new_objects_when_it_is_restarted(
+    lab: Cluster, tmp_path: Path
+) -> None:
+    """What it has seen is newer than all that is there. The cluster's own DNS is replaced by the restore."""
+    file = tmp_path / "lab.backup"
+    with reaching.outside(lab, LAB):
+        text = reaching.with_dns(roles(lab, **SMALL), "coredns")
+        done = lab.run("apply", "--yes", "--no-verify", text=text)
+        assert done.returncode == 0, done.stderr
+        lab.on("m1", f"kubectl create deployment user --image={reaching.image(lab)}")
+        lab.on("m1", "kubectl rollout status --timeout=90s deployment user")
+        lab.on("m1", "kubectl create service clusterip old --tcp=80")
+        server = own_dns(lab)
+        objects.create(lab)
+        assert lab.run("backup", "-o", str(file), text=text).returncode == 0
+        lab.on("m1", "kubectl delete namespace kept --timeout=90s")
+        # an object of the kind that it watches, of which it knows the revision
+        lab.on("m1", "kubectl create service clusterip late --tcp=80; sleep 2")
+        assert [resolves(lab, name, server) for name in ("old", "late")] == [True, True]
+        sys.stderr.write(f"\nobjects deleted by mistake, restored: {restored(lab, text, str(file)):.0f} s\n")
+        lab.on("m1", "kubectl create service clusterip new --tcp=80; sleep 5")
+        assert [resolves(lab, name, server) for name in ("old", "new")] == [True, False]
+        lab.on("m1", "kubectl -n kube-system delete pod -l app=own-dns")
+        server = address_of_own_dns(lab)
+        assert [resolves(lab, name, server) for name in ("old", "new")] == [True, True]
+        lab.on("m1", "kubectl delete service new old; kubectl delete deployment user; kubectl delete namespace kept")
+        lab.on("m1", "kubectl -n kube-system delete deployment own-dns")
+        done = lab.run("apply", "--yes", "--no-verify", text=roles(lab, **SMALL))
+        assert done.returncode == 0, done.stderr
 
 
 def test_all_hosts_and_the_inventory_are_gone_and_one_member_becomes_three_on_new_hosts(

@@ -39,8 +39,10 @@ THREE = ONE + "".join(f"\n  m{n}: {{address: 10.0.0.{n}, roles: [etcd, master]}}
 IDLE = SeenUnit("loaded", "inactive", "dead", enabled=False, pid=0, started_at=0.0, needs_reload=False)
 
 
-def wanted(hosts: str, version: str = "1.20.2", security: str = "tls", name: str = "lab", more: str = "") -> Desired:
-    text = f'cluster: {{name: {name}, version: "{version}", security: {security}, network: none}}\n{more}\nhosts:{hosts}\n  n1: {{address: 10.0.0.99, roles: [node]}}\n'
+def wanted(
+    hosts: str, version: str = "1.20.2", security: str = "tls", name: str = "lab", more: str = "", dns: str = "none"
+) -> Desired:
+    text = f'cluster: {{name: {name}, version: "{version}", security: {security}, network: none, dns: {dns}}}\n{more}\nhosts:{hosts}\n  n1: {{address: 10.0.0.99, roles: [node]}}\n'
     lab = inventory.parse(text, Path("/srv/inventory.yaml"))
     return desire(lab, profiles.profile_of(lab), placeholder(lab), Renderer())
 

@@ -150,6 +150,39 @@ def test_keys_of_the_old_api_are_written_after_etcd_and_before_the_apiserver() -
     assert value.uses is KEYS
 
 
+def test_pods_of_the_clusters_dns_are_replaced_after_the_nodes_services_and_before_their_gate() -> None:
+    whole = wanted(ONE, dns="coredns")
+    plans = {}
+    for replaces in (True, False):
+        found = restored(whole, replace(RESTORE, replaces_pods=replaces))
+        seen = {**answers(whole), **dict.fromkeys(set(found.desired) - set(whole), Missing.ABSENT)}
+        plans[replaces] = restoring.joined(*restoring.plan(found.desired, found, seen, QUARTER))
+    (pods,) = (step for step in steps(plans[True], Kind.SETTING) if "pods-replaced" in step)
+    assert pods.startswith(
+        "set m1 pods-replaced https://127.0.0.1:6443/api/v1/namespaces/kube-system/pods?labelSelector="
+    )
+    assert pods.endswith(" /etc/kubernetes/pki/ca.crt /etc/kubernetes/pki/admin.crt /etc/kubernetes/pki/admin.key")
+    assert before(plans[True], "restart n1 kubelet", pods)
+    assert before(plans[True], "restart n1 kube-proxy", pods)
+    assert before(plans[True], pods, "wait m1 cluster DNS is ready")
+    assert not [step for step in steps(plans[False], Kind.SETTING) if "pods-replaced" in step]
+
+
+@pytest.mark.parametrize(("answer", "status"), [("200", 0), ("403", 1)])
+def test_pods_are_deleted_by_the_url_of_their_gate_with_its_files(tmp_path: Path, answer: str, status: int) -> None:
+    curl, url = tmp_path / "curl", "https://127.0.0.1:6443/pods?labelSelector=k8s-app%3Dkube-dns,a%3D*"
+    curl.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$@\" >{tmp_path}/words\nprintf {answer}\n")
+    curl.chmod(0o755)
+    text = f"{on_host._SET_PODS}\nset_pods_replaced '{url} ca.crt a.crt a.key' lab-1\n"
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    run = subprocess.run(["/bin/sh", "-s"], input=text, env={"PATH": path}, capture_output=True, text=True, check=False)
+    assert run.returncode == status, run
+    assert run.stdout == ("" if status == 0 else f"{url}: 403\n")
+    words = (tmp_path / "words").read_text().splitlines()
+    assert words[-7:] == ["--cacert", "ca.crt", "--cert", "a.crt", "--key", "a.key", url]
+    assert "DELETE" in words
+
+
 def test_on_bare_hosts_nothing_stops_and_everything_is_installed() -> None:
     whole = wanted(THREE)
     found = restored(whole, RESTORE)

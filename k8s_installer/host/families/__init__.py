@@ -24,7 +24,7 @@
 | `addon` | a manifest's name | its sum, none (see `host/addons.py`) | |
 | `etcd-members` and three more | see `host/etcd.py` | | etcd does not answer |
 | `etcd-backups` | | when, how many and where (see `host/backups.py`), none | there is no timer |
-| `etcd-restored`, `etcd-keys` | see `host/restored.py` | | etcd's data was not restored |
+| `etcd-restored` and two more | see `host/restored.py` | | etcd's data was not restored |
 
 The first eight are properties of the host itself; images are docker's, Nodes, addons, members and etcd's data the
 cluster's. Scripts run by POSIX sh on CentOS 7; `$root` is empty but for tests.

@@ -3,7 +3,8 @@
 It is one plan of two parts. The first stops what runs: the masters' services in the order opposite to their starts, and
 then all members. The second is what an inventory wants, planned as if all that had stopped: etcd's data is made of the
 snapshot on every member before any of them starts. As at a first start nobody takes turns, for nobody is there to keep
-a quorum. What nodes know of the API is newer than what it has then, so their services that ask it restart.
+a quorum. What nodes and the pods of the cluster's DNS know of the API is newer than what it has then, so the services
+that ask it restart, and then these pods are replaced.
 
 Where all members have the data already, an earlier restore was cut off after that: nothing is stopped any more.
 """
@@ -14,7 +15,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from k8s_installer.errors import InputError
-from k8s_installer.host.restored import KEYS, RESTORED, MadeOf
+from k8s_installer.host.restored import KEYS, PODS, RESTORED, MadeOf
 from k8s_installer.model.desired import Desired, DesiredResource
 from k8s_installer.model.graph import nearest, ordered
 from k8s_installer.model.plan import Action, Plan
@@ -63,12 +64,14 @@ class Member:
 class Restore:
     """What etcd's data is made of: a snapshot, the requests for the keys of API v2, and the new cluster's token.
 
-    `keys` is None where the backup has none.
+    `keys` is None where the backup has none. `replaces_pods` says that pods which watch the API are replaced; without
+    a token that the API server accepts, those that run are better than new ones.
     """
 
     token: str
     snapshot: UploadedFile
     keys: UploadedFile | None = None
+    replaces_pods: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,8 @@ def restored(whole: Desired, restore: Restore) -> Restored:
     result |= {item.ref: item for item in settings.values()}
     if restore.keys is not None:
         result = _with_keys(result, members(whole)[min(members(whole))], restore.keys, restore.token)
+    if restore.replaces_pods:
+        result |= dict(_with_pods(result, restore.token))
     names = {name for _, data in items for name in data.shown_by}
     asking = tuple(ref for ref, item in whole.items() if _is_unit_of(item, names))
     return Restored(dict(_leading_side_by_side(result)), asking)
@@ -175,6 +180,17 @@ def _with_keys(wanted: Desired, member: Member, keys: UploadedFile, token: str) 
     return {**result, ref: setting}
 
 
+def _with_pods(wanted: Desired, token: str) -> Iterator[tuple[Ref, DesiredResource]]:
+    """What replaces the pods of the cluster's DNS, if it has one, before the gate that waits for them."""
+    because = "The pods watch the API from a revision that etcd's data no longer has."
+    for gate, item in wanted.items():
+        its = item.resource
+        if isinstance(its, Gate) and its.check is Check.POD_READY:
+            ref = Ref(gate.host, Kind.SETTING, " ".join(filter(None, (PODS, its.url, its.ca, its.cert, its.key))))
+            yield ref, replace(item, ref=ref, resource=Setting(token), because=because)
+            yield gate, replace(item, after=(*item.after, ref))
+
+
 def plan(wanted: Desired, restored: Restored, seen: Mapping[Ref, Seen], batch: Batch) -> tuple[Plan, Plan]:
     """The plan that stops what runs, and the one that restores and starts; `joined` makes one of them.
 
@@ -194,7 +210,11 @@ def plan(wanted: Desired, restored: Restored, seen: Mapping[Ref, Seen], batch: B
     stops = make_plan(dict(_stops(whole, running)), seen)
     known = {**seen, **{ref: _stopped(seen[ref]) for ref in running}}
     known |= {ref: _outdated(known[ref]) for ref in restored.asking if _runs(known.get(ref))}
-    known |= {ref: Missing.ABSENT for ref in whole if _is_of(ref, KEYS) or (_is_of(ref, RESTORED) and not done)}
+    known |= {
+        ref: Missing.ABSENT
+        for ref in whole
+        if _is_of(ref, KEYS) or _is_of(ref, PODS) or (_is_of(ref, RESTORED) and not done)
+    }
     return stops, _explained(make_plan(wanted, known, batch), restored.asking)
 
 
