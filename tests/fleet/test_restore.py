@@ -1,10 +1,11 @@
-"""Disasters after which no host, or one member of etcd, is left; with TEST_ALL=1 alone (`make test-all`).
+"""Restores after a key was replaced, and after disasters that left no host, or one member; with TEST_ALL=1 alone.
 
 What `make test` has of backups is in `test_masters.py`: all members destroyed, and a restore that is killed.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shutil
@@ -22,6 +23,7 @@ from tests.fleet import objects, reaching
 from tests.fleet.conftest import EVERY, Cluster, installer, made_cluster, running_lab
 from tests.fleet.crash import PHRASE
 from tests.fleet.test_chaos import FIRST_EVENT, killed_at
+from tests.fleet.test_masters import answered
 from tests.fleet.test_membership import LIST, roles
 
 pytestmark = [pytest.mark.fleet, pytest.mark.skipif(not EVERY, reason="takes four minutes: make test-all")]
@@ -89,6 +91,16 @@ def test_a_disk_that_is_full_here_ends_a_backup_in_words_and_nothing_is_left(lab
     assert full.stderr.count("error: ") == 1
 
 
+def restart_pods(cluster: Cluster) -> None:
+    """All of them, as somebody does who does not know which use the API."""
+    cluster.on(
+        "m1",
+        "kubectl delete pods --all --all-namespaces --now >/dev/null; "
+        "kubectl rollout status --timeout=90s deployment user; "
+        "kubectl -n kube-system rollout status --timeout=90s deployment coredns",
+    )
+
+
 def own_dns(cluster: Cluster) -> str:
     """Run another DNS of the cluster, as somebody's own pod that watches the API; its address."""
     made = json.loads(cluster.on("m1", "kubectl -n kube-system get deployment coredns -o json"))
@@ -137,8 +149,49 @@ def test_a_pod_that_watched_the_api_before_a_restore_notices_new_objects_when_it
         lab.on("m1", "kubectl -n kube-system delete pod -l app=own-dns")
         server = address_of_own_dns(lab)
         assert [resolves(lab, name, server) for name in ("old", "new")] == [True, True]
-        lab.on("m1", "kubectl delete service new old; kubectl delete deployment user; kubectl delete namespace kept")
-        lab.on("m1", "kubectl -n kube-system delete deployment own-dns")
+        lab.on("m1", "kubectl delete service new old; kubectl -n kube-system delete deployment own-dns")
+
+
+def replaced(cluster: Cluster, text: str) -> None:
+    """Replace the key of tokens, and the pods that use them where a step asks for that."""
+    for step in ("add", "use", "drop"):
+        if step == "drop":
+            restart_pods(cluster)
+        done = cluster.run(f"certs rotate sa {step}", "--yes", "--no-verify", text=text)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def wait_until_answered(cluster: Cluster, code: str) -> None:
+    """Until all pods are those of the restored objects, the API server answers this to all of their tokens."""
+    for _ in range(60):
+        if set(answers := answered(cluster, "m1")) == {code}:
+            return
+        time.sleep(1)
+    raise AssertionError(answers)
+
+
+def test_a_key_that_was_replaced_after_a_backup_is_replaced_again_as_the_warning_says(
+    lab: Cluster, tmp_path: Path
+) -> None:
+    """A backup that a timer made has no keys, so the tokens in it are rejected."""
+    timed = tmp_path / "timed.backup"
+    text = reaching.with_dns(roles(lab, **SMALL), "coredns") + "host_settings: {etcd_backups: {schedule: '02:30'}}\n"
+    with reaching.outside(lab, LAB):
+        done = lab.run("apply", "--yes", "--no-verify", text=text)
+        assert done.returncode == 0, done.stderr
+        lab.on("m1", "systemctl start etcd-backup")
+        timed.write_bytes(base64.b64decode(lab.on("m1", "base64 /var/lib/etcd-backups/*.backup")))
+        replaced(lab, text)
+        done = lab.run("restore", str(timed), "--yes", "--name", LAB, "--no-verify", text=text)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "the API server rejects tokens of service accounts in it" in " ".join(done.stderr.split())
+        assert objects.kept(lab) == objects.EXPECTED
+        wait_until_answered(lab, "401")
+        replaced(lab, text)
+        wait_until_answered(lab, "200")
+        verified = lab.run("verify", text=text)
+        assert verified.returncode == 0, verified.stdout + verified.stderr
+        lab.on("m1", "kubectl delete deployment user; kubectl delete namespace kept --timeout=90s")
         done = lab.run("apply", "--yes", "--no-verify", text=roles(lab, **SMALL))
         assert done.returncode == 0, done.stderr
 
