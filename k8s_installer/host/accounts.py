@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 
 from k8s_installer.host.addons import KUBE
-from k8s_installer.host.family import Family
+from k8s_installer.host.family import once
 from k8s_installer.host.secrets import ask, differs, note
 
 NAME = "tokens"
@@ -62,12 +62,4 @@ def _words(_subject: str, _wanted: str) -> str:
     return "give every service account a new token"
 
 
-FAMILY = Family(
-    NAME,
-    ask=(KUBE, ask(NAME)),
-    set=(KUBE, _SET),
-    differs=_differs,
-    original=lambda _: None,
-    words=_words,
-    one_way=True,
-)
+FAMILY = once(NAME, ask=(KUBE, ask(NAME)), set=(KUBE, _SET), differs=_differs, words=_words)

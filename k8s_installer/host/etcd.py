@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from k8s_installer.host.family import ABSENT, Family
+from k8s_installer.host.family import ABSENT, Family, once
 
 MEMBERS, ADDED, VOTER, REMOVED = "etcd-members", "etcd-added", "etcd-voter", "etcd-removed"
 LEARNERS = "v3"  # the first gateway of an etcd that has learners
@@ -172,14 +172,11 @@ def _first(subject: str) -> str:
 
 
 def _family(name: str, *pieces: str, words: str) -> Family:
-    return Family(
+    return once(
         name,
-        ask=(),
         set=(_CALL, _PATIENTLY, *pieces),
         differs=lambda _subject, _seen, _wanted: "etcd's own list of its members differs from the inventory",
-        original=lambda _before: None,
         words=lambda subject, _wanted: words.format(_first(subject)),
-        one_way=True,
     )
 
 

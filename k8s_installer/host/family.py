@@ -94,3 +94,15 @@ class Family:
     def function(self) -> str:
         """The name in the shell, after `ask_` and `set_`."""
         return self.name.replace("-", "_")
+
+
+def once(
+    name: str,
+    *,
+    ask: Pieces = (),
+    set: Pieces,  # noqa: A002 - as the family's own
+    differs: Callable[[str, str | None, str], str],
+    words: Callable[[str, str], str],
+) -> Family:
+    """A family of what is done, and never taken back."""
+    return Family(name, ask=ask, set=set, differs=differs, original=lambda _before: None, words=words, one_way=True)

@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from k8s_installer.host import paths
-from k8s_installer.host.family import ABSENT, Family
+from k8s_installer.host.family import ABSENT, once
 
 RESTORED, KEYS, PODS = "etcd-restored", "etcd-keys", "pods-replaced"
 _MARK = "member/restored"
@@ -154,32 +154,24 @@ def _words(subject: str, wanted: str) -> str:
 
 
 FAMILIES = (
-    Family(
+    once(
         RESTORED,
         ask=(_ASK,),
         set=(_SET,),
         differs=lambda _subject, seen, wanted: "" if seen == wanted else "the current data is kept in before-TOKEN",
-        original=lambda _before: None,
         words=_words,
-        one_way=True,
     ),
-    Family(
+    once(
         KEYS,
-        ask=(),
         set=(_SET_KEYS,),
         differs=lambda _subject, _seen, _wanted: "etcd's API v2 is not in a snapshot",
-        original=lambda _before: None,
         words=lambda _subject, _wanted: "write the keys of etcd's API v2",
-        one_way=True,
     ),
-    Family(
+    once(
         PODS,
-        ask=(),
         set=(_SET_PODS,),
         differs=lambda _subject, _seen, _wanted: "what they watched is newer than the restored objects",
-        original=lambda _before: None,
         words=lambda _subject, _wanted: "replace the pods of the cluster's DNS",
-        one_way=True,
     ),
 )
 DATA = (RESTORED, KEYS, PODS)  # what replaces data once, and is no state that a host is kept in

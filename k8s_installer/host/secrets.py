@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 
 from k8s_installer.host.addons import KUBE
-from k8s_installer.host.family import NONE, Family
+from k8s_installer.host.family import NONE, once
 
 NAME = "secrets"
 UNANSWERED = "unanswered"
@@ -64,12 +64,4 @@ def _words(_subject: str, wanted: str) -> str:
     return f"write all Secrets again, with {wanted}"
 
 
-FAMILY = Family(
-    NAME,
-    ask=(KUBE, ask(NAME)),
-    set=(KUBE, _SET),
-    differs=_differs,
-    original=lambda _: None,
-    words=_words,
-    one_way=True,
-)
+FAMILY = once(NAME, ask=(KUBE, ask(NAME)), set=(KUBE, _SET), differs=_differs, words=_words)
