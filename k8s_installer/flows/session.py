@@ -24,11 +24,10 @@ from k8s_installer.flows.resolve import Resolved, corrected
 from k8s_installer.host.observe import HostCache
 from k8s_installer.inventory import Allocations, Cluster, Role
 from k8s_installer.model.desired import Desired
-from k8s_installer.model.resources import Kind, Ref
+from k8s_installer.model.resources import Kind, Ref, runs
 from k8s_installer.planning import records
 from k8s_installer.planning.adopting import with_adopted
 from k8s_installer.planning.etcd.changing import changing, questions
-from k8s_installer.planning.etcd.facts import runs
 from k8s_installer.planning.etcd.lost import require_kept
 from k8s_installer.planning.handover import with_handover
 from k8s_installer.planning.leaving import API, KUBELET, with_drains, with_leaving, without_nodes

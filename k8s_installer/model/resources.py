@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 
 class Kind(StrEnum):
@@ -373,6 +373,11 @@ class SeenUnit:
     def is_active(self) -> bool:
         """Whether systemd says that it runs: neither stopped, nor failed, nor on its way."""
         return self.active == "active"
+
+
+def runs(unit: Seen | None) -> TypeGuard[SeenUnit]:
+    """Whether a unit was seen running."""
+    return isinstance(unit, SeenUnit) and unit.is_active
 
 
 @dataclass(frozen=True, slots=True)

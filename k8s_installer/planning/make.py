@@ -20,8 +20,8 @@ from k8s_installer.model.resources import (
     Resource,
     Seen,
     SeenFile,
-    SeenUnit,
     Unit,
+    runs,
 )
 from k8s_installer.planning.differences import as_change, changes_of
 from k8s_installer.planning.order import clearing
@@ -182,7 +182,7 @@ def unproven(desired: Desired, seen: Mapping[Ref, Seen], made: Plan, idle: Colle
     """
     ends = {change.ref.name for change in made.changes if change.action in INTERRUPTING}
     planned = {change.ref for change in made.changes if change.ref.kind is not Kind.GATE}
-    brought = {ref for ref in planned if ref.kind is Kind.UNIT and (ref in idle or not _serves(seen.get(ref)))}
+    brought = {ref for ref in planned if ref.kind is Kind.UNIT and (ref in idle or not runs(seen.get(ref)))}
     young = (
         ref
         for ref, gate in health_gates(desired.values())
@@ -206,13 +206,9 @@ def _with_ancestors(ref: Ref, desired: Desired) -> set[Ref]:
     return found
 
 
-def _serves(unit: Seen | None) -> bool:
-    return isinstance(unit, SeenUnit) and unit.is_active
-
-
 def _is_young(ref: Ref, gate: Gate, seen: Mapping[Ref, Seen]) -> bool:
     unit = seen.get(Ref(gate.unit_host or ref.host, Kind.UNIT, gate.unit))
-    return isinstance(unit, SeenUnit) and unit.is_active and unit.age < gate.deadline
+    return runs(unit) and unit.age < gate.deadline
 
 
 def waits(desired: Desired, gates: Iterable[Ref]) -> Plan:

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Mapping
 
 from k8s_installer.errors import InputError
 from k8s_installer.model.desired import Desired
-from k8s_installer.model.resources import Kind, Ref, Seen
-from k8s_installer.planning.etcd.facts import by_unit, runs
+from k8s_installer.model.resources import Kind, Ref, Seen, runs
+from k8s_installer.planning.etcd.facts import by_unit
 from k8s_installer.planning.etcd.quorum import state
 
 API = "kube-apiserver"  # the component that makes a host a master

@@ -6,7 +6,7 @@ from collections.abc import Container, Iterator, Mapping
 
 from k8s_installer.errors import InstallerError
 from k8s_installer.model.desired import Ahead, Desired, DesiredResource
-from k8s_installer.model.resources import File, Kind, Ref, Seen, SeenFile, SeenSetting, SeenUnit, Setting, Unit
+from k8s_installer.model.resources import File, Kind, Ref, Seen, SeenFile, SeenSetting, Setting, Unit, runs
 
 
 def edges(desired: Desired, seen: Mapping[Ref, Seen]) -> dict[Ref, tuple[Ref, ...]]:
@@ -33,7 +33,7 @@ def clearing(wanted: DesiredResource, among: Container[Ref]) -> tuple[Ref, ...]:
 
 def _goes_ahead(ahead: Ahead, desired: Desired, seen: Mapping[Ref, Seen]) -> bool:
     unit = seen.get(ahead.unit)
-    return isinstance(unit, SeenUnit) and unit.is_active and any(_changes(ref, desired, seen) for ref in ahead.files)
+    return runs(unit) and any(_changes(ref, desired, seen) for ref in ahead.files)
 
 
 def _changes(ref: Ref, desired: Desired, seen: Mapping[Ref, Seen]) -> bool:

@@ -23,6 +23,7 @@ from k8s_installer.model.resources import (
     SeenSetting,
     SeenUnit,
     Unit,
+    runs,
 )
 from k8s_installer.planning.differences import inputs
 from k8s_installer.planning.etcd.config import Folders, Start, environment, folders, listens, start
@@ -281,8 +282,3 @@ def _has_read(unit: SeenUnit, ref: Ref, whole: Desired, seen: Mapping[Ref, Seen]
     if content is None or not isinstance(found, SeenFile) or not any(mark in content for mark in marks):
         return False
     return not runs(unit) or found.modified_at <= unit.started_at
-
-
-def runs(unit: Seen | None) -> bool:
-    """Whether a unit was seen running."""
-    return isinstance(unit, SeenUnit) and unit.is_active

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from k8s_installer.errors import InstallerError
 from k8s_installer.model.desired import Desired
 from k8s_installer.model.plan import Action, Plan
-from k8s_installer.model.resources import Kind, Missing, Ref, Seen, SeenUnit
-from k8s_installer.planning.etcd.facts import by_unit, runs
+from k8s_installer.model.resources import Kind, Missing, Ref, Seen, SeenUnit, runs
+from k8s_installer.planning.etcd.facts import by_unit
 
 
 def require_quorum(whole: Desired, seen: Mapping[Ref, Seen], made: Plan) -> None:
