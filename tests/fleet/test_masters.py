@@ -583,6 +583,16 @@ def by_hand(cluster: Cluster) -> None:
     cluster.on("n1", nodes)
 
 
+def require_whole(masters: Cluster, late: int) -> None:
+    """Every object is there, and that which was made late; the cluster works, and there is nothing to change."""
+    name = f"kept-{objects.COUNT + late}"
+    assert objects.kept(masters) == {**objects.EXPECTED, name: "late"}
+    assert masters.run("plan").returncode == 0
+    verified = masters.run("verify")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    masters.on("m1", f"kubectl -n kept delete configmap {name}")
+
+
 @LONG
 @pytest.mark.parametrize("line", [STOPPING, STARTED])
 def test_a_restore_that_did_not_finish_is_given_up_by_hand(masters: Cluster, tmp_path: Path, line: int) -> None:
@@ -597,11 +607,7 @@ def test_a_restore_that_did_not_finish_is_given_up_by_hand(masters: Cluster, tmp
     began = time.monotonic()
     by_hand(masters)
     sys.stderr.write(f"\nthe data from before is back, by hand, in {time.monotonic() - began:.0f} s\n")
-    assert objects.kept(masters) == {**objects.EXPECTED, f"kept-{objects.COUNT + line}": "late"}
-    assert masters.run("plan").returncode == 0
-    verified = masters.run("verify")
-    assert verified.returncode == 0, verified.stdout + verified.stderr
-    masters.on("m1", f"kubectl -n kept delete configmap kept-{objects.COUNT + line}")
+    require_whole(masters, line)
 
 
 @LONG
@@ -618,11 +624,7 @@ def test_another_backup_replaces_a_restore_that_did_not_finish(masters: Cluster,
     done = masters.run("restore", str(second), "--yes", "--name", name, "--no-verify")
     assert done.returncode == 0, done.stdout + done.stderr
     sys.stderr.write(f"\nanother backup in the place of one, in {time.monotonic() - began:.0f} s\n")
-    assert objects.kept(masters) == {**objects.EXPECTED, f"kept-{objects.COUNT + 1}": "late"}
-    assert masters.run("plan").returncode == 0
-    verified = masters.run("verify")
-    assert verified.returncode == 0, verified.stdout + verified.stderr
-    masters.on("m1", f"kubectl -n kept delete configmap kept-{objects.COUNT + 1}")
+    require_whole(masters, 1)
 
 
 PACKAGES = ("kubernetes-master", "kubernetes-node", "kubernetes-client")

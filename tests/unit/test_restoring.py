@@ -168,14 +168,19 @@ def test_pods_of_the_clusters_dns_are_replaced_after_the_nodes_services_and_befo
     assert not [step for step in steps(plans[False], Kind.SETTING) if "pods-replaced" in step]
 
 
+def sh(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
+    """Run a script with the programs of a folder before the machine's own."""
+    environment = {"PATH": f"{folder}:{os.environ['PATH']}"}
+    return subprocess.run(["/bin/sh", "-s"], input=text, env=environment, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize(("answer", "status"), [("200", 0), ("403", 1)])
 def test_pods_are_deleted_by_the_url_of_their_gate_with_its_files(tmp_path: Path, answer: str, status: int) -> None:
     curl, url = tmp_path / "curl", "https://127.0.0.1:6443/pods?labelSelector=k8s-app%3Dkube-dns,a%3D*"
     curl.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$@\" >{tmp_path}/words\nprintf {answer}\n")
     curl.chmod(0o755)
     text = f"{on_host._SET_PODS}\nset_pods_replaced '{url} ca.crt a.crt a.key' lab-1\n"
-    path = f"{tmp_path}:{os.environ['PATH']}"
-    run = subprocess.run(["/bin/sh", "-s"], input=text, env={"PATH": path}, capture_output=True, text=True, check=False)
+    run = sh(tmp_path, text)
     assert run.returncode == status, run
     assert run.stdout == ("" if status == 0 else f"{url}: 403\n")
     words = (tmp_path / "words").read_text().splitlines()
@@ -212,8 +217,7 @@ def test_keys_of_the_old_api_are_written_only_where_they_are_known_not_to_be(
     curl.write_text(f"#!/bin/sh\ncase $* in *PUT*) echo x >>{put}; printf 201 ;; *) printf '{answer}' ;; esac\n")
     curl.chmod(0o755)
     text = f"{on_host._SET_KEYS}\nincoming={tmp_path}\nset_etcd_keys http://127.0.0.1:2379 'lab-1|sum'\n"
-    path = f"{tmp_path}:{os.environ['PATH']}"
-    run = subprocess.run(["/bin/sh", "-s"], input=text, env={"PATH": path}, capture_output=True, text=True, check=False)
+    run = sh(tmp_path, text)
     assert run.returncode == status, run
     assert put.exists() == writes
     assert ("cannot tell whether" in run.stdout) == bool(status)
