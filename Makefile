@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 LAB ?= demo
 INSTALLER := $(BIN)/k8s-installer
 
-.PHONY: help setup demo test test-all unit contract fleet lint format golden bench clean
+.PHONY: help setup demo test test-all unit contract fleet lint format golden site bench clean
 
 help:
 	@echo "make demo      a cluster on three local hosts, with pods that answer (stop it: $(INSTALLER) lab down)"
@@ -15,6 +15,7 @@ help:
 	@echo "make lint      ruff, mypy, import-linter"
 	@echo "make unit      the tests that need no host"
 	@echo "make golden    rewrite the golden files"
+	@echo "make site      the documentation as a site in site/ (read it: $(BIN)/python -m http.server -d site)"
 	@echo "make bench     compare with bare SSH, pyinfra and Ansible (options: ARGS=--help)"
 	@echo "make clean     remove what make created"
 
@@ -70,10 +71,14 @@ format: setup
 golden: setup
 	$(BIN)/python -m tests.golden
 
+# without -q, which would also hide warnings from --strict
+site: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 # Not a test: it takes hours, most of them Ansible's. `make bench ARGS="--no-peers"` is 15 minutes.
 bench: setup
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean:
-	rm -rf $(VENV) .venv-bench dist build .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .venv-bench dist build site .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
