@@ -149,6 +149,7 @@ def _wrong(profile: Profile, version: str) -> Iterator[tuple[tuple[str, ...], st
     if profile.version != version:
         yield ("version",), f"is {profile.version}, but the file is named {version}"
     yield from _wrong_dns(profile)
+    yield from _wrong_talks(profile)
     for name, component in profile.components.items():
         here = ("components", name)
         for key, other in _others(component):
@@ -171,6 +172,14 @@ def _wrong_dns(profile: Profile) -> Iterator[tuple[tuple[str, ...], str]]:
             yield ("dns", name), f"the tag of its image {spec.versioned} must have a version, for its variants"
 
 
+def _wrong_talks(profile: Profile) -> Iterator[tuple[tuple[str, ...], str]]:
+    known = {certificate for component in profile.components.values() for certificate in component.certificates}
+    for name, component in profile.components.items():
+        for key, talk in component.talks_to.items():
+            for certificate in {talk.certificate, talk.served_with} - known - {""}:
+                yield ("components", name, "talks_to", key), f"no component has a certificate {certificate}"
+
+
 def _others(component: Component) -> Iterator[tuple[str, str]]:
     """The components that one names, each with the key under which it does."""
     for other in (*component.after.here, *component.after.everywhere, *component.after.installed):
@@ -182,6 +191,9 @@ def _others(component: Component) -> Iterator[tuple[str, str]]:
     for gate in component.gates:
         for other in gate.follows:
             yield "gates.follows", other
+    for key, talk in component.talks_to.items():
+        if not talk.outside:
+            yield f"talks_to.{key}", talk.to or key
 
 
 def _programs(name: str, component: Component) -> Iterable[str]:

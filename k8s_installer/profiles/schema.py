@@ -243,6 +243,31 @@ class CertificateSpec(_Model):
     rsa: bool = False
 
 
+class TalkSpec(_Model):
+    """A connection that a component opens, to show it: nothing is opened or allowed because of it.
+
+    It leads to the component `to`, by default the one that its key in `talks_to` names, or to something `outside` the
+    cluster. `at` is where: on all hosts that have it, on the client's own, or where the host reaches the API. `by` is
+    what connects, if it is not the component's program, and `via` a HOST:PORT in between. `port` is as in `ports`, or
+    a socket's path; by default the one of the server's `ports` that is for the client's roles. `protocol` is HTTPS by
+    default, or HTTP where nothing has certificates. `certificate` is what the client shows, and `served_with` what the
+    server does, where it has several. Templates in `outside`, `via`, `port` and `protocol` know what is the same for
+    all hosts, and `registries`.
+    """
+
+    why: str
+    to: str = ""
+    outside: str = ""
+    at: Literal["everywhere", "here", "api"] = "everywhere"
+    by: str = ""
+    via: str = ""
+    port: str = ""
+    protocol: str = ""
+    certificate: str = ""
+    served_with: str = ""
+    when: When = When()
+
+
 class DrainSpec(_Model):
     """The flags of this version's `kubectl drain`, without dashes: what each of them allows."""
 
@@ -308,6 +333,7 @@ class Component(_Model):
     runtime: Literal["docker"] | None = None
     shown_by: tuple[str, ...] = ()
     ports: Mapping[str, frozenset[Role]] = {}
+    talks_to: Mapping[str, TalkSpec] = {}
     gates: Annotated[tuple[GateSpec, ...], BeforeValidator(_with_names)] = ()
     leaves: LeavesSpec | None = None
     skew: int | None = None
