@@ -16,6 +16,7 @@ from k8s_installer.cli.options import (
     DrainTimeout,
     Force,
     Format,
+    Full,
     Hosts,
     Inventory,
     ReplaceKeys,
@@ -62,6 +63,7 @@ def apply(
     force: Force = False,
     break_lock: BreakLock = False,
     replace_keys: ReplaceKeys = False,
+    full: Full = False,
     output: Format = Output.TEXT,
 ) -> None:
     """Plan, ask, make the changes, verify: one command bootstraps a cluster and keeps it in line with the inventory."""
@@ -69,6 +71,7 @@ def apply(
     from k8s_installer.flows.inputs import Inputs
     from k8s_installer.flows.plan import load
     from k8s_installer.planning.turns import Batch
+    from k8s_installer.report.text import View
 
     inputs = Inputs(inventory, templates, bundle, drain_timeout, force)
     saved = load(planfile) if planfile is not None else None
@@ -77,7 +80,7 @@ def apply(
         preflight=preflight, break_lock=break_lock, replace_keys=replace_keys, limit=limit or "", only=only or "",
     )  # fmt: skip
     require_consent(yes or planfile is not None)
-    raise stop(apply(options, Terminal(inventory, output)))
+    raise stop(apply(options, Terminal(inventory, output, view=View(full=full))))
 
 
 @app.command(epilog="Example: `k8s-installer rollback -i cluster.yaml`")

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from k8s_installer.errors import InputError, InstallerError
 from k8s_installer.flows.outcome import Outcome
+from k8s_installer.report.layout import fitted
 from k8s_installer.untrusted.visible import json_text, visible
 
 
@@ -58,6 +59,13 @@ def stdout() -> Console:
 def stderr() -> Console:
     """For people: progress, questions, errors."""
     return _Screen(stderr=True, highlight=False)
+
+
+def print_lines(console: Console, lines: Iterable[Text]) -> None:
+    """Lines broken at words where the terminal is too narrow for them; whole ones elsewhere."""
+    for line in lines:
+        for fit in fitted(line, console):
+            console.print(fit, soft_wrap=True)
 
 
 def ask_passphrase(path: str) -> bytes:

@@ -14,9 +14,11 @@ from k8s_installer.cli.options import (
     DrainTimeout,
     Force,
     Format,
+    Full,
     Inventory,
     ReplaceKeys,
     Templates,
+    named,
     require_other,
 )
 from k8s_installer.cli.terminal import Terminal
@@ -94,8 +96,8 @@ def preflight(
 
 
 @app.command(
-    epilog="Examples: `k8s-installer plan -i cluster.yaml`, `k8s-installer plan -i cluster.yaml -o plan.json`. "
-    "Exit code 3: changes are pending."
+    epilog="Examples: `k8s-installer plan -i cluster.yaml`, `k8s-installer plan -i cluster.yaml -o plan.json`, "
+    "`k8s-installer plan -i cluster.yaml --host n7` for one host's lines. Exit code 3: changes are pending."
 )
 def plan(
     inventory: Inventory,
@@ -104,6 +106,17 @@ def plan(
     diff: Annotated[
         bool, typer.Option("--diff", help="Also show what each change is for, and the content of new files.")
     ] = False,
+    full: Full = False,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            "--host",
+            metavar="HOST,...",
+            callback=named,
+            show_default=False,
+            help="List only the changes of these hosts; the plan is still that of all.",
+        ),
+    ] = None,
     batch: AtOnce = "25%",
     drain_timeout: DrainTimeout = None,
     force: Force = False,
@@ -118,8 +131,10 @@ def plan(
     """Show exactly what `apply` would change: files line by line, packages, restarts, order and reasons."""
     from k8s_installer.flows.inputs import Inputs
     from k8s_installer.flows.plan import plan, save
+    from k8s_installer.planning.select import chosen
     from k8s_installer.planning.turns import Batch
     from k8s_installer.report.data import loss_data, plan_data
+    from k8s_installer.report.text import View
 
     form = Output(output) if output in list(Output) else Output.TEXT
     if output != form:
@@ -127,14 +142,15 @@ def plan(
             raise InputError(f"cannot write the plan: {output or '.'} is a folder", hint="give the name of a file")
         require_other(Path(output), inventory)
     size = Batch.parse(batch)
-    terminal = Terminal(inventory, form, full=diff)
     inputs = Inputs(inventory, templates, bundle, drain_timeout, force)
     try:
-        found = plan(inputs, terminal, size, replace_keys=replace_keys)
+        found = plan(inputs, Terminal(inventory, form), size, replace_keys=replace_keys)
     except LostError as error:
         if form is Output.JSON:
             print_json({"losses": [loss_data(error)]})
         raise
+    hosts = chosen("--host", host, [one.name for one in found.wanted.cluster.everyone]) if host else None
+    terminal = Terminal(inventory, form, view=View(diff, full, hosts))
     terminal.plan(found.wanted, found.plan)
     if form is Output.JSON:
         print_json(plan_data(found.wanted.cluster, found.plan))

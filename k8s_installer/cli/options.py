@@ -54,6 +54,7 @@ Hosts = Annotated[
     str | None,
     typer.Option("--host", metavar="HOST,...", callback=named, help="Only these hosts.", show_default=False),
 ]
+Full = Annotated[bool, typer.Option("--full", help="List every host by itself, also where many have the same change.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not prompt.")]
 ReplaceKeys = Annotated[
     bool, typer.Option("--replace-keys", help="Replace the hosts' CAs and keys with this machine's.")

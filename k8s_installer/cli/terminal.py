@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
 
-from k8s_installer.cli.console import Output, ask_passphrase, print_error, print_json, stderr, stdout
+from k8s_installer.cli.console import Output, ask_passphrase, print_error, print_json, print_lines, stderr, stdout
 from k8s_installer.errors import InstallerError
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from k8s_installer.model.plan import Plan
     from k8s_installer.model.run import OnEvent
     from k8s_installer.preflight import Preflight
+    from k8s_installer.report.text import View
     from k8s_installer.verify import CheckResult
 
 
@@ -30,14 +31,14 @@ class Terminal:
     Args:
         inventory: named in the next command to type.
         output: what stdout gets.
-        full: whether a plan also says what each thing is for, and shows the content of new files.
+        view: how much of a plan is shown.
         command: the command to type again after a failure.
     """
 
     def __init__(
-        self, inventory: Path, output: Output = Output.TEXT, *, full: bool = False, command: str = "apply"
+        self, inventory: Path, output: Output = Output.TEXT, *, view: View | None = None, command: str = "apply"
     ) -> None:
-        self._inventory, self._output, self._full, self._command = inventory, output, full, command
+        self._inventory, self._output, self._view, self._command = inventory, output, view, command
 
     def say(self, words: str) -> None:
         """A line on stderr."""
@@ -101,8 +102,8 @@ class Terminal:
         from k8s_installer.report import text
 
         if plan:
-            for line in text.plan_lines(wanted.cluster, plan, wanted.desired, full=self._full):
-                stdout().print(line)
+            view = self._view or text.USUAL
+            print_lines(stdout(), text.plan_lines(wanted.cluster, plan, wanted.desired, view))
         elif wanted.resets:
             self.result("Nothing to remove: these hosts have nothing that was placed there.")
         elif wanted.undoes:

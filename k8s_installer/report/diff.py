@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from k8s_installer.host import families
@@ -66,7 +66,7 @@ def _of_setting(change: Change, setting: Setting) -> list[str]:
     return [f"--- {place}", f"+++ {place}", *_hunks(old[1], new[1])]
 
 
-def flags(diff: list[str]) -> list[str]:
+def flags(diff: Sequence[str]) -> list[str]:
     """What a diff of variables says flag by flag, as `--name: old → new`, and a repeated one with all its values."""
     old = _flags(line for line in diff if line.startswith("-") and not line.startswith("---"))
     new = _flags(line for line in diff if line.startswith("+") and not line.startswith("+++"))

@@ -14,7 +14,8 @@ from k8s_installer.model.run import Run, State
 from k8s_installer.planning.undo import failed_turns
 from k8s_installer.report import timing
 from k8s_installer.report.diff import unified
-from k8s_installer.report.text import about, change_words
+from k8s_installer.report.grouped import about
+from k8s_installer.report.text import change_words
 
 _MB = 1e6
 

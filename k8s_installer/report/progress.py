@@ -13,7 +13,8 @@ from rich.text import Text
 from k8s_installer.model.plan import Plan
 from k8s_installer.model.resources import Kind
 from k8s_installer.model.run import Event, OnEvent, State
-from k8s_installer.report.text import about, change_words
+from k8s_installer.report.grouped import about
+from k8s_installer.report.text import change_words
 
 _MARKS = {
     State.WAITING: ("·", "dim"),

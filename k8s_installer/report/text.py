@@ -1,9 +1,9 @@
-"""A plan as text: by component in the order of the run, a line per change, the diff under it."""
+"""A plan as text: by component in the order of the run, a line for what reads the same, the difference below it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import groupby
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from rich.text import Text
 
@@ -14,7 +14,10 @@ from k8s_installer.model.desired import Desired
 from k8s_installer.model.plan import Action, Change, Plan
 from k8s_installer.model.resources import File, Kind, Package, SeenLeftovers, Setting
 from k8s_installer.planning.undo import reversible
+from k8s_installer.report.dangers import danger_lines
 from k8s_installer.report.diff import flags, unified
+from k8s_installer.report.grouped import OWN, Entry, Words, grouped, subject
+from k8s_installer.report.names import spans
 
 _STYLE = {
     Action.INSTALL: ("+", "green"),
@@ -61,7 +64,8 @@ _PLURAL = {
     Action.WAIT: "health gate|health gates",
 }
 
-
+_SCREEN = 24  # lines of changes beyond which the totals stand above them, too
+_COLUMN = 20  # characters for the hosts of a line; more of them stand above it
 _EDITS = (Action.UPDATE, Action.REWRITE, Action.SET)
 _WHOLE_FILES = (Action.CREATE, Action.REMOVE, Action.RESTORE)
 _WORDS = {
@@ -73,21 +77,120 @@ _WORDS = {
 }
 
 
-def plan_lines(cluster: Cluster, plan: Plan, desired: Desired, *, full: bool) -> Iterator[Text]:
-    """A whole plan; `full` also shows what each resource is for, and the content of files that are created."""
-    yield Text(f"Plan for {cluster.name}: Kubernetes {cluster.version} on {len(cluster.hosts)} hosts\n", "bold")
-    width = max((len(host.name) for host in cluster.hosts), default=0)
-    rank = {name: number for number, name in enumerate(dict.fromkeys(change.component for change in plan.changes))}
-    by_component = sorted(plan.changes, key=lambda change: rank[change.component])
-    for component, changes in groupby(by_component, key=lambda change: change.component):
+@dataclass(frozen=True, slots=True)
+class View:
+    """How much of a plan is shown.
+
+    `details` adds what each change is for and the content of new files. `full` gives each host its own lines, also
+    where forty read the same. `hosts` leaves out all other hosts.
+    """
+
+    details: bool = False
+    full: bool = False
+    hosts: frozenset[str] | None = None
+
+
+USUAL = View()
+
+
+def plan_lines(cluster: Cluster, plan: Plan, desired: Desired, view: View = USUAL) -> Iterator[Text]:
+    """A whole plan: what is dangerous and the totals, all changes by component, and the former again.
+
+    Changes that read the same are one line with their hosts. A plan that fits a screen has its totals at the end only.
+    """
+    yield Text(f"Plan for {cluster.name}: Kubernetes {cluster.version} on {_count(len(cluster.hosts), 'host')}", "bold")
+    body = list(_body(cluster, plan, desired, view))
+    ends = [*danger_lines(plan, change_words), Text(totals(plan), "bold")]
+    if len(body) > _SCREEN:
+        yield from ends
+    yield Text()
+    yield from body
+    if view.hosts is not None:
+        yield Text(f"Only what is about {spans(sorted(view.hosts))} is listed. The whole plan:", "dim")
+    yield from ends
+
+
+def _body(cluster: Cluster, plan: Plan, desired: Desired, view: View) -> Iterator[Text]:
+    def words(change: Change) -> Words:
+        return _words(change, desired, view)
+
+    shown = [change for change in plan.changes if view.hosts is None or subject(change) in view.hosts]
+    addresses = {host.name: host.address for host in cluster.everyone}
+    entries = {
+        component: list(
+            (Entry(words(change), (change,)) for change in changes)
+            if view.full or view.hosts is not None
+            else grouped(changes, words, addresses)
+        )
+        for component, changes in _by_component(shown).items()
+    }
+    width = min(max((len(spans(entry.hosts)) for part in entries.values() for entry in part), default=0), _COLUMN)
+    for component, part in entries.items():
         yield Text(component, "bold")
-        for change in changes:
-            yield _line(change, width)
-            if full:
-                yield Text(f"      # {desired[change.ref].because}", "dim italic")
-            yield from _diff(change, full=full)
+        above = ""
+        for entry in part:
+            label = spans(entry.hosts)
+            if len(label) <= width:
+                above = ""
+            elif label == above:
+                label = ""
+            else:
+                yield Text(f"  {label}")
+                above, label = label, ""
+            yield from _entry(entry, f"  {label:<{width}}  ")
         yield Text()
-    yield Text(totals(plan), "bold")
+    yield from _legend(entry for part in entries.values() for entry in part)
+
+
+def _by_component(changes: Iterable[Change]) -> dict[str, list[Change]]:
+    """The changes of each component, in the order of the run."""
+    found: dict[str, list[Change]] = {}
+    for change in changes:
+        found.setdefault(change.component, []).append(change)
+    return found
+
+
+def _words(change: Change, desired: Desired, view: View) -> Words:
+    diff = unified(change) if change.action in _EDITS or (view.details and change.action in _WHOLE_FILES) else []
+    if diff and diff[0].startswith("--- "):
+        # a file's path and the host are in the line above; of a setting the path is news
+        heads = [line.replace(f" {change.ref.host}:", " ") for line in diff[:2] if isinstance(change.after, Setting)]
+        diff = [*heads, *diff[2:]]
+    because = desired[change.ref].because if view.details else ""
+    return Words(change.action, change_words(change), _note(change), tuple(diff), because, reversible(change))
+
+
+def _entry(entry: Entry, head: str) -> Iterator[Text]:
+    words = entry.words
+    glyph, style = _STYLE[words.action]
+    line = Text(head)
+    line.append(f"{glyph} {words.does}", style)
+    if words.note:
+        line.append(f"  {words.note}{_each(entry)}", "dim")
+    if not words.reversible:
+        line.append("  cannot be rolled back", "red")
+    yield line
+    if words.because:
+        yield Text(f"      # {words.because}", "dim italic")
+    for text in words.diff:
+        yield Text(f"      {text}", "green" if text.startswith("+") else "red" if text.startswith("-") else "dim")
+    if words.action is Action.UPDATE:
+        yield from (Text(f"      {text}", "yellow") for text in flags(words.diff))
+
+
+def _each(entry: Entry) -> str:
+    """What is to be said of files that read the same and are not: new ones are shown without their bytes."""
+    sums = {change.after.sha256 for change in entry.changes if isinstance(change.after, File)}
+    if entry.words.diff or len(sums) < 2:  # noqa: PLR2004 - they are the same
+        return ""
+    return ", different on each host" if len(sums) == len(entry.changes) else ", not the same on all hosts"
+
+
+def _legend(entries: Iterable[Entry]) -> Iterator[Text]:
+    shared = "\n".join(entry.words.text() for entry in entries if len(entry.changes) > 1)
+    own = [mark for mark in OWN if mark in shared]
+    if own:
+        yield Text(f"{', '.join(own)}: each host has its own; --full lists every host.", "dim")
 
 
 def totals(plan: Plan) -> str:
@@ -97,12 +200,6 @@ def totals(plan: Plan) -> str:
     counts = {action: sum(change.action is action for change in plan.changes) for action in Action}
     parts = [f"{count} {_PLURAL[action].split('|')[count != 1]}" for action, count in counts.items() if count]
     return f"Plan: {', '.join(parts)}."
-
-
-def about(change: Change) -> str:
-    """The host that a change is about: of a setting of a node, which a master carries out, the node."""
-    node = families.node(change.ref.name) if change.ref.kind is Kind.SETTING else ""
-    return node or change.ref.host
 
 
 def change_words(change: Change) -> str:
@@ -119,34 +216,20 @@ def change_words(change: Change) -> str:
     return f"{change.action} {change.ref.name}"
 
 
-def _line(change: Change, width: int) -> Text:
-    glyph, style = _STYLE[change.action]
-    line = Text(f"  {about(change):<{width}}  ")
-    line.append(f"{glyph} {change_words(change)}", style)
+def _note(change: Change) -> str:
+    """What is said of a change after what it does."""
     if isinstance(change.after, File) and change.action is Action.CREATE:
-        size = "secret" if change.after.secret else f"{len(change.after.content.splitlines())} lines"
+        size = "secret" if change.after.secret else _count(len(change.after.content.splitlines()), "line")
         if change.after.pending:
             size = change.after.new
-        line.append(f"  {change.after.mode:04o} {change.after.owner}:{change.after.group}, {size}", "dim")
-    elif (upload := upload_of(change)) is not None:
-        line.append(f"  ({change.reason}; {upload.size / 1e6:.1f} MB to send)", "dim")
-    elif isinstance(change.before, SeenLeftovers):
+        return f"{change.after.mode:04o} {change.after.owner}:{change.after.group}, {size}"
+    if (upload := upload_of(change)) is not None:
+        return f"({change.reason}; {upload.size / 1e6:.1f} MB to send)"
+    if isinstance(change.before, SeenLeftovers):
         stays = "".join(f"; the data in {path} stays" for path in change.before.stays)
-        line.append(f"  ({change.reason}: {', '.join(change.before.names)}{stays})", "dim")
-    elif change.action is not Action.WAIT:
-        line.append(f"  ({change.reason})", "dim")
-    if not reversible(change):
-        line.append("  cannot be rolled back", "red")
-    return line
+        return f"({change.reason}: {', '.join(change.before.names)}{stays})"
+    return "" if change.action is Action.WAIT else f"({change.reason})"
 
 
-def _diff(change: Change, *, full: bool) -> Iterator[Text]:
-    if change.action not in _EDITS and not (full and change.action in _WHOLE_FILES):
-        return
-    lines = unified(change)
-    for line in lines:
-        style = "green" if line.startswith("+") else "red" if line.startswith("-") else "dim"
-        yield Text(f"      {line}", style)
-    if change.action is Action.UPDATE:
-        for line in flags(lines):
-            yield Text(f"      {line}", "yellow")
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'s' * (number != 1)}"

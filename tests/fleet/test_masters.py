@@ -175,7 +175,7 @@ def test_masters_with_new_programs_that_were_never_restarted_converge(masters: C
     """The classic trap: a run died behind yum, and every master's new program is there under the old process."""
     for name in MASTERS:
         masters.on(name, "yum -y -q reinstall kubernetes-master >/dev/null 2>&1 && rm -f /etc/kubernetes/*.rpmnew")
-    planned = masters.run("plan")
+    planned = masters.run("plan", "--full")
     assert planned.returncode == 3
     assert planned.stdout.count("restart kube-apiserver  (kubernetes-master changed after it started)") == len(MASTERS)
     done = masters.run("apply", "--yes", "--no-verify")
@@ -349,7 +349,7 @@ def test_a_cluster_is_rescued_after_all_its_certificates_have_expired(masters: C
     time.sleep(max(0.0, until - time.monotonic()))
     assert all(item["days"] == -1 for (_, path), item in shown(masters, 3).items() if not path.endswith("ca.crt"))
     masters.on("m1", "! kubectl get --raw /readyz")
-    planned = masters.run("plan")
+    planned = masters.run("plan", "--full")
     assert "k8s-installer certs renew" in planned.stderr
     began = time.monotonic()
     done = masters.run("certs renew", "--yes")
@@ -683,7 +683,7 @@ def test_versions_that_cannot_be_reached_and_apis_in_use_stop_a_plan(masters: Cl
         alone = masters.run("apply", "--yes", "--limit", "n1", text=following)
         assert alone.returncode == 1
         assert "kubelets of Kubernetes 1.21.0 on n1 would be newer than the API server of m1 (1.20.2)" in alone.stderr
-        planned = masters.run("plan", text=following)
+        planned = masters.run("plan", "--full", text=following)
         assert planned.returncode == 3, planned.stderr
         assert "n1  ^ upgrade package kubernetes-node 1.21.0" in planned.stdout
     finally:
@@ -716,7 +716,7 @@ def test_another_release_of_docker_is_named_in_the_inventory_and_so_is_the_way_b
     with offered(masters, newer):
         for word, release in (("^ upgrade", RELEASES[1]), ("v downgrade", RELEASES[0])):
             text = masters.text + f"packages: {{docker: {version}-{release}}}\n"
-            planned = masters.run("plan", text=text)
+            planned = masters.run("plan", "--full", text=text)
             assert planned.returncode == 3, planned.stderr
             (other,) = set(RELEASES) - {release}
             words = f"version {version}-{other} is installed, should be {version}-{release}"
@@ -739,7 +739,7 @@ def test_what_yum_update_brought_is_in_the_plan_and_apply_puts_it_right(masters:
     with offered(masters, newer):
         for host in others:
             masters.on(host, "yum -y -q update >/dev/null 2>&1")
-        planned = masters.run("plan")
+        planned = masters.run("plan", "--full")
         assert planned.returncode == 3, planned.stderr
         status = masters.run("status")
         assert status.returncode == 3
@@ -772,9 +772,9 @@ def test_an_edit_of_the_version_upgrades_masters_one_by_one_and_then_nodes(maste
     first_release = dict.fromkeys(PACKAGES, f"{NEXT}-{RELEASES[0]}")
     text = of_version(masters, NEXT) + f"packages: {json.dumps(first_release)}\n"
     with offered(masters, repository(tmp_path, NEXT, {"kubernetes": RELEASES})):
-        planned = masters.run("plan", text=text)
+        planned = masters.run("plan", "--full", text=text)
         assert planned.returncode == 3, planned.stderr
-        assert planned.stdout.count("cannot be rolled back") == len([*MASTERS, "n1"]) * 2
+        assert planned.stdout.count("  cannot be rolled back\n") == len([*MASTERS, "n1"]) * 2
 
         def change() -> None:
             path = masters.folder / "killed.yaml"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+from tests.golden import plans
 from tests.golden.cases import CASES, FOLDER, rendered
 
 shutil.rmtree(FOLDER, ignore_errors=True)
@@ -12,3 +13,6 @@ for case in CASES:
         path = FOLDER / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+plans.FOLDER.mkdir(exist_ok=True)
+for plan in plans.PLANS:
+    (plans.FOLDER / f"{plan}.txt").write_text(plans.shown(plan))

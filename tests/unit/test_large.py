@@ -19,6 +19,7 @@ from k8s_installer.model.run import Event, Run, State
 from k8s_installer.planning.planfile import differences, saved
 from k8s_installer.planning.undo import failed_turns, undo
 from k8s_installer.report import data, progress, text, timing
+from k8s_installer.report.diff import unified
 from k8s_installer.runs import journal
 from tests.fakes import FakeHost
 from tests.unit.example import CONFIG, desired
@@ -111,10 +112,10 @@ def test_it_is_asked_for_by_its_sum_and_never_shown(tmp_path: Path) -> None:
 
 def test_reports_say_how_much_is_sent_and_show_no_difference(tmp_path: Path) -> None:
     _, plan, _ = edited(tmp_path)
-    assert text._line(plan.changes[0], 2).plain == f"  m1  ~ update {CONFIG}  (the content differs; 9.0 MB to send)"
-    assert not list(text._diff(plan.changes[0], full=True))
+    assert text._note(plan.changes[0]) == "(the content differs; 9.0 MB to send)"
+    assert unified(plan.changes[0]) == []
     mode = dataclasses.replace(plan.changes[0], action=Action.ATTRIBUTES, reason="0700 instead of 0755")
-    assert "MB" not in text._line(mode, 2).plain
+    assert "MB" not in text._note(mode)
     assert data._wanted(plan.changes[0]) == {
         "sha256": large(tmp_path).sha256, "mode": "0755", "owner": "root", "group": "root", "size": 9_000_000,
     }  # fmt: skip

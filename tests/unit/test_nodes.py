@@ -25,7 +25,8 @@ from k8s_installer.planning import records
 from k8s_installer.planning.equivalence import same
 from k8s_installer.planning.make import make_plan
 from k8s_installer.render import Renderer
-from k8s_installer.report.text import about, change_words, plan_lines
+from k8s_installer.report.grouped import about
+from k8s_installer.report.text import change_words, plan_lines
 from tests.fakes import FakeHost
 from tests.unit.clusters import cluster, placeholder
 from tests.unit.test_host_settings import done, seen, want
@@ -333,7 +334,7 @@ def test_a_plan_says_what_becomes_of_which_node(
     changes = make_plan({ref: item}, {ref: SeenSetting(found or "none")}).changes
     assert [change_words(change) for change in changes] == [words] * bool(words)
     assert [about(change) for change in changes] == ["n1"] * bool(words)
-    shown = [str(line) for line in plan_lines(lab(), Plan(changes, ((),) * len(changes)), {ref: item}, full=False)]
+    shown = [str(line) for line in plan_lines(lab(), Plan(changes, ((),) * len(changes)), {ref: item})]
     assert not words or f"  n1  ~ {words}  ({reason})" in shown
 
 

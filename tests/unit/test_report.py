@@ -83,14 +83,14 @@ def test_a_secret_is_a_sum_in_every_form() -> None:
     wanted = desired(key=File(b"new secret\n", 0o600, "kube", "kube", secret=True))
     for plan in (planned(wanted, hosts()), planned(wanted, converged())):
         shown = json.dumps(data.plan_data(cluster(), plan)) + printed(
-            *text.plan_lines(cluster(), plan, desired(), full=True)
+            *text.plan_lines(cluster(), plan, desired(), text.View(details=True))
         )
         assert "new secret" not in shown
         assert "(secret)" in shown
 
 
 def test_a_plan_reads_by_component_with_reasons() -> None:
-    shown = printed(*text.plan_lines(cluster(), edited(), desired(), full=False))
+    shown = printed(*text.plan_lines(cluster(), edited(), desired()))
     assert "Plan for lab: Kubernetes 1.20.2 on 2 hosts" in shown
     assert f"m1  ~ update {CONFIG}  (the content differs)" in shown
     assert f"m1  ↻ restart kube-apiserver  ({CONFIG} changes)" in shown
@@ -105,27 +105,27 @@ def test_names_of_hosts_are_shown_as_the_lines_that_they_are() -> None:
     assert unified(grown) == ["--- m1:/etc/hosts", "+++ m1:/etc/hosts", "@@ -1,0 +2 @@", "+10.0.0.2 n1"]
     assert unified(change("hosts-file", Missing.ABSENT, "10.0.0.1=m1"))[2:] == ["@@ -0,0 +1 @@", "+10.0.0.1 m1"]
     assert unified(change("swap", SeenSetting("on"), "off")) == []
-    shown = printed(*text.plan_lines(cluster(), Plan((grown,), ((),)), desired(), full=False))
-    assert "m1  ~ set hosts-file to 2 names  (a test)\n      --- m1:/etc/hosts" in shown
+    shown = printed(*text.plan_lines(cluster(), Plan((grown,), ((),)), desired()))
+    assert "m1  ~ set hosts-file to 2 names  (a test)\n      --- /etc/hosts" in shown
 
 
 def test_new_files_are_counted_and_shown_in_full_when_asked() -> None:
     plan = planned(desired(), hosts())
-    brief = printed(*text.plan_lines(cluster(), plan, desired(), full=False))
-    assert f"+ create {CONFIG}  0644 root:root, 1 lines" in brief
+    brief = printed(*text.plan_lines(cluster(), plan, desired()))
+    assert f"+ create {CONFIG}  0644 root:root, 1 line" in brief
     assert "0600 kube:kube, secret" in brief
     assert "+ install package kubernetes-master 1.20.2  (not installed)" in brief
     assert "+ install package kubernetes-node  (not installed)" in brief
     assert "daemon-reload for kubelet" in brief
     assert "+KUBE_LOG_LEVEL=0" not in brief
     assert "# it is an example" not in brief
-    assert "# it is an example" in printed(*text.plan_lines(cluster(), plan, desired(), full=True))
-    assert "+KUBE_LOG_LEVEL=0" in printed(*text.plan_lines(cluster(), plan, desired(), full=True))
+    assert "# it is an example" in printed(*text.plan_lines(cluster(), plan, desired(), text.View(details=True)))
+    assert "+KUBE_LOG_LEVEL=0" in printed(*text.plan_lines(cluster(), plan, desired(), text.View(details=True)))
 
 
 def test_what_cannot_be_undone_is_said_in_the_plan() -> None:
     plan = planned(desired(master=Package("kubernetes-master", "1.20.3")), converged())
-    assert "cannot be rolled back" in printed(*text.plan_lines(cluster(), plan, desired(), full=False))
+    assert "cannot be rolled back" in printed(*text.plan_lines(cluster(), plan, desired()))
 
 
 def test_attributes_are_named() -> None:
@@ -288,7 +288,7 @@ def test_a_setting_reads_as_what_it_was_and_will_be() -> None:
     fleet, wanted = converged(), with_setting("selinux", "permissive")
     fleet["m1"].settings["selinux"] = "enforcing"
     plan = planned(wanted, fleet)
-    shown = printed(*text.plan_lines(cluster(), plan, wanted, full=False))
+    shown = printed(*text.plan_lines(cluster(), plan, wanted))
     assert "m1  ~ set selinux to permissive  (enforcing instead of permissive)" in shown
     assert shown.rstrip().endswith("Plan: 1 setting to change.")
     changes = data.plan_data(cluster(), plan)["changes"]
@@ -329,7 +329,7 @@ def test_what_leaves_reads_as_what_it_is_and_secrets_stay_sums() -> None:
     applied(wanted(package, unit, *files, *keys), host)
     host.leftovers["kubelet"] = ("/var/lib/kubelet",)
     plan = plan_of(wanted(), {"n1": host})
-    shown = printed(*text.plan_lines(cluster(), plan, about(plan), full=True))
+    shown = printed(*text.plan_lines(cluster(), plan, about(plan), text.View(details=True)))
     for words in (
         "■ stop kubelet", "restore /etc/motd", "remove /etc/new", "clean up after kubelet", "/var/lib/kubelet)",
         "uninstall package kubelet", "-ours", "+theirs", "-new",
@@ -349,9 +349,7 @@ def test_what_leaves_reads_as_what_it_is_and_secrets_stay_sums() -> None:
     host.data_stays["kubelet"] = ("/var/lib/kubelet/volumes",)
     keeping = plan_of({}, {"n1": host})
     said = "(n1 has no kubelet any more: /var/lib/kubelet; the data in /var/lib/kubelet/volumes stays)"
-    assert said in " ".join(printed(*text.plan_lines(cluster(), keeping, {}, full=False)).split())
+    assert said in " ".join(printed(*text.plan_lines(cluster(), keeping, {})).split())
     assert '"stays": ["/var/lib/kubelet/volumes"]' in json.dumps(data.plan_data(cluster(), keeping))
     adopted = FakeHost("n1", files=dict(host.files), contents=dict(host.contents))
-    assert "adopt the host" in printed(
-        *text.plan_lines(cluster(), plan_of(wanted(*files), {"n1": adopted}), {}, full=False)
-    )
+    assert "adopt the host" in printed(*text.plan_lines(cluster(), plan_of(wanted(*files), {"n1": adopted}), {}))

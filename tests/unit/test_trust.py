@@ -27,7 +27,7 @@ from k8s_installer.planning.make import make_plan
 from k8s_installer.planning.select import on_members
 from k8s_installer.planning.trust import Foreign, foreign, refuse
 from k8s_installer.report.diff import unified
-from k8s_installer.report.text import plan_lines
+from k8s_installer.report.text import View, plan_lines
 from tests.unit.test_inventory import GOOD
 from tests.unit.test_pki_kept import pkcs8
 
@@ -226,7 +226,7 @@ def test_a_plan_says_which_keys_will_be_new_and_why_and_a_saved_one_still_holds(
 def test_the_plan_of_a_first_install_shows_new_keys(tmp_path: Path, seen: dict[Ref, Seen]) -> None:
     clone = resolve.resolve(inventory(tmp_path), None, resolve.present_keys)
     made = make_plan(clone.desired, dict.fromkeys(seen, Missing.ABSENT))
-    lines = [line.plain for line in plan_lines(clone.cluster, made, clone.desired, full=False)]
+    lines = [line.plain for line in plan_lines(clone.cluster, made, clone.desired, View(full=True))]
     assert "  m1  + create /etc/kubernetes/pki/ca.key  0600 kube:kube, new key" in lines
     assert "  n1  + create /etc/kubernetes/pki/kubelet.crt  0644 root:root, new certificate" in lines
 
