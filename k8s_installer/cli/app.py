@@ -16,7 +16,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from k8s_installer import __version__
-from k8s_installer.cli import backup, bundle, certs, change, inspect, keys, lab
+from k8s_installer.cli import backup, bundle, certs, change, init, inspect, keys, lab
 from k8s_installer.cli.console import Exit, print_error, stderr, stdout, stop
 from k8s_installer.errors import InputError, InstallerError
 
@@ -28,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(init.app)
 app.add_typer(inspect.app)
 app.add_typer(change.app)
 app.add_typer(backup.app)

@@ -137,7 +137,15 @@ def checked(path: Path) -> tuple[Cluster, profiles.Profile]:
     Raises:
         InventoryError: anything is wrong with it, its version or its flags; every finding at once.
     """
-    cluster = inventory.load(path)
+    return accepted(inventory.load(path))
+
+
+def accepted(cluster: Cluster) -> tuple[Cluster, profiles.Profile]:
+    """Check an inventory against the profile of its version, as `checked` does.
+
+    Raises:
+        InventoryError: as for `checked`.
+    """
     profile = profiles.profile_of(cluster)
     findings = [*desired.check(cluster, profile), *inventory.settle(cluster, recorded(cluster)).findings]
     if findings:

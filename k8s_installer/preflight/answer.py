@@ -38,7 +38,7 @@ def parse(output: str, heard_at: float) -> Answers | None:
     first = {word: rests[0].strip() for word, rests in replies.items()}
     ids = dict(line.split(" ", 1) for line in replies.get("id", ()) if " " in line)
     return Answers(
-        os=dict(_assignments(replies.get("os", ()))),
+        os=dict(assignments(replies.get("os", ()))),
         systemd=_number(first.get("systemd", "")),
         kernel=first.get("kernel", ""),
         machine=first.get("machine", ""),
@@ -57,7 +57,7 @@ def parse(output: str, heard_at: float) -> Answers | None:
         machine_id=ids.get("machine-id", ""),
         boot_id=ids.get("boot_id", ""),
         product_uuid=ids.get("product_uuid", "").lower(),
-        networks=tuple(_networks(replies.get("address", ()))),
+        networks=tuple(networks(replies.get("address", ()))),
         installed=dict(line.split(" ", 1) for line in replies.get("rpm", ()) if " " in line),
         leftovers=_grouped(replies.get("data", ())),
         unit_files=tuple(replies.get("unit-file", ())),
@@ -76,8 +76,8 @@ def _number(text: str) -> int:
     return int(found[0]) if found else 0
 
 
-def _assignments(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The lines of /etc/os-release, whose values may be quoted as in a shell."""
+def assignments(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Read the lines of /etc/os-release, whose values may be quoted as in a shell."""
     for line in lines:
         name, _, value = line.partition("=")
         yield name, value.strip("\"'")
@@ -136,8 +136,8 @@ def _reached(lines: Sequence[str]) -> Iterator[tuple[tuple[str, int], str]]:
             yield (address, port), "" if status == "0" or said == "Connection refused" else said
 
 
-def _networks(lines: Sequence[str]) -> Iterator[tuple[str, IPv4Interface]]:
-    """From `ip -4 -o addr`: `2: eth0    inet 10.77.0.11/24 brd ...`; of a peer's address, our own end."""
+def networks(lines: Sequence[str]) -> Iterator[tuple[str, IPv4Interface]]:
+    """Read `ip -4 -o addr`: `2: eth0    inet 10.77.0.11/24 brd ...`; of a peer's address, our own end."""
     for line in lines:
         _, name, _, text, *_ = _columns(line, 4)
         try:
@@ -159,16 +159,19 @@ def _pair(line: str) -> tuple[str, str]:
 
 
 def _yum(status: str, lines: Sequence[str]) -> Yum:
-    """From `yum list available`: NAME.ARCH, [EPOCH:]VERSION-RELEASE, repository; yum 3.4 breaks long lines in two."""
-    offers: dict[str, set[str]] = {}
+    said = [line.strip() for line in lines if line.strip()]
+    return Yum(answers.whole(status, "yum's status"), offers(lines), "\n".join(said))
+
+
+def offers(lines: Sequence[str]) -> dict[str, frozenset[str]]:
+    """Read `yum list available`, as VERSION-RELEASE by name.
+
+    Its lines are NAME.ARCH, [EPOCH:]VERSION-RELEASE, repository; yum 3.4 breaks long ones in two.
+    """
+    found: dict[str, set[str]] = {}
     words = [word for line in lines for word in line.split()]
     for name, version in pairwise(words):
-        found = re.fullmatch(r"(\S+)\.(?:x86_64|noarch|i686|aarch64|ppc64le|s390x)", name)
-        if found:
-            offers.setdefault(found[1], set()).add(version.partition(":")[2] or version)
-    said = [line.strip() for line in lines if line.strip()]
-    return Yum(
-        answers.whole(status, "yum's status"),
-        {name: frozenset(versions) for name, versions in offers.items()},
-        "\n".join(said),
-    )
+        package = re.fullmatch(r"(\S+)\.(?:x86_64|noarch|i686|aarch64|ppc64le|s390x)", name)
+        if package:
+            found.setdefault(package[1], set()).add(version.partition(":")[2] or version)
+    return {name: frozenset(versions) for name, versions in found.items()}

@@ -17,7 +17,6 @@ from k8s_installer.preflight.model import Answers, Finding, Needs, Preflight, Se
 from k8s_installer.preflight.tables import CHECKS
 
 _ORDER = {name: number for number, name in enumerate(CHECKS)}
-_OF_PODS = frozenset({"docker0", "flannel.1"})  # they have a part of the pod network: an install gave them that
 
 
 def assess(
@@ -68,7 +67,7 @@ def _unanswered(answers: Mapping[str, Answers | HostError | None]) -> Iterator[F
 def _overlaps(cluster: Cluster, host: CheckedHost) -> Iterator[Finding]:
     for name, interface in host.answers.networks:
         for key, cidr in (("pod_cidr", cluster.pod_cidr), ("service_cidr", cluster.service_cidr)):
-            if host.missing and name not in _OF_PODS and interface.network.overlaps(cidr):
+            if host.missing and name not in tables.OF_PODS and interface.network.overlaps(cidr):
                 yield host.error("overlap", f"{name} is in {interface.network}; {key} is {cidr}")
 
 

@@ -118,6 +118,7 @@ CHECKS = {
     ),
 }  # fmt: skip
 
+OF_PODS = frozenset({"docker0", "flannel.1"})  # interfaces in the pod network: an install gave them that
 SYSTEMS = frozenset({"centos", "rhel", "scientific", "ol"})  # ID of /etc/os-release: the same packages, rebuilt
 SYSTEM_VERSION = "7"
 SYSTEMD = 219  # CentOS 7's first; the units and the questions of `observe` are written for it

@@ -10,7 +10,7 @@ from the programs themselves.
 """
 
 from k8s_installer.profiles import images
-from k8s_installer.profiles.load import available, has_own, load, note, profile_of
+from k8s_installer.profiles.load import available, has_own, load, note, profile_of, serving
 from k8s_installer.profiles.schema import (
     AddonSpec,
     CertificateSpec,
@@ -24,5 +24,5 @@ from k8s_installer.profiles.schema import (
 
 __all__ = [
     "AddonSpec", "CertificateSpec", "Component", "DnsSpec", "FileSpec", "GateSpec", "Profile", "Style",
-    "available", "has_own", "images", "load", "note", "profile_of",
+    "available", "has_own", "images", "load", "note", "profile_of", "serving",
 ]  # fmt: skip

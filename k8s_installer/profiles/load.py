@@ -47,7 +47,7 @@ def load(version: str, folders: Sequence[Path] = (), components: Sequence[Path] 
         InputError: there is none, and the message names those that there are; or what is there is no profile.
     """
     there = available(folders)
-    served_by = _serving(version, there)
+    served_by = serving(version, there)
     if not served_by:
         raise InputError(_unknown(version, there), hint=did_you_mean(version, there))
     return _read(served_by, [*folders, PROFILES], components)
@@ -62,7 +62,7 @@ def profile_of(cluster: Cluster) -> Profile:
     """
     folders = [cluster.folder / _OWN]
     there = available(folders)
-    if not _serving(cluster.version, there):
+    if not serving(cluster.version, there):
         message, suggestion = _unknown(cluster.version, there), did_you_mean(cluster.version, there)
         raise InventoryError([cluster.origin.finding(("cluster", "version"), message, suggestion)])
     return load(cluster.version, folders, [cluster.folder / _OWN_COMPONENTS])
@@ -81,7 +81,7 @@ def note(version: str, profile: Profile) -> str:
     return f"Kubernetes {version} uses the profile of {minor} (its flags are {profile.version}'s)"
 
 
-def _serving(version: str, there: Sequence[str]) -> str:
+def serving(version: str, there: Sequence[str]) -> str:
     """The version whose profile serves `version`: the newest of its minor version that is not newer, or the oldest."""
     if not _VERSION.fullmatch(version):
         return ""
