@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,14 @@ from k8s_installer.errors import InputError, LostError
 from k8s_installer.flows.outcome import Outcome
 
 app = typer.Typer()
+
+
+class Subject(StrEnum):
+    """What there is a schema of."""
+
+    INVENTORY = "inventory"
+    PROFILE = "profile"
+    COMPONENT = "component"
 
 
 @app.command(epilog="Example: `k8s-installer validate -i cluster.yaml`")
@@ -190,3 +199,16 @@ def status(
     for loss in found.losses:  # below the table, which may be long
         terminal.error(loss)
     raise stop(Outcome.PENDING if found.differs else Outcome.DONE)
+
+
+@app.command(
+    epilog="Examples: `k8s-installer schema >inventory.schema.json`, then in the first line of cluster.yaml: "
+    "`# yaml-language-server: $schema=inventory.schema.json`; `k8s-installer schema component`"
+)
+def schema(
+    subject: Annotated[Subject, typer.Argument(help="The file that it describes.")] = Subject.INVENTORY,
+) -> None:
+    """Print the JSON Schema of an inventory, a profile or a component, by which editors complete and check it."""
+    from k8s_installer.flows.schema import SCHEMAS
+
+    print_json(SCHEMAS[subject.value]())

@@ -27,7 +27,8 @@ from k8s_installer.model.groups import GROUPS
 from k8s_installer.model.resources import Check, Data, Gate, Kind, Leaves, Package, Ref, Setting, Unit, UploadedFile
 from k8s_installer.pki import Pki
 from k8s_installer.profiles import Component, GateSpec, Profile
-from k8s_installer.profiles.schema import FlagValue, endpoint
+from k8s_installer.profiles.pieces import FlagValue
+from k8s_installer.profiles.schema import endpoint
 from k8s_installer.render import Renderer
 
 _API = "kube-apiserver"

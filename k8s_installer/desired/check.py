@@ -17,7 +17,7 @@ from k8s_installer.desired.values import FORMS, FREE, Wrong, as_text, wrong
 from k8s_installer.errors import Finding, InputError, did_you_mean
 from k8s_installer.inventory import ApiKind, ArgValue, Cluster, Host
 from k8s_installer.profiles import Component, Profile, Style, has_own, images
-from k8s_installer.profiles.schema import FlagValue
+from k8s_installer.profiles.pieces import FlagValue
 from k8s_installer.render import Renderer
 
 

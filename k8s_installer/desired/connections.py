@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 from k8s_installer.desired.context import Context, of_cluster, of_host
 from k8s_installer.inventory import Cluster, Host, Role
 from k8s_installer.profiles import GateSpec, Profile, has_own, images
-from k8s_installer.profiles.schema import TalkSpec, endpoint
+from k8s_installer.profiles.pieces import TalkSpec
+from k8s_installer.profiles.schema import endpoint
 from k8s_installer.profiles.when import holds
 from k8s_installer.render import Renderer
 

@@ -15,7 +15,8 @@ from k8s_installer.inventory import Cluster, Drain
 from k8s_installer.model.desired import DesiredResource, Place, Turn
 from k8s_installer.model.resources import Check, Gate, Kind, Ref, Setting
 from k8s_installer.profiles import Profile
-from k8s_installer.profiles.schema import DrainSpec, endpoint
+from k8s_installer.profiles.pieces import DrainSpec
+from k8s_installer.profiles.schema import endpoint
 
 API = "kube-apiserver"  # the component that all this is asked of
 

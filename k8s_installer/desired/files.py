@@ -14,7 +14,7 @@ from k8s_installer.inventory.allocations import Settled
 from k8s_installer.model.resources import File, Leaves, UploadedFile
 from k8s_installer.pki import Pki
 from k8s_installer.profiles import FileSpec, Profile
-from k8s_installer.profiles.schema import FlagValue
+from k8s_installer.profiles.pieces import FlagValue
 from k8s_installer.render import Renderer
 
 _UNTUNED = Tuning({}, {})

@@ -8,7 +8,8 @@ from k8s_installer.desired.values import as_text
 from k8s_installer.inventory import Cluster, Tuning
 from k8s_installer.profiles import Component, Style
 from k8s_installer.profiles.flags import Flag
-from k8s_installer.profiles.schema import REST, FlagValue
+from k8s_installer.profiles.pieces import FlagValue
+from k8s_installer.profiles.schema import REST
 
 Render = Callable[[str, str], str]  # (template, where it stands) -> text
 

@@ -10,7 +10,7 @@ from k8s_installer.desired.values import as_text, number
 from k8s_installer.inventory import Cluster, Host, Tuning
 from k8s_installer.profiles import Profile
 from k8s_installer.profiles.flags import Flag
-from k8s_installer.profiles.schema import FlagValue
+from k8s_installer.profiles.pieces import FlagValue
 
 TEMPLATE = "{{"  # in a default of the profile that is worked out for each host: it agrees by itself
 UNTUNED = Tuning({}, {})

@@ -12,7 +12,7 @@ from k8s_installer.host.placed import LEAST_DEPTH
 from k8s_installer.model.desired import Desired
 from k8s_installer.model.resources import Kind, Leaves, Ref
 from k8s_installer.profiles import Component, Profile
-from k8s_installer.profiles.schema import FlagValue, LeavesSpec
+from k8s_installer.profiles.pieces import FlagValue, LeavesSpec
 
 _FOLDER = re.compile(r"(/[-\w.+@%:=]+)+/?")  # a word of a shell's command
 Text = Callable[[str], str]  # of a template that names nothing of a host's own

@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 from ipaddress import ip_network
 
-_HOST = re.compile(r"(\w([-.\w]*\w)?|\[[0-9a-fA-F:.]+\])(?::(\d{1,5}))?")
-_GATEWAY = re.compile(r"(\S+@)?[A-Za-z0-9]([-.\w]*\w)?(?::(\d{1,5}))?")
-_ENDPOINT = re.compile(r"[a-z0-9](?:[-.a-z0-9]*[a-z0-9])?:(\d{1,5})")
+HOST = re.compile(r"(\w([-.\w]*\w)?|\[[0-9a-fA-F:.]+\])(?::(\d{1,5}))?")
+GATEWAY = re.compile(r"(\S+@)?[A-Za-z0-9]([-.\w]*\w)?(?::(\d{1,5}))?")
+ENDPOINT = re.compile(r"[a-z0-9](?:[-.a-z0-9]*[a-z0-9])?:(\d{1,5})")
 _PORTS = 65535
 # Docker's grammar of references: a registry, a path in lower case, a tag, a digest.
 _PATH = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 _DOMAIN = r"[a-zA-Z0-9](?:[-a-zA-Z0-9]*[a-zA-Z0-9])?"
-_IMAGE = re.compile(
+IMAGE = re.compile(
     rf"(?:{_DOMAIN}(?:\.{_DOMAIN})*(?::(?P<port>\d{{1,5}}))?/)?{_PATH}(?:/{_PATH})*"
     r"(?::\w[-.\w]{0,127})?(?:@sha256:[0-9a-f]+)?",
     re.ASCII,
@@ -41,7 +41,7 @@ def mirror(value: str) -> str:
 
 def gateway(value: str) -> str:
     """The host that SSH goes through, as `[USER@]HOST[:PORT]`."""
-    found = _GATEWAY.fullmatch(value)
+    found = GATEWAY.fullmatch(value)
     if not found or not 1 <= int(found[3] or _PORTS) <= _PORTS:
         raise ValueError("must be USER@HOST:PORT; without USER and PORT they are the host's own, and 22")
     return value
@@ -49,7 +49,7 @@ def gateway(value: str) -> str:
 
 def endpoint(value: str) -> str:
     """Where a program is reached, as `HOST:PORT`; HOST is an IPv4 address or a DNS name."""
-    found = _ENDPOINT.fullmatch(value)
+    found = ENDPOINT.fullmatch(value)
     if not found or not 1 <= int(found[1]) <= _PORTS:
         raise ValueError("must be HOST:PORT such as 10.0.0.10:6443 or api.example.com:6443")
     return value
@@ -57,7 +57,7 @@ def endpoint(value: str) -> str:
 
 def image(value: str) -> str:
     """An image by its name, as docker takes it; an empty text is none."""
-    found = _IMAGE.fullmatch(value)
+    found = IMAGE.fullmatch(value)
     if value and (not found or int(found["port"] or 0) > _PORTS):
         raise ValueError("must be an image such as registry.example.com:5000/pause:3.2, with a lowercase path")
     return value
@@ -65,7 +65,7 @@ def image(value: str) -> str:
 
 def _is_host(text: str) -> bool:
     """Whether it is a name or an address, an IPv6 one in brackets, with or without a port."""
-    found = _HOST.fullmatch(text)
+    found = HOST.fullmatch(text)
     return found is not None and int(found[3] or 0) <= _PORTS
 
 

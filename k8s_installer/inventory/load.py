@@ -31,13 +31,13 @@ from k8s_installer.inventory.cluster import (
     Tarball,
     Tuning,
 )
+from k8s_installer.inventory.hostsettings import HostSettingsModel
+from k8s_installer.inventory.repos import BundleModel
 from k8s_installer.inventory.schema import (
-    BundleModel,
     ClusterModel,
     ComponentModel,
     FlannelModel,
     HostModel,
-    HostSettingsModel,
     ImagesModel,
     InventoryModel,
     SshModel,

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from k8s_installer.errors import Finding
     from k8s_installer.inventory.schema import HostModel, InventoryModel, NodesModel
 
-_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
-_PREFIX = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+PREFIX = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LONGEST_PREFIX = 253
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 LARGEST_ANNOTATION = 96 * 1024  # bytes of one value in JSON: kubectl gets it as an argument; Linux allows 128 KiB
@@ -43,9 +43,9 @@ def key(text: str) -> str:
         ValueError: the API would reject it.
     """
     prefix, slash, name = text.rpartition("/")
-    if slash and (len(prefix) > _LONGEST_PREFIX or not _PREFIX.fullmatch(prefix)):
+    if slash and (len(prefix) > _LONGEST_PREFIX or not PREFIX.fullmatch(prefix)):
         raise ValueError(f"has a prefix that is no DNS name: {prefix!r}; keys are NAME or example.com/NAME")
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise ValueError(
             "is not a key: use at most 63 letters, digits, '-', '_' and '.', starting and ending with a letter or digit"
         )
@@ -82,7 +82,7 @@ def label(value: str) -> str:
     Raises:
         ValueError: the API would reject it.
     """
-    if value and not _NAME.fullmatch(value):
+    if value and not NAME.fullmatch(value):
         raise ValueError(
             "must be empty or at most 63 letters, digits, '-', '_' and '.', starting and ending with a letter or digit"
         )

@@ -1,214 +1,63 @@
-"""The shape of the file, as pydantic models: what keys there are, of what type, with which defaults."""
+"""The shape of the file, as pydantic models: what keys there are, of what type, with which defaults and meaning.
+
+`k8s-installer schema` and docs/inventory.md are made from the descriptions and examples here.
+"""
 
 from __future__ import annotations
 
-import re
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from k8s_installer.inventory import addresses, nodes
-from k8s_installer.inventory.cluster import Role, Taint
+from k8s_installer.inventory.cluster import Role
+from k8s_installer.inventory.hostsettings import HostSettingsModel
+from k8s_installer.inventory.repos import Repos
+from k8s_installer.inventory.values import (
+    Address,
+    AnnotationKey,
+    AnnotationValue,
+    Arg,
+    Domain,
+    Endpoint,
+    Flag,
+    Gateway,
+    ImageName,
+    ImageRegistry,
+    Label,
+    LabelKey,
+    LabelValue,
+    Model,
+    Network,
+    PackageName,
+    PackageVersion,
+    ProgramVersion,
+    Sum,
+    TaintText,
+    Url,
+    User,
+    Version,
+)
 
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-# What survives systemd's EnvironmentFile and word splitting as one word of a command line. A % does: systemd expands it
-# in unit files alone.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_PORTS = 65535
-_LONGEST = 4096  # more than any program reads; Python reads no number of more than 4,300 digits
-_SPECIAL = re.compile(r"""["'\\$`]""")
-_USER = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]{1,128}")
-_FLAG = re.compile(r"[A-Za-z0-9][-_A-Za-z0-9]*")
-_REPOS = re.compile(r"(https?|ftp|file)://[^\s\"'\\$`%]+")
-_URL = re.compile(r"https?://[^\s/]+/\S+")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_IMAGES_AT = re.compile(r"[A-Za-z0-9][-.A-Za-z0-9]*(:\d{1,5})?(/[a-z0-9][-._a-z0-9]*)*")
-_PACKAGE = re.compile(r"[A-Za-z0-9][-._+A-Za-z0-9]*")
-_EVR = re.compile(r"(\d{1,9}:)?[A-Za-z0-9][A-Za-z0-9._+~^]*(-[A-Za-z0-9][A-Za-z0-9._+~^]*)?")
-_PROXY = re.compile(r"https?://[-.:\w\[\]]+:\d+/?")
-# Where CentOS 7 is since its mirrors are gone. Plain HTTP, for a host that was never updated knows no authority that
-# signed this server's certificate; what is installed from it is checked by the distribution's own key.
-VAULT = "http://vault.centos.org"
-RELEASE = "7.9.2009"  # the last one, and its folder there
-_OWN_REPOS = ("mirror", "vault")
 MOST_DRAIN_SECONDS = 86400
-_DOMAIN_LENGTH = 200  # of 253, so that names of Services fit in front of it
 
 
-def _label(value: str) -> str:
-    if not _LABEL.fullmatch(value):
-        raise ValueError("must be a DNS label: at most 63 lowercase letters, digits and '-'")
-    return value
+class TarballModel(Model):
+    """Upstream's server programs; without `path` and `url` they are downloaded from upstream, once."""
 
-
-def _domain(value: str) -> str:
-    if len(value) > _DOMAIN_LENGTH or not all(_LABEL.fullmatch(label) for label in value.split(".")):
-        raise ValueError(
-            f"must be DNS labels (lowercase letters, digits, '-') separated by dots, at most {_DOMAIN_LENGTH} "
-            "characters"
-        )
-    return value
-
-
-def _flag(value: str) -> str:
-    if not _FLAG.fullmatch(value):
-        raise ValueError("is not a flag name: use letters, digits, '-' and '_', without leading dashes")
-    return value
-
-
-def _sum(value: object) -> object:
-    text = str(value).lower()
-    if not _SHA256.fullmatch(text):
-        raise ValueError("is not a SHA-256: use 64 hexadecimal digits, as sha256sum prints them")
-    return text
-
-
-def _url(value: str) -> str:
-    if not _URL.fullmatch(value):
-        raise ValueError("must be the URL of a file, starting with https:// or http://")
-    return value
-
-
-def _package(value: str) -> str:
-    if not _PACKAGE.fullmatch(value):
-        raise ValueError("is not the name of a package")
-    return value
-
-
-def _evr(value: str) -> str:
-    if not _EVR.fullmatch(value):
-        raise ValueError("must be VERSION-RELEASE or VERSION, as `yum list --showduplicates NAME` shows it")
-    return value
-
-
-def _quoted(value: object) -> object:
-    if isinstance(value, int | float):
-        raise ValueError("must be in quotes: without them YAML reads a number, and 1.20 as 1.2")  # noqa: TRY004
-    return value
-
-
-def _text(value: object) -> object:
-    if isinstance(value, int | float):
-        raise ValueError(f"must be text such as 10.0.0.11, not the number {value}")  # noqa: TRY004 - pydantic's way
-    return value
-
-
-def _word(value: object) -> object:
-    for item in value if isinstance(value, list) else [value]:
-        if isinstance(item, dict):
-            shown = {key: str(inner).lower() if isinstance(inner, bool) else inner for key, inner in item.items()}
-            pairs = ", ".join(f"{key}={inner}" for key, inner in shown.items())
-            raise ValueError(f"must not be a mapping: use a list, [{pairs}]")  # noqa: TRY004 - pydantic's way
-        if isinstance(item, list) or (item is None and isinstance(value, list)):
-            raise ValueError("must be a string, a number, true, false, a list of those, or null to remove the flag")
-        if isinstance(item, str):
-            _fit(item)
-    return value
-
-
-def _fit(text: str) -> None:
-    """Let pass what survives systemd's EnvironmentFile and word splitting as one word of a command line."""
-    if len(text) > _LONGEST:
-        raise ValueError(f"is longer than {_LONGEST} characters")
-    if _CONTROL.search(text):
-        raise ValueError("has a line break or another control character, which a systemd command line cannot contain")
-    if re.search(r"\s", text):
-        raise ValueError("has a space, where systemd would split it in two; for several values use a list: [a, b]")
-    special = _SPECIAL.search(text)
-    if special:
-        raise ValueError(f"has a {special[0]} in it, which systemd or a shell would interpret")
-
-
-def _user(value: str) -> str:
-    if not _USER.fullmatch(value):
-        raise ValueError("is not a user name: no spaces or control characters")
-    return value
-
-
-def _proxy(value: str) -> str:
-    if not _PROXY.fullmatch(value):
-        raise ValueError("must be an address such as http://proxy.example.com:3128, without a password")
-    return value
-
-
-def _image_registry(value: str) -> str:
-    place = value.rstrip("/")
-    found = _IMAGES_AT.fullmatch(place)
-    if value and (not found or int((found[1] or ":0")[1:]) > _PORTS):
-        raise ValueError("must be a registry such as registry.example.com:5000 or registry.example.com/mirror")
-    return place
-
-
-class BundleModel(BaseModel):
-    """`repos: bundle` and `repos: {bundle: FILE, sha256: SUM}`; the sum, its manifest's, may be left out.
-
-    Without a file it is given to each command.
-    """
-
-    model_config = ConfigDict(frozen=True, defer_build=True)
-
-    file: str
-    sha256: str = ""
-
-
-def _repos(value: object) -> object:
-    """The address of the repositories, nothing for `as-is`, or a bundle."""
-    (kind, said), *more = value.items() if isinstance(value, dict) and value else [("", "")]
-    if kind == "bundle" and isinstance(said, str) and said and [key for key, _ in more] == ["sha256"]:
-        return BundleModel(file=said, sha256=str(_sum(more[0][1])))
-    if value == "bundle" or (kind == "bundle" and isinstance(said, str) and said and not more):
-        return BundleModel(file=said)
-    if kind in _OWN_REPOS and isinstance(said, str) and not more:
-        if not _REPOS.fullmatch(said):
-            example = f"http://mirror.example.com/centos{f'/{RELEASE}' if kind == 'mirror' else '-vault'}"
-            raise ValueError(f"{kind} must be an address such as {example}")
-        return said.rstrip("/") if kind == "mirror" else f"{said.rstrip('/')}/{RELEASE}"
-    if not isinstance(value, str) or value not in ("as-is", "vault"):
-        raise ValueError(
-            "must be as-is, vault, bundle, {vault: URL}, {mirror: URL}, {bundle: FILE} or {bundle: FILE, sha256: SUM}"
-        )
-    return f"{VAULT}/{RELEASE}" if value == "vault" else ""
-
-
-Label = Annotated[str, AfterValidator(_label)]
-Sum = Annotated[str, BeforeValidator(_sum)]
-Url = Annotated[str, AfterValidator(_url)]
-Domain = Annotated[str, AfterValidator(_domain)]
-Flag = Annotated[str, AfterValidator(_flag)]
-ProxyUrl = Annotated[str, AfterValidator(_proxy)]
-Mirror = Annotated[str, AfterValidator(addresses.mirror)]
-Registry = Annotated[str, AfterValidator(addresses.registry)]
-User = Annotated[str, AfterValidator(_user)]
-Gateway = Annotated[str, AfterValidator(addresses.gateway)]
-Endpoint = Annotated[str, AfterValidator(addresses.endpoint)]
-Address = Annotated[IPv4Address, BeforeValidator(_text)]
-Network = Annotated[IPv4Network, BeforeValidator(_text)]
-Word = Annotated[str, BeforeValidator(_word)]
-PackageName = Annotated[str, AfterValidator(_package)]
-PackageVersion = Annotated[str, BeforeValidator(_quoted), AfterValidator(_evr)]
-ImageName = Annotated[Word, AfterValidator(addresses.image)]
-LabelKey = Annotated[str, AfterValidator(nodes.label_key)]
-LabelText = Annotated[str, AfterValidator(nodes.label)]
-LabelValue = Annotated[LabelText | None, BeforeValidator(nodes.text)]
-AnnotationKey = Annotated[str, AfterValidator(nodes.annotation_key)]
-AnnotationText = Annotated[str, AfterValidator(nodes.annotation)]
-AnnotationValue = Annotated[AnnotationText | None, BeforeValidator(nodes.text)]
-TaintText = Annotated[Taint, BeforeValidator(nodes.taint)]
-Scalar = str | int | float | bool
-Arg = Annotated[Scalar | list[Scalar] | None, BeforeValidator(_word)]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, defer_build=True)
-
-
-class TarballModel(_Model):
-    """`cluster.tarball:`; without `path` and `url` it is upstream's."""
-
-    path: str | None = None
-    url: Url | None = None
-    sha256: Sum
+    path: str | None = Field(
+        default=None,
+        description="A local copy; a relative path starts at the inventory's folder.",
+        examples=["kubernetes-server-linux-amd64.tar.gz"],
+    )
+    url: Url | None = Field(
+        default=None,
+        description="Where to download it instead of upstream.",
+        examples=["https://mirror.example.com/kubernetes-server-linux-amd64.tar.gz"],
+    )
+    sha256: Sum = Field(
+        description="The tarball's SHA-256, as `sha256sum` prints it.", examples=["0123456789abcdef" * 4]
+    )
 
     @model_validator(mode="after")
     def _one_place(self) -> TarballModel:
@@ -217,51 +66,146 @@ class TarballModel(_Model):
         return self
 
 
-class FlannelModel(_Model):
-    """`cluster.flannel:`; what is left out, or all of it, is as here."""
+class FlannelModel(Model):
+    """Settings of `network: flannel`."""
 
-    backend: Literal["vxlan", "host-gw"] = "vxlan"
-
-
-class ClusterModel(_Model):
-    """`cluster:`"""  # noqa: D415 - the key itself
-
-    name: Label
-    version: Annotated[str, BeforeValidator(_quoted)]
-    pod_cidr: Network = IPv4Network("10.244.0.0/16")
-    service_cidr: Network = IPv4Network("10.254.0.0/16")
-    dns_domain: Domain = "cluster.local"
-    network: Literal["routes", "flannel", "none"] = "routes"
-    flannel: FlannelModel | None = None
-    security: Literal["tls", "insecure"] = "tls"
-    dns: Literal["coredns", "kube-dns", "none"] = "none"
-    outside_name: Domain | None = None
-    api_endpoint: Endpoint | None = None
-    programs: Literal["packages", "tarball"] | None = None
-    tarball: TarballModel | None = None
-    drain: bool = False
-    drain_timeout: Annotated[int, Field(ge=0, le=MOST_DRAIN_SECONDS)] = 300
-    drain_daemonsets: Literal["refuse", "ignore"] = "refuse"
-    drain_local_data: Literal["refuse", "delete"] = "refuse"
+    backend: Literal["vxlan", "host-gw"] = Field(
+        default="vxlan",
+        description="How packets reach another host: wrapped in UDP (`vxlan`), or by routes on one layer-2 network "
+        "(`host-gw`).",
+        examples=["host-gw"],
+    )
 
 
-class SshModel(_Model):
-    """`ssh:`, of the cluster or of one host; what a host leaves out, the cluster's says."""
+class ClusterModel(Model):
+    """The cluster as a whole."""
 
-    user: User | None = None
-    port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    key: str | None = None
-    known_hosts: str | None = None
-    host_keys: Literal["strict", "accept-new"] | None = None
-    gateway: Gateway | None = None
-    connect_timeout: Annotated[float, Field(gt=0, le=600)] | None = None
+    name: Label = Field(description="The cluster's name, a DNS label.", examples=["lab"])
+    version: Version = Field(
+        description="The version of Kubernetes, in quotes. A profile serves all patch versions of its minor version.",
+        examples=["1.20.2", "1.5.2"],
+    )
+    pod_cidr: Network = Field(
+        default=IPv4Network("10.244.0.0/16"),
+        description="The network of all pods; with `routes` and `flannel` each host gets a part of it.",
+        examples=["10.244.0.0/16"],
+    )
+    service_cidr: Network = Field(
+        default=IPv4Network("10.254.0.0/16"),
+        description="The network of Services. Its first address is the API's, its tenth the cluster DNS's.",
+        examples=["10.254.0.0/16"],
+    )
+    dns_domain: Domain = Field(
+        default="cluster.local", description="The domain of names inside the cluster.", examples=["cluster.local"]
+    )
+    network: Literal["routes", "flannel", "none"] = Field(
+        default="routes",
+        description="How pods reach pods on other hosts: static routes on one layer-2 network, flannel, or a network "
+        "of your own.",
+        examples=["flannel"],
+    )
+    flannel: FlannelModel | None = Field(
+        default=None, description="Settings of `network: flannel`.", examples=[{"backend": "host-gw"}]
+    )
+    security: Literal["tls", "insecure"] = Field(
+        default="tls",
+        description="TLS and client certificates everywhere, or the bare defaults of the packages, to learn from "
+        "(1.5.2).",
+        examples=["tls"],
+    )
+    dns: Literal["coredns", "kube-dns", "none"] = Field(
+        default="none", description="The program that resolves names of Services in pods.", examples=["coredns"]
+    )
+    outside_name: Domain | None = Field(
+        default=None,
+        description="A name outside the cluster that `verify` resolves from a pod.",
+        examples=["mirror.example.com"],
+    )
+    api_endpoint: Endpoint | None = Field(
+        default=None,
+        description="`HOST:PORT` of a load balancer in front of the masters: nodes reach the API there. It is in the "
+        "API servers' certificates.",
+        examples=["api.example.com:6443"],
+    )
+    programs: Literal["packages", "tarball"] | None = Field(
+        default=None,
+        description="Where Kubernetes' programs come from: yum packages, or upstream's tarball. By default, what the "
+        "version's profile prefers.",
+        examples=["tarball"],
+    )
+    tarball: TarballModel | None = Field(
+        default=None,
+        description="Upstream's server programs, for `programs: tarball`.",
+        examples=[{"sha256": "0123456789abcdef" * 4}],
+    )
+    drain: bool = Field(
+        default=False,
+        description="Drain a node before docker restarts or its kubelet is upgraded. A node that leaves is "
+        "always drained.",
+        examples=[True],
+    )
+    drain_timeout: Annotated[int, Field(ge=0, le=MOST_DRAIN_SECONDS)] = Field(
+        default=300, description="Seconds that a node may take to drain; 0 drains none.", examples=[600]
+    )
+    drain_daemonsets: Literal["refuse", "ignore"] = Field(
+        default="refuse",
+        description="Whether a node with pods of DaemonSets, which a drain leaves running, may be drained.",
+        examples=["ignore"],
+    )
+    drain_local_data: Literal["refuse", "delete"] = Field(
+        default="refuse",
+        description="Whether a drain may evict pods that lose what they have in emptyDir volumes.",
+        examples=["delete"],
+    )
 
 
-class ImageModel(_Model):
-    """`{image: NAME, version: "1.8.7"}`: an image whose name does not say the version of its program."""
+class SshModel(Model):
+    """How hosts are reached. What a host leaves out is as for the cluster."""
 
-    image: ImageName
-    version: Annotated[str, BeforeValidator(_quoted), Field(pattern=r"^v?\d+(\.\d+)+$")] | None = None
+    user: User | None = Field(
+        default=None,
+        description="The user to log in as. Anyone but root needs `sudo` without a password. Default: `root`.",
+        examples=["ops"],
+    )
+    port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
+        default=None, description="sshd's port. Default: 22.", examples=[2222]
+    )
+    key: str | None = Field(
+        default=None,
+        description="The private key file; a relative path starts at the inventory's folder. Default: the SSH agent's "
+        "keys and those in `~/.ssh`.",
+        examples=["~/.ssh/id_ed25519"],
+    )
+    known_hosts: str | None = Field(
+        default=None,
+        description="The file with the hosts' public keys. Default: `~/.ssh/known_hosts`.",
+        examples=["known_hosts"],
+    )
+    host_keys: Literal["strict", "accept-new"] | None = Field(
+        default=None,
+        description="What to do with a host whose key is not in `known_hosts`: refuse it (the default), or accept and "
+        "remember it. A key that differs is always refused.",
+        examples=["accept-new"],
+    )
+    gateway: Gateway | None = Field(
+        default=None,
+        description="A host to connect through, as `[USER@]HOST[:PORT]`; null for a host that needs none.",
+        examples=["ops@gateway.example.com:22"],
+    )
+    connect_timeout: Annotated[float, Field(gt=0, le=600)] | None = Field(
+        default=None, description="Seconds until a host must have answered. Default: 10.", examples=[30]
+    )
+
+
+class ImageModel(Model):
+    """An image whose name does not say the version of its program."""
+
+    image: ImageName = Field(description="The image's name.", examples=["registry.example.com/coredns:stable"])
+    version: ProgramVersion | None = Field(
+        default=None,
+        description="The version of the program in it, in quotes; by default the image's tag.",
+        examples=["1.8.7"],
+    )
 
 
 def _image(value: object) -> object:
@@ -269,17 +213,33 @@ def _image(value: object) -> object:
     return {"image": value} if isinstance(value, str) else value
 
 
-Image = Annotated[ImageModel, BeforeValidator(_image)]
+Image = Annotated[ImageModel, BeforeValidator(_image, json_schema_input_type=ImageName | ImageModel)]
 
 
-class DnsImagesModel(_Model):
-    """`images.dns:`, by the names that profiles give them."""
+class DnsImagesModel(Model):
+    """Images of the cluster's DNS, by the names that profiles give them."""
 
-    coredns: Image | None = None
-    kubedns: Image | None = None
-    dnsmasq: Image | None = None
-    sidecar: Image | None = None
-    healthz: Image | None = None
+    coredns: Image | None = Field(
+        default=None, description="CoreDNS, of `dns: coredns`.", examples=["registry.example.com/coredns:1.8.7"]
+    )
+    kubedns: Image | None = Field(
+        default=None,
+        description="kube-dns itself, of `dns: kube-dns`.",
+        examples=["registry.example.com/kube-dns:1.15.10"],
+    )
+    dnsmasq: Image | None = Field(
+        default=None, description="The cache of kube-dns.", examples=["registry.example.com/dnsmasq-nanny:1.15.10"]
+    )
+    sidecar: Image | None = Field(
+        default=None,
+        description="The health checks of kube-dns.",
+        examples=["registry.example.com/dns-sidecar:1.15.10"],
+    )
+    healthz: Image | None = Field(
+        default=None,
+        description="The health checks of kube-dns in 1.5.2.",
+        examples=["registry.example.com/exechealthz:1.2"],
+    )
 
     @property
     def said(self) -> dict[str, ImageModel]:
@@ -287,116 +247,156 @@ class DnsImagesModel(_Model):
         return {name: image for name, image in self if image is not None}
 
 
-class ImagesModel(_Model):
-    """`images:`; `registry` has what the profile names, by the same names."""
+class ImagesModel(Model):
+    """Container images other than upstream's."""
 
-    registry: Annotated[str, AfterValidator(_image_registry)] = ""
-    pause: ImageName | None = None
-    verify: ImageName = ""
-    dns: DnsImagesModel = DnsImagesModel()
-
-
-class ProxyModel(_Model):
-    """`proxy:`; what is left out of `https` is as `http`."""
-
-    http: ProxyUrl
-    https: ProxyUrl | None = None
-    no_proxy: list[Word] = []
-
-
-class EtcdBackupsModel(_Model):
-    """`etcd_backups:`; a schedule may be a time of day, by the host's clock."""
-
-    schedule: Annotated[str, Field(pattern=r"^(hourly|daily|weekly|([01][0-9]|2[0-3]):[0-5][0-9])$")]
-    keep: Annotated[int, Field(ge=1, le=1000)] = 7
-    folder: Annotated[str, Field(pattern=r"^(/[-\w.+@%:=]+)+$", max_length=200)] = "/var/lib/etcd-backups"
-
-
-class LogsModel(_Model):
-    """`log:` of docker: how much of a container's output is kept."""
-
-    max_size: Annotated[str, Field(pattern=r"^[1-9]\d*[kmg]$")] = "50m"
-    max_file: Annotated[int, Field(ge=1, le=1000)] = 3
+    registry: ImageRegistry = Field(
+        default="",
+        description="A registry that has the profile's images under the same names. Empty: upstream's.",
+        examples=["mirror.example.com:5000"],
+    )
+    pause: ImageName | None = Field(
+        default=None,
+        description="The image that holds the network of every pod. Default: the profile's.",
+        examples=["registry.example.com:5000/pause:3.2"],
+    )
+    verify: ImageName = Field(
+        default="",
+        description="An image with a shell and `httpd` such as busybox, of which `verify` starts pods. Empty: these "
+        "checks are skipped.",
+        examples=["registry.example.com:5000/busybox:1.36"],
+    )
+    dns: DnsImagesModel = Field(
+        default=DnsImagesModel(),
+        description="Images of the cluster's DNS.",
+        examples=[{"coredns": "registry.example.com/coredns:1.8.7"}],
+    )
 
 
-class DockerModel(_Model):
-    """`docker:`; what is left out stays as the profile has it. Each is a flag of docker: `flags` says which."""
+class ComponentModel(Model):
+    """How one component is tuned; the version's profile says which components there are."""
 
-    registry_mirrors: list[Mirror] | None = None
-    insecure_registries: list[Registry] | None = None
-    storage_driver: Literal["overlay2", "overlay", "devicemapper", "vfs"] | None = None
-    log: LogsModel | None = None
-
-    @property
-    def flags(self) -> dict[str, str | list[str]]:
-        """What is said here, by the flags."""
-        flags: dict[str, str | list[str] | None] = {
-            "registry-mirror": list(self.registry_mirrors) if self.registry_mirrors is not None else None,
-            "insecure-registry": list(self.insecure_registries) if self.insecure_registries is not None else None,
-            "storage-driver": self.storage_driver,
-            "log-opt": [f"max-size={self.log.max_size}", f"max-file={self.log.max_file}"] if self.log else None,
-        }
-        return {flag: value for flag, value in flags.items() if value is not None}
-
-
-class HostSettingsModel(_Model):
-    """`host_settings:`, of the cluster or of one host; what a host leaves out, the cluster's says."""
-
-    selinux: Literal["permissive", "enforcing", "disabled", "ignore"] | None = None
-    swap: Literal["off", "ignore"] | None = None
-    firewall: Literal["manage", "disable", "ignore"] | None = None
-    time: Literal["chrony", "ignore"] | None = None
-    proxy: ProxyModel | None = None
-    hosts_file: Literal["manage", "ignore"] | None = None
-    journald: Literal["persistent", "ignore"] | None = None
-    etcd_backups: EtcdBackupsModel | None = None
-    limit_nofile: Annotated[int, Field(ge=1024, le=1048576)] | None = None
-    cgroup_driver: Literal["systemd", "cgroupfs"] | None = None
-    docker: DockerModel = DockerModel()
-
-    @property
-    def flags(self) -> dict[str, dict[str, str | list[str]]]:
-        """What is said here of components, by their flags."""
-        return {"docker": self.docker.flags} if self.docker.flags else {}
+    deadline: Annotated[float, Field(gt=0, le=3600)] | None = Field(
+        default=None,
+        description="Seconds that each of its health gates may take. Default: the profile's.",
+        examples=[120],
+    )
+    args: dict[Flag, Arg] = Field(
+        default_factory=dict,
+        description="Flags by their own names, without dashes; they win over the profile's. null removes a flag.",
+        examples=[{"max-pods": 50, "node-labels": ["disk=ssd", "rack=r7"], "v": None}],
+    )
+    config: dict[str, object] = Field(
+        default_factory=dict,
+        description="Keys of its configuration file (the kubelet's and kube-proxy's, 1.20). null removes a key.",
+        examples=[{"maxPods": 50, "evictionHard": {"memory.available": "200Mi"}}],
+    )
 
 
-class ComponentModel(_Model):
-    """One entry of `components:`; which names there are, the version's profile says."""
+class NodesModel(Model):
+    """Labels, annotations and taints of all nodes."""
 
-    deadline: Annotated[float, Field(gt=0, le=3600)] | None = None
-    args: dict[Flag, Arg] = Field(default_factory=dict)
-    config: dict[str, object] = Field(default_factory=dict)
-
-
-class NodesModel(_Model):
-    """`nodes:`, of all nodes; a host's own labels and annotations are over these, and its taints in their place."""
-
-    labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)
-    annotations: dict[AnnotationKey, AnnotationValue] = Field(default_factory=dict)
-    taints: list[TaintText] | None = None
+    labels: dict[LabelKey, LabelValue] = Field(
+        default_factory=dict,
+        description="Labels. A host's own are added to those of all nodes, and win; null leaves one out.",
+        examples=[{"disk": "ssd", "node-role.kubernetes.io/db": ""}],
+    )
+    annotations: dict[AnnotationKey, AnnotationValue] = Field(
+        default_factory=dict,
+        description="Annotations, merged as labels are.",
+        examples=[{"example.com/rack": "r7, third from the top"}],
+    )
+    taints: list[TaintText] | None = Field(
+        default=None,
+        description="Taints as `KEY=VALUE:EFFECT` or `KEY:EFFECT`. A host's own list replaces that of all nodes; an "
+        "empty list is none.",
+        examples=[["dedicated=db:NoSchedule"]],
+    )
 
 
 class HostModel(NodesModel):
-    """One entry of `hosts:`."""
+    """One host."""
 
-    address: Address
-    roles: Annotated[list[Role], Field(min_length=1)]
-    ssh: SshModel = SshModel()
-    host_settings: HostSettingsModel = HostSettingsModel()
-    components: dict[str, ComponentModel] = Field(default_factory=dict)
-    pod_subnet: Network | None = None
-    state: Literal["present", "absent"] = "present"
+    address: Address = Field(
+        description="Its IPv4 address: SSH connects to it, and the cluster uses it.", examples=["10.77.0.11"]
+    )
+    roles: Annotated[list[Role], Field(min_length=1)] = Field(
+        description="What it is for: one, three or five hosts are `etcd`; `master` and `node` are as many as you like.",
+        examples=[["etcd", "master"], ["node"]],
+    )
+    ssh: SshModel = Field(
+        default=SshModel(), description="How it is reached, where that differs.", examples=[{"port": 2222}]
+    )
+    host_settings: HostSettingsModel = Field(
+        default=HostSettingsModel(), description="Its own settings.", examples=[{"limit_nofile": 131072}]
+    )
+    components: dict[str, ComponentModel] = Field(
+        default_factory=dict,
+        description="How its components are tuned, over `components` of the cluster.",
+        examples=[{"kubelet": {"args": {"max-pods": 50}}}],
+    )
+    pod_subnet: Network | None = Field(
+        default=None,
+        description="Its part of the pod network, with `network: routes`. By default it gets a free one, and keeps it.",
+        examples=["10.244.7.0/24"],
+    )
+    state: Literal["present", "absent"] = Field(
+        default="present",
+        description="`absent` makes the host leave the cluster: it is drained and everything is removed from it.",
+        examples=["absent"],
+    )
 
 
-class InventoryModel(_Model):
-    """The whole file."""
+class InventoryModel(Model):
+    """The inventory of one cluster."""
 
-    cluster: ClusterModel
-    ssh: SshModel = SshModel()
-    images: ImagesModel = ImagesModel()
-    host_settings: HostSettingsModel = HostSettingsModel()
-    repos: Annotated[str | BundleModel, BeforeValidator(_repos)] = ""
-    packages: dict[PackageName, PackageVersion] = Field(default_factory=dict)
-    nodes: NodesModel = NodesModel()
-    hosts: Annotated[dict[Label, HostModel], Field(min_length=1)]
-    components: dict[str, ComponentModel] = Field(default_factory=dict)
+    cluster: ClusterModel = Field(
+        description="The cluster as a whole.", examples=[{"name": "lab", "version": "1.20.2", "network": "flannel"}]
+    )
+    ssh: SshModel = Field(
+        default=SshModel(),
+        description="How hosts are reached.",
+        examples=[{"user": "root", "key": "~/.ssh/id_ed25519"}],
+    )
+    images: ImagesModel = Field(
+        default=ImagesModel(),
+        description="Container images other than upstream's.",
+        examples=[{"registry": "mirror.example.com:5000"}],
+    )
+    host_settings: HostSettingsModel = Field(
+        default=HostSettingsModel(),
+        description="Settings of the hosts themselves, for all of them.",
+        examples=[{"hosts_file": "manage", "limit_nofile": 65536}],
+    )
+    repos: Repos = Field(
+        default="",
+        description="Where packages come from: the hosts' own repositories (`as-is`), CentOS 7's archive (`vault`), a "
+        "mirror of one of them, or a bundle (`bundle` alone leaves the file to each command's `--bundle`).",
+        examples=["vault", {"mirror": "http://mirror.example.com/centos/7.9.2009"}, {"bundle": "lab.bundle"}],
+        json_schema_extra={"default": "as-is"},
+    )
+    packages: dict[PackageName, PackageVersion] = Field(
+        default_factory=dict,
+        description="One release of a package instead of the profile's choice, as VERSION or VERSION-RELEASE, in "
+        "quotes.",
+        examples=[{"etcd": "3.3.11-2.el7"}],
+    )
+    nodes: NodesModel = Field(
+        default=NodesModel(),
+        description="Labels, annotations and taints of all nodes.",
+        examples=[{"labels": {"env": "prod"}}],
+    )
+    hosts: Annotated[dict[Label, HostModel], Field(min_length=1)] = Field(
+        description="The hosts, by their names.",
+        examples=[
+            {
+                "m1": {"address": "10.77.0.11", "roles": ["etcd", "master"]},
+                "n1": {"address": "10.77.0.21", "roles": ["node"]},
+            }
+        ],
+    )
+    components: dict[str, ComponentModel] = Field(
+        default_factory=dict,
+        description="How components are tuned on all hosts.",
+        examples=[{"kube-proxy": {"args": {"conntrack-max-per-core": 0}}}],
+    )

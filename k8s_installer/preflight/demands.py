@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from k8s_installer.inventory import Role
 from k8s_installer.preflight.tables import ROOM_MIB, Limit
 from k8s_installer.profiles import Profile
-from k8s_installer.profiles.schema import RemainsSpec
+from k8s_installer.profiles.pieces import RemainsSpec
 
 
 @dataclass(frozen=True, slots=True)

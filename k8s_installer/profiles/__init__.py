@@ -11,16 +11,8 @@ from the programs themselves.
 
 from k8s_installer.profiles import images
 from k8s_installer.profiles.load import available, has_own, load, note, profile_of, serving
-from k8s_installer.profiles.schema import (
-    AddonSpec,
-    CertificateSpec,
-    Component,
-    DnsSpec,
-    FileSpec,
-    GateSpec,
-    Profile,
-    Style,
-)
+from k8s_installer.profiles.pieces import CertificateSpec, FileSpec, GateSpec, Style
+from k8s_installer.profiles.schema import AddonSpec, Component, DnsSpec, Profile
 
 __all__ = [
     "AddonSpec", "CertificateSpec", "Component", "DnsSpec", "FileSpec", "GateSpec", "Profile", "Style",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from k8s_installer.inventory import Role
 
@@ -18,17 +18,22 @@ Setting = Literal["limit_nofile", "cgroup_driver", "etcd_folders", "ipvs"]  # wh
 class When(BaseModel):
     """A condition: all of its parts must hold, and a part that is left out always does.
 
-    `roles` holds on a host that has one of them, `setting` where the inventory sets that for the host. The others are
-    the same for all hosts of a cluster.
+    All but `roles` and `setting` are the same for all hosts of a cluster.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
-    network: Network | None = None
-    security: Security | None = None
-    programs: Programs | None = None
-    roles: frozenset[Role] = frozenset(Role)
-    setting: Setting | None = None
+    network: Network | None = Field(default=None, description="The cluster's network.", examples=["routes"])
+    security: Security | None = Field(default=None, description="The cluster's security.", examples=["tls"])
+    programs: Programs | None = Field(
+        default=None, description="Where the server programs come from.", examples=["tarball"]
+    )
+    roles: frozenset[Role] = Field(
+        default=frozenset(Role), description="Roles of the host: one of them is enough.", examples=[["node"]]
+    )
+    setting: Setting | None = Field(
+        default=None, description="What the inventory sets for the host.", examples=["limit_nofile"]
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from k8s_installer.inventory import Cluster, Tuning
 from k8s_installer.lab.artifacts import data_folder
 from k8s_installer.model.resources import File, Kind, Ref
 from k8s_installer.profiles import Component, Style
-from k8s_installer.profiles.schema import FlagSets, FlagValue
+from k8s_installer.profiles.pieces import FlagSets, FlagValue
 from k8s_installer.render import Renderer
 from tests.unit.clusters import MODES, SUM, TOPOLOGIES, cluster, placeholder
 
