@@ -16,7 +16,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from k8s_installer import __version__
-from k8s_installer.cli import backup, bundle, certs, change, init, inspect, keys, lab
+from k8s_installer.cli import backup, bundle, certs, change, init, inspect, keys, lab, test
 from k8s_installer.cli.console import Exit, print_error, stderr, stdout, stop
 from k8s_installer.errors import InputError, InstallerError
 
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(init.app)
 app.add_typer(inspect.app)
+app.add_typer(test.app)
 app.add_typer(change.app)
 app.add_typer(backup.app)
 app.add_typer(lab.app, name="lab")

@@ -54,6 +54,7 @@ def test_the_version_is_printed(folder: Path) -> None:
         "plan",
         "apply",
         "verify",
+        "test",
         "rollback",
         "status",
         "certs status",

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from k8s_installer import acceptance
+from k8s_installer.acceptance import Result, Results
 from k8s_installer.engine.scheduler import apply
 from k8s_installer.inventory import Cluster, parse
 from k8s_installer.model.desired import Desired
@@ -30,6 +32,7 @@ from k8s_installer.model.resources import (
 from k8s_installer.model.run import Event, Run, State
 from k8s_installer.planning.undo import failed_turns, undo
 from k8s_installer.report import data, ending, progress, text, timing, verify
+from k8s_installer.report import test as infra
 from k8s_installer.report.diff import flags, unified
 from k8s_installer.verify import CheckResult, Proof, Status
 from tests.fakes import FakeHost
@@ -353,3 +356,46 @@ def test_what_leaves_reads_as_what_it_is_and_secrets_stay_sums() -> None:
     assert '"stays": ["/var/lib/kubelet/volumes"]' in json.dumps(data.plan_data(cluster(), keeping))
     adopted = FakeHost("n1", files=dict(host.files), contents=dict(host.contents))
     assert "adopt the host" in printed(*text.plan_lines(cluster(), plan_of(wanted(*files), {"n1": adopted}), {}))
+
+
+def test_failed_checks_are_below_their_host_with_what_was_expected_and_found() -> None:
+    message = "n1: file /etc/a: owner and mode\n  expected  root:root 0644\n  found     root:root 0600"
+    unreachable = "m1 cannot be reached: no route"
+    found = Results(
+        (
+            Result("m1", "files", "content[m1 /a]", acceptance.Status.ERROR, 0.1, unreachable),
+            Result("m1", "files", "content[m1 /b]", acceptance.Status.ERROR, 0.1, unreachable),
+            Result("n1", "files", "owner_and_mode[n1 /etc/a]", acceptance.Status.FAILED, 0.1, message),
+            Result(
+                "n1", "own", "motd[ssh://n1]", acceptance.Status.FAILED, 0.1, "AssertionError: assert 1 == 2\n +  where"
+            ),
+            Result("n1", "settings", "value[n1 swap]", acceptance.Status.SKIPPED, 0.1, "a container"),
+            Result("n2", "files", "content[n2 /a]", acceptance.Status.PASSED, 0.1, ""),
+        ),
+        2.5,
+    )
+    assert printed(infra.lines(found, Path("cluster.yaml"))).splitlines() == [
+        "✗ m1  2 of 2 checks failed",
+        "    m1 cannot be reached: no route (and 1 more)",
+        "✗ n1  2 of 2 checks failed, 1 skipped",
+        "    file /etc/a: owner and mode",
+        "      expected  root:root 0644",
+        "      found     root:root 0600",
+        "    own: motd[ssh://n1]",
+        "      AssertionError: assert 1 == 2",
+        "       +  where",
+        "✓ n2  1 check passed",
+        "6 checks on 3 hosts: 4 failed, 1 passed, 1 skipped, in 2.5 s",
+        "Next: k8s-installer plan -i cluster.yaml shows what differs from the inventory",
+    ]
+    said = infra.data(found)
+    assert (said["passed"], said["counts"]) == (False, {"passed": 1, "failed": 2, "error": 2, "skipped": 1})
+    assert json.loads(json.dumps(said))["checks"][2]["message"] == message
+
+
+def test_where_all_checks_pass_nothing_is_left_to_do() -> None:
+    found = Results((Result("", "here", "it", acceptance.Status.PASSED, 0.1, ""),), 0.1)
+    assert printed(infra.lines(found, Path("cluster.yaml"))).splitlines() == [
+        "✓ no host  1 check passed",
+        "1 check on 0 hosts: 1 passed, in 0.1 s",
+    ]
