@@ -16,7 +16,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from k8s_installer import __version__
-from k8s_installer.cli import backup, bundle, certs, change, init, inspect, keys, lab, test
+from k8s_installer.cli import backup, bundle, certs, change, graph, init, inspect, keys, lab, test
 from k8s_installer.cli.console import Exit, print_error, stderr, stdout, stop
 from k8s_installer.errors import InputError, InstallerError
 
@@ -37,6 +37,7 @@ app.add_typer(lab.app, name="lab")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(keys.app, name="keys")
 app.add_typer(certs.app, name="certs")
+app.add_typer(graph.app, name="graph")
 
 
 def _version(wanted: bool) -> None:

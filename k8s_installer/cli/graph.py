@@ -1,0 +1,73 @@
+"""`graph`: pictures, on stdout or in a file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from k8s_installer.cli.options import AtOnce, Bundle, Inventory, Templates, require_other
+from k8s_installer.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from k8s_installer.flows.graph import Graph
+
+app = typer.Typer(no_args_is_help=True, help="Draw the cluster, or what apply would do, as Mermaid, DOT or SVG.")
+
+Picture = Annotated[
+    str,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="mermaid|dot|svg|json|FILE",
+        help="Form of stdout, or a file (.svg, .dot, .gv, .mmd, .json).",
+    ),
+]
+
+
+@app.command(
+    epilog="Examples: `k8s-installer graph cluster -i cluster.yaml -o cluster.svg`, "
+    "`k8s-installer graph cluster -i cluster.yaml -o dot | dot -Tpng >cluster.png`"
+)
+def cluster(inventory: Inventory, output: Picture = "mermaid") -> None:
+    """Draw hosts, their components, and who connects to whom with which certificate. Needs no SSH."""
+    from k8s_installer.flows import graph
+    from k8s_installer.flows.inputs import Inputs
+
+    graph.form_of(output)
+    _give(graph.cluster(Inputs(inventory), Terminal(inventory)), output, inventory)
+
+
+@app.command(
+    epilog="Examples: `k8s-installer graph plan -i cluster.yaml -o plan.svg`, "
+    "`k8s-installer graph plan -i cluster.yaml >>notes.md`"
+)
+def plan(
+    inventory: Inventory,
+    templates: Templates = None,
+    bundle: Bundle = None,
+    batch: AtOnce = "25%",
+    output: Picture = "mermaid",
+) -> None:
+    """Draw what apply would do: the order of its steps, restarts, health gates and turns."""
+    from k8s_installer.flows import graph
+    from k8s_installer.flows.inputs import Inputs
+    from k8s_installer.planning.turns import Batch
+
+    graph.form_of(output)
+    size = Batch.parse(batch)
+    inputs = Inputs(inventory, templates, bundle)
+    _give(graph.pending(inputs, Terminal(inventory), size), output, inventory)
+
+
+def _give(made: Graph, output: str, inventory: Path) -> None:
+    from k8s_installer.flows import graph
+
+    if output in graph.FORMS:
+        sys.stdout.write(graph.FORMS[output](made))
+        return
+    require_other(Path(output), inventory)
+    graph.save(Path(output), made)
+    Terminal(inventory).say(f"wrote {output}")

@@ -1,0 +1,97 @@
+"""`graph`: the same picture in each form, on stdout or in a file, and one message for each mistake."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from k8s_installer.errors import InputError
+from k8s_installer.flows import graph
+from k8s_installer.planning.turns import QUARTER
+from tests.unit.test_cli import TEN_LINES, installer
+from tests.unit.test_flows import MOTD, Fleet, cluster
+
+__all__ = ["cluster"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "cluster.yaml").write_text(TEN_LINES)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("form", "begins"),
+    [("mermaid", "flowchart LR\n"), ("dot", 'digraph "'), ("svg", "<svg xmlns="), ("json", '{\n  "cluster"')],
+)
+def test_a_picture_goes_to_stdout_in_each_form(form: str, begins: str, folder: Path) -> None:
+    done = installer("graph", "cluster", "-i", "cluster.yaml", "-o", form, folder=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(begins)
+    assert "kube-apiserver" in done.stdout
+
+
+def test_json_has_every_connection_with_both_certificates(folder: Path) -> None:
+    found = json.loads(installer("graph", "cluster", "-i", "cluster.yaml", "-o", "json", folder=folder).stdout)
+    assert {"client", "server", "port", "certificate", "server_certificate", "check"} <= found["connections"][0].keys()
+    assert found["drawing"]["boxes"]
+
+
+def test_the_ending_of_a_file_says_its_form(folder: Path) -> None:
+    done = installer("graph", "cluster", "-i", "cluster.yaml", "-o", "made/cluster.SVG", folder=folder)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "wrote made/cluster.SVG\n")
+    assert ET.parse(folder / "made/cluster.SVG").getroot().tag.endswith("svg")  # noqa: S314 - ours
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        (
+            "cluster.pdf",
+            "error: -o cluster.pdf: no such form\n  -o mermaid|dot|svg|json, or a file that ends in .mmd, .mermaid, .dot, .gv, .svg, .json\n",
+        ),
+        ("folder.svg", "error: cannot write folder.svg: it is a folder\n  give the name of a file\n"),
+        ("cluster.svg/x.svg", "error: cannot write cluster.svg/x.svg: File exists\n"),
+    ],
+)
+def test_what_cannot_be_written_is_said_in_one_message(output: str, message: str, folder: Path) -> None:
+    (folder / "folder.svg").mkdir()
+    (folder / "cluster.svg").write_text("")
+    done = installer("graph", "cluster", "-i", "cluster.yaml", "-o", output, folder=folder)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
+
+
+def test_the_inventory_is_not_overwritten(folder: Path) -> None:
+    (folder / "cluster.json").symlink_to("cluster.yaml")
+    done = installer("graph", "cluster", "-i", "cluster.yaml", "-o", "cluster.json", folder=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is the inventory" in done.stderr
+    assert (folder / "cluster.yaml").read_text() == TEN_LINES
+
+
+def test_no_host_is_asked_for_a_form_that_there_is_none_of(folder: Path) -> None:
+    done = installer("graph", "plan", "-i", "cluster.yaml", "-o", "plan.pdf", folder=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no such form" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["cluster", "plan"])
+def test_every_command_shows_an_example(command: str, folder: Path) -> None:
+    done = installer("graph", command, "--help", folder=folder)
+    assert f"k8s-installer graph {command} -i cluster.yaml" in " ".join(done.stdout.split())
+
+
+def test_a_plan_is_drawn_from_what_hosts_have(cluster: Fleet, tmp_path: Path) -> None:
+    found = graph.pending(cluster.inputs, cluster.recorder, QUARTER)
+    assert found.drawing.title == "Plan for lab: no changes"
+    graph.save(tmp_path / "plan.mmd", found)
+    assert (tmp_path / "plan.mmd").read_text().startswith("flowchart TB\n")
+    assert MOTD.name not in (tmp_path / "plan.mmd").read_text()
+
+
+def test_a_file_needs_an_ending() -> None:
+    with pytest.raises(InputError, match="no such form"):
+        graph.form_of("plan")
