@@ -16,7 +16,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from k8s_installer import __version__
-from k8s_installer.cli import backup, bundle, certs, change, graph, init, inspect, keys, lab, test
+from k8s_installer.cli import backup, bundle, certs, change, explain, graph, init, inspect, keys, lab, test
 from k8s_installer.cli.console import Exit, print_error, stderr, stdout, stop
 from k8s_installer.errors import InputError, InstallerError
 
@@ -32,6 +32,7 @@ app.add_typer(init.app)
 app.add_typer(inspect.app)
 app.add_typer(test.app)
 app.add_typer(change.app)
+app.add_typer(explain.app)
 app.add_typer(backup.app)
 app.add_typer(lab.app, name="lab")
 app.add_typer(bundle.app, name="bundle")

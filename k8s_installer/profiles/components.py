@@ -26,13 +26,18 @@ class Parts:
     paths: Mapping[str, Path]
     over: Mapping[str, object]
 
-    def place(self, key: Sequence[object]) -> str:
+    def file(self, key: Sequence[object]) -> tuple[Path, tuple[str, ...]]:
         """The file that says a key of the profile, and the key as it is there."""
         match [str(part) for part in key]:
             case ["components", name, *inner] if name in self.paths and not _has(self.over.get(name, {}), inner):
-                return f"{self.paths[name]}: {'.'.join(inner)}"
+                return self.paths[name], tuple(inner)
             case whole:
-                return f"{self.profile}: {'.'.join(whole)}"
+                return self.profile, tuple(whole)
+
+    def place(self, key: Sequence[object]) -> str:
+        """The same in words."""
+        path, inner = self.file(key)
+        return f"{path}: {'.'.join(inner)}"
 
 
 def names(folder: Path) -> list[str]:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from k8s_installer.errors import InputError, InventoryError, did_you_mean
 from k8s_installer.inventory import Cluster
 from k8s_installer.model.graph import GraphError, ordered
-from k8s_installer.profiles.components import parts
+from k8s_installer.profiles.components import Parts, parts
 from k8s_installer.profiles.files import PROFILES, as_yaml, first, parsed
 from k8s_installer.profiles.flags import Flag, merged
 from k8s_installer.profiles.images import version as version_of
@@ -66,6 +66,18 @@ def profile_of(cluster: Cluster) -> Profile:
         message, suggestion = _unknown(cluster.version, there), did_you_mean(cluster.version, there)
         raise InventoryError([cluster.origin.finding(("cluster", "version"), message, suggestion)])
     return load(cluster.version, folders, [cluster.folder / _OWN_COMPONENTS])
+
+
+def parts_of(cluster: Cluster) -> Parts:
+    """Which file says what of the components of a cluster's profile.
+
+    Raises:
+        InputError: as for `profile_of`.
+    """
+    folders = [cluster.folder / _OWN]
+    version = serving(cluster.version, available(folders))
+    path = first([*folders, PROFILES], f"{version}.yaml")
+    return parts(parsed(path, as_yaml).get("components"), path, [cluster.folder / _OWN_COMPONENTS])
 
 
 def has_own(cluster: Cluster) -> bool:

@@ -50,6 +50,7 @@ def test_the_version_is_printed(folder: Path) -> None:
     [
         "validate",
         "render",
+        "explain",
         "preflight",
         "plan",
         "apply",
@@ -68,6 +69,18 @@ def test_every_command_shows_an_example(command: str, folder: Path) -> None:
     done = installer(*command.split(), "--help", folder=folder)
     assert done.returncode == 0
     assert f"k8s-installer {command} -i cluster.yaml" in " ".join(done.stdout.split())
+
+
+def test_explain_takes_flags_as_people_type_them(folder: Path) -> None:
+    done = installer("explain", "--max-pods", "-i", "cluster.yaml", folder=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("max-pods: a flag of kubelet (Kubernetes 1.20.2)\n")
+    data = json.loads(installer("explain", "etcd", "-i", "cluster.yaml", "-o", "json", folder=folder).stdout)
+    assert data["explanation"]["unit"] == "etcd"
+    assert installer("explain", "etcd", folder=folder).stdout.startswith("etcd: the database")
+    unknown = installer("explain", "kublet", folder=folder)
+    assert (unknown.returncode, unknown.stdout) == (2, "")
+    assert "did you mean kubelet?" in unknown.stderr
 
 
 def test_a_valid_inventory_is_said_to_be_so(folder: Path) -> None:

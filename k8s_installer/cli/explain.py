@@ -1,0 +1,48 @@
+"""`explain`: one command with topics of many sorts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from k8s_installer.cli.console import Output, print_json, stdout
+from k8s_installer.cli.options import Format, Templates
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Examples: `k8s-installer explain -i cluster.yaml`, `explain kubelet -i cluster.yaml`, "
+    "`explain --max-pods -i cluster.yaml`, `explain /etc/kubernetes/apiserver -i cluster.yaml`, "
+    "`explain order -i cluster.yaml`. Without -i: what is true of every cluster.",
+    context_settings={"ignore_unknown_options": True},
+)
+def explain(
+    topic: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[COMPONENT|WORD|FLAG|FILE|HOST|order|kubeadm]",
+            help="What to explain; the list of topics if left out.",
+            show_default=False,
+        ),
+    ] = None,
+    inventory: Annotated[
+        Path | None,
+        typer.Option(
+            "-i", "--inventory", envvar="K8S_INSTALLER_INVENTORY", help="The inventory file.", show_default=False
+        ),
+    ] = None,
+    templates: Templates = None,
+    output: Format = Output.TEXT,
+) -> None:
+    """Explain a component, word, flag, file or host: what it is for, and what this cluster has of it. Asks no host."""
+    from k8s_installer.flows.explain import explain
+    from k8s_installer.report import explain as report
+
+    found = explain(topic or [], inventory, templates)
+    if output is Output.JSON:
+        print_json(report.data(found))
+    else:
+        stdout().print(report.text(found))

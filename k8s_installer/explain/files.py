@@ -1,0 +1,160 @@
+"""A file as hosts get it, line by line: what each line says, and where that comes from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from k8s_installer.explain.components import Certificate, certificates
+from k8s_installer.explain.known import Known
+from k8s_installer.explain.settings import Setting, Source, setting
+from k8s_installer.host.paths import SYSCTLS, unit_of
+from k8s_installer.model.resources import File
+from k8s_installer.profiles import FileSpec, Style
+
+_VARIABLE = re.compile(r'([A-Z_]+)="(.*)"')
+_ETCD = "ETCD_"
+_KEY = re.compile(r"( *)(?:- )?([-\w.]+):( .*)?$")
+_DIRECTIVE = re.compile(r"([A-Za-z]+)=")
+_SECTION = re.compile(r"\[\w+\]")
+_KUBECONFIG = "kubernetes/kubeconfig.j2"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a file: the flags or keys that it sets, or what it means in words."""
+
+    text: str
+    settings: tuple[Setting, ...] = ()
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A file as some hosts have it. One that is `secret`, or a certificate, is not shown: `hidden` says why."""
+
+    hosts: tuple[str, ...]
+    mode: int
+    owner: str
+    lines: tuple[Line, ...]
+    hidden: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedFile:
+    """A file: what it is for, whose it is, which units restart if it changes, and how hosts have it."""
+
+    path: str
+    why: str
+    component: str
+    template: str
+    units: tuple[str, ...]
+    variants: tuple[Variant, ...]
+    certificates: tuple[Certificate, ...] = ()
+
+
+def explained(known: Known, path: str) -> ExplainedFile:
+    """A file of the cluster, which at least one host has."""
+    found: dict[tuple[str, File], list[str]] = {}
+    for host, component, file in known.files(path):
+        found.setdefault((component, file), []).append(host)
+    (component, _), hosts = next(iter(found.items()))
+    spec = known.profile.components[component].files.get(path) if component in known.profile.components else None
+    item = next(wanted for ref, wanted in known.desired.items() if ref.name == path and ref.host == hosts[0])
+    variants = tuple(_variant(known, one, spec, path, file, names) for (one, file), names in found.items())
+    of_file = [one for one in certificates(known, component) if one.path == path] if spec else []
+    return ExplainedFile(
+        path,
+        item.because,
+        component,
+        spec.template if spec else "",
+        tuple(_units(known, path)),
+        variants,
+        tuple(of_file),
+    )
+
+
+def _units(known: Known, path: str) -> Iterator[str]:
+    """The units that restart when the file changes, by the layouts of the cluster's hosts."""
+    units = {
+        component.unit: None
+        for host in known.cluster.hosts
+        for name, component in known.layout(host).components.items()
+        if component.unit and path in (*known.layout(host).reads[name], *known.layout(host).defined_by[name])
+    }
+    yield from units
+
+
+def _variant(
+    known: Known, component: str, spec: FileSpec | None, path: str, file: File, hosts: Sequence[str]
+) -> Variant:
+    hidden = "secret: its content is not shown" if file.secret else ""
+    if not hidden and spec is not None and spec.pki:
+        hidden = "a certificate or key of the local PKI, which is not looked at here: see certs status"
+    lines = () if hidden else tuple(_lines(known, component, spec, path, file, hosts[0]))
+    return Variant(tuple(hosts), file.mode, file.owner, lines, hidden)
+
+
+def _lines(known: Known, component: str, spec: FileSpec | None, path: str, file: File, host: str) -> Iterator[Line]:
+    texts = file.content.decode(errors="replace").splitlines()
+    if spec is not None and spec.template == _KUBECONFIG:
+        yield from (_said(known, "kubeconfig", text, _KEY, 2) for text in texts)
+    elif unit_of(path) and spec is not None:
+        yield from (_of_unit(known, text) for text in texts)
+    elif path.startswith(SYSCTLS):
+        yield from (_said(known, "sysctl", text, re.compile(r"([\w.-]+) = "), 1) for text in texts)
+    elif component in known.profile.components:
+        yield from _of_component(known, component, texts, host)
+    else:
+        yield from map(Line, texts)
+
+
+def _said(known: Known, kind: str, text: str, pattern: re.Pattern[str], group: int) -> Line:
+    found = pattern.match(text)
+    return Line(text, words=known.texts.lines[kind].get(found[group], "") if found else "")
+
+
+def _of_unit(known: Known, text: str) -> Line:
+    directive = _DIRECTIVE.match(text)
+    key = directive[1] if directive else text if _SECTION.fullmatch(text) else ""
+    return Line(text, words=known.texts.lines["systemd"].get(key, ""))
+
+
+def _of_component(known: Known, component: str, texts: Sequence[str], host: str) -> Iterator[Line]:
+    """Variables with flags, or the keys of a configuration file."""
+    spec = known.profile.components[component]
+    above: list[tuple[int, str]] = []  # the keys that lead to a line, with the columns in which they stand
+    for text in texts:
+        variable = _VARIABLE.fullmatch(text)
+        if variable and variable[1].startswith(_ETCD) and spec.style is Style.ETCD:
+            flag = variable[1].removeprefix(_ETCD).lower().replace("_", "-")
+            yield Line(text, (_on(setting(known, component, flag), host),))
+        elif variable and variable[1] in spec.variables:
+            yield _of_variable(known, component, variable[1], text, variable[2], host)
+        elif spec.config and (key := _KEY.match(text)):
+            above = [(column, one) for column, one in above if column < len(key[1])]
+            above.append((len(key[1]), key[2]))
+            found = _on(setting(known, component, ".".join(one for _, one in above), is_key=True), host)
+            yield Line(text, (found,) if _is_set(found) else ())
+        else:
+            yield Line(text)
+
+
+def _is_set(found: Setting) -> bool:
+    """Whether somebody decided the value: a key that only leads to others has none."""
+    return any(value.origin.source is not Source.PROGRAM for value in found.values)
+
+
+def _of_variable(known: Known, component: str, variable: str, text: str, value: str, host: str) -> Line:
+    flags = dict.fromkeys(word.lstrip("-").partition("=")[0] for word in value.split())
+    readers = known.profile.components[component].accepted_by.get(variable, ())
+    words = f"read by {', '.join(readers)}" if readers else ""
+    if not flags:
+        words = "empty: no flag of this variable is set" + (f"; {words}" if words else "")
+    return Line(text, tuple(_on(setting(known, component, flag), host) for flag in flags), words)
+
+
+def _on(found: Setting, host: str) -> Setting:
+    """A setting with only the value that one host has."""
+    return replace(found, values=tuple(value for value in found.values if host in value.hosts))
