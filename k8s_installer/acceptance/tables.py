@@ -28,7 +28,6 @@ from k8s_installer.acceptance.model import (
 )
 from k8s_installer.desired.ports import kubelet_port
 from k8s_installer.host.families import firewalld, hosts_file, journal, selinux, swap, user, yum_proxy
-from k8s_installer.host.family import NONE
 from k8s_installer.host.paths import ADDONS, ROUTES, SYSCTLS
 from k8s_installer.inventory import Cluster, Host, Role
 from k8s_installer.model.desired import Desired, DesiredResource, by_host, health_gates
@@ -165,7 +164,7 @@ def _settings(wanted: Iterable[DesiredResource]) -> Iterator[SettingRow]:
         name, value = item.ref.name, item.resource.value
         if name != hosts_file.NAME:
             yield SettingRow(name, value)
-        elif value != NONE:
+        else:
             for entry in value.split(","):
                 address, _, names = entry.partition("=")
                 yield from (SettingRow(f"{name} {one}", address) for one in names.split("="))

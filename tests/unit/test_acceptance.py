@@ -69,6 +69,10 @@ def test_names_in_the_hosts_file_are_settings_of_their_own_and_none_is_none() ->
     assert "hosts-file" not in names
 
 
+def test_without_routes_of_ours_none_is_tested() -> None:
+    assert not any("routes" in one.tables for one in tables(clusters.cluster(network="flannel")).values())
+
+
 def test_a_service_that_is_not_wanted_is_tested_to_be_off() -> None:
     found = tables(clusters.cluster(topology=OFF))["m1"]
     assert ("firewalld", False, False) in rows(found, "units")
@@ -145,7 +149,7 @@ def run(folder: Path, *words: str, ssh: str = "exit 255") -> subprocess.Complete
     stand_in.write_text(f"#!/bin/bash\n{ssh}\n")
     stand_in.chmod(0o755)
     env = {**os.environ, "PATH": f"{stand_in.parent}:{os.environ['PATH']}", "PYTEST_ADDOPTS": "-p no:xdist -p no:cov"}
-    argv = [sys.executable, "-m", "pytest", "-q", "--color=no", str(folder), *words]
+    argv = [sys.executable, "-m", "pytest", "-q", "--color=no", *words]
     return subprocess.run(argv, capture_output=True, text=True, check=False, env=env, cwd=folder)
 
 
@@ -169,7 +173,7 @@ def test_a_host_that_cannot_be_reached_fails_all_its_tests_and_no_other(tmp_path
     ssh = """case " $* " in *" n1 "*) echo "ssh: no route" >&2; exit 255 ;; esac
 echo "br_netfilter present"; echo "overlay present"; echo "nf_conntrack missing"; echo end-of-answer"""
     junit = tmp_path / "junit.xml"
-    done = run(folder, "-k", "modules", "--hosts", "n1,n2", "--junit-xml", str(junit), ssh=ssh)
+    done = run(folder, "test_modules.py", "--hosts", "n1,n2", "--junit-xml", str(junit), ssh=ssh)
     assert done.returncode == 1, done.stdout + done.stderr
     results = acceptance.read(junit.read_bytes(), 1.0)
     said = {(one.host, one.name, one.status): one.message for one in results.results}
@@ -185,9 +189,11 @@ echo "br_netfilter present"; echo "overlay present"; echo "nf_conntrack missing"
 
 def test_a_host_whose_answer_is_cut_off_has_given_none(tmp_path: Path) -> None:
     folder = written(tmp_path / "infra", clusters.cluster())
-    done = run(folder, "-k", "modules and n1", ssh='echo "overlay present"; echo oops >&2')
+    done = run(folder, "test_modules.py", "--hosts", "n1", ssh='echo "overlay present"; echo oops >&2')
     assert done.returncode == 1
     assert "n1 gives no answer: oops" in done.stdout
+    done = run(folder, "test_modules.py", "--hosts", "n1", ssh='echo "overlay present more"; echo end-of-answer')
+    assert "n1 gives an answer that cannot be read: " in done.stdout
 
 
 def test_the_users_own_tests_run_on_all_hosts_or_on_those_they_name(tmp_path: Path) -> None:
@@ -198,7 +204,18 @@ def test_the_users_own_tests_run_on_all_hosts_or_on_those_they_name(tmp_path: Pa
     (own / "test_files.py").write_text("testinfra_hosts = ['m1']\ndef test_two(host):\n    assert not 'this'\n")
     (own / "test_here.py").write_text("def test_three():\n    pass\n")
     junit = tmp_path / "junit.xml"
-    run(folder, str(own), "-k", "one or two or three", "--junit-xml", str(junit), ssh="exit 0")
+    run(
+        folder,
+        "-c",
+        "pytest.ini",
+        "test_mounts.py",
+        str(own),
+        "-k",
+        "one or two or three",
+        "--junit-xml",
+        str(junit),
+        ssh="exit 0",
+    )
     results = acceptance.read(junit.read_bytes(), 1.0).results
     own_results = [one for one in results if one.name.split("[")[0] in {"one", "two", "three"}]
     assert sorted((one.host, one.subject, one.status) for one in own_results) == [

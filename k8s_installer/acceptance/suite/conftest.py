@@ -95,7 +95,12 @@ def answer(config, module, name):
     except RuntimeError as error:  # so testinfra says that ssh did not reach the host
         return f"cannot be reached: {error.args[0].stderr.strip()}"
     output, end, _ = said.stdout.rpartition(END)
-    return module.read(output) if end else f"gives no answer: {said.stderr.strip()}"
+    if not end:
+        return f"gives no answer: {said.stderr.strip()}"
+    try:
+        return module.read(output)
+    except (ValueError, LookupError, TypeError) as error:
+        return f"gives an answer that cannot be read: {error}"
 
 
 @pytest.fixture

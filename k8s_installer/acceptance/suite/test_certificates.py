@@ -24,30 +24,36 @@ def read(output):
     found = {}
     for line in output.splitlines():
         if line.startswith("file "):
-            said = found[line.removeprefix("file ")] = {"names": ""}
+            lines = found[line.removeprefix("file ")] = {}
         else:
             key, _, value = line.partition("=")
-            said[key] = value.strip()
+            lines[key] = value.strip()
     return found
 
 
+def said(row, found, key):
+    return found.get(row["certificate"], {}).get(key)
+
+
 def test_subject(row, found, same):
-    same("subject", row["subject"], found[row["certificate"]].get("subject", "no certificate"))
+    same("subject", row["subject"], said(row, found, "subject") or "no certificate")
 
 
 def test_issuer(row, found, same):
-    same("issuer", row["issuer"], found[row["certificate"]].get("issuer", "no certificate"))
+    same("issuer", row["issuer"], said(row, found, "issuer") or "no certificate")
 
 
 def test_names(row, found, same):
-    names = found[row["certificate"]]["names"].replace("IP Address:", "IP:")
+    names = (said(row, found, "names") or "").replace("IP Address:", "IP:")
     same("names", ", ".join(row["names"]), ", ".join(sorted(filter(None, names.split(", ")))))
 
 
 def test_days_left(row, found, same):
     """By the clock of the machine that runs the tests."""
-    ends = found[row["certificate"]].get("notAfter")
+    ends = said(row, found, "notAfter")
     days = (ssl.cert_time_to_seconds(ends) - time.time()) // 86400 if ends else None
-    enough = days is not None and days >= row["days"]
     wanted = f"at least {row['days']}"
-    same("days left", wanted, wanted if enough else f"{days:.0f} (until {ends})" if ends else "no certificate")
+    if days is None:
+        same("days left", wanted, "no certificate")
+    elif days < row["days"]:
+        same("days left", wanted, f"{days:.0f} (until {ends})")

@@ -6,6 +6,7 @@ from datetime import datetime
 
 TABLE = "health"
 LEASE_SECONDS = 60  # a leader renews its lease every few seconds
+MEMBER_APIS = ("v3", "v3beta", "v3alpha")  # where etcd lists its members: from 3.4 on, in 3.3, before
 
 
 def ask(rows):
@@ -16,13 +17,9 @@ def ask(rows):
 def request(row):
     if row["check"] != "etcd-members":
         return curl(row, row["url"])
-    # where etcd lists its members depends on its version: 3.4, 3.3, earlier
     first, *others = (curl(row, "-d", "{}", f"{row['url']}/{api}/cluster/member/list") for api in MEMBER_APIS)
     tries = "".join(f"case $answer in *'status 404'*) answer=$({other}) ;; esac; " for other in others)
     return f"{{ answer=$({first}); {tries}printf '%s\\n' \"$answer\"; }}"
-
-
-MEMBER_APIS = ("v3", "v3beta", "v3alpha")
 
 
 def curl(row, *words):
@@ -33,61 +30,66 @@ def curl(row, *words):
 
 
 def read(output):
-    """By name: the body; of an answer that is no success, curl's words or the status. Under "now" the host's clock."""
+    """By name: the status, and the body (or what curl said). Under "now" the host's clock."""
     now, *lines = output.splitlines()
     found = {"now": float(now)}
     for line in lines:
         if not line.startswith("  "):
-            found[line] = ""
             name = line
-        elif line != "  status 200":
-            found[name] += line.strip() + "\n"
+            found[name] = ("none", "")
+        elif line.startswith("  status "):
+            found[name] = (line.split()[1], found[name][1])
+        else:
+            found[name] = (found[name][0], f"{found[name][1]}{line[2:]}\n")
     return found
 
 
 def test_works(row, found, same):
-    said = found[row["health"]].strip()
-    same(row["url"], *CHECKS[row["check"]](row, said, found["now"]))
+    status, body = found.get(row["health"], ("none", "no answer"))
+    if status == "200":
+        same(row["url"], *CHECKS[row["check"]](row, body.strip(), found["now"]))
+    else:
+        same(row["url"], "status 200", f"status {status}: {body}")
 
 
-def says_ok(row, said, now):
-    return "ok", said
+def says_ok(row, body, now):
+    return "ok", body
 
 
-def answers(row, said, now):
-    return "an answer", said if "status" in said or "curl:" in said else "an answer"
+def answers(row, body, now):
+    return "an answer", "an answer"
 
 
-def etcd_is_healthy(row, said, now):
-    health = parsed(said).get("health")
-    return "healthy", "healthy" if health in ("true", True) else said
+def etcd_is_healthy(row, body, now):
+    health = parsed(body).get("health")
+    return "healthy", "healthy" if health in ("true", True) else body
 
 
-def etcd_has_members(row, said, now):
+def etcd_has_members(row, body, now):
     """NAME=URL of each member; the URL of a single member is that of its first start."""
-    members = parsed(said).get("members", [])
+    members = parsed(body).get("members", [])
     listed = sorted(f"{one.get('name', 'not started')}={url}" for one in members for url in one["peerURLs"])
     wanted = sorted(row["expects"])
     if len(wanted) == len(listed) == 1:
         wanted, listed = ([member.partition("=")[0] for member in those] for those in (wanted, listed))
-    return ", ".join(wanted), ", ".join(listed) or said
+    return ", ".join(wanted), ", ".join(listed) or body
 
 
-def pod_is_ready(row, said, now):
-    pods = parsed(said).get("items", [])
+def pod_is_ready(row, body, now):
+    pods = parsed(body).get("items", [])
     ready = [pod for pod in pods if {"type": "Ready", "status": "True"}.items() <= condition(pod, "Ready").items()]
-    return "a ready pod", "a ready pod" if ready else f"{len(pods)} pods, none of them ready" if pods else said
+    return "a ready pod", "a ready pod" if ready else f"{len(pods)} pods, none of them ready" if pods else body
 
 
 def condition(item, kind):
     return next((one for one in item.get("status", {}).get("conditions", []) if one["type"] == kind), {})
 
 
-def leader_is_alive(row, said, now):
+def leader_is_alive(row, body, now):
     """The lease is an object of its own, or an annotation before Kubernetes 1.14."""
-    found = parsed(said)
-    notes = found.get("metadata", {}).get("annotations", {})
-    lease = parsed(notes.get("control-plane.alpha.kubernetes.io/leader", "")) or found.get("spec", {})
+    lease_object = parsed(body)
+    notes = lease_object.get("metadata", {}).get("annotations", {})
+    lease = parsed(notes.get("control-plane.alpha.kubernetes.io/leader", "")) or lease_object.get("spec", {})
     renewed = lease.get("renewTime") if lease.get("holderIdentity") else None
     age = now - datetime.fromisoformat(renewed).timestamp() if renewed else None
     alive = age is not None and age < LEASE_SECONDS
@@ -95,9 +97,9 @@ def leader_is_alive(row, said, now):
     return "a leader", "a leader" if alive else late
 
 
-def parsed(said):
+def parsed(body):
     try:
-        return json.loads(said)
+        return json.loads(body)
     except ValueError:
         return {}
 

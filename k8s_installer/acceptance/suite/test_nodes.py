@@ -32,7 +32,7 @@ def parsed(said):
 
 def node(row, found):
     """The parts of a Node that are compared; a message where there is none."""
-    one = found[row["node"]]
+    one = found.get(row["node"], {"message": "no answer"})
     if one.get("kind") != "Node":
         return None, one.get("message")
     return one, ""

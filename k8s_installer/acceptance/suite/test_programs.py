@@ -21,4 +21,4 @@ def read(output):
 
 
 def test_version(row, found, same):
-    same("version", row["version"], found[row["unit"]] or "it does not run")
+    same("version", row["version"], found.get(row["unit"]) or "it does not run")
