@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 LAB ?= demo
 INSTALLER := $(BIN)/k8s-installer
 
-.PHONY: help setup demo test test-all unit contract fleet lint format golden site bench clean
+.PHONY: help setup demo test test-all unit contract fleet lint format golden site package bench clean
 
 help:
 	@echo "make demo      a cluster on three local hosts, with pods that answer (stop it: $(INSTALLER) lab down)"
@@ -16,6 +16,7 @@ help:
 	@echo "make unit      the tests that need no host"
 	@echo "make golden    rewrite the golden files"
 	@echo "make site      the documentation as a site in site/ (read it: $(BIN)/python -m http.server -d site)"
+	@echo "make package   dist/: wheel, sdist, and k8s-installer.pyz, one file for machines without the internet"
 	@echo "make bench     compare with bare SSH, pyinfra and Ansible (options: ARGS=--help)"
 	@echo "make clean     remove what make created"
 
@@ -74,6 +75,10 @@ golden: setup
 # without -q, which would also hide warnings from --strict
 site: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+package: setup
+	rm -rf dist
+	$(BIN)/python -m tools.package
 
 # Not a test: it takes hours, most of them Ansible's. `make bench ARGS="--no-peers"` is 15 minutes.
 bench: setup
