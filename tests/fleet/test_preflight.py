@@ -1,12 +1,14 @@
-"""Preflight on real hosts: a cluster of ours is no obstacle, a filter between its hosts is told by who meets it."""
+"""Preflight on real hosts, and `init`: a cluster of ours is no obstacle, a filter between its hosts is told by who meets it."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
-from tests.fleet.conftest import Cluster
+from k8s_installer import inventory
+from tests.fleet.conftest import Cluster, installer
 from tests.fleet.test_cluster import tally
 
 pytestmark = pytest.mark.fleet
@@ -48,3 +50,21 @@ def test_a_filtered_port_is_told_and_who_is_kept_from_it(cluster: Cluster) -> No
         ("error", "m1", "6443 (kube-apiserver) from n2: no answer in 2 s"),
         ("warning", "n1", "10250 (kubelet) from m1: No route to host"),
     ]
+
+
+def test_an_inventory_made_from_the_hosts_is_one_that_preflight_and_plan_take(cluster: Cluster, tmp_path: Path) -> None:
+    path = tmp_path / "made.yaml"
+    login = ("--key", cluster.key, "--known-hosts", cluster.known_hosts)
+    strangers = installer("init", "--from-hosts", *cluster.addresses.values(), "-o", str(path))
+    assert (strangers.returncode, strangers.stderr.count("is unknown:"), path.exists()) == (1, 3, False)
+    done = installer("init", "--from-hosts", *cluster.addresses.values(), *login, "-o", str(path))
+    assert done.returncode == 0, done.stderr
+    made = inventory.load(path)
+    assert [(host.name, host.address) for host in made.hosts] == list(cluster.addresses.items())
+    assert (made.version, made.network, made.repos) == ("1.20.2", "routes", "")
+    assert "has kubernetes-master 1.20.2" in path.read_text()
+    assert "m1, n1, n2: k8s-installer has made the cluster" in done.stderr
+    assert installer("validate", "-i", str(path)).returncode == 0
+    refused = installer("plan", "-i", str(path))  # it has another name
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: cluster tcluster"), refused.stderr
