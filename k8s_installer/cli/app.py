@@ -18,6 +18,7 @@ import typer
 from k8s_installer import __version__
 from k8s_installer.cli import backup, bundle, certs, change, explain, graph, init, inspect, keys, lab, test
 from k8s_installer.cli.console import Exit, print_error, stderr, stdout, stop
+from k8s_installer.cli.verbosity import Verbosity, WithVerbosity, verbosity
 from k8s_installer.errors import InputError, InstallerError
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app = typer.Typer(
     epilog="Start here: `k8s-installer lab up`, then `k8s-installer apply -i INVENTORY`.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    cls=WithVerbosity,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(init.app)
@@ -95,9 +97,12 @@ def _status() -> int:
     except KeyboardInterrupt:
         stderr().print("stopped")
         return Exit.INTERRUPTED
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EPIPE}:
-            raise  # a fault of ours: what files and hosts refuse has its own words
-        print_error(InstallerError(f"cannot write: {error.strerror}"))
+    except Exception as error:  # noqa: BLE001 - what files and hosts refuse has its own words; this is a fault of ours
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EPIPE}:
+            print_error(InstallerError(f"cannot write: {error.strerror}"))
+        else:
+            from k8s_installer.cli.fault import explained  # noqa: PLC0415 - rare
+
+            print_error(explained(error, show=verbosity() is Verbosity.DEBUG))
         return Exit.FAILED
     return Exit.DONE

@@ -6,23 +6,28 @@ Each part of `report/` is imported when it is needed: most commands need few.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
+from rich.text import Text
 
 from k8s_installer.cli.console import Output, ask_passphrase, print_error, print_json, print_lines, stderr, stdout
+from k8s_installer.cli.slowly import slowly
+from k8s_installer.cli.verbosity import Verbosity, verbosity
 from k8s_installer.errors import InstallerError
 
 if TYPE_CHECKING:
-    from k8s_installer.flows.reporter import RunResult, Say
+    from k8s_installer.flows.reporter import OnRecord, RunResult, Say
     from k8s_installer.flows.resolve import Resolved
     from k8s_installer.model.plan import Plan
     from k8s_installer.model.run import OnEvent
     from k8s_installer.preflight import Preflight
     from k8s_installer.report.text import View
     from k8s_installer.verify import CheckResult
+
+_DATE = len("2026-11-27 ")  # which -v leaves out of a record's time
 
 
 class Terminal:
@@ -39,10 +44,20 @@ class Terminal:
         self, inventory: Path, output: Output = Output.TEXT, *, view: View | None = None, command: str = "apply"
     ) -> None:
         self._inventory, self._output, self._view, self._command = inventory, output, view, command
+        self._verbosity = verbosity()
+
+    @property
+    def on_record(self) -> OnRecord | None:
+        """With -v the first line of each record on stderr, with --debug all of it."""
+        if self._verbosity < Verbosity.VERBOSE:
+            return None
+        whole = self._verbosity is Verbosity.DEBUG
+        return lambda line, text: _line(text.rstrip("\n") if whole else line[_DATE:], "dim")
 
     def say(self, words: str) -> None:
         """A line on stderr."""
-        _line(words, "")
+        if self._verbosity > Verbosity.QUIET:
+            _line(words, "")
 
     def warn(self, words: str) -> None:
         """A yellow line on stderr."""
@@ -69,9 +84,16 @@ class Terminal:
 
     @contextmanager
     def working(self, words: str) -> Iterator[Say]:
-        """A spinner."""
-        with stderr().status(words) as spinner:
-            yield spinner.update
+        """A spinner on a terminal; elsewhere a line now and then if it takes long."""
+        console = stderr()
+        if self._verbosity is Verbosity.QUIET:
+            yield lambda _: None
+        elif console.is_terminal:
+            with console.status(Text(words)) as spinner:
+                yield lambda now: spinner.update(Text(now))
+        else:
+            with slowly(words, lambda now: _line(now, "")) as update:
+                yield update
 
     def ask(self, question: str) -> str:
         """Ask on stderr, for stdout may be a file."""
@@ -112,15 +134,19 @@ class Terminal:
             self.result(text.totals(plan))
 
     def progress(self, plan: Plan) -> AbstractContextManager[OnEvent]:
-        """A table of hosts and phases, or lines."""
+        """A row for each host on a terminal, or lines."""
         from k8s_installer.report import progress
 
-        return progress.shown(plan, stderr())
+        if self._verbosity is Verbosity.QUIET:
+            return nullcontext(lambda _: None)
+        return progress.shown(plan, stderr(), each=self._verbosity > Verbosity.NORMAL)
 
     def check(self, result: CheckResult) -> None:
         """A line for a check, and its evidence."""
         from k8s_installer.report import verify
 
+        if self._verbosity is Verbosity.QUIET and not result.evidence:
+            return
         stderr().print(verify.lines(result), soft_wrap=True)
 
     def ended(self, end: RunResult) -> None:
@@ -130,6 +156,8 @@ class Terminal:
         if self._output is Output.JSON:
             proof = {"verify": verify.data(end.proof) if end.proof else None} if end.changed else {}
             print_json({**data.run_data(end.plan, end.run), **proof})
+        if self._verbosity is Verbosity.QUIET and not end.broken:
+            return
         if end.broken:
             lines = ending.failed(end.plan, end.run, end.undone, self._inventory, end.trace, self._command)
         elif end.changed:

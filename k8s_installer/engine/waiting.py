@@ -26,7 +26,7 @@ NEXT_REPORT_SECONDS = 20.0
 # For so long an image may be away from its registry, or a pod find no node.
 IN_VAIN_SECONDS = 20.0
 
-# How often a gate that takes long says what it waits for, if that has changed.
+# How often a gate that takes long says what it waits for.
 PROGRESS_SECONDS = 5.0
 
 _UNKNOWN = UnitState("unknown", 0)
@@ -49,7 +49,6 @@ class _Watch:
     started: float = 0.0
     first: pods.Standing | None = None  # of the pods, as they were when they were first seen
     told_at: float = 0.0
-    told: str = ""
 
     def elapsed(self) -> float:
         return time.monotonic() - self.began
@@ -87,7 +86,7 @@ def wait(
         gate: what is asked.
         asked: the host that is asked.
         witness: the host on which the unit runs that the gate waits for; it may be the same.
-        progress: called with what a drain waits for, whenever that changes.
+        progress: called with what is waited for, now and then.
         stop: once it is set, a drain is not waited for any longer; other gates are.
 
     Raises:
@@ -109,20 +108,19 @@ def wait(
                 late = f"did not pass within {gate.deadline:.0f} s"
             words = f"{answer.words}: reported before {gate.unit} last started" if answer.holds else answer.words
             return "\n".join([evidence.clipped(f"{late}: {words}"), *_own_words(gate, answer, asked, witness)])
-        if gate.check is Check.DRAINED:
-            _tell(gate, answer, asked, watch, progress)
+        _tell(gate, answer, asked, watch, progress)
         time.sleep(POLL_SECONDS)
 
 
 def _tell(gate: Gate, answer: GateAnswer, asked: Remote, watch: _Watch, progress: OnProgress) -> None:
-    """Say now and then which pods a drain waits for."""
+    """Say now and then what the host answers, or which pods a drain waits for."""
     now = time.monotonic()
     if now - watch.told_at < PROGRESS_SECONDS:
         return
     watch.told_at = now
-    words = evictions.progress(asked.ask(gate, answer.questions))
-    if words and words != watch.told:
-        watch.told = words
+    drains = gate.check is Check.DRAINED
+    words = evictions.progress(asked.ask(gate, answer.questions)) if drains else evidence.clipped(answer.words)
+    if words:
         progress(words)
 
 

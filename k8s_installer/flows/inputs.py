@@ -49,7 +49,7 @@ def read(
     cluster = replace(cluster, drain=replace(cluster.drain, timeout=timeout, force=inputs.force))
     note = profiles.note(cluster.version, profile)
     if note:
-        reporter.warn(note)
+        reporter.say(note)
     if opens:
         cluster = _with_bundle(cluster, profile, inputs.bundle, reporter)
     if cluster.tarball is not None and (download or not tarball.remote(cluster)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 from k8s_installer.engine import lock
 from k8s_installer.engine.owner import this_process
@@ -27,8 +27,8 @@ from k8s_installer.transport import Transport
 class LockedSession(Session):
     """The session of a run that changes hosts: with its trace, and `lost`, which is set when the lock is lost."""
 
-    trace: Trace
-    lost: threading.Event
+    trace: Trace = field(kw_only=True)
+    lost: threading.Event = field(kw_only=True)
 
     @property
     def run(self) -> str:
@@ -72,11 +72,12 @@ def locked(session: Session, *, force: bool, skip: bool = False) -> Iterator[Loc
         force: take it from whoever has it, and without masters that do not answer.
         skip: take it without masters that do not answer, also where none does.
     """
-    with open_trace(resolve.state_folder(session.cluster) / "journal") as trace:
+    folder, on_record = resolve.state_folder(session.cluster) / "journal", session.reporter.on_record
+    with open_trace(folder, on_record=on_record) as trace:
         try:
             ways = {name: traced(line, trace) for name, line in session.masters.items()}
             with lock.hold(ways, this_process(), force=force, skip=skip, say=session.reporter.alarm) as lost:
-                opened = {field.name: getattr(session, field.name) for field in fields(Session)}
+                opened = {one.name: getattr(session, one.name) for one in fields(Session)}
                 yield LockedSession(**opened, trace=trace, lost=lost)
         except InstallerError as error:
             error.hint = "\n".join(filter(None, (error.hint, f"full trace: {trace.path}")))

@@ -28,7 +28,7 @@ def render(inputs: Inputs, folder: Path | None, hosts: Sequence[str], reporter: 
     wanted = resolve.resolve(inputs.inventory, inputs.templates, None)
     note = profiles.note(wanted.cluster.version, wanted.profile)
     if note:
-        reporter.warn(note)
+        reporter.say(note)
     names = [host.name for host in wanted.cluster.hosts]
     unknown = [host for host in hosts if host not in names]
     if unknown:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # only types: `--help` needs none of these modules
     from k8s_installer.verify import CheckResult, Proof
 
 Say = Callable[[str], None]
+OnRecord = Callable[[str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,13 @@ class RunResult:
 
 class Reporter(Protocol):
     """Receives what a flow has to report. Text is plain, and mostly one line."""
+
+    @property
+    def on_record(self) -> OnRecord | None:
+        """Takes each script and each answer of a host: a line about it, and all of it; None if nobody wants that.
+
+        May be called from any thread. There is no secret in it.
+        """
 
     def say(self, words: str) -> None:
         """Report a fact or a next step."""

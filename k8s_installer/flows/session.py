@@ -33,6 +33,7 @@ from k8s_installer.planning.handover import with_handover
 from k8s_installer.planning.leaving import API, KUBELET, with_drains, with_leaving, without_nodes
 from k8s_installer.profiles import Profile
 from k8s_installer.runs import cache
+from k8s_installer.runs.trace import Trace, traced, unkept
 from k8s_installer.transport import Line, Transport
 
 T = TypeVar("T")
@@ -48,7 +49,8 @@ def everything(whole: Resolved) -> Resolved:
 class Session:
     """A cluster as its inventory describes it, and connections to its hosts.
 
-    `masters` are connections for the lock alone: a long script must not delay a renewal.
+    `masters` are connections for the lock alone: a long script must not delay a renewal. `wire` takes what hosts are
+    sent and answer, if somebody wants to see that.
     """
 
     inputs: Inputs
@@ -57,6 +59,7 @@ class Session:
     connections: Connections
     reporter: Reporter
     masters: Mapping[str, Line]
+    wire: Trace | None = None
 
     def resolve(self, kept: Allocations | None = None) -> Resolved:
         """All that the inventory wants, while hosts are being logged in to: neither waits for the other.
@@ -204,7 +207,7 @@ class Session:
 
     def through(self, way: Transport) -> Transport:
         """A connection as this session uses it."""
-        return way
+        return traced(way, self.wire) if self.wire is not None else way
 
     def _seen(self, wanted: Resolved) -> ObservedFleet:
         path = resolve.state_folder(wanted.cluster) / "seen.json"
@@ -280,4 +283,5 @@ def opened(
         fleet.connecting(cluster.having(Role.MASTER) if locks else ()) as masters,
         fleet.connecting(cluster.everyone, first) as connections,
     ):
-        yield Session(inputs, cluster, profile, connections, reporter, masters.lines)
+        wire = unkept(reporter.on_record) if reporter.on_record is not None else None
+        yield Session(inputs, cluster, profile, connections, reporter, masters.lines, wire)

@@ -1,111 +1,101 @@
-"""A run while it happens: a live table of hosts and phases on a terminal, host-prefixed lines elsewhere."""
+"""A run while it happens: a live view of hosts on a terminal, calm lines elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import datetime as dt
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from k8s_installer.model.plan import Plan
-from k8s_installer.model.resources import Kind
+from k8s_installer.model.resources import Check, Gate, Kind
 from k8s_installer.model.run import Event, OnEvent, State
+from k8s_installer.report.board import Board, waited
 from k8s_installer.report.grouped import about
 from k8s_installer.report.text import change_words
 
-_MARKS = {
-    State.WAITING: ("·", "dim"),
-    State.RUNNING: ("…", "cyan"),
-    State.DONE: ("✓", "green"),
-    State.FAILED: ("✗", "red"),
-    State.SKIPPED: ("-", "dim"),
-}
+_REDRAWN = 4  # times a second
+_PATIENCE = 10.0  # seconds between two lines about the same wait
+_NAMED = 2  # files that are named; of more there is a count
+_QUICK = (Kind.FILE, Kind.RECORD)  # what is done in a moment, and told together
+
+Now = Callable[[], dt.datetime]
+
+
+def _utc() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
 
 
 @contextmanager
-def shown(plan: Plan, console: Console) -> Iterator[OnEvent]:
-    """Show a run of `plan` as it happens; call what this gives with every event."""
-    hosts = list(dict.fromkeys(change.ref.host for change in plan.changes))
-    # a table that does not fit the screen cannot be redrawn in place
-    if console.is_terminal and len(hosts) + 6 <= console.height:
-        board = Board(plan, hosts)
-        with Live(board.table(), console=console, refresh_per_second=8) as live:
+def shown(plan: Plan, console: Console, *, each: bool = False, now: Now = _utc) -> Iterator[OnEvent]:
+    """Show a run of `plan` as it happens; call what this gives with every event.
 
-            def redraw(event: Event) -> None:
-                board.take(event)
-                live.update(board.table())
-
-            yield redraw
+    Args:
+        plan: what is carried out.
+        console: where to.
+        each: whether every change is a line, also on a terminal.
+        now: the time of day, in UTC.
+    """
+    if console.is_terminal and not each:
+        board = Board(plan)
+        with Live(board, console=console, refresh_per_second=_REDRAWN, vertical_overflow="crop"):
+            yield board.take
     else:
-        lines = Lines(plan, console)
+        lines = Lines(plan, console, each=each, now=now)
         yield lines.take
+        lines.flush()
 
 
 class Lines:
-    """A line for every change that is done or has failed; what was skipped is counted at the end."""
+    """A line for what took time, and for what is waited for; files together, what was skipped not at all."""
 
-    def __init__(self, plan: Plan, console: Console) -> None:
-        self._plan, self._console = plan, console
+    def __init__(self, plan: Plan, console: Console, *, each: bool = False, now: Now = _utc) -> None:
+        self._plan, self._console, self._each, self._now = plan, console, each, now
         self._begun: dict[int, float] = {}
+        self._told: dict[int, float] = {}
+        self._quick: dict[str, list[str]] = {}  # by host: what was done in a moment since its last line
 
     def take(self, event: Event) -> None:
-        """Print what an event says, if it ends a change or names what is waited for; the time of an upload counts."""
+        """Print what an event says, if it is news; the time of an upload counts for its change."""
         change = self._plan.changes[event.index]
-        if event.state is State.PROGRESS and change.ref.kind is Kind.GATE:
-            self._console.print(f"{change.ref.host}: {change.ref.name}: {event.detail}", markup=False, soft_wrap=True)
+        host = about(change)
         if event.state in (State.PROGRESS, State.RUNNING):
             self._begun.setdefault(event.index, event.at)
+            if event.detail:
+                self._wait(event)
+            return
         if event.state not in (State.DONE, State.FAILED):
             return
         seconds = event.at - self._begun.get(event.index, event.at)
-        tail = "FAILED" if event.state is State.FAILED else f"{seconds:.1f} s"
-        self._console.print(f"{about(change)}: {change_words(change)}: {tail}", markup=False, soft_wrap=True)
-
-
-class Board:
-    """Hosts by phases; each cell says how far its changes are."""
-
-    def __init__(self, plan: Plan, hosts: list[str]) -> None:
-        self._plan, self._hosts = plan, hosts
-        self._phases = list(dict.fromkeys(change.component for change in plan.changes))
-        self._states = [State.WAITING] * len(plan.changes)
-        self._cells: dict[tuple[str, str], list[int]] = {}
-        for index, change in enumerate(plan.changes):
-            self._cells.setdefault((change.ref.host, change.component), []).append(index)
-        self._now = ""
-
-    def take(self, event: Event) -> None:
-        """Keep what an event says."""
-        change = self._plan.changes[event.index]
-        if event.state is State.PROGRESS:
-            self._now = f"{change.ref.host}: {change.ref.name} {event.detail}"
+        if event.state is State.DONE and change.ref.kind in _QUICK and not self._each and seconds < 1:
+            self._quick.setdefault(host, []).append(change_words(change))
             return
-        self._states[event.index] = event.state
-        if event.state is State.RUNNING:
-            self._now = f"{about(change)}: {change_words(change)}"
+        self._flush(host)
+        tail = "FAILED" if event.state is State.FAILED else f"{seconds:.1f} s"
+        self._print(host, f"{change_words(change)}: {tail}", "red" if event.state is State.FAILED else "")
 
-    def table(self) -> Table:
-        """The board as it stands, with what began last under it."""
-        table = Table(box=None, caption=self._now, caption_justify="left", pad_edge=False)
-        table.add_column("host", style="bold")
-        for phase in self._phases:
-            table.add_column(phase.removeprefix("kube-"), justify="center")
-        for host in self._hosts:
-            table.add_row(host, *(self._cell(host, phase) for phase in self._phases))
-        return table
+    def flush(self) -> None:
+        """Print what was not worth a line of its own."""
+        for host in list(self._quick):
+            self._flush(host)
 
-    def _cell(self, host: str, phase: str) -> Text:
-        states = [self._states[index] for index in self._cells.get((host, phase), ())]
-        if not states:
-            return Text("")
-        for state in (State.FAILED, State.SKIPPED):
-            if state in states:
-                return Text(*_MARKS[state])
-        done = states.count(State.DONE)
-        if done == len(states):
-            return Text(*_MARKS[State.DONE])
-        running = State.RUNNING in states or done
-        return Text(f"{done}/{len(states)}", "cyan") if running else Text(*_MARKS[State.WAITING])
+    def _wait(self, event: Event) -> None:
+        change, begun = self._plan.changes[event.index], self._begun[event.index]
+        drains = isinstance(change.after, Gate) and change.after.check is Check.DRAINED  # somebody may have to act
+        if event.at - self._told.get(event.index, -_PATIENCE if drains else begun) < _PATIENCE:
+            return
+        self._told[event.index] = event.at
+        seconds = event.at - begun
+        self._print(about(change), waited(change, event.detail, seconds))
+
+    def _flush(self, host: str) -> None:
+        words = self._quick.pop(host, [])
+        if words:
+            self._print(host, ", ".join(words) if len(words) <= _NAMED else f"{len(words)} files")
+
+    def _print(self, host: str, words: str, style: str = "") -> None:
+        line = Text.assemble((f"{self._now():%H:%M:%S} ", "dim"), (f"{host}: {words}", style))
+        self._console.print(line, soft_wrap=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import os
 import threading
 import time
 from collections import deque
@@ -28,6 +29,8 @@ from k8s_installer.untrusted.visible import visible
 
 KEPT_TRACES = 50
 TITLE_CHARACTERS = 80
+# What gets each record as it is written: its first line, and all of it.
+OnRecord = Callable[[str, str], None]
 # How a line ends after which `perform` writes bytes, up to a line that begins with the closing quote.
 BYTES = "bytes '"
 
@@ -68,10 +71,16 @@ def _sum(body: list[str]) -> str:
 
 
 class Trace:
-    """The open file. Every method may be called from any thread; a record is never torn by another one."""
+    """The open file. Every method may be called from any thread; a record is never torn by another one.
 
-    def __init__(self, path: Path, file: BinaryIO) -> None:
-        self.path, self._file = path, file
+    Args:
+        path: where the file is.
+        file: takes the records.
+        on_record: takes them, too, as text.
+    """
+
+    def __init__(self, path: Path, file: BinaryIO, on_record: OnRecord | None = None) -> None:
+        self.path, self._file, self._on_record = path, file, on_record
         self._lock = threading.Lock()
         self._count = 0
         self._scripts: dict[bytes, tuple[int, str]] = {}  # sum of a script -> the number of its text, and its title
@@ -128,7 +137,10 @@ class Trace:
 
     def _write(self, title: str, *blocks: str) -> None:
         """Add one record. A full disk on this machine must not stop the work on the hosts."""
-        text = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}Z {redact(title)}\n" + "".join(blocks)
+        first = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}Z {redact(title)}"
+        text = f"{first}\n" + "".join(blocks)
+        if self._on_record is not None:
+            self._on_record(first, text)
         with suppress(OSError, ValueError):  # ValueError: the file is closed
             self._file.write(visible(text).encode())
             self._file.flush()
@@ -152,7 +164,12 @@ def _bounded(text: str) -> str:
     return text if left_out <= 0 else f"{text[:half]}\n<{left_out} characters left out>\n{text[-half:]}"
 
 
-def open_trace(folder: Path, run: str = "") -> Trace:
+def unkept(on_record: OnRecord) -> Trace:
+    """A trace that is in no file."""
+    return Trace(Path(os.devnull), Path(os.devnull).open("ab"), on_record)
+
+
+def open_trace(folder: Path, run: str = "", on_record: OnRecord | None = None) -> Trace:
     """Begin the trace `<run>.trace` in the journal's folder; the oldest are removed, fifty stay.
 
     Raises:
@@ -161,7 +178,7 @@ def open_trace(folder: Path, run: str = "") -> Trace:
     path = folder / f"{run or run_id()}.trace"
     file = private_file(folder, path.name)
     prune(folder, ".trace", KEPT_TRACES)
-    return Trace(path, file)
+    return Trace(path, file, on_record)
 
 
 class _Traced:

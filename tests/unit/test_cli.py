@@ -266,3 +266,51 @@ def test_preflight_makes_a_finding_of_hosts_that_cannot_be_reached_and_no_keys(f
 
 def test_no_arguments_show_the_help(folder: Path) -> None:
     assert "validate" in installer(folder=folder).stdout + installer(folder=folder).stderr
+
+
+FAULT = """
+import k8s_installer.cli.app as app
+def broken(): raise KeyError("token: 0123456789abcdef0123")
+real, app.app = app.app, broken
+if {debug}:
+    app.app = lambda: (real(["--debug", "--version"], standalone_mode=False), broken())
+app.main()
+"""
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_fault_of_ours_is_three_lines_and_a_file(folder: Path, *, debug: bool) -> None:
+    done = installer(folder=folder, through=(sys.executable, "-c", FAULT.format(debug=debug)))
+    assert done.returncode == 1
+    *traceback, what, how, where = done.stderr.splitlines()
+    assert what.startswith(f"error: k8s-installer {__version__} has a fault, at <string>:3: KeyError: ")
+    assert how == "  if a run was changing hosts, it stopped there; the same command resumes it"
+    kept = Path(where.removeprefix("  please report it with "))
+    assert kept.parent == folder / ".local" / "state" / "k8s-installer" / "faults"
+    assert (kept.stat().st_mode & 0o777, "Traceback (most recent call last)" in kept.read_text()) == (0o600, True)
+    assert "0123456789abcdef" not in kept.read_text() + done.stderr
+    assert bool(traceback) is debug
+
+
+def test_a_fault_that_cannot_be_kept_shows_its_traceback(folder: Path) -> None:
+    (folder / ".local").write_text("no folder")
+    done = installer(folder=folder, through=(sys.executable, "-c", FAULT.format(debug=False)))
+    assert done.stderr.startswith("Traceback (most recent call last)")
+    assert done.stderr.splitlines()[-1] == "  please report it with the traceback above"
+
+
+@pytest.mark.parametrize("command", ["", "plan", "apply", "lab status", "certs renew"])
+def test_every_command_says_less_or_more(command: str, folder: Path) -> None:
+    shown = " ".join(installer(*command.split(), "--help", folder=folder).stdout.split())
+    for option in ("--quiet", "-q", "--verbose", "-v", "--debug"):
+        assert option in shown
+
+
+@pytest.mark.parametrize("arguments", ["-q validate -i cluster.yaml", "validate -q -i cluster.yaml"])
+def test_quiet_leaves_results_and_errors(arguments: str, folder: Path) -> None:
+    (folder / "cluster.yaml").write_text(TEN_LINES.replace("1.20.2", "1.20.15"))
+    done = installer(*arguments.split(), folder=folder)
+    assert (done.returncode, done.stderr) == (0, "")  # the note about the profile
+    assert done.stdout.startswith("cluster.yaml: valid: ")
+    (folder / "cluster.yaml").write_text(TEN_LINES.replace("max-pods", "max-podz"))
+    assert "error: cluster.yaml:8: " in installer(*arguments.split(), folder=folder).stderr

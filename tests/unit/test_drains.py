@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import subprocess
 import threading
@@ -299,12 +300,12 @@ WAITS = GateAnswer(
 )
 
 
-def test_what_a_drain_waits_for_is_told_when_it_changes(clock: Clock) -> None:
+def test_what_a_drain_waits_for_is_told_now_and_then(clock: Clock) -> None:
     told: list[str] = []
     m1 = Host("m1", time=clock, answers=lambda at: GateAnswer(True, "", RUNS) if at > 60 else WAITS)
     m1.said = [items(pod("web-1")), NOT_FOUND, items(budget("web", WEB))]
     assert wait(GATE, m1, Host("n1", time=clock), told.append) == ""
-    assert told == ["waiting for default/web-1 (budget web)"]
+    assert told == ["waiting for default/web-1 (budget web)"] * 9  # in a minute, each after five seconds at least
 
 
 def test_a_drain_that_times_out_says_which_pod_and_which_budget(clock: Clock) -> None:
@@ -334,12 +335,12 @@ def test_what_is_waited_for_is_shown_and_is_no_event_of_the_run(clock: Clock) ->
     plan = Plan((change,), ((),))
     heard: list[Event] = []
     run = apply(plan, {"m1": m1, "n1": Host("n1", time=clock)}, heard.append, threading.Event())
-    assert [event.state for event in heard] == [State.RUNNING, State.PROGRESS, State.DONE]
+    assert [event.state for event in heard] == [State.RUNNING, *[State.PROGRESS] * 3, State.DONE]
     assert [event.state for event in run.events] == [State.RUNNING, State.DONE]
     console = Console(file=StringIO(), width=200)
-    lines = Lines(plan, console)
+    lines = Lines(plan, console, now=lambda: dt.datetime(2026, 11, 27, 3, 15, 7, tzinfo=dt.UTC))
     for event in heard:
         lines.take(event)
     assert isinstance(console.file, StringIO)
-    first, _ = console.file.getvalue().splitlines()
-    assert first == "m1: node n1 is drained: waiting for default/web-1"
+    first, *_ = console.file.getvalue().splitlines()
+    assert first == "03:15:07 m1: wait until node n1 is drained: waiting for default/web-1"

@@ -19,7 +19,7 @@ from k8s_installer.flows.apply import Options, apply
 from k8s_installer.flows.inputs import Inputs
 from k8s_installer.flows.outcome import Outcome
 from k8s_installer.flows.plan import plan
-from k8s_installer.flows.reporter import Reporter, RunResult, Say
+from k8s_installer.flows.reporter import OnRecord, Reporter, RunResult, Say
 from k8s_installer.flows.reset import reset
 from k8s_installer.flows.resolve import Resolved
 from k8s_installer.flows.rollback import roll_back
@@ -65,6 +65,7 @@ class Recorder:
     reply: str = "y"
     heard: list[str] = field(default_factory=list)
     end: RunResult | None = None
+    on_record: OnRecord | None = None
 
     def say(self, words: str) -> None:
         self.heard.append(f"say {words}")

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import threading
 from pathlib import Path
-
-from rich.console import Console
 
 from k8s_installer.engine.scheduler import apply
 from k8s_installer.host import observe
@@ -18,7 +15,7 @@ from k8s_installer.model.resources import Backup, Kind, Ref, SeenFile, UploadedF
 from k8s_installer.model.run import Event, Run, State
 from k8s_installer.planning.planfile import differences, saved
 from k8s_installer.planning.undo import failed_turns, undo
-from k8s_installer.report import data, progress, text, timing
+from k8s_installer.report import data, text, timing
 from k8s_installer.report.diff import unified
 from k8s_installer.runs import journal
 from tests.fakes import FakeHost
@@ -119,18 +116,3 @@ def test_reports_say_how_much_is_sent_and_show_no_difference(tmp_path: Path) -> 
     assert data._wanted(plan.changes[0]) == {
         "sha256": large(tmp_path).sha256, "mode": "0755", "owner": "root", "group": "root", "size": 9_000_000,
     }  # fmt: skip
-
-
-def test_progress_says_how_far_an_upload_is(tmp_path: Path) -> None:
-    _, plan, _ = edited(tmp_path)
-    board = progress.Board(plan, ["m1", "n1"])
-    board.take(Event(0, State.PROGRESS, 1.0, "45 of 110 MB"))
-    assert board.table().caption == f"m1: {CONFIG} 45 of 110 MB"
-    assert board._states[0] is State.WAITING
-    console = Console(file=io.StringIO(), width=100)
-    with progress.shown(plan, console) as on_event:
-        for event in (Event(0, State.PROGRESS, 1.0, "1 of 9 MB"), Event(0, State.PROGRESS, 2.0, "9 of 9 MB"),
-                      Event(0, State.RUNNING, 3.0), Event(0, State.DONE, 4.0)):  # fmt: skip
-            on_event(event)
-    assert isinstance(console.file, io.StringIO)
-    assert console.file.getvalue() == f"m1: update {CONFIG}: 3.0 s\n"

@@ -31,7 +31,7 @@ from k8s_installer.model.resources import (
 )
 from k8s_installer.model.run import Event, Run, State
 from k8s_installer.planning.undo import failed_turns, undo
-from k8s_installer.report import data, ending, progress, text, timing, verify
+from k8s_installer.report import data, ending, text, timing, verify
 from k8s_installer.report import test as infra
 from k8s_installer.report.diff import flags, unified
 from k8s_installer.verify import CheckResult, Proof, Status
@@ -248,43 +248,6 @@ def test_the_way_back_is_told_with_both_failures_if_it_fails_too() -> None:
     assert "m1: could not restart kube-apiserver" in shown
     assert "m1: the rollback also failed: could not restart kube-apiserver" in shown
     assert "Full trace: run.trace" in shown
-
-
-def run_shown(console: Console) -> Run:
-    fleet = hosts()
-    fleet["m1"].refuses["kube-apiserver"] = "unknown flag"
-    plan = planned(desired(), fleet)
-    with progress.shown(plan, console) as on_event:
-        run = apply(plan, fleet, on_event, threading.Event())
-    assert data.run_data(plan, run)["interrupted"] is False
-    return run
-
-
-def test_progress_is_lines_where_there_is_no_terminal() -> None:
-    console = Console(file=io.StringIO(), width=100)
-    run_shown(console)
-    assert isinstance(console.file, io.StringIO)
-    lines = console.file.getvalue().splitlines()
-    assert "m1: start kube-apiserver: FAILED" in lines
-    assert any(line.startswith("m1: install package kubernetes-master 1.20.2: 0.") for line in lines)
-    assert not any("start kubelet" in line for line in lines)
-
-
-def test_progress_is_a_table_on_a_terminal() -> None:
-    console = Console(file=io.StringIO(), width=150, height=40, force_terminal=True)
-    run_shown(console)
-    assert isinstance(console.file, io.StringIO)
-    assert "✗" in console.file.getvalue()
-    assert "✓" in console.file.getvalue()
-
-
-def test_a_cell_counts_while_it_works() -> None:
-    plan = planned(desired(), hosts())
-    board = progress.Board(plan, ["m1", "n1"])
-    before = printed(board.table(), width=200)
-    board.take(Event(0, State.RUNNING, 1.0))
-    assert "·" in before
-    assert "0/1" in printed(board.table(), width=200)
 
 
 def test_a_setting_reads_as_what_it_was_and_will_be() -> None:

@@ -18,7 +18,7 @@ from k8s_installer.model.plan import Action, Change
 from k8s_installer.model.resources import File, Kind, Missing, Ref
 from k8s_installer.runs.folder import private_file, prune, run_id
 from k8s_installer.runs.redaction import redact
-from k8s_installer.runs.trace import Trace, open_trace, readable, traced
+from k8s_installer.runs.trace import Trace, open_trace, readable, traced, unkept
 from k8s_installer.transport import OnLine, OnSent, Result
 from tests.unit.clusters import cluster, leaves
 
@@ -320,3 +320,15 @@ def test_records_of_many_threads_are_never_torn(tmp_path: Path) -> None:
         assert re.search(rf"m1 #\d+ begins: true {n}\n    \| true {n}\n    \| false {n}\n", written)
     assert written.count("exit 0 after 0.00 s\n    out| a\n    out| b\n    out| c\n") == 16
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_whoever_listens_hears_each_record_and_no_secret(tmp_path: Path) -> None:
+    heard: list[tuple[str, str]] = []
+    with open_trace(tmp_path, on_record=lambda line, text: heard.append((line, text))) as trace:
+        trace.end(trace.begin("n1", "# look\npassword=hunter2"), "n1", "exit 0", ("fine\n", ""), 0.5)
+    assert [line.split("Z ", 1)[1] for line, _ in heard] == ["n1 #1 begins: look", "n1 #1 exit 0 after 0.50 s"]
+    assert "".join(text for _, text in heard) == trace.path.read_text()
+    assert "hunter2" not in trace.path.read_text()
+    with unkept(lambda line, _: heard.append((line, ""))) as nowhere:
+        nowhere.note("a decision")
+    assert heard[-1][0].endswith("Z a decision")

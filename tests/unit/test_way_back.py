@@ -140,7 +140,9 @@ def test_a_rollback_that_finds_nothing_to_undo_says_so_and_the_next_goes_further
     inputs = Inputs(tmp_path / "cluster.yaml")
     with open_trace(folder) as trace, ThreadPoolExecutor() as pool:
         terminal = Terminal(inputs.inventory)
-        session = LockedSession(inputs, *checked, Connections(pool, {}), terminal, {}, trace, threading.Event())
+        session = LockedSession(
+            inputs, *checked, Connections(pool, {}), terminal, {}, trace=trace, lost=threading.Event()
+        )
         result = apply._undone(session, Planned(wanted, seen, Plan((), ())), Options(inputs))
     assert result is (End.FAILED if away else End.DONE)
     assert capsys.readouterr().out == "Nothing to undo: the hosts are in the state before run 2.\n"
