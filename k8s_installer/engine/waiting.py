@@ -105,7 +105,7 @@ def wait(
             if stopped:
                 late = "stopped on request"
             elif not hopeless:
-                late = f"did not pass within {gate.deadline:.0f} s"
+                late = f"{evidence.LATE} within {gate.deadline:.0f} s"
             words = f"{answer.words}: reported before {gate.unit} last started" if answer.holds else answer.words
             return "\n".join([evidence.clipped(f"{late}: {words}"), *_own_words(gate, answer, asked, witness)])
         _tell(gate, answer, asked, watch, progress)

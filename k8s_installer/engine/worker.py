@@ -12,7 +12,7 @@ from typing import Protocol
 from k8s_installer.engine.remote import Remote
 from k8s_installer.engine.waiting import wait
 from k8s_installer.errors import InstallerError
-from k8s_installer.host.evidence import explained
+from k8s_installer.host.evidence import HINT, explained
 from k8s_installer.host.perform import Report, upload_of
 from k8s_installer.host.sequence import in_script_order
 from k8s_installer.model.plan import Change, Plan
@@ -73,7 +73,8 @@ def work(
             _perform(changes, remotes[change.ref.host], tell)
     except InstallerError as error:
         lost = True
-        tell(not_ended[0], State.FAILED, "\n".join(filter(None, (str(error), error.hint))))
+        hint = [f"{HINT}{error.hint}"] if error.hint else []
+        tell(not_ended[0], State.FAILED, "\n".join([str(error), *hint]))
     except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits for this one
         fault = error
     for index in [index for index in not_ended if index in begun]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from k8s_installer.host import yum
 from k8s_installer.model.resources import Package, Resource, Unit
@@ -16,8 +17,12 @@ MOST_LINES = 25
 _LEAST = 6  # lines of the errors, and of the journal's end, that nothing else takes the place of
 LONGEST = 240  # characters of a line
 
+LATE = "did not pass"  # how the detail of a gate begins that was waited for until its deadline
+HINT = "hint: "  # how a line of a failure's detail begins that says what to do
+
 ERRORS, END = "--- errors in its journal", "--- end of its journal"
 
+_IS_HINT = re.compile(rf"{HINT}|to (?:allow|lose|leave|delete) [^:]+: ")  # the latter of a drain
 _HEAD = re.compile(r"^\w{3} [ \d]\d [\d:]{8} \S+ ([^\s\[]+)(?:\[\d+\])?: ")  # of journald: time, host, program
 _KLOG = re.compile(r"([IWEF])\d{4} [\d:.]+\s+\d+ (\S+:\d+\] )")
 _TIME = re.compile(r"time=\"?[-\dT:.+Z]+\"? ?")
@@ -61,7 +66,37 @@ def explained(text: str, resource: Resource) -> str:
     if isinstance(resource, Unit):
         return shortened(text)
     hint = yum.hint(text) if isinstance(resource, Package) else ""
-    return f"{text}\nhint: {hint}" if hint else text
+    return f"{text}\n{HINT}{hint}" if hint else text
+
+
+class Why(NamedTuple):
+    """A failure's detail, in parts: the one line that says why, what to do about it, and the evidence for it."""
+
+    cause: str
+    hints: tuple[str, ...]
+    evidence: tuple[str, ...]
+
+
+def why(detail: str) -> Why:
+    """Read what an event says of a failure: the words of a unit, of yum, of a gate, or of an error.
+
+    The cause of a unit's failure is the first error in its journal, of yum's the line that is known to mean something,
+    of others the first line. A unit that only took too long may have complained of something else. Where the cause is
+    all, there is no evidence.
+    """
+    lines = [line for line in detail.splitlines() if line.strip()]
+    told = tuple(line for line in lines if not _IS_HINT.match(line))
+    hints = tuple(line.removeprefix(HINT) for line in lines if _IS_HINT.match(line))
+    trouble = yum.classify(detail) if hints else None
+    cause = (trouble.line(detail) if trouble else "") or next(iter(told), "")
+    if ERRORS in told[:-1] and not cause.startswith(LATE):
+        cause = _message(told[told.index(ERRORS) + 1])
+    return Why(cause.strip(), hints, told if len(told) > 1 else ())
+
+
+def _message(line: str) -> str:
+    """A line of the journal without its time, its host, and where in the program it was written."""
+    return _TIME.sub("", _KLOG.sub("", _HEAD.sub(r"\1: ", line))).strip()
 
 
 def _needed(sections: Iterable[tuple[str, Sequence[str]]]) -> int:

@@ -8,13 +8,16 @@ from pathlib import Path
 from rich.console import Group
 from rich.text import Text
 
+from k8s_installer.errors import listed
+from k8s_installer.host.evidence import Why, why
 from k8s_installer.model.plan import REPLACED, Action, Change, Plan
-from k8s_installer.model.resources import Gate, Unit
+from k8s_installer.model.resources import Gate, Kind, Unit
 from k8s_installer.model.run import Run, State
 from k8s_installer.planning.undo import failed_turns
 from k8s_installer.report import timing
 from k8s_installer.report.diff import unified
-from k8s_installer.report.grouped import about
+from k8s_installer.report.grouped import about, token
+from k8s_installer.report.names import spans
 from k8s_installer.report.text import change_words
 
 _MB = 1e6
@@ -55,17 +58,9 @@ def closed(closing: Sequence[str]) -> Group:
 def failed(
     plan: Plan, run: Run, undone: Sequence[tuple[Plan, Run]], inventory: Path, trace: Path, command: str = "apply"
 ) -> Group:
-    """After a failure: each real cause with its evidence, what was undone or left out, and what to do next."""
-    lines: list[Text] = []
-    by_host: dict[str, list[Change]] = {}
-    for change in plan.changes:
-        by_host.setdefault(change.ref.host, []).append(change)
-    for event in run.failures:
-        change = plan.changes[event.index]
-        lines.append(Text(f"{about(change)}: could not {change_words(change)}", "bold red"))
-        lines += [Text(f"  {line}") for line in event.detail.splitlines()]
-        lines += list(_led_here(by_host[change.ref.host], change))
-    lines += list(_without(plan, run))
+    """After a failure: each real cause in three lines, its evidence, what was undone or left out, and what to type."""
+    again = f"fix the cause, then k8s-installer {command} -i {inventory}"
+    lines = [*_causes(plan, run, again), *_without(plan, run)]
     for back, way in undone:
         lines += list(_undone(back, way))
     lines += list(_stay(plan, run))
@@ -74,12 +69,39 @@ def failed(
     if run.sent:
         lines.append(Text(f"Sent {sent(run.sent)}; finished parts are not sent again.", "dim"))
     if run.skipped:
-        lines.append(Text(f"{len(run.skipped)} changes were not started because of this.", "yellow"))
-    lines.append(Text(f"Full trace: {trace}", "dim"))
-    lines.append(
-        Text(f"Next: fix the cause, then k8s-installer {command} -i {inventory}    (resumes where this run stopped)")
-    )
+        count = len(run.skipped)
+        lines.append(Text(f"{count} change{' was' if count == 1 else 's were'} not started because of this.", "yellow"))
+    lines += [Text(f"Full trace: {trace}", "dim"), Text(f"Next: {again}    (resumes where this run stopped)")]
     return Group(*lines)
+
+
+def _causes(plan: Plan, run: Run, again: str) -> Iterator[Text]:
+    """What failed and where, why, and what to do; then the evidence, of hosts with the same cause that of the first."""
+    groups: dict[tuple[str, str], list[tuple[Change, Why]]] = {}
+    for event in run.failures:
+        change, reason = plan.changes[event.index], why(event.detail)
+        name = token(about(change))
+        same = name.sub("", could_not(change)), name.sub("", reason.cause)
+        groups.setdefault(same, []).append((change, reason))
+    for found in groups.values():
+        (change, reason), *others = found
+        hosts = spans(about(one) for one, _ in found)
+        yield Text.assemble(("error: ", "bold red"), (f"{hosts}: {could_not(change)}", "bold"))
+        yield Text(f"  why: {reason.cause.removeprefix(f'{change.ref.host}: ')}")
+        yield Text(f"  next: {'; '.join(reason.hints) or again}", "yellow")
+        if reason.evidence:
+            yield Text(f"  evidence from {about(change)}{', the trace has the rest' if others else ''}:", "dim")
+            yield from (Text(f"    {line}") for line in reason.evidence)
+        yield from _led_here([one for one in plan.changes if one.ref.host == change.ref.host], change)
+
+
+def could_not(change: Change) -> str:
+    """What failed, in words."""
+    return (
+        f"gave up waiting until {change.ref.name}"
+        if change.ref.kind is Kind.GATE
+        else f"could not {change_words(change)}"
+    )
 
 
 def _without(plan: Plan, run: Run) -> Iterator[Text]:
@@ -92,8 +114,9 @@ def _without(plan: Plan, run: Run) -> Iterator[Text]:
 
 
 def sent(by_host: Mapping[str, int]) -> str:
-    """How many bytes of files went over the wire, in all and to each host."""
-    each = ", ".join(f"{host} {count / _MB:.1f}" for host, count in sorted(by_host.items()))
+    """How many bytes of files went over the wire, in all and to each host; of many hosts the largest."""
+    most = sorted(by_host.items(), key=lambda item: (-item[1], item[0]))
+    each = listed([f"{host} {count / _MB:.1f}" for host, count in most])
     return f"{sum(by_host.values()) / _MB:.1f} MB of files: {each}"
 
 
@@ -105,7 +128,7 @@ def _undone(back: Plan, way: Run) -> Iterator[Text]:
         return
     for event in way.failures:
         change = back.changes[event.index]
-        yield Text(f"{about(change)}: the rollback also failed: could not {change_words(change)}", "bold red")
+        yield Text(f"{about(change)}: the rollback also failed: {could_not(change)}", "bold red")
         yield from (Text(f"  {line}") for line in event.detail.splitlines())
     done = len(back.changes) - len(way.failures) - len(way.skipped)
     yield Text(f"{member} was not fully rolled back: {done} of {len(back.changes)} changes undone.", "bold red")
@@ -135,4 +158,4 @@ def _led_here(of_host: Sequence[Change], failed_change: Change) -> Iterator[Text
     for change in of_host:
         if change.ref.name in read and change.action is Action.UPDATE:
             for line in unified(change):
-                yield Text(f"  {line}", "green" if line.startswith("+") else "red")
+                yield Text(f"    {line}", "green" if line.startswith("+") else "red")

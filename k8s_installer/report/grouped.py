@@ -120,7 +120,7 @@ def _general(words: Words, name: str, address: str) -> Words:
     text = words.text()
     if any(mark in text for mark in OWN):
         return words  # somebody wrote what would be taken for a placeholder
-    marks = [(_token(name), _NAME), *([(_token(address), _ADDRESS)] if address else [])]
+    marks = [(token(name), _NAME), *([(token(address), _ADDRESS)] if address else [])]
     if words.diff and not words.diff[0].startswith("--- "):  # sums alone, without any content
         marks.append((_IS_SUM, _SUM))
     marks = [(pattern, mark) for pattern, mark in marks if pattern.search(text)]
@@ -139,6 +139,6 @@ def _general(words: Words, name: str, address: str) -> Words:
 
 
 @lru_cache(maxsize=1024)
-def _token(word: str) -> re.Pattern[str]:
-    """A name or an address that is no part of a longer one."""
+def token(word: str) -> re.Pattern[str]:
+    """Finds a name or an address that is no part of a longer one."""
     return re.compile(rf"(?<![\w-])(?<!\w\.){re.escape(word)}(?![\w-]|\.\w)")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from k8s_installer.host.evidence import END, ERRORS, LONGEST, MOST_LINES, clipped, shortened
+from k8s_installer.host.evidence import END, ERRORS, LONGEST, MOST_LINES, clipped, shortened, why
 
 # What a kubelet with a bad flag left on the lab, after 27 restarts: six of its lines of each kind are enough here.
 STATUS = """\
@@ -124,3 +124,24 @@ def test_a_flag_in_what_failed_is_no_page_of_usage() -> None:
     ]
     shown = shortened("\n".join(["Active: failed", ERRORS, *lines, *usage, END, *usage])).splitlines()
     assert shown == ["Active: failed", ERRORS, *lines]
+
+
+@pytest.mark.parametrize(
+    ("detail", "cause", "hints", "evidence"),
+    [
+        ("", "", (), 0),
+        ("did not pass within 60 s: HTTP 500", "did not pass within 60 s: HTTP 500", (), 0),
+        ("Job failed\n\nsee journalctl", "Job failed", (), 2),
+        (f"Active: failed\n{ERRORS}\n{HEAD.format(5)}F1126 02:31:35.3 4150 server.go:269] Error: bad flag", "kubelet: Error: bad flag", (), 3),
+        (f"Active: failed\n{ERRORS}", "Active: failed", (), 2),
+        (f"did not pass within 9 s: no answer\n{ERRORS}\nE: a warning", "did not pass within 9 s: no answer", (), 3),
+        ("Loading\nNo space left on device\nhint: free space", "No space left on device", ("free space",), 2),
+        ("lost\nhint: try again", "lost", ("try again",), 0),
+        ("given up\npod x is there\nto allow more time: --drain-timeout SECONDS", "given up", ("to allow more time: --drain-timeout SECONDS",), 2),
+    ],
+)  # fmt: skip
+def test_a_failure_has_one_cause_hints_and_evidence(
+    detail: str, cause: str, hints: tuple[str, ...], evidence: int
+) -> None:
+    found = why(detail)
+    assert (found.cause, found.hints, len(found.evidence)) == (cause, hints, evidence)

@@ -206,8 +206,49 @@ def test_a_failure_shows_the_evidence_the_diff_and_the_next_command() -> None:
     assert "  unknown flag" in shown
     assert '  -KUBE_PROXY_ARGS="--v=0 --conntrack-max-per-core=0"' in shown
     assert "Stopped on request" in shown
-    assert "1 changes were not started because of this." in shown
+    assert "1 change was not started because of this." in shown
     assert "k8s-installer apply -i c.yaml" in shown
+
+
+def ended(plan: Plan, *failures: tuple[int, str]) -> list[str]:
+    run = Run(tuple(Event(index, State.FAILED, 1.0, detail) for index, detail in failures), interrupted=False)
+    return printed(ending.failed(plan, run, [], Path("c.yaml"), Path("t.trace")), width=200).splitlines()
+
+
+def test_a_failure_begins_with_what_why_and_what_to_do() -> None:
+    journal = "Job failed\n--- errors in its journal\nNov 26 02:31:30 m1 kube[1]: E1126 02:31:30.2 1 x.go:2] bad flag"
+    assert ended(edited(), (1, journal))[:6] == [
+        "error: m1: could not restart kube-apiserver",
+        "  why: kube: bad flag",
+        "  next: fix the cause, then k8s-installer apply -i c.yaml",
+        "  evidence from m1:",
+        "    Job failed",
+        "    --- errors in its journal",
+    ]
+    assert ended(edited(), (2, "m1: lost the connection\nhint: check the cable"))[:3] == [
+        "error: m1: gave up waiting until kube-apiserver is ready",
+        "  why: lost the connection",
+        "  next: check the cable",
+    ]
+
+
+def test_the_same_failure_of_many_hosts_is_one_with_the_evidence_of_the_first() -> None:
+    changes = tuple(
+        Change(Ref(f"n{n}", Kind.UNIT, "kubelet"), Action.START, "kubelet", Missing.ABSENT, Unit("kubelet"), "new")
+        for n in (1, 2, 3, 4)
+    )
+    plan = Plan(changes, ((),) * 4)
+    shown = ended(plan, *((index, f"no n{index + 1}\nits words") for index in range(3)), (3, "another"))
+    assert shown[:8] == [
+        "error: n1 to n3: could not start kubelet",
+        "  why: no n1",
+        "  next: fix the cause, then k8s-installer apply -i c.yaml",
+        "  evidence from n1, the trace has the rest:",
+        "    no n1",
+        "    its words",
+        "error: n4: could not start kubelet",
+        "  why: another",
+    ]
 
 
 @pytest.mark.parametrize(("index", "led_here"), [(0, False), (2, True)])
