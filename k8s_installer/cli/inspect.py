@@ -186,8 +186,9 @@ def verify(
 
 @app.command(epilog="Example: `k8s-installer status -i cluster.yaml`. Exit code 3: something differs.")
 def status(
-    inventory: Inventory, templates: Templates = None, bundle: Bundle = None, output: Format = Output.TEXT
-) -> None:
+    inventory: Inventory, templates: Templates = None, bundle: Bundle = None, full: Full = False,
+    output: Format = Output.TEXT,
+) -> None:  # fmt: skip
     """Show every host and component: versions, states, drift with evidence, certificates, health."""
     from k8s_installer.flows.inputs import Inputs
     from k8s_installer.flows.status import look
@@ -195,7 +196,7 @@ def status(
 
     terminal = Terminal(inventory, output)
     found = look(Inputs(inventory, templates, bundle), terminal)
-    terminal.show(lambda: report.table(found, inventory), lambda: report.data(found))
+    terminal.show(lambda: report.table(found, inventory, terminal.width, full=full), lambda: report.data(found))
     for loss in found.losses:  # below the table, which may be long
         terminal.error(loss)
     raise stop(Outcome.PENDING if found.differs else Outcome.DONE)

@@ -54,6 +54,12 @@ class Terminal:
         whole = self._verbosity is Verbosity.DEBUG
         return lambda line, text: _line(text.rstrip("\n") if whole else line[_DATE:], "dim")
 
+    @property
+    def width(self) -> int | None:
+        """The columns of stdout if it is a terminal."""
+        console = stdout()
+        return console.width if console.is_terminal else None
+
     def say(self, words: str) -> None:
         """A line on stderr."""
         if self._verbosity > Verbosity.QUIET:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Group
@@ -12,28 +13,38 @@ from rich.text import Text
 
 from k8s_installer.model.plan import Action
 from k8s_installer.model.resources import Missing, SeenPackage, SeenUnit
+from k8s_installer.report import columns
+from k8s_installer.report.columns import shared
 from k8s_installer.report.data import loss_data
+from k8s_installer.report.names import spans
 from k8s_installer.status import Certificate, ComponentStatus, Difference, Evidence, PackageStatus, Session, Status
 
 EXPIRES_SOON = 30  # days
 _HEADER = ("host", "component", "version", "state, since (UTC)", "files", "certificates", "health")
 _MOST = 6  # differences shown of one component; a bare host has dozens, and `plan` shows them all
+_APART = 12  # hosts that have their own rows; of more those that read the same share one
 _BAD, _CARE = "bold red", "yellow"
 
 
-def table(status: Status, inventory: Path) -> Group:
+def table(status: Status, inventory: Path, width: int | None = None, *, full: bool = False) -> Group:
     """For people: a row for each component of each host, then all that differs, then the next command.
 
     What is lost is not in it: there is no plan before that is back, and its error says what to type.
 
     The rows are lines of text, not a rich table: they keep their width in a pipe, where grep wants whole lines.
+
+    Args:
+        status: what was found.
+        inventory: named in what to type next.
+        width: the columns of the terminal; None where lines may have any length.
+        full: whether each host has its own rows and lines, however many read the same.
     """
-    rows = [tuple(Text(word, "bold") for word in _HEADER), *_rows(status)]
-    widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
-    lines = [_joined(row, widths) for row in rows]
-    wrong = list(_wrong(status))
+    rows, wrong = list(_rows(status)), list(_wrong(status))
+    if not full and len({item.host for item in status.components}) > _APART:
+        rows, wrong = shared(rows), _together(wrong)
+    lines = list(columns.lines(_HEADER, rows, width))
     if wrong:
-        lines += [Text(), *wrong]
+        lines += [Text(), *(line for block in wrong for line in block.lines())]
     if status.losses:
         return Group(*lines)
     if wrong:
@@ -41,6 +52,29 @@ def table(status: Status, inventory: Path) -> Group:
     else:
         lines += [Text(), Text("Every host matches the inventory and is healthy.", "bold green")]
     return Group(*lines)
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """What is wrong on hosts: what is `said` in a style, more words, and lines below these."""
+
+    hosts: tuple[str, ...]
+    said: str
+    words: str = ""
+    style: str = _BAD
+    below: tuple[str, ...] = ()
+
+    def lines(self) -> Iterator[Text]:
+        yield Text.assemble((f"{spans(self.hosts)}: {self.said}", self.style), self.words)
+        yield from (Text(f"    {line}", _CARE) for line in self.below)
+
+
+def _together(blocks: Iterable[_Block]) -> list[_Block]:
+    """Those that differ in their hosts alone as one."""
+    alike: dict[_Block, list[str]] = {}
+    for block in blocks:
+        alike.setdefault(replace(block, hosts=()), []).extend(block.hosts)
+    return [replace(block, hosts=tuple(hosts)) for block, hosts in alike.items()]
 
 
 def data(status: Status) -> dict[str, object]:
@@ -130,36 +164,26 @@ def _health(item: ComponentStatus) -> Text:
     return Text("bad" if any(health.holds is False for health in item.health) else "unknown", _BAD)
 
 
-def _joined(row: Sequence[Text], widths: Sequence[int]) -> Text:
-    line = Text("  ").join(
-        [Text.assemble(cell, " " * (width - cell.cell_len)) for cell, width in zip(row, widths, strict=True)]
-    )
-    line.rstrip()
-    return line
-
-
-def _wrong(status: Status) -> Iterator[Text]:
-    for _, error in sorted(status.unreachable.items()):
-        yield Text(str(error), _BAD)
+def _wrong(status: Status) -> Iterator[_Block]:
+    for host, error in sorted(status.unreachable.items()):
+        yield _Block((host,), str(error).removeprefix(f"{host}: "))
     for item in status.components:
         if item.host not in status.unreachable:
             yield from _differences(item)
         for health in item.health:
             if not health.holds and health.asked_on not in status.unreachable:
-                who = f"{item.host}: {health.name}: " + ("failed" if health.holds is False else "unknown")
-                yield Text.assemble((who, _BAD), f": {health.words}")
+                said = f"{health.name}: " + ("failed" if health.holds is False else "unknown")
+                yield _Block((item.host,), said, f": {health.words}")
         if item.certificate is not None and item.certificate.days < EXPIRES_SOON:
             yield _expiring(item.host, item.certificate)
 
 
-def _differences(item: ComponentStatus) -> Iterator[Text]:
+def _differences(item: ComponentStatus) -> Iterator[_Block]:
     for found in item.differences[:_MOST]:
-        yield Text.assemble((f"{found.ref}: ", _BAD), found.words)
-        if found.evidence is not None:
-            for line in _evidence(found, found.evidence):
-                yield Text(f"    {line}", _CARE)
+        below = tuple(_evidence(found, found.evidence)) if found.evidence is not None else ()
+        yield _Block((found.ref.host,), f"{found.ref.kind} {found.ref.name}: ", found.words, below=below)
     if len(item.differences) > _MOST:
-        yield Text(f"{item.host}: {item.component}: {len(item.differences) - _MOST} more", _BAD)
+        yield _Block((item.host,), f"{item.component}: {len(item.differences) - _MOST} more")
 
 
 def _evidence(found: Difference, evidence: Evidence) -> Iterator[str]:
@@ -179,11 +203,9 @@ def _evidence(found: Difference, evidence: Evidence) -> Iterator[str]:
         yield f"{session.user} was logged in then{origin}, since {_moment(session.began)} UTC, {ended}"
 
 
-def _expiring(host: str, certificate: Certificate) -> Text:
+def _expiring(host: str, certificate: Certificate) -> _Block:
     style, word = (_BAD, "expired") if certificate.days < 0 else (_CARE, "expires")
-    return Text.assemble(
-        (f"{host}: {certificate.path}: ", style), f"it {word} at {_moment(certificate.expires_at)} UTC"
-    )
+    return _Block((host,), f"{certificate.path}: ", f"it {word} at {_moment(certificate.expires_at)} UTC", style)
 
 
 def _next(status: Status, inventory: Path) -> Iterator[Text]:
