@@ -24,7 +24,8 @@ from k8s_installer.errors import InputError, InstallerError
 app = typer.Typer(
     name="k8s-installer",
     help="Installs Kubernetes component by component, from packages, as systemd units you can read.",
-    epilog="Start here: `k8s-installer lab up`, then `k8s-installer apply -i INVENTORY`.",
+    epilog="Start here: `k8s-installer init HOST...` or, for hosts to try it on, `k8s-installer lab up`; "
+    "then `k8s-installer apply -i INVENTORY`.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     cls=WithVerbosity,

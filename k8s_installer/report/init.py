@@ -7,26 +7,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from k8s_installer.draft import Draft
-from k8s_installer.inventory import Role
-
-_WORDS = {Role.MASTER: "master", Role.NODE: "node", Role.ETCD: "etcd member"}
 
 
 def lines(draft: Draft, path: Path | None) -> Iterator[str]:
     """For people: what the inventory says in short, and the next commands where it is a file."""
     choices = draft.choices
-    counts = [f"{draft.having(role)} {word}{'s' * (draft.having(role) != 1)}" for role, word in _WORDS.items()]
     where = f"{path} written: " if path else ""
-    yield f"{where}cluster {choices.name}, Kubernetes {choices.version}, {', '.join(counts)}, network {choices.network}"
+    yield f"{where}cluster {choices.name}, Kubernetes {choices.version}, network {choices.network}"
     widths = [max(len(host.name) for host in draft.hosts), max(len(host.address) for host in draft.hosts)]
     for host in draft.hosts:
         note = f"  {host.note}" if host.note else ""
         yield f"  {host.name:<{widths[0]}}  {host.address:<{widths[1]}}  {', '.join(host.roles):<18}{note}".rstrip()
     if path:
         file = shlex.quote(str(path))
-        yield "Next: read the file, it explains each setting; then"
-        yield f"  k8s-installer preflight -i {file}    finds what would stop an install; changes nothing"
-        yield f"  k8s-installer apply -i {file}        shows the plan, asks, and installs"
+        yield "Next: read the file, which explains each setting; then"
+        yield f"  k8s-installer preflight -i {file}    finds what would stop it"
+        yield f"  k8s-installer apply -i {file}        shows the plan, asks, installs"
 
 
 def data(draft: Draft, text: str) -> dict[str, object]:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,10 +19,12 @@ import pytest
 
 from k8s_installer import draft, inventory
 from k8s_installer.cli.terminal import Terminal
+from k8s_installer.draft import Machine
 from k8s_installer.engine import fleet
 from k8s_installer.errors import InputError, InstallerError, TransportError
 from k8s_installer.flows.init import Request, init
 from k8s_installer.inventory import Host
+from k8s_installer.report import init as report
 from k8s_installer.transport import Result
 from tests.unit.test_cli import HERE, installer
 from tests.unit.test_draft import ANSWER
@@ -87,7 +89,7 @@ def test_an_inventory_is_written_that_is_valid_and_the_next_command_is_told(tmp_
     done = installer("init", "10.0.0.11", "op@10.0.0.12:2222", folder=tmp_path)
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.splitlines()[0].startswith(
-        "cluster.yaml written: cluster kubernetes, Kubernetes 1.5.2, 1 master, 1 node"
+        "cluster.yaml written: cluster kubernetes, Kubernetes 1.5.2, network routes"
     )
     assert "  k8s-installer preflight -i cluster.yaml" in done.stderr
     assert installer("validate", "-i", "cluster.yaml", folder=tmp_path).returncode == 0
@@ -295,3 +297,30 @@ def test_an_inventory_that_is_there_is_found_before_a_host_is_asked(
     with pytest.raises(InputError, match="is left as it is"):
         init(Request(TWO, tmp_path / "x.yaml", from_hosts=True), Person())
     assert not met
+
+
+def test_what_was_written_is_told_on_lines_that_fit_a_terminal() -> None:
+    hosts_there = [Machine(target) for target in draft.targets(["10.0.0.11", "10.0.0.112"])]
+    made = draft.made(hosts_there, draft.Choices("lab", "1.5.2", "routes", 1, 1, None), {})
+    told = list(report.lines(made, Path("cluster.yaml")))
+    assert told == [
+        "cluster.yaml written: cluster lab, Kubernetes 1.5.2, network routes",
+        "  m1  10.0.0.11   etcd, master",
+        "  n1  10.0.0.112  node",
+        "Next: read the file, which explains each setting; then",
+        "  k8s-installer preflight -i cluster.yaml    finds what would stop it",
+        "  k8s-installer apply -i cluster.yaml        shows the plan, asks, installs",
+    ]
+    assert max(map(len, told)) < 80
+    assert list(report.lines(made, None)) == ["cluster lab, Kubernetes 1.5.2, network routes", *told[1:3]]
+    assert report.data(made, "text") == {
+        "cluster": {"name": "lab", "version": "1.5.2", "network": "routes"},
+        "hosts": [
+            {"name": "m1", "address": "10.0.0.11", "roles": ["etcd", "master"], "note": ""},
+            {"name": "n1", "address": "10.0.0.112", "roles": ["node"], "note": ""},
+        ],
+        "warnings": [],
+        "inventory": "text",
+    }
+    noted = replace(made, hosts=(replace(made.hosts[0], note="CentOS Linux 7 (Core)"),))
+    assert list(report.lines(noted, None))[1] == "  m1  10.0.0.11  etcd, master        CentOS Linux 7 (Core)"
