@@ -115,6 +115,7 @@ class HostsError(InstallerError):
 
     def __init__(self, errors: list[HostError]) -> None:
         super().__init__("\n".join(f"{error}\n  {error.hint}" if error.hint else str(error) for error in errors))
+        self.errors = tuple(errors)
 
 
 class Lost(StrEnum):

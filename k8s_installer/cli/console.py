@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator
 from enum import IntEnum, StrEnum
 
 import typer
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
 from k8s_installer.errors import InputError, InstallerError
 from k8s_installer.flows.outcome import Outcome
+from k8s_installer.report import errors
 from k8s_installer.report.layout import fitted
 from k8s_installer.untrusted.visible import json_text, visible
 
@@ -68,6 +69,17 @@ def print_lines(console: Console, lines: Iterable[Text]) -> None:
             console.print(fit, soft_wrap=True)
 
 
+def print_group(console: Console, shown: RenderableType) -> None:
+    """What has been made ready for people: its lines as `print_lines` does, and anything else as it is."""
+    if isinstance(shown, Text):
+        print_lines(console, shown.split())
+    elif isinstance(shown, Group):
+        for part in shown.renderables:
+            print_group(console, part)
+    else:
+        console.print(shown)
+
+
 def ask_passphrase(path: str) -> bytes:
     """Ask for the passphrase of a key on the terminal, without showing it; it is kept nowhere.
 
@@ -89,12 +101,8 @@ def print_json(data: object) -> None:
 
 
 def print_error(error: InstallerError) -> None:
-    """One message, and what to do about it."""
-    console = stderr()
-    lines = [*error.message.splitlines(), *(f"  {line}" for line in error.hint.splitlines())]
-    for line in lines:
-        words = Text(line, "yellow") if line.startswith("  ") else Text.assemble(("error: ", "bold red"), line)
-        console.print(words, soft_wrap=True)
+    """What is wrong, and what to do about it."""
+    print_lines(stderr(), errors.lines(error))
 
 
 def stop(code: Exit | Outcome) -> typer.Exit:

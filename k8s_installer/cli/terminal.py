@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING
 from rich.console import RenderableType
 from rich.text import Text
 
-from k8s_installer.cli.console import Output, ask_passphrase, print_error, print_json, print_lines, stderr, stdout
+from k8s_installer.cli.console import (
+    Output,
+    ask_passphrase,
+    print_error,
+    print_group,
+    print_json,
+    print_lines,
+    stderr,
+    stdout,
+)
 from k8s_installer.cli.slowly import slowly
 from k8s_installer.cli.verbosity import Verbosity, verbosity
 from k8s_installer.errors import InstallerError
@@ -86,7 +95,7 @@ class Terminal:
         if self._output is Output.JSON:
             print_json(data())
         else:
-            stdout().print(lines())
+            print_group(stdout(), lines())
 
     @contextmanager
     def working(self, words: str) -> Iterator[Say]:
@@ -118,7 +127,7 @@ class Terminal:
         if stops and self._output is Output.JSON:
             print_json({"preflight": report.data(found)})
         elif found.findings:
-            stderr().print(report.lines(found, self._inventory, again=False), soft_wrap=True)
+            print_group(stderr(), report.lines(found, self._inventory, again=False))
         if stops:
             words = f"nothing was changed; fix the errors, then: k8s-installer apply -i {self._inventory}"
             self.say(f"{words}    (--no-preflight skips this check)")
@@ -153,7 +162,7 @@ class Terminal:
 
         if self._verbosity is Verbosity.QUIET and not result.evidence:
             return
-        stderr().print(verify.lines(result), soft_wrap=True)
+        print_group(stderr(), verify.lines(result))
 
     def ended(self, end: RunResult) -> None:
         """Data on stdout; the last words on stderr."""
@@ -173,8 +182,8 @@ class Terminal:
             lines = ending.closed(end.closing)
         else:
             return
-        stderr().print(lines, soft_wrap=True)
+        print_group(stderr(), lines)
 
 
 def _line(words: str, style: str) -> None:
-    stderr().print(words, style=style, markup=False, soft_wrap=True)
+    print_lines(stderr(), (Text(line, style) for line in words.splitlines()))

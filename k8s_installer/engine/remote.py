@@ -87,6 +87,11 @@ class Remote(Protocol):
         """What the host says about a unit: its status and its last journal lines."""
 
 
+def titled(words: str, script: str) -> str:
+    """A script that begins with what it is for, by which the trace names it."""
+    return f"# {words}\n{script}"
+
+
 class SshRemote:
     """A host behind a `Transport`; `run` is the name under which it keeps what is replaced."""
 
@@ -105,7 +110,10 @@ class SshRemote:
 
     def observe(self, wanted: Sequence[DesiredResource]) -> Mapping[Ref, Seen]:
         """See `Remote`; raises CommandFailed where the host cannot run the questions at all."""
-        result = self._transport.run(statedir.SETTLED + observe.script(wanted, self.memory), timeout=OBSERVE_SECONDS)
+        result = self._transport.run(
+            titled("read what the host has", statedir.SETTLED + observe.script(wanted, self.memory)),
+            timeout=OBSERVE_SECONDS,
+        )
         if result.status != 0:
             raise CommandFailed(self.name, "looking at the host", result.status, result.stdout, result.stderr)
         last = answers.lines(result.stdout)[-1:]
@@ -130,7 +138,11 @@ class SshRemote:
                 on_report(report)
 
         self._transport.prepare()  # for the gate that mostly follows
-        result = self._transport.run(perform.script(changes, self._run), timeout=PERFORM_SECONDS, on_line=read)
+        result = self._transport.run(
+            titled(f"make {len(changes)} changes", perform.script(changes, self._run)),
+            timeout=PERFORM_SECONDS,
+            on_line=read,
+        )
         if account.failed is not None:
             return Outcome(frozenset(account.done), account.failed, perform.evidence(result.stdout))
         if result.status != 0 or len(account.done) < len(changes):
@@ -178,7 +190,10 @@ class SshRemote:
 
     def probe(self, gate: Gate, patience: int = 0, since: int = 0) -> gates.GateAnswer:
         """See `Remote`."""
-        result = self._transport.run(gates.script(gate, patience, since), timeout=GATE_SECONDS + patience)
+        result = self._transport.run(
+            titled(f"ask whether {gate.unit} is healthy", gates.script(gate, patience, since)),
+            timeout=GATE_SECONDS + patience,
+        )
         return understood(self.name, lambda: gates.judge(gate, result.stdout))
 
     def unit_state(self, unit: str, since: int = 0) -> gates.UnitState:

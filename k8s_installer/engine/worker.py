@@ -103,6 +103,8 @@ def _perform(changes: Sequence[tuple[int, Change]], remote: Remote, tell: Tell) 
             tell(report.index, State.PROGRESS, "", report.sent)
         if report.word == "sent":
             tell(report.index, State.PROGRESS, f"{report.sent // MB} of {sizes[report.index] // MB} MB")
+        if report.word == "part":
+            tell(report.index, State.PROGRESS, report.words)
         if report.word in states:
             tell(report.index, states[report.word], "")
 

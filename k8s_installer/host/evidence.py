@@ -80,18 +80,25 @@ class Why(NamedTuple):
 def why(detail: str) -> Why:
     """Read what an event says of a failure: the words of a unit, of yum, of a gate, or of an error.
 
-    The cause of a unit's failure is the first error in its journal, of yum's the line that is known to mean something,
-    of others the first line. A unit that only took too long may have complained of something else. Where the cause is
-    all, there is no evidence.
+    The cause of a unit's failure is the first error in its journal, or else what its program said last; of yum's the
+    line that is known to mean something, of others the first line. A unit that only took too long may have complained
+    of something else. Where the cause is all, there is no evidence.
     """
     lines = [line for line in detail.splitlines() if line.strip()]
     told = tuple(line for line in lines if not _IS_HINT.match(line))
     hints = tuple(line.removeprefix(HINT) for line in lines if _IS_HINT.match(line))
     trouble = yum.classify(detail) if hints else None
     cause = (trouble.line(detail) if trouble else "") or next(iter(told), "")
-    if ERRORS in told[:-1] and not cause.startswith(LATE):
-        cause = _message(told[told.index(ERRORS) + 1])
+    if not cause.startswith(LATE):
+        cause = _complaint(told) or cause
     return Why(cause.strip(), hints, told if len(told) > 1 else ())
+
+
+def _complaint(lines: Sequence[str]) -> str:
+    """The first error of a unit's journal; where none was found, the first of its last lines that is not systemd's."""
+    _, complaints, last = _sections(lines)
+    own = [line for line in last if (head := _HEAD.match(line)) and head[1] != "systemd"]
+    return next((_message(line) for line in (*complaints, *own)), "")
 
 
 def _message(line: str) -> str:

@@ -44,6 +44,7 @@ COMPLAINT_LINES = 6
 LOCK_SECONDS = 300  # that another yum may run before we give up
 START_SECONDS = 600  # that systemd may take for a start; docker's package sets no limit at all (TimeoutStartSec=0)
 LARGEST_DIFF = 64 * 1024  # bytes of a file whose difference is shown when it has changed under a plan
+LONGEST_PART = 200  # characters of what a change says of how far it is
 LARGEST_EVIDENCE = 64 * 1024  # characters
 # Of klog, of Go's flags and of pflag, of docker's and of etcd's start.
 COMPLAINTS = (
@@ -82,10 +83,28 @@ unlocked() {{ # index: wait while another yum runs; it writes its number without
   while pid=; {{ read -r pid <"$root{paths.YUM_PID}" || [ -n "$pid" ]; }} && kill -0 "$pid"; do
     [ "$waited" -lt {LOCK_SECONDS} ] ||
       failed "$1" "yum is locked by process $pid for {LOCK_SECONDS} s: $(tr '\\0' ' ' <"/proc/$pid/cmdline")"
+    [ "$waited" -gt 0 ] || say "part $1 waiting for another yum (process $pid)"
     sleep 2
     waited=$((waited + 2))
   done 2>/dev/null
 }}
+done_by_yum() {{ # sets packages and size: what its log has, and the kilobytes that it keeps; of dnf also
+  packages=$(cat "$root/var/log/yum.log" "$root/var/log/dnf.rpm.log" | grep -c 'Installed: \\|Updated: \\|Upgrade: ')
+  size=$(du -skc "$root/var/cache/yum" "$root/var/cache/dnf" | tail -n 1)
+  size=${{size%%[!0-9]*}}
+}}
+watch() {{ # index: say what yum has done so far, until the caller ends this
+  told=
+  done_by_yum
+  had=$packages kept=$size
+  while command -p sleep 1 >/dev/null && kill -0 $$; do # as long as the script lives
+    done_by_yum
+    words="$(((size - kept) / 1024)) MB downloaded"
+    [ "$packages" -le "$had" ] || words="packages installed: $((packages - had))"
+    [ "$words" = "$told" ] || say "part $1 $words"
+    told=$words
+  done
+}} 2>/dev/null
 started() {{ # unit: restart starts a stopped one, too; start would join the job of a process with old settings
   timeout {START_SECONDS} systemctl restart "$1" && return
   [ $? -ne 124 ] || echo "it has not started within {START_SECONDS} s"
@@ -130,13 +149,14 @@ place() {{ # path mode owner group sha256 [time [mv|cp|kept]]: its bytes come on
 class Report:
     """One line of a running script: change `index` has begun, is done, or failed.
 
-    `sent` and `uploaded` are no script's words: so many bytes of the change's file are on their way, and so many went
-    over the wire when its upload ended, in whichever way.
+    Between these, `part` says in `words` how far it is. `sent` and `uploaded` are no script's words: so many bytes of
+    the change's file are on their way, and so many went over the wire when its upload ended, in whichever way.
     """
 
     word: str
     index: int
     sent: int = 0
+    words: str = ""
 
 
 def script(numbered: Sequence[tuple[int, Change]], run: str = "0") -> str:
@@ -233,7 +253,9 @@ def _transaction(verb: str, changes: Sequence[tuple[int, Change]]) -> str:
         _each("begin", indices)
         + f"unlocked {indices[0]}\n"
         + ask
+        + f"watch {indices[0]} </dev/null & watcher=$!\n"
         + f"status=0\nout=$({shlex.join(words)} 2>&1 </dev/null) || status=$?\n"
+        + "{ kill $watcher; wait $watcher; } 2>/dev/null\n"
         + note
         + f"[ $status -eq 0 ] || {_failed(indices[0])}"
         + "".join(
@@ -428,8 +450,9 @@ class Account:
         mark, _, rest = line.partition(" ")
         if mark != MARK or self.failed is not None:
             return None
-        word, index = answers.words(rest, 2, "a report of changes")
-        report = Report(word, answers.whole(index, "a report of changes"))
+        word, rest = answers.words(rest, 2, "a report of changes")
+        index, words = answers.words(rest, 2, "a report of changes") if word == "part" else (rest, "")
+        report = Report(word, answers.whole(index, "a report of changes"), words=words[:LONGEST_PART])
         if report.index not in (self._waiting if word == "begin" else self._begun):
             raise Malformed("a report of an unknown change", line)
         if word == "begin":
@@ -440,7 +463,7 @@ class Account:
             self.done.add(report.index)
         elif word == "failed":
             self.failed = report.index
-        else:
+        elif word != "part":
             raise Malformed("a report of changes", line)
         return report
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,8 @@ from k8s_installer.report.text import change_words
 
 _BAR = 10  # characters of a host's bar
 _BELOW = 4  # lines of the screen that are no hosts: the rest of them, the whole run, its turns, the cursor
+_LONGEST = 120  # characters of what a gate answers
+_URL = re.compile(r"^https?://\S+: ")  # the step says what is asked
 _SHOWS_TIME = 2.0  # seconds after which a step shows how long it takes
 
 _MARKS = {
@@ -38,7 +41,7 @@ def waited(change: Change, detail: str, seconds: float) -> str:
     """A step with what it waits for, and for how long; of a gate also how long it may take."""
     limit = f" of {change.after.deadline:.0f}" if isinstance(change.after, Gate) else ""
     taken = f"{seconds:.0f}{limit} s" if seconds >= _SHOWS_TIME else ""
-    rest = ", ".join(filter(None, (detail, taken)))
+    rest = ", ".join(filter(None, (_URL.sub("", detail)[:_LONGEST], taken)))
     return f"{change_words(change)}: {rest}" if rest else change_words(change)
 
 
@@ -142,10 +145,9 @@ class Board:
             return Text("failed", "red")
         if not part.running:
             return Text("")
-        index = next(iter(part.running))
-        change, seconds = self._plan.changes[index], self._clock() - self._since[index]
-        more = f" (+{len(part.running) - 1})" if len(part.running) > 1 else ""
-        return Text(waited(change, self._details.get(index, ""), seconds) + more)
+        index, *others = part.running
+        words = waited(self._plan.changes[index], self._details.get(index, ""), self._clock() - self._since[index])
+        return Text(f"{words} (+{len(others)})" if others else words)
 
     def _hidden(self, room: int) -> str:
         shown = self._shown(room)

@@ -134,6 +134,7 @@ def test_a_flag_in_what_failed_is_no_page_of_usage() -> None:
         ("Job failed\n\nsee journalctl", "Job failed", (), 2),
         (f"Active: failed\n{ERRORS}\n{HEAD.format(5)}F1126 02:31:35.3 4150 server.go:269] Error: bad flag", "kubelet: Error: bad flag", (), 3),
         (f"Active: failed\n{ERRORS}", "Active: failed", (), 2),
+        (f"given up\n{END}\nNov 26 02:31:30 m1 systemd[1]: Exited\n{HEAD.format(1)}no file", "kubelet: no file", (), 4),
         (f"did not pass within 9 s: no answer\n{ERRORS}\nE: a warning", "did not pass within 9 s: no answer", (), 3),
         ("Loading\nNo space left on device\nhint: free space", "No space left on device", ("free space",), 2),
         ("lost\nhint: try again", "lost", ("try again",), 0),

@@ -232,6 +232,27 @@ def test_neighbouring_packages_are_one_transaction(tmp_path: Path) -> None:
     assert marks(result.stdout)[-1] == "failed 2"  # yum said nothing, and docker is not there
 
 
+@pytest.mark.parametrize("log", ["yum.log", "dnf.rpm.log"])
+def test_a_transaction_says_what_yum_has_done_so_far(tmp_path: Path, log: str) -> None:
+    cache = tmp_path / "var" / "cache" / log.partition(".")[0]
+    for folder in (cache, tmp_path / "var" / "log"):
+        folder.mkdir(parents=True)
+    (tmp_path / "var" / "log" / log).write_text("Nov 27 03:10:11 Installed: an older one\n")
+    program(
+        tmp_path, "yum",
+        f"sleep 1.5; head -c 3000000 /dev/urandom >{cache}/etcd.rpm; sleep 1.5\n"
+        f"for name in etcd docker; do echo Installed: $name >>{tmp_path}/var/log/{log}; done; sleep 1.5",
+    )  # fmt: skip
+    program(tmp_path, "rpm", ":")
+    packages = [change(Action.INSTALL, Kind.PACKAGE, name, Package(name)) for name in ("etcd", "docker")]
+    result = shell(f"K8S_INSTALLER_ROOT={tmp_path}\n{script(list(enumerate(packages)))}", tmp_path)
+    assert marks(result.stdout) == [
+        "begin 0", "begin 1", "part 0 0 MB downloaded", "part 0 2 MB downloaded", "part 0 packages installed: 2",
+        "done 0", "done 1",
+    ]  # fmt: skip
+    assert result.stderr == ""
+
+
 def test_what_goes_down_goes_down_first_and_all_at_once(tmp_path: Path) -> None:
     program(tmp_path, "yum", f'echo "$*" >>{tmp_path}/calls')
     program(tmp_path, "rpm", '[ "$2" != kubernetes-node-1.20.1 ]')
@@ -301,6 +322,8 @@ def test_reports_are_told_from_other_output() -> None:
     assert account.hear("begin 12") is None
     assert account.hear(f"{MARK} begin 12") == Report("begin", 12)
     assert account.hear(f"{MARK} begin 13") == Report("begin", 13)
+    assert account.hear(f"{MARK} part 12 3 MB downloaded") == Report("part", 12, words="3 MB downloaded")
+    assert account.hear(f"{MARK} part 12 {'x' * 999}") == Report("part", 12, words="x" * 200)
     assert account.hear(f"{MARK} done 12") == Report("done", 12)
     assert account.hear(f"{MARK} failed 13") == Report("failed", 13)
     assert (account.done, account.failed) == ({12}, 13)
@@ -318,6 +341,8 @@ def test_reports_are_told_from_other_output() -> None:
         "begin " + "9" * 5000,
         "begin -1",
         "uploaded 2",  # not a script's word
+        "part 2",
+        "part 3 some",  # not begun
         "done 2\r",
     ],
 )
@@ -431,14 +456,15 @@ def test_another_yum_is_waited_for_and_named_when_it_does_not_end(tmp_path: Path
 
     lock.write_text(str(os.getpid()))  # no line's end, as yum writes it
     result = shell(text, tmp_path)
-    assert marks(result.stdout) == ["begin 3", "failed 3"]
+    waits = f"part 3 waiting for another yum (process {os.getpid()})"
+    assert marks(result.stdout) == ["begin 3", waits, "failed 3"]
     assert evidence(result.stdout).startswith(f"yum is locked by process {os.getpid()} for 300 s: ")
     assert "python" in evidence(result.stdout)
     assert (tmp_path / "calls").read_text().split() == ["slept"] * 150
 
     (tmp_path / "calls").unlink()
     (tmp_path / "ends").touch()
-    assert marks(shell(text, tmp_path).stdout) == ["begin 3", "done 3"]
+    assert marks(shell(text, tmp_path).stdout) == ["begin 3", waits, "done 3"]
     lock.write_text("999999999")  # of a process that is gone
     assert marks(shell(text, tmp_path).stdout) == ["begin 3", "done 3"]
     assert (tmp_path / "calls").read_text().split() == ["slept", "installed", "installed"]

@@ -6,17 +6,21 @@ import datetime as dt
 import io
 import re
 import threading
+from collections.abc import Sequence
 
 import pytest
 from rich.console import Console
 
+from k8s_installer.engine.remote import OnReport, Outcome
 from k8s_installer.engine.scheduler import apply
+from k8s_installer.host.perform import Report
 from k8s_installer.model.desired import NO_TURN, Turn
 from k8s_installer.model.plan import Action, Change, Plan
 from k8s_installer.model.resources import Check, File, Gate, Kind, Missing, Package, Ref, Resource, Unit
 from k8s_installer.model.run import Event, State
 from k8s_installer.report.board import Board
 from k8s_installer.report.progress import Lines, shown
+from tests.fakes import FakeHost
 from tests.unit.example import desired, hosts
 from tests.unit.test_plan import planned
 
@@ -150,6 +154,24 @@ def test_a_terminal_gets_a_board_and_a_log_gets_lines() -> None:
         assert ("✗" in text) is terminal
         assert ("03:15:07 m1: start kube-apiserver: FAILED\n" in text) is not terminal
         assert not terminal or "start kubelet" not in text
+
+
+class Slow(FakeHost):
+    """A host whose yum says how far it is."""
+
+    def perform(self, changes: Sequence[tuple[int, Change]], on_report: OnReport) -> Outcome:
+        index, _ = changes[0]
+        on_report(Report("begin", index))
+        on_report(Report("part", index, words="3 MB downloaded"))
+        on_report(Report("done", index))
+        return Outcome(frozenset([index]))
+
+
+def test_what_yum_says_of_how_far_it_is_reaches_the_screen() -> None:
+    plan = plan_of(change("n1", "docker", Package("docker"), Action.INSTALL))
+    heard: list[tuple[State, str]] = []
+    apply(plan, {"n1": Slow("n1")}, lambda event: heard.append((event.state, event.detail)), threading.Event())
+    assert heard == [(State.RUNNING, ""), (State.PROGRESS, "3 MB downloaded"), (State.DONE, "")]
 
 
 def logged(plan: Plan, *events: tuple[int, State, float, str], each: bool = False) -> list[str]:
