@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 LAB ?= demo
 INSTALLER := $(BIN)/k8s-installer
 
-.PHONY: help setup demo test test-all unit contract fleet lint format golden site package bench clean
+.PHONY: help setup demo test test-all unit contract fleet lint format golden site package bench screens clean
 
 help:
 	@echo "make demo      a cluster on three local hosts, with pods that answer (stop it: $(INSTALLER) lab down)"
@@ -18,6 +18,7 @@ help:
 	@echo "make site      the documentation as a site in site/ (read it: $(BIN)/python -m http.server -d site)"
 	@echo "make package   dist/: wheel, sdist, and k8s-installer.pyz, one file for machines without the internet"
 	@echo "make bench     compare with bare SSH, pyinfra and Ansible (options: ARGS=--help)"
+	@echo "make screens   draw the pictures of the terminal in docs/screens"
 	@echo "make clean     remove what make created"
 
 setup: $(VENV)/.done
@@ -83,6 +84,10 @@ package: setup
 # Not a test: it takes hours, most of them Ansible's. `make bench ARGS="--no-peers"` is 15 minutes.
 bench: setup
 	$(BIN)/python -m benchmarks $(ARGS)
+
+# Draws docs/screens from a lab of its own, in two minutes.
+screens: setup
+	$(BIN)/python -m tools.screens
 
 clean:
 	rm -rf $(VENV) .venv-bench dist build site .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
