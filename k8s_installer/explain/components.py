@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+from k8s_installer.desired.connections import Connection
 from k8s_installer.explain.known import Known
 from k8s_installer.explain.settings import Setting, in_use
 from k8s_installer.explain.texts import ComponentText, Texts
@@ -39,7 +40,10 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """A component; of a cluster that does not have it, or without one, there are only texts."""
+    """A component; of a cluster that does not have it, or without one, there are only texts.
+
+    `asks` are the connections that it opens, `asked_by` those that others open to it.
+    """
 
     name: str
     summary: str
@@ -54,6 +58,8 @@ class Component:
     packages: tuple[OnHosts, ...] = ()
     files: tuple[OnHosts, ...] = ()
     ports: tuple[OnHosts, ...] = ()
+    asks: tuple[Connection, ...] = ()
+    asked_by: tuple[Connection, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     settings: tuple[Setting, ...] = ()
     gates: tuple[OnHosts, ...] = ()
@@ -91,6 +97,8 @@ def of_cluster(known: Known, name: str) -> Component:
         packages=_merged(_packages(known, name)),
         files=_merged(_files(known, name)),
         ports=ports(known, name),
+        asks=tuple(one for one in known.connections if one.client.component == name and not one.check),
+        asked_by=tuple(one for one in known.connections if one.server.component == name and not one.check),
         certificates=tuple(certificates(known, name)),
         settings=tuple(in_use(known, name)),
         gates=_merged(_gates(known, name)),

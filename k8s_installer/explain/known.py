@@ -9,6 +9,7 @@ from pathlib import Path
 
 from k8s_installer.desired.build import Topology
 from k8s_installer.desired.certificates import leaves
+from k8s_installer.desired.connections import Connection, connections
 from k8s_installer.desired.context import Context, of_host
 from k8s_installer.desired.files import PLACEHOLDERS, Source
 from k8s_installer.desired.layout import Layout
@@ -45,7 +46,7 @@ class Known:
 
     `desired` has placeholders for keys, certificates and programs, so nothing secret can be shown. `read` remembers
     the lines of the profile's files, `made` the flags and keys of each component on each host. `issued` are its
-    certificates.
+    certificates, `connections` says which component connects to which.
     """
 
     cluster: Cluster
@@ -56,6 +57,7 @@ class Known:
     source: Source
     topology: Topology
     issued: Mapping[str, Leaf]
+    connections: Sequence[Connection]
     read: dict[Path, tuple[Mapping[tuple[str, ...], int], Sequence[str]]] = field(default_factory=dict)
     made: dict[tuple[str, str, str], Mapping[str, object]] = field(default_factory=dict)
 
@@ -84,9 +86,8 @@ class Known:
         settled = settle(registering(cluster, profile), kept)
         fitting = profile.fitting(settled.cluster)
         made = Source.of(settled, fitting, keys, Renderer(sandboxed=True), PLACEHOLDERS)
-        return cls(
-            settled.cluster, fitting, desired, texts, parts, made, Topology.of(made), leaves(settled.cluster, profile)
-        )
+        issued, talks = leaves(settled.cluster, profile), connections(settled.cluster, profile)
+        return cls(settled.cluster, fitting, desired, texts, parts, made, Topology.of(made), issued, talks)
 
     def layout(self, host: Host) -> Layout:
         """Which components and files a host has."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 
@@ -11,16 +11,17 @@ from rich.console import Group
 from rich.text import Text
 
 from k8s_installer.explain.answer import Explained
-from k8s_installer.explain.components import Certificate, Component, OnHosts
+from k8s_installer.explain.components import Component
 from k8s_installer.explain.concepts import Concept
-from k8s_installer.explain.files import ExplainedFile, Line, Variant
+from k8s_installer.explain.files import ExplainedFile
 from k8s_installer.explain.hosts import ExplainedHost
 from k8s_installer.explain.kubeadm import Beside
 from k8s_installer.explain.order import Step, Wait
 from k8s_installer.explain.settings import Setting
 from k8s_installer.explain.topics import ORDER, Sort, Topic
-from k8s_installer.report import settings
-from k8s_installer.report.prose import WIDTH, heading, labelled, named, paragraph, wrapped
+from k8s_installer.report import annotated, settings
+from k8s_installer.report.parts import certificates, connections, on_hosts
+from k8s_installer.report.prose import heading, labelled, named, paragraph
 
 
 def text(explained: Explained) -> Group:
@@ -59,7 +60,7 @@ def _lines(explained: Explained) -> Iterator[Text]:
         case Concept():
             yield from _concept(found, explained)
         case ExplainedFile():
-            yield from _file(found)
+            yield from annotated.lines(found)
         case ExplainedHost():
             yield from _host(found)
         case _ if explained.topic is None:
@@ -127,33 +128,12 @@ def _facts(one: Component) -> Iterator[Text]:
         yield from labelled("program", f"{package.name} {f'({package.words})' if package.words else ''}".strip())
     if one.after:
         yield from labelled("starts after", ", ".join(one.after))
-    yield from _on_hosts("Ports", one.ports, one.hosts)
-    yield from _on_hosts("Files", one.files, one.hosts)
-    yield from _certificates(one.certificates, one.hosts)
-    yield from _on_hosts("Gates: what must hold before the next step", one.gates, one.hosts)
-
-
-def _on_hosts(title: str, found: Sequence[OnHosts], everywhere: Sequence[str]) -> Iterator[Text]:
-    if found:
-        yield from heading(title)
-    for one in found:
-        where = "" if set(one.hosts) >= set(everywhere) or not one.hosts else f"  ({named(one.hosts)})"
-        if len(one.name) < 14:  # noqa: PLR2004 - the column of `labelled`
-            yield from labelled(one.name, f"{one.words}{where}")
-        else:
-            yield Text.assemble("  ", one.name, (where, "dim"))
-            yield from paragraph(one.words, 6, "dim")
-
-
-def _certificates(found: Sequence[Certificate], everywhere: Sequence[str]) -> Iterator[Text]:
-    if found:
-        yield from heading("Certificates")
-    for one in found:
-        where = "" if set(one.hosts) >= set(everywhere) else f"  ({named(one.hosts)})"
-        yield Text.assemble("  ", one.path, (where, "dim"))
-        group = f", group {one.group}" if one.group else ""
-        names = f"; for {', '.join(one.names)}" if one.names else ""
-        yield from paragraph(f"{one.use}, issued by {one.issuer} to {one.user}{group}{names}", 6, "dim")
+    yield from on_hosts("Ports", one.ports, one.hosts)
+    yield from connections("Connects to", [(talk, talk.server) for talk in one.asks])
+    yield from connections("Is asked by", [(talk, talk.client) for talk in one.asked_by])
+    yield from on_hosts("Files", one.files, one.hosts)
+    yield from certificates(one.certificates, one.hosts)
+    yield from on_hosts("Gates: what must hold before the next step", one.gates, one.hosts)
 
 
 def _concept(one: Concept, explained: Explained) -> Iterator[Text]:
@@ -180,52 +160,6 @@ def _flag(found: Sequence[Setting], explained: Explained) -> Iterator[Text]:
         yield Text("With -i cluster.yaml: its value on every host, and the line that says so.", "dim")
 
 
-def _file(one: ExplainedFile) -> Iterator[Text]:
-    yield Text.assemble((one.path, "bold"), f": {one.why}")
-    yield Text()
-    yield from labelled("component", one.component)
-    if one.template:
-        yield from labelled("made from", f"templates/{one.template}")
-    changes = f"restarts {', '.join(one.units)}" if one.units else "restarts nothing"
-    yield from labelled("a change", changes)
-    yield from _certificates(one.certificates, ())
-    for variant in one.variants:
-        yield from heading(f"On {named(variant.hosts)}: mode {variant.mode:04o}, owner {variant.owner}")
-        first = () if variant is one.variants[0] else one.variants[0].lines
-        if first:
-            yield from paragraph("Only what differs:", style="dim")
-        yield from _variant(variant, first)
-
-
-def _variant(variant: Variant, first: Sequence[Line]) -> Iterator[Text]:
-    """A file as some hosts have it, without the lines and flags that were shown as `first`."""
-    shown, known = {line.text for line in first}, {_said(one) for line in first for one in line.settings}
-
-    if variant.hidden:
-        yield from paragraph(variant.hidden)
-    for number, line in enumerate(variant.lines, 1):
-        if line.text in shown:
-            continue
-        style = "dim" if line.text.lstrip().startswith("#") else ""
-        blanks = line.text[: len(line.text) - len(line.text.lstrip())]
-        parts = wrapped(line.text, WIDTH - 6, f"{blanks}  ")
-        for place, part in enumerate(parts):
-            yield Text.assemble((f"{'' if place else number:>4}  ", "dim"), (part, style))
-        yield from _notes(line, known)
-
-
-def _said(setting: Setting) -> tuple[str, tuple[str | None, ...]]:
-    return setting.name, tuple(value.text for value in setting.values)
-
-
-def _notes(line: Line, known: Collection[object]) -> Iterator[Text]:
-    if line.words:
-        yield from paragraph(f"^ {line.words}", 8, "cyan")
-    alone = len(line.settings) == 1  # the line itself says its value
-    for setting in (one for one in line.settings if _said(one) not in known):
-        yield from settings.lines(setting, hosts=False, named=not alone, indent=4 if alone else 6)
-
-
 def _host(one: ExplainedHost) -> Iterator[Text]:
     yield Text.assemble((one.name, "bold"), f": {one.address}, roles {', '.join(one.roles)}")
     yield Text()
@@ -244,7 +178,7 @@ def _host(one: ExplainedHost) -> Iterator[Text]:
             yield from paragraph(f"port {port}", 6, "dim")
         for path in part.files:
             yield Text(f"      {path}", "dim")
-    yield from _certificates(one.certificates, (one.name,))
+    yield from certificates(one.certificates, (one.name,))
     if one.settings:
         yield from heading("Settings of the host")
         for name, value in one.settings:

@@ -175,6 +175,19 @@ def test_a_port_is_for_the_host_itself_if_only_its_health_is_asked_there() -> No
     assert [(port.name, port.words) for port in found.ports] == [("10257/tcp", "health, for this host only")]
 
 
+def test_a_component_says_whom_it_talks_to_and_with_which_certificate() -> None:
+    found = explained("apiserver", clusters.cluster()).found
+    assert isinstance(found, components.Component)
+    assert "etcd" in [one.server.component for one in found.asks]
+    assert {"kubelet", "kube-proxy", "kube-scheduler"} <= {one.client.component for one in found.asked_by}
+    words = " ".join(shown("kubelet", clusters.cluster()).split())
+    assert "kube-apiserver https 6443/tcp, m1" in words
+    assert "the client shows /etc/kubernetes/pki/kubelet.crt (system:node:HOST)" in words
+    assert "the server shows /etc/kubernetes/pki/apiserver.crt, checked with /etc/kubernetes/pki/ca.crt" in words
+    balanced = clusters.cluster(network="routes, api_endpoint: 'lb.example.com:6443'")
+    assert "m1 through lb.example.com:6443" in " ".join(shown("kubelet", balanced).split())
+
+
 def test_a_component_that_the_cluster_does_not_have_is_explained_all_the_same() -> None:
     text = shown("flannel", clusters.cluster())
     assert "overlay" in text
