@@ -1,0 +1,127 @@
+"""Why a unit restarts in a plan: the file that changes, whose turn it is, what it waits for; or why it does not."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from k8s_installer.errors import InputError
+from k8s_installer.explain import texts
+from k8s_installer.explain.why import Why, unit_of, why
+from k8s_installer.model.desired import Desired
+from k8s_installer.model.resources import Kind, Ref
+from k8s_installer.planning.make import make_plan
+from k8s_installer.report import why as report
+from tests.fakes import FakeHost
+from tests.unit import example
+from tests.unit.test_plan import seen as observed
+from tests.unit.test_rolling import MEMBERS, group, running
+
+TEXTS = texts.load()
+ETCD = Ref("m2", Kind.UNIT, "etcd")
+
+
+def asked(ref: Ref, wanted: Desired, hosts: dict[str, FakeHost]) -> Why:
+    seen = observed(wanted, hosts)
+    return why(ref, wanted, seen, make_plan(wanted, seen))
+
+
+def text(found: Why) -> str:
+    console = Console(width=80, file=io.StringIO(), record=True, soft_wrap=True, highlight=False)
+    console.print(report.text(found, Path("cluster.yaml")))
+    return console.export_text()
+
+
+def test_a_unit_restarts_because_of_a_file_and_waits_for_the_turn_before() -> None:
+    found = asked(ETCD, group("etcd", MEMBERS, b'ETCD_OPTIONS="--v=2"\n', together=False), running("etcd", MEMBERS))
+    assert found.interrupted
+    assert [change.ref.name for change in found.causes] == ["/etc/etcd/etcd.conf"]
+    assert (found.members, found.before) == (("m1", "m2", "m3"), ("m1",))
+    assert [change.ref for change in found.waits] == [Ref("m1", Kind.GATE, "etcd is healthy")]
+    assert [change.ref for change in found.then] == [Ref("m2", Kind.GATE, "etcd is healthy")]
+    words = text(found)
+    assert "etcd on m2: restart" in words
+    assert "because /etc/etcd/etcd.conf changes" in words
+    assert "+ETCD_OPTIONS" in words
+    assert "--v: (not set) → 2" in words
+    assert "turn          etcd, one at a time: m1, m2, m3" in words
+    assert "after         the turns of m1" in words
+    assert "waits for     etcd is healthy on m1" in words
+    assert "It runs since" in words
+    assert "shows the whole plan" in words
+
+
+def test_a_unit_of_which_nothing_changes_does_not_restart() -> None:
+    found = asked(ETCD, group("etcd", MEMBERS), running("etcd", MEMBERS))
+    assert not found.interrupted
+    assert (found.changes, found.unchanged) == ((), 1)
+    words = text(found)
+    assert "etcd on m2: does not restart" in words
+    assert "The plan is empty" in words
+
+
+def test_a_change_that_means_nothing_is_shown_and_restarts_nothing() -> None:
+    found = asked(ETCD, group("etcd", MEMBERS, b"# a comment\nA=1\n"), running("etcd", MEMBERS))
+    assert (found.changes, found.causes, len(found.harmless)) == ((), (), 1)
+    words = " ".join(text(found).split())
+    assert "does not restart The plan changes nothing that it reads or runs" in words
+    assert "What changes without a restart" in words
+
+
+def test_a_first_start_waits_for_gates_of_other_hosts() -> None:
+    wanted, hosts = example.desired(), example.hosts()
+    found = asked(Ref("n1", Kind.UNIT, "kubelet"), wanted, hosts)
+    assert [str(change.action) for change in found.changes][-1] == "start"
+    assert Ref("m1", Kind.GATE, "kube-apiserver is ready") in [change.ref for change in found.waits]
+    words = text(found)
+    assert "waits for     kube-apiserver is ready on m1" in words
+    assert "It runs since" not in words
+    data = report.data(found)
+    assert (data["interrupted"], data["since"]) == (False, None)
+    first = text(asked(Ref("m1", Kind.UNIT, "kube-apiserver"), wanted, hosts))
+    assert "waits for     no other service" in first
+
+
+@pytest.mark.parametrize(
+    ("host", "name", "unit"),
+    [
+        ("m1", "etcd", "etcd"),
+        ("m1", "etcd.service", "etcd"),
+    ],
+)
+def test_units_are_found_by_their_name(host: str, name: str, unit: str) -> None:
+    assert unit_of(group("etcd", MEMBERS), TEXTS, host, name) == Ref("m1", Kind.UNIT, unit)
+
+
+def test_units_are_found_by_names_of_their_component() -> None:
+    wanted = {
+        ref: replace(item, component="kube-apiserver") if ref.name == "kube-apiserver" else item
+        for ref, item in example.desired().items()
+    }
+    assert unit_of(wanted, TEXTS, "m1", "apiserver").name == "kube-apiserver"
+    assert unit_of(wanted, TEXTS, "n1", "kubelet").name == "kubelet"
+
+
+@pytest.mark.parametrize(
+    ("host", "name", "message", "hint"),
+    [
+        ("m9", "etcd", "the inventory has no host m9", "it has m1, m2, m3"),
+        ("node-m1", "etcd", "the inventory has no host node-m1", "it has m1, m2, m3"),
+        ("m1", "etdc", "nothing that runs on m1 is called etdc", "did you mean etcd?"),
+        ("m1", "zzz", "nothing that runs on m1 is called zzz", "it has etcd"),
+    ],
+)
+def test_an_unknown_host_or_unit_has_a_suggestion(host: str, name: str, message: str, hint: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        unit_of(group("etcd", MEMBERS), TEXTS, host, name)
+    assert caught.value.hint == hint
+
+
+def test_a_long_diff_is_cut() -> None:
+    content = "".join(f"ETCD_X{number}=1\n" for number in range(30)).encode()
+    words = text(asked(ETCD, group("etcd", MEMBERS, content), running("etcd", MEMBERS)))
+    assert "more lines" in words
