@@ -81,7 +81,7 @@ def init(
     from k8s_installer.report import init as report
 
     interactive = sys.stdin.isatty()
-    typed = hosts or ([] if interactive else draft.words(sys.stdin.read()))
+    typed = hosts or ([] if interactive else draft.words(sys.stdin.buffer.read().decode(errors="replace")))
     form = Output.JSON if output == Output.JSON else Output.TEXT
     path = None if form is Output.JSON or output == _STDOUT else Path(output)
     request = flow.Request(
@@ -102,6 +102,8 @@ def init(
         terminal.say(line)
     for warning in made.draft.warnings:
         terminal.warn(f"warning: {warning}")
+    for line in report.following(path) if path else ():
+        terminal.say(line)
 
 
 def _word(number: int | None) -> str | None:

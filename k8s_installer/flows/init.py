@@ -73,6 +73,8 @@ def init(request: Request, reporter: Reporter) -> Drafted | None:
     ):
         if path is not None and not path.is_file():
             raise InputError(f"{option}: there is no file {path}")
+    if request.tarball is not None and request.version is None and not request.asks:
+        raise InputError("--tarball: its version is not known", hint="add --version, such as --version 1.20.2")
     if not _may_write(request, reporter):
         return None
     machines = [Machine(target) for target in targets]

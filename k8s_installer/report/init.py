@@ -10,7 +10,7 @@ from k8s_installer.draft import Draft
 
 
 def lines(draft: Draft, path: Path | None) -> Iterator[str]:
-    """For people: what the inventory says in short, and the next commands where it is a file."""
+    """For people: what the inventory says in short."""
     choices = draft.choices
     where = f"{path} written: " if path else ""
     yield f"{where}cluster {choices.name}, Kubernetes {choices.version}, network {choices.network}"
@@ -18,11 +18,14 @@ def lines(draft: Draft, path: Path | None) -> Iterator[str]:
     for host in draft.hosts:
         note = f"  {host.note}" if host.note else ""
         yield f"  {host.name:<{widths[0]}}  {host.address:<{widths[1]}}  {', '.join(host.roles):<18}{note}".rstrip()
-    if path:
-        file = shlex.quote(str(path))
-        yield "Next: read the file, which explains each setting; then"
-        yield f"  k8s-installer preflight -i {file}    finds what would stop it"
-        yield f"  k8s-installer apply -i {file}        shows the plan, asks, installs"
+
+
+def following(path: Path) -> Iterator[str]:
+    """What to type next."""
+    file = shlex.quote(str(path))
+    yield "Next: read the file, which explains each setting; then"
+    yield f"  k8s-installer preflight -i {file}    finds what would stop it"
+    yield f"  k8s-installer apply -i {file}        shows the plan, asks, installs"
 
 
 def data(draft: Draft, text: str) -> dict[str, object]:

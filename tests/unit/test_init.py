@@ -196,13 +196,16 @@ def test_files_are_named_from_the_home_folder_on_and_an_archive_with_its_sum(
     request = Request(
         TWO, Path("new.yaml"), key=Path("home/key"), known_hosts=Path("known_hosts"), tarball=Path("k.tar.gz")
     )
+    with pytest.raises(InputError, match="its version is not known"):
+        init(request, Person())
+    request = replace(request, version="1.20.2")
     made = init(request, Person())
     assert made is not None
     assert made.draft.files == {"key": "~/key", "known_hosts": str(tmp_path / "known_hosts")}
     assert made.draft.choices.source == draft.Source(
         str(tmp_path / "k.tar.gz"), hashlib.sha256(b"k.tar.gz").hexdigest()
     )
-    assert inventory.load(Path("new.yaml")).version == "1.20.2"  # the newest, where yum does not matter
+    assert inventory.load(Path("new.yaml")).version == "1.20.2"
 
 
 # what it asks
@@ -302,7 +305,7 @@ def test_an_inventory_that_is_there_is_found_before_a_host_is_asked(
 def test_what_was_written_is_told_on_lines_that_fit_a_terminal() -> None:
     hosts_there = [Machine(target) for target in draft.targets(["10.0.0.11", "10.0.0.112"])]
     made = draft.made(hosts_there, draft.Choices("lab", "1.5.2", "routes", 1, 1, None), {})
-    told = list(report.lines(made, Path("cluster.yaml")))
+    told = [*report.lines(made, Path("cluster.yaml")), *report.following(Path("cluster.yaml"))]
     assert told == [
         "cluster.yaml written: cluster lab, Kubernetes 1.5.2, network routes",
         "  m1  10.0.0.11   etcd, master",
