@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from k8s_installer.desired.agreements import AGREEMENTS
 from k8s_installer.flows import resolve
@@ -109,3 +110,34 @@ def _after(word: str, text: str) -> set[str]:
     """What stands in backticks after a word, also several with commas and `and` between them."""
     lists = re.findall(rf"\b{word} ((?:`[^`]+`(?:, | and )?)+)", text)
     return {name for names in lists for name in re.findall(r"`([^`]+)`", names)}
+
+
+_SETTING = re.compile(r"`((?:cluster|components|dns|host_settings|images|network|repos|security): [^`]+)`")
+_NOT_WHOLE = re.compile(r"\.\.\.|URL|FILE")  # an ellipsis, or a placeholder
+_OF_CLUSTER = frozenset({"dns", "network", "security"})
+
+
+def _settings() -> list[str]:
+    """What sentences show of an inventory, as in `host_settings: {time: chrony}`."""
+    texts = [path.read_text(encoding="utf-8") for path in (REPO / "docs").glob("*.md")]
+    found = {setting for text in texts for setting in _SETTING.findall(text)}
+    return sorted(setting for setting in found if not _NOT_WHOLE.search(setting))
+
+
+def test_settings_that_sentences_show_are_valid(tmp_path: Path) -> None:
+    settings = _settings()
+    assert len(settings) > 20
+    path = tmp_path / "cluster.yaml"
+    for setting in settings:
+        # PyYAML takes `off` for false, the inventory's own reader does not
+        ((key, value),) = yaml.safe_load(setting.replace(": off", ": 'off'")).items()
+        inventory = yaml.safe_load((REPO / "inventories/quick-start.yaml").read_text(encoding="utf-8"))
+        inventory["cluster"]["version"] = "1.5.2" if setting == "security: insecure" else "1.20.2"
+        if key in _OF_CLUSTER:
+            inventory["cluster"][key] = value
+        elif key == "cluster":
+            inventory["cluster"] |= value
+        else:
+            inventory[key] = value
+        path.write_text(yaml.safe_dump(inventory), encoding="utf-8")
+        resolve.resolve(path, None, None)
