@@ -75,6 +75,13 @@ def explained(known: Known, path: str) -> ExplainedFile:
     )
 
 
+def annotated(known: Known, host: str, path: str) -> tuple[Line, ...]:
+    """The lines of a file of one host; none where the cluster does not know it, or does not show it."""
+    if not any(name == host for name, _, _ in known.files(path)):
+        return ()
+    return next(variant.lines for variant in explained(known, path).variants if host in variant.hosts)
+
+
 def _units(known: Known, path: str) -> Iterator[str]:
     """The units that restart when the file changes, by the layouts of the cluster's hosts."""
     units = {

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from k8s_installer.errors import InputError, did_you_mean
+from k8s_installer.explain.files import annotated
+from k8s_installer.explain.known import Known
+from k8s_installer.explain.settings import Setting
 from k8s_installer.explain.texts import Texts
 from k8s_installer.model.desired import NO_TURN, Desired, Turn
 from k8s_installer.model.plan import INTERRUPTING, NO_RESTART, Change, Plan
-from k8s_installer.model.resources import Kind, Ref, Seen, SeenUnit
+from k8s_installer.model.resources import File, Kind, Ref, Seen, SeenFile, SeenUnit
 from k8s_installer.planning.differences import inputs
 
 
@@ -22,6 +25,7 @@ class Why:
     packages stay as they are. `turn` is whose turn it restarts in, `members` those of the same group that restart
     something, in the order of the plan, and `before` those of them whose turns must have ended. `waits` are the nearest
     services and gates ahead of it in the plan, and `then` the gates that are asked after it in the same turn.
+    `settings` are the flags and keys that a file says anew, with the lines that decide them.
     """
 
     ref: Ref
@@ -37,6 +41,7 @@ class Why:
     before: tuple[str, ...] = ()
     waits: tuple[Change, ...] = ()
     then: tuple[Change, ...] = ()
+    settings: tuple[Setting, ...] = ()
 
     @property
     def interrupted(self) -> bool:
@@ -67,8 +72,17 @@ def unit_of(desired: Desired, texts: Texts, host: str, name: str) -> Ref:
     return found
 
 
-def why(ref: Ref, desired: Desired, seen: Mapping[Ref, Seen], plan: Plan) -> Why:
-    """What a plan does with a unit, and why."""
+def why(ref: Ref, desired: Desired, seen: Mapping[Ref, Seen], plan: Plan, known: Known | None = None) -> Why:
+    """What a plan does with a unit, and why.
+
+    Args:
+        ref: the unit.
+        desired: what is wanted.
+        seen: what hosts have.
+        plan: what is made of both.
+        known: the cluster, for the lines of the inventory that decide what changes in files; nothing is said of these
+            without it.
+    """
     own = [number for number, change in enumerate(plan.changes) if change.ref == ref]
     reads = set(inputs(desired[ref]))
     about = [change for change in plan.changes if change.ref in reads]
@@ -82,6 +96,8 @@ def why(ref: Ref, desired: Desired, seen: Mapping[Ref, Seen], plan: Plan) -> Why
         len(reads) - len({change.ref for change in about}),
         len(plan.changes),
     )
+    if known is not None:
+        found = replace(found, settings=tuple(one for change in found.causes for one in _decided(known, change)))
     return _placed(found, own, plan) if own else found
 
 
@@ -104,6 +120,19 @@ def _placed(found: Why, own: Sequence[int], plan: Plan) -> Why:
             if change.ref.kind is Kind.GATE and change.turn == turn and last in _closure(number, plan.after)
         ),
     )
+
+
+def _decided(known: Known, change: Change) -> Iterator[Setting]:
+    """The flags and keys in the new lines of a file; of a line with many flags those that the old file has not."""
+    before, after = change.before, change.after
+    if not (isinstance(before, SeenFile) and before.content is not None and isinstance(after, File)) or after.secret:
+        return
+    old = before.content.decode(errors="replace")
+    for line in annotated(known, change.ref.host, change.ref.name):
+        if line.text not in old.splitlines():
+            for setting in line.settings:
+                if len(line.settings) == 1 or not any(f"--{setting.name}={one.text}" in old for one in setting.values):
+                    yield setting
 
 
 def _members(plan: Plan, turn: Turn) -> tuple[str, ...]:

@@ -26,11 +26,12 @@ def explain(words: Sequence[str], inventory: Path | None, templates: Path | None
     said = texts.load()
     if inventory is None:
         return answer(words, said, profiles.load(profiles.available()[-1]), None)
-    known = _known(inventory, templates, said)
+    known = known_of(inventory, templates, said)
     return answer(words, said, known.profile, known)
 
 
-def _known(inventory: Path, templates: Path | None, said: texts.Texts) -> Known:
+def known_of(inventory: Path, templates: Path | None, said: texts.Texts) -> Known:
+    """An inventory's cluster as explanations need it, with placeholders for keys. No host is asked."""
     wanted = resolve.resolve(inventory, templates, None)
     parts = profiles.parts_of(wanted.inventory)
     return Known.of(wanted.inventory, wanted.profile, wanted.whole, wanted.keys, wanted.given.allocations, parts, said)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from k8s_installer.explain import texts
 from k8s_installer.explain.why import Why, unit_of
 from k8s_installer.explain.why import why as find
-from k8s_installer.flows import resolve
+from k8s_installer.flows.explain import known_of
 from k8s_installer.flows.inputs import Inputs
 from k8s_installer.flows.plan import plan
 from k8s_installer.flows.reporter import Reporter
@@ -19,7 +19,8 @@ def why(host: str, unit: str, inputs: Inputs, reporter: Reporter) -> Why:
         InputError: the inventory is wrong, or has no such unit; no host was asked.
     """
     said = texts.load()
-    unit_of(resolve.resolve(inputs.inventory, inputs.templates, None).whole, said, host, unit)
+    known = known_of(inputs.inventory, inputs.templates, said)
+    unit_of(known.desired, said, host, unit)
     found = plan(inputs, reporter, QUARTER, replace_keys=False)
     ref = unit_of(found.wanted.desired, said, host, unit)
-    return find(ref, found.wanted.desired, found.seen.seen, found.plan)
+    return find(ref, found.wanted.desired, found.seen.seen, found.plan, known)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Group
@@ -13,6 +14,7 @@ from k8s_installer.explain.why import Why
 from k8s_installer.model.groups import GROUPS
 from k8s_installer.model.plan import Change
 from k8s_installer.model.resources import Kind, SeenUnit
+from k8s_installer.report import settings
 from k8s_installer.report.diff import flags, unified
 from k8s_installer.report.prose import heading, labelled, named, paragraph
 from k8s_installer.report.text import change_words
@@ -35,6 +37,11 @@ def data(why: Why) -> dict[str, object]:
         "since": dt.datetime.fromtimestamp(why.since, dt.UTC).isoformat(timespec="seconds") if why.since else None,
         "changes": [_change(change) for change in why.changes],
         "causes": [_change(change) for change in why.causes],
+        "decided_by": [
+            {"component": one.component, "name": one.name, "value": value.text, "place": str(value.origin.place or "")}
+            for one in why.settings
+            for value in one.values
+        ],
         "harmless": [_change(change) for change in why.harmless],
         "turn": {"group": why.turn.group, "members": list(why.members), "before": list(why.before)},
         "waits": [_change(change) for change in why.waits],
@@ -63,8 +70,12 @@ def _lines(why: Why, inventory: Path) -> Iterator[Text]:
         yield Text.assemble((f"{unit} on {host}: ", "bold"), ("does not restart", "bold green"))
         yield from paragraph(_unchanged(why))
     if isinstance(why.seen, SeenUnit) and why.since:
-        yield from paragraph(f"It runs since {dt.datetime.fromtimestamp(why.since, dt.UTC):%Y-%m-%d %H:%M:%S} UTC.")
+        yield from paragraph(f"It has run since {dt.datetime.fromtimestamp(why.since, dt.UTC):%Y-%m-%d %H:%M:%S} UTC.")
     yield from _causes("What changes of it", why.causes)
+    if why.settings:
+        yield from heading("What decides that")
+        for setting in why.settings:
+            yield from settings.lines(replace(setting, help=None), hosts=False)
     yield from _causes("What changes without a restart (comments, modes, order)", why.harmless)
     if why.changes:
         yield from _place(why)

@@ -13,11 +13,13 @@ from k8s_installer.errors import InputError
 from k8s_installer.explain import texts
 from k8s_installer.explain.why import Why, unit_of, why
 from k8s_installer.model.desired import Desired
-from k8s_installer.model.resources import Kind, Ref
+from k8s_installer.model.resources import File, Kind, Ref, Seen, SeenFile, SeenUnit, Unit
+from k8s_installer.planning.differences import inputs
 from k8s_installer.planning.make import make_plan
 from k8s_installer.report import why as report
 from tests.fakes import FakeHost
-from tests.unit import example
+from tests.unit import clusters, example
+from tests.unit.test_explain import known
 from tests.unit.test_plan import seen as observed
 from tests.unit.test_rolling import MEMBERS, group, running
 
@@ -51,8 +53,46 @@ def test_a_unit_restarts_because_of_a_file_and_waits_for_the_turn_before() -> No
     assert "turn          etcd, one at a time: m1, m2, m3" in words
     assert "after         the turns of m1" in words
     assert "waits for     etcd is healthy on m1" in words
-    assert "It runs since" in words
+    assert "It has run since" in words
     assert "shows the whole plan" in words
+
+
+def test_the_line_of_the_inventory_that_decides_a_change_is_named() -> None:
+    more = "components: {kubelet: {args: {v: 4}, config: {maxPods: 44}}}\n"
+    before, lab = known(clusters.cluster()), known(clusters.cluster(more=more))
+    ref = Ref("n1", Kind.UNIT, "kubelet")
+    seen: dict[Ref, Seen] = {
+        one.ref: SeenFile(one.resource.sha256, 0o644, "root", "root", 0.0, one.resource.content)
+        for one in before.desired.values()
+        if isinstance(one.resource, File)
+    }
+    seen[ref] = SeenUnit("loaded", "active", "running", True, 7, 1.0, False)
+    reads = {path.name for path in inputs(lab.desired[ref]) if path.kind is Kind.FILE}
+    about = {one: item for one, item in lab.desired.items() if one == ref or (one.host == "n1" and one.name in reads)}
+    alone = {one: replace(item, after=tuple(set(item.after) & about.keys())) for one, item in about.items()}
+    unit = alone[ref].resource
+    assert isinstance(unit, Unit)
+    alone[ref] = replace(alone[ref], resource=replace(unit, runs=()))
+    found = why(ref, alone, seen, make_plan(alone, seen), lab)
+    decided = [(one.name, one.values[0].text, str(one.values[0].origin.place)) for one in found.settings]
+    place = "/srv/lab/inventory.yaml:6"
+    assert decided == [("v", "4", place), ("maxPods", "44", place)]
+    assert f"from: inventory, {place}" in text(found)
+    data = report.data(found)["decided_by"]
+    assert data == [
+        {"component": "kubelet", "name": "v", "value": "4", "place": place},
+        {"component": "kubelet", "name": "maxPods", "value": "44", "place": place},
+    ]
+
+
+def test_a_file_that_the_inventory_does_not_know_is_decided_by_nothing_in_it() -> None:
+    wanted = group("etcd", MEMBERS, b'ETCD_OPTIONS="--v=2"\n')
+    seen = observed(wanted, running("etcd", MEMBERS))
+    lab = known(clusters.cluster(topology="etcd-apart"))
+    assert why(ETCD, wanted, seen, make_plan(wanted, seen), lab).settings == ()
+    bare = example.desired()
+    start = observed(bare, example.hosts())
+    assert why(Ref("m1", Kind.UNIT, "kube-apiserver"), bare, start, make_plan(bare, start), lab).settings == ()
 
 
 def test_a_unit_of_which_nothing_changes_does_not_restart() -> None:
@@ -79,7 +119,7 @@ def test_a_first_start_waits_for_gates_of_other_hosts() -> None:
     assert Ref("m1", Kind.GATE, "kube-apiserver is ready") in [change.ref for change in found.waits]
     words = text(found)
     assert "waits for     kube-apiserver is ready on m1" in words
-    assert "It runs since" not in words
+    assert "It has run since" not in words
     data = report.data(found)
     assert (data["interrupted"], data["since"]) == (False, None)
     first = text(asked(Ref("m1", Kind.UNIT, "kube-apiserver"), wanted, hosts))
