@@ -14,6 +14,7 @@ from rich.text import Text
 
 from k8s_installer.errors import InputError, InstallerError
 from k8s_installer.flows.outcome import Outcome
+from k8s_installer.report import errors
 from k8s_installer.report.layout import fitted
 from k8s_installer.untrusted.visible import json_text, visible
 
@@ -101,8 +102,6 @@ def print_json(data: object) -> None:
 
 def print_error(error: InstallerError) -> None:
     """What is wrong, and what to do about it."""
-    from k8s_installer.report import errors  # noqa: PLC0415 - most commands have none
-
     print_lines(stderr(), errors.lines(error))
 
 

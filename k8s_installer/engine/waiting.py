@@ -160,7 +160,8 @@ def _own_words(gate: Gate, answer: GateAnswer, asked: Remote, witness: Remote) -
         texts = asked.ask(gate, answer.questions) if answer.questions else ()
         if gate.check is Check.DRAINED:
             return [*map(evidence.clipped, evictions.evidence(answer.log, texts, forced=not gate.required))]
-        if said := pods.answers(texts, evidence.MOST_LINES - 1):
+        ends = [*map(evidence.clipped, answer.pods.advice)] if answer.pods else []
+        if said := [*ends, *pods.answers(texts, evidence.MOST_LINES - 1 - len(ends))]:
             return said
         text = evidence.shortened(witness.evidence(gate.unit), evidence.MOST_LINES - 2)
         return [f"{gate.unit} on {witness.name}:", *text.splitlines()]

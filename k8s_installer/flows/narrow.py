@@ -14,7 +14,6 @@ from k8s_installer.model.desired import Desired
 from k8s_installer.planning import order
 from k8s_installer.planning.etcd import facts
 from k8s_installer.planning.select import chosen, of_components, on_members
-from k8s_installer.report.names import spans
 
 
 def part(wanted: Resolved, limit: str, only: str) -> Resolved:
@@ -83,7 +82,7 @@ def say_left_out(reporter: Reporter, whole: Resolved, limit: str, only: str) -> 
         if words:
             taken = chosen(option, words, known)
             left = [name for name in known if name not in taken]
-            reporter.say(f"{option} leaves out {spans(left) or 'nothing'}")
+            reporter.say(f"{option} leaves out {', '.join(left) or 'nothing'}")
 
 
 def reached(wanted: Resolved, seen: ObservedFleet, *, skip: bool = False) -> tuple[Resolved, ObservedFleet]:

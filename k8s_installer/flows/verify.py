@@ -13,7 +13,7 @@ from k8s_installer.flows.resolve import Resolved
 from k8s_installer.flows.session import opened
 from k8s_installer.model.desired import health_gates
 from k8s_installer.model.resources import Gate
-from k8s_installer.verify import Api, ApiAccess, CheckResult, OnCheck, Proof, Status, components, workload
+from k8s_installer.verify import Api, ApiAccess, CheckResult, OnCheck, Proof, Status, components, pods_run, workload
 
 # A leader whose process has just restarted has its lease again when the old one has ended, after 15 s and a little. A
 # kubelet says that its node is not ready until it has seen its docker, and says so again in ten seconds or more.
@@ -35,7 +35,7 @@ def prove(wanted: Resolved, fleet: ObservedFleet, on_check: OnCheck) -> Proof:
     if all(result.status is Status.PASSED for result in results):
         master = wanted.cluster.first_master.name
         api = Api(fleet.transports[master], _access(wanted, master))
-        results += _shown(components(api, wanted.cluster), on_check)
+        results += _shown([*components(api, wanted.cluster), pods_run(api)], on_check)
         results += workload(api, wanted.cluster, fleet.transports, on_check)
     return Proof(tuple(results), time.monotonic() - began)
 

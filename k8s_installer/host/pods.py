@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from k8s_installer.host.evidence import clipped
+from k8s_installer.host.exits import advice
 from k8s_installer.untrusted.answers import json_object
 
 # Why a container does not run where trying again rarely helps: its image, or what the manifest asks for.
@@ -31,11 +32,13 @@ class Standing:
     """How pods are doing that are not ready: how often their containers have ended, and whether waiting helps.
 
     `exits` counts from each container's first start, by the pod's uid and the container's name. `in_vain` says that
-    every one of the pods waits for what will hardly come, or that there are none.
+    every one of the pods waits for what will hardly come, or that there are none. `advice` says how containers ended,
+    and what to change.
     """
 
     exits: Mapping[tuple[str, str], int]
     in_vain: bool
+    advice: tuple[str, ...] = ()
 
 
 def ready(pod: Pod) -> bool:
@@ -46,7 +49,7 @@ def ready(pod: Pod) -> bool:
 def standing(pods: Sequence[Pod]) -> Standing:
     """What their statuses say of waiting for them."""
     exits = {(_uid(pod), name): count for pod in pods for name, count in _exits(pod)}
-    return Standing(exits, all(_in_vain(pod) for pod in pods))
+    return Standing(exits, all(_in_vain(pod) for pod in pods), advice(pod for pod in pods if not ready(pod)))
 
 
 def ended_since(first: Standing, now: Standing) -> int:

@@ -9,10 +9,11 @@ from pathlib import Path
 from rich.console import Group
 from rich.text import Text
 
+from k8s_installer.errors import listed
 from k8s_installer.preflight import CHECKS, Finding, Preflight, Severity
-from k8s_installer.report.names import spans
 
 _STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "yellow"}
+_NAMED = 8  # hosts that are named in a line; JSON has them all
 
 
 def lines(found: Preflight, inventory: Path, *, again: bool = True) -> Group:
@@ -55,7 +56,7 @@ def data(found: Preflight) -> dict[str, object]:
 
 def _finding(check: str, severity: Severity, evidence: str, fix: str, hosts: list[str]) -> Iterator[Text]:
     yield Text.assemble(
-        (f"{severity:<8}", _STYLE[severity]), (check, "bold"), f"  {spans(hosts)}: ",
+        (f"{severity:<8}", _STYLE[severity]), (check, "bold"), f"  {listed(hosts, _NAMED)}: ",
         f"{CHECKS[check].means}",
     )  # fmt: skip
     yield Text(f"        {evidence}", "dim")

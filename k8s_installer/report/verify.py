@@ -9,14 +9,20 @@ from rich.text import Text
 
 from k8s_installer.verify import CheckResult, Proof, Status
 
-_MARKS = {Status.PASSED: ("✓", "green"), Status.FAILED: ("✗", "red"), Status.SKIPPED: ("-", "yellow")}
+_MARKS = {
+    Status.PASSED: ("✓", "green"),
+    Status.WARNED: ("!", "yellow"),
+    Status.FAILED: ("✗", "red"),
+    Status.SKIPPED: ("-", "yellow"),
+}
 
 
 def lines(result: CheckResult) -> Group:
     """For people: one check, and after a failure what to read."""
     mark, style = _MARKS[result.status]
     line = Text.assemble((f"{mark} ", style), result.name, (f"  {result.detail}  {result.seconds:.1f} s", "dim"))
-    return Group(line, *(Text(f"    {evidence}", "red") for evidence in result.evidence))
+    worst = "yellow" if result.status is Status.WARNED else "red"
+    return Group(line, *(Text(f"    {evidence}", worst) for evidence in result.evidence))
 
 
 def data(proof: Proof) -> dict[str, object]:

@@ -9,6 +9,7 @@ from k8s_installer.verify.api import Api, ApiAccess, HttpReply, Request
 from k8s_installer.verify.checks import CheckResult, OnCheck, Proof, Status
 from k8s_installer.verify.health import components
 from k8s_installer.verify.lifecycle import workload
+from k8s_installer.verify.running import pods_run
 
 __all__ = [
     "Api",
@@ -20,5 +21,6 @@ __all__ = [
     "Request",
     "Status",
     "components",
+    "pods_run",
     "workload",
 ]

@@ -11,9 +11,13 @@ from k8s_installer.errors import InstallerError
 
 
 class Status(StrEnum):
-    """How a check ended; what could not be checked is skipped, and never passed."""
+    """How a check ended; what could not be checked is skipped, and never passed.
+
+    A warning is about what users run on the cluster, which works.
+    """
 
     PASSED = "passed"
+    WARNED = "warned"
     FAILED = "failed"
     SKIPPED = "skipped"
 

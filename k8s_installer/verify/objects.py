@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
+from k8s_installer.host.exits import advice
 from k8s_installer.host.gates import UNREADY_TAINTS, node_words
 from k8s_installer.host.pods import ready as is_ready
 from k8s_installer.host.pods import words as why_unready
@@ -100,7 +101,8 @@ def delete_at_once() -> Json:
 class Pod:
     """A pod as the API shows it; `ready` is False from the moment it is being deleted, and `words` say why it is not.
 
-    `container` is its container as the kubelet names it, `docker://ID`.
+    `container` is its container as the kubelet names it, `docker://ID`. `advice` says how its containers ended, if
+    they do not run, and what to change.
     """
 
     name: str
@@ -111,6 +113,7 @@ class Pod:
     deleting: bool
     words: str = ""
     container: str = ""
+    advice: tuple[str, ...] = ()
 
 
 def pods(answer: Json) -> tuple[Pod, ...]:
@@ -131,12 +134,14 @@ def _pod(item: Json) -> Pod:
         deleting=deleting,
         container=next((text(one.get("containerID")) for one in objects(status.get("containerStatuses"))), ""),
         words=why_unready(item)[:_LONGEST],
+        advice=advice([item]),
     )
 
 
 def pod_evidence(seen: Sequence[Pod]) -> tuple[str, ...]:
-    """One line for each pod that is not ready."""
-    return tuple(pod.words for pod in seen if not pod.ready)
+    """One line for each pod that is not ready, and how its containers ended, with what to change."""
+    lines = (line for pod in seen if not pod.ready for line in (pod.words, *pod.advice))
+    return tuple(dict.fromkeys(lines))
 
 
 def event_evidence(answer: Json, most: int = 8) -> tuple[str, ...]:

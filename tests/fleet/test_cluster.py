@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from k8s_installer.desired.agreements import may_label_itself
+from k8s_installer.verify import running
 from tests.fleet import reaching
 from tests.fleet.conftest import Cluster
 
@@ -281,9 +282,51 @@ def test_verify_proves_every_object_and_skips_nothing(cluster: Cluster) -> None:
     assert "verify" not in cluster.on("m1", "kubectl get namespaces -o name")
 
 
+def without_image(cluster: Cluster) -> str:
+    return "\n".join(line for line in cluster.text.splitlines() if not line.strip().startswith("verify:"))
+
+
+# busybox's httpd puts itself into the background, as servers do
+ENDED = """\
+apiVersion: v1
+kind: List
+items:
+- {{apiVersion: v1, kind: Pod, metadata: {{name: daemon}}, spec: {{nodeName: n1, containers: [
+    {{name: web, image: "{image}", command: [httpd, -p, "8080"]}}]}}}}
+- {{apiVersion: v1, kind: Pod, metadata: {{name: broken}}, spec: {{nodeName: n1, containers: [
+    {{name: web, image: "{image}", command: [sh, -c, "exit 3"]}}]}}}}
+"""
+# both have ended, and neither is just being started again
+WAITED = """\
+for i in $(seq 60); do
+  [ "$(kubectl get pods daemon broken -o jsonpath='{.items[*].status.containerStatuses[*].state.waiting.reason}')" \\
+    = 'CrashLoopBackOff CrashLoopBackOff' ] && break
+  sleep 0.3
+done
+"""
+
+
+def test_a_pod_that_leaves_the_foreground_is_told_from_one_that_fails(cluster: Cluster) -> None:
+    cluster.on("m1", f"kubectl apply -f - <<'EOF'\n{ENDED.format(image=reaching.image(cluster))}EOF\n")
+    try:
+        cluster.on("m1", WAITED)
+        done = cluster.run("verify", "-o", "json", text=without_image(cluster))
+    finally:
+        cluster.on("m1", "kubectl delete pod daemon broken --grace-period=0 --force")
+    assert done.returncode == 0, done.stderr
+    (check,) = (check for check in json.loads(done.stdout)["checks"] if check["name"] == running.NAME)
+    assert check["status"] == "warned"
+    broken, read, daemon, change = check["evidence"]
+    assert broken.startswith("default/broken on n1: container web ended with exit code 3 at once")
+    assert broken.endswith(": its program failed")
+    assert "kubectl logs --previous" in read
+    assert daemon.startswith("default/daemon on n1: container web ended with exit code 0 at once")
+    assert daemon.endswith(": its first process left the foreground, or had nothing to do")
+    assert change.endswith("run it in the foreground: httpd -DFOREGROUND (busybox: httpd -f)")
+
+
 def test_without_an_image_what_needs_pods_is_skipped_not_passed(cluster: Cluster) -> None:
-    text = "\n".join(line for line in cluster.text.splitlines() if not line.strip().startswith("verify:"))
-    done = cluster.run("verify", "-o", "json", text=text)
+    done = cluster.run("verify", "-o", "json", text=without_image(cluster))
     assert done.returncode == 0, done.stderr
     states = [check["status"] for check in json.loads(done.stdout)["checks"]]
     assert "skipped" in states

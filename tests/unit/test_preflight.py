@@ -358,7 +358,7 @@ def test_many_hosts_are_counted() -> None:
     }  # fmt: skip
     found = assess(made, needed, answers)
     assert found.findings[0].evidence == "6443 (kube-apiserver) from n1, n2, n3, n4, n5 and 4 more: No route to host"
-    assert "selinux  m1, n1 to n9: SELinux is enforcing" in shown(found)
+    assert "selinux  m1, n1, n2, n3, n4, n5, n6, n7 and 2 more: SELinux is enforcing" in shown(found)
 
 
 def test_witnesses_are_not_judged() -> None:
