@@ -33,6 +33,7 @@ app = typer.Typer(
 )
 app.add_typer(init.app)
 app.add_typer(inspect.app)
+app.add_typer(graph.reports)
 app.add_typer(test.app)
 app.add_typer(change.app)
 app.add_typer(explain.app)

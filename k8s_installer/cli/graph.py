@@ -1,4 +1,4 @@
-"""`graph`: pictures, on stdout or in a file."""
+"""`graph` and `report`: pictures of a cluster, and a page about it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from k8s_installer.cli.console import Output, print_json
 from k8s_installer.cli.options import AtOnce, Bundle, Inventory, Templates, require_other
 from k8s_installer.cli.terminal import Terminal
+from k8s_installer.errors import InputError
 
 if TYPE_CHECKING:
     from k8s_installer.flows.graph import Graph
@@ -71,3 +73,49 @@ def _give(made: Graph, output: str, inventory: Path) -> None:
     require_other(Path(output), inventory)
     graph.save(Path(output), made)
     Terminal(inventory).say(f"wrote {output}")
+
+
+def _require_page(path: Path, inventory: Path) -> None:
+    """Stop before hosts are asked, which may take long, if the page could not be written."""
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"-o {path}: no such form", hint="-o FILE.html, or -o json")
+    if path.is_dir():
+        raise InputError(f"cannot write {path}: it is a folder", hint="give the name of a file")
+    require_other(path, inventory)
+
+
+reports = typer.Typer()
+
+
+@reports.command(
+    epilog="Examples: `k8s-installer report -i cluster.yaml -o report.html`, "
+    "`k8s-installer report -i cluster.yaml -o report.html --offline`"
+)
+def report(
+    inventory: Inventory,
+    output: Annotated[
+        str, typer.Option("-o", "--output", metavar="FILE.html|json", help="The page to write, or json for stdout.")
+    ],
+    templates: Templates = None,
+    bundle: Bundle = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask no host.")] = False,
+) -> None:
+    """Write one page about the cluster: topology, state, plan, last run, preflight, certificates, hardening."""
+    from k8s_installer.flows.inputs import Inputs
+    from k8s_installer.flows.report import report as made_of
+
+    if output != Output.JSON:
+        _require_page(Path(output), inventory)
+    terminal = Terminal(inventory)
+    known = made_of(Inputs(inventory, templates, bundle), terminal, offline=offline)
+    if output == Output.JSON:
+        from k8s_installer.report.document import document
+
+        print_json(document(known))
+        return
+    from k8s_installer.drawing import STYLE
+    from k8s_installer.flows.output import write
+    from k8s_installer.report.page import page
+
+    write(Path(output), page(known, STYLE).encode())
+    terminal.say(f"wrote {output}")

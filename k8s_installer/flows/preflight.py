@@ -24,10 +24,15 @@ from k8s_installer.untrusted.answers import understood
 def check(inputs: Inputs, reporter: Reporter) -> Preflight:
     """Ask every host what would stop an install; no key is made, for nothing is sent."""
     with opened(inputs, reporter, download=False) as session:
-        cluster, profile = session.cluster, session.profile
-        wanted = resolve.desire(cluster, profile, inputs.templates, None)
-        needs = preflight.needs(cluster, profile, wanted.desired)
-        return preflight.assess(cluster, needs, _asked(session, needs, needs))
+        return check_in(session)
+
+
+def check_in(session: Session) -> Preflight:
+    """The same in a session that others use, too."""
+    cluster, profile = session.cluster, session.profile
+    wanted = resolve.desire(cluster, profile, session.inputs.templates, None)
+    needs = preflight.needs(cluster, profile, wanted.desired)
+    return preflight.assess(cluster, needs, _asked(session, needs, needs))
 
 
 def before_install(session: Session, wanted: Resolved, seen: Mapping[Ref, Seen], made: Plan) -> tuple[bool, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from k8s_installer import status
 from k8s_installer.engine.fleet import ObservedFleet
@@ -26,23 +26,39 @@ from k8s_installer.untrusted.answers import understood
 Statuses = Mapping[str, HostStatus | HostError]
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What was found: the status, what is wanted, and what hosts have of it."""
+
+    status: Status
+    wanted: Resolved
+    seen: ObservedFleet
+
+
 def look(inputs: Inputs, reporter: Reporter) -> Status:
     """Ask every host; one that cannot be reached differs, and so does what is lost."""
     with opened(inputs, reporter) as session:
-        wanted = session.resolve()
+        return look_in(session).status
+
+
+def look_in(session: Session) -> Looked:
+    """The same in a session that others use, too: what was seen is enough for a plan."""
+    reporter = session.reporter
+    wanted = session.resolve()
+    statuses = _statuses(session, wanted)
+    kept = corrected(wanted, _seen(statuses))
+    if kept is not None:
+        wanted = session.resolve(kept)
         statuses = _statuses(session, wanted)
-        kept = corrected(wanted, _seen(statuses))
-        if kept is not None:
-            wanted = session.resolve(kept)
-            statuses = _statuses(session, wanted)
-        losses: list[LostError] = []
-        with _noted(losses, reporter):
-            require_none(session.cluster)
-        with _noted(losses, reporter):  # the table says all the same how hosts are
-            wanted, statuses = _with_placed(session, wanted, statuses)
-        with _noted(losses, reporter):
-            require_own_keys(wanted, _seen(statuses))
-    return replace(status.assess(wanted.desired, statuses), losses=tuple(losses))
+    losses: list[LostError] = []
+    with _noted(losses, reporter):
+        require_none(session.cluster)
+    with _noted(losses, reporter):  # the table says all the same how hosts are
+        wanted, statuses = _with_placed(session, wanted, statuses)
+    with _noted(losses, reporter):
+        require_own_keys(wanted, _seen(statuses))
+    found = replace(status.assess(wanted.desired, statuses), losses=tuple(losses))
+    return Looked(found, wanted, ObservedFleet({}, {}, _seen(statuses), found.unreachable, {}))
 
 
 @contextmanager

@@ -95,3 +95,38 @@ def test_a_plan_is_drawn_from_what_hosts_have(cluster: Fleet, tmp_path: Path) ->
 def test_a_file_needs_an_ending() -> None:
     with pytest.raises(InputError, match="no such form"):
         graph.form_of("plan")
+
+
+def test_a_report_without_hosts_is_a_page(folder: Path) -> None:
+    done = installer("report", "-i", "cluster.yaml", "-o", "made/report.html", "--offline", folder=folder)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "wrote made/report.html\n")
+    text = (folder / "made/report.html").read_text()
+    assert text.startswith("<!DOCTYPE html>\n")
+    assert "No host was asked" in text
+    assert not (folder / ".k8s-installer").exists()
+
+
+def test_a_report_is_data_too(folder: Path) -> None:
+    done = installer("report", "-i", "cluster.yaml", "-o", "json", "--offline", folder=folder)
+    found = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (found["asked"], found["last_run"], found["certificates"]["certificates"]) == (False, None, [])
+    assert {item["id"] for item in found["hardening"]} > {"1.2.1", "4.2.1"}
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("report.pdf", "error: -o report.pdf: no such form\n  -o FILE.html, or -o json\n"),
+        ("folder.html", "error: cannot write folder.html: it is a folder\n  give the name of a file\n"),
+    ],
+)
+def test_a_report_that_cannot_be_written_asks_no_host(output: str, message: str, folder: Path) -> None:
+    (folder / "folder.html").mkdir()
+    done = installer("report", "-i", "cluster.yaml", "-o", output, folder=folder)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
+
+
+def test_the_report_shows_an_example(folder: Path) -> None:
+    done = installer("report", "--help", folder=folder)
+    assert "k8s-installer report -i cluster.yaml -o report.html" in " ".join(done.stdout.split())
