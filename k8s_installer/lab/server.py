@@ -120,6 +120,10 @@ def main() -> None:
     ]
     for thread in threads:
         thread.start()
+    for (
+        thread
+    ) in threads:  # from Python 3.12 on no thread starts, and so no request is answered, once this one has ended
+        thread.join()
 
 
 if __name__ == "__main__":

@@ -7,14 +7,16 @@ import hashlib
 import http.client
 import io
 import json
+import sys
 import tarfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from k8s_installer.lab import images
+from k8s_installer.lab import images, server
 from k8s_installer.lab.server import servers
 
 
@@ -27,14 +29,14 @@ def addresses(tmp_path: Path) -> Iterator[tuple[int, int]]:
     layer = images._layer({"pause": b"program"}, {"bin/sh": "busybox"}, ("bin", "tmp"))
     images.add_image(pictures, "lab/pause:1", layer, {"Entrypoint": ["/pause"]})
     started = servers("127.0.0.1", packages, pictures, (0, 0))
-    threads = [threading.Thread(target=server.serve_forever, args=(0.01,)) for server in started]
+    threads = [threading.Thread(target=one.serve_forever, args=(0.01,)) for one in started]
     for thread in threads:
         thread.start()
     yield started[0].server_port, started[1].server_port
-    for server, thread in zip(started, threads, strict=True):
-        server.shutdown()
+    for one, thread in zip(started, threads, strict=True):
+        one.shutdown()
         thread.join()
-        server.server_close()
+        one.server_close()
 
 
 def get(port: int, path: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
@@ -100,3 +102,17 @@ def test_the_repository_is_served_beside_it(addresses: tuple[int, int]) -> None:
 
 def test_the_same_files_make_the_same_layer() -> None:
     assert images._layer({"a": b"1"}) == images._layer({"a": b"1"})
+
+
+def test_the_program_ends_after_its_servers_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+
+    class Brief:
+        def serve_forever(self) -> None:
+            time.sleep(0.1)
+            ended.append(1)
+
+    monkeypatch.setattr(server, "servers", lambda *_: [Brief(), Brief()])
+    monkeypatch.setattr(sys, "argv", ["server", "--address", "127.0.0.1", "--packages", ".", "--images", "."])
+    server.main()
+    assert len(ended) == 2
