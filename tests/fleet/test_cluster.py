@@ -276,6 +276,92 @@ def test_a_user_with_sudo_does_as_well_as_root(cluster: Cluster) -> None:
     assert (done.returncode, done.stdout) == (0, "No changes: every host matches the inventory.\n"), done.stderr
 
 
+SELF_SIGNED = "openssl req -x509 -newkey rsa:2048 -nodes -keyout /dev/null -subj /CN=other -days 1"
+# By name: on which host a fault is made, how, and the first line, what was expected and what was found in the report.
+# The last ones are no business of `apply`: what puts them right is beside them.
+FAULTS = {
+    "a package is removed": (
+        "n2", "rpm -e --nodeps kubernetes-client", "package kubernetes-client: is installed", "True", "False",
+    ),
+    "a file is edited": ("n1", "echo '# mine' >>/etc/kubernetes/proxy", "file /etc/kubernetes/proxy: content (SHA-256)", "", ""),
+    "a key is readable by everybody": (
+        "n2", "chmod 644 /etc/kubernetes/pki/kubelet.key",
+        "file /etc/kubernetes/pki/kubelet.key: owner and mode", "root:root 0600", "root:root 0644",
+    ),
+    "a service is stopped": ("m1", "systemctl stop kube-scheduler", "unit kube-scheduler: state", "active", "inactive"),
+    "a service is disabled": ("n2", "systemctl disable kube-proxy", "unit kube-proxy: at boot", "enabled", "disabled"),
+    "a certificate is replaced": (
+        "n1", f"{SELF_SIGNED} -out /etc/kubernetes/pki/kubelet.crt",
+        "certificate /etc/kubernetes/pki/kubelet.crt: subject", "CN=system:node:n1,O=system:nodes", "CN=other",
+    ),
+    "another process has a port": (
+        "n1", "systemctl stop kube-proxy && /usr/sbin/sshd -p 10256 -o PidFile=/run/thief && systemctl start kube-proxy",
+        "port 10256: who listens", "kube-proxy", "ssh",
+    ),
+    "a user may log in": ("m1", "usermod -s /bin/sh etcd", "user etcd: login shell", "/sbin/nologin", "/bin/sh"),
+    "packets are not forwarded": ("n2", "sysctl -w net.ipv4.ip_forward=0", "sysctl net.ipv4.ip_forward: value", "1", "0"),
+    "a node is cordoned": ("m1", "kubectl cordon n2", "node n2: scheduling", "enabled", "disabled (cordoned)"),
+    "a route is lost": (
+        "n1", "ip route del $(ip route show proto 75 | awk '/ via / { print $1; exit }')",
+        "pods 10.244.1.0/24: route to pods of n2", "10.77.", "no route",
+    ),
+}  # fmt: skip
+REPAIRS = {
+    "m1": "usermod -s /sbin/nologin etcd && kubectl uncordon n2",
+    "n1": "kill $(cat /run/thief) && systemctl restart kubernetes-network kube-proxy",
+    "n2": "sysctl -w net.ipv4.ip_forward=1",
+}
+
+
+def reported(done: subprocess.CompletedProcess[str]) -> list[tuple[str, str]]:
+    """What failed: hosts and messages."""
+    checks = json.loads(done.stdout)["checks"]
+    return [(check["host"], check["message"]) for check in checks if check["status"] in ("failed", "error")]
+
+
+def names(message: str, what: str, expected: str, seen: str) -> bool:
+    """Whether a message says what is wrong, what was expected, and what was found (the beginnings of both)."""
+    begins = (what, f"  expected  {expected}", f"  found     {seen}")
+    lines = message.partition(": ")[2].splitlines()
+    return len(lines) == len(begins) and all(map(str.startswith, lines, begins))
+
+
+def test_ten_faults_made_by_hand_are_ten_messages_that_name_them(cluster: Cluster) -> None:
+    own = cluster.folder / "tests" / "test_own.py"
+    own.parent.mkdir()
+    own.write_text("testinfra_hosts = ['n1']\n\n\ndef test_motd(host):\n    assert host.file('/etc/motd').exists\n")
+    try:
+        cluster.on("n1", "touch /etc/motd")
+        done = cluster.run("test", "-o", "json")
+        assert done.returncode == 0, reported(done)
+        assert json.loads(done.stdout)["counts"]["passed"] > 400
+
+        for host, command, *_ in FAULTS.values():
+            cluster.on(host, command)
+        cluster.on("n1", "rm /etc/motd")
+        done = cluster.run("test", "-o", "json")
+        assert done.returncode == 1
+        found = reported(done)
+        missed = [
+            name
+            for name, (host, _, what, expected, seen) in FAULTS.items()
+            if sum(at == host and names(message, what, expected, seen) for at, message in found) != 1
+        ]
+        assert missed == [], found
+        assert [host for host, message in found if "/etc/motd" in message] == ["n1"]
+
+        for host, command in REPAIRS.items():
+            cluster.on(host, command)
+        cluster.on("n1", "touch /etc/motd")
+        done = cluster.run("apply", "--yes", "--no-verify")
+        assert done.returncode == 0, done.stderr
+        done = cluster.run("test", "-o", "json")
+        assert done.returncode == 0, reported(done)
+    finally:
+        own.unlink()
+        own.parent.rmdir()
+
+
 # What makes the scheduler prefer n1 by more than one pod: n2 has less to give.
 BUSY = """\
 apiVersion: v1

@@ -126,5 +126,5 @@ def same(on, row):
 
 
 def one_line(value):
-    text = " ".join(str(value).split())
+    text = " ".join(str(value).split()) or "nothing"
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
