@@ -14,7 +14,7 @@ from k8s_installer.flows import resolve
 from k8s_installer.model.desired import Desired
 from k8s_installer.model.resources import File, Kind
 from k8s_installer.preflight import CHECKS
-from k8s_installer.verify import lifecycle
+from k8s_installer.verify import lifecycle, running
 
 REPO = Path(__file__).parents[2]
 PAGE = REPO / "docs/how-a-cluster-works.md"
@@ -103,7 +103,7 @@ def test_what_finds_a_symptom_exists(example: Desired) -> None:
     assert named["validate"] <= {*AGREEMENTS}
     gates = {ref.name for ref in example if ref.kind is Kind.GATE}
     assert named["gate"] | named["gates"] <= gates
-    assert named["verify`:"] <= {lifecycle.REACH, lifecycle.ACROSS}
+    assert named["verify`:"] <= {lifecycle.REACH, lifecycle.ACROSS, running.NAME}
 
 
 def _after(word: str, text: str) -> set[str]:
