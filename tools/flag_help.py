@@ -29,10 +29,15 @@ def main() -> None:
     flags: dict[str, dict[str, str]] = {}
     for given in programs:
         name, _, path = given.rpartition("=")
-        run = subprocess.run([path, "--help"], check=False, capture_output=True, text=True)
-        flags[name or Path(path).name] = dict(sorted(_lines(run.stdout + run.stderr)))
+        flags[name or Path(path).name] = asked(path)
     json.dump({"source": source, "version": version, "flags": flags}, sys.stdout, indent=1, ensure_ascii=False)
     sys.stdout.write("\n")
+
+
+def asked(program: str | Path) -> dict[str, str]:
+    """What a program says of each of its flags."""
+    run = subprocess.run([program, "--help"], check=False, capture_output=True, text=True, timeout=60)
+    return dict(sorted(_lines(run.stdout + run.stderr)))
 
 
 def _lines(text: str) -> Iterator[tuple[str, str]]:

@@ -25,8 +25,9 @@ def explain(
     topic: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[COMPONENT|WORD|FLAG|FILE|HOST|order|kubeadm|why HOST UNIT]",
-            help="What to explain; the list of topics if left out.",
+            metavar="TOPIC",
+            help="COMPONENT, WORD (such as pod), --FLAG, /FILE, HOST, order, kubeadm, or why HOST UNIT. The list of "
+            "topics if left out; `host NAME`, `flag NAME` and so on if a name means several things.",
             show_default=False,
         ),
     ] = None,
