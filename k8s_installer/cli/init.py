@@ -69,7 +69,8 @@ def init(
     ] = False,
     yes: Yes = False,
     output: Annotated[
-        str, typer.Option("-o", "--output", metavar="FILE|-|json", help="The file to write; - is stdout.")
+        str,
+        typer.Option("-o", "--output", metavar="FILE|-|json", help="The file to write; - prints it, json prints data."),
     ] = "cluster.yaml",
 ) -> None:
     """Write a first inventory, with a comment for each setting. Changes no host, and no inventory that exists.

@@ -127,19 +127,16 @@ def text(draft: Draft, profile: Profile, versions: Sequence[str], file: str) -> 
     context = {
         "draft": draft, "choices": draft.choices, "versions": versions, "file": _one_line(file), "dns": dns,
         "insecure": "insecure" in profile.security, "masters": draft.having(Role.MASTER),
-"key": draft.files.get("key"), "known_hosts": draft.files.get("known_hosts"), "ssh_port": _SSH_PORT,
+        "key": draft.files.get("key"), "known_hosts": draft.files.get("known_hosts"), "ssh_port": _SSH_PORT,
     }  # fmt: skip
     return Renderer().file(_TEMPLATE, context, draft.choices.name).decode()
 
 
 def _require_different(machines: Sequence[Machine]) -> None:
-    """Raise InputError where a host has the address of another one, too."""
-    wrong = [
-        f"{one.target.address} and {other.target.address} are the same host"
-        for number, one in enumerate(machines)
-        for other in machines[number + 1 :]
-        if one.facts and other.target.address in _own(one.facts) and one.target.address in _own(one.facts)
-    ]
+    """Raise InputError where a host has two of the addresses that were typed."""
+    typed = {one.target.address for one in machines}
+    shared = [" and ".join(sorted(typed.intersection(_own(one.facts)))) for one in machines if one.facts]
+    wrong = [f"{addresses} are the same host" for addresses in dict.fromkeys(shared) if " and " in addresses]
     if wrong:
         raise InputError("\n".join(wrong), hint="name each host once")
 
@@ -151,7 +148,7 @@ def _own(facts: Facts) -> list[str]:
 
 
 def _moved(machine: Machine) -> tuple[Machine, str]:
-    """The host at its own address, where it was reached at another one (as behind NAT), and a warning of that."""
+    """The host at its own address and port, where it was reached at others (as behind NAT), and a warning of that."""
     target, facts = machine.target, machine.facts
     if facts is None or target.address in _own(facts) or IPv4Address(target.address).is_loopback or not _own(facts):
         return machine, ""
