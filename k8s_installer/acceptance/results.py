@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ class Status(StrEnum):
     SKIPPED = "skipped"
 
 
-_BEGUN = re.compile(r'failed on \w+ with "(.*)"', re.DOTALL)
 _BY_TAG = {"failure": Status.FAILED, "error": Status.ERROR, "skipped": Status.SKIPPED}
 
 
@@ -98,9 +96,8 @@ def _results(root: ET.Element) -> Iterator[Result]:
 
 def _message(said: ET.Element) -> str:
     """What a test said; of one that could not be loaded or begun, the last line of its traceback that is an error."""
-    message = said.get("message", "")
-    begun = _BEGUN.fullmatch(message)
-    errors = [line[1:].strip() for line in (said.text or "").splitlines() if line.startswith("E ")]
-    if errors and (begun or message == "collection failure"):
-        return errors[-1]
-    return (begun[1] if begun else message).removeprefix("Failed: ")
+    message, text = said.get("message", ""), said.text or ""
+    if message == "collection failure" or message.startswith("failed on "):
+        errors = [line[1:].strip() for line in text.splitlines() if line.startswith("E ")]
+        return errors[-1] if errors else text.strip()
+    return message.removeprefix("Failed: ")

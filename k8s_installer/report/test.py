@@ -25,7 +25,9 @@ def lines(found: Results, inventory: Path) -> Group:
     ]
     end = [_total(found, len([name for name in names if name]))]
     if not found.passed:
-        end.append(Text(f"Next: k8s-installer plan -i {inventory} shows what differs from the inventory"))
+        away = any("cannot be reached" in result.message for result in found.of(Status.ERROR))
+        why = "says why a host cannot be reached" if away else "shows what differs from the inventory"
+        end.append(Text(f"Next: k8s-installer plan -i {inventory} {why}"))
     return Group(*shown, *end)
 
 

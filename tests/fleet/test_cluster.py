@@ -326,7 +326,7 @@ def names(message: str, what: str, expected: str, seen: str) -> bool:
     return len(lines) == len(begins) and all(map(str.startswith, lines, begins))
 
 
-def test_ten_faults_made_by_hand_are_ten_messages_that_name_them(cluster: Cluster) -> None:
+def test_each_fault_made_by_hand_is_a_message_that_names_it(cluster: Cluster) -> None:
     own = cluster.folder / "tests" / "test_own.py"
     own.parent.mkdir()
     own.write_text("testinfra_hosts = ['n1']\n\n\ndef test_motd(host):\n    assert host.file('/etc/motd').exists\n")

@@ -390,7 +390,7 @@ def test_failed_checks_are_below_their_host_with_what_was_expected_and_found() -
         "       +  where",
         "✓ n2  1 check passed",
         "6 checks on 3 hosts: 4 failed, 1 passed, 1 skipped, in 2.5 s",
-        "Next: k8s-installer plan -i cluster.yaml shows what differs from the inventory",
+        "Next: k8s-installer plan -i cluster.yaml says why a host cannot be reached",
     ]
     said = infra.data(found)
     assert (said["passed"], said["counts"]) == (False, {"passed": 1, "failed": 2, "error": 2, "skipped": 1})

@@ -93,14 +93,20 @@ def answer(config, module, name):
     try:
         said = host.run(f"LC_ALL=C PATH=$PATH:/usr/sbin:/sbin; export LC_ALL PATH\n{script}\necho {END}")
     except RuntimeError as error:  # so testinfra says that ssh did not reach the host
-        return f"cannot be reached: {error.args[0].stderr.strip()}"
+        return f"cannot be reached: {last_words(error.args[0])}"
     output, end, _ = said.stdout.rpartition(END)
     if not end:
-        return f"gives no answer: {said.stderr.strip()}"
+        return f"gives no answer: {last_words(said)}"
     try:
         return module.read(output)
     except (ValueError, LookupError, TypeError) as error:
         return f"gives an answer that cannot be read: {error}"
+
+
+def last_words(said):
+    """Why a command failed: ssh says that last, below warnings of many lines."""
+    lines = said.stderr.strip().splitlines()[-2:]
+    return "; ".join(line.rstrip(".") for line in lines) or "no reason given"
 
 
 @pytest.fixture
