@@ -55,28 +55,30 @@ def run(inputs: Inputs, choice: Choice, reporter: Reporter) -> Results:
             cannot be loaded; nothing was run.
     """
     require_pytest()
-    wanted, hosts = _tables(inputs, choice.days, reporter)
+    wanted = _wanted(inputs, reporter, asks=True)
+    hosts = _tables(wanted, choice.days, reporter)
     names = [one.host for one in hosts]
     unknown = [name for name in choice.hosts if name not in names]
     if unknown:
         raise InputError(f"--host: the inventory has no host {unknown[0]}", hint=f"it has {', '.join(names)}")
+    if choice.junit is not None and choice.junit.is_dir():  # before hosts are asked
+        raise InputError(f"--junit: {choice.junit} is a folder", hint="give the name of a file")
     own = _own_tests(wanted, choice.tests)
-    if choice.junit is not None:
-        write_file(choice.junit, b"")  # whether it can be written is known before hosts are asked
     with tempfile.TemporaryDirectory(prefix="k8s-installer-test-") as folder:
         tests, junit = Path(folder, "tests"), Path(folder, "junit.xml")
         _write(tests, acceptance.folder(wanted.cluster, hosts))
         words = [
             "-c", str(tests / "pytest.ini"), "--rootdir", str(tests), "-v", "--tb=short", "--color=no",
             "--junit-xml", str(junit), "--hosts", ",".join(choice.hosts or names),
+            *(["-k", choice.expression] if choice.expression else []), str(tests), *map(str, own),
         ]  # fmt: skip
-        words += ["-k", choice.expression] if choice.expression else []
         began = time.monotonic()
-        status, output = _pytest([*words, str(tests), *map(str, own)], reporter)
+        status, output = _pytest(words, reporter)
         found = junit.read_bytes() if junit.exists() else b""
-        if choice.junit is not None:
-            write_file(choice.junit, found)
-        return _results(status, output, found, time.monotonic() - began, choice)
+        results = _results(status, output, found, time.monotonic() - began, choice)
+    if choice.junit is not None:
+        write_file(choice.junit, found)
+    return results
 
 
 def write(inputs: Inputs, folder: Path, days: int, reporter: Reporter) -> int:
@@ -87,8 +89,8 @@ def write(inputs: Inputs, folder: Path, days: int, reporter: Reporter) -> int:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"--write: {folder} is not an empty folder", hint="remove it first, or give another one")
-    wanted, hosts = _tables(inputs, days, reporter)
-    files = acceptance.folder(wanted.cluster, hosts)
+    wanted = _wanted(inputs, reporter, asks=False)
+    files = acceptance.folder(wanted.cluster, _tables(wanted, days, reporter))
     _write(folder, files)
     return len(files)
 
@@ -108,13 +110,7 @@ def require_pytest() -> None:
         )
 
 
-def _tables(inputs: Inputs, days: int, reporter: Reporter) -> tuple[Resolved, list[HostTables]]:
-    cluster, profile = read(inputs, reporter)
-    if resolve.recorded(cluster) == NONE:  # only the hosts know which pod subnets were allocated
-        with opened(inputs, reporter) as session:
-            wanted, _ = session.observe(session.resolve())
-    else:
-        wanted = resolve.desire(cluster, profile, inputs.templates, resolve.present_keys)
+def _tables(wanted: Resolved, days: int, reporter: Reporter) -> list[HostTables]:
     unmade = [
         ref.name for ref, item in wanted.asked.items() if isinstance(item.resource, File) and item.resource.pending
     ]
@@ -123,7 +119,20 @@ def _tables(inputs: Inputs, days: int, reporter: Reporter) -> tuple[Resolved, li
             f"this machine does not have all keys of the cluster: the content of {len(unmade)} files is not checked "
             f"({listed(sorted(set(unmade)), 2)}). keys recover gets them from the hosts"
         )
-    return wanted, acceptance.tables(wanted.cluster, profile, wanted.asked, days)
+    return acceptance.tables(wanted.cluster, wanted.profile, wanted.asked, days)
+
+
+def _wanted(inputs: Inputs, reporter: Reporter, *, asks: bool) -> Resolved:
+    """All that the inventory wants; hosts are asked only for what was allocated, if that is not recorded here."""
+    cluster, _ = resolve.checked(inputs.inventory)
+    known = resolve.recorded(cluster) != NONE
+    if asks and not known:
+        with opened(inputs, reporter) as session:
+            wanted, _ = session.observe(session.resolve())
+        return wanted
+    if not known:
+        reporter.warn("no apply is recorded on this machine: pod subnets are those that a first apply would allocate")
+    return resolve.desire(*read(inputs, reporter), inputs.templates, resolve.present_keys)
 
 
 def _own_tests(wanted: Resolved, given: Path | None) -> list[Path]:
