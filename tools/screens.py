@@ -19,6 +19,7 @@ import sys
 import tempfile
 import termios
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import pyte
@@ -32,7 +33,7 @@ INSTALLER = [sys.executable, "-m", "k8s_installer"]
 LAB = "screens"
 LINES = 60  # of the terminal: what is empty at its end is left out
 WIDE, NARROW = 100, 80  # columns
-EDIT = ("conntrack-max-per-core: 0", "conntrack-max-per-core: 0, v: 2")
+EDIT = ("conntrack-max-per-core: 0}}\n", "conntrack-max-per-core: 0, v: 2}}\n  kube-scheduler: {args: {v: 2}}\n")
 BROKEN = "  kube-scheduler: {args: {policy-config-file: /etc/kubernetes/policy.json}}\n"
 THEME = TerminalTheme(
     (13, 17, 23), (201, 209, 217),
@@ -43,7 +44,7 @@ THEME = TerminalTheme(
 )  # fmt: skip
 # rich's own picture, without its title bar and the font that it gets from elsewhere
 FORMAT = """\
-<svg class="rich-terminal" viewBox="0 0 {terminal_width} {terminal_height}" xmlns="http://www.w3.org/2000/svg">
+<svg viewBox="-12 -10 PADDED_WIDTH PADDED_HEIGHT" xmlns="http://www.w3.org/2000/svg">
 <style>
 .{unique_id}-matrix {{ font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace;
   font-size: {char_height}px; line-height: {line_height}px; }}
@@ -55,8 +56,8 @@ FORMAT = """\
 </clipPath>
 {lines}
 </defs>
-<rect fill="#0d1117" width="{terminal_width}" height="{terminal_height}" rx="8"/>
-<g transform="translate(8, 8)" clip-path="url(#{unique_id}-clip-terminal)">
+<rect fill="#0d1117" x="-12" y="-10" width="PADDED_WIDTH" height="PADDED_HEIGHT" rx="8"/>
+<g clip-path="url(#{unique_id}-clip-terminal)">
 {backgrounds}
 <g class="{unique_id}-matrix">
 {matrix}
@@ -65,7 +66,7 @@ FORMAT = """\
 </svg>
 """
 
-_FAINT = re.compile(rb"\x1b\[2([;m])")  # which pyte does not know: grey will do
+_GREY = b"\x1b[90m"  # in place of faint, which pyte does not know
 Enough = Callable[[Sequence[str]], bool]
 
 
@@ -80,10 +81,10 @@ def half(lines: Sequence[str]) -> bool:
     return any(int(words[0]) * 2 > int(words[2]) for words in counts) and any("wait until" in line for line in lines)
 
 
-def screen(words: Sequence[str], folder: Path, columns: int, enough: Enough = ended) -> Text:
+def screen(words: Sequence[str], folder: Path, columns: int, *, enough: Enough = ended, first: str = "") -> Text:
     """Run the installer with these words in a terminal; what this shows when it is enough, or at the end.
 
-    The command goes on to its end in any case.
+    The command goes on to its end in any case. What is above the line that begins with `first` is left out.
     """
     shown = pyte.Screen(columns, LINES)
     stream = pyte.ByteStream(shown)
@@ -102,22 +103,24 @@ def screen(words: Sequence[str], folder: Path, columns: int, enough: Enough = en
             data = os.read(ours, 1 << 16) if readable else b""
         except OSError:  # the other end is closed
             break
-        stream.feed(_FAINT.sub(rb"\x1b[90\1", data))
+        stream.feed(data.replace(b"\x1b[2m", _GREY).replace(b"\x1b[2;", _GREY[:-1] + b";"))
         if taken is None and enough(shown.display):
-            taken = text(shown, words)
+            taken = text(shown, words, first)
     process.wait()
     os.close(ours)
-    return taken or text(shown, words)
+    return taken or text(shown, words, first)
 
 
-def text(shown: pyte.Screen, words: Sequence[str]) -> Text:
-    """What a screen shows, below the command."""
+def text(shown: pyte.Screen, words: Sequence[str], first: str) -> Text:
+    """What a screen shows, from the line that begins with `first`, below the command."""
     lines = [Text.assemble(("$ ", "bold green"), (f"k8s-installer {' '.join(words)}", "bold"))]
-    for row in range(LINES):
+    above = next((row for row, line in enumerate(shown.display) if line.startswith(first)), 0)
+    lines += [Text("...")] if above else []
+    for row in range(above, LINES):
         line = Text()
-        for column in range(shown.columns):
-            cell = shown.buffer[row][column]
-            line.append(cell.data, Style(color=colour(cell.fg), bold=cell.bold, italic=cell.italics))
+        cells = [shown.buffer[row][column] for column in range(shown.columns)]
+        for style, run in groupby(cells, key=lambda cell: (colour(cell.fg), cell.bold, cell.italics)):
+            line.append("".join(cell.data for cell in run), Style(color=style[0], bold=style[1], italic=style[2]))
         line.rstrip()
         lines.append(line)
     while lines and not lines[-1].plain:
@@ -146,7 +149,11 @@ def save(name: str, shown: Text, columns: int) -> None:
     console.print(shown, soft_wrap=True)
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{name}.svg"
-    path.write_text(console.export_svg(theme=THEME, code_format=FORMAT, unique_id=name))
+    picture = console.export_svg(theme=THEME, code_format=FORMAT, unique_id=name)
+    width, height = re.findall(r'<rect x="0" y="0" width="([\d.]+)" height="([\d.]+)"/>', picture)[0]
+    for word, length in (("PADDED_WIDTH", float(width) + 24), ("PADDED_HEIGHT", float(height) + 20)):
+        picture = picture.replace(word, f"{length:.0f}")
+    path.write_text(re.sub(r"<text [^>]*>\n</text>", "", picture))
     sys.stderr.write(f"{path}: {path.stat().st_size / 1000:.0f} kB\n")
 
 
@@ -164,12 +171,12 @@ def main() -> None:
             folder, inventory = Path(place), Path(json.loads(lab("status", "-o", "json"))["inventory"]).read_text()
             (folder / "cluster.yaml").write_text(inventory)
             file = ["-i", "cluster.yaml"]
-            save("apply", screen(["apply", "--yes", *file], folder, WIDE, half), WIDE)
+            save("apply", screen(["apply", "--yes", *file], folder, WIDE, enough=half, first="Plan: "), WIDE)
             save("status", screen(["status", *file], folder, WIDE + 20), WIDE + 20)
             (folder / "cluster.yaml").write_text(inventory.replace(*EDIT))
             save("plan", screen(["plan", *file], folder, WIDE), WIDE)
             (folder / "cluster.yaml").write_text(inventory + BROKEN)
-            save("error", screen(["apply", "--yes", *file], folder, WIDE), WIDE)
+            save("error", screen(["apply", "--yes", *file], folder, WIDE, first="error: "), WIDE)
     finally:
         lab("down")
 

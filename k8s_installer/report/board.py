@@ -14,7 +14,7 @@ from rich.text import Text
 
 from k8s_installer.model.desired import Turn
 from k8s_installer.model.plan import INTERRUPTING, Change, Plan
-from k8s_installer.model.resources import Gate
+from k8s_installer.model.resources import Gate, Kind
 from k8s_installer.model.run import ENDED, Event, State
 from k8s_installer.report.grouped import subject
 from k8s_installer.report.names import spans
@@ -37,12 +37,11 @@ _MARKS = {
 _FIRST = (State.FAILED, State.RUNNING, State.SKIPPED, State.WAITING, State.DONE)
 
 
-def waited(change: Change, detail: str, seconds: float) -> str:
-    """A step with what it waits for, and for how long; of a gate also how long it may take."""
+def with_time(change: Change, detail: str, seconds: float) -> str:
+    """What is said of a step while it lasts: what it waits for, and for how long; of a gate also how long it may."""
     limit = f" of {change.after.deadline:.0f}" if isinstance(change.after, Gate) else ""
     taken = f"{seconds:.0f}{limit} s" if seconds >= _SHOWS_TIME else ""
-    rest = ", ".join(filter(None, (_URL.sub("", detail)[:_LONGEST], taken)))
-    return f"{change_words(change)}: {rest}" if rest else change_words(change)
+    return ", ".join(filter(None, (_URL.sub("", detail)[:_LONGEST], taken)))
 
 
 @dataclass(slots=True)
@@ -146,8 +145,12 @@ class Board:
         if not part.running:
             return Text("")
         index, *others = part.running
-        words = waited(self._plan.changes[index], self._details.get(index, ""), self._clock() - self._since[index])
-        return Text(f"{words} (+{len(others)})" if others else words)
+        change, seconds = self._plan.changes[index], self._clock() - self._since[index]
+        rest = with_time(change, self._details.get(index, ""), seconds)
+        does = change_words(change)
+        if others and all(self._plan.changes[other].ref.kind is Kind.PACKAGE for other in part.running):
+            does, others = f"{change.action} {len(part.running)} packages", []  # one transaction of yum's
+        return Text(": ".join(filter(None, (does, rest))) + (f" (+{len(others)})" if others else ""))
 
     def _hidden(self, room: int) -> str:
         shown = self._shown(room)

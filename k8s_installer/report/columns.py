@@ -59,7 +59,7 @@ def _paragraphs(header: Sequence[str], rows: Sequence[Row]) -> Iterator[Text]:
             above = first.plain
             yield Text(above, "bold")
         said = [
-            Text.assemble((f"{name} ", "dim"), cell)
+            Text.assemble((f"{name.partition(',')[0]} ", "dim"), cell)
             for name, cell in zip(header[2:], others, strict=True)
             if cell.plain != "-"
         ]

@@ -13,7 +13,7 @@ from rich.text import Text
 from k8s_installer.model.plan import Plan
 from k8s_installer.model.resources import Check, Gate, Kind
 from k8s_installer.model.run import Event, OnEvent, State
-from k8s_installer.report.board import Board, waited
+from k8s_installer.report.board import Board, with_time
 from k8s_installer.report.grouped import about
 from k8s_installer.report.text import change_words
 
@@ -89,7 +89,7 @@ class Lines:
             return
         self._told[event.index] = event.at
         seconds = event.at - begun
-        self._print(about(change), waited(change, event.detail, seconds))
+        self._print(about(change), f"{change_words(change)}: {with_time(change, event.detail, seconds)}")
 
     def _flush(self, host: str) -> None:
         words = self._quick.pop(host, [])

@@ -102,6 +102,15 @@ def test_the_bytes_of_an_upload_are_shown_until_it_is_there() -> None:
     assert screen.lines()[0].endswith("install package docker")
 
 
+def test_packages_of_one_transaction_are_counted() -> None:
+    screen = Screen(*(change("n1", name, Package(name), Action.INSTALL) for name in ("docker", "etcd")))
+    for index in (0, 1):
+        screen.take(index, State.RUNNING)
+    screen.take(0, State.PROGRESS, "131 MB downloaded")
+    screen.at += 9
+    assert screen.lines()[0].endswith("0/2  install 2 packages: 131 MB downloaded, 9 s")
+
+
 def test_what_runs_beside_it_is_counted() -> None:
     gates = [change("m1", f"gate {number}", Gate("", Check.OK, "x"), Action.WAIT) for number in range(3)]
     screen = Screen(*gates)
