@@ -17,6 +17,7 @@ from k8s_installer.drawing.model import Arrow, Box, Drawing, Lane
 from k8s_installer.drawing.wording import columns, shortened, wrapped
 
 CHAR, LINE = 7.3, 16.0  # a character of 12 px in any monospace font, and a line
+LABEL_CHAR = CHAR * 11 / 12
 PAD = 10.0  # around the text of a box
 _BOX, _TITLE, _LABEL = 30, 18, 42  # columns of a line in a box, of a lane's title, of an arrow's label
 _BOX_LINES, _TITLE_LINES = 2, 6  # that one line of a box, or the title, may be broken into
@@ -187,7 +188,7 @@ class _Plan:
                 self.starts[rank] = at
                 at += self._depth(rank)
                 labels = [self._label(arrow) for arrow in self._leaving(rank)]
-                room = max((columns(label) for label in labels), default=0) * CHAR
+                room = max((columns(label) for label in labels), default=0) * LABEL_CHAR
                 at += room + _LABEL_PAD * 2 if room else _LABEL_PAD
             for place in self._turning(rank):
                 tracks[rank, place] = at

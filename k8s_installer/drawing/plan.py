@@ -22,6 +22,7 @@ _NOTES = (
     "Green: starts. Brown: restarts or stops. Dashed: waits for health.",
 )
 _KINDS = {Action.START: "start", Action.RESTART: "restart", Action.STOP: "stop", Action.DISABLE: "stop"}
+_WORDS = {Action.ATTRIBUTES: "set mode of", Action.CLEAN: "clean up after", Action.ADOPT: "adopt"}  # else its own
 _NAMED = 3  # changes that are named in a box; of more there are the numbers
 _OTHERS = "cluster"  # the lane of what is in no group
 
@@ -141,11 +142,15 @@ def _gates(changes: Sequence[Change]) -> list[str]:
 
 def _prepared(changes: Sequence[Change]) -> list[str]:
     """What is done in preparation: by name if that is little, otherwise how much."""
-    names = list(dict.fromkeys(f"{change.action} {change.ref.name}" for change in changes))
+    names = list(dict.fromkeys(f"{_word(change)} {change.ref.name}" for change in changes))
     if len(names) <= _NAMED:
         return names
-    counts = Counter((str(change.action), str(change.ref.kind)) for change in changes)
+    counts = Counter((_word(change), str(change.ref.kind)) for change in changes)
     return [f"{action} {count} {kind}{'s' * (count != 1)}" for (action, kind), count in counts.items()]
+
+
+def _word(change: Change) -> str:
+    return _WORDS.get(change.action, str(change.action))
 
 
 def _id(number: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +29,10 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """A run: when it began (ISO 8601, UTC), how long it took, how it ended, and what failed with its evidence."""
+    """A run: when it began (ISO 8601, UTC), how long it took, how it ended, and what failed with its evidence.
+
+    Hosts are in the order of their names, phases in that of their first end.
+    """
 
     run: str
     began: str
@@ -62,8 +66,8 @@ def timeline(past: Past) -> Timeline:
         dt.datetime.fromtimestamp(first, dt.UTC).isoformat(timespec="seconds") if times else "",
         last - first,
         past.result or "cut off",
-        tuple(dict.fromkeys(cell.host for cell in cells)),
-        tuple(dict.fromkeys(cell.phase for cell in cells)),
+        tuple(sorted({cell.host for cell in cells}, key=_counted)),
+        tuple(dict.fromkeys(cell.phase for cell in sorted(cells, key=lambda cell: cell.end))),
         cells,
         tuple(failures[:FAILURES]),
     )
@@ -75,6 +79,11 @@ def _cell(host: str, phase: str, changes: list[tuple[str, float, float]], first:
     begun = [begin for word, begin, _ in changes if word != "skipped"] or [first]
     ended = [end for word, _, end in changes if word in _ENDED] or begun
     return Cell(host, phase, min(begun) - first, max(ended) - first, len(changes), state)
+
+
+def _counted(name: str) -> list[tuple[int, str]]:
+    """A name to sort by, with its numbers as numbers: n2 comes before n10."""
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d{1,18})", name)]
 
 
 def _moment(line: Mapping[str, Any]) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -20,7 +21,7 @@ from k8s_installer.drawing.layout import CHAR, LINE, Layout, Placed, Point, layo
 from k8s_installer.drawing.wording import columns, shortened, wrapped
 from k8s_installer.inventory import Cluster
 from k8s_installer.model.plan import Plan
-from k8s_installer.model.resources import Missing, Ref, Seen
+from k8s_installer.model.resources import Kind, Missing, Ref, Seen, SeenFile
 from k8s_installer.planning.make import make_plan
 from k8s_installer.planning.turns import Batch
 from k8s_installer.render import Renderer
@@ -262,6 +263,17 @@ def test_a_plan_takes_turns() -> None:
         ("nodes", "wait until", "kubelet is healthy", "node * is ready", "on n31 to n40"),
     ]
     assert [arrow.source for arrow in picture.arrows] == [f"step {number}" for number in range(len(picture.boxes) - 1)]
+
+
+def test_changes_are_named_in_words() -> None:
+    lab = cluster()
+    seen = answers(wants(lab))
+    ref = Ref("n1", Kind.FILE, "/etc/kubernetes/proxy.kubeconfig")
+    was = seen[ref]
+    assert isinstance(was, SeenFile)
+    seen[ref] = replace(was, mode=0o666)
+    picture = of_plan.drawing(lab, make_plan(wants(lab), seen))
+    assert steps(picture) == [("nodes", "prepare", "set mode of /etc/kubernetes/proxy.kubeconfig", "on n1")]
 
 
 def test_a_first_install_starts_everything_in_its_order() -> None:

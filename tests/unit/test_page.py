@@ -292,9 +292,37 @@ def test_a_timeline_has_the_time_of_every_phase_on_every_host() -> None:
         ("n1", "kubelet", 0.0, 0.0, 1, "skipped"),
         ("n1", "docker", 5.0, 5.0, 1, "running"),
     ]
-    assert (found.hosts, found.phases) == (("m1", "n1"), ("etcd", "kubelet", "docker"))
+    assert (found.hosts, found.phases) == (("m1", "n1"), ("kubelet", "etcd", "docker"))
     assert (found.seconds, found.result, found.began) == (6.0, "cut off", "2026-03-01T12:00:00+00:00")
     assert found.failures == (("m1: start etcd", "no"),)
+
+
+def test_hosts_of_a_timeline_are_counted() -> None:
+    found = timeline(past(*(event(0, host=host) for host in ("n10", "n2", "m1", "node"))))
+    assert found.hosts == ("m1", "n2", "n10", "node")
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_colours_of_text_contrast_with_what_is_behind_them_in_light_and_dark() -> None:
+    css = re.search(r"<style>(.*?)</style>", PAGES["live"], re.DOTALL)
+    assert css
+    for scope, behind, texts in (
+        (":root", ("paper", "panel"), ("ink", "soft", "good", "bad", "care", "link")),
+        (".drawing", ("paper", "lane", "box"), ("ink", "soft")),
+    ):
+        blocks = re.findall(rf"{re.escape(scope)} \{{([^}}]*--[^}}]*)\}}", css[1])
+        assert len(blocks) == 3  # light, dark, print
+        for block in blocks[:2]:
+            colours = dict(re.findall(r"--(\w+): (#\w{6})", block))
+            for back in behind:
+                for text in texts:
+                    high, low = sorted((luminance(colours[back]), luminance(colours[text])), reverse=True)
+                    assert (high + 0.05) / (low + 0.05) >= 4.5, (scope, back, text)
 
 
 def test_a_run_that_did_nothing_has_no_times() -> None:
