@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from k8s_installer.cli import completing
 from k8s_installer.cli.change import require_consent
 from k8s_installer.cli.console import Output, stop
 from k8s_installer.cli.options import AtOnce, BreakLock, Bundle, Format, Inventory, Templates, Yes, require_other
@@ -71,11 +72,21 @@ def restore(
     inventory: Annotated[
         Path | None,
         typer.Option(
-            "-i", "--inventory", envvar="K8S_INSTALLER_INVENTORY", help="The inventory file.", show_default=False
+            "-i",
+            "--inventory",
+            envvar="K8S_INSTALLER_INVENTORY",
+            help="The inventory file.",
+            show_default=False,
+            autocompletion=completing.inventories,
         ),
     ] = None,
     from_member: Annotated[
-        str, typer.Option(metavar="HOST", help="Take the data of this member of etcd instead of a backup.")
+        str,
+        typer.Option(
+            metavar="HOST",
+            help="Take the data of this member of etcd instead of a backup.",
+            autocompletion=completing.host,
+        ),
     ] = "",
     check: Annotated[bool, typer.Option("--check", help="Only read the backup; no host is asked.")] = False,
     unpack: Annotated[

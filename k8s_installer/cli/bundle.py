@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from k8s_installer.cli import completing
 from k8s_installer.cli.console import Output
 from k8s_installer.cli.options import Format, Inventory, require_other
 from k8s_installer.cli.terminal import Terminal
@@ -71,7 +72,11 @@ def verify(
     inventory: Annotated[
         Path | None,
         typer.Option(
-            "-i", "--inventory", help="Also check that it has everything that this inventory needs.", show_default=False
+            "-i",
+            "--inventory",
+            help="Also check that it has everything that this inventory needs.",
+            show_default=False,
+            autocompletion=completing.inventories,
         ),
     ] = None,
     templates: Annotated[Path | None, typer.Option(help="A folder of templates, as for `apply`.")] = None,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from k8s_installer.cli import completing
 from k8s_installer.cli.change import require_consent
 from k8s_installer.cli.console import Exit, Output, stop
 from k8s_installer.cli.options import AtOnce, BreakLock, Format, Hosts, Inventory, Templates, Yes, named
@@ -49,7 +50,11 @@ def renew(
     component: Annotated[
         str | None,
         typer.Option(
-            metavar="COMPONENT,...", callback=named, help="Only these components' certificates.", show_default=False
+            metavar="COMPONENT,...",
+            callback=named,
+            help="Only these components' certificates.",
+            show_default=False,
+            autocompletion=completing.components,
         ),
     ] = None,
     host: Hosts = None,
@@ -90,7 +95,12 @@ def renew(
     "flannel-ca; encryption, the key of Secrets; sa, the key of tokens"
 )
 def rotate(
-    root: Annotated[str, typer.Argument(metavar="NAME", help="A CA's name in the folder pki; encryption; or sa.")],
+    root: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="A CA's name in the folder pki; encryption; or sa.", autocompletion=completing.roots
+        ),
+    ],
     step: Annotated[Step, typer.Argument(metavar="STEP", help="add, use or drop; each when the one before is done.")],
     inventory: Inventory,
     templates: Templates = None,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from k8s_installer.cli import completing
 from k8s_installer.cli.console import Output, stop
 from k8s_installer.cli.options import (
     AtOnce,
@@ -47,12 +48,23 @@ def apply(
     verify: Annotated[bool, typer.Option(help="Verify the cluster with real pods when done.")] = True,
     batch: AtOnce = "25%",
     limit: Annotated[
-        str | None, typer.Option(metavar="HOST,...", callback=named, help="Only these hosts.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="HOST,...",
+            callback=named,
+            help="Only these hosts.",
+            show_default=False,
+            autocompletion=completing.hosts,
+        ),
     ] = None,
     only: Annotated[
         str | None,
         typer.Option(
-            metavar="COMPONENT,...", callback=named, help="Only these components; skips verify.", show_default=False
+            metavar="COMPONENT,...",
+            callback=named,
+            help="Only these components; skips verify.",
+            show_default=False,
+            autocompletion=completing.components,
         ),
     ] = None,
     rollback: Annotated[bool, typer.Option(help="Undo a turn if its service or gate fails.")] = True,

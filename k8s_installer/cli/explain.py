@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from k8s_installer.cli import completing
 from k8s_installer.cli.console import Output, print_json, stdout
 from k8s_installer.cli.options import Format, Templates
 from k8s_installer.errors import InputError
@@ -28,13 +29,19 @@ def explain(
             metavar="TOPIC",
             help="COMPONENT, WORD (such as pod), --FLAG, /FILE, HOST, order, kubeadm, or why HOST UNIT. The list of "
             "topics if left out; `host NAME`, `flag NAME` and so on if a name means several things.",
+            autocompletion=completing.topics,
             show_default=False,
         ),
     ] = None,
     inventory: Annotated[
         Path | None,
         typer.Option(
-            "-i", "--inventory", envvar="K8S_INSTALLER_INVENTORY", help="The inventory file.", show_default=False
+            "-i",
+            "--inventory",
+            envvar="K8S_INSTALLER_INVENTORY",
+            help="The inventory file.",
+            show_default=False,
+            autocompletion=completing.inventories,
         ),
     ] = None,
     templates: Templates = None,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from k8s_installer.cli import completing
 from k8s_installer.cli.console import Output, print_json, stdout, stop
 from k8s_installer.cli.options import (
     AtOnce,
@@ -75,7 +76,9 @@ def render(
             "-o", "--output", help="Write the files below this folder, one folder per host.", show_default=False
         ),
     ] = None,
-    host: Annotated[list[str] | None, typer.Option(help="Only this host's files; repeatable.")] = None,
+    host: Annotated[
+        list[str] | None, typer.Option(help="Only this host's files; repeatable.", autocompletion=completing.host)
+    ] = None,
     templates: Templates = None,
 ) -> None:
     """Render every file of every host, without SSH. Keys and certificates are placeholders."""
@@ -124,6 +127,7 @@ def plan(
             callback=named,
             show_default=False,
             help="List only the changes of these hosts; the plan is still that of all.",
+            autocompletion=completing.hosts,
         ),
     ] = None,
     batch: AtOnce = "25%",

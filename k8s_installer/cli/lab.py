@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from k8s_installer.cli import completing
 from k8s_installer.cli.console import Output, stop
 from k8s_installer.flows.outcome import Outcome
 
@@ -25,7 +26,14 @@ class DriverName(StrEnum):
     VAGRANT = "vagrant"
 
 
-Name = Annotated[str, typer.Option("--name", help="The lab's name: at most 11 lowercase letters, digits and dashes.")]
+Name = Annotated[
+    str,
+    typer.Option(
+        "--name",
+        help="The lab's name: at most 11 lowercase letters, digits and dashes.",
+        autocompletion=completing.labs,
+    ),
+]
 Format = Annotated[Output, typer.Option("--output", "-o", help="Format of stdout.")]
 
 
@@ -88,7 +96,7 @@ def show_status(name: Name = "demo", output: Format = Output.TEXT) -> None:
 
 @app.command(epilog="Examples:\n\n  k8s-installer lab ssh n1\n\n  k8s-installer lab ssh m1 -- systemctl status etcd")
 def ssh(
-    host: Annotated[str, typer.Argument(help="m1, n1 ...")],
+    host: Annotated[str, typer.Argument(help="m1, n1 ...", autocompletion=completing.lab_hosts)],
     command: Annotated[
         list[str] | None, typer.Argument(metavar="[-- CMD...]", help="Run this command instead of a shell.")
     ] = None,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from k8s_installer.cli import completing
 from k8s_installer.cli.console import Output
 from k8s_installer.errors import InputError
 
@@ -38,7 +39,14 @@ def require_other(output: Path, inventory: Path) -> None:
 
 Inventory = Annotated[
     Path,
-    typer.Option("-i", "--inventory", envvar="K8S_INSTALLER_INVENTORY", help="The inventory file.", show_default=False),
+    typer.Option(
+        "-i",
+        "--inventory",
+        envvar="K8S_INSTALLER_INVENTORY",
+        help="The inventory file.",
+        show_default=False,
+        autocompletion=completing.inventories,
+    ),
 ]
 Templates = Annotated[
     Path | None,
@@ -52,7 +60,14 @@ Format = Annotated[Output, typer.Option("-o", "--output", help="Format of stdout
 
 Hosts = Annotated[
     str | None,
-    typer.Option("--host", metavar="HOST,...", callback=named, help="Only these hosts.", show_default=False),
+    typer.Option(
+        "--host",
+        metavar="HOST,...",
+        callback=named,
+        help="Only these hosts.",
+        show_default=False,
+        autocompletion=completing.hosts,
+    ),
 ]
 Full = Annotated[bool, typer.Option("--full", help="List every host by itself, also where many have the same change.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not prompt.")]
