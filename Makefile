@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 LAB ?= demo
 INSTALLER := $(BIN)/k8s-installer
 
-.PHONY: help setup demo test test-all unit contract fleet lint format golden site package bench screens clean
+.PHONY: help setup demo test test-all unit contract fleet lint format golden reference site package bench screens clean
 
 help:
 	@echo "make demo      a cluster on three local hosts, with pods that answer (stop it: $(INSTALLER) lab down)"
@@ -15,6 +15,7 @@ help:
 	@echo "make lint      ruff, mypy, import-linter"
 	@echo "make unit      the tests that need no host"
 	@echo "make golden    rewrite the golden files"
+	@echo "make reference rewrite docs/cli.md, docs/inventory.md, the man page and the schema"
 	@echo "make site      the documentation as a site in site/ (read it: $(BIN)/python -m http.server -d site)"
 	@echo "make package   dist/: wheel, sdist, and k8s-installer.pyz, one file for machines without the internet"
 	@echo "make bench     compare with bare SSH, pyinfra and Ansible (options: ARGS=--help)"
@@ -72,6 +73,9 @@ format: setup
 
 golden: setup
 	$(BIN)/python -m tests.golden
+
+reference: setup
+	$(BIN)/python -m tools.reference
 
 # without -q, which would also hide warnings from --strict
 site: setup

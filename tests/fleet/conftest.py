@@ -22,10 +22,11 @@ PROGRAMS = os.environ.get("LAB_PROGRAMS", "")
 EVERY = bool(os.environ.get("TEST_ALL"))  # tests that take a sample for time's sake take all (`make test-all`)
 
 
-def installer(*arguments: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a user does, without a terminal."""
+def installer(*arguments: str, timeout: float = 900, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a user does, without a terminal, in a folder."""
     return subprocess.run(
         [sys.executable, "-m", "k8s_installer", *arguments],
+        cwd=folder,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

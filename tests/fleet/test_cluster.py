@@ -14,10 +14,12 @@ import yaml
 from k8s_installer.desired.agreements import may_label_itself
 from k8s_installer.verify import running
 from tests.fleet import reaching
-from tests.fleet.conftest import Cluster
+from tests.fleet.conftest import Cluster, installer
+from tests.shown import Shown, command_of, typed
 
 pytestmark = pytest.mark.fleet
 
+LOOKING = ("certs status", "graph plan", "plan", "preflight", "status", "test", "verify")
 PROXY = "  kube-proxy: {args: {conntrack-max-per-core: 0"
 
 
@@ -58,6 +60,12 @@ def test_a_second_run_changes_nothing_and_no_process_is_new(cluster: Cluster) ->
     assert (done.returncode, done.stdout) == (0, "No changes: every host matches the inventory.\n"), done.stderr
     assert cluster.processes() == before
     assert cluster.run("plan").returncode == 0
+
+
+@pytest.mark.parametrize("one", [one for one in typed().values() if command_of(one.words[1:])[0] in LOOKING], ids=str)
+def test_commands_of_the_pages_that_only_look_run_as_they_are_shown(cluster: Cluster, one: Shown) -> None:
+    done = installer(*one.words[1:], folder=cluster.folder)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_new_clone_with_its_hosts_in_another_order_is_the_same_cluster(cluster: Cluster, tmp_path: Path) -> None:

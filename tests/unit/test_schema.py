@@ -210,4 +210,4 @@ def test_names_of_packaged_components_are_offered() -> None:
 
 def test_the_published_schema_is_what_the_command_prints() -> None:
     published = (REPO / "docs/schema/inventory.json").read_text()
-    assert json.loads(published) == SCHEMAS["inventory"](), "k8s-installer schema >docs/schema/inventory.json"
+    assert json.loads(published) == SCHEMAS["inventory"](), "make reference"
