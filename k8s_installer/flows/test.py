@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -26,6 +27,7 @@ from k8s_installer.model.resources import File
 
 NEEDED = ("pytest", "testinfra")
 _OWN = "tests"  # the folder of the user's, beside the inventory
+_ENDING_SECONDS = 5.0
 _PASSED, _FAILED, _STOPPED, _USAGE, _NOTHING = 0, 1, 2, 4, 5  # exit statuses of pytest
 # It may stand behind another line: pytest writes it to another stream.
 _ERROR = re.compile(r"(ERROR: |ImportError while).*")
@@ -164,11 +166,17 @@ def _pytest(words: Sequence[str], reporter: Reporter) -> tuple[int, list[str]]:
             errors="replace",
         ) as process,
     ):
-        for line in process.stdout or ():
-            lines.append(line.rstrip())
-            done = _PERCENT.search(lines[-1])
-            if done:
-                working(f"running the tests: {done[1]}%")
+        try:
+            for line in process.stdout or ():
+                lines.append(line.rstrip())
+                done = _PERCENT.search(lines[-1])
+                if done:
+                    working(f"running the tests: {done[1]}%")
+        except KeyboardInterrupt:  # the terminal tells pytest, too, which then closes its connections
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_ENDING_SECONDS)
+            process.kill()
+            raise
     return process.returncode, lines
 
 
