@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from k8s_installer.explain.components import Certificate, certificates
 from k8s_installer.explain.known import Known
@@ -136,13 +136,13 @@ def _of_component(known: Known, component: str, texts: Sequence[str], host: str)
         variable = _VARIABLE.fullmatch(text)
         if variable and variable[1].startswith(_ETCD) and spec.style is Style.ETCD:
             flag = variable[1].removeprefix(_ETCD).lower().replace("_", "-")
-            yield Line(text, (_on(setting(known, component, flag), host),))
+            yield Line(text, (setting(known, component, flag, host=host),))
         elif variable and variable[1] in spec.variables:
             yield _of_variable(known, component, variable[1], text, variable[2], host)
         elif spec.config and (key := _KEY.match(text)):
             above = [(column, one) for column, one in above if column < len(key[1])]
             above.append((len(key[1]), key[2]))
-            found = _on(setting(known, component, ".".join(one for _, one in above), is_key=True), host)
+            found = setting(known, component, ".".join(one for _, one in above), is_key=True, host=host)
             yield Line(text, (found,) if _is_set(found) else ())
         else:
             yield Line(text)
@@ -159,9 +159,4 @@ def _of_variable(known: Known, component: str, variable: str, text: str, value: 
     words = f"read by {', '.join(readers)}" if readers else ""
     if not flags:
         words = "empty: no flag of this variable is set" + (f"; {words}" if words else "")
-    return Line(text, tuple(_on(setting(known, component, flag), host) for flag in flags), words)
-
-
-def _on(found: Setting, host: str) -> Setting:
-    """A setting with only the value that one host has."""
-    return replace(found, values=tuple(value for value in found.values if host in value.hosts))
+    return Line(text, tuple(setting(known, component, flag, host=host) for flag in flags), words)

@@ -84,12 +84,13 @@ def in_use(known: Known, name: str) -> list[Setting]:
     return [setting(known, name, one, is_key=is_key) for one, is_key in names]
 
 
-def setting(known: Known, component: str, name: str, *, is_key: bool = False) -> Setting:
-    """A flag or key with its value on each host that has the component."""
+def setting(known: Known, component: str, name: str, *, is_key: bool = False, host: str = "") -> Setting:
+    """A flag or key with its value on each host that has the component, or on one of them."""
     about = general(known.profile, known.texts, component, name, is_key=is_key)
     found: dict[tuple[str | None, Origin], list[str]] = defaultdict(list)
-    for host in known.hosts(component):
-        found[_value(known, component, host, about)].append(host.name)
+    for one in known.hosts(component):
+        if host in ("", one.name):
+            found[_value(known, component, one, about)].append(one.name)
     values = tuple(Value(text, tuple(hosts), origin) for (text, origin), hosts in found.items())
     return replace(about, values=values)
 

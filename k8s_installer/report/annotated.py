@@ -10,12 +10,14 @@ from k8s_installer.explain.files import ExplainedFile, Line, Variant
 from k8s_installer.explain.settings import Setting
 from k8s_installer.report import settings
 from k8s_installer.report.parts import certificates
-from k8s_installer.report.prose import WIDTH, heading, labelled, named, paragraph, wrapped
+from k8s_installer.report.prose import WIDTH, heading, labelled, named, paragraph, rest, title, wrapped
+
+_VARIANTS = 4  # hosts, or groups of hosts, whose file is shown
 
 
 def lines(one: ExplainedFile) -> Iterator[Text]:
     """A file as its hosts have it; of further hosts only what differs."""
-    yield Text.assemble((one.path, "bold"), f": {one.why}")
+    yield from title(one.path, one.why)
     yield Text()
     yield from labelled("component", one.component)
     if one.template:
@@ -23,12 +25,13 @@ def lines(one: ExplainedFile) -> Iterator[Text]:
     changes = f"restarts {', '.join(one.units)}" if one.units else "restarts nothing"
     yield from labelled("a change", changes)
     yield from certificates(one.certificates, ())
-    for variant in one.variants:
+    for variant in one.variants[:_VARIANTS]:
         yield from heading(f"On {named(variant.hosts)}: mode {variant.mode:04o}, owner {variant.owner}")
         first = () if variant is one.variants[0] else one.variants[0].lines
         if first:
             yield from paragraph("Only what differs:", style="dim")
         yield from _variant(variant, first)
+    yield from rest(len(one.variants), _VARIANTS)
 
 
 def _variant(variant: Variant, first: Sequence[Line]) -> Iterator[Text]:

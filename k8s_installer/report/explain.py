@@ -21,7 +21,9 @@ from k8s_installer.explain.settings import Setting
 from k8s_installer.explain.topics import ORDER, Sort, Topic
 from k8s_installer.report import annotated, settings
 from k8s_installer.report.parts import certificates, connections, on_hosts
-from k8s_installer.report.prose import heading, labelled, named, paragraph
+from k8s_installer.report.prose import heading, labelled, named, paragraph, rest, title
+
+_FACTS = 24  # facts of a word, and topics of a sort, that are shown
 
 
 def text(explained: Explained) -> Group:
@@ -76,14 +78,15 @@ def _lines(explained: Explained) -> Iterator[Text]:
 def _overview(topics: Sequence[Topic], explained: Explained) -> Iterator[Text]:
     where = f" in {explained.cluster}" if explained.cluster else ""
     yield Text(f"What can be explained{where} (Kubernetes {explained.version})", "bold")
-    titles = {Sort.COMPONENT: "Components", Sort.CONCEPT: "Words", Sort.GUIDE: "Guides", Sort.HOST: "Hosts"}
-    for sort, title in titles.items():
+    headings = {Sort.COMPONENT: "Components", Sort.CONCEPT: "Words", Sort.GUIDE: "Guides", Sort.HOST: "Hosts"}
+    for sort, words in headings.items():
         shown = [topic for topic in topics if topic.sort is sort]
         if shown:
-            yield from heading(title)
-        for topic in shown:
+            yield from heading(words)
+        for topic in shown[:_FACTS]:
             here = f" ({topic.here})" if topic.here else ""
             yield from labelled(topic.name, f"{topic.summary}{here}", width=25)
+        yield from rest(len(shown), _FACTS)
     yield from heading("Flags and files")
     files = sum(topic.sort is Sort.FILE for topic in topics)
     yield from labelled("--FLAG", "any flag of these programs, such as --max-pods", width=25)
@@ -93,7 +96,7 @@ def _overview(topics: Sequence[Topic], explained: Explained) -> Iterator[Text]:
 
 
 def _texts(name: str, summary: str, paragraphs: Iterable[str]) -> Iterator[Text]:
-    yield Text.assemble((name, "bold"), f": {summary}")
+    yield from title(name, summary)
     for words in paragraphs:
         yield Text()
         yield from paragraph(words)
@@ -141,8 +144,9 @@ def _concept(one: Concept, explained: Explained) -> Iterator[Text]:
     if one.here:
         yield from heading(f"In cluster {explained.cluster}")
         width = min(max(len(label) for label, _ in one.here) + 2, 40)
-        for label, words in one.here:
+        for label, words in one.here[:_FACTS]:
             yield from labelled(label, words, width=width)
+        yield from rest(len(one.here), _FACTS)
     if one.text.look:
         yield from heading("Look")
         yield Text(f"  {one.text.look}")
@@ -153,7 +157,7 @@ def _flag(found: Sequence[Setting], explained: Explained) -> Iterator[Text]:
         if number:
             yield Text()
         what = "a key of the configuration file of" if one.is_key else "a flag of"
-        yield Text.assemble((one.name, "bold"), f": {what} {one.component} (Kubernetes {explained.version})")
+        yield from title(one.name, f"{what} {one.component} (Kubernetes {explained.version})")
         yield from settings.lines(one, hosts=True, whole=True)
     if not explained.cluster:
         yield Text()
@@ -161,7 +165,7 @@ def _flag(found: Sequence[Setting], explained: Explained) -> Iterator[Text]:
 
 
 def _host(one: ExplainedHost) -> Iterator[Text]:
-    yield Text.assemble((one.name, "bold"), f": {one.address}, roles {', '.join(one.roles)}")
+    yield from title(one.name, f"{one.address}, roles {', '.join(one.roles)}")
     yield Text()
     yield from labelled("inventory", one.line)
     yield from labelled("API", one.api)

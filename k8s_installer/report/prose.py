@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from rich.text import Text
 
 WIDTH = 80
+MOST = 24  # things of one kind that are shown; JSON has them all
 NAMED = 6  # names that a line has
 
 
@@ -34,10 +35,24 @@ def labelled(label: str, words: str, indent: int = 2, width: int = 14) -> Iterat
     yield from (Text(before + " " * width + line) for line in lines)
 
 
+def title(name: str, words: str) -> Iterator[Text]:
+    """The first line of an explanation: what it is about, and what that is; as many lines as it takes."""
+    first, *more = wrapped(f"{name}: {words}", WIDTH, "  ")
+    head = first[: len(name)]  # a name without blanks stays whole
+    yield Text.assemble((head, "bold"), first[len(head) :])
+    yield from map(Text, more)
+
+
 def heading(words: str) -> Iterator[Text]:
     """A heading, after an empty line."""
     yield Text()
     yield Text(words, "bold")
+
+
+def rest(count: int, most: int = MOST, indent: int = 2) -> Iterator[Text]:
+    """How many things of one kind there are beyond those that are shown, if there are."""
+    if count > most:
+        yield Text(f"{' ' * indent}... and {count - most} more (-o json has all)", "dim")
 
 
 def named(hosts: Sequence[str], most: int = NAMED) -> str:

@@ -8,8 +8,9 @@ from rich.text import Text
 
 from k8s_installer.explain.settings import Setting, Source, Value
 from k8s_installer.report.prose import named as hosts_named
-from k8s_installer.report.prose import paragraph
+from k8s_installer.report.prose import paragraph, rest
 
+_VALUES = 4  # values of a flag that are shown
 _LONGEST = 30  # characters of a template that is shown
 
 
@@ -27,12 +28,13 @@ def lines(setting: Setting, *, hosts: bool, whole: bool = False, named: bool = T
     note = indent + 4
     if not setting.values:
         yield Text(" " * indent + name, "bold")
-    for value in setting.values:
+    for value in setting.values[:_VALUES]:
         if named:
             yield _value(" " * indent + name, setting, value, hosts=hosts or len(setting.values) > 1)
         yield from paragraph(_from(value), note)
         if value.origin.place and value.origin.place.comment:
             yield from paragraph(f"note: {value.origin.place.comment}", note)
+    yield from rest(len(setting.values), _VALUES, indent)
     yield from _about(setting, note, whole=whole)
 
 

@@ -176,9 +176,9 @@ def test_ends_of_long_ago_are_no_reason_to_give_up(clock: Clock) -> None:
     assert wait(PODS, m1, m1) == ""
 
 
-def pod(reason: str = "", restarts: int = 0, **more: object) -> dict[str, object]:
+def pod(reason: str = "", restarts: int = 0, code: int = 1, **more: object) -> dict[str, object]:
     state = {"waiting": {"reason": reason, "message": "why"}} if reason else {"running": {}}
-    last = {"terminated": {"exitCode": 1}} if restarts else {}
+    last = {"terminated": {"exitCode": code}} if restarts else {}
     container = {"name": "coredns", "ready": False, "restartCount": restarts, "state": state, "lastState": last}
     status = {"phase": "Pending", "containerStatuses": [container], **more}
     return {"metadata": {"name": "dns-1", "uid": "1"}, "spec": {"nodeName": "n1"}, "status": status}
@@ -197,6 +197,16 @@ def test_a_container_that_comes_and_goes_is_not_waited_for_and_its_own_last_word
         "pod dns-1 on n1 is Pending: CrashLoopBackOff: why; it exited with code 1, and was restarted 2 times" in first
     )
     assert rest == ["plugin/errors", "[FATAL] Unknown directive 'proxy'"]
+
+
+def test_a_program_that_leaves_the_foreground_is_told_from_one_that_fails(clock: Clock) -> None:
+    m1 = Host("m1", time=clock, said=["started\n"])
+    m1.answers = lambda at: listed(pod("CrashLoopBackOff", int(at // 5), code=0))
+    _, ended, advice, *rest = wait(PODS, m1, m1).splitlines()
+    assert ended.startswith("container coredns ended with exit code 0, and was restarted")
+    assert ended.endswith(": its first process left the foreground, or had nothing to do")
+    assert advice.startswith("a container lives as long as its first process: run the program in the foreground")
+    assert rest == ["started"]
 
 
 @pytest.mark.parametrize(
