@@ -133,7 +133,8 @@ class _Wiring:
             via = self._text(spec.via, name, key)
             for some, servers, between, here in self._ways(spec, clients, server):
                 for hosts, on in self._groups(name, server, servers, port):
-                    asking = tuple(host for host in some if host in hosts) if here else some
+                    names = frozenset(host.name for host in hosts)
+                    asking = tuple(host for host in some if host.name in names) if here else some
                     if asking and (here or server != name or len(hosts) > 1):  # nobody is its own peer
                         party = Party(server, _names(asking if here else hosts))
                         found = self._connection(name, key, spec, asking, party, on)

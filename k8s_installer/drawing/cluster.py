@@ -78,7 +78,8 @@ def _height(host: Host) -> int:
 
 def _title(cluster: Cluster, lane: str, hosts: Sequence[str]) -> tuple[str, ...]:
     count = f"{len(hosts)} hosts: " if len(hosts) > 1 else ""
-    addresses = [host.address for host in cluster.hosts if host.name in hosts] if len(hosts) <= _ADDRESSED else []
+    few = hosts if len(hosts) <= _ADDRESSED else ()
+    addresses = [host.address for host in cluster.hosts if host.name in few]
     return (spans(hosts), f"{count}{lane.replace('+', ', ')}", *addresses)
 
 
@@ -97,7 +98,7 @@ def _kind(party: Party) -> str:
 
 
 def _arrow(one: Connection, source: Place, target: Place, lanes: Mapping[str, tuple[str, ...]]) -> Arrow:
-    there = lanes.get(target[0], ())
+    there = frozenset(lanes.get(target[0], ()))
     some = [host for host in one.server.hosts if host in there]
     of = f" of {spans(some)}" if len(some) < len(there) else ""
     port = one.port.rpartition("/")[2] if one.protocol == "unix" else one.port

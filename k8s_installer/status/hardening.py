@@ -7,13 +7,13 @@ the default of this version's program.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import yaml
 
-from k8s_installer.model.desired import Desired
+from k8s_installer.model.desired import Desired, DesiredResource, by_host
 from k8s_installer.model.resources import File, Kind, Missing, Ref, Seen, SeenFile
 from k8s_installer.profiles import Profile
 from k8s_installer.status.benchmark import FILES, FLAGS, FileRule, FlagRule
@@ -65,13 +65,14 @@ def judge(
         roles: those of each host.
         seen: what hosts answered; None where nobody was asked, and what is wanted counts.
     """
-    names = list(roles)
-    hosts = [_host(name, own, desired, seen) for name, own in roles.items()]
+    order = {name: place for place, name in enumerate(roles)}
+    wanted = by_host(desired)
+    hosts = [_host(name, own, wanted.get(name, ()), seen) for name, own in roles.items()]
     found = [item for host in hosts for rule in FILES if rule.role in host.roles for item in _of_files(rule, host)]
     for host in hosts:
         values = {name: _Values.of(name, profile, host) for name in dict.fromkeys(rule.component for rule in FLAGS)}
         found += [item for rule in FLAGS for item in _of_flag(rule, host, values[rule.component])]
-    return tuple(sorted(_joined(found), key=lambda item: (_number(item.id), names.index(item.host))))
+    return tuple(sorted(_joined(found), key=lambda item: (_number(item.id), order[item.host])))
 
 
 def _number(item: str) -> tuple[int, ...]:
@@ -87,8 +88,10 @@ def _joined(items: Sequence[Judged]) -> Iterator[Judged]:
     yield from (max(group, key=lambda item: worst[item.verdict]) for group in groups.values())
 
 
-def _host(name: str, roles: frozenset[str], desired: Desired, seen: Mapping[Ref, Seen] | None) -> _Host:
-    items = {ref.name: item for ref, item in desired.items() if ref.host == name and not item.leaving}
+def _host(
+    name: str, roles: frozenset[str], wanted: Iterable[DesiredResource], seen: Mapping[Ref, Seen] | None
+) -> _Host:
+    items = {item.ref.name: item for item in wanted if item.ref.kind is Kind.FILE and not item.leaving}
     own = {path: item.resource for path, item in items.items() if isinstance(item.resource, File)}
     files: dict[str, File | SeenFile | None] = {}
     contents: dict[str, bytes | None] = {}

@@ -16,6 +16,8 @@ from tests.unit.test_flows import MOTD, Fleet, cluster
 
 __all__ = ["cluster"]
 
+REPO = Path(__file__).parents[2]
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -76,6 +78,13 @@ def test_no_host_is_asked_for_a_form_that_there_is_none_of(folder: Path) -> None
     done = installer("graph", "plan", "-i", "cluster.yaml", "-o", "plan.pdf", folder=folder)
     assert (done.returncode, done.stdout) == (2, "")
     assert "no such form" in done.stderr
+
+
+def test_the_picture_of_the_documentation_is_what_the_command_draws() -> None:
+    done = installer("graph", "cluster", "-i", "inventories/quick-start.yaml", "-o", "svg", folder=REPO)
+    assert done.stdout == (REPO / "docs/cluster.svg").read_text(), (
+        "k8s-installer graph cluster -i inventories/quick-start.yaml -o docs/cluster.svg"
+    )
 
 
 @pytest.mark.parametrize("command", ["cluster", "plan"])
