@@ -25,6 +25,8 @@ FILES = {
     for path in (package.ROOT / here).rglob("*")
     if path.is_file() and "__pycache__" not in path.parts
 }
+MAN = package.ROOT / "docs/man/k8s-installer.1"
+FILES |= {f"k8s_installer-{__version__}.data/data/share/man/man1/{MAN.name}": MAN}
 
 
 @pytest.fixture(scope="module")

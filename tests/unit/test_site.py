@@ -87,3 +87,9 @@ def test_a_broken_link_or_anchor_fails_the_build(text: str, message: str, tmp_pa
     made = build(tmp_path / "mkdocs.yml", tmp_path / "site")
     assert made.returncode != 0
     assert message in made.stdout + made.stderr
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_beside_the_site_lead_somewhere(name: str) -> None:
+    linked = re.findall(r"\]\(([^)#\s]+)", (REPO / name).read_text())
+    assert [link for link in linked if not _ELSEWHERE.match(link) and not (REPO / link).exists()] == []

@@ -11,7 +11,8 @@ _HEAD = """\
 # Commands
 <!-- {written} -->
 
-`k8s-installer COMMAND --help` shows the same on a terminal, and `man docs/man/k8s-installer.1` in one page.
+`k8s-installer COMMAND --help` shows the same on a terminal, and `man k8s-installer` in one page (in a checkout:
+`man docs/man/k8s-installer.1`).
 
 | exit code | means |
 |---|---|
