@@ -136,21 +136,21 @@ def _of_component(known: Known, component: str, texts: Sequence[str], host: str)
         variable = _VARIABLE.fullmatch(text)
         if variable and variable[1].startswith(_ETCD) and spec.style is Style.ETCD:
             flag = variable[1].removeprefix(_ETCD).lower().replace("_", "-")
-            yield Line(text, (setting(known, component, flag, host=host),))
+            yield Line(text, _decided(setting(known, component, flag, host=host)))
         elif variable and variable[1] in spec.variables:
             yield _of_variable(known, component, variable[1], text, variable[2], host)
         elif spec.config and (key := _KEY.match(text)):
             above = [(column, one) for column, one in above if column < len(key[1])]
             above.append((len(key[1]), key[2]))
             found = setting(known, component, ".".join(one for _, one in above), is_key=True, host=host)
-            yield Line(text, (found,) if _is_set(found) else ())
+            yield Line(text, _decided(found))
         else:
             yield Line(text)
 
 
-def _is_set(found: Setting) -> bool:
-    """Whether somebody decided the value: a key that only leads to others has none."""
-    return any(value.origin.source is not Source.PROGRAM for value in found.values)
+def _decided(found: Setting) -> tuple[Setting, ...]:
+    """A setting that somebody decided: not a key that only leads to others, nor what a template has by itself."""
+    return (found,) if any(value.origin.source is not Source.PROGRAM for value in found.values) else ()
 
 
 def _of_variable(known: Known, component: str, variable: str, text: str, value: str, host: str) -> Line:
@@ -159,4 +159,5 @@ def _of_variable(known: Known, component: str, variable: str, text: str, value: 
     words = f"read by {', '.join(readers)}" if readers else ""
     if not flags:
         words = "empty: no flag of this variable is set" + (f"; {words}" if words else "")
-    return Line(text, tuple(setting(known, component, flag, host=host) for flag in flags), words)
+    found = (one for flag in flags for one in _decided(setting(known, component, flag, host=host)))
+    return Line(text, tuple(found), words)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from k8s_installer.desired.build import Topology
 from k8s_installer.desired.certificates import leaves
@@ -40,12 +41,19 @@ class Place:
         return f"{self.file}:{self.line}" if self.line else self.file
 
 
+class Key(NamedTuple):
+    """A key of a configuration file by the mappings that lead to it (it may have dots itself), and its value."""
+
+    path: tuple[str, ...]
+    value: object
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """All that a cluster's explanations are made of. `profile` has the components that the cluster has.
 
     `desired` has placeholders for keys, certificates and programs, so nothing secret can be shown. `read` remembers
-    the lines of the profile's files, `made` the flags and keys of each component on each host. `issued` are its
+    the lines of the profile's files, `flags` and `keys` those of each component on each host. `issued` are its
     certificates, `connections` says which component connects to which.
     """
 
@@ -59,7 +67,8 @@ class Known:
     issued: Mapping[str, Leaf]
     connections: Sequence[Connection]
     read: dict[Path, tuple[Mapping[tuple[str, ...], int], Sequence[str]]] = field(default_factory=dict)
-    made: dict[tuple[str, str, str], Mapping[str, object]] = field(default_factory=dict)
+    flags: dict[tuple[str, str], Mapping[str, object]] = field(default_factory=dict)
+    keys: dict[tuple[str, str], Mapping[str, Key]] = field(default_factory=dict)
 
     @classmethod
     def of(

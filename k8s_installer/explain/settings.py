@@ -10,7 +10,7 @@ from enum import StrEnum
 from k8s_installer.desired.files import flags as flags_on
 from k8s_installer.desired.flags import config
 from k8s_installer.desired.values import FORMS, as_text
-from k8s_installer.explain.known import Known, Place
+from k8s_installer.explain.known import Key, Known, Place
 from k8s_installer.explain.texts import Help, Texts
 from k8s_installer.inventory import Host, Tuning
 from k8s_installer.profiles import Component, Profile, Style
@@ -164,7 +164,7 @@ def _value(known: Known, component: str, host: Host, about: Setting) -> tuple[st
         return _words(flags[about.name]), _origin(known, component, host, about.name)
     key = about.name if about.is_key else about.key
     if key in keys:
-        return _words(keys[key]), _origin_of_key(known, component, host, key)
+        return _words(keys[key].value), _origin_of_key(known, component, host, keys[key].path)
     removed = _in_inventory(known, component, host, about.name) if not about.is_key else None
     if removed:
         return None, Origin(Source.INVENTORY, removed)
@@ -178,30 +178,31 @@ def _words(value: object) -> str:
 
 def _flags(known: Known, component: str, host: Host) -> Mapping[str, object]:
     """The flags of a component on a host; each is asked for as often as there are flags, and made once."""
-    made = known.made.get((component, host.name, "flags"))
+    made = known.flags.get((component, host.name))
     if made is None:
         made = flags_on(known.source, component, host, known.context(host))
-        known.made[component, host.name, "flags"] = made
+        known.flags[component, host.name] = made
     return made
 
 
-def _keys(known: Known, component: str, host: Host) -> Mapping[str, object]:
-    """The keys of a component's configuration file on a host, inner ones after dots; made once."""
-    made = known.made.get((component, host.name, "keys"))
+def _keys(known: Known, component: str, host: Host) -> Mapping[str, Key]:
+    """The keys of a component's configuration file on a host, inner ones after dots, made once."""
+    made = known.keys.get((component, host.name))
     if made is None:
         spec, tuning = known.profile.components[component], host.tuning.get(component, _UNTUNED)
         whole = config(spec.config, tuning.config, lambda text, where: known.text(text, host, where))
-        made = known.made[component, host.name, "keys"] = dict(flat(whole))
+        made = {".".join(path): Key(path, value) for path, value in flat(whole)}
+        known.keys[component, host.name] = made
     return made
 
 
-def flat(config: Mapping[str, object], before: str = "") -> Iterator[tuple[str, object]]:
-    """The scalars and lists of a configuration by their keys, inner ones after dots."""
+def flat(config: Mapping[str, object], before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
+    """The scalars and lists of a configuration, each with the keys that lead to it."""
     for key, value in config.items():
         if isinstance(value, Mapping) and value:
-            yield from flat(value, f"{before}{key}.")
+            yield from flat(value, (*before, key))
         else:
-            yield f"{before}{key}", value
+            yield (*before, key), value
 
 
 def _in_inventory(known: Known, component: str, host: Host, flag: str) -> Place | None:
@@ -228,14 +229,14 @@ def _origin(known: Known, component: str, host: Host, flag: str) -> Origin:
     return Origin(Source.PROFILE, place, _template(said))
 
 
-def _origin_of_key(known: Known, component: str, host: Host, key: str) -> Origin:
-    inner = ("components", component, "config", *key.split("."))
+def _origin_of_key(known: Known, component: str, host: Host, path: tuple[str, ...]) -> Origin:
+    inner = ("components", component, "config", *path)
     place = known.said("hosts", host.name, *inner) or known.said(*inner)
     if place:
         return Origin(Source.INVENTORY, place)
     said: object = known.profile.components[component].config
-    for part in key.split("."):
-        said = said[part] if isinstance(said, Mapping) else said
+    for part in path:
+        said = said.get(part) if isinstance(said, Mapping) else said
     return Origin(Source.PROFILE, known.in_profile(*inner), _template(said))
 
 

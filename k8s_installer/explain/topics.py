@@ -146,7 +146,7 @@ def _files(known: Known) -> Iterator[Topic]:
 
 def _keys(profile: Profile, component: str) -> set[str]:
     schema = profile.config_schemas.get(component)
-    return {*(key for key, _ in flat(schema.keys)), *schema.values} if schema else set()
+    return {*(".".join(path) for path, _ in flat(schema.keys)), *schema.values} if schema else set()
 
 
 def _some(names: Sequence[str]) -> str:

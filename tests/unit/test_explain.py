@@ -143,6 +143,14 @@ def test_a_flag_shows_what_its_key_of_the_configuration_file_says() -> None:
     assert [(value.text, str(value.origin.place)) for value in found[0].values] == [("60", f"{FILE}:8")]
 
 
+def test_a_key_may_have_dots() -> None:
+    lab = clusters.cluster(more="components: {kubelet: {config: {evictionHard: {memory.available: 100Mi}}}}\n")
+    (value,) = of(explained("kubelet", lab).found, "evictionHard.memory.available").values
+    assert (value.text, str(value.origin.place)) == ("100Mi", f"{FILE}:6")
+    text = shown("/etc/kubernetes/kubelet.yaml", lab)
+    assert f"    memory.available: 100Mi\n        from: inventory, {FILE}:6" in text
+
+
 def test_comments_are_those_beside_a_line_or_right_above_it() -> None:
     lines = ["# far away", "", "# one", "# two", "key: 1", 'text: "a # b"', "more: 2   # beside", "last: 3"]
     assert comment(lines, 5) == "one two"
