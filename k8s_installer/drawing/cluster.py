@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 
 from k8s_installer.desired.connections import Connection, Party
@@ -50,7 +50,9 @@ def drawing(cluster: Cluster, profile: Profile, connections: Sequence[Connection
                 elif not one.here or source[0] == target[0]:
                     arrow = _arrow(one, source, target, lanes)
                     arrows[source, target, arrow.label] = arrow
-    ranks = _ranks(shown, list(profile.components))
+    for place, party in _silent(cluster, profile, lanes):
+        boxes.setdefault(place, party)
+    ranks = _ranks(shown, list(profile.components), [name for _, name in boxes])
     return Drawing(
         f"{cluster.name}: Kubernetes {cluster.version} on {len(cluster.hosts)} hosts",
         _DESCRIPTION,
@@ -109,18 +111,25 @@ def _arrow(one: Connection, source: Place, target: Place, lanes: Mapping[str, tu
     return Arrow(_id(source), _id(target), label, kinds.get(one.protocol, ""), words(one))
 
 
-def _ranks(shown: Sequence[Connection], order: Sequence[str]) -> dict[str, int]:
+def _silent(cluster: Cluster, profile: Profile, lanes: Mapping[str, Sequence[str]]) -> Iterator[tuple[Place, Party]]:
+    """The boxes of all services, also of those that talk to nobody."""
+    for name, component in profile.fitting(cluster).components.items():
+        having = {host.name for host in cluster.hosts if component.roles & host.roles}
+        for lane, hosts in lanes.items():
+            if component.unit and not having.isdisjoint(hosts):
+                yield (lane, name), Party(name, tuple(hosts))
+
+
+def _ranks(shown: Sequence[Connection], order: Sequence[str], names: Iterable[str]) -> dict[str, int]:
     """How far to the right each box stands: servers to the right of their clients, those that all need furthest.
 
     What starts later connects to what starts earlier; the other way round an arrow goes back.
     """
-    leads: dict[str, set[str]] = {}
+    leads: dict[str, set[str]] = {name: set() for name in names}
     for one in shown:
-        leads.setdefault(one.server.name, set())
-        below = leads.setdefault(one.client.name, set())
         known = one.client.by or one.client.outside or one.server.outside
         if known or order.index(one.server.component) < order.index(one.client.component):
-            below.add(one.server.name)
+            leads[one.client.name].add(one.server.name)
 
     @cache
     def above(name: str) -> int:

@@ -16,6 +16,8 @@ from k8s_installer.flows import plan
 from k8s_installer.flows.inputs import Inputs, read
 from k8s_installer.flows.output import write
 from k8s_installer.flows.reporter import Reporter
+from k8s_installer.flows.resolve import recorded
+from k8s_installer.inventory import settle
 from k8s_installer.planning.turns import Batch
 from k8s_installer.untrusted.visible import json_text
 
@@ -61,7 +63,8 @@ def form_of(output: str) -> str:
 
 def cluster(inputs: Inputs, reporter: Reporter) -> Graph:
     """The picture of what an inventory wants; no host is asked."""
-    found, profile = read(inputs, reporter, download=False, opens=False)
+    given, profile = read(inputs, reporter, download=False, opens=False)
+    found = settle(given, recorded(given)).cluster  # the first master stays, whoever comes first in the file
     all_of_them = connections(found, profile)
     more = {"cluster": found.name, "version": found.version, "connections": [asdict(one) for one in all_of_them]}
     return Graph(of_cluster.drawing(found, profile, all_of_them), more)

@@ -224,6 +224,18 @@ def test_what_stays_on_a_host_leads_to_no_other_frame() -> None:
     ]
 
 
+def test_services_that_talk_to_nobody_are_shown(tmp_path: Path) -> None:
+    (tmp_path / "components").mkdir()
+    (tmp_path / "components" / "mine.yaml").write_text("why: Ours.\nroles: [node]\nunit: mine\n")
+    (tmp_path / "cluster.yaml").write_text(
+        f"cluster: {{name: lab, version: 1.20.2}}\nhosts:{TOPOLOGIES['one-master-two-nodes']}"
+    )
+    boxes = [box.id for box in drawn(inventory.load(tmp_path / "cluster.yaml")).boxes]
+    assert "node/mine" in boxes
+    assert {box for box in boxes if box.endswith("/network")} == {"node/network", "etcd+master/network"}
+    assert [box.id for box in drawn(cluster(network="none")).boxes if box.id.endswith("/network")]
+
+
 def test_without_tls_arrows_say_so() -> None:
     picture = drawn(cluster("1.5.2", "insecure"))
     plain = {arrow.label for arrow in picture.arrows if arrow.kind == "plain"}
