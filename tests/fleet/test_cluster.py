@@ -19,7 +19,7 @@ from tests.shown import Shown, command_of, typed
 
 pytestmark = pytest.mark.fleet
 
-LOOKING = ("certs status", "graph plan", "plan", "preflight", "status", "test", "verify")
+LOOKING = ("certs status", "graph plan", "plan", "preflight", "report", "status", "test", "verify")
 PROXY = "  kube-proxy: {args: {conntrack-max-per-core: 0"
 
 

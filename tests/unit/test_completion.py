@@ -8,8 +8,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
+
+from k8s_installer.cli import completing
+from k8s_installer.pki import rotation
+from k8s_installer.profiles import CertificateSpec
 
 REPO = Path(__file__).parents[2]
 INVENTORY = """\
@@ -109,6 +114,11 @@ def test_names_that_are_not_of_the_inventory(folder: Path) -> None:
         ["kube-scheduler"],
         ["namespace", "network", "node", "n1", "n2"],
     ]
+
+
+def test_all_roots_are_offered() -> None:
+    authorities = get_args(CertificateSpec.model_fields["ca"].annotation)
+    assert completing.roots("") == [*authorities, rotation.SECRETS, "sa"]
 
 
 def test_inventories_are_offered_and_other_files_are_left_to_the_shell(folder: Path) -> None:
