@@ -22,6 +22,7 @@ class How(StrEnum):
     BACKGROUND = "background"  # code 0 soon after its start, though it is to run always
     FINISHED = "finished"  # code 0 later
     FAILED = "failed"
+    CRASHED = "crashed"
     NO_PROGRAM = "no-program"
     MEMORY = "memory"
     KILLED = "killed"
@@ -57,6 +58,7 @@ FOREGROUND: Mapping[str, str] = {
 }
 _STARTERS = frozenset({"service", "systemctl", "init.d"})  # they start a program and end
 _SIGNALS = {number.value: number.name for number in signal.Signals}
+_CRASHES = frozenset({"SIGILL", "SIGABRT", "SIGBUS", "SIGFPE", "SIGSEGV"})
 _SIGNALLED, _MOST_SIGNALS = 128, 64
 _NO_PROGRAM = (126, 127)
 _NOT_STARTED = frozenset({"ContainerCannotRun", "StartError"})
@@ -84,14 +86,14 @@ class Ended:
         """How it ended, in one line."""
         after = "" if self.seconds is None else f" after {self.seconds:.0f} s" if self.seconds >= 1 else " at once"
         again = f", and was restarted {self.restarts} time{'s' * (self.restarts != 1)}" if self.restarts else ""
-        number = self.code - _SIGNALLED
         by = {
             How.BACKGROUND: "its first process left the foreground, or had nothing to do",
             How.FINISHED: "its program ended by itself",
             How.FAILED: "its program failed",
             How.NO_PROGRAM: "its program is not there or cannot be executed",
             How.MEMORY: "it needed more memory than its limit allows",
-            How.KILLED: f"it was killed by {_SIGNALS.get(number, f'signal {number}')}",
+            How.CRASHED: f"its program crashed ({_signal(self.code)})",
+            How.KILLED: f"it was killed by {_signal(self.code)}",
         }[self.how]
         return f"container {self.container} ended with exit code {self.code}{after}{again}: {by}"
 
@@ -103,6 +105,7 @@ class Ended:
         return {
             How.FINISHED: "a program that is to end belongs in a Job, or in a pod with restartPolicy OnFailure",
             How.FAILED: "read what it said: kubectl logs --previous",
+            How.CRASHED: "read what it said: kubectl logs --previous; an image may want a newer kernel than the node's",
             How.NO_PROGRAM: "compare `command` of the pod with the programs in the image",
             How.MEMORY: "raise resources.limits.memory, or let the program use less",
             How.KILLED: "look at its probes and at the node's memory: kubectl describe pod",
@@ -165,7 +168,14 @@ def _how(code: int, reason: str, seconds: float | None) -> How:
         return How.NO_PROGRAM
     if code == 0:
         return How.BACKGROUND if seconds is None or seconds <= SOON else How.FINISHED
-    return How.KILLED if _SIGNALLED < code <= _SIGNALLED + _MOST_SIGNALS else How.FAILED
+    if _SIGNALLED < code <= _SIGNALLED + _MOST_SIGNALS:
+        return How.CRASHED if _signal(code) in _CRASHES else How.KILLED
+    return How.FAILED
+
+
+def _signal(code: int) -> str:
+    """The signal that an exit code stands for."""
+    return _SIGNALS.get(code - _SIGNALLED, f"signal {code - _SIGNALLED}")
 
 
 def _names(command: Iterable[str], image: str) -> list[str]:

@@ -37,10 +37,10 @@ def judge(listed: Json) -> tuple[Status, str, tuple[str, ...]]:
     if at(listed, "metadata").get("continue"):
         looked = f"the first {looked}"
     if not down:
-        return Status.PASSED, f"{looked}, no container of which has ended", ()
+        return Status.PASSED, f"{looked}; no container has ended", ()
     lines = [line for name, one in down[:_SHOWN] for line in _lines(name, one)]
     more = [f"and {len(down) - _SHOWN} more"] if len(down) > _SHOWN else []
-    return Status.WARNED, f"{looked}, {len(down)} of whose containers have ended", (*lines, *more)
+    return Status.WARNED, f"{looked}; containers that have ended: {len(down)}", (*lines, *more)
 
 
 def _lines(name: str, one: Ended) -> tuple[str, str]:

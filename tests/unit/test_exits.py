@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,7 +54,7 @@ def end(code: int, reason: str = "Error", seconds: int = 0) -> dict[str, Any]:
         (end(126), How.NO_PROGRAM, "its program is not there"),
         (end(137, "OOMKilled", 5), How.MEMORY, "it needed more memory than its limit allows"),
         (end(137), How.KILLED, "it was killed by SIGKILL"),
-        (end(139), How.KILLED, "it was killed by SIGSEGV"),
+        (end(139), How.CRASHED, "its program crashed (SIGSEGV)"),
         (end(192), How.KILLED, "it was killed by SIGRTMAX"),
         (end(160), How.KILLED, "it was killed by signal 32"),
         (end(255), How.FAILED, "its program failed"),
@@ -131,6 +132,20 @@ def test_what_failed_says_itself_why() -> None:
     assert exits.advice([pod(end(1))]) == ()
 
 
+def test_real_pods_are_told_apart() -> None:
+    """As Kubernetes 1.20.2 showed them: `httpd` and `sh -c "sleep &"` left the foreground, the others did not."""
+    listed = json.loads((Path(__file__).parent / "verify/pods-ended-1.20.2.json").read_text())
+    found = {pod["metadata"]["name"]: one.how for pod in listed["items"] for one in exits.ended(pod)}
+    assert found == {
+        "absent": How.NO_PROGRAM,
+        "broken": How.FAILED,
+        "daemon": How.BACKGROUND,
+        "oom": How.MEMORY,
+        "segv": How.CRASHED,
+        "shell": How.BACKGROUND,
+    }
+
+
 # --- the check of verify
 
 
@@ -154,14 +169,14 @@ def test_what_the_api_does_not_say_is_skipped() -> None:
 
 def test_a_cluster_whose_pods_run_passes() -> None:
     status, detail, evidence = running.judge({"items": [pod(None, state={"running": {}})]})
-    assert (status, detail, evidence) == (Status.PASSED, "1 pod, no container of which has ended", ())
-    assert running.judge({})[1] == "0 pods, no container of which has ended"
+    assert (status, detail, evidence) == (Status.PASSED, "1 pod; no container has ended", ())
+    assert running.judge({})[1] == "0 pods; no container has ended"
 
 
 def test_a_pod_that_daemonises_is_a_warning_with_what_to_change() -> None:
     listed = {"metadata": {"continue": "x"}, "items": [pod(end(0, "Completed"), command=["nginx"])] * 8}
     status, detail, evidence = running.judge(listed)
-    assert (status, detail) == (Status.WARNED, "the first 8 pods, 8 of whose containers have ended")
+    assert (status, detail) == (Status.WARNED, "the first 8 pods; containers that have ended: 8")
     assert evidence[0].startswith("default/shop on n1: container web ended with exit code 0 at once")
     assert evidence[1] == (
         "  a container lives as long as its first process: run it in the foreground: nginx -g 'daemon off;'"
