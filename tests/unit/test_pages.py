@@ -114,12 +114,14 @@ def _after(word: str, text: str) -> set[str]:
 
 _SETTING = re.compile(r"`((?:cluster|components|dns|host_settings|images|network|repos|security): [^`]+)`")
 _NOT_WHOLE = re.compile(r"\.\.\.|URL|FILE")  # an ellipsis, or a placeholder
+_REFERENCE = "inventory.md"
 _OF_CLUSTER = frozenset({"dns", "network", "security"})
 
 
 def _settings() -> list[str]:
-    """What sentences show of an inventory, as in `host_settings: {time: chrony}`."""
-    texts = [path.read_text(encoding="utf-8") for path in (REPO / "docs").glob("*.md")]
+    """What sentences show of an inventory, as in `host_settings: {time: chrony}`; the reference is generated."""
+    pages = [path for path in (REPO / "docs").glob("*.md") if path.name != _REFERENCE]
+    texts = [path.read_text(encoding="utf-8") for path in pages]
     found = {setting for text in texts for setting in _SETTING.findall(text)}
     return sorted(setting for setting in found if not _NOT_WHOLE.search(setting))
 
