@@ -33,7 +33,8 @@ INSTALLER = [sys.executable, "-m", "k8s_installer"]
 LAB = "screens"
 LINES = 60  # of the terminal: what is empty at its end is left out
 WIDE, NARROW = 100, 80  # columns
-EDIT = ("conntrack-max-per-core: 0}}\n", "conntrack-max-per-core: 0, v: 2}}\n  kube-scheduler: {args: {v: 2}}\n")
+EDIT = ("conntrack-max-per-core: 0", "conntrack-max-per-core: 0, v: 2")
+LOUDER = "  kube-scheduler: {args: {v: 2}}\n"  # of components, which are the inventory's end
 BROKEN = "  kube-scheduler: {args: {policy-config-file: /etc/kubernetes/policy.json}}\n"
 THEME = TerminalTheme(
     (13, 17, 23), (201, 209, 217),
@@ -173,7 +174,7 @@ def main() -> None:
             file = ["-i", "cluster.yaml"]
             save("apply", screen(["apply", "--yes", *file], folder, WIDE, enough=half, first="Plan: "), WIDE)
             save("status", screen(["status", *file], folder, WIDE + 20), WIDE + 20)
-            (folder / "cluster.yaml").write_text(inventory.replace(*EDIT))
+            (folder / "cluster.yaml").write_text(inventory.replace(*EDIT) + LOUDER)
             save("plan", screen(["plan", *file], folder, WIDE), WIDE)
             (folder / "cluster.yaml").write_text(inventory + BROKEN)
             save("error", screen(["apply", "--yes", *file], folder, WIDE, first="error: "), WIDE)

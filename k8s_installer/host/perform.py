@@ -97,7 +97,7 @@ watch() {{ # index: say what yum has done so far, until the caller ends this
   told=
   done_by_yum
   had=$packages kept=$size
-  while command -p sleep 1 >/dev/null && kill -0 $$; do # as long as the script lives
+  while command -p sleep 1 >/dev/null && start_of $$; do # as long as the script lives
     done_by_yum
     words="$(((size - kept) / 1024)) MB downloaded"
     [ "$packages" -le "$had" ] || words="packages installed: $((packages - had))"
