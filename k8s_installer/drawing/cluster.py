@@ -52,9 +52,10 @@ def drawing(cluster: Cluster, profile: Profile, connections: Sequence[Connection
                     arrows[source, target, arrow.label] = arrow
     for place, party in _silent(cluster, profile, lanes):
         boxes.setdefault(place, party)
+    count = len(cluster.hosts)
     ranks = _ranks(shown, list(profile.components), [name for _, name in boxes])
     return Drawing(
-        f"{cluster.name}: Kubernetes {cluster.version} on {len(cluster.hosts)} hosts",
+        f"{cluster.name}: Kubernetes {cluster.version} on {count} host{'s' * (count != 1)}",
         _DESCRIPTION,
         (Lane(_OUTSIDE), *(Lane(lane, _title(cluster, lane, hosts)) for lane, hosts in lanes.items())),
         tuple(
@@ -105,10 +106,17 @@ def _arrow(one: Connection, source: Place, target: Place, lanes: Mapping[str, tu
     of = f" of {spans(some)}" if len(some) < len(there) else ""
     port = one.port.rpartition("/")[2] if one.protocol == "unix" else one.port
     parts = [f"{port or one.protocol}{of}", f"cert {one.certificate.name}" if one.certificate else ""]
-    parts += [f"via {one.via}" if one.via else "", "no encryption" if one.protocol == "http" else ""]
+    parts += [f"via {one.via}" if one.via else "", _trust(one)]
     kinds = {"https": "tls", "http": "plain", "unix": "local"}
     label = ", ".join(filter(None, parts))
     return Arrow(_id(source), _id(target), label, kinds.get(one.protocol, ""), words(one))
+
+
+def _trust(one: Connection) -> str:
+    """What is to be known of a connection that does not verify whom it reaches."""
+    if one.protocol == "http":
+        return "no encryption"
+    return "not verified" if one.protocol == "https" and one.server.component and not one.server_certificate else ""
 
 
 def _silent(cluster: Cluster, profile: Profile, lanes: Mapping[str, Sequence[str]]) -> Iterator[tuple[Place, Party]]:

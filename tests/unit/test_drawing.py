@@ -240,6 +240,9 @@ def test_without_tls_arrows_say_so() -> None:
     picture = drawn(cluster("1.5.2", "insecure"))
     plain = {arrow.label for arrow in picture.arrows if arrow.kind == "plain"}
     assert plain == {"8080/tcp, no encryption", "2379/tcp, no encryption"}
+    tls = {arrow.label for arrow in picture.arrows if arrow.kind == "tls"}
+    assert tls == {"10250/tcp, not verified", "6443/tcp, via 10.254.0.1:443, not verified", "https"}
+    assert drawn(cluster(topology="all-in-one")).title == "lab: Kubernetes 1.20.2 on 1 host"
 
 
 def test_many_hosts_are_one_frame() -> None:
