@@ -113,6 +113,11 @@ def test_one_flag_is_one_line_of_one_file_and_one_restart_on_each_node(cluster: 
     ]  # fmt: skip
     for change in planned:
         assert [line[0] for line in diff_lines(change)] == (["-", "+"] if change["action"] == "update" else [])
+    why = json.loads(cluster.run("explain", "why", "n2", "proxy", "-o", "json", text=text).stdout)
+    line = 1 + text[: text.index(PROXY)].count("\n")
+    decided = [(one["name"], one["value"], one["place"].rpartition(":")[2]) for one in why["decided_by"]]
+    assert decided == [("v", "2", f"{line}"), ("log-file", "/run/100%n.log", f"{line}")]
+    assert (why["interrupted"], why["turn"]["before"]) == (True, ["n1"])
     before = cluster.processes()
     done = cluster.run("apply", "--yes", "--no-verify", text=text)
     assert done.returncode == 0, done.stderr
