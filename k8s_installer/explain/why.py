@@ -128,10 +128,11 @@ def _decided(known: Known, change: Change) -> Iterator[Setting]:
     if not (isinstance(before, SeenFile) and before.content is not None and isinstance(after, File)) or after.secret:
         return
     old = before.content.decode(errors="replace")
+    words = old.replace('"', " ").split()
     for line in annotated(known, change.ref.host, change.ref.name):
         if line.text not in old.splitlines():
             for setting in line.settings:
-                if len(line.settings) == 1 or not any(f"--{setting.name}={one.text}" in old for one in setting.values):
+                if not any(f"--{setting.name}={one.text}" in words for one in setting.values):
                     yield setting
 
 
