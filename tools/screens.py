@@ -28,13 +28,15 @@ from rich.style import Style
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
+from k8s_installer.report.layout import fitted
+from k8s_installer.report.text import plan_lines
+from tests.golden import plans
+
 FOLDER = Path(__file__).parent.parent / "docs" / "screens"
 INSTALLER = [sys.executable, "-m", "k8s_installer"]
 LAB = "screens"
 LINES = 60  # of the terminal: what is empty at its end is left out
 WIDE, NARROW = 100, 80  # columns
-EDIT = ("conntrack-max-per-core: 0", "conntrack-max-per-core: 0, v: 2")
-LOUDER = "  kube-scheduler: {args: {v: 2}}\n"  # of components, which are the inventory's end
 BROKEN = "  kube-scheduler: {args: {policy-config-file: /etc/kubernetes/policy.json}}\n"
 THEME = TerminalTheme(
     (13, 17, 23), (201, 209, 217),
@@ -114,7 +116,7 @@ def screen(words: Sequence[str], folder: Path, columns: int, *, enough: Enough =
 
 def text(shown: pyte.Screen, words: Sequence[str], first: str) -> Text:
     """What a screen shows, from the line that begins with `first`, below the command."""
-    lines = [Text.assemble(("$ ", "bold green"), (f"k8s-installer {' '.join(words)}", "bold"))]
+    lines = [command(words)]
     above = next((row for row, line in enumerate(shown.display) if line.startswith(first)), 0)
     lines += [Text("...")] if above else []
     for row in range(above, LINES):
@@ -127,6 +129,11 @@ def text(shown: pyte.Screen, words: Sequence[str], first: str) -> Text:
     while lines and not lines[-1].plain:
         lines.pop()
     return Text("\n").join(lines)
+
+
+def command(words: Sequence[str]) -> Text:
+    """A command as somebody typed it."""
+    return Text.assemble(("$ ", "bold green"), (f"k8s-installer {' '.join(words)}", "bold"))
 
 
 def colour(name: str) -> str | None:
@@ -147,7 +154,9 @@ def save(name: str, shown: Text, columns: int) -> None:
         force_terminal=True,
         legacy_windows=False,
     )
-    console.print(shown, soft_wrap=True)
+    for line in shown.split("\n", allow_blank=True):
+        for fit in fitted(line, console):
+            console.print(fit, soft_wrap=True)
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{name}.svg"
     picture = console.export_svg(theme=THEME, code_format=FORMAT, unique_id=name)
@@ -158,6 +167,12 @@ def save(name: str, shown: Text, columns: int) -> None:
     sys.stderr.write(f"{path}: {path.stat().st_size / 1000:.0f} kB\n")
 
 
+def plan_of_forty() -> Text:
+    """A plan of more hosts than a lab has: that of the golden tests."""
+    cluster, wanted, made = plans.made("edited")
+    return Text("\n").join([command(["plan", "-i", "cluster.yaml"]), *plan_lines(cluster, made, wanted)])
+
+
 def lab(*words: str) -> str:
     """Run a command of the lab's; what it prints."""
     done = subprocess.run([*INSTALLER, "lab", *words, "--name", LAB], check=True, stdout=subprocess.PIPE, text=True)
@@ -166,6 +181,7 @@ def lab(*words: str) -> str:
 
 def main() -> None:
     """Draw all screens."""
+    save("plan", plan_of_forty(), WIDE)
     lab("up")
     try:
         with tempfile.TemporaryDirectory() as place:
@@ -174,8 +190,6 @@ def main() -> None:
             file = ["-i", "cluster.yaml"]
             save("apply", screen(["apply", "--yes", *file], folder, WIDE, enough=half, first="Plan: "), WIDE)
             save("status", screen(["status", *file], folder, WIDE + 20), WIDE + 20)
-            (folder / "cluster.yaml").write_text(inventory.replace(*EDIT) + LOUDER)
-            save("plan", screen(["plan", *file], folder, WIDE), WIDE)
             (folder / "cluster.yaml").write_text(inventory + BROKEN)
             save("error", screen(["apply", "--yes", *file], folder, WIDE, first="error: "), WIDE)
     finally:

@@ -32,7 +32,7 @@ _STYLE = {
     Action.SET: ("~", "yellow"),
     Action.RELOAD: ("↻", "cyan"),
     Action.START: ("▸", "cyan"),
-    Action.RESTART: ("↻", "magenta"),
+    Action.RESTART: ("↻", "yellow"),
     Action.ENABLE: ("▸", "cyan"),
     Action.WAIT: ("…", "dim"),
     Action.STOP: ("■", "red"),
