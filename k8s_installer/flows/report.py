@@ -61,10 +61,9 @@ def _live(session: Session, looked: Looked) -> Live:
         looked.seen.require_all()
         return planned(session, looked.wanted, looked.seen, QUARTER, replace_keys=False).plan
 
-    plan = _or_error(made)
-    picture = (
-        svg(of_plan.drawing(looked.wanted.cluster, plan), "plan-picture", alone=False) if isinstance(plan, Plan) else ""
-    )
+    plan, picture = _or_error(made), ""
+    if isinstance(plan, Plan) and plan:
+        picture = svg(of_plan.drawing(looked.wanted.cluster, plan), "plan-picture", alone=False)
     return Live(looked.status, plan, picture, _or_error(lambda: preflight.check_in(session)))
 
 

@@ -8,9 +8,18 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from k8s_installer.errors import InputError
-from k8s_installer.flows import graph
+from benchmarks.pure import answers
+from k8s_installer.engine.fleet import ObservedFleet
+from k8s_installer.errors import HostError, HostsError, InputError, InstallerError, TransportError
+from k8s_installer.flows import graph, preflight, status
+from k8s_installer.flows.report import report
+from k8s_installer.flows.session import Session
+from k8s_installer.flows.status import Looked
+from k8s_installer.model.plan import Plan
 from k8s_installer.planning.turns import QUARTER
+from k8s_installer.preflight import Preflight
+from k8s_installer.status import Status
+from k8s_installer.status.hardening import Verdict
 from tests.unit.test_cli import TEN_LINES, installer
 from tests.unit.test_flows import MOTD, Fleet, cluster
 
@@ -139,3 +148,40 @@ def test_a_report_that_cannot_be_written_asks_no_host(output: str, message: str,
 def test_the_report_shows_an_example(folder: Path) -> None:
     done = installer("report", "--help", folder=folder)
     assert "k8s-installer report -i cluster.yaml -o report.html" in " ".join(done.stdout.split())
+
+
+def looked(session: Session, unreachable: dict[str, HostError]) -> Looked:
+    """Hosts that have what is wanted, or do not answer."""
+    wanted = session.resolve()
+    seen = answers({ref: item for ref, item in wanted.desired.items() if ref.host not in unreachable})
+    return Looked(Status((), unreachable), wanted, ObservedFleet({}, {}, seen, unreachable, {}))
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_one_look_is_enough_for_all_parts(cluster: Fleet, monkeypatch: pytest.MonkeyPatch, *, down: bool) -> None:
+    unreachable: dict[str, HostError] = (
+        {"n1": TransportError("n1", "no answer", hint="see that it is up")} if down else {}
+    )
+    broken = InstallerError("no script", hint="")
+
+    def check(_session: Session) -> Preflight:
+        if down:
+            raise broken
+        return Preflight(("m1", "n1"), ())
+
+    monkeypatch.setattr(status, "look_in", lambda session: looked(session, unreachable))
+    monkeypatch.setattr(preflight, "check_in", check)
+    known = report(cluster.inputs, cluster.recorder)
+    assert known.live is not None
+    assert {item.verdict for item in known.judged if item.host == "n1"} == (
+        {Verdict.UNKNOWN} if down else {Verdict.PASS, Verdict.FAIL}
+    )
+    assert known.last_run is None
+    if down:
+        assert isinstance(known.live.plan, HostsError)
+        assert known.live.preflight is broken
+    else:
+        assert known.live.plan == Plan((), ())
+        assert known.live.preflight == Preflight(("m1", "n1"), ())
+    assert known.live.picture == ""
+    assert not [line for line in cluster.recorder.heard if line.startswith(("locked", "plan"))]
