@@ -108,14 +108,14 @@ def screen(words: Sequence[str], folder: Path, columns: int, *, enough: Enough =
             break
         stream.feed(data.replace(b"\x1b[2m", _GREY).replace(b"\x1b[2;", _GREY[:-1] + b";"))
         if taken is None and enough(shown.display):
-            taken = text(shown, words, first)
+            taken = text(shown, words, first, str(folder))
     process.wait()
     os.close(ours)
-    return taken or text(shown, words, first)
+    return taken or text(shown, words, first, str(folder))
 
 
-def text(shown: pyte.Screen, words: Sequence[str], first: str) -> Text:
-    """What a screen shows, from the line that begins with `first`, below the command."""
+def text(shown: pyte.Screen, words: Sequence[str], first: str, folder: str) -> Text:
+    """What a screen shows, from the line that begins with `first`, below the command; the folder has a plain name."""
     lines = [command(words)]
     above = next((row for row, line in enumerate(shown.display) if line.startswith(first)), 0)
     lines += [Text("...")] if above else []
@@ -123,7 +123,8 @@ def text(shown: pyte.Screen, words: Sequence[str], first: str) -> Text:
         line = Text()
         cells = [shown.buffer[row][column] for column in range(shown.columns)]
         for style, run in groupby(cells, key=lambda cell: (colour(cell.fg), cell.bold, cell.italics)):
-            line.append("".join(cell.data for cell in run), Style(color=style[0], bold=style[1], italic=style[2]))
+            said = "".join(cell.data for cell in run).replace(folder, "/srv/lab")
+            line.append(said, Style(color=style[0], bold=style[1], italic=style[2]))
         line.rstrip()
         lines.append(line)
     while lines and not lines[-1].plain:

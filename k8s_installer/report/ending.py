@@ -158,4 +158,4 @@ def _led_here(of_host: Sequence[Change], failed_change: Change) -> Iterator[Text
     for change in of_host:
         if change.ref.name in read and change.action is Action.UPDATE:
             for line in unified(change):
-                yield Text(f"    {line}", "green" if line.startswith("+") else "red")
+                yield Text(f"    {line}", {"+": "green", "-": "red"}.get(line[:1], "dim"))
