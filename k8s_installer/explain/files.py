@@ -10,10 +10,11 @@ from k8s_installer.explain.components import Certificate, certificates
 from k8s_installer.explain.known import Known
 from k8s_installer.explain.settings import Setting, Source, setting
 from k8s_installer.host.paths import SYSCTLS, unit_of
+from k8s_installer.host.placed import RENDERED
 from k8s_installer.model.resources import File
 from k8s_installer.profiles import FileSpec, Style
 
-_VARIABLE = re.compile(r'([A-Z_]+)="(.*)"')
+_VARIABLE = re.compile(r"""([A-Z0-9_]+)=(["'])(.*)\2""")
 _ETCD = "ETCD_"
 _KEY = re.compile(r"( *)(?:- )?([-\w.]+):( .*)?$")
 _DIRECTIVE = re.compile(r"([A-Za-z]+)=")
@@ -56,13 +57,15 @@ class ExplainedFile:
 
 def explained(known: Known, path: str) -> ExplainedFile:
     """A file of the cluster, which at least one host has."""
-    found: dict[tuple[str, File], list[str]] = {}
+    files, found = dict[tuple[str, bytes], File](), dict[tuple[str, bytes], list[str]]()
     for host, component, file in known.files(path):
-        found.setdefault((component, file), []).append(host)
+        key = (component, _body(file))
+        files.setdefault(key, file)
+        found.setdefault(key, []).append(host)
     (component, _), hosts = next(iter(found.items()))
     spec = known.profile.components[component].files.get(path) if component in known.profile.components else None
     item = next(wanted for ref, wanted in known.desired.items() if ref.name == path and ref.host == hosts[0])
-    variants = tuple(_variant(known, one, spec, path, file, names) for (one, file), names in found.items())
+    variants = tuple(_variant(known, key[0], spec, path, files[key], names) for key, names in found.items())
     of_file = [one for one in certificates(known, component) if one.path == path] if spec else []
     return ExplainedFile(
         path,
@@ -73,6 +76,12 @@ def explained(known: Known, path: str) -> ExplainedFile:
         variants,
         tuple(of_file),
     )
+
+
+def _body(file: File) -> bytes:
+    """A file's content without its header, which names the host."""
+    first, _, body = file.content.partition(b"\n")
+    return body if RENDERED.encode() in first else file.content
 
 
 def annotated(known: Known, host: str, path: str) -> tuple[Line, ...]:
@@ -138,7 +147,7 @@ def _of_component(known: Known, component: str, texts: Sequence[str], host: str)
             flag = variable[1].removeprefix(_ETCD).lower().replace("_", "-")
             yield Line(text, _decided(setting(known, component, flag, host=host)))
         elif variable and variable[1] in spec.variables:
-            yield _of_variable(known, component, variable[1], text, variable[2], host)
+            yield _of_variable(known, component, variable[1], text, variable[3], host)
         elif spec.config and (key := _KEY.match(text)):
             above = [(column, one) for column, one in above if column < len(key[1])]
             above.append((len(key[1]), key[2]))

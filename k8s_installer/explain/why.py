@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -128,12 +129,17 @@ def _decided(known: Known, change: Change) -> Iterator[Setting]:
     if not (isinstance(before, SeenFile) and before.content is not None and isinstance(after, File)) or after.secret:
         return
     old = before.content.decode(errors="replace")
-    words = old.replace('"', " ").split()
     for line in annotated(known, change.ref.host, change.ref.name):
         if line.text not in old.splitlines():
             for setting in line.settings:
-                if not any(f"--{setting.name}={one.text}" in words for one in setting.values):
+                new = _given(line.text, setting.name)
+                if not new or new != _given(old, setting.name):
                     yield setting
+
+
+def _given(text: str, flag: str) -> list[str]:
+    """How a flag is given in a text of variables: once for each of its values."""
+    return [word for word in re.split(r"""["'\s]+""", text) if word.startswith(f"--{flag}=")]
 
 
 def _members(plan: Plan, turn: Turn) -> tuple[str, ...]:

@@ -14,13 +14,14 @@ from rich.console import Console
 from k8s_installer import inventory, profiles
 from k8s_installer.desired import desire
 from k8s_installer.errors import InputError
-from k8s_installer.explain import components, settings, texts
+from k8s_installer.explain import components, files, settings, texts
 from k8s_installer.explain.answer import Explained, answer
 from k8s_installer.explain.known import Known, comment
 from k8s_installer.explain.settings import Origin, Setting, Source
 from k8s_installer.explain.topics import topics
 from k8s_installer.inventory import Cluster
 from k8s_installer.inventory.allocations import NONE
+from k8s_installer.model.resources import File
 from k8s_installer.render import Renderer, packaged_templates
 from k8s_installer.report import explain as report
 from tests.unit import clusters
@@ -244,6 +245,24 @@ def test_each_flag_of_a_file_is_annotated() -> None:
     assert f"from: inventory, {FILE}:10" in text
     assert "restarts kube-apiserver" in text
     assert "^ empty: no flag of this variable is set" in text
+
+
+@pytest.mark.parametrize("network", ["routes", "flannel"])
+@pytest.mark.parametrize(("version", "security"), clusters.MODES)
+def test_every_flag_in_use_is_annotated_in_a_file(version: str, security: str, network: str) -> None:
+    about = known(clusters.cluster(version, security, network=network))
+    paths = {ref.name for ref, item in about.desired.items() if isinstance(item.resource, File)}
+    lines = [line for path in paths for one in files.explained(about, path).variants for line in one.lines]
+    shown = {(one.component, one.name) for line in lines for one in line.settings}
+    used = {(name, one.name) for name in about.profile.components for one in settings.in_use(about, name)}
+    assert used
+    assert used - shown == set()
+
+
+def test_hosts_whose_files_differ_in_their_header_alone_are_shown_once() -> None:
+    text = shown("/etc/sysconfig/docker", clusters.cluster())
+    assert "On n1, n2: mode 0644" in text
+    assert "Only what differs" not in text
 
 
 def test_a_shared_variable_says_who_reads_it() -> None:

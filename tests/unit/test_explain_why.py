@@ -57,13 +57,13 @@ def test_a_unit_restarts_because_of_a_file_and_waits_for_the_turn_before() -> No
     assert "shows the whole plan" in words
 
 
-def test_the_line_of_the_inventory_that_decides_a_change_is_named() -> None:
-    more = "components: {kubelet: {args: {v: 4}, config: {maxPods: 44}}}\n"
-    before, lab = known(clusters.cluster()), known(clusters.cluster(more=more))
-    ref = Ref("n1", Kind.UNIT, "kubelet")
+def changed(component: str, before: str, after: str) -> Why:
+    """Why a component of n1 restarts when the inventory changes from one text to another."""
+    old, lab = known(clusters.cluster(more=before)), known(clusters.cluster(more=after))
+    ref = Ref("n1", Kind.UNIT, component)
     seen: dict[Ref, Seen] = {
         one.ref: SeenFile(one.resource.sha256, 0o644, "root", "root", 0.0, one.resource.content)
-        for one in before.desired.values()
+        for one in old.desired.values()
         if isinstance(one.resource, File)
     }
     seen[ref] = SeenUnit("loaded", "active", "running", True, 7, 1.0, False)
@@ -73,16 +73,28 @@ def test_the_line_of_the_inventory_that_decides_a_change_is_named() -> None:
     unit = alone[ref].resource
     assert isinstance(unit, Unit)
     alone[ref] = replace(alone[ref], resource=replace(unit, runs=()))
-    found = why(ref, alone, seen, make_plan(alone, seen), lab)
-    decided = [(one.name, one.values[0].text, str(one.values[0].origin.place)) for one in found.settings]
+    return why(ref, alone, seen, make_plan(alone, seen), lab)
+
+
+def decided(found: Why) -> list[tuple[str, str | None, str]]:
+    return [(one.name, one.values[0].text, str(one.values[0].origin.place)) for one in found.settings]
+
+
+def test_the_line_of_the_inventory_that_decides_a_change_is_named() -> None:
+    found = changed("kubelet", "", "components: {kubelet: {args: {v: 4}, config: {maxPods: 44}}}\n")
     place = "/srv/lab/inventory.yaml:6"
-    assert decided == [("v", "4", place), ("maxPods", "44", place)]
+    assert decided(found) == [("v", "4", place), ("maxPods", "44", place)]
     assert f"from: inventory, {place}" in text(found)
-    data = report.data(found)["decided_by"]
-    assert data == [
+    assert report.data(found)["decided_by"] == [
         {"component": "kubelet", "name": "v", "value": "4", "place": place},
         {"component": "kubelet", "name": "maxPods", "value": "44", "place": place},
     ]
+
+
+def test_only_the_flags_that_change_are_named_of_a_line_with_many() -> None:
+    options = "components: {{docker: {{args: {{max-concurrent-downloads: {}}}}}}}\n"
+    found = changed("docker", options.format(20), options.format(2))  # --log-opt is given twice, and stays
+    assert decided(found) == [("max-concurrent-downloads", "2", "/srv/lab/inventory.yaml:6")]
 
 
 def test_a_file_that_the_inventory_does_not_know_is_decided_by_nothing_in_it() -> None:
