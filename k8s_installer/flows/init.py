@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -20,11 +20,18 @@ from k8s_installer.flows import output, resolve
 from k8s_installer.flows.reporter import Reporter
 from k8s_installer.inventory import Host, Ssh
 from k8s_installer.inventory.load import DEFAULT_SSH
-from k8s_installer.transport import Transport
+from k8s_installer.transport import Transport, UnknownHostError
 from k8s_installer.untrusted.answers import understood
 
 T = TypeVar("T")
 _BLOCK = 1 << 20  # bytes of an archive that are read at once
+# What settings of an inventory are called in hints of the transport, and the options that say the same here.
+_OPTIONS = {
+    "set ssh.key to": "add --key FILE with",
+    "set ssh.known_hosts to use": "use --known-hosts FILE for",
+    "ssh.key": "the file of --key",
+    "ssh.port": "PORT in USER@HOST:PORT",
+}
 _UNWRITTEN = Path("cluster.yaml")  # what an inventory is called that goes to stdout
 
 
@@ -140,12 +147,31 @@ def _asked(targets: Sequence[Target], request: Request, reporter: Reporter) -> l
         found = fleet.asked(hosts, lambda address: ask(connections.lines[address]), tick)
     errors = [answer for answer in found.values() if isinstance(answer, HostError)]
     if errors:
+        unknown = [error for error in errors if isinstance(error, UnknownHostError)]
+        hint = "nothing was written; without --from-hosts no host is asked"
         raise InstallerError(
-            HostsError(errors).message,
-            hint="nothing was written. ssh.key is --key here, ssh.known_hosts is --known-hosts, user and port are"
-            " USER@HOST:PORT; without --from-hosts no host is asked",
+            HostsError([_with_options(error) for error in errors]).message,
+            hint="\n".join([*_acquaint(unknown), hint]),
         )
     return [answer for answer in found.values() if isinstance(answer, Facts)]
+
+
+def _with_options(error: HostError) -> HostError:
+    """The error with options in its hint, where that names settings of an inventory, which is not there yet."""
+    hint = "" if isinstance(error, UnknownHostError) else error.hint
+    for setting, option in _OPTIONS.items():
+        hint = hint.replace(setting, option)
+    return HostError(error.host, error.message.removeprefix(f"{error.host}: "), hint=hint)
+
+
+def _acquaint(unknown: Sequence[UnknownHostError]) -> Iterator[str]:
+    """How to make hosts known: by a file that has their keys, or by comparing what they presented."""
+    if unknown:
+        yield "if you have a file with the hosts' keys, add --known-hosts FILE"
+        yield "else compare each fingerprint with the host's own, on its console:"
+        yield from (f"  ssh-keygen -lf {key}" for key in dict.fromkeys(error.key for error in unknown))
+        yield "and if they are the same:"
+        yield from (f"  {error.command}" for error in unknown)
 
 
 def ask(transport: Transport) -> Facts:

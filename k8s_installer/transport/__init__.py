@@ -11,8 +11,20 @@ names no key.
 
 from k8s_installer.transport.connection import connect
 from k8s_installer.transport.exchange import OnLine, OnSent
+from k8s_installer.transport.hostkeys import UnknownHostError
 from k8s_installer.transport.limits import LimitError, connections
 from k8s_installer.transport.pool import Line, Pool
 from k8s_installer.transport.session import Result, Transport
 
-__all__ = ["LimitError", "Line", "OnLine", "OnSent", "Pool", "Result", "Transport", "connect", "connections"]
+__all__ = [
+    "LimitError",
+    "Line",
+    "OnLine",
+    "OnSent",
+    "Pool",
+    "Result",
+    "Transport",
+    "UnknownHostError",
+    "connect",
+    "connections",
+]

@@ -215,7 +215,7 @@ def _load_key(hop: _Hop) -> paramiko.PKey | None:
         raise own_limit(error) or TransportError(
             hop.host,
             f"cannot read the key {hop.key}: {error.strerror}",
-            hint="set ssh.key in the inventory to the private key",
+            hint="set ssh.key to the private key",
         ) from None
     except (ValueError, paramiko.SSHException, paramiko.pkey.UnknownKeyType) as error:
         raise TransportError(
@@ -271,7 +271,7 @@ def _refusal(hop: _Hop) -> tuple[str, str]:
     login = f"-p {hop.port} {hop.user}@{hop.address}"
     if hop.key is None:
         message = f"{hop.what} rejects {hop.user} with every key of the SSH agent and of ~/.ssh"
-        hint = f"set the key in ssh.key, or authorize one: ssh-copy-id {login}"
+        hint = f"set ssh.key to the private key that it accepts, or authorize one: ssh-copy-id {login}"
     elif _load_key(hop) is None:
         message = f"{hop.key} has a passphrase, and {hop.what} accepts no key of the SSH agent for {hop.user}"
         hint = f"eval $(ssh-agent); ssh-add {hop.key}"

@@ -36,6 +36,18 @@ class KnownKey:
     revoked: bool = False
 
 
+class UnknownHostError(TransportError):
+    """known_hosts has no key for a host. `command` adds its keys; `key` is where the host has the one it presented."""
+
+    def __init__(self, host: str, message: str, *, command: str, key: str) -> None:
+        super().__init__(
+            host,
+            message,
+            hint=f"if that is the host's key: {command} (or ssh.host_keys: accept-new in the inventory)",
+        )
+        self.command, self.key = command, key
+
+
 def entry_name(address: str, port: int) -> str:
     """The name under which a known_hosts file knows a host."""
     return address if port == paramiko.config.SSH_PORT else f"[{address}]:{port}"
@@ -174,14 +186,14 @@ class HostKeyCheck(paramiko.MissingHostKeyPolicy):
             f"ssh-keygen -f {self.file} -R '{name}'",
         )
 
-    def _unknown(self, key: paramiko.PKey) -> TransportError:
+    def _unknown(self, key: paramiko.PKey) -> UnknownHostError:
         port = "" if self.port == paramiko.config.SSH_PORT else f"-p {self.port} "
-        return TransportError(
+        return UnknownHostError(
             self.host,
             f"{self.what} is unknown: {self.file} has no key for {entry_name(self.address, self.port)}, "
             f"and it presents {_words(key)}",
-            hint=f"if that is the host's key: ssh-keyscan {port}{self.address} >> {self.file}"
-            " (or ssh.host_keys: accept-new in the inventory)",
+            command=f"ssh-keyscan {port}{self.address} >> {self.file}",
+            key=f"/etc/ssh/ssh_host_{key.get_name().removeprefix('ssh-').partition('-')[0]}_key.pub",
         )
 
     def _append(self, key: paramiko.PKey) -> None:

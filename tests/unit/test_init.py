@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pty
+import re
 import socket
 import subprocess
 import sys
@@ -23,10 +24,10 @@ from k8s_installer.cli.terminal import Terminal
 from k8s_installer.draft import Machine
 from k8s_installer.engine import fleet
 from k8s_installer.errors import InputError, InstallerError, TransportError
-from k8s_installer.flows.init import Request, init
+from k8s_installer.flows.init import _OPTIONS, Request, init
 from k8s_installer.inventory import Host
 from k8s_installer.report import init as report
-from k8s_installer.transport import Result
+from k8s_installer.transport import Result, UnknownHostError, connection
 from tests.unit.test_cli import HERE, installer
 from tests.unit.test_draft import ANSWER
 
@@ -288,8 +289,48 @@ def test_all_hosts_that_do_not_answer_are_told_and_nothing_is_written(
         "10.0.0.11: its answer cannot be read: it ends after 11 characters"
     )
     assert raised.value.message.splitlines()[2:] == ["10.0.0.12: no answer", "  check that it is up"]
-    assert "ssh.key is --key" in raised.value.hint
+    assert raised.value.hint == "nothing was written; without --from-hosts no host is asked"
     assert not listed(tmp_path)
+
+
+def test_a_host_that_is_refused_is_told_with_options_and_not_with_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused: dict[str, str | TransportError] = {
+        f"10.0.0.{number}": UnknownHostError(
+            f"10.0.0.{number}", "is unknown", command=f"ssh-keyscan 10.0.0.{number} >> known", key=f"/etc/ssh/{key}.pub"
+        )
+        for number, key in ((11, "a"), (12, "a"), (13, "b"))
+    }
+    refused["10.0.0.14"] = TransportError("10.0.0.14", "rejects root", hint="set ssh.key to the private key, or so")
+    hosts_that(monkeypatch, refused)
+    with pytest.raises(InstallerError) as raised:
+        init(Request(list(refused), None, from_hosts=True), Person())
+    assert raised.value.message.splitlines() == [
+        "10.0.0.11: is unknown",
+        "10.0.0.12: is unknown",
+        "10.0.0.13: is unknown",
+        "10.0.0.14: rejects root",
+        "  add --key FILE with the private key, or so",
+    ]
+    assert raised.value.hint.splitlines() == [
+        "if you have a file with the hosts' keys, add --known-hosts FILE",
+        "else compare each fingerprint with the host's own, on its console:",
+        "  ssh-keygen -lf /etc/ssh/a.pub",
+        "  ssh-keygen -lf /etc/ssh/b.pub",
+        "and if they are the same:",
+        "  ssh-keyscan 10.0.0.11 >> known",
+        "  ssh-keyscan 10.0.0.12 >> known",
+        "  ssh-keyscan 10.0.0.13 >> known",
+        "nothing was written; without --from-hosts no host is asked",
+    ]
+
+
+def test_every_setting_in_a_hint_of_the_transport_has_an_option_here() -> None:
+    folder = Path(connection.__file__).parent
+    hints = re.findall(r"hint ?=.*", "".join((folder / name).read_text() for name in ("connection.py", "hostkeys.py")))
+    for hint in hints:
+        for setting, option in _OPTIONS.items():
+            hint = hint.replace(setting, option)  # noqa: PLW2901 - one after the other, as `init` does
+        assert "ssh.gateway" in hint or "accept-new" in hint or not re.search(r"\bssh\.[a-z]", hint), hint
 
 
 def test_an_inventory_that_is_there_is_found_before_a_host_is_asked(
