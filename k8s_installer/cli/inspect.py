@@ -182,7 +182,9 @@ def verify(
     from k8s_installer.flows.verify import verify
     from k8s_installer.report.verify import data
 
-    proof = verify(Inputs(inventory, templates, bundle), Terminal(inventory, output))
+    terminal = Terminal(inventory, output)
+    proof = verify(Inputs(inventory, templates, bundle), terminal)
+    terminal.proven(proof)
     if output is Output.JSON:
         print_json(data(proof))
     raise stop(Outcome.DONE if proof.passed else Outcome.FAILED)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from k8s_installer.model.run import OnEvent
     from k8s_installer.preflight import Preflight
     from k8s_installer.report.text import View
-    from k8s_installer.verify import CheckResult
+    from k8s_installer.verify import CheckResult, Proof
 
 _DATE = len("2026-11-27 ")  # which -v leaves out of a record's time
 
@@ -160,9 +160,16 @@ class Terminal:
         """A line for a check, and its evidence."""
         from k8s_installer.report import verify
 
-        if self._verbosity is Verbosity.QUIET and not result.evidence:
-            return
-        print_group(stderr(), verify.lines(result))
+        quiet = self._verbosity is Verbosity.QUIET and not result.evidence
+        if not quiet and not verify.needs_an_image(result):
+            print_group(stderr(), verify.lines(result))
+
+    def proven(self, proof: Proof) -> None:
+        """A warning, where the checks leave open whether pods start."""
+        from k8s_installer.report import verify
+
+        if words := verify.unproven(proof):
+            self.warn(words)
 
     def ended(self, end: RunResult) -> None:
         """Data on stdout; the last words on stderr."""
@@ -171,6 +178,8 @@ class Terminal:
         if self._output is Output.JSON:
             proof = {"verify": verify.data(end.proof) if end.proof else None} if end.changed else {}
             print_json({**data.run_data(end.plan, end.run), **proof})
+        if end.proof:
+            self.proven(end.proof)
         if self._verbosity is Verbosity.QUIET and not end.broken:
             return
         if end.broken:

@@ -262,9 +262,9 @@ class ImagesModel(Model):
     )
     verify: ImageName = Field(
         default="",
-        description="An image with a shell and `httpd` such as busybox, of which `verify` starts pods. Empty: these "
-        "checks are skipped.",
-        examples=["registry.example.com:5000/busybox:1.36"],
+        description="An image of which `verify` starts pods: a web server on port 80 that answers with its host name "
+        "(docs/addons.md has one). Empty: these checks are skipped.",
+        examples=["registry.example.com:5000/web:1"],
     )
     dns: DnsImagesModel = Field(
         default=DnsImagesModel(),

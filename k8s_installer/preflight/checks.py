@@ -17,6 +17,7 @@ from k8s_installer.inventory import Role
 from k8s_installer.preflight import tables
 from k8s_installer.preflight.model import Answers, Finding, Listener, Needs, Severity
 from k8s_installer.preflight.tables import CHECKS
+from k8s_installer.profiles.images import UPSTREAM
 
 _WORDS = 200  # characters of what a program said
 _SHELL_STATUS_TIMED_OUT = frozenset({124, 137})
@@ -158,7 +159,9 @@ def _network(host: CheckedHost) -> Iterator[Finding]:
         yield host.warning("resolve", host.answers.hostname, address=address, hostname=host.answers.hostname)
     if host.answers.name_server:
         said = f"none in {RESOLV_CONF}" if host.answers.name_server == "none" else "no answer in 5 s"
-        yield host.warning("name-server", f"{said}: images and repositories must be reached without names")
+        yield host.warning(
+            "name-server", f"{said}: names such as {UPSTREAM}, the default for images, do not resolve; addresses work"
+        )
     if not re.fullmatch(tables.OWN_NAME, host.answers.hostname) or host.answers.hostname.startswith("localhost"):
         yield host.warning("hostname", f"{host.answers.hostname or 'none'}: logs and leases will not show which host")
 

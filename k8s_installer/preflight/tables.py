@@ -111,7 +111,7 @@ CHECKS = {
     "resolve": Check(
         "the host cannot resolve its own name", "echo '{address} {hostname}' >>/etc/hosts"
     ),
-    "name-server": Check("no name server answers", "correct the nameserver lines of /etc/resolv.conf"),
+    "name-server": Check("no name server answers", "set a nameserver that answers in /etc/resolv.conf"),
     "duplicate": Check(
         "two hosts share an identity that should be unique",
         "hostnamectl set-hostname NAME; or rm /etc/machine-id && systemd-machine-id-setup; then reboot",

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from rich.console import Group
 from rich.text import Text
 
-from k8s_installer.verify import CheckResult, Proof, Status
+from k8s_installer.verify import NO_IMAGE, CheckResult, Proof, Status
 
 _MARKS = {
     Status.PASSED: ("✓", "green"),
@@ -15,6 +15,22 @@ _MARKS = {
     Status.FAILED: ("✗", "red"),
     Status.SKIPPED: ("-", "yellow"),
 }
+
+
+def needs_an_image(result: CheckResult) -> bool:
+    """Whether a check was left out because there is no image to run: `unproven` says so once for all of them."""
+    return result.status is Status.SKIPPED and result.detail == NO_IMAGE
+
+
+def unproven(proof: Proof) -> str:
+    """A warning, where no pod was run; otherwise empty."""
+    count = sum(map(needs_an_image, proof.results))
+    if not count:
+        return ""
+    return (
+        f"warning: no pod was run ({count} checks skipped), so it is not known whether pods start: "
+        "set images.verify (docs/addons.md)"
+    )
 
 
 def lines(result: CheckResult) -> Group:

@@ -6,12 +6,13 @@ from there by curl to the API, because a kubectl at hand may be of another versi
 """
 
 from k8s_installer.verify.api import Api, ApiAccess, HttpReply, Request
-from k8s_installer.verify.checks import CheckResult, OnCheck, Proof, Status
+from k8s_installer.verify.checks import NO_IMAGE, CheckResult, OnCheck, Proof, Status
 from k8s_installer.verify.health import components
 from k8s_installer.verify.lifecycle import workload
 from k8s_installer.verify.running import pods_run
 
 __all__ = [
+    "NO_IMAGE",
     "Api",
     "ApiAccess",
     "CheckResult",

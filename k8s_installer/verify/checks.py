@@ -48,6 +48,8 @@ class Proof:
 
 OnCheck = Callable[[CheckResult], None]
 
+NO_IMAGE = "the inventory has no images.verify"  # the detail of all checks that need running pods
+
 _NONE: tuple[str, ...] = ()
 
 

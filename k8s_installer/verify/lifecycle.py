@@ -14,7 +14,7 @@ from k8s_installer.transport import Transport
 from k8s_installer.untrusted.answers import at, text
 from k8s_installer.verify import objects, reach, resolving
 from k8s_installer.verify.api import Api, HttpReply, Request
-from k8s_installer.verify.checks import CheckResult, Failure, OnCheck, Series, Skip
+from k8s_installer.verify.checks import NO_IMAGE, CheckResult, Failure, OnCheck, Series, Skip
 from k8s_installer.verify.objects import NAME, Node, Pod
 from k8s_installer.verify.poll import Deadline, until
 
@@ -128,7 +128,7 @@ class _Workload:
 
     def await_pods(self) -> str:
         if not self.cluster.images.verify:
-            raise Skip("the inventory has no images.verify")
+            raise Skip(NO_IMAGE)
         nodes = until(_SETTLE_SECONDS, self._nodes, lambda seen: not any(node.settling for node in seen))
         self.takers.extend(node.name for node in nodes if node.schedulable)
         if not self.takers:

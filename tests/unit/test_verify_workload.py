@@ -6,14 +6,16 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from k8s_installer.cli.terminal import Terminal
 from k8s_installer.errors import TransportError
 from k8s_installer.inventory import Cluster
 from k8s_installer.transport import OnLine, Result, Transport
-from k8s_installer.verify import Api, ApiAccess, CheckResult, HttpReply, Request, Status, poll, workload
+from k8s_installer.verify import Api, ApiAccess, CheckResult, HttpReply, Proof, Request, Status, poll, workload
 from k8s_installer.verify.lifecycle import (
     ACROSS,
     DROP,
@@ -294,6 +296,20 @@ def test_without_an_image_what_needs_pods_is_skipped_and_the_rest_is_proven() ->
     assert skipped(results) == [RUN, SPREAD, REACH, NODE_PORT, ACROSS, PROXY, HEAL, DROP]
     assert {results[name].detail for name in skipped(results)} == {"the inventory has no images.verify"}
     assert not failed(results)
+
+
+def test_checks_without_an_image_are_one_warning_and_not_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal = Terminal(Path("cluster.yaml"))
+    proof = Proof(tuple(prove(World(), cluster()).values()), 1.0)
+    for result in proof.results:
+        terminal.check(result)
+    terminal.proven(proof)
+    said = capsys.readouterr().err
+    assert "the inventory has no images.verify" not in said
+    assert LABEL in said
+    assert said.splitlines()[-1].startswith("warning: no pod was run (8 checks skipped), so it is not known whether")
+    terminal.proven(Proof(tuple(prove(World()).values()), 1.0))
+    assert not capsys.readouterr().err
 
 
 def test_one_node_cannot_show_different_nodes() -> None:
