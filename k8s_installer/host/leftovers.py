@@ -57,6 +57,20 @@ beside() { # command, paths with blanks between, path: the command for all of th
   esac
 }
 """
+# What a runtime starts is a transient unit, and systemd keeps its file for as long as it remembers the unit. It keeps
+# a scope that has failed in mind, and so the slices that it was in. A kubelet that is told that these exist does not
+# make their control groups, and exits without them. systemd 219 keeps such files beside those of other units.
+_KEPT = r"""\
+kept_of() { # slice: the files that systemd keeps of it, of the slices below it and of the scopes in all of them
+  slice=${1%.slice}
+  [ "$slice" != "$1" ] || return 0
+  for folder in "$root/run/systemd/transient" "$root/run/systemd/system"; do
+    for file in "$folder/$1" "$folder/$slice"-*.slice; do [ ! -e "$file" ] || echo "$file"; done
+    grep -lsE "^Slice=$slice(-.*)?[.]slice\$" "$folder"/*.scope "$folder"/*.scope.d/*.conf |
+      sed 's|[.]scope[.]d/.*|.scope|' | sort -u
+  done
+}
+"""
 _ASK = r"""\
 left() { # name folders links routes units chains rules data
   for path in $8; do
@@ -69,7 +83,9 @@ left() { # name folders links routes units chains rules data
   done
   for link in $3; do [ ! -e "/sys/class/net/$link" ] || echo "left $1 $link"; done
   for protocol in $4; do [ -z "$(ip -4 route show proto "$protocol")" ] || echo "left $1 routes of $protocol"; done
-  for unit in $5; do ! systemctl is-active "$unit" >/dev/null || echo "left $1 $unit"; done
+  for unit in $5; do
+    ! systemctl is-active "$unit" >/dev/null && [ -z "$(kept_of "$unit")" ] || echo "left $1 $unit"
+  done
   [ "$6$7" != -- ] && command -v iptables-save >/dev/null || return 0
   for tables in iptables ip6tables; do
     rules=$(deleting "$tables" "$6" "$7") || continue
@@ -80,7 +96,20 @@ left() { # name folders links routes units chains rules data
 CLEAN = (
     RULES
     + _DATA
+    + _KEPT
     + r"""\
+stop_with_scopes() { # unit: systemd stops what is in a slice before the slice, and forgets what has failed only if told
+  kept=$(kept_of "$1")
+  units=$(printf '%s\n' "$1" "$kept" | sed 's|.*/||' | sort -u)
+  systemctl stop $units || return 1
+  systemctl reset-failed $units 2>/dev/null # an error where it has forgotten them by now
+  printf '%s\n' "$kept" | while read -r file; do [ -z "$file" ] || rm -rf "$file" "$file.d" || exit 1; done || return 1
+  [ -z "$kept" ] || systemctl daemon-reload || return 1
+  # systemd removes the groups of its own hierarchy; what a process is still in cannot be removed
+  for group in "$root"/sys/fs/cgroup/*/"$1"; do
+    [ ! -d "$group" ] || find "$group" -depth -type d -exec rmdir {} ';' 2>/dev/null
+  done
+}
 mounts_below() { # path without links: the deepest first, but of data that stays
   awk -v below="$1/" -v stays="$stays" '
     BEGIN { count = split(stays, data, " ") }
@@ -88,7 +117,7 @@ mounts_below() { # path without links: the deepest first, but of data that stays
     index($2 "/", below) == 1 { print $2 }' "$root/proc/mounts" | sort -r
 }
 clean() { # folders links routes units chains rules data
-  for unit in $4; do systemctl stop "$unit" || return 1; done
+  for unit in $4; do stop_with_scopes "$unit" || return 1; done
   stays=$(echo $(data_in $7))
   for folder in $1; do
     [ -e "$folder" ] || [ -L "$folder" ] || continue
@@ -129,7 +158,7 @@ def questions(wanted: Sequence[Leaves]) -> str:
     if not wanted:
         return ""
     asked = (shlex.join(["left", leaves.name, *_words(leaves)]) for leaves in wanted)
-    return RULES + _DATA + _ASK + "".join(f"{command}\n" for command in asked)
+    return RULES + _DATA + _KEPT + _ASK + "".join(f"{command}\n" for command in asked)
 
 
 def cleaner(leaves: Leaves) -> str:

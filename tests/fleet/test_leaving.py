@@ -205,7 +205,23 @@ def test_reset_asks_for_the_name_of_the_cluster(cluster: Cluster) -> None:
         assert words in done.stderr
 
 
+# A scope that has failed, which systemd remembers with all slices that it was in.
+FAILED_SCOPE = r"""
+slice=$(systemctl list-units --no-legend --no-pager 'kubepods-*pod*.slice' | awk '{ print $1; exit }')
+setsid systemd-run --scope --unit docker-0123 --slice "$slice" -p TimeoutStopSec=1 -p SendSIGKILL=no \
+  sh -c 'trap "" TERM; exec sleep 600' >/dev/null 2>&1 </dev/null &
+until systemctl is-active docker-0123.scope >/dev/null; do sleep 0.1; done
+sleep 0.5
+systemctl stop docker-0123.scope
+kill -9 $(cat /sys/fs/cgroup/systemd/kubepods.slice/*/"$slice"/docker-0123.scope/cgroup.procs)
+systemctl is-failed docker-0123.scope
+"""
+OF_PODS = "find /sys/fs/cgroup -name '*kubepods*'; ls /run/systemd/transient | grep kubepods; systemctl list-units --all --no-legend 'kubepods*'"
+
+
 def test_a_reset_leaves_hosts_as_they_were_and_data_where_it_is(cluster: Cluster, before: dict[str, set[str]]) -> None:
+    assert "n1" in pair.placed(cluster, least=1)
+    assert cluster.on("n1", FAILED_SCOPE) == "failed\n"
     away = elsewhere(cluster, cluster.text)  # n2 has nothing any more
     done = cluster.run("reset", "--yes", "--name", "tleaving", text=away)
     assert done.returncode == 1, done.stdout + done.stderr
@@ -217,6 +233,7 @@ def test_a_reset_leaves_hosts_as_they_were_and_data_where_it_is(cluster: Cluster
     assert int(cluster.on("n1", "cat /tmp/during")) > 0
     cluster.on("n1", "userdel oncall")  # it stayed
     assert snapshot(cluster, "n1") ^ before["n1"] == set()
+    assert cluster.on("n1", OF_PODS) == ""
     more = snapshot(cluster, "m1") ^ before["m1"]
     users = {line for line in more if line.startswith("user ")}
     assert sorted(line.split(":")[0] for line in users) == ["user etcd", "user etcd"]
@@ -232,6 +249,11 @@ def test_a_reset_with_data_leaves_nothing(cluster: Cluster, before: dict[str, se
     assert done.returncode == 0, done.stdout + done.stderr
     assert snapshot(cluster, "m1") ^ before["m1"] == set()
     assert not (cluster.folder / ".k8s-installer/tleaving/pki").exists()
+
+
+def test_hosts_that_were_reset_are_installed_again(cluster: Cluster) -> None:
+    """With verify: pods run where pods ran before."""
+    applied(cluster, absent(cluster))
 
 
 @pytest.fixture(scope="module")

@@ -777,9 +777,47 @@ def test_folders_go_with_what_is_mounted_below_and_links_routes_and_units_with_t
     done(host, clean(leaves))
     assert (host / "umount").read_text().splitlines() == [f"{data}/pods/1", f"-l {data}/pods/1", f"{data}/pods"]
     assert (host / "ip").read_text().splitlines() == ["link delete lo", "-4 route flush proto 75"]
-    assert (host / "systemctl").read_text().splitlines() == ["stop pods.slice"]
+    assert (host / "systemctl").read_text().splitlines() == ["stop pods.slice", "reset-failed pods.slice"]
     assert not data.exists()
     assert not file.exists()
+
+
+@pytest.mark.parametrize(("folder", "in_slice"), [("transient", ""), ("system", ".d/50-Slice.conf")])  # 252, 219
+def test_a_slice_goes_with_what_systemd_keeps_of_it_after_a_scope_in_it_has_failed(
+    host: Path, folder: str, in_slice: str
+) -> None:
+    kept, groups = host / "root/run/systemd" / folder, host / "root/sys/fs/cgroup"
+    (host / "root/proc").mkdir()
+    (host / "root/proc/mounts").touch()
+    for name, inside in (
+        ("docker-1", "pods-burstable-pod1.slice"),
+        ("other", "podsters.slice"),
+        ("bare", "pods.slicer"),
+    ):
+        path = kept / f"{name}.scope{in_slice}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"[Scope]\nSlice={inside}\n")
+        (kept / f"{name}.scope").touch()
+    for name in ("pods.slice", "pods-burstable.slice", "pods-burstable-pod1.slice", "podsters.slice"):
+        (kept / name).touch()
+    (kept / "pods.slice.d").mkdir()
+    (groups / "memory/pods.slice/pods-burstable.slice").mkdir(parents=True)
+    (groups / "memory/podsters.slice").mkdir()
+    program(
+        host / "bin", "systemctl", 'echo "$*" >>"$TEST/systemctl"; case $1 in is-active|reset-failed) exit 1 ;; esac'
+    )
+    leaves = Leaves("kubelet", units=("pods.slice", "none.slice", "other.service"))
+    assert asked(host, leaves) == ("pods.slice",)
+    (host / "systemctl").unlink()
+    done(host, clean(leaves))
+    units = "docker-1.scope pods-burstable-pod1.slice pods-burstable.slice pods.slice"
+    calls = [*(f"{verb} {units}" for verb in ("stop", "reset-failed")), "daemon-reload"]
+    assert (host / "systemctl").read_text().splitlines()[:3] == calls
+    assert "daemon-reload" not in (host / "systemctl").read_text().splitlines()[3:]
+    left = {path.name.removesuffix(".d") for path in kept.iterdir()}
+    assert left == {"other.scope", "bare.scope", "podsters.slice"}
+    assert [path.name for path in (groups / "memory").iterdir()] == ["podsters.slice"]
+    assert asked(host, leaves) == ()
 
 
 def test_what_is_reached_by_a_link_is_unmounted_where_it_is(host: Path) -> None:
