@@ -21,6 +21,7 @@ _STDOUT = "-"
     epilog="Examples:\n\n"
     "  k8s-installer init 10.0.0.11 10.0.0.12 10.0.0.13\n\n"
     "  k8s-installer init --from-hosts root@10.0.0.11 admin@10.0.0.12:2222 --key ~/.ssh/id_ed25519\n\n"
+    "  k8s-installer init 10.0.0.11 10.0.0.12 --registry registry.example.com:5000\n\n"
     "  k8s-installer init --masters 3 --network flannel -o prod.yaml < hosts.txt\n\n"
     "  k8s-installer init 10.0.0.11 10.0.0.12 --yes -o - | less\n\n"
     "Next: `k8s-installer preflight -i cluster.yaml`, then `k8s-installer apply -i cluster.yaml`."
@@ -46,10 +47,13 @@ def init(
         typer.Option(help="Kubernetes version; by default what the hosts have, else 1.5.2.", show_default=False),
     ] = None,
     network: Annotated[
-        str | None, typer.Option(help="routes (one network), flannel or none.", show_default=False)
+        str | None, typer.Option(help="routes (one layer-2 network), flannel or none.", show_default=False)
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="The cluster's name; by default the file's.", show_default=False)
+        str | None,
+        typer.Option(
+            help="The cluster's name; by default the file's, or kubernetes for cluster.yaml.", show_default=False
+        ),
     ] = None,
     key: Annotated[Path | None, typer.Option(metavar="FILE", help="The private SSH key.", show_default=False)] = None,
     known_hosts: Annotated[
@@ -64,6 +68,15 @@ def init(
             show_default=False,
         ),
     ] = None,
+    registry: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST[:PORT]",
+            help="The registry for images, for nodes that do not reach the internet; by default registry.k8s.io.",
+            show_default=False,
+        ),
+    ] = None,
+    insecure: Annotated[bool, typer.Option("--insecure-registry", help="The registry has no TLS.")] = False,
     from_hosts: Annotated[
         bool, typer.Option("--from-hosts", help="Ask the hosts for names, addresses, versions and repositories.")
     ] = False,
@@ -86,7 +99,8 @@ def init(
     form = Output.JSON if output == Output.JSON else Output.TEXT
     path = None if form is Output.JSON or output == _STDOUT else Path(output)
     request = flow.Request(
-        typed, path, name, version, network, _word(masters), _word(etcd), key, known_hosts, tarball, from_hosts,
+        typed, path, name, version, network, _word(masters), _word(etcd), key, known_hosts, tarball, registry, insecure,
+        from_hosts,
         asks=interactive and not yes,
     )  # fmt: skip
     terminal = Terminal(path or Path(_STDOUT), form)

@@ -10,6 +10,8 @@ from pathlib import Path
 from k8s_installer import profiles
 from k8s_installer.draft.ask import DOCKER, ETCD, KUBERNETES, Facts
 from k8s_installer.errors import InputError, did_you_mean
+from k8s_installer.inventory.values import image_registry
+from k8s_installer.profiles.images import UPSTREAM
 
 PACKAGED = "1.5.2"  # what CentOS 7's extras have
 _NETWORKS = ("routes", "flannel", "none")
@@ -31,7 +33,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What the user decides about the cluster; `source` is None where its programs are packages."""
+    """What the user decides about the cluster; `source` is None where its programs are packages.
+
+    `registry` has its images, empty for upstream's; it speaks TLS unless it is `insecure`.
+    """
 
     name: str
     version: str
@@ -39,6 +44,8 @@ class Choices:
     masters: int
     members: int
     source: Source | None
+    registry: str = ""
+    insecure: bool = False
 
 
 def suggested_name(output: Path | None) -> str:
@@ -128,6 +135,20 @@ class Checks:
             hint = did_you_mean(typed, _NETWORKS)
             raise InputError(f"network {typed!r}: use {', '.join(_NETWORKS[:-1])} or {_NETWORKS[-1]}", hint=hint)
         return typed
+
+    def registry(self, typed: str) -> str:
+        """A registry of images; empty for upstream's."""
+        try:
+            return "" if typed == UPSTREAM else image_registry(typed)
+        except ValueError as error:
+            raise InputError(f"registry {typed!r}: {error}") from None
+
+    def insecure(self, typed: str) -> bool:
+        """Whether a registry has no TLS: the answer to whether it has."""
+        answer = typed.lower()
+        if answer not in ("y", "yes", "n", "no"):
+            raise InputError(f"{typed!r}: use yes or no")
+        return answer.startswith("n")
 
     def masters(self, typed: str) -> int:
         """How many of the hosts are masters."""

@@ -124,12 +124,20 @@ def text(draft: Draft, profile: Profile, versions: Sequence[str], file: str) -> 
         file: its own name, for the commands that it shows.
     """
     dns = next((name for name in ("coredns", "kube-dns") if name in profile.dns), "")
+    registry = draft.choices.registry
     context = {
+        "pause": _short(profile.pause_image), "registry": registry, "insecure_registry": registry.partition("/")[0],
+        "images": {name: _short(image) for name, image in profile.dns[dns].images.items()} if dns else {},
         "draft": draft, "choices": draft.choices, "versions": versions, "file": _one_line(file), "dns": dns,
         "insecure": "insecure" in profile.security, "masters": draft.having(Role.MASTER),
         "key": draft.files.get("key"), "known_hosts": draft.files.get("known_hosts"), "ssh_port": _SSH_PORT,
     }  # fmt: skip
     return Renderer().file(_TEMPLATE, context, draft.choices.name).decode()
+
+
+def _short(image: str) -> str:
+    """The name of an image in whatever registry."""
+    return image.partition("/")[2]
 
 
 def _require_different(machines: Sequence[Machine]) -> None:

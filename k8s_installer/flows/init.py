@@ -20,6 +20,7 @@ from k8s_installer.flows import output, resolve
 from k8s_installer.flows.reporter import Reporter
 from k8s_installer.inventory import Host, Ssh
 from k8s_installer.inventory.load import DEFAULT_SSH
+from k8s_installer.profiles.images import UPSTREAM
 from k8s_installer.transport import Transport, UnknownHostError
 from k8s_installer.untrusted.answers import understood
 
@@ -52,6 +53,8 @@ class Request:
     key: Path | None = None
     known_hosts: Path | None = None
     tarball: Path | None = None
+    registry: str | None = None
+    insecure: bool = False
     from_hosts: bool = False
     asks: bool = False
 
@@ -82,6 +85,8 @@ def init(request: Request, reporter: Reporter) -> Drafted | None:
             raise InputError(f"{option}: there is no file {path}")
     if request.tarball is not None and request.version is None and not request.asks:
         raise InputError("--tarball: its version is not known", hint="add --version, such as --version 1.20.2")
+    if request.insecure and request.registry is None:
+        raise InputError("--insecure-registry: no registry is named", hint="add --registry HOST[:PORT]")
     if not _may_write(request, reporter):
         return None
     machines = [Machine(target) for target in targets]
@@ -208,17 +213,33 @@ def _chosen(request: Request, machines: Sequence[Machine], reporter: Reporter) -
             return check(str(default) if given is None else given)
         return _answered(f"{question} [{default}]: ", str(default), check, reporter)
 
-    name = choose(request.name, suggested_name(request.output), "Name of the cluster", checks.name)
+    name = choose(
+        request.name,
+        suggested_name(request.output),
+        "Name of the cluster, for certificates and kubeconfigs",
+        checks.name,
+    )
     version = draft.suggested_version(facts, known, tarball=checks.tarball)
-    version = choose(request.version, version, f"Kubernetes version ({', '.join(known)})", checks.version)
+    version = choose(
+        request.version,
+        version,
+        f"Kubernetes version, which the hosts' repositories must have ({', '.join(known)})",
+        checks.version,
+    )
     network = draft.suggested_network(facts, [machine.target.address for machine in machines])
-    network = choose(request.network, network, "Pod network (routes, flannel, none)", checks.network)
+    question = "Pod network: routes (all hosts in one layer-2 network), flannel (any network) or none (your own)"
+    network = choose(request.network, network, question, checks.network)
     count = suggested_masters(checks.count)
     if request.members is not None:
         checks.members(request.members)
-    masters = choose(request.masters, count, f"How many of the {checks.count} hosts are masters", checks.masters)
+    question = f"How many of the {checks.count} hosts are masters: 1, or 3, of which one may fail"
+    masters = choose(request.masters, count, question, checks.masters)
     members = checks.members(request.members or str(suggested_members(masters)))
-    return Choices(name, version, network, masters, members, _source(request, reporter))
+    registry = choose(request.registry, UPSTREAM, "Registry for images, which the nodes must reach", checks.registry)
+    insecure = request.insecure
+    if registry and request.registry is None:
+        insecure = choose(None, "yes", f"Does {registry} have TLS", checks.insecure)
+    return Choices(name, version, network, masters, members, _source(request, reporter), registry, insecure)
 
 
 def _answered(question: str, default: str, check: Callable[[str], T], reporter: Reporter) -> T:

@@ -130,7 +130,8 @@ def _proxy(value: str) -> str:
     return value
 
 
-def _image_registry(value: str) -> str:
+def image_registry(value: str) -> str:
+    """A registry of images, perhaps with a path below it; a ValueError says what it must be."""
     place = value.rstrip("/")
     found = _IMAGES_AT.fullmatch(place)
     if value and (not found or int((found[1] or ":0")[1:]) > _PORTS):
@@ -174,7 +175,7 @@ PackageVersion = Annotated[str, BeforeValidator(_quoted), AfterValidator(_evr), 
 ImageName = Annotated[
     str, BeforeValidator(_word), AfterValidator(addresses.image), like(rf"(?:{addresses.IMAGE.pattern})?")
 ]
-ImageRegistry = Annotated[str, AfterValidator(_image_registry), like(rf"(?:{_IMAGES_AT.pattern}/*)?")]
+ImageRegistry = Annotated[str, AfterValidator(image_registry), like(rf"(?:{_IMAGES_AT.pattern}/*)?")]
 LabelKey = Annotated[str, AfterValidator(nodes.label_key), like(_KEY)]
 LabelText = Annotated[str, AfterValidator(nodes.label), like(rf"(?:{nodes.NAME.pattern})?")]
 LabelValue = Annotated[LabelText | None, BeforeValidator(nodes.text)]

@@ -14,6 +14,7 @@ from k8s_installer.draft import Checks, Choices, Draft, Facts, Machine, Source, 
 from k8s_installer.errors import InputError
 from k8s_installer.flows import resolve
 from k8s_installer.inventory import Cluster, Role, parse
+from k8s_installer.profiles import images
 from k8s_installer.untrusted.answers import Malformed
 
 KNOWN = profiles.available()
@@ -207,6 +208,8 @@ def test_what_may_be_chosen_is_given_back() -> None:
         "lab", "flannel", 3, 3,
     )  # fmt: skip
     assert [checks.version(version) for version in ("1.5.2", "v1.20.2", "1.20.15")] == ["1.5.2", "1.20.2", "1.20.15"]
+    assert [checks.registry(typed) for typed in ("registry.k8s.io", "a:5000/b/")] == ["", "a:5000/b"]
+    assert [checks.insecure(typed) for typed in ("y", "Yes", "n", "no")] == [False, False, True, True]
     assert Checks(3, tarball=True).version("1.9.4") == "1.9.4"
 
 
@@ -219,6 +222,8 @@ def test_what_may_be_chosen_is_given_back() -> None:
         ("version", "1.9.4", "Kubernetes 1.9.4 is installed from upstream's tarball"),
         ("masters", "0", "masters '0': use a number from 1 to 3"),
         ("masters", "4", "masters '4': use a number from 1 to 3"),
+        ("registry", "http://a/", "registry 'http://a/': must be a registry such as"),
+        ("insecure", "maybe", "'maybe': use yes or no"),
         ("masters", "three", "masters 'three': use a number from 1 to 3"),
         ("members", "2", "etcd '2': use 1 or 3"),
         ("members", "5", "etcd '5': use 1 or 3"),
@@ -392,8 +397,22 @@ def test_every_choice_is_in_the_text(tmp_path: Path) -> None:
     assert (cluster.tarball.path, cluster.tarball.sha256) == (str(archive), SUM)
     assert (cluster.hosts[0].ssh.key, cluster.hosts[0].ssh.known_hosts) == (str(key), str(known_hosts))
     assert "# api_endpoint:" in text
-    assert "insecure" not in text  # 1.9.4 knows no such thing
+    assert "# insecure:" not in text  # 1.9.4 knows no such thing
     assert "k8s-installer apply -i lab.yaml" in text
+
+
+@pytest.mark.parametrize("version", KNOWN)
+def test_the_images_of_a_registry_are_named(version: str) -> None:
+    choices = replace(CHOICES, version=version, registry="10.0.0.1:5000/k8s", insecure=True)
+    found, profile = draft.made(count(3), choices, {}), profiles.load(version)
+    text = draft.text(found, profile, KNOWN, "lab.yaml")
+    cluster = parse(text, Path("/nowhere/lab.yaml"))
+    assert cluster.images.registry == "10.0.0.1:5000/k8s"
+    assert cluster.hosts[0].tuning["docker"].args["insecure-registry"] == ("10.0.0.1:5000",)
+    dns = next(name for name in ("coredns", "kube-dns") if name in profile.dns)
+    for image in (images.pause(cluster, profile), *images.of_dns(cluster, profile.dns[dns]).values()):
+        assert image in text
+        assert image.removeprefix("10.0.0.1:5000/k8s/") in text.partition("images:")[0]
 
 
 @pytest.mark.parametrize("version", KNOWN)

@@ -144,6 +144,8 @@ def test_hosts_come_from_stdin_where_none_are_named(tmp_path: Path) -> None:
         ({"members": "2"}, "etcd '2': use 1"),
         ({"network": "flanel"}, "network 'flanel'"),
         ({"version": "1.9.4"}, "Kubernetes 1.9.4 is installed from upstream's tarball"),
+        ({"registry": "a b"}, "registry 'a b': must be a registry such as"),
+        ({"insecure": True}, "--insecure-registry: no registry is named"),
         ({"name": "Lab"}, "name 'Lab'"),
         ({"key": Path("/none")}, "--key: there is no file /none"),
         ({"tarball": Path("/")}, "--tarball: there is no file /"),
@@ -213,25 +215,29 @@ def test_files_are_named_from_the_home_folder_on_and_an_archive_with_its_sum(
 
 
 def test_a_person_is_asked_for_what_no_option_says_until_the_answer_is_one() -> None:
-    person = Person("", "9.9.9", "1.20.2", "7", "2")
+    person = Person("", "9.9.9", "1.20.2", "7", "2", "10.0.0.1:5000", "no")
     made = init(Request(TWO, None, network="flannel", asks=True), person)
     assert made is not None
-    assert made.draft.choices == draft.Choices("kubernetes", "1.20.2", "flannel", 2, 1, None)
+    assert made.draft.choices == draft.Choices(
+        "kubernetes", "1.20.2", "flannel", 2, 1, None, "10.0.0.1:5000", insecure=True
+    )
     assert person.said == [
-        "Name of the cluster [kubernetes]: ",
-        "Kubernetes version (1.5.2, 1.9.4, 1.20.2) [1.5.2]: ",
+        "Name of the cluster, for certificates and kubeconfigs [kubernetes]: ",
+        "Kubernetes version, which the hosts' repositories must have (1.5.2, 1.9.4, 1.20.2) [1.5.2]: ",
         "unknown Kubernetes version 9.9.9: profiles exist for 1.5.2, 1.9.4, 1.20.2 (did you mean 1.9.4?)",
-        "Kubernetes version (1.5.2, 1.9.4, 1.20.2) [1.5.2]: ",
-        "How many of the 2 hosts are masters [1]: ",
+        "Kubernetes version, which the hosts' repositories must have (1.5.2, 1.9.4, 1.20.2) [1.5.2]: ",
+        "How many of the 2 hosts are masters: 1, or 3, of which one may fail [1]: ",
         "masters '7': use a number from 1 to 2, the number of hosts",
-        "How many of the 2 hosts are masters [1]: ",
+        "How many of the 2 hosts are masters: 1, or 3, of which one may fail [1]: ",
+        "Registry for images, which the nodes must reach [registry.k8s.io]: ",
+        "Does 10.0.0.1:5000 have TLS [yes]: ",
     ]
 
 
 def test_a_person_may_keep_an_inventory_or_replace_it(tmp_path: Path) -> None:
     path = tmp_path / "cluster.yaml"
     path.write_text("mine")
-    request = Request(TWO, path, name="lab", version="1.5.2", network="none", masters="1", asks=True)
+    request = Request(TWO, path, name="lab", version="1.5.2", network="none", masters="1", registry="a", asks=True)
     for no in ("", "n", "what"):
         person = Person(no)
         assert init(request, person) is None
