@@ -110,7 +110,11 @@ def _sync(words: str) -> float | None:
 
 
 def _listeners(replies: Mapping[str, Sequence[str]]) -> Iterator[Listener]:
-    """From ss: `LISTEN 0 128 *:6443 *:* users:(("haproxy",pid=812,fd=5))`; the last is not there for everybody."""
+    """From ss: `LISTEN 0 128 *:6443 *:* users:(("haproxy",pid=812,fd=5))`; the last is not there for everybody.
+
+    A process that starts another shares its sockets with it until the other runs its own program, so of several the
+    one that systemd knows is meant: the other may be gone before it is asked for its unit.
+    """
     units = {pid: unit.removesuffix(".service") for pid, unit in map(_pair, replies.get("pid", ()))}
     seen: set[tuple[int, int]] = set()
     for line in replies.get("listen", ()):
@@ -118,8 +122,9 @@ def _listeners(replies: Mapping[str, Sequence[str]]) -> Iterator[Listener]:
         if len(words) < 5:  # noqa: PLR2004 - an empty line, where nobody listens
             continue
         port = answers.whole(words[3].rpartition(":")[2], "a port")
-        who = re.search(r'\(\("([^"]*)",pid=([0-9]{1,18})', line)
-        program, pid = (who[1], int(who[2])) if who else ("", 0)
+        holders = re.findall(r'\("([^"]*)",pid=([0-9]{1,18})', line)
+        program, number = next((one for one in holders if units.get(one[1])), next(iter(holders), ("", "0")))
+        pid = int(number)
         if (port, pid) not in seen:  # once for IPv4 and once for IPv6
             seen.add((port, pid))
             yield Listener(port, program, pid, units.get(str(pid), ""))

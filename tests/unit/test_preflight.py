@@ -572,6 +572,16 @@ end-of-preflight
 """.replace("$\n", "\n")
 
 
+def test_a_port_is_held_by_the_unit_also_while_it_starts_another_program() -> None:
+    shared = 'listen LISTEN 0 128 *:10256 *:* users:(("kube-proxy",pid=2606,fd=8),("kube-proxy",pid=1500,fd=8))\n'
+    record = re.sub("(?m)^(listen|pid) .*\n", "", RECORDED).replace(
+        "unit-file", f"{shared}pid 2606 \npid 1500 kube-proxy.service\nunit-file", 1
+    )
+    answers = parse(record, 1772366400.0)
+    assert answers is not None
+    assert answers.listeners == (Listener(10256, "kube-proxy", 1500, "kube-proxy"),)
+
+
 def test_a_centos_7_hosts_answer_is_read() -> None:
     assert parse(RECORDED, 1772366400.0) == Answers(
         os={
