@@ -9,7 +9,7 @@ from ipaddress import IPv4Interface
 from itertools import pairwise
 
 from k8s_installer.preflight.ask import END
-from k8s_installer.preflight.model import Answers, Disk, Listener, Yum
+from k8s_installer.preflight.model import Answers, Disk, ImageReply, Listener, Yum
 from k8s_installer.preflight.tables import (
     LINK_SECONDS,
     SYNC_WRITES,
@@ -68,6 +68,7 @@ def parse(output: str, heard_at: float) -> Answers | None:
         name_server=first.get("name-server", ""),
         yum=_yum(first["yum-status"], replies.get("yum", ())) if "yum-status" in replies else None,
         etcd_log=_grouped(replies.get("etcd-log", ())),
+        images=dict(_images(replies.get("image", ()))),
     )
 
 
@@ -139,6 +140,15 @@ def _reached(lines: Sequence[str]) -> Iterator[tuple[tuple[str, int], str]]:
             yield (address, port), f"no answer in {LINK_SECONDS} s"
         else:
             yield (address, port), "" if status == "0" or said == "Connection refused" else said
+
+
+def _images(lines: Sequence[str]) -> Iterator[tuple[str, ImageReply]]:
+    """Each line: the reference, `plain` or the HTTP status, how curl ended, and its words."""
+    for line in lines:
+        reference, status, curl, said = answers.words(f"{line} ", 4, "an image")
+        plain = status == "plain"
+        code = 0 if plain else answers.whole(status, "an HTTP status")
+        yield reference, ImageReply(code, answers.whole(curl, "curl's status"), said.strip(), plain)
 
 
 def networks(lines: Sequence[str]) -> Iterator[tuple[str, IPv4Interface]]:

@@ -14,10 +14,13 @@ from k8s_installer.host import paths
 from k8s_installer.host.families import yum_proxy
 from k8s_installer.host.observe import ROOT
 from k8s_installer.inventory import Role
+from k8s_installer.preflight.images import asking
 from k8s_installer.preflight.model import Needs
 from k8s_installer.preflight.tables import (
     ENGINES,
     FIREWALL,
+    IMAGE_SECONDS,
+    IMAGE_WAITS,
     IPVS_MODULES,
     LINK_SECONDS,
     LINKS_AT_ONCE,
@@ -121,9 +124,13 @@ else
     sed 's/^/etcd-log beside /'
 fi
 """
-# Both take seconds, so they are asked at the same time: stages of a pipeline, heard one after the other.
+# All three take seconds, so they are asked at the same time: images by jobs in the background, and stages of a
+# pipeline, heard one after the other.
 _TOGETHER = """\
-{links} | {{
+{{
+{images}{links}
+wait
+}} | {{
   if [ -n "$missing" ] && {asks}; then
     answer=$(timeout -k 5 {seconds} yum -q list available --showduplicates $missing 2>&1)
     echo "yum-status $?"
@@ -178,7 +185,8 @@ def script(needs: Needs) -> str:
     pairs = shlex.join(f"{link.address} {link.port}" for link in needs.links)
     links = _LINKS.format(seconds=LINK_SECONDS, at_once=LINKS_AT_ONCE, pairs=pairs) if pairs else ":"
     parts += [ROOT, *yum_proxy.FAMILY.ask] if needs.yum_proxy else []
-    parts.append(_TOGETHER.format(links=links, seconds=YUM_SECONDS, asks=_asks_yum(needs)))
+    images = asking(needs.images)
+    parts.append(_TOGETHER.format(images=images, links=links, seconds=YUM_SECONDS, asks=_asks_yum(needs)))
     return "".join(parts) + f"echo {END}\n"
 
 
@@ -197,4 +205,5 @@ def _asks_yum(needs: Needs) -> str:
 def seconds(needs: Needs) -> float:
     """How long `script` may take: everything that waits, to its end."""
     batches = math.ceil(len(needs.links) / LINKS_AT_ONCE)
-    return 30.0 + 2 * NAME_SECONDS + SYNC_SECONDS + max(YUM_SECONDS + 5, batches * (LINK_SECONDS + 1))
+    together = max(YUM_SECONDS + 5, batches * (LINK_SECONDS + 1), IMAGE_WAITS * IMAGE_SECONDS)
+    return 30.0 + 2 * NAME_SECONDS + SYNC_SECONDS + together

@@ -11,7 +11,7 @@ from statistics import median_low
 
 from k8s_installer.errors import HostError, MalformedAnswer, listed
 from k8s_installer.inventory import Cluster, Role
-from k8s_installer.preflight import tables
+from k8s_installer.preflight import pulling, tables
 from k8s_installer.preflight.checks import EACH, CheckedHost, finding_of
 from k8s_installer.preflight.model import Answers, Finding, Needs, Preflight, Severity
 from k8s_installer.preflight.tables import CHECKS
@@ -42,6 +42,7 @@ def assess(
     found = [
         *_unanswered(answers),
         *(finding for host in hosts for check in EACH for finding in check(host)),
+        *(finding for host in hosts for finding in pulling.troubles(host)),
         *(finding for host in hosts for finding in _overlaps(cluster, host)),
         *_clocks(hosts),
         *_duplicates(hosts),

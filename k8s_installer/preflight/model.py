@@ -40,6 +40,34 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class WantedImage:
+    """An image that a node will pull: its reference, the inventory's key that changes it, its registry and its name.
+
+    `insecure` says that docker asks this registry without TLS, too, and `others` are all that it asks so.
+    """
+
+    reference: str
+    key: str
+    registry: str
+    name: str
+    insecure: bool
+    others: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReply:
+    """What a registry answered to a node: the HTTP status (0: none) and how curl ended, with its words.
+
+    `plain` says that it speaks HTTP where docker would take TLS only.
+    """
+
+    status: int
+    curl: int
+    words: str
+    plain: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Needs:
     """What the inventory wants of one host, as far as the host can be in its way.
 
@@ -49,8 +77,8 @@ class Needs:
     `swap_stops` says that the kubelet would refuse to start, `demands` are those of all components, and `asks_yum` says
     that packages come from repositories that the host has to reach. `repos_sum` is the SHA-256 of the file of
     repositories that the inventory sets, and `yum_proxy` the proxy (empty: it sets none): yum is asked only where it
-    goes by them already. `own_units` and `own_folders` are what this program placed there before: a unit that runs, and
-    data that was left, are no other install's.
+    goes by them already. `images` are those to pull from a registry. `own_units` and `own_folders` are what this
+    program placed there before: a unit that runs, and data that was left, are no other install's.
     """
 
     host: Host
@@ -67,6 +95,7 @@ class Needs:
     asks_yum: bool = True
     repos_sum: str = ""
     yum_proxy: str = ""
+    images: tuple[WantedImage, ...] = ()
     own_units: frozenset[str] = frozenset()
     own_folders: frozenset[str] = frozenset()
 
@@ -109,7 +138,8 @@ class Answers:
     address and port, empty where nothing did. `daemon_json` are the keys of docker's file.
     `name_server` is "silent" or "none" where names cannot be asked for. `etcd_log` is what is in the folder of etcd's
     log where that is apart: paths by "old" (there is a log), "mount" (it is a mount point), "holds" (other files),
-    and "beside" (what is in the folder above, where that is not etcd's yet).
+    and "beside" (what is in the folder above, where that is not etcd's yet). `images` has what registries said, by
+    reference; an image that is there already, or that only a password opens, is not in it.
     """
 
     os: Mapping[str, str]
@@ -142,6 +172,7 @@ class Answers:
     name_server: str
     yum: Yum | None
     etcd_log: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    images: Mapping[str, ImageReply] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from k8s_installer.inventory import Cluster, Host
 from k8s_installer.model.desired import Desired, DesiredResource, by_host
 from k8s_installer.model.resources import File, Gate, Kind, Package, Placed, Setting, Unit
 from k8s_installer.preflight.demands import Demands
+from k8s_installer.preflight.images import wanted_images
 from k8s_installer.preflight.model import Needs
 from k8s_installer.preflight.services import Service, links, services
 from k8s_installer.preflight.tables import PORT_FLAGS
@@ -73,6 +74,7 @@ def _of_host(
         asks_yum=not any(item.resource.repo for item in wanted if isinstance(item.resource, Package)),
         repos_sum=repos_sum,
         yum_proxy=proxy,
+        images=wanted_images(cluster, profile, host),
     )
 
 

@@ -102,6 +102,15 @@ CHECKS = {
     "no-package": Check(
         "no repository offers a package", "add a repository that has it to /etc/yum.repos.d; then yum clean all"
     ),
+    "registry": Check("a registry that images come from cannot be asked", "{how}"),
+    "registry-http": Check(
+        "a registry speaks plain HTTP, which docker refuses",
+        "host_settings: {{docker: {{insecure_registries: [{registries}]}}}}    (in the inventory; or give it TLS)",
+    ),
+    "image": Check(
+        "an image does not exist in its registry",
+        "set {key} in the inventory to an image that the registry has, or push this one there",
+    ),
     "swap": Check("swap is on", "swapoff -a; and comment out the swap line of /etc/fstab"),
     "selinux": Check("SELinux is enforcing", "setenforce 0; and SELINUX=permissive in /etc/selinux/config"),
     "firewalld": Check(
@@ -184,5 +193,7 @@ FIREWALL = "firewalld"
 OVERLAYS = frozenset({"overlay", "overlay2"})  # storage drivers that need an XFS with ftype=1
 LOGINS = frozenset({"sshd", "ssh"})  # services that nobody is asked to stop
 
+IMAGE_CONNECT_SECONDS, IMAGE_SECONDS = 3, 5  # for one question to a registry
+IMAGE_WAITS = 6  # docker, the manifest, who refuses, plain HTTP, a token, the manifest again
 YUM_SECONDS = 60  # metadata of all repositories on a slow mirror; what takes longer would stop an install, too
 NAME_SECONDS = 5  # glibc asks the first name server again after five
