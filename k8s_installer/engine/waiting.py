@@ -53,11 +53,14 @@ class _Watch:
     def elapsed(self) -> float:
         return time.monotonic() - self.began
 
+    def exits(self) -> int:
+        """How often the unit's process has ended meanwhile, at least."""
+        return max(self.unit.exits, len(self.processes) - 1)
+
     def hopeless(self, answer: GateAnswer) -> bool:
         """Whether waiting longer is in vain: its unit has failed, or comes and goes, or its pods cannot run."""
         self.processes |= {self.unit.pid} - {0}
-        exits = max(self.unit.exits, len(self.processes) - 1)
-        if answer.over or self.unit.state == "failed" or exits >= EXITS_TO_GIVE_UP:
+        if answer.over or self.unit.state == "failed" or self.exits() >= EXITS_TO_GIVE_UP:
             return True
         if answer.pods is None:
             self.in_vain_since = None
@@ -107,7 +110,9 @@ def wait(
             elif not hopeless:
                 late = f"{evidence.LATE} within {gate.deadline:.0f} s"
             words = f"{answer.words}: reported before {gate.unit} last started" if answer.holds else answer.words
-            return "\n".join([evidence.clipped(f"{late}: {words}"), *_own_words(gate, answer, asked, witness)])
+            return "\n".join(
+                [evidence.clipped(f"{late}: {words}"), *_own_words(gate, answer, asked, witness, watch.exits())]
+            )
         _tell(gate, answer, asked, watch, progress)
         time.sleep(POLL_SECONDS)
 
@@ -154,7 +159,7 @@ def _unit(gate: Gate, witness: Remote, watch: _Watch) -> UnitState:
         return _UNKNOWN
 
 
-def _own_words(gate: Gate, answer: GateAnswer, asked: Remote, witness: Remote) -> list[str]:
+def _own_words(gate: Gate, answer: GateAnswer, asked: Remote, witness: Remote, exits: int) -> list[str]:
     """What the pods that a gate waits for said, or its unit and its journal."""
     try:
         texts = asked.ask(gate, answer.questions) if answer.questions else ()
@@ -163,7 +168,9 @@ def _own_words(gate: Gate, answer: GateAnswer, asked: Remote, witness: Remote) -
         ends = [*map(evidence.clipped, answer.pods.advice)] if answer.pods else []
         if said := [*ends, *pods.answers(texts, evidence.MOST_LINES - 1 - len(ends))]:
             return said
-        text = evidence.shortened(witness.evidence(gate.unit), evidence.MOST_LINES - 2)
-        return [f"{gate.unit} on {witness.name}:", *text.splitlines()]
+        found = witness.evidence(gate.unit)
+        text = evidence.shortened(found, evidence.MOST_LINES - 2)
+        unit = f"{gate.unit} on {witness.name}"
+        return [f"{evidence.exited(found, unit, exits) or unit}:", *text.splitlines()]
     except HostError as error:
         return [str(error)]

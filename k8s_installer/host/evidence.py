@@ -39,6 +39,11 @@ _CALM = re.compile(
     r"|: goroutine \d+ \[|: created by \S+/|\.go:\d+ \+0x|\s\S+\.go:\d+$|(?:^|: )\S+\((?:0x[^:]*|\.\.\.)\)$"
     r"|: [\w.*/()-]+\.func\d+\(\)$"
 )
+# What is no reason to end: a warning (information is calm), and what journald says of itself.
+_NO_REASON = re.compile(_HEAD.pattern + r"W\d{4} |^\w{3} [ \d]\d [\d:]{8} \S+ systemd(?:-journald)?\[")
+_FATAL = re.compile(_HEAD.pattern + r"(?:F\d{4} |panic: )")
+_SUPPRESSED = re.compile(r"Suppressed (\d+) messages from (\S+)\.service")
+_STATUS_CODE = re.compile(r"code=exited, status=(\d+)")
 # A flag at the start of a message is a line of those pages; in "Error: --flag invalid" it is what failed.
 _USAGE = re.compile(_HEAD.pattern + r"\s*-")
 
@@ -91,14 +96,34 @@ def why(detail: str) -> Why:
     cause = (trouble.line(detail) if trouble else "") or next(iter(told), "")
     if not cause.startswith(LATE):
         cause = _complaint(told) or cause
+    if (left_out := _SUPPRESSED.search(detail)) and not any(map(_FATAL.match, told)):
+        hints = (*hints, _suppressed(*left_out.groups()))
     return Why(cause.strip(), hints, told if len(told) > 1 else ())
 
 
+def exited(text: str, unit: str, times: int) -> str:
+    """How often a unit's process has ended, and with which status by what systemd says of it; empty if it has not."""
+    status = _STATUS_CODE.search(text)
+    ended = f" has exited {times} time{'s' * (times != 1)}"
+    return f"{unit}{ended}{f' (status {status[1]})' if status else ''}" if times else ""
+
+
+def _suppressed(count: str, unit: str) -> str:
+    return (
+        f"journald left out {count} messages of {unit}, perhaps the reason; to see all: RateLimitInterval=0 in "
+        f"/etc/systemd/journald.conf, systemctl restart systemd-journald {unit}, journalctl -u {unit}"
+    )
+
+
 def _complaint(lines: Sequence[str]) -> str:
-    """The first error of a unit's journal; where none was found, the first of its last lines that is not systemd's."""
+    """Why a program ended, or the first error of a unit's journal; where none is there, the first of its last lines.
+
+    Warnings and what systemd and journald say are never it.
+    """
     _, complaints, last = _sections(lines)
-    own = [line for line in last if (head := _HEAD.match(line)) and head[1] != "systemd"]
-    return next((_message(line) for line in (*complaints, *own)), "")
+    fatal = [line for line in complaints if _FATAL.match(line)][-1:]
+    own = [line for line in (*complaints, *filter(_HEAD.match, last)) if not _NO_REASON.match(line)]
+    return next((_message(line) for line in (*fatal, *own)), "")
 
 
 def _message(line: str) -> str:

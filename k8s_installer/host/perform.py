@@ -39,7 +39,7 @@ MARK = "::k8s-installer::"
 JOURNAL_LINES = 20
 # A program that refuses a flag says so once and then prints pages of usage, or of what each goroutine did, which push
 # its words out of sight.
-JOURNAL_SEARCHED = 6000
+JOURNAL_SEARCHED = 20000
 COMPLAINT_LINES = 6
 LOCK_SECONDS = 300  # that another yum may run before we give up
 START_SECONDS = 600  # that systemd may take for a start; docker's package sets no limit at all (TimeoutStartSec=0)
@@ -51,6 +51,8 @@ COMPLAINTS = (
     "[Ee]rror: |: [EF][0-9]{4} |panic: |fatal|invalid (argument|value)|unknown (shorthand )?flag|bad flag syntax"
     "|provided but not defined|needs an argument|[Ee]rror (verifying|starting|setting)|unable to configure"
 )
+# Why a program of Go's ended, and that journald left lines out: they are shown whatever was said after them.
+LAST_WORDS = (r"\]: (F[0-9]{4} |panic: )", r"systemd-journald.*: Suppressed [0-9]+ messages")
 # A unit's journal begins again where somebody starts it. systemd starts one again after its process has ended, and
 # says so first. 219 says "Started" before "Starting" of a simple one: the first of the two begins.
 _OWN = """\
@@ -74,7 +76,10 @@ evidence() {{
   systemctl status --no-pager --full --lines=0 "$1" 2>&1
   own=$(journalctl --no-pager -n {JOURNAL_SEARCHED} -u "$1" 2>&1 | awk '{_OWN}')
   echo '{ERRORS}'
-  printf '%s\\n' "$own" | grep -E '{COMPLAINTS}' | tail -n {COMPLAINT_LINES}
+  {{
+    for words in {shlex.join(LAST_WORDS)}; do printf '%s\\n' "$own" | grep -nE "$words" | tail -n 1; done
+    printf '%s\\n' "$own" | grep -nE '{COMPLAINTS}' | tail -n {COMPLAINT_LINES}
+  }} | sort -un | cut -d: -f2-
   echo '{END}'
   printf '%s\\n' "$own" | tail -n {JOURNAL_LINES}
 }}

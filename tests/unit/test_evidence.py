@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from k8s_installer.host.evidence import END, ERRORS, LONGEST, MOST_LINES, clipped, shortened, why
+from k8s_installer.host.evidence import END, ERRORS, LONGEST, MOST_LINES, clipped, exited, shortened, why
 
 # What a kubelet with a bad flag left on the lab, after 27 restarts: six of its lines of each kind are enough here.
 STATUS = """\
@@ -146,3 +146,46 @@ def test_a_failure_has_one_cause_hints_and_evidence(
 ) -> None:
     found = why(detail)
     assert (found.cause, found.hints, len(found.evidence)) == (cause, hints, evidence)
+
+
+# What the lab's kubelet says of no reason to end, before the one that it ends for.
+KUBELET = "Nov 27 05:14:05 n1 kubelet[16962]: "
+HARMLESS = [
+    f"{KUBELET}W1127 05:14:05.1   16962 oom_linux.go:1] write /proc/self/oom_score_adj: permission denied",
+    f"{KUBELET}W1127 05:14:05.2   16962 container_manager_linux.go:1] CPUAccounting not enabled for pid: 13599",
+    "Nov 27 05:14:06 n1 systemd-journald[44]: Suppressed 28743 messages from kubelet.service",
+]
+ERROR = f"{KUBELET}E1127 05:14:05.645526   16962 server.go:1165] Failed to set rlimit on max file handles"
+FATAL = (
+    f"{KUBELET}F1127 05:14:05.849865   16962 kubelet.go:1350] Failed to start ContainerManager failed to initialize top "
+    "level QOS containers: root container [kubepods] doesn't exist"
+)
+
+
+def test_why_a_program_ended_is_what_it_ended_with() -> None:
+    lines = ["given up after 9 s: refused", ERRORS, *HARMLESS, ERROR, FATAL, END, f"{KUBELET}goroutine"]
+    found = why("\n".join(lines))
+    assert found.cause.startswith("kubelet: Failed to start ContainerManager failed")
+    assert found.hints == ()
+    paniced = why("\n".join([*lines[:-3], f"{KUBELET}panic: no address"]))
+    assert paniced.cause == "kubelet: panic: no address"
+
+
+@pytest.mark.parametrize("section", [ERRORS, END])
+def test_a_warning_and_journald_are_never_why(section: str) -> None:
+    found = why("\n".join(["given up after 9 s: refused", section, *HARMLESS]))
+    assert found.cause == "given up after 9 s: refused"
+    assert found.hints[0].startswith("journald left out 28743 messages of kubelet, perhaps the reason; to see all: ")
+    assert (
+        why("\n".join(["given up", section, *HARMLESS, ERROR])).cause
+        == "kubelet: Failed to set rlimit on max file handles"
+    )
+
+
+def test_how_often_a_unit_has_exited() -> None:
+    assert (
+        exited("Main PID: 7 (code=exited, status=255/EXCEPTION)", "kubelet", 3)
+        == "kubelet has exited 3 times (status 255)"
+    )
+    assert exited("Active: active", "kubelet", 1) == "kubelet has exited 1 time"
+    assert exited("code=exited, status=255", "kubelet", 0) == ""

@@ -381,7 +381,7 @@ def journal_of(tmp_path: Path, *words: str) -> list[str]:
     program(tmp_path, "journalctl", f'echo "$*" >{tmp_path}/asked; cat {tmp_path}/journal')
     status, *rest = shell(evidence_script("kubelet"), tmp_path).stdout.splitlines()
     assert status == "status of kubelet"
-    assert (tmp_path / "asked").read_text() == "--no-pager -n 6000 -u kubelet\n"
+    assert (tmp_path / "asked").read_text() == "--no-pager -n 20000 -u kubelet\n"
     return [line.removeprefix(head) for line in rest]
 
 
@@ -427,6 +427,14 @@ def test_errors_of_the_process_before_a_restart_are_no_evidence(tmp_path: Path, 
     # it had failed, and was started by somebody who did not have to stop it
     found = journal_of(tmp_path, before, *starting, first, *exited, *starting, second, *exited)
     assert found[: found.index(END)] == [ERRORS, second]
+
+
+def test_what_a_process_ended_with_is_evidence_whatever_it_said_after(tmp_path: Path) -> None:
+    fatal = "kubelet[8]: F1127 05:14:05.8 8 kubelet.go:1350] root container [kubepods] doesn't exist"
+    left_out = "systemd-journald[44]: Suppressed 28743 messages from kubelet.service"
+    errors = [f"kubelet[8]: E1127 05:14:06.{number} 8 a.go:1] later" for number in range(9)]
+    found = journal_of(tmp_path, "kubelet[8]: F1127 05:14:02.1 8 a.go:1] before", fatal, left_out, *errors)
+    assert found[: found.index(END)] == [ERRORS, fatal, left_out, *errors[-6:]]
 
 
 @pytest.mark.parametrize(
