@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network
 from urllib.parse import urlsplit
 
 from k8s_installer.desired.context import Context, of_cluster, of_host
+from k8s_installer.desired.proxies import registries
 from k8s_installer.inventory import Cluster, Host, Role
 from k8s_installer.profiles import GateSpec, Profile, has_own, images
 from k8s_installer.profiles.pieces import TalkSpec
@@ -22,6 +24,7 @@ from k8s_installer.render import Renderer
 EACH = "HOST"  # stands for the host's name in what a certificate of each host says
 CHECKS = "health checks"
 CLIENTS = "clients"
+UNVERIFIED = "http, or unverified TLS"  # how docker asks an insecure registry
 _DOCKER_HUB = "docker.io"
 _API = "kube-apiserver"
 
@@ -63,9 +66,9 @@ class Connection:
     """What connects to what. Each client connects to each server, or to that of its own host alone (`here`).
 
     `port` is NUMBER/tcp, FIRST-LAST/udp or the path of a socket, and empty where there is none (routed packets).
-    `protocol` is http, https, vxlan, ip or unix. `certificate` is the client's, `ca_file` the file with which it
-    verifies the server's; either is empty if there is none. `via` is a HOST:PORT between both. `check` marks those of
-    health checks.
+    `protocol` is http, https, vxlan, ip, unix or `UNVERIFIED`. `certificate` is the client's, `ca_file` the file with
+    which it verifies the server's; either is empty if there is none. `via` is a HOST:PORT between both. `check` marks
+    those of health checks.
     """
 
     client: Party
@@ -117,7 +120,13 @@ class _Wiring:
     @classmethod
     def of(cls, cluster: Cluster, profile: Profile) -> _Wiring:
         first = cluster.first_master
-        shared = {**of_cluster(cluster, profile), "registries": _registries(cluster, profile)}
+        insecure = {one for host in cluster.hosts for one in registries(host, profile, "registry")}
+        named = _registries(cluster, profile)
+        sorts = {
+            "registries": tuple(one for one in named if not _lies_in(one, insecure)),
+            "insecure_registries": tuple(one for one in named if _lies_in(one, insecure)),
+        }
+        shared = {**of_cluster(cluster, profile), **sorts}
         contexts = {host.name: {**shared, **of_host(host, cluster, first, profile, ())} for host in cluster.hosts}
         return cls(cluster, profile, Renderer(sandboxed=has_own(cluster)), shared, contexts)
 
@@ -127,8 +136,8 @@ class _Wiring:
         server = spec.to or key
         port = self._text(spec.port, name, key)
         if clients and spec.outside:
-            party = Party("", (), outside=self._text(spec.outside, name, key))
-            yield self._connection(name, key, spec, clients, party, port)
+            if outside := self._text(spec.outside, name, key):
+                yield self._connection(name, key, spec, clients, Party("", (), outside=outside), port)
         elif clients and server in self.profile.components:
             via = self._text(spec.via, name, key)
             for some, servers, between, here in self._ways(spec, clients, server):
@@ -288,6 +297,17 @@ def _registries(cluster: Cluster, profile: Profile) -> tuple[str, ...]:
         named += images.of_dns(cluster, profile.dns[cluster.dns]).values()
     named += [image for addon in cluster.addons for image in addon.images]
     return tuple(dict.fromkeys(_registry(image) for image in named if image))
+
+
+def _lies_in(registry: str, insecure: Iterable[str]) -> bool:
+    """Whether a registry is one of those that docker asks without verified TLS, by its name or in a network."""
+    if registry in insecure:
+        return True
+    try:
+        address = IPv4Address(registry.partition(":")[0])
+    except ValueError:
+        return False
+    return any(address in IPv4Network(one, strict=False) for one in insecure if "/" in one)
 
 
 def _registry(image: str) -> str:

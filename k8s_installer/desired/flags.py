@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
 from k8s_installer.desired.values import as_text
@@ -12,6 +13,14 @@ from k8s_installer.profiles.pieces import FlagValue
 from k8s_installer.profiles.schema import REST
 
 Render = Callable[[str, str], str]  # (template, where it stands) -> text
+
+_VARIABLE = re.compile(r"""([A-Z0-9_]+)=(["']?)(.*)\2""")
+
+
+def variable(line: str) -> tuple[str, str] | None:
+    """The name and the value of a line that sets a variable, without its quotes; None for every other line."""
+    found = _VARIABLE.fullmatch(line.rstrip())
+    return (found[1], found[3]) if found else None
 
 
 def effective(component: Component, tuning: Tuning, cluster: Cluster, render: Render) -> dict[str, FlagValue]:

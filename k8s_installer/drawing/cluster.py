@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 
-from k8s_installer.desired.connections import Connection, Party
+from k8s_installer.desired.connections import UNVERIFIED, Connection, Party
 from k8s_installer.drawing.model import Arrow, Box, Drawing, Lane
 from k8s_installer.inventory import Cluster, Host, Role
 from k8s_installer.profiles import Profile
@@ -21,7 +21,7 @@ _DESCRIPTION = (
 )
 _NOTES = (
     "An arrow leads from who connects to who listens, with the port and the client's certificate.",
-    "Blue: TLS. Red: no encryption. Dotted: a socket of the host itself. Dashed boxes: not a service of the cluster.",
+    "Blue: TLS. Red: unencrypted, or insecure registry. Dotted: a local socket. Dashed: not a service of the cluster.",
 )
 
 Place = tuple[str, str]  # the lane and the name of a box
@@ -107,7 +107,7 @@ def _arrow(one: Connection, source: Place, target: Place, lanes: Mapping[str, tu
     port = one.port.rpartition("/")[2] if one.protocol == "unix" else one.port
     parts = [f"{port or one.protocol}{of}", f"cert {one.certificate.name}" if one.certificate else ""]
     parts += [f"via {one.via}" if one.via else "", _trust(one)]
-    kinds = {"https": "tls", "http": "plain", "unix": "local"}
+    kinds = {"https": "tls", "http": "plain", "unix": "local", UNVERIFIED: "plain"}
     label = ", ".join(filter(None, parts))
     return Arrow(_id(source), _id(target), label, kinds.get(one.protocol, ""), words(one))
 

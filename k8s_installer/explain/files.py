@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from k8s_installer.desired.flags import variable
 from k8s_installer.explain.components import Certificate, certificates
 from k8s_installer.explain.known import Known
 from k8s_installer.explain.settings import Setting, Source, setting
@@ -14,7 +15,6 @@ from k8s_installer.host.placed import RENDERED
 from k8s_installer.model.resources import File
 from k8s_installer.profiles import FileSpec, Style
 
-_VARIABLE = re.compile(r"""([A-Z0-9_]+)=(["'])(.*)\2""")
 _ETCD = "ETCD_"
 _KEY = re.compile(r"( *)(?:- )?([-\w.]+):( .*)?$")
 _DIRECTIVE = re.compile(r"([A-Za-z]+)=")
@@ -142,12 +142,12 @@ def _of_component(known: Known, component: str, texts: Sequence[str], host: str)
     spec = known.profile.components[component]
     above: list[tuple[int, str]] = []  # the keys that lead to a line, with the columns in which they stand
     for text in texts:
-        variable = _VARIABLE.fullmatch(text)
-        if variable and variable[1].startswith(_ETCD) and spec.style is Style.ETCD:
-            flag = variable[1].removeprefix(_ETCD).lower().replace("_", "-")
+        name, words = variable(text) or ("", "")
+        if name.startswith(_ETCD) and spec.style is Style.ETCD:
+            flag = name.removeprefix(_ETCD).lower().replace("_", "-")
             yield Line(text, _decided(setting(known, component, flag, host=host)))
-        elif variable and variable[1] in spec.variables:
-            yield _of_variable(known, component, variable[1], text, variable[3], host)
+        elif name in spec.variables:
+            yield _of_variable(known, component, name, text, words, host)
         elif spec.config and (key := _KEY.match(text)):
             above = [(column, one) for column, one in above if column < len(key[1])]
             above.append((len(key[1]), key[2]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from k8s_installer.desired.addons import COMPONENT
@@ -53,12 +53,11 @@ def _is_service(desired: Desired, ref: Ref) -> bool:
 
 
 def _step(known: Known, component: str, refs: list[Ref]) -> Step:
-    waits: dict[tuple[str, str, str], dict[str, None]] = {}
+    waits: dict[tuple[str, str, str], list[tuple[str, str]]] = {}  # with who waits and for whom
     for unit in refs:
         for ref in awaited(known.desired, unit):
             item = known.desired[ref]
-            where = "the same host" if ref.host == unit.host else ref.host
-            waits.setdefault((item.component, ref.name, _why(known.desired, ref)), {})[where] = None
+            waits.setdefault((item.component, ref.name, _why(known.desired, ref)), []).append((unit.host, ref.host))
     spec = known.component(component)
     members = {ref.host for ref in refs}
     gates = [ref.name for ref in _gates(known.desired, component) if known.desired[ref].turn.member in members]
@@ -67,9 +66,17 @@ def _step(known: Known, component: str, refs: list[Ref]) -> Step:
         refs[0].name,
         spec.why if spec else known.desired[refs[0]].because,
         tuple(dict.fromkeys(ref.host for ref in refs)),
-        tuple(Wait(other, name, ", ".join(where), why) for (other, name, why), where in waits.items()),
+        tuple(Wait(other, name, _where(known, pairs), why) for (other, name, why), pairs in waits.items()),
         tuple(dict.fromkeys(gates)),
     )
+
+
+def _where(known: Known, pairs: Collection[tuple[str, str]]) -> str:
+    """Where what is waited for is: each unit's own host, or the hosts, once each in the inventory's order."""
+    if all(unit == other for unit, other in pairs):
+        return "the same host"
+    awaited_on = {other for _, other in pairs}
+    return ", ".join(host.name for host in known.cluster.hosts if host.name in awaited_on)
 
 
 def _why(desired: Desired, ref: Ref) -> str:

@@ -104,7 +104,7 @@ def find(words: Sequence[str], everything: Sequence[Topic], flags: Sequence[str]
     if Sort.FLAG in sorts and bare in flags:
         return Topic(Sort.FLAG, bare)
     raise InputError(
-        f"there is nothing to explain that is called {name}",
+        f"nothing to explain is called {name}",
         hint=_hint(name, bare, [one for one in everything if one.sort in sorts], flags),
     )
 

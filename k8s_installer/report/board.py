@@ -162,7 +162,7 @@ class Board:
 
     def _sum(self) -> str:
         minutes, seconds = divmod(int(self._clock() - self._began), 60)
-        return "  ".join([f"{self._all.ended} of {self._all.total} changes", f"{minutes}:{seconds:02}", *self._rolls()])
+        return "  ".join([f"{self._all.ended} of {self._all.total} steps", f"{minutes}:{seconds:02}", *self._rolls()])
 
     def _rolls(self) -> Iterator[str]:
         """Which members have had their turn, and which have it."""

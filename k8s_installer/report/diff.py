@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
+from k8s_installer.desired.flags import variable
 from k8s_installer.host import families
 from k8s_installer.host.family import NONE
 from k8s_installer.model.plan import Action, Change
 from k8s_installer.model.resources import File, Original, SeenFile, SeenSetting, Setting
 from k8s_installer.pki.validity import described
-
-_VARIABLE = re.compile(r'([A-Z_]+)="?(.*?)"?\s*')
 
 
 def unified(change: Change) -> list[str]:
@@ -86,8 +84,8 @@ def _hunks(old: bytes, new: bytes) -> tuple[str, ...]:
 def _flags(lines: Iterable[str]) -> dict[str, str]:
     found: dict[str, list[str]] = {}
     for line in lines:
-        variable = _VARIABLE.fullmatch(line[1:])
-        for word in variable[2].split() if variable else ():
+        _, words = variable(line[1:]) or ("", "")
+        for word in words.split():
             name, _, value = word.partition("=")
             if name.startswith("--"):
                 found.setdefault(name, []).append(value)

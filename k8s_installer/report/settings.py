@@ -47,6 +47,16 @@ def _value(name: str, setting: Setting, value: Value, *, hosts: bool) -> Text:
     return Text.assemble((name, "bold"), said, (where, "dim"))
 
 
+def _as_key(setting: Setting) -> str:
+    """What an inventory says to set the key that stands for a flag; VALUE where it is written in another way there."""
+    texts = {value.text or "" for value in setting.values}
+    text = texts.pop() if len(texts) == 1 else ""
+    said = text if text.isdecimal() or text in ("true", "false") else "VALUE"
+    for part in reversed(setting.key.split(".")):
+        said = f"{{{part}: {said}}}"
+    return f"components: {{{setting.component}: {{config: {said}}}}}"
+
+
 def _from(value: Value) -> str:
     origin = value.origin
     if origin.source is Source.PROGRAM:
@@ -65,8 +75,9 @@ def _about(setting: Setting, note: int, *, whole: bool) -> Iterator[Text]:
         facts = [f"type: {setting.kind}"] * bool(setting.kind) + (facts or ["no default is known"])
         facts += setting.limits
     if setting.key:
-        facts.append(f"the configuration file has {setting.key} for it")
-    if setting.deprecated:
+        works = "works; this version prefers" if setting.deprecated else "the same as"
+        facts.append(f"{works} {setting.key} of the configuration file: {_as_key(setting)}")
+    elif setting.deprecated:
         facts.append("deprecated")
     if setting.fixed:
         facts.append("fixed: other programs depend on it")

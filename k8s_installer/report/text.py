@@ -190,7 +190,8 @@ def _legend(entries: Iterable[Entry]) -> Iterator[Text]:
     shared = "\n".join(entry.words.text() for entry in entries if len(entry.changes) > 1)
     own = [mark for mark in OWN if mark in shared]
     if own:
-        yield Text(f"{', '.join(own)}: each host has its own; --full lists every host.", "dim")
+        meaning = [f"{mark} stands for each host's own {mark[1:-1]}" for mark in own]
+        yield Text(f"{'; '.join(meaning)}; --full lists every host.", "dim")
 
 
 def totals(plan: Plan) -> str:

@@ -15,6 +15,7 @@ _MARKS = {
     Status.FAILED: ("✗", "red"),
     Status.SKIPPED: ("-", "yellow"),
 }
+_SHOWN = 0.05  # seconds; less would read 0.0
 
 
 def needs_an_image(result: CheckResult) -> bool:
@@ -36,7 +37,9 @@ def unproven(proof: Proof) -> str:
 def lines(result: CheckResult) -> Group:
     """For people: one check, and after a failure what to read."""
     mark, style = _MARKS[result.status]
-    line = Text.assemble((f"{mark} ", style), result.name, (f"  {result.detail}  {result.seconds:.1f} s", "dim"))
+    took = f"{result.seconds:.1f}\N{NO-BREAK SPACE}s" if result.seconds >= _SHOWN else ""
+    said = "".join(f"  {part}" for part in (result.detail, took) if part)
+    line = Text.assemble((f"{mark} ", style), result.name, (said, "dim"))
     worst = "yellow" if result.status is Status.WARNED else "red"
     return Group(line, *(Text(f"    {evidence}", worst) for evidence in result.evidence))
 

@@ -81,7 +81,8 @@ def _lines(why: Why, inventory: Path) -> Iterator[Text]:
         yield from _place(why)
     yield Text()
     if why.planned:
-        yield Text(f"Next: k8s-installer plan -i {inventory} shows the whole plan ({why.planned} changes)")
+        steps = f"{why.planned} step{'s' * (why.planned != 1)}"
+        yield Text(f"Next: k8s-installer plan -i {inventory} shows the whole plan ({steps})")
     else:
         yield Text("The plan is empty: every host matches the inventory.")
 

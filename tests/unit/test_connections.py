@@ -11,7 +11,7 @@ import yaml
 
 from k8s_installer import inventory, profiles
 from k8s_installer.desired import desire
-from k8s_installer.desired.connections import EACH, Connection, connections
+from k8s_installer.desired.connections import EACH, UNVERIFIED, Connection, connections
 from k8s_installer.errors import InputError
 from k8s_installer.inventory import Cluster
 from k8s_installer.model.resources import File, Gate
@@ -122,6 +122,23 @@ def test_images_come_from_the_registries_that_they_name(tmp_path: Path) -> None:
     (tmp_path / "cluster.yaml").write_text(text)
     (pulls,) = (one for one in found(inventory.load(tmp_path / "cluster.yaml")) if one.client.name == "docker")
     assert pulls.server.outside == "registry.k8s.io, localhost, docker.io"
+
+
+@pytest.mark.parametrize(
+    ("image", "insecure", "protocol"),
+    [
+        ("10.0.0.9:5000/echo:1", "'10.0.0.9:5000'", UNVERIFIED),
+        ("10.0.0.9:5000/echo:1", "10.0.0.0/24", UNVERIFIED),
+        ("10.0.0.9:5000/echo:1", "10.0.1.0/24, '10.0.0.9:5001'", "https"),
+        ("reg.lan/echo:1", "10.0.0.0/24", "https"),
+    ],
+)
+def test_an_insecure_registry_is_told_apart(image: str, insecure: str, protocol: str) -> None:
+    text = f"cluster: {{name: lab, version: 1.20.2}}\nimages: {{pause: '{image}', verify: 'reg.lan/echo:2'}}\n"
+    text += f"host_settings: {{docker: {{insecure_registries: [{insecure}]}}}}\nhosts:{TOPOLOGIES['all-in-one']}"
+    pulls = [one for one in found(inventory.parse(text, Path("cluster.yaml"))) if one.client.name == "docker"]
+    protocols = [one.protocol for one in pulls if image.partition("/")[0] in one.server.outside]
+    assert protocols == [protocol]
 
 
 def kubeconfigs(lab: Cluster) -> Iterator[tuple[str, str, str, str]]:

@@ -410,7 +410,7 @@ def test_topics_without_a_cluster_are_those_of_all_clusters() -> None:
     ],
 )
 def test_an_unknown_topic_has_a_suggestion(words: str, hint: str) -> None:
-    with pytest.raises(InputError, match="there is nothing to explain that is called") as caught:
+    with pytest.raises(InputError, match="nothing to explain is called") as caught:
         explained(words, clusters.cluster())
     assert hint in caught.value.hint
 

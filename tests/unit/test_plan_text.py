@@ -117,7 +117,10 @@ def test_lines_that_differ_by_the_hosts_own_name_and_address_are_one_entry_that_
     same = shown(*(update(f"n{n}", b"X=1\n", f"X=n{n} (10.0.0.2{n})\n".encode()) for n in (1, 2)))
     assert f"  n1, n2  ~ update {PATH}  (a test)\n" in same
     assert "+X=<name> (<address>)\n" in same
-    assert "<name>, <address>: each host has its own; --full lists every host." in same
+    assert (
+        "<name> stands for each host's own name; <address> stands for each host's own address; --full lists every host."
+        in same
+    )
     others = shown(
         *(update(f"n{n}", b"X=1\n", f"X=n{n}\n".encode()) for n in (2, 1)), update("n3", b"X=1\n", b"X=n1\n")
     )
@@ -130,7 +133,7 @@ def test_what_would_be_taken_for_a_placeholder_is_left_as_it_is() -> None:
     text = shown(*(update(f"n{n}", b"X=1\n", f"X=n{n} <name>\n".encode()) for n in (1, 2)))
     assert "+X=n1 <name>" in text
     assert "+X=n2 <name>" in text
-    assert "each host has its own" not in text
+    assert "each host's own" not in text
 
 
 def test_sums_of_secrets_are_one_entry_and_new_files_say_whether_they_differ() -> None:

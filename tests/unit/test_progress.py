@@ -71,7 +71,7 @@ def test_a_row_says_how_far_a_host_is_and_what_it_does_for_how_long() -> None:
     assert screen.lines() == [
         "· m1  ━━━━━━━━━━  0/3",
         "· n1  ━━━━━━━━━━  0/1",
-        "0 of 4 changes  0:00",
+        "0 of 4 steps  0:00",
     ]
     screen.take(0, State.RUNNING)
     screen.take(0, State.DONE)
@@ -80,7 +80,7 @@ def test_a_row_says_how_far_a_host_is_and_what_it_does_for_how_long() -> None:
     assert screen.lines() == [
         "▸ m1  ━━━━━━━━━━  1/3",
         "▸ n1  ━━━━━━━━━━  0/1  install package docker: 75 s",
-        "1 of 4 changes  1:15",
+        "1 of 4 steps  1:15",
     ]
 
 
@@ -132,9 +132,9 @@ def test_what_failed_and_what_was_skipped_is_marked() -> None:
 def test_turns_are_counted_with_whose_it_is() -> None:
     screen = Screen(*restarts("m1", "m2", "m3"), *restarts("n1", group="nodes"), *files("n1", 1))
     screen.take(0, State.DONE)
-    assert screen.lines()[-1] == "1 of 5 changes  0:00  masters: 1 of 3 turns"
+    assert screen.lines()[-1] == "1 of 5 steps  0:00  masters: 1 of 3 turns"
     screen.take(1, State.RUNNING)
-    assert screen.lines()[-1] == "1 of 5 changes  0:00  masters: 1 of 3 turns (m2)"
+    assert screen.lines()[-1] == "1 of 5 steps  0:00  masters: 1 of 3 turns (m2)"
 
 
 def test_more_hosts_than_lines_are_summed_up_and_those_in_work_are_shown() -> None:
@@ -146,7 +146,7 @@ def test_more_hosts_than_lines_are_summed_up_and_those_in_work_are_shown() -> No
     screen.take(39, State.FAILED)
     lines = screen.lines(height=9)
     assert [line.split()[1] for line in lines[:5]] == ["n11", "n12", "n13", "n21", "n40"]
-    assert lines[5:] == ["  35 more: 10 done, 25 waiting", "11 of 40 changes  0:00"]
+    assert lines[5:] == ["  35 more: 10 done, 25 waiting", "11 of 40 steps  0:00"]
 
 
 def test_a_terminal_gets_a_board_and_a_log_gets_lines() -> None:

@@ -77,6 +77,12 @@ def test_a_changed_flag_is_one_line_of_diff_and_one_line_of_words() -> None:
     assert flags(diff) == ["--conntrack-max-per-core: 0 → 32768", "--masquerade-all: (not set) → "]
 
 
+def test_flags_are_read_within_either_quote() -> None:
+    diff = ["-OPTIONS='--a=1 --b=x'", "+OPTIONS='--a=1 --b=x --c=h:5000'"]
+    assert flags(diff) == ["--c: (not set) → h:5000"]
+    assert flags(['-A="--v=0"', "+A=--v=1"]) == ["--v: 0 → 1"]
+
+
 def test_only_words_that_are_flags_are_told_one_by_one() -> None:
     assert flags(['-A="x --v=0"', '+A="y --v=0"', "+# no variable"]) == []
     assert flags(['-A="--key=a --key=c"', '+A="--key=b --key=c"']) == ["--key: a, c → b, c"]
@@ -308,7 +314,7 @@ def test_a_check_is_a_line_and_a_failed_one_has_what_to_read() -> None:
     failed = CheckResult(Status.FAILED, "pods run", "1 of 2 [after 60 s]", 61.25, ("n1: ErrImagePull",))
     shown = printed(verify.lines(passed), verify.lines(failed))
     assert shown == (
-        "✓ health gates  all 7 hold  0.5 s\n✗ pods run  1 of 2 [after 60 s]  61.2 s\n    n1: ErrImagePull\n"
+        "✓ health gates  all 7 hold  0.5\u00a0s\n✗ pods run  1 of 2 [after 60 s]  61.2\u00a0s\n    n1: ErrImagePull\n"
     )
     proof = Proof((passed, failed), 61.75)
     found = json.loads(json.dumps(verify.data(proof)))
