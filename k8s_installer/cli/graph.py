@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from k8s_installer.cli.console import Output, print_json
 from k8s_installer.cli.options import AtOnce, Bundle, Inventory, Templates, require_other
@@ -16,7 +17,22 @@ from k8s_installer.errors import InputError
 if TYPE_CHECKING:
     from k8s_installer.flows.graph import Graph
 
-app = typer.Typer(no_args_is_help=True, help="Draw the cluster, or what apply would do, as Mermaid, DOT or SVG.")
+
+class OrCluster(TyperGroup):
+    """The group of pictures: options without a picture's name are those of `cluster`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - typer brings its own click
+        """Put the name in front where an option comes first that is not one of the group."""
+        if args and args[0].startswith("-") and args[0] not in self.get_help_option_names(ctx):
+            args = ["cluster", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=OrCluster,
+    no_args_is_help=True,
+    help="Draw the cluster (the default), or what apply would do, as Mermaid, DOT or SVG.",
+)
 
 Picture = Annotated[
     str,
@@ -61,7 +77,10 @@ def plan(
     graph.form_of(output)
     size = Batch.parse(batch)
     inputs = Inputs(inventory, templates, bundle)
-    _give(graph.pending(inputs, Terminal(inventory), size), output, inventory)
+    made = graph.pending(inputs, Terminal(inventory), size)
+    _give(made, output, inventory)
+    if not made.more["changes"]:
+        Terminal(inventory).say("nothing to change: every host matches the inventory")
 
 
 def _give(made: Graph, output: str, inventory: Path) -> None:
@@ -95,7 +114,7 @@ def report(
     inventory: Inventory,
     output: Annotated[
         str, typer.Option("-o", "--output", metavar="FILE.html|json", help="The page to write, or json for stdout.")
-    ],
+    ] = "report.html",
     templates: Templates = None,
     bundle: Bundle = None,
     offline: Annotated[bool, typer.Option("--offline", help="Ask no host.")] = False,

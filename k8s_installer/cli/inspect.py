@@ -170,6 +170,8 @@ def plan(
     if output != form:
         save(Path(output), found)
         terminal.say(f"saved: k8s-installer apply {output} applies exactly this plan, or stops")
+    elif found.plan and form is Output.TEXT:
+        terminal.say(f"Next: k8s-installer apply -i {inventory}    (exit code 3: there are changes)")
     raise stop(Outcome.PENDING if found.plan else Outcome.DONE)
 
 

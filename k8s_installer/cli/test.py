@@ -10,6 +10,7 @@ import typer
 from k8s_installer.cli.console import Output, stop
 from k8s_installer.cli.options import Bundle, Format, Hosts, Inventory, Templates, require_other
 from k8s_installer.cli.terminal import Terminal
+from k8s_installer.cli.verbosity import Verbosity, verbosity
 from k8s_installer.errors import InputError
 from k8s_installer.flows.outcome import Outcome
 
@@ -69,5 +70,6 @@ def run_tests(
         require_other(junit, inventory)
     choice = flow.Choice(tuple((hosts or "").split(",")) if hosts else (), expression, junit, tests, warn_days)
     found = flow.run(inputs, choice, terminal)
-    terminal.show(lambda: report.lines(found, inventory), lambda: report.data(found))
+    why = verbosity() > Verbosity.NORMAL
+    terminal.show(lambda: report.lines(found, inventory, why_skipped=why), lambda: report.data(found))
     raise stop(Outcome.DONE if found.passed else Outcome.FAILED)

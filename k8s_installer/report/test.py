@@ -14,14 +14,17 @@ from k8s_installer.acceptance import Result, Results, Status
 _LINES = 6  # of what a failed test says
 
 
-def lines(found: Results, inventory: Path) -> Group:
-    """For people: a line for each host, its failures below it, a sum, and what to type next."""
+def lines(found: Results, inventory: Path, *, why_skipped: bool = False) -> Group:
+    """For people: a line for each host, its failures below it, a sum, and what to type next.
+
+    With `why_skipped`, also each check that was skipped, and why.
+    """
     names = dict.fromkeys(result.host for result in found.results)
     width = max((len(name) for name in names), default=0)
     shown = [
         line
         for name in names
-        for line in _host(name, width, [result for result in found.results if result.host == name])
+        for line in _host(name, width, [result for result in found.results if result.host == name], why_skipped)
     ]
     end = [_total(found, len([name for name in names if name]))]
     if not found.passed:
@@ -41,7 +44,7 @@ def data(found: Results) -> dict[str, object]:
     }
 
 
-def _host(name: str, width: int, results: Sequence[Result]) -> Iterator[Text]:
+def _host(name: str, width: int, results: Sequence[Result], why_skipped: bool) -> Iterator[Text]:  # noqa: FBT001 - as it was asked
     bad = [result for result in results if result.bad]
     skipped = sum(result.status is Status.SKIPPED for result in results)
     done = len(results) - skipped
@@ -57,6 +60,10 @@ def _host(name: str, width: int, results: Sequence[Result]) -> Iterator[Text]:
         also = f" (and {len(those) - 1} more)" if len(those) > 1 else ""
         yield Text.assemble("    ", (f"{first}{also}", "red"))
         yield from (Text(f"    {line}") for line in rest)
+    for result in results if why_skipped else ():
+        if result.status is Status.SKIPPED:
+            why = " ".join(result.message.split()) or "no reason given"
+            yield Text(f"    skipped {result.subject}: {result.name}: {why}", "dim")
 
 
 def _message(result: Result) -> str:

@@ -115,6 +115,19 @@ def test_a_file_needs_an_ending() -> None:
         graph.form_of("plan")
 
 
+def test_options_without_a_picture_draw_the_cluster(folder: Path) -> None:
+    done = installer("graph", "-i", "cluster.yaml", folder=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == installer("graph", "cluster", "-i", "cluster.yaml", folder=folder).stdout
+    assert "Commands" in installer("graph", "--help", folder=folder).stdout
+
+
+def test_a_report_has_a_name_of_its_own(folder: Path) -> None:
+    done = installer("report", "-i", "cluster.yaml", "--offline", folder=folder)
+    assert (done.returncode, done.stderr) == (0, "wrote report.html\n")
+    assert (folder / "report.html").is_file()
+
+
 def test_a_report_without_hosts_is_a_page(folder: Path) -> None:
     done = installer("report", "-i", "cluster.yaml", "-o", "made/report.html", "--offline", folder=folder)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "wrote made/report.html\n")

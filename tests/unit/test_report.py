@@ -398,6 +398,10 @@ def test_failed_checks_are_below_their_host_with_what_was_expected_and_found() -
         "6 checks on 3 hosts: 4 failed, 1 passed, 1 skipped, in 2.5 s",
         "Next: k8s-installer plan -i cluster.yaml says why a host cannot be reached",
     ]
+    verbose = printed(infra.lines(found, Path("cluster.yaml"), why_skipped=True))
+    assert [line for line in verbose.splitlines() if "skipped " in line and line.startswith("    ")] == [
+        "    skipped settings: value[n1 swap]: a container"
+    ]
     said = infra.data(found)
     assert (said["passed"], said["counts"]) == (False, {"passed": 1, "failed": 2, "error": 2, "skipped": 1})
     assert json.loads(json.dumps(said))["checks"][2]["message"] == message
