@@ -140,7 +140,7 @@ class Terminal:
 
         if plan:
             view = self._view or text.USUAL
-            print_lines(stdout(), text.plan_lines(wanted.cluster, plan, wanted.desired, view))
+            print_lines(stdout(), text.plan_lines(wanted.cluster, plan, wanted.desired, view, wanted.keys_to_delete))
         elif wanted.resets:
             self.result("Nothing to remove: these hosts have nothing that was placed there.")
         elif wanted.undoes:

@@ -92,6 +92,7 @@ def _emptied(whole: Resolved, names: str, *, data: bool) -> Resolved:
         beside=beside,
         resets=True,
         data=data,
+        keys_to_delete="" if names or not data else str(pki_folder(cluster)),
     )
 
 
@@ -108,12 +109,13 @@ def _data_stays(found: Planned, inventory: Path, *, whole: bool) -> Iterator[str
         where = ", ".join(hosts)
         stays = f"{name}'s data stays on {where} ({folders})"
         part = () if whole else ("--host", ",".join(hosts))
+        keys = " and the cluster's keys on this machine" if whole else ""
         reset_data = shlex.join(["k8s-installer", "reset", "-i", str(inventory), *part, "--data"])
         yield {
             "before": f"{stays}: it was there before.",
             "member": f"{stays}, with the users that it belongs to. Remove {where} from the members of {name} first "
             "(docs/etcd.md), then the folder there by hand.",
-            "reset": f"{stays}, with the users that it belongs to. To remove it: {reset_data}",
+            "reset": f"{stays}, with the users that it belongs to. To remove it{keys}: {reset_data}",
         }[way]
 
 
@@ -165,5 +167,7 @@ def _remove_keys(options: Options, reporter: Reporter, whole: Resolved) -> None:
             f"the cluster's keys stay: etcd's data is still there, or could not be looked for: {', '.join(left)}"
         )
         return
-    shutil.rmtree(pki_folder(whole.inventory), ignore_errors=True)
+    folder = pki_folder(whole.inventory)
+    shutil.rmtree(folder, ignore_errors=True)
+    reporter.say(f"deleted the cluster's keys in {folder}; files of `k8s-installer backup` still have them")
     (state_folder(whole.inventory) / RECORD).unlink(missing_ok=True)

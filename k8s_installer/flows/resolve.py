@@ -43,7 +43,8 @@ class Resolved:
     looked at, because it decides whether that part may be carried out. `undoes` are the names of past runs, if what is
     wanted is what was there before them. `only` are the components that a command is limited to, `limit` the hosts;
     None is no limit. With `resets` nothing is wanted of the hosts of `cluster`, and other hosts stay as they are. With
-    `data` what leaves a host takes its data along. `asked` is all that the inventory asks for, also in a reset.
+    `data` what leaves a host takes its data along, and the keys in the folder
+    `keys_to_delete` of this machine. `asked` is all that the inventory asks for, also in a reset.
     `renews` are the certificates in the local folder that a renewal issues again, by the names of their leaves; None is
     no renewal. `advance` is the step of a rotation that is to be made; `beside` is then what hosts must have before it.
     `restores` is what is wanted where etcd's data is replaced.
@@ -66,6 +67,7 @@ class Resolved:
     restores: Restored | None = None
     resets: bool = False
     data: bool = False
+    keys_to_delete: str = ""
     renews: frozenset[str] | None = None
     advance: Advance | None = None
 

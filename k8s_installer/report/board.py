@@ -50,6 +50,7 @@ class _Part:
 
     total: int = 0
     ended: int = 0
+    done: int = 0
     begun: bool = False
     worst: State = State.DONE
     running: dict[int, None] = field(default_factory=dict)
@@ -68,6 +69,7 @@ class _Part:
             self.running[event.index] = None
             return
         self.ended += 1
+        self.done += event.state is State.DONE
         self.running.pop(event.index, None)
         if event.state is not State.DONE and self.worst is not State.FAILED:
             self.worst = event.state
@@ -134,7 +136,7 @@ class Board:
             mark, style = _MARKS[part.state]
             table.add_row(
                 Text.assemble((f"{mark} ", style), (host, "bold")), _bar(part, style),
-                Text(f"{part.ended:>{len(str(part.total))}}/{part.total}", "dim"), self._now(part),
+                Text(f"{part.done:>{len(str(part.total))}}/{part.total}", "dim"), self._now(part),
             )  # fmt: skip
         return table
 
@@ -162,7 +164,7 @@ class Board:
 
     def _sum(self) -> str:
         minutes, seconds = divmod(int(self._clock() - self._began), 60)
-        return "  ".join([f"{self._all.ended} of {self._all.total} steps", f"{minutes}:{seconds:02}", *self._rolls()])
+        return "  ".join([f"{self._all.done} of {self._all.total} steps", f"{minutes}:{seconds:02}", *self._rolls()])
 
     def _rolls(self) -> Iterator[str]:
         """Which members have had their turn, and which have it."""
@@ -178,5 +180,5 @@ class Board:
 
 
 def _bar(part: _Part, style: str) -> Text:
-    full = part.ended * _BAR // part.total
+    full = part.done * _BAR // part.total
     return Text.assemble(("━" * full, style), ("━" * (_BAR - full), "bright_black"))

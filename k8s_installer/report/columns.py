@@ -27,7 +27,8 @@ def lines(header: Sequence[str], rows: Sequence[Row], width: int | None = None) 
     if width is None or sum(widths) + 2 * (len(widths) - 1) <= width:
         yield from (_joined(row, widths) for row in (titles, *rows))
     else:
-        yield from _paragraphs(header, rows)
+        first = list(dict.fromkeys(row[0].plain for row in rows))
+        yield from _paragraphs(header, sorted(rows, key=lambda row: first.index(row[0].plain)))
 
 
 def shared(rows: Sequence[Row]) -> list[Row]:

@@ -21,14 +21,18 @@ _MOST = 4  # things that are named in one line
 Kinds = Mapping[tuple[str, ...], list[str]]
 
 
-def danger_lines(plan: Plan, words: Callable[[Change], str]) -> list[Text]:
+def danger_lines(plan: Plan, words: Callable[[Change], str], keys: str = "") -> list[Text]:
     """A line for each kind of danger and the hosts that it is about; none for most plans.
 
     Args:
         plan: the plan.
         words: what a change does.
+        keys: the folder here from which the cluster's keys go, if they do.
     """
     lines = [*_restarts(plan.changes), *_drains(plan.changes), *_removals(plan.changes)]
+    if keys:
+        said = f"delete the cluster's keys on this machine: {keys}; backups without keys (a timer's) need them"
+        lines.append(_danger("-", said, "red"))
     return [*lines, *_lasting(plan.changes, words)]
 
 

@@ -131,7 +131,7 @@ def _state(item: ComponentStatus) -> Text:
     since = f" {_moment(found.started_at)}" if found.started_at else ""
     if not found.is_active:
         return Text(f"{found.active} ({found.sub}), last start{since or ' never'}", _BAD)
-    text = Text(f"{found.sub}{since}")
+    text = Text(f"{'done (runs once)' if found.sub == 'exited' else found.sub}{since}")
     if item.unit.stale:
         text.append(", stale", _CARE)
     if item.leaves:

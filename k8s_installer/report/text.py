@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -64,6 +65,7 @@ _PLURAL = {
     Action.WAIT: "health gate|health gates",
 }
 
+_ADDON, _ADDONS = "addon ", "addon to apply|addons to apply"  # the family of settings, and how those are counted
 _SCREEN = 24  # lines of changes beyond which the totals stand above them, too
 _COLUMN = 20  # characters for the hosts of a line; more of them stand above it
 _EDITS = (Action.UPDATE, Action.REWRITE, Action.SET)
@@ -93,14 +95,15 @@ class View:
 USUAL = View()
 
 
-def plan_lines(cluster: Cluster, plan: Plan, desired: Desired, view: View = USUAL) -> Iterator[Text]:
+def plan_lines(cluster: Cluster, plan: Plan, desired: Desired, view: View = USUAL, keys: str = "") -> Iterator[Text]:
     """A whole plan: what is dangerous and the totals, all changes by component, and the former again.
 
     Changes that read the same are one line with their hosts. A plan that fits a screen has its totals at the end only.
+    `keys` is the folder of this machine from which the cluster's keys are deleted, too.
     """
     yield Text(f"Plan for {cluster.name}: Kubernetes {cluster.version} on {_count(len(cluster.hosts), 'host')}", "bold")
     body = list(_body(cluster, plan, desired, view))
-    ends = [*danger_lines(plan, change_words), Text(totals(plan), "bold")]
+    ends = [*danger_lines(plan, change_words, keys), Text(totals(plan), "bold")]
     if len(body) > _SCREEN:
         yield from ends
     yield Text()
@@ -198,9 +201,16 @@ def totals(plan: Plan) -> str:
     """One sentence: how many changes of each kind."""
     if not plan:
         return "No changes: every host matches the inventory."
-    counts = {action: sum(change.action is action for change in plan.changes) for action in Action}
-    parts = [f"{count} {_PLURAL[action].split('|')[count != 1]}" for action, count in counts.items() if count]
+    counts = Counter(_counted(change) for change in plan.changes)
+    sorts = [words for action in Action for words in (_PLURAL[action], *([_ADDONS] if action is Action.SET else []))]
+    parts = [f"{counts[words]} {words.split('|')[counts[words] != 1]}" for words in sorts if counts[words]]
     return f"Plan: {', '.join(parts)}."
+
+
+def _counted(change: Change) -> str:
+    """As what a change is counted."""
+    applied = change.ref.kind is Kind.SETTING and change.ref.name.startswith(_ADDON)
+    return _ADDONS if applied else _PLURAL[change.action]
 
 
 def change_words(change: Change) -> str:

@@ -186,7 +186,7 @@ def test_an_edit_is_shown_and_applied_alone_what_is_named_no_more_goes_and_all_c
     assert done.returncode == 0, done.stderr
     assert "-data: {is: red}" in done.stdout
     assert "+data: {is: green}" in done.stdout
-    assert "Plan: 1 file to update, 1 setting to change.\n" in done.stdout
+    assert "Plan: 1 file to update, 1 addon to apply.\n" in done.stdout
     assert cluster.on("m1", "kubectl get configmap colour -o jsonpath='{.data.is}'") == "green"
     assert "shape" not in names(cluster, "configmap")
     done = cluster.run("rollback", "--yes")

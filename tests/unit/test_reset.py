@@ -144,7 +144,7 @@ def test_it_says_what_stays_and_what_installs_the_cluster_again(cluster: Cluster
     assert cluster.cleared == set(cluster.swept) == {"m1", "m2", "n1", "n2"}
     folder = cluster.inputs.inventory.parent
     assert cluster.closing == (
-        f"{ETCD_STAYS} To remove it: k8s-installer reset -i {folder / 'cluster.yaml'} --data",
+        f"{ETCD_STAYS} To remove it and the cluster's keys on this machine: k8s-installer reset -i {folder / 'cluster.yaml'} --data",
         f"The cluster's keys stay in {folder / KEYS}.",
         f"Next: k8s-installer apply -i {folder / 'cluster.yaml'} installs the cluster again.",
     )
@@ -155,7 +155,9 @@ def test_with_its_data_nothing_stays(cluster: Cluster) -> None:
     cluster.hosts["m1"].leftovers["etcd"] = ("/var/lib/etcd",)
     assert cluster.reset(data=True) is Outcome.DONE
     assert [line.split()[0] for line in cluster.closing] == ["Next:"]
-    assert not (cluster.inputs.inventory.parent / KEYS).exists()
+    keys = cluster.inputs.inventory.parent / KEYS
+    assert not keys.exists()
+    assert any(f"deleted the cluster's keys in {keys};" in line for line in cluster.recorder.heard)
 
 
 VOLUMES = "/var/lib/docker/volumes"
