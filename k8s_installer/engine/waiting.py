@@ -49,6 +49,8 @@ class _Watch:
     started: float = 0.0
     first: pods.Standing | None = None  # of the pods, as they were when they were first seen
     told_at: float = 0.0
+    asked_events_at: float | None = None
+    not_created: tuple[str, ...] = ()  # why its pods cannot be
 
     def elapsed(self) -> float:
         return time.monotonic() - self.began
@@ -67,7 +69,7 @@ class _Watch:
             return False
         self.first = self.first or answer.pods
         ended = pods.ended_since(self.first, answer.pods)
-        return self._stood(in_vain=answer.pods.in_vain) or ended >= EXITS_TO_GIVE_UP
+        return self._stood(in_vain=answer.pods.in_vain or bool(self.not_created)) or ended >= EXITS_TO_GIVE_UP
 
     def _stood(self, *, in_vain: bool) -> bool:
         """Whether pods have waited long enough for what will hardly come."""
@@ -101,6 +103,7 @@ def wait(
         if answer.holds and (gate.check is not Check.NODE_READY or _reported(gate, answer, witness, watch)):
             return ""
         watch.unit = answer.unit if witness is asked else _unit(gate, witness, watch)
+        _ask_events(gate, answer, asked, watch)
         hopeless = watch.hopeless(answer)
         stopped = gate.check is Check.DRAINED and stop is not None and stop.is_set()
         if hopeless or stopped or watch.elapsed() > gate.deadline:
@@ -109,12 +112,27 @@ def wait(
                 late = "stopped on request"
             elif not hopeless:
                 late = f"{evidence.LATE} within {gate.deadline:.0f} s"
+            if watch.not_created:  # what else pods and their controller say is no cause
+                return "\n".join([f"{late}: {watch.not_created[0]}", *watch.not_created[1:]])
             words = f"{answer.words}: reported before {gate.unit} last started" if answer.holds else answer.words
             return "\n".join(
                 [evidence.clipped(f"{late}: {words}"), *_own_words(gate, answer, asked, witness, watch.exits())]
             )
         _tell(gate, answer, asked, watch, progress)
         time.sleep(POLL_SECONDS)
+
+
+def _ask_events(gate: Gate, answer: GateAnswer, asked: Remote, watch: _Watch) -> None:
+    """Ask now and then why pods are not created; what cannot be asked is asked again."""
+    now = time.monotonic()
+    if not answer.creation_questions:
+        watch.not_created = ()
+    elif watch.asked_events_at is None or now - watch.asked_events_at >= UNIT_SECONDS:
+        watch.asked_events_at = now
+        try:
+            watch.not_created = pods.not_created(asked.ask(gate, answer.creation_questions))
+        except HostError:
+            watch.not_created = ()
 
 
 def _tell(gate: Gate, answer: GateAnswer, asked: Remote, watch: _Watch, progress: OnProgress) -> None:

@@ -88,9 +88,10 @@ class UnitState:
 class GateAnswer:
     """A gate's answer: whether it holds, the words it gave, and how the unit is doing on the host that was asked.
 
-    Of a gate that waits for pods `pods` says how they are doing, and `questions` are the URLs of their own words. Of
-    one that waits for a node `reported_at` is when its kubelet last reported (Unix seconds; 0 if not known). `over`
-    says that it will never hold, and `log` is the log of what it waits for.
+    Of a gate that waits for pods `pods` says how they are doing, `questions` are the URLs of their own words, and
+    `creation_questions` those of why they are not created. Of one that waits for a node `reported_at` is when its
+    kubelet last reported (Unix seconds; 0 if not known). `over` says that it will never hold, and `log` is the log of
+    what it waits for.
     """
 
     holds: bool
@@ -98,6 +99,7 @@ class GateAnswer:
     unit: UnitState
     pods: pods.Standing | None = None
     questions: tuple[str, ...] = ()
+    creation_questions: tuple[str, ...] = ()
     reported_at: float = 0.0
     over: bool = False
     log: str = ""
@@ -212,6 +214,7 @@ def judge(gate: Gate, output: str) -> GateAnswer:
         unit=unit,
         pods=pods.standing(listed) if listed is not None else None,
         questions=pods.questions(gate.url, listed) if listed is not None else (),
+        creation_questions=pods.creation_questions(gate.url, listed) if listed is not None else (),
         reported_at=_time(_ready(strictly.json_object(body)).get("lastHeartbeatTime"))
         if gate.check is Check.NODE_READY
         else 0.0,

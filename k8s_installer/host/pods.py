@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from k8s_installer.host.evidence import clipped
+from k8s_installer.host.evidence import HINT, clipped
 from k8s_installer.host.exits import advice
 from k8s_installer.untrusted.answers import json_object
 
@@ -19,6 +20,11 @@ _IN_VAIN = frozenset(
         "RunContainerError",
     }
 )  # fmt: skip
+# What events say of a pod that gets no sandbox (a network, and a process of the pause image), and of one that has it.
+_NO_SANDBOX, _PAST_SANDBOX = "FailedCreatePodSandBox", frozenset({"Pulling", "Pulled", "Created", "Started"})
+_RPC = re.compile(r"^Failed to create pod sandbox: |rpc error: code = \w+ desc = ")
+_NO_TLS = re.compile(r"first record does not look like a TLS handshake|server gave HTTP response to HTTPS client")
+_REGISTRY = re.compile(r'image "([^/"]+)/')
 _PODS_ASKED = 2
 _LOG_LINES = 8
 _LOG_BYTES = 8000
@@ -82,6 +88,50 @@ def questions(url: str, pods: Sequence[Pod]) -> tuple[str, ...]:
     if not unready:
         return () if pods else (f"{base}/events?fieldSelector=reason%3DFailedCreate",)
     return tuple(_log(base, pod, item) for pod in unready[:_PODS_ASKED] for item in _containers(pod) if _logged(item))
+
+
+def creation_questions(url: str, pods: Sequence[Pod]) -> tuple[str, ...]:
+    """What to ask of the API for why pods are not created; nothing if one of the pods may yet run without that."""
+    creating = [pod for pod in pods if _creating(pod)]
+    if not all(_creating(pod) or _in_vain(pod) for pod in pods):
+        return ()
+    base = url.partition("/pods?")[0]
+    uids = (quote(_uid(pod), errors="replace") for pod in creating[:_PODS_ASKED])
+    return tuple(f"{base}/events?fieldSelector=involvedObject.uid%3D{uid}" for uid in uids)
+
+
+def not_created(texts: Sequence[str]) -> tuple[str, ...]:
+    """Why pods cannot be created, by what `creation_questions` got: the node, the pod and the error; then what to do.
+
+    Nothing where one of the pods has no such event, or has come further since.
+    """
+    found: list[str] = []
+    for text in texts:
+        events = [item for item in json_object(text).get("items") or () if isinstance(item, dict)]
+        failed = [item for item in events if item.get("reason") == _NO_SANDBOX]
+        if not failed or any(item.get("reason") in _PAST_SANDBOX for item in events):
+            return ()
+        found.append(_sandbox_words(failed[-1]))
+    hints = (_without_tls(words) for words in found)
+    return tuple(dict.fromkeys(filter(None, [*found, *hints])))
+
+
+def _sandbox_words(event: Mapping[str, Any]) -> str:
+    node, name = _part(event, "source").get("host"), _part(event, "involvedObject").get("name")
+    message = _RPC.sub("", str(event.get("message") or _NO_SANDBOX))
+    return " ".join(f"{node} cannot start pod {name}: {message}".split())
+
+
+def _without_tls(words: str) -> str:
+    registry = _REGISTRY.search(words)
+    if not registry or not _NO_TLS.search(words):
+        return ""
+    setting = f'host_settings: {{docker: {{insecure_registries: ["{registry[1]}"]}}}}'
+    return f"{HINT}the registry does not use TLS; if that is intended, set {setting}"
+
+
+def _creating(pod: Pod) -> bool:
+    return any(_part(_state(item), "waiting").get("reason") == "ContainerCreating" for item in _containers(pod))
 
 
 def answers(texts: Sequence[str], most: int) -> list[str]:

@@ -129,3 +129,26 @@ def test_of_many_logs_each_has_its_last_words() -> None:
     assert pods.answers(logs, 24) == [f"{name} {number}" for name in "abcdef" for number in range(16, 20)]
     assert pods.answers(logs, 3) == ["a 19", "b 19", "c 19"]
     assert pods.answers([], 3) == []
+
+
+def test_why_a_pod_is_not_created_is_asked_where_no_other_may_run() -> None:
+    creating = pod(container({"waiting": {"reason": "ContainerCreating"}}), uid="7")
+    url = f"{BASE}/events?fieldSelector=involvedObject.uid%3D7"
+    assert pods.creation_questions(URL, [creating, pod(container(WAITING))]) == (url,)
+    assert pods.creation_questions(URL, [creating] * 3) == (url, url)
+    assert pods.creation_questions(URL, [creating, pod()]) == ()
+    assert pods.creation_questions(URL, []) == ()
+
+
+def test_why_a_pod_is_not_created_is_in_its_events() -> None:
+    def said(message: str | None) -> str:
+        event = {"reason": "FailedCreatePodSandBox", "message": message, "source": {"host": "n1"}}
+        return json.dumps({"items": [7, {**event, "involvedObject": {"name": "a"}}]})
+
+    assert pods.not_created([said("no network")]) == ("n1 cannot start pod a: no network",)
+    assert pods.not_created([said(None)]) == ("n1 cannot start pod a: FailedCreatePodSandBox",)
+    assert pods.not_created([said('image "pause": server gave HTTP response to HTTPS client')])[1:] == ()
+    assert pods.not_created([said('image "r:5/pause": timeout')])[1:] == ()
+    assert pods.not_created([said('image "r:5/p": server gave HTTP response to HTTPS client')])[1].endswith('["r:5"]}}')
+    assert pods.not_created([said("no network"), "{}"]) == ()
+    assert pods.not_created([]) == ()

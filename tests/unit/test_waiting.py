@@ -224,6 +224,45 @@ def test_pods_that_cannot_run_are_given_twenty_seconds(clock: Clock, pods: list[
     assert 1020 < clock.now < 1026
 
 
+SANDBOX = (
+    'Failed to create pod sandbox: rpc error: code = Unknown desc = failed pulling image "10.77.1.1:5000/pause:3.2": Error '
+    'response from daemon: Get "https://10.77.1.1:5000/v2/": tls: first record does not look like a TLS handshake'
+)
+
+
+def events(*reasons: str) -> str:
+    common = {"message": SANDBOX, "source": {"host": "n1"}, "involvedObject": {"name": "dns-1"}}
+    return json.dumps({"kind": "EventList", "items": [{"reason": reason, **common} for reason in reasons]})
+
+
+def test_pods_whose_pause_image_cannot_be_pulled_are_given_up_on_with_the_node_and_the_setting(clock: Clock) -> None:
+    m1 = Host("m1", time=clock, answers=lambda _: listed(pod("ContainerCreating")), journal="eight lines")
+    m1.said = [events("Scheduled", "FailedCreatePodSandBox")]
+    first, hint = wait(PODS, m1, m1).splitlines()
+    assert first.startswith(
+        'given up after 22 s: n1 cannot start pod dns-1: failed pulling image "10.77.1.1:5000/pause:3.2"'
+    )
+    assert hint.startswith("hint: the registry does not use TLS")
+    assert hint.endswith('host_settings: {docker: {insecure_registries: ["10.77.1.1:5000"]}}')
+
+
+@pytest.mark.parametrize("said", [("Scheduled",), ("FailedCreatePodSandBox", "Pulling")])
+def test_a_pod_that_has_come_further_is_waited_for(clock: Clock, said: tuple[str, ...]) -> None:
+    m1 = Host("m1", time=clock, answers=lambda _: listed(pod("ContainerCreating")), said=[events(*said)])
+    assert wait(PODS, m1, m1).startswith("did not pass within 180 s: ")
+
+
+def test_events_that_cannot_be_asked_for_are_no_reason_to_give_up(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(*_: object) -> Sequence[str]:
+        raise TransportError("m1", "no route to host")
+
+    m1 = Host("m1", time=clock, answers=lambda _: listed(pod("ContainerCreating")))
+    monkeypatch.setattr(m1, "ask", ask)
+    assert wait(PODS, m1, m1).startswith("did not pass within 180 s: ")
+
+
 @pytest.mark.parametrize("other", [pod(), pod("ContainerCreating")])
 def test_one_pod_that_may_yet_run_is_waited_for(clock: Clock, other: dict[str, object]) -> None:
     m1 = Host("m1", time=clock, answers=lambda _: listed(pod("ImagePullBackOff"), other))
