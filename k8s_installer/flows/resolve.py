@@ -139,7 +139,7 @@ def checked(path: Path) -> tuple[Cluster, profiles.Profile]:
     Raises:
         InventoryError: anything is wrong with it, its version or its flags; every finding at once.
     """
-    return accepted(inventory.load(path))
+    return accepted(inventory.load(path, profiles.flag_hint))
 
 
 def accepted(cluster: Cluster) -> tuple[Cluster, profiles.Profile]:

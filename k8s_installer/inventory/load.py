@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -53,11 +53,12 @@ _WORDS = {
     "too_short": "must not be empty",
 }  # fmt: skip
 _CAN_BE_NONE = frozenset({"gateway", "key", "known_hosts"})
+Hint = Callable[[Origin, tuple[str, ...]], str]  # what to write instead of the key at a path; empty if nothing is known
 DEFAULT_SSH = SshModel(user="root", port=22, host_keys="strict", connect_timeout=10)
 
 
-def load(path: Path) -> Cluster:
-    """Read an inventory file.
+def load(path: Path, hint: Hint | None = None) -> Cluster:
+    """Read an inventory file; `hint` may say what an unknown key is.
 
     Raises:
         InventoryError: the file cannot be read, or anything in it is wrong; every finding at once.
@@ -66,10 +67,10 @@ def load(path: Path) -> Cluster:
         text = userfile.text(path)
     except UnreadableError as error:
         raise InventoryError([Finding(str(path), 0, f"cannot read the inventory: {error}")]) from None
-    return parse(text, path)
+    return parse(text, path, hint)
 
 
-def parse(text: str, path: Path) -> Cluster:
+def parse(text: str, path: Path, hint: Hint | None = None) -> Cluster:
     """Turn the text of an inventory into a `Cluster`; `path` is where it lies, for messages and relative paths.
 
     Raises:
@@ -83,7 +84,7 @@ def parse(text: str, path: Path) -> Cluster:
         model = InventoryModel.model_validate(data)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        raise InventoryError(sorted({_finding(detail, origin) for detail in details})) from None
+        raise InventoryError(sorted({_finding(detail, origin, hint) for detail in details})) from None
     there = {name: host for name, host in model.hosts.items() if host.state == "present"}
     leaving = {name: host for name, host in model.hosts.items() if name not in there}
     model = model.model_copy(update={"hosts": there})
@@ -293,12 +294,13 @@ def _missing_files(model: InventoryModel, folder: Path, origin: Origin) -> Itera
         )
 
 
-def _finding(detail: ErrorDetails, origin: Origin) -> Finding:
+def _finding(detail: ErrorDetails, origin: Origin, hint: Hint | None) -> Finding:
     """Say what pydantic found in the words of someone who wrote the file."""
     path = tuple(str(part) for part in detail["loc"] if part != "[key]")
     name = ".".join(path)
     if detail["type"] == "extra_forbidden":
-        return origin.finding(path, f"unknown key {name}", did_you_mean(path[-1], _keys_at(path[:-1])))
+        known = hint(origin, path) if hint else ""
+        return origin.finding(path, f"unknown key {name}", known or did_you_mean(path[-1], _keys_at(path[:-1])))
     if detail["type"] == "missing":
         return origin.finding(path[:-1], f"missing key {name}")
     given = detail["input"]

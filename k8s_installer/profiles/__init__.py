@@ -11,10 +11,11 @@ from the programs themselves.
 
 from k8s_installer.profiles import images
 from k8s_installer.profiles.load import available, has_own, load, note, parts_of, profile_of, serving
+from k8s_installer.profiles.misplaced import flag_hint
 from k8s_installer.profiles.pieces import CertificateSpec, FileSpec, GateSpec, Style
 from k8s_installer.profiles.schema import AddonSpec, Component, DnsSpec, Profile
 
 __all__ = [
     "AddonSpec", "CertificateSpec", "Component", "DnsSpec", "FileSpec", "GateSpec", "Profile", "Style",
-    "available", "has_own", "images", "load", "note", "parts_of", "profile_of", "serving",
+    "available", "flag_hint", "has_own", "images", "load", "note", "parts_of", "profile_of", "serving",
 ]  # fmt: skip
