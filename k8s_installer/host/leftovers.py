@@ -82,7 +82,9 @@ left() { # name folders links routes units chains rules data
     [ ! -e "$path" ] || [ -z "$(beside echo "$stays" "$(readlink -f "$path")" | head -n 1)" ] || echo "left $1 $path"
   done
   for link in $3; do [ ! -e "/sys/class/net/$link" ] || echo "left $1 $link"; done
-  for protocol in $4; do [ -z "$(ip -4 route show proto "$protocol")" ] || echo "left $1 routes of $protocol"; done
+  for protocol in $4; do
+    [ -z "$(ip -4 route show proto "$protocol")" ] || echo "left $1 routes of protocol $protocol"
+  done
   for unit in $5; do
     ! systemctl is-active "$unit" >/dev/null && [ -z "$(kept_of "$unit")" ] || echo "left $1 $unit"
   done

@@ -292,7 +292,7 @@ def _item(
 ) -> DesiredResource:
     """What leaves a host on which units of ours stay or not."""
     ref = Ref(host, entry.kind, entry.name)
-    because = f"{entry.component} no longer has it" if stays else f"{host} has no {entry.component} any more"
+    because = f"{entry.component} no longer has it" if stays else f"no longer wanted on {host}"
     group = entry.group if entry.group in GROUPS else ""  # a version that wrote the record had other ones
     turn = Turn(FORMER if entry.group in former else group, host)
     return DesiredResource(ref, resource, entry.component, tuple(after), because, turn, leaving=True)

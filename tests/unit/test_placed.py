@@ -169,7 +169,7 @@ def test_a_component_that_is_gone_stops_first_and_its_settings_leave_last() -> N
         Setting("absent"),
         Setting("on"),
     ]
-    assert change(plan, "kubelet").reason == "n1 has no kubelet any more"
+    assert change(plan, "kubelet").reason == "no longer wanted on n1"
     assert all(found.forgets for found in plan.changes)
     assert list(host.record) == [(Kind.LEFTOVERS, "kubelet")]
     assert host.packages == {}
@@ -215,7 +215,7 @@ def test_users_stay_while_data_is_theirs_and_go_with_it() -> None:
     host.leftovers["kubelet"], host.data_owners["kubelet"] = ("/var/lib/kubelet",), ("etcd", "root")
     plan = applied(wanted(), host)
     assert words(plan)[-2:] == ["uninstall kubelet", "set user kube"]
-    because = "n1 has no kubelet any more; user etcd stays, like the data that belongs to it"
+    because = "no longer wanted on n1; user etcd stays, like the data that belongs to it"
     assert [found.reason for found in plan.changes if found.action is Action.UNINSTALL] == [because]
     assert host.settings["user etcd"] == "system"
     host.leftovers["kubelet"] = ("/var/lib/kubelet/data",)
@@ -277,7 +277,7 @@ def test_leftovers_of_a_file_go_with_it_and_those_of_a_component_with_its_unit()
     host = node()
     routes = want(Kind.FILE, "/etc/routes", File(b"", leaves=Leaves("/etc/routes", routes=("75",))))
     applied({**NODE, **wanted(routes)}, host)
-    host.leftovers = {"/etc/routes": ("routes of 75",), "kubelet": ("/var/lib/kubelet",)}
+    host.leftovers = {"/etc/routes": ("routes of protocol 75",), "kubelet": ("/var/lib/kubelet",)}
     assert words(applied(NODE, host)) == ["remove /etc/routes", "clean up /etc/routes"]
 
 

@@ -771,7 +771,7 @@ def test_folders_go_with_what_is_mounted_below_and_links_routes_and_units_with_t
     leaves = Leaves(
         "kubelet", (str(data), str(file), f"{host}/no"), links=("lo", "none0"), routes=("75",), units=("pods.slice",)
     )
-    assert asked(host, leaves) == (str(data), str(file), "lo", "routes of 75", "pods.slice")
+    assert asked(host, leaves) == (str(data), str(file), "lo", "routes of protocol 75", "pods.slice")
     (host / "systemctl").unlink()
     (host / "ip").unlink()
     done(host, clean(leaves))

@@ -361,7 +361,7 @@ def test_what_leaves_reads_as_what_it_is_and_secrets_stay_sums() -> None:
     ]
     host.data_stays["kubelet"] = ("/var/lib/kubelet/volumes",)
     keeping = plan_of({}, {"n1": host})
-    said = "(n1 has no kubelet any more: /var/lib/kubelet; the data in /var/lib/kubelet/volumes stays)"
+    said = "(no longer wanted on n1: /var/lib/kubelet; the data in /var/lib/kubelet/volumes stays)"
     assert said in " ".join(printed(*text.plan_lines(cluster(), keeping, {})).split())
     assert '"stays": ["/var/lib/kubelet/volumes"]' in json.dumps(data.plan_data(cluster(), keeping))
     adopted = FakeHost("n1", files=dict(host.files), contents=dict(host.contents))

@@ -145,7 +145,7 @@ def test_an_absent_host_is_shown_as_long_as_something_is_there(hosts: Hosts) -> 
         drained: SeenSetting("released"),
     }
     assert hosts.status() == (
-        ["n2: leftovers kubelet: n2 has no kubelet any more", "m1: setting node n2: its host is no node any more"],
+        ["n2: leftovers kubelet: no longer wanted on n2", "m1: setting node n2: its host is no node any more"],
         True,
     )
 
