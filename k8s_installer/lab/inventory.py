@@ -101,7 +101,7 @@ _IMAGES = """
 images:                       # from the lab's own registry
   pause: {registry}/{pause}
   verify: {registry}/{web}
-  dns: {{coredns: {registry}/{coredns}}}   # with `dns: coredns`
+  dns: {{coredns: {registry}/{coredns}}}   # with `dns: coredns` below `cluster:`
 """
 
 _OFFLINE = """
