@@ -24,6 +24,7 @@ from k8s_installer.cli.options import (
     require_other,
 )
 from k8s_installer.cli.terminal import Terminal
+from k8s_installer.cli.verbosity import Verbosity, verbosity
 from k8s_installer.errors import InputError, LostError
 from k8s_installer.flows.outcome import Outcome
 
@@ -204,7 +205,10 @@ def status(
 
     terminal = Terminal(inventory, output)
     found = look(Inputs(inventory, templates, bundle), terminal)
-    terminal.show(lambda: report.table(found, inventory, terminal.width, full=full), lambda: report.data(found))
+    terminal.show(
+        lambda: report.table(found, inventory, terminal.width, full=full, quiet=verbosity() is Verbosity.QUIET),
+        lambda: report.data(found),
+    )
     for loss in found.losses:  # below the table, which may be long
         terminal.error(loss)
     raise stop(Outcome.PENDING if found.differs else Outcome.DONE)

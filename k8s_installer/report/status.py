@@ -26,7 +26,9 @@ _APART = 12  # hosts that have their own rows; of more those that read the same 
 _BAD, _CARE = "bold red", "yellow"
 
 
-def table(status: Status, inventory: Path, width: int | None = None, *, full: bool = False) -> Group:
+def table(
+    status: Status, inventory: Path, width: int | None = None, *, full: bool = False, quiet: bool = False
+) -> Group:
     """For people: a row for each component of each host, then all that differs, then the next command.
 
     What is lost is not in it: there is no plan before that is back, and its error says what to type.
@@ -38,10 +40,13 @@ def table(status: Status, inventory: Path, width: int | None = None, *, full: bo
         inventory: named in what to type next.
         width: the columns of the terminal; None where lines may have any length.
         full: whether each host has its own rows and lines, however many read the same.
+        quiet: whether only what differs is shown.
     """
     rows, wrong = list(_rows(status)), list(_wrong(status))
     if not full and len({item.host for item in status.components}) > _APART:
         rows, wrong = shared(rows), _together(wrong)
+    if quiet:
+        return Group(*(line for block in wrong for line in block.lines()))
     lines = list(columns.lines(_HEADER, rows, width))
     if wrong:
         lines += [Text(), *(line for block in wrong for line in block.lines())]
@@ -167,7 +172,9 @@ def _health(item: ComponentStatus) -> Text:
 def _wrong(status: Status) -> Iterator[_Block]:
     for host, error in sorted(status.unreachable.items()):
         yield _Block((host,), str(error).removeprefix(f"{host}: "))
-    for item in status.components:
+    bare = _bare(status)
+    yield from (_Block((host,), "nothing is installed") for host in bare)
+    for item in (one for one in status.components if one.host not in bare):
         if item.host not in status.unreachable:
             yield from _differences(item)
         for health in item.health:
@@ -176,6 +183,20 @@ def _wrong(status: Status) -> Iterator[_Block]:
                 yield _Block((item.host,), said, f": {health.words}")
         if item.certificate is not None and item.certificate.days < EXPIRES_SOON:
             yield _expiring(item.host, item.certificate)
+
+
+def _bare(status: Status) -> list[str]:
+    """The hosts that have no package, unit or file of those that are wanted there."""
+    hosts: dict[str, bool] = {}
+    for item in status.components:
+        created = {found.ref.name for found in item.differences if found.action is Action.CREATE}
+        has = (
+            any(isinstance(package.found, SeenPackage) for package in item.packages)
+            or (item.unit is not None and isinstance(item.unit.found, SeenUnit))
+            or not created.issuperset(item.files)
+        )
+        hosts[item.host] = hosts.get(item.host, bool(item.files)) and not has
+    return [host for host, bare in hosts.items() if bare and host not in status.unreachable]
 
 
 def _differences(item: ComponentStatus) -> Iterator[_Block]:

@@ -27,6 +27,11 @@ ROWS = [
 ]
 
 
+def test_rows_of_one_host_stand_together_on_a_narrow_terminal() -> None:
+    rows = [row("n1", "a", "x" * 30, "-"), row("n2", "b", "-", "-"), row("n1", "c", "-", "-")]
+    assert [line.plain for line in columns.lines(HEADER, rows, 20)].count("n1") == 1
+
+
 def lines(width: int | None) -> list[str]:
     return [line.plain for line in columns.lines(HEADER, ROWS, width)]
 
@@ -95,3 +100,21 @@ def test_many_hosts_share_rows_and_what_is_wrong() -> None:
     ]
     assert len(table(40, full=True)) == len(table(40)) + 37 + 3
     assert "n2    kube-proxy" in table(12)[2]
+
+
+def test_a_host_without_anything_of_ours_is_one_line() -> None:
+    path = "/etc/kubernetes/kubelet"
+    absent = Difference(Ref("n1", Kind.FILE, path), "kubelet", Action.CREATE, "missing")
+    health = Health("the kubelet is healthy", "n1", "kubelet", holds=False, words="curl: (7) refused")
+    bare = ComponentStatus("n1", "kubelet", (), None, (path,), None, (health,), (absent,))
+    assert "\nn1: nothing is installed\n\nNext" in shown(bare)
+    (only,) = status.table(Status((bare,), {}), Path("cluster.yaml"), quiet=True).renderables
+    assert str(only) == "n1: nothing is installed"
+    part = ComponentStatus("n1", "docker", (), None, ("/etc/sysconfig/docker",), None, (), ())
+    assert "nothing is installed" not in shown(bare, part)
+    assert "curl: (7) refused" in shown(bare, part)
+
+
+def shown(*items: ComponentStatus) -> str:
+    made = status.table(Status(items, {}), Path("cluster.yaml"))
+    return "\n".join(line.plain for line in made.renderables if isinstance(line, Text))

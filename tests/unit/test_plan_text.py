@@ -32,10 +32,11 @@ from k8s_installer.model.resources import (
     Setting,
     Unit,
 )
+from k8s_installer.report.dangers import danger_lines
 from k8s_installer.report.grouped import Words, grouped
 from k8s_installer.report.layout import fitted
 from k8s_installer.report.names import spans
-from k8s_installer.report.text import View, plan_lines
+from k8s_installer.report.text import View, plan_lines, totals
 
 MASTERS, ETCD, NODES = "masters", "etcd", "nodes"
 PATH = "/etc/kubernetes/kubelet"
@@ -267,3 +268,13 @@ def test_long_lines_are_broken_at_words_on_a_terminal_alone() -> None:
     assert max(map(len, fits("word " * 50, 200))) <= 100  # prose is not stretched
     command = "Next: k8s-installer apply -i /srv/clusters/production/inventory.yaml"
     assert fits(command, 50) == [command]
+
+
+def test_the_keys_that_a_reset_deletes_are_a_danger() -> None:
+    (line,) = danger_lines(Plan((), ()), str, "/srv/lab/pki")
+    assert line.plain.startswith("  - delete the cluster's keys on this machine: /srv/lab/pki;")
+
+
+def test_applied_addons_are_counted_as_that() -> None:
+    addons = [change("m1", f"addon {name}.yaml", Action.SET, Setting("sum")) for name in "ab"]
+    assert totals(Plan(tuple(addons), ((), ()))) == "Plan: 2 addons to apply."

@@ -25,7 +25,7 @@ from k8s_installer.host.gates import GateAnswer, UnitState
 from k8s_installer.host.observe import END
 from k8s_installer.model.desired import Desired, DesiredResource
 from k8s_installer.model.plan import Action
-from k8s_installer.model.resources import Check, File, Gate, Kind, Missing, Package, Ref, Resource, Unit
+from k8s_installer.model.resources import Check, File, Gate, Kind, Missing, Package, Ref, Resource, SeenFile, Unit
 from k8s_installer.report import status as report
 from k8s_installer.status import (
     Certificate,
@@ -296,7 +296,10 @@ def test_a_bare_host_lacks_everything_and_the_rest_is_counted() -> None:
         (ref := Ref("n1", Kind.FILE, f"/etc/{number}")): DesiredResource(ref, File(b""), "all", (), "")
         for number in range(7)
     }
-    assert "n1: all: 4 more" in shown(judged(many, hosts()))
+    assert "n1: nothing is installed" in shown(judged(many, hosts()))
+    fleet = hosts()
+    fleet["n1"].files["/etc/0"] = SeenFile(File(b"").sha256, 0o644, "root", "root", 1.0, b"")
+    assert "n1: all: 3 more" in shown(judged(many, fleet))
 
 
 def test_another_version_is_one_difference_and_shows_where_it_runs() -> None:
