@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -110,12 +111,12 @@ def gave_up(cluster: Cluster, text: str | None, gate: str) -> tuple[list[str], f
     done = cluster.run("apply", "--yes", "--no-verify", "--no-preflight", text=text)
     assert done.returncode == 1, done.stdout + done.stderr
     lines = done.stderr.splitlines()
-    first = next(number for number, line in enumerate(lines) if "could not" in line and line.endswith(gate))
-    own = []
-    for line in lines[first + 1 :]:
-        if not line.startswith("  "):
-            break
-        own.append(line[2:])
+    error = next(number for number, line in enumerate(lines) if line.endswith(f"gave up waiting until {gate}"))
+    why, following, evidence = lines[error + 1 : error + 4]
+    assert why.startswith("  why: ")
+    assert following.startswith("  next: ")
+    assert evidence.startswith("  evidence from ")
+    own = [line.removeprefix("    ") for line in takewhile(lambda line: line.startswith("    "), lines[error + 4 :])]
     assert own[0].startswith("given up after "), own
     return own, float(own[0].split()[3])
 

@@ -168,7 +168,7 @@ def test_docker_restarts_on_one_drained_node_after_the_other(cluster: Cluster) -
     text = drains.replace("  docker:\n    args:\n", "  docker:\n    args:\n      log-level: warn\n")
     pair.placed(cluster, least=1)
     with pair.asked(cluster):
-        said = applied(cluster, text, "--no-verify")
+        said = applied(cluster, text, "--no-verify", "--full")
     steps = [f"{words}{node}" for node in ("n1", "n2") for words in ("cordon and drain node ", "uncordon node ")]
     assert sorted(steps, key=said.index) == steps
     assert not cordoned(cluster)
