@@ -14,7 +14,17 @@ import typer
 from k8s_installer.cli import completing
 from k8s_installer.cli.change import require_consent
 from k8s_installer.cli.console import Output, stop
-from k8s_installer.cli.options import AtOnce, BreakLock, Bundle, Format, Inventory, Templates, Yes, require_other
+from k8s_installer.cli.options import (
+    AtOnce,
+    BreakLock,
+    Bundle,
+    Format,
+    Inventory,
+    MaybeInventory,
+    Templates,
+    Yes,
+    require_other,
+)
 from k8s_installer.cli.terminal import Terminal
 from k8s_installer.errors import InputError
 
@@ -69,17 +79,7 @@ def backup(
 )
 def restore(
     file: Annotated[Path | None, typer.Argument(help="A backup.", show_default=False)] = None,
-    inventory: Annotated[
-        Path | None,
-        typer.Option(
-            "-i",
-            "--inventory",
-            envvar="K8S_INSTALLER_INVENTORY",
-            help="The inventory file.",
-            show_default=False,
-            autocompletion=completing.inventories,
-        ),
-    ] = None,
+    inventory: MaybeInventory = None,
     from_member: Annotated[
         str,
         typer.Option(

@@ -9,7 +9,7 @@ import typer
 
 from k8s_installer.cli import completing
 from k8s_installer.cli.console import Output, print_json, stdout
-from k8s_installer.cli.options import Format, Templates
+from k8s_installer.cli.options import Format, MaybeInventory, Templates
 from k8s_installer.errors import InputError
 
 app = typer.Typer()
@@ -33,17 +33,7 @@ def explain(
             show_default=False,
         ),
     ] = None,
-    inventory: Annotated[
-        Path | None,
-        typer.Option(
-            "-i",
-            "--inventory",
-            envvar="K8S_INSTALLER_INVENTORY",
-            help="The inventory file.",
-            show_default=False,
-            autocompletion=completing.inventories,
-        ),
-    ] = None,
+    inventory: MaybeInventory = None,
     templates: Templates = None,
     output: Format = Output.TEXT,
 ) -> None:

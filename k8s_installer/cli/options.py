@@ -37,17 +37,16 @@ def require_other(output: Path, inventory: Path) -> None:
             raise InputError(f"-o {output} is the inventory, which would be overwritten", hint="give another file")
 
 
-Inventory = Annotated[
-    Path,
-    typer.Option(
-        "-i",
-        "--inventory",
-        envvar="K8S_INSTALLER_INVENTORY",
-        help="The inventory file.",
-        show_default=False,
-        autocompletion=completing.inventories,
-    ),
-]
+_INVENTORY = typer.Option(
+    "-i",
+    "--inventory",
+    envvar="K8S_INSTALLER_INVENTORY",
+    help="The inventory file.",
+    show_default=False,
+    autocompletion=completing.inventories,
+)
+Inventory = Annotated[Path, _INVENTORY]
+MaybeInventory = Annotated[Path | None, _INVENTORY]
 Templates = Annotated[
     Path | None,
     typer.Option(help="A folder of templates that replace packaged ones, file by file."),
