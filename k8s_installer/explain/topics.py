@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from k8s_installer.errors import InputError, did_you_mean
+from k8s_installer.errors import InputError, did_you_mean, listed
 from k8s_installer.explain.known import Known
 from k8s_installer.explain.settings import flat
 from k8s_installer.explain.texts import Text, Texts
 from k8s_installer.model.resources import File, Kind
 from k8s_installer.profiles import Profile
+
+_NAMED = 4  # hosts that a line of the list has
 
 
 class Sort(StrEnum):
@@ -126,7 +128,7 @@ def _components(texts: Texts, profile: Profile, known: Known | None) -> Iterator
         here = ""
         if known is not None:
             hosts = [host.name for host in known.hosts(name)]
-            here = f"on {_some(hosts)}" if hosts else "not in this cluster"
+            here = f"on {listed(hosts, _NAMED)}" if hosts else "not in this cluster"
         yield Topic(Sort.COMPONENT, name, summary, text.aliases if text else (), here)
 
 
@@ -141,14 +143,11 @@ def _files(known: Known) -> Iterator[Topic]:
         if ref.kind is Kind.FILE and isinstance(item.resource, File):
             paths.setdefault(ref.name, []).append(ref.host)
             why.setdefault(ref.name, item.because)
-    yield from (Topic(Sort.FILE, path, why[path], here=f"on {_some(hosts)}") for path, hosts in sorted(paths.items()))
+    yield from (
+        Topic(Sort.FILE, path, why[path], here=f"on {listed(hosts, _NAMED)}") for path, hosts in sorted(paths.items())
+    )
 
 
 def _keys(profile: Profile, component: str) -> set[str]:
     schema = profile.config_schemas.get(component)
     return {*(".".join(path) for path, _ in flat(schema.keys)), *schema.values} if schema else set()
-
-
-def _some(names: Sequence[str]) -> str:
-    most = 4
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

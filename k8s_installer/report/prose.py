@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
+from k8s_installer.errors import listed
+
 WIDTH = 80
 MOST = 24  # things of one kind that are shown; JSON has them all
 NAMED = 6  # names that a line has
@@ -55,6 +57,6 @@ def rest(count: int, most: int = MOST, indent: int = 2) -> Iterator[Text]:
         yield Text(f"{' ' * indent}... and {count - most} more (-o json has all)", "dim")
 
 
-def named(hosts: Sequence[str], most: int = NAMED) -> str:
+def named(hosts: Sequence[str]) -> str:
     """Hosts for a line."""
-    return ", ".join(hosts[:most]) + (f" and {len(hosts) - most} more" if len(hosts) > most else "")
+    return listed(hosts, NAMED)

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 import yaml
 
+from k8s_installer.errors import listed
 from k8s_installer.model.desired import Desired, DesiredResource, by_host
 from k8s_installer.model.resources import File, Kind, Missing, Ref, Seen, SeenFile
 from k8s_installer.profiles import Profile
@@ -116,17 +117,12 @@ def _of_files(rule: FileRule, host: _Host) -> Iterator[Judged]:
         elif rule.mode and file.mode & ~rule.mode:
             wrong.append(f"{path} is {file.mode:04o}")
     if wrong:
-        yield Judged(rule.id, rule.what, host.name, Verdict.FAIL, _listed(wrong))
+        yield Judged(rule.id, rule.what, host.name, Verdict.FAIL, listed(wrong, _NAMED))
     elif unseen:
-        yield Judged(rule.id, rule.what, host.name, Verdict.UNKNOWN, f"not seen: {_listed(unseen)}")
+        yield Judged(rule.id, rule.what, host.name, Verdict.UNKNOWN, f"not seen: {listed(unseen, _NAMED)}")
     elif paths:
         right = rule.owner or f"{rule.mode:04o} or stricter"
-        yield Judged(rule.id, rule.what, host.name, Verdict.PASS, f"{right}: {_listed(paths)}")
-
-
-def _listed(texts: Sequence[str]) -> str:
-    more = f" and {len(texts) - _NAMED} more" if len(texts) > _NAMED else ""
-    return ", ".join(texts[:_NAMED]) + more
+        yield Judged(rule.id, rule.what, host.name, Verdict.PASS, f"{right}: {listed(paths, _NAMED)}")
 
 
 @dataclass(frozen=True, slots=True)
